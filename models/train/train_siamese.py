@@ -1,0 +1,329 @@
+"""Trains the builtin pairwise comparator on pairs (picture, degraded picture).
+
+    python -m models.train.pictures FOLDER
+    python -m models.train.train_siamese --pictures FOLDER
+
+Each pair shows one picture in two states: as it is against degraded once (two pairs of three), or
+degraded lightly against grossly in the same way. The two are cropped at slightly different places,
+so pixels never line up. A seventh of the picture files is held out; the accuracy on pairs made of
+them is printed per degradation, and so is that on the pictures of --test folders, never trained on.
+
+Architecture: a small convolutional trunk shared by both pictures; mean and standard deviation of
+its first, third and last feature maps describe a picture of any size. A head m(a, b) sees
+difference and mean of the two descriptions, and the logit is m(a, b) - m(b, a): P(a, b) and P(b, a)
+sum to one by construction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import nn
+from torch.nn import functional as F
+
+from models.train import pictures
+from models.train.degrade import DEGRADATIONS, RgbImage
+
+SEED = 20261124
+WORK_SIDE_PX = 1024
+"""Degradations are applied at the size of canonical images ..."""
+INPUT_SIDE_PX = 512
+"""... and seen at the size that the service asks for."""
+CROP_PX = 224
+SHIFT_PX = 12
+BATCH = 32
+NAMES = tuple(DEGRADATIONS)
+
+
+class Comparator(nn.Module):
+    """Two RGB pictures (1, 3, h, w) in 0..255 to the probability that the first is better (1,)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 24, 32, 48, 64, 96)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(inputs, outputs, 5 if inputs == 3 else 3, 2, 2 if inputs == 3 else 1),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+                *(
+                    ()
+                    if inputs == 3
+                    else (
+                        nn.Conv2d(outputs, outputs, 3, 1, 1),
+                        nn.BatchNorm2d(outputs),
+                        nn.ReLU(inplace=True),
+                    )
+                ),
+            )
+            for inputs, outputs in zip(widths, widths[1:], strict=False)
+        )
+        described = 2 * (widths[1] + widths[3] + widths[5]) + 6
+        self.norm = nn.BatchNorm1d(described)
+        self.head = nn.Sequential(
+            nn.Linear(2 * described, 96), nn.ReLU(), nn.Dropout(0.2), nn.Linear(96, 1)
+        )
+
+    def describe(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Describes pictures of any size by the statistics of their feature maps."""
+        x = (pixels - 127.5) / 64.0
+        parts = [_statistics(x)]
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in (0, 2, 4):
+                parts.append(_statistics(x))
+        return self.norm(torch.cat(parts, dim=1))
+
+    def compare(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Logit that the first is better, from two descriptions."""
+        mean = (first + second) / 2
+        forward = self.head(torch.cat([first - second, mean], dim=1))
+        backward = self.head(torch.cat([second - first, mean], dim=1))
+        return (forward - backward).squeeze(1)
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.compare(self.describe(first), self.describe(second)))
+
+
+def _statistics(x: torch.Tensor) -> torch.Tensor:
+    mean = x.mean((2, 3))
+    spread = torch.sqrt((x * x).mean((2, 3)) - mean * mean + 1e-4)
+    return torch.cat([mean, spread], dim=1)
+
+
+def split(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Holds out a seventh; a wallpaper's renditions (one folder) stay on one side."""
+    subjects: dict[Path, list[Path]] = {}
+    for path in paths:
+        key = path.parent if "contents" in path.parts else path
+        subjects.setdefault(key, []).append(path)
+    keys = sorted(subjects)
+    order = np.random.default_rng(SEED).permutation(len(keys))
+    shuffled = [subjects[keys[index]] for index in order]
+    held_out_count = len(keys) // 7
+    held_out = [path for group in shuffled[:held_out_count] for path in group]
+    return [path for group in shuffled[held_out_count:] for path in group], held_out
+
+
+def load_picture(path: Path, side_px: int) -> RgbImage:
+    """Loads a picture with its long side at `side_px` or less; cut-outs on mid grey."""
+    with Image.open(path) as opened:
+        opened.draft("RGB", (side_px, side_px))
+        image = ImageOps.exif_transpose(opened).convert("RGBA")
+    backdrop = Image.new("RGBA", image.size, (128, 128, 128, 255))
+    backdrop.alpha_composite(image)
+    image = backdrop.convert("RGB")
+    image.thumbnail((side_px, side_px), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
+def _shrink(image: RgbImage, side_px: int) -> RgbImage:
+    scale = side_px / max(image.shape)
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+
+
+def _crops(better: RgbImage, worse: RgbImage, rng: np.random.Generator) -> list[RgbImage]:
+    height, width = better.shape[:2]
+    pad = [(0, max(0, CROP_PX - height)), (0, max(0, CROP_PX - width)), (0, 0)]
+    top = int(rng.integers(max(1, height - CROP_PX + 1)))
+    left = int(rng.integers(max(1, width - CROP_PX + 1)))
+    crops = []
+    for image in (better, worse):
+        y = int(np.clip(top + rng.integers(-SHIFT_PX, SHIFT_PX + 1), 0, max(0, height - CROP_PX)))
+        x = int(np.clip(left + rng.integers(-SHIFT_PX, SHIFT_PX + 1), 0, max(0, width - CROP_PX)))
+        crops.append(np.pad(image, pad, mode="reflect")[y : y + CROP_PX, x : x + CROP_PX])
+    return crops
+
+
+def make_pair(picture: RgbImage, name: str, rng: np.random.Generator) -> list[RgbImage]:
+    """Makes (better, worse) of one picture by one degradation."""
+    side = int(rng.integers(INPUT_SIDE_PX, WORK_SIDE_PX + 1))
+    picture = _shrink(picture, side)
+    degrade = DEGRADATIONS[name]
+    if rng.uniform() < 0.33:
+        seed = int(rng.integers(2**31))  # the same direction and sign for both
+        light, gross = np.random.default_rng(seed), np.random.default_rng(seed)
+        better = degrade(picture, rng.uniform(-0.2, 0.2), light)
+        worse = degrade(picture, rng.uniform(0.6, 1.0), gross)
+    else:
+        better, worse = picture, degrade(picture, rng.uniform(0.0, 1.0), rng)
+    return [_shrink(image, INPUT_SIDE_PX) for image in (better, worse)]
+
+
+def build_pairs(
+    paths: list[Path], count: int, seed: int, target: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Makes `count` cropped pairs, (count, 2, 3, 224, 224), better first; kept in `target`."""
+    kinds = np.arange(count) % len(NAMES)
+    if target.exists():
+        return np.load(target, mmap_mode="r"), kinds
+    rng = np.random.default_rng(seed)
+    partial = target.with_suffix(".partial.npy")
+    pairs = np.lib.format.open_memmap(
+        partial, mode="w+", dtype=np.uint8, shape=(count, 2, 3, CROP_PX, CROP_PX)
+    )
+    per_picture = 12
+    for start in range(0, count, per_picture):
+        picture = load_picture(paths[int(rng.integers(len(paths)))], WORK_SIDE_PX)
+        for row in range(start, min(start + per_picture, count)):
+            better, worse = _crops(*make_pair(picture, NAMES[kinds[row]], rng), rng)
+            pairs[row] = np.stack([better, worse]).transpose(0, 3, 1, 2)
+        if start % 3000 == 0:
+            print(f"pairs: {start}/{count}", flush=True)
+    pairs.flush()
+    partial.rename(target)
+    return pairs, kinds
+
+
+def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
+    """Trains until `minutes` have passed, one cosine schedule over them."""
+    torch.manual_seed(SEED)
+    model = Comparator().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+    rng = np.random.default_rng(SEED)
+    began, step, shown, running = time.monotonic(), 0, 0.0, 0.7
+    while (passed := (time.monotonic() - began) / (60 * minutes)) < 1.0:
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * passed))
+        rows = np.sort(rng.integers(len(pairs), size=BATCH))
+        pixels = torch.from_numpy(np.ascontiguousarray(pairs[rows])).float().flatten(0, 1)
+        mirrored = torch.rand(BATCH).repeat_interleave(2) < 0.5
+        pixels[mirrored] = pixels[mirrored].flip(3)
+        described = model.describe(pixels.contiguous(memory_format=torch.channels_last))
+        logit = model.compare(described[0::2], described[1::2])
+        loss = F.softplus(-logit).mean() + 1e-3 * (logit**2).mean()  # keeps probabilities soft
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        step, running = step + 1, 0.98 * running + 0.02 * float(loss)
+        if passed - shown > 0.05:
+            shown = passed
+            print(f"{passed:4.0%} step {step} loss {running:.3f}", flush=True)
+    return model.eval()
+
+
+def accuracy_on_crops(
+    model: Comparator, pairs: NDArray[np.uint8], kinds: NDArray[np.int64]
+) -> dict[str, float]:
+    """Share of pairs decided rightly, per degradation, on crops."""
+    right = []
+    with torch.no_grad():
+        for part in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // 64)):
+            first, second = (torch.from_numpy(pairs[part][:, i]).float() for i in (0, 1))
+            right.append((model(first, second) > 0.5).numpy())
+    correct = np.concatenate(right)
+    table = {name: float(correct[kinds == index].mean()) for index, name in enumerate(NAMES)}
+    return {**table, "all": float(correct.mean())}
+
+
+def accuracy_on_whole(model: Comparator, paths: list[Path]) -> dict[str, float]:
+    """The same on whole pictures at the service's input size, original against degraded."""
+    rng = np.random.default_rng(SEED)
+    correct: dict[str, list[bool]] = {name: [] for name in NAMES}
+    for path in paths:
+        picture = load_picture(path, WORK_SIDE_PX)
+        for name, degrade in DEGRADATIONS.items():
+            for strength in (0.3, 0.8):
+                sides = (picture, degrade(picture, strength, rng))
+                first, second = (
+                    torch.from_numpy(_shrink(side, INPUT_SIDE_PX).copy()).permute(2, 0, 1)[None]
+                    for side in sides
+                )
+                with torch.no_grad():
+                    correct[name].append(bool(model(first.float(), second.float()) > 0.5))
+    table = {name: float(np.mean(hits)) for name, hits in correct.items()}
+    return {**table, "all": float(np.mean([hit for hits in correct.values() for hit in hits]))}
+
+
+class _Describe(nn.Module):
+    def __init__(self, model: Comparator) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.describe(pixels)
+
+
+class _Compare(nn.Module):
+    def __init__(self, model: Comparator) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.model.compare(first, second))
+
+
+def export(model: Comparator, folder: Path) -> None:
+    """Writes the two halves, so that a picture of many pairs is described once.
+
+    siamese-describe.onnx: pixels float32 (1, 3, h, w) RGB 0..255 -> description (1, d);
+    siamese-compare.onnx: first, second (1, d) -> first_better_probability (1,).
+    """
+    model = model.eval()
+    any_size = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    describe = torch.onnx.export(
+        _Describe(model),
+        (torch.zeros(1, 3, 256, 320),),
+        input_names=["pixels"],
+        output_names=["description"],
+        dynamic_shapes={"pixels": any_size},
+        opset_version=18,
+        dynamo=True,
+    )
+    description = model.describe(torch.zeros(1, 3, 64, 64)).detach()
+    compare = torch.onnx.export(
+        _Compare(model),
+        (description, description),
+        input_names=["first", "second"],
+        output_names=["first_better_probability"],
+        opset_version=18,
+        dynamo=True,
+    )
+    for name, program in (("describe", describe), ("compare", compare)):
+        assert program is not None
+        out = folder / f"siamese-{name}.onnx"
+        program.save(str(out), external_data=False)
+        print(f"{out}: {out.stat().st_size} bytes")
+
+
+def _print_table(title: str, table: dict[str, float]) -> None:
+    print(title + ": " + ", ".join(f"{name} {value:.3f}" for name, value in table.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="trains the builtin pairwise comparator")
+    parser.add_argument("--pictures", type=Path, help="folder made by models.train.pictures")
+    parser.add_argument("--test", type=Path, action="append", default=[], help="never trained on")
+    parser.add_argument("--pairs", type=int, default=18_000)
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--work", type=Path, default=Path("build/siamese"))
+    parser.add_argument("--out", type=Path, default=Path("models/builtin"), help="folder")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    found = pictures.find(arguments.pictures)
+    kept, held_out = split(found.photos)
+    print(f"{len(kept)} pictures to train on, {len(held_out)} held out", flush=True)
+    pairs, _ = build_pairs(kept, arguments.pairs, SEED, arguments.work / "train.npy")
+    tests, kinds = build_pairs(held_out, 1200, SEED + 1, arguments.work / "held-out.npy")
+    model = train(pairs, arguments.minutes)
+    torch.save(model.state_dict(), arguments.work / "siamese.pt")
+    _print_table("held-out crops", accuracy_on_crops(model, tests, kinds))
+    _print_table("held-out whole pictures", accuracy_on_whole(model, held_out))
+    for folder in arguments.test:
+        photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png"))
+        _print_table(f"{folder.name} ({len(photos)} photos)", accuracy_on_whole(model, photos))
+    export(model, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

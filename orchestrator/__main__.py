@@ -1,0 +1,128 @@
+"""Starts the orchestrator."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from orchestrator.clients.calls import ServiceCaller
+from orchestrator.clients.embedding import GrpcEmbedder
+from orchestrator.clients.face import GrpcFaceAnalyzer
+from orchestrator.clients.quality import GrpcQualityScorer
+from orchestrator.clients.siamese import GrpcPhotoComparer
+from orchestrator.config import OrchestratorSettings, PipelineConfig, file_layers
+from orchestrator.curator import Curator, ModelPorts
+from orchestrator.data_folder import data_folder
+from orchestrator.pipeline import Limits
+from orchestrator.results import Album
+from orchestrator.storage.database import lock_folder, open_database
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.transport.servicer import OrchestratorServicer
+from services.common.errors import EXIT_CONFIG, ConfigError
+from services.common.log import configure_logging
+from services.common.server import Server, serve_until_stopped
+from services.common.service_config import Invocation, SharedSettings, parse_arguments
+
+SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
+
+
+def main() -> None:
+    """Runs the orchestrator as this process; a wrong setting is one line and exit code 2."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--data", type=Path, help="data folder: database, lock")
+    own.add_argument("--config", type=Path, action="append", default=[], help="pipeline settings")
+    own.add_argument("--pipeline-set", action="append", default=[], metavar="KEY=VALUE")
+    parsed, rest = own.parse_known_args()
+    try:
+        invocation = parse_arguments("orchestrator", rest)
+        shared = invocation.settings("shared", SharedSettings)
+        settings = invocation.settings("orchestrator", OrchestratorSettings)
+        layers = file_layers(parsed.config, parsed.pipeline_set)
+        config = PipelineConfig(invocation.folder, invocation.profile, layers)
+        configure_logging(shared.log_level)
+        folder = data_folder(parsed.data)
+        with contextlib.closing(lock_folder(folder)):
+            asyncio.run(serve(invocation, shared, settings, config, folder))
+    except ConfigError as error:
+        print(f"error: orchestrator: {error.message}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
+
+
+async def serve(
+    invocation: Invocation,
+    shared: SharedSettings,
+    settings: OrchestratorSettings,
+    config: PipelineConfig,
+    folder: Path,
+) -> None:
+    """Wires everything and serves until stopped."""
+    engine = open_database(folder)
+    store = SqlRunStore(engine)
+    cache = SqlFeatureCache(engine)
+    addresses = {
+        "embedding": settings.embedding_address,
+        "quality": settings.quality_address,
+        "face": settings.face_address,
+        "siamese": settings.siamese_address,
+    }
+    callers = {
+        name: ServiceCaller(
+            name,
+            address,
+            timeout_s=settings.call_timeout_s,
+            max_message_bytes=shared.max_message_bytes,
+        )
+        for name, address in addresses.items()
+    }
+
+    def open_source(album: Album) -> FolderPhotoSource:
+        return FolderPhotoSource(Path(album.folder), max_pixels=shared.max_image_pixels)
+
+    curator = Curator(
+        store=store,
+        cache=cache,
+        ports=ModelPorts(
+            embedder=GrpcEmbedder(callers["embedding"]),
+            scorer=GrpcQualityScorer(callers["quality"]),
+            analyzer=GrpcFaceAnalyzer(callers["face"]),
+            comparer=GrpcPhotoComparer(callers["siamese"]),
+        ),
+        config=config,
+        limits=Limits(settings.batch_count, settings.concurrent_batches),
+        open_source=open_source,
+    )
+    servicer = OrchestratorServicer(curator, store, cache, settings.allowed_roots)
+    server = Server(
+        address=settings.address,
+        service_names=[SERVICE_NAME],
+        register=lambda grpc_server: (
+            orchestrator_pb2_grpc.add_OrchestratorServiceServicer_to_server(servicer, grpc_server)
+        ),
+        max_message_bytes=shared.max_message_bytes,
+    )
+    await curator.recover(resume=settings.resume_runs)
+    worker = asyncio.ensure_future(curator.work())
+    try:
+        await serve_until_stopped(
+            server,
+            name="orchestrator",
+            warm_up=lambda: None,
+            port_file=invocation.port_file,
+            exit_with_parent=invocation.exit_with_parent,
+        )
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+        for caller in callers.values():
+            await caller.close()
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

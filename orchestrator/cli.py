@@ -1,0 +1,262 @@
+"""The `bestshot` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from orchestrator import curate as curating
+from orchestrator.curate import Request
+from orchestrator.data_folder import data_folder
+from orchestrator.demo import make_album
+from orchestrator.export.gallery import face_line, moments, score_line
+from orchestrator.results import ImageRecord, Run
+from orchestrator.storage.database import DATABASE_NAME, open_database
+from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.supervisor import MODEL_SERVICES, PARTS, Supervisor, part_command
+from services.common.config import config_dir
+from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError, NotFoundError
+
+app = typer.Typer(
+    name="bestshot",
+    help="Scores every photo of a folder, groups the shots of one moment, picks the best of each "
+    "and says why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+ConfigDir = Annotated[
+    Path | None, typer.Option("--config-dir", help="Folder of services.yaml, pipeline.yaml, ...")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the database. Default: the user's data folder."),
+]
+Profile = Annotated[str, typer.Option(help="Profile of configs/profiles.")]
+ConfigFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="YAML file nested like configs/pipeline.yaml; repeatable."),
+]
+Flags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one key of pipeline.yaml, as select_best.max_images_per_cluster=3.",
+    ),
+]
+
+
+@app.command()
+def curate(
+    photos: Annotated[Path, typer.Argument(help="Folder of photos; sub-folders count.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; made where absent.")],
+    profile: Profile = "builtin",
+    config: ConfigFiles = None,
+    set_: Flags = None,
+    copy_selected: Annotated[
+        bool, typer.Option("--copy-selected", help="Copy the selected photos into OUT/selected.")
+    ] = False,
+    orchestrator: Annotated[
+        str | None,
+        typer.Option(help="Address of a running orchestrator; else one is started for this run."),
+    ] = None,
+    config_dir_: ConfigDir = None,
+    data: Data = None,
+) -> None:
+    """Score, group and select the photos of a folder.
+
+    Writes image_metrics.csv, results.json, run.json and index.html into OUT. A second run computes
+    only what is new. Starts all services itself, and stops them.
+    """
+    curating.curate(
+        Request(
+            photos=photos,
+            out=out,
+            config_folder=config_dir(config_dir_),
+            data_folder=data_folder(data),
+            profile=profile,
+            config_files=config or [],
+            flags=set_ or [],
+            copy_selected=copy_selected,
+            orchestrator=orchestrator,
+        ),
+        Console(),
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for photos and results.")] = Path(
+        "bestshot-demo"
+    ),
+    data: Data = None,
+) -> None:
+    """Curate a small album of real pictures that ship with scikit-learn."""
+    console = Console()
+    photos = out / "photos"
+    count = make_album(photos)
+    console.print(f"{count} photos made in {photos}", highlight=False)
+    curating.curate(
+        Request(
+            photos=photos,
+            out=out / "results",
+            config_folder=config_dir(None),
+            data_folder=data_folder(data),
+            profile="builtin",
+            config_files=[],
+            flags=[],
+            copy_selected=False,
+            orchestrator=None,
+        ),
+        console,
+    )
+    page = (out / "results" / "index.html").resolve()
+    console.print(f"open {page.as_uri()} in a browser", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def up(profile: Profile = "builtin", config_dir_: ConfigDir = None, data: Data = None) -> None:
+    """Run the four model services and the orchestrator until Ctrl-C.
+
+    They listen where configs/services.yaml says.
+    """
+    console = Console()
+    folder = data_folder(data)
+    common = ["--config-dir", str(config_dir(config_dir_)), "--profile", profile]
+    supervisor = Supervisor(folder / "logs", common)
+    try:
+        for name in MODEL_SERVICES:
+            supervisor.start(name, [])
+        for name in MODEL_SERVICES:
+            console.print(f"{name:<13} {supervisor.address(name)}", highlight=False)
+        supervisor.start("orchestrator", ["--data", str(folder)])
+        console.print(f"{'orchestrator':<13} {supervisor.address('orchestrator')}", highlight=False)
+        console.print(f"logs in {folder / 'logs'}; Ctrl-C stops", highlight=False, soft_wrap=True)
+        while (ended := supervisor.ended()) is None:
+            time.sleep(0.5)
+        raise ConfigError(ended)
+    finally:
+        supervisor.stop()
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def serve(
+    context: typer.Context,
+    part: Annotated[str, typer.Argument(help=f"One of {', '.join(PARTS)}.")],
+) -> None:
+    """Run one part in the foreground: what the containers call.
+
+    `bestshot serve PART --help` lists its options.
+    """
+    if part not in PARTS:
+        raise ConfigError(f"there is no part {part!r}; known are {', '.join(PARTS)}")
+    command = part_command(part, context.args)
+    os.execv(command[0], command)  # noqa: S606
+
+
+@app.command()
+def runs(data: Data = None) -> None:
+    """List the runs, newest first."""
+    store = _store(data)
+    table = Table("Run", "Started", "State", "Photos", "Selected", "Album")
+    for run in store.list_runs("", 1000, 0):
+        summary = run.summary
+        table.add_row(
+            run.id[:12],
+            run.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            run.state.value.lower(),
+            str(summary.photo_count) if summary else "",
+            str(summary.selected_count) if summary else "",
+            escape(store.album(run.album_id).folder),
+        )
+    Console().print(table)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")] = "latest",
+    data: Data = None,
+) -> None:
+    """Show what a run selected and why; without an id, the newest one."""
+    store = _store(data)
+    found = _find_run(store, run)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]run {found.id}[/bold], {found.state.value.lower()}")
+    console.print(f"album {escape(store.album(found.album_id).folder)}")
+    if found.error:
+        console.print(f"[red]{escape(found.error)}[/red]")
+    for role, model in found.models.items():
+        console.print(f"  {role}: {model['id']} ({model['origin']}): {model['description']}")
+    records = store.images(found.id)
+    for moment in moments(records):
+        console.print(f"\n[bold]{moment.title}[/bold]: {len(moment.photos)} shots")
+        _print_photos(moment.photos, console)
+    console.print("\n[bold]Single shots and unreadable files[/bold]")
+    _print_photos(
+        [record for record in records if record.cluster_id is None or record.cluster_id < 0],
+        console,
+    )
+
+
+def _print_photos(records: list[ImageRecord], console: Console) -> None:
+    for record in records:
+        mark = "[green]+[/green]" if record.is_selected else "-"
+        lines = filter(None, (score_line(record), face_line(record)))
+        console.print(f"{mark} {escape(record.path)}  {' | '.join(lines)}")
+        console.print(f"    {escape(record.reason)}")
+
+
+def _store(data: Path | None) -> SqlRunStore:
+    folder = data_folder(data)
+    if not (folder / DATABASE_NAME).exists():
+        raise ConfigError(f"there are no runs in {folder} yet; `bestshot curate` makes the first")
+    return SqlRunStore(open_database(folder))
+
+
+def _find_run(store: SqlRunStore, prefix: str) -> Run:
+    found = store.list_runs("", 1000, 0)
+    if prefix != "latest":
+        found = [run for run in found if run.id.startswith(prefix)]
+        if len(found) > 1:
+            raise ConfigError(f"{len(found)} runs begin with {prefix!r}; give more of the id")
+    if not found:
+        raise NotFoundError("run", prefix)
+    return found[0]
+
+
+def main() -> None:
+    """Runs the command; a user's mistake is a message and an exit code, never a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(error, EXIT_CONFIG)
+    except BestshotError as error:
+        _fail(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        print("interrupted; scores finished so far are kept", file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def _fail(error: BestshotError, code: int) -> None:
+    print(f"error: {error.message}", file=sys.stderr)
+    raise SystemExit(code) from None

@@ -1,0 +1,55 @@
+"""The Embedder port over bestshot.embedding.v1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from orchestrator.clients.calls import ServiceCaller, identity, image_messages
+from orchestrator.ports import Embedding, ModelIdentity
+from services.common.errors import BestshotError
+from services.common.imaging import RgbImage
+from services.common.status import from_status
+
+
+class GrpcEmbedder:
+    """Embeds by the embedding service."""
+
+    def __init__(self, caller: ServiceCaller) -> None:
+        self._caller = caller
+        self._stub = embedding_pb2_grpc.EmbeddingServiceStub(caller.channel)
+        self._input_long_side_px = 0
+
+    async def model(self) -> ModelIdentity:
+        """Asks which model serves."""
+        return identity((await self._info()).model)
+
+    async def calibration(self) -> tuple[float, float] | None:
+        """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
+        info = await self._info()
+        if not info.HasField("calibration"):
+            return None
+        return info.calibration.scene_distance, info.calibration.cluster_selection_epsilon
+
+    async def embed(self, images: Sequence[RgbImage]) -> list[Embedding | BestshotError]:
+        """Embeds a batch."""
+        request = embedding_pb2.EmbedRequest(
+            images=image_messages(images, self._input_long_side_px)
+        )
+        response = await self._caller.call(self._stub.Embed, request)
+        self._caller.check_count(response.results, len(images))
+        return [
+            from_status(result.error)
+            if result.WhichOneof("result") == "error"
+            else np.array(result.embedding.values, np.float32)
+            for result in response.results
+        ]
+
+    async def _info(self) -> embedding_pb2.GetModelInfoResponse:
+        info: embedding_pb2.GetModelInfoResponse = await self._caller.call(
+            self._stub.GetModelInfo, embedding_pb2.GetModelInfoRequest()
+        )
+        self._input_long_side_px = info.model.input_long_side_px
+        return info

@@ -1,0 +1,53 @@
+"""The QualityScorer port over bestshot.quality.v1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from orchestrator.clients.calls import ServiceCaller, identity, image_messages
+from orchestrator.domain.photo import QualityScores
+from orchestrator.ports import ModelIdentity
+from services.common.errors import BestshotError
+from services.common.imaging import RgbImage
+from services.common.status import from_status
+
+
+class GrpcQualityScorer:
+    """Scores by the quality service."""
+
+    def __init__(self, caller: ServiceCaller) -> None:
+        self._caller = caller
+        self._stub = quality_pb2_grpc.QualityServiceStub(caller.channel)
+        self._input_long_side_px = 0
+
+    async def model(self) -> ModelIdentity:
+        """Asks which model serves."""
+        info = await self._caller.call(self._stub.GetModelInfo, quality_pb2.GetModelInfoRequest())
+        self._input_long_side_px = info.model.input_long_side_px
+        return identity(info.model)
+
+    async def score(self, images: Sequence[RgbImage]) -> list[QualityScores | BestshotError]:
+        """Scores a batch."""
+        request = quality_pb2.ScoreRequest(images=image_messages(images, self._input_long_side_px))
+        response = await self._caller.call(self._stub.Score, request)
+        self._caller.check_count(response.results, len(images))
+        return [
+            from_status(result.error)
+            if result.WhichOneof("result") == "error"
+            else _to_domain(result.scores)
+            for result in response.results
+        ]
+
+
+def _to_domain(scores: quality_pb2.QualityScores) -> QualityScores:
+    return QualityScores(
+        iqa_score=scores.iqa_score,
+        ava_score=scores.ava_score,
+        ava_distribution=tuple(scores.ava_distribution),
+        sharpness=scores.sharpness,
+        exposure=scores.exposure,
+        contrast=scores.contrast,
+        colourfulness=scores.colourfulness,
+        laplacian_variance=scores.laplacian_variance,
+    )

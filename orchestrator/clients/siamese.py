@@ -1,0 +1,46 @@
+"""The PhotoComparer port over bestshot.siamese.v1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+from orchestrator.clients.calls import ServiceCaller, identity, image_messages
+from orchestrator.ports import ModelIdentity
+from services.common.errors import BestshotError
+from services.common.imaging import RgbImage
+from services.common.status import from_status
+
+
+class GrpcPhotoComparer:
+    """Compares by the Siamese service."""
+
+    def __init__(self, caller: ServiceCaller) -> None:
+        self._caller = caller
+        self._stub = siamese_pb2_grpc.SiameseServiceStub(caller.channel)
+        self._input_long_side_px = 0
+
+    async def model(self) -> ModelIdentity:
+        """Asks which model serves."""
+        info = await self._caller.call(
+            self._stub.GetModelInfo, siamese_pb2.GetModelInfoRequest()
+        )
+        self._input_long_side_px = info.model.input_long_side_px
+        return identity(info.model)
+
+    async def compare(
+        self, images: Sequence[RgbImage], pairs: Sequence[tuple[int, int]]
+    ) -> list[float | BestshotError]:
+        """Compares pairs of `images`."""
+        request = siamese_pb2.CompareRequest(
+            images=image_messages(images, self._input_long_side_px),
+            pairs=[siamese_pb2.Pair(first=first, second=second) for first, second in pairs],
+        )
+        response = await self._caller.call(self._stub.Compare, request)
+        self._caller.check_count(response.results, len(pairs))
+        return [
+            from_status(result.error)
+            if result.WhichOneof("result") == "error"
+            else result.comparison.first_better_probability
+            for result in response.results
+        ]

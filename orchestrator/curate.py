@@ -1,0 +1,244 @@
+"""`bestshot curate`: everything on one machine, from a folder of photos to a folder of results."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from orchestrator.config import PipelineConfig, file_layers
+from orchestrator.export.exporter import check_writable
+from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.supervisor import MODEL_SERVICES, Supervisor
+from services.common.channels import call_metadata, open_channel
+from services.common.errors import InternalError, InvalidArgumentError
+from services.common.status import from_rpc_error
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+CALL_TIMEOUT_S = 60.0
+EXPORT_TIMEOUT_S = 3600.0
+LOCAL_ADDRESS = "127.0.0.1:0"
+LOG_FOLDER = "logs"
+
+STAGE_TITLES = {
+    "discover": "finding photos",
+    "score": "scoring",
+    "cluster": "grouping moments",
+    "compare": "comparing ties",
+    "select": "selecting",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `curate` was asked to do; names as the command's options."""
+
+    photos: Path
+    out: Path
+    config_folder: Path
+    data_folder: Path
+    profile: str
+    config_files: Sequence[Path]
+    flags: Sequence[str]
+    copy_selected: bool
+    orchestrator: str | None
+
+
+def curate(request: Request, console: Console) -> pb.Run:
+    """Curates a folder of photos into a folder of results.
+
+    Raises:
+        BestshotError: Something is wrong; the message is for the user. Scores finished by then are
+            kept for the next run.
+    """
+    _check(request)
+    return asyncio.run(_curate(request, console))
+
+
+def _check(request: Request) -> None:
+    """Finds the user's mistakes before anything is started."""
+    photos, out = request.photos.resolve(), request.out.resolve()
+    if request.orchestrator is None:
+        FolderPhotoSource(photos, max_pixels=0).list_photos()
+    if out.is_relative_to(photos):
+        raise InvalidArgumentError(
+            "", f"the output folder {out} lies inside {photos}: its pictures would be taken for "
+            f"photos in the next run; choose a folder outside"
+        )
+    check_writable(out)
+    layers = file_layers(request.config_files, request.flags)
+    PipelineConfig(request.config_folder, request.profile, layers)
+
+
+async def _curate(request: Request, console: Console) -> pb.Run:
+    with _orchestrator(request, console) as (address, supervisor):
+        channel = open_channel(address, max_message_bytes=MAX_MESSAGE_BYTES)
+        try:
+            async with channel:
+                return await _drive(
+                    orchestrator_pb2_grpc.OrchestratorServiceStub(channel), request, console
+                )
+        except grpc.RpcError as error:
+            await asyncio.sleep(0.2)  # lets the system tell that a child has ended
+            ended = supervisor.ended() if supervisor else None
+            if ended:
+                raise InternalError(
+                    f"{ended}. Scores finished so far are kept: run the same command again to go on"
+                ) from error
+            raise from_rpc_error(error, f"the orchestrator at {address}") from error
+
+
+@contextlib.contextmanager
+def _orchestrator(
+    request: Request, console: Console
+) -> Iterator[tuple[str, Supervisor | None]]:
+    """The address of the orchestrator: the one named, or one of our own with its services."""
+    if request.orchestrator is not None:
+        yield request.orchestrator, None
+        return
+    common = ["--config-dir", str(request.config_folder), "--profile", request.profile]
+    supervisor = Supervisor(request.out.resolve() / LOG_FOLDER, common)
+    try:
+        with console.status("starting the services"):
+            address = start_all(supervisor, request)
+        yield address, supervisor
+    finally:
+        supervisor.stop()
+
+
+def start_all(supervisor: Supervisor, request: Request) -> str:
+    """Starts the four services and the orchestrator on free ports; returns its address."""
+    for name in MODEL_SERVICES:
+        supervisor.start(name, ["--address", LOCAL_ADDRESS])
+    roots = [str(request.photos.resolve()), str(request.out.resolve())]
+    arguments = [
+        *("--address", LOCAL_ADDRESS),
+        *("--data", str(request.data_folder)),
+        *("--set", "resume_runs=false"),
+        *("--set", f"allowed_roots={roots}"),
+    ]
+    for name in MODEL_SERVICES:
+        arguments += ["--set", f"{name}_address={supervisor.address(name)}"]
+    for path in request.config_files:
+        arguments += ["--config", str(path)]
+    for flag in request.flags:
+        arguments += ["--pipeline-set", flag]
+    supervisor.start("orchestrator", arguments)
+    return supervisor.address("orchestrator")
+
+
+async def _drive(
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub, request: Request, console: Console
+) -> pb.Run:
+    options = {"timeout": CALL_TIMEOUT_S, "metadata": call_metadata()}
+    created = await stub.CreateAlbum(
+        pb.CreateAlbumRequest(folder=str(request.photos.resolve())), **options
+    )
+    started = await stub.StartRun(
+        pb.StartRunRequest(album_id=created.album.id, profile=request.profile), **options
+    )
+    run_id = started.run.id
+    try:
+        run = await show_progress(
+            stub.WatchRun(pb.WatchRunRequest(run_id=run_id), metadata=call_metadata()), console
+        )
+    except asyncio.CancelledError:
+        await stub.CancelRun(pb.CancelRunRequest(run_id=run_id), **options)
+        raise
+    if run.state != pb.RUN_STATE_COMPLETED:
+        raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
+    exported = await stub.ExportRun(
+        pb.ExportRunRequest(
+            run_id=run_id,
+            output_folder=str(request.out.resolve()),
+            copy_selected=request.copy_selected,
+        ),
+        timeout=EXPORT_TIMEOUT_S,
+        metadata=call_metadata(),
+    )
+    print_summary(run, console)
+    _print_files(request, exported, console)
+    return run
+
+
+async def show_progress(
+    snapshots: AsyncIterator[pb.WatchRunResponse], console: Console
+) -> pb.Run:
+    """Draws one bar a stage until the run ends; returns its last state."""
+    run = pb.Run()
+    columns = (
+        TextColumn("{task.description:<17}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars: dict[str, TaskID] = {}
+        async for snapshot in snapshots:
+            run = snapshot.run
+            for stage in run.stages:
+                if stage.stage not in bars:
+                    title = STAGE_TITLES.get(stage.stage, stage.stage)
+                    bars[stage.stage] = progress.add_task(title, total=None, note="")
+                progress.update(
+                    bars[stage.stage],
+                    completed=stage.completed_count,
+                    total=stage.total_count,
+                    note=_note(stage),
+                )
+    return run
+
+
+def _note(stage: pb.StageProgress) -> str:
+    notes = []
+    if stage.cached_count:
+        notes.append(f"{stage.cached_count} from the cache")
+    if stage.failed_count:
+        notes.append(f"{stage.failed_count} failed")
+    return ", ".join(notes)
+
+
+def print_summary(run: pb.Run, console: Console) -> None:
+    """Prints a run in numbers."""
+    summary = run.summary
+    rate = summary.photo_count / summary.elapsed_seconds if summary.elapsed_seconds else 0.0
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    table.add_row(str(summary.photo_count), f"photos ({summary.cached_count} from the cache)")
+    table.add_row(str(summary.unreadable_count), "unreadable")
+    moments = summary.cluster_count + summary.noise_count
+    table.add_row(
+        str(moments),
+        f"moments ({summary.cluster_count} of several shots, {summary.noise_count} single shots)",
+    )
+    table.add_row(str(summary.selected_count), "selected")
+    table.add_row(f"{summary.elapsed_seconds:.1f}", f"seconds ({rate:.1f} photos per second)")
+    console.print(table)
+
+
+def _print_files(request: Request, exported: pb.ExportRunResponse, console: Console) -> None:
+    for path in exported.paths:
+        console.print(f"  {request.out / path}", highlight=False, soft_wrap=True)
+    if request.copy_selected:
+        console.print(f"  {request.out / 'selected'}: {exported.copied_count} photos copied")
+

@@ -1,0 +1,492 @@
+"""The application: albums' runs started, watched, cancelled, reselected, compared."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import logging
+import platform
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import features as codec
+from orchestrator.config import PipelineConfig, PipelineSettings
+from orchestrator.domain.clustering import cluster_scenes
+from orchestrator.pipeline import (
+    Limits,
+    Outcome,
+    Pipeline,
+    Services,
+    cached_comparisons,
+    judge,
+    stack_embeddings,
+    wanted_pairs,
+)
+from orchestrator.ports import (
+    Embedder,
+    FaceAnalyzer,
+    FeatureCache,
+    PhotoComparer,
+    PhotoSource,
+    QualityScorer,
+)
+from orchestrator.results import (
+    Album,
+    ImageRecord,
+    Run,
+    RunState,
+    RunSummary,
+    StageProgress,
+    utc_now,
+)
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.config import Layer, load
+from services.common.errors import (
+    BestshotError,
+    ConfigError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    UnavailableError,
+)
+from services.common.imaging import CANONICAL_VERSION
+
+logger = logging.getLogger(__name__)
+
+_COMPUTING_PACKAGES = (
+    "bestshot",
+    "numpy",
+    "hdbscan",
+    "scikit-learn",
+    "pillow",
+    "pillow-heif",
+    "opencv-python-headless",
+)
+
+
+@dataclass(frozen=True)
+class ModelPorts:
+    """The four model services."""
+
+    embedder: Embedder
+    scorer: QualityScorer
+    analyzer: FaceAnalyzer
+    comparer: PhotoComparer
+
+
+@dataclass(frozen=True)
+class Reselection:
+    """What new settings give on stored scores."""
+
+    run: Run
+    gained_paths: list[str]
+    lost_paths: list[str]
+    missing_comparison_count: int
+
+
+class Curator:
+    """Works on runs one after the other, and tells how they go.
+
+    Args:
+        store: Runs and results.
+        cache: Features.
+        ports: Model services.
+        config: Where run settings come from.
+        limits: Bounds of the fan-out.
+        open_source: Opens the photos of an album.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SqlRunStore,
+        cache: FeatureCache,
+        ports: ModelPorts,
+        config: PipelineConfig,
+        limits: Limits,
+        open_source: Callable[[Album], PhotoSource],
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._ports = ports
+        self._config = config
+        self._limits = limits
+        self._open_source = open_source
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._live: dict[str, Run] = {}
+        self._changed = asyncio.Condition()
+        self._working: tuple[str, asyncio.Task[Outcome]] | None = None
+
+    async def recover(self, *, resume: bool) -> None:
+        """Deals with the runs that an earlier orchestrator left unfinished.
+
+        Args:
+            resume: Queue them anew; else mark them as interrupted. Their scores are cached.
+        """
+        for run in await asyncio.to_thread(self._store.unfinished_runs):
+            if resume:
+                logger.info("resuming run %s", run.id)
+                await self._publish(run.changed(state=RunState.PENDING, stages=()), durable=True)
+                await self._queue.put(run.id)
+            else:
+                await asyncio.to_thread(self._store.interrupt, run, utc_now())
+
+    async def work(self) -> None:
+        """Works on queued runs until cancelled."""
+        while True:
+            run_id = await self._queue.get()
+            run = self._live.get(run_id)
+            if run is not None and run.state is RunState.PENDING:
+                await self._execute(run)
+            self._live.pop(run_id, None)
+
+    async def start_run(self, album: Album, profile: str, overrides: dict[str, Any]) -> Run:
+        """Checks settings and services, then queues a run.
+
+        Raises:
+            InvalidArgumentError: A setting is wrong.
+            FailedPreconditionError: A model service cannot serve what the settings ask for.
+        """
+        settings = self._load_settings(profile, overrides)
+        services = await self._preflight(settings)
+        calibration = await self._ports.embedder.calibration()
+        run = Run(
+            id=uuid.uuid4().hex,
+            album_id=album.id,
+            state=RunState.PENDING,
+            profile=profile or self._config.profile,
+            config=_recorded_config(settings, calibration),
+            models={
+                role: dataclasses.asdict(model) for role, model in services.models.items()
+            },
+            versions=_versions(),
+            create_time=utc_now(),
+        )
+        await self._publish(run, durable=True)
+        await self._queue.put(run.id)
+        return run
+
+    async def run(self, run_id: str) -> Run:
+        """Returns a run as it stands now."""
+        live = self._live.get(run_id)
+        return live or await asyncio.to_thread(self._store.run, run_id)
+
+    async def watch(self, run_id: str) -> AsyncIterator[Run]:
+        """Yields the run as it stands, then every newer state that the reader has time for."""
+        seen = -1
+        while True:
+            run = await self.run(run_id)
+            if run.revision > seen:
+                seen = run.revision
+                yield run
+            if run.state.is_final:
+                return
+            async with self._changed:
+                live = self._live.get(run_id)
+                if live is not None and live.revision <= seen:
+                    await self._changed.wait()
+
+    async def cancel(self, run_id: str) -> Run:
+        """Asks a run to stop."""
+        run = await self.run(run_id)
+        if run.state.is_final:
+            raise FailedPreconditionError(
+                f"run {run_id} has ended already, it is {run.state.value}"
+            )
+        if self._working is not None and self._working[0] == run_id:
+            self._working[1].cancel()
+        else:
+            run = run.changed(state=RunState.CANCELLED, end_time=utc_now())
+            await self._publish(run, durable=True)
+        return run
+
+    def is_active(self, album_id: str) -> bool:
+        """Whether a run of the album waits or works."""
+        return any(
+            run.album_id == album_id and not run.state.is_final for run in self._live.values()
+        )
+
+    async def reselect(
+        self, run: Run, overrides: dict[str, Any], *, validate_only: bool
+    ) -> Reselection:
+        """Clusters and selects anew on a completed run's scores.
+
+        Raises:
+            FailedPreconditionError: The run is not completed.
+            InvalidArgumentError: A setting is wrong.
+        """
+        if run.state is not RunState.COMPLETED:
+            raise FailedPreconditionError(
+                f"run {run.id} is {run.state.value}; only a completed run can be reselected"
+            )
+        return await asyncio.to_thread(self._reselect, run, overrides, validate_only)
+
+    async def compare(self, run: Run, first_path: str, second_path: str) -> float:
+        """Probability that the first of two photos of a run is the better one."""
+        first = await asyncio.to_thread(self._store.image, run.id, first_path)
+        second = await asyncio.to_thread(self._store.image, run.id, second_path)
+        for record in (first, second):
+            if not record.is_readable:
+                raise FailedPreconditionError(f"{record.path} could not be read: {record.error}")
+        model = await self._ports.comparer.model()
+        album = await asyncio.to_thread(self._store.album, run.album_id)
+        settings = _stored_settings(run)
+        services = Services(
+            self._ports.embedder,
+            self._ports.scorer,
+            self._ports.analyzer,
+            self._ports.comparer,
+            {"siamese": model},
+        )
+        pipeline = self._pipeline(album, settings, services, run)
+        digests = {record.path: record.content_digest for record in (first, second)}
+        pair = (first_path, second_path)
+        known = await asyncio.to_thread(pipeline.known_comparisons, [pair], digests)
+        answers = known or await pipeline.compare_pairs([pair], digests)
+        if pair not in answers:
+            raise UnavailableError("the siamese service could not compare the two photos")
+        return answers[pair]
+
+    async def _execute(self, run: Run) -> None:
+        run = run.changed(state=RunState.RUNNING, start_time=utc_now())
+        await self._publish(run, durable=True)
+        try:
+            task = asyncio.ensure_future(self._curate(run))
+            self._working = (run.id, task)
+            outcome = await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                task.cancel()
+                raise
+            await self._end(run.id, RunState.CANCELLED)
+        except BestshotError as error:
+            logger.error("run %s failed: %s", run.id, error.message)
+            await self._end(run.id, RunState.FAILED, error=_advice(error))
+        except Exception:
+            logger.exception("run %s failed", run.id)
+            await self._end(
+                run.id, RunState.FAILED, error="internal error; the orchestrator's log has more"
+            )
+        else:
+            await asyncio.to_thread(self._store.save_images, run.id, outcome.records)
+            await self._end(run.id, RunState.COMPLETED, outcome=outcome)
+        finally:
+            self._working = None
+
+    async def _curate(self, run: Run) -> Outcome:
+        settings = _stored_settings(run)
+        services = await self._preflight(settings)
+        for role, model in services.models.items():
+            if run.models[role]["digest"] != model.digest:
+                raise FailedPreconditionError(
+                    f"the {role} service now serves {model.id} with another digest than when the "
+                    f"run was started; start a new run"
+                )
+        if settings.select_best.siamese.enabled:
+            logger.info("Siamese comparison enabled")
+        album = await asyncio.to_thread(self._store.album, run.album_id)
+        decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
+        return await self._pipeline(album, settings, services, run).run(decisions)
+
+    def _pipeline(
+        self, album: Album, settings: PipelineSettings, services: Services, run: Run
+    ) -> Pipeline:
+        async def report(progress: StageProgress) -> None:
+            live = self._live[run.id]
+            earlier = tuple(stage for stage in live.stages if stage.stage != progress.stage)
+            await self._publish(live.changed(stages=(*earlier, progress)), durable=False)
+
+        return Pipeline(
+            source=self._open_source(album),
+            cache=self._cache,
+            services=services,
+            settings=settings,
+            clustering=settings.cluster_scenes.parameters(_stored_calibration(run)),
+            limits=self._limits,
+            report=report,
+        )
+
+    async def _preflight(self, settings: PipelineSettings) -> Services:
+        """Asks every service that the settings need which model it serves."""
+        ports = self._ports
+        models = {
+            "embedding": await ports.embedder.model(),
+            "quality": await ports.scorer.model(),
+            "face": await ports.analyzer.model(),
+        }
+        siamese = settings.select_best.siamese
+        if siamese.enabled:
+            try:
+                models["siamese"] = await ports.comparer.model()
+            except BestshotError as error:
+                raise FailedPreconditionError(
+                    f"select_best.siamese.enabled is true, but no Siamese model serves: "
+                    f"{error.message}. Start the service, or set select_best.siamese.enabled=false"
+                ) from error
+            if siamese.checkpoint_path is not None:
+                await asyncio.to_thread(
+                    _check_checkpoint, siamese.checkpoint_path, models["siamese"].file_digests
+                )
+        return Services(ports.embedder, ports.scorer, ports.analyzer, ports.comparer, models)
+
+    def _load_settings(self, profile: str, overrides: dict[str, Any]) -> PipelineSettings:
+        try:
+            return self._config.load(profile, overrides)
+        except ConfigError as error:
+            raise InvalidArgumentError("config_overrides", error.message) from error
+
+    def _reselect(
+        self, run: Run, overrides: dict[str, Any], validate_only: bool
+    ) -> Reselection:
+        began = utc_now()
+        settings = _stored_settings(run, overrides)
+        calibration = _stored_calibration(run)
+        before = self._store.images(run.id)
+        readable = [record for record in before if record.is_readable]
+        embeddings = stack_embeddings(self._embeddings(run, readable))
+        labels = cluster_scenes(embeddings, settings.cluster_scenes.parameters(calibration))
+        clustered = [
+            dataclasses.replace(record, cluster_id=int(label))
+            for record, label in zip(readable, labels, strict=True)
+        ]
+        decisions = self._store.decisions(run.album_id)
+        pairs = wanted_pairs(clustered, settings, decisions)
+        digests = {record.path: record.content_digest for record in clustered}
+        siamese_digest = run.models.get("siamese", {}).get("digest", "")
+        comparisons = cached_comparisons(self._cache, pairs, digests, siamese_digest)
+        judged = judge(clustered, embeddings, settings, comparisons, decisions)
+        broken = [record for record in before if not record.is_readable]
+        records = sorted([*judged, *broken], key=lambda record: record.path)
+        new_run = dataclasses.replace(
+            run,
+            id="" if validate_only else uuid.uuid4().hex,
+            config=_recorded_config(settings, calibration),
+            revision=0,
+            stages=(),
+            create_time=began,
+            start_time=began,
+            end_time=utc_now(),
+            summary=summarize(records, len(records), (utc_now() - began).total_seconds()),
+            source_run_id=run.id,
+        )
+        if not validate_only:
+            self._store.save_run(new_run)
+            self._store.save_images(new_run.id, records)
+        selected_before = {record.path for record in before if record.is_selected}
+        selected = {record.path for record in records if record.is_selected}
+        return Reselection(
+            run=new_run,
+            gained_paths=sorted(selected - selected_before),
+            lost_paths=sorted(selected_before - selected),
+            missing_comparison_count=len(pairs) - len(comparisons),
+        )
+
+    def _embeddings(self, run: Run, records: list[ImageRecord]) -> list[Any]:
+        model_digest = run.models["embedding"]["digest"]
+        vectors = []
+        for start in range(0, len(records), 500):
+            part = records[start : start + 500]
+            keys = [(record.content_digest, "embedding", model_digest) for record in part]
+            found = self._cache.get(keys)
+            vectors.extend(codec.unpack_embedding(found[key]) for key in keys)
+        return vectors
+
+    async def _end(
+        self, run_id: str, state: RunState, *, error: str = "", outcome: Outcome | None = None
+    ) -> None:
+        run = self._live[run_id]
+        end = utc_now()
+        summary = None
+        if outcome is not None:
+            elapsed = (end - (run.start_time or end)).total_seconds()
+            summary = summarize(outcome.records, outcome.cached_count, elapsed)
+        await self._publish(
+            run.changed(state=state, error=error, end_time=end, summary=summary), durable=True
+        )
+
+    async def _publish(self, run: Run, *, durable: bool) -> None:
+        """Stores a change first, if it must last, then shows it to the watchers."""
+        if durable:
+            await asyncio.to_thread(self._store.save_run, run)
+        self._live[run.id] = run
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def summarize(
+    records: list[ImageRecord], cached_count: int, elapsed_seconds: float
+) -> RunSummary:
+    """Counts what a run found."""
+    labels = [record.cluster_id for record in records if record.cluster_id is not None]
+    return RunSummary(
+        photo_count=len(records),
+        unreadable_count=sum(not record.is_readable for record in records),
+        cluster_count=len({label for label in labels if label >= 0}),
+        noise_count=sum(label < 0 for label in labels),
+        selected_count=sum(record.is_selected for record in records),
+        cached_count=cached_count,
+        elapsed_seconds=elapsed_seconds,
+    )
+
+
+def _recorded_config(
+    settings: PipelineSettings, calibration: tuple[float, float] | None
+) -> dict[str, Any]:
+    """The settings whole, with what `auto` stood for under `resolved`."""
+    parameters = settings.cluster_scenes.parameters(calibration)
+    resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
+    if calibration is not None:
+        resolved["calibration"] = list(calibration)
+    return {**settings.model_dump(mode="json"), "resolved": resolved}
+
+
+def _stored_settings(
+    run: Run, overrides: dict[str, Any] | None = None
+) -> PipelineSettings:
+    stored = {key: value for key, value in run.config.items() if key != "resolved"}
+    layers = [Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]
+    try:
+        return load(PipelineSettings, layers)
+    except ConfigError as error:
+        raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def _stored_calibration(run: Run) -> tuple[float, float] | None:
+    stored = run.config["resolved"].get("calibration")
+    return (stored[0], stored[1]) if stored else None
+
+
+def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
+    """Refuses a checkpoint_path that the Siamese service did not load."""
+    try:
+        digest = hashlib.sha256(path.expanduser().read_bytes()).hexdigest()
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"select_best.siamese.checkpoint_path: cannot read {path}: {error.strerror}"
+        ) from error
+    if digest not in served:
+        raise FailedPreconditionError(
+            f"select_best.siamese.checkpoint_path is {path} (sha256 {digest[:12]}...), but the "
+            f"Siamese service loaded another model; name it in models.yaml and in "
+            f"services.yaml (siamese.model), or set checkpoint_path to null"
+        )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "canonical_image": CANONICAL_VERSION}
+    for package in _COMPUTING_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def _advice(error: BestshotError) -> str:
+    if isinstance(error, UnavailableError):
+        return f"{error.message}. Scores finished so far are kept: run again to go on"
+    return error.message

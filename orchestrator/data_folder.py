@@ -1,0 +1,18 @@
+"""Where bestshot keeps its database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from services.common.config import DATA_DIR_VARIABLE
+
+
+def data_folder(override: Path | None) -> Path:
+    """Finds the data folder: flag, then BESTSHOT_DATA_DIR, then the platform's place for it."""
+    if override is not None:
+        return override.expanduser().absolute()
+    named = os.environ.get(DATA_DIR_VARIABLE)
+    return Path(named) if named else platformdirs.user_data_path("bestshot", appauthor=False)

@@ -1,0 +1,45 @@
+"""A small album of real pictures that ship with scikit-learn, and of variants of them."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image, ImageEnhance, ImageFilter
+
+SOURCES = ("china.jpg", "flower.jpg")
+
+
+def _shifted(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    return image.crop((width // 16, height // 20, width, height))
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    inner = (width // 20, height // 20, width - width // 20, height - height // 20)
+    return image.rotate(2, Image.Resampling.BICUBIC).crop(inner)
+
+
+VARIANTS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
+    "1-sharp": (lambda image: image, 92),
+    "2-shifted": (_shifted, 92),
+    "3-blurred": (lambda image: image.filter(ImageFilter.GaussianBlur(4)), 92),
+    "4-dark": (lambda image: ImageEnhance.Brightness(image).enhance(0.35), 92),
+    "5-recompressed": (lambda image: image, 12),
+    "6-tilted": (_turned, 92),
+}
+"""What happens to each picture, and the JPEG quality that it is saved with."""
+
+
+def make_album(folder: Path) -> int:
+    """Writes the album; returns the number of photos."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = importlib.resources.files("sklearn.datasets") / "images"
+    for source in SOURCES:
+        with (pictures / source).open("rb") as opened:
+            image = Image.open(opened).convert("RGB")
+        for name, (change, quality) in VARIANTS.items():
+            change(image).save(folder / f"{Path(source).stem}-{name}.jpg", quality=quality)
+    return len(SOURCES) * len(VARIANTS)

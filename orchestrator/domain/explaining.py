@@ -1,0 +1,158 @@
+"""A verdict in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from orchestrator.domain.clustering import NOISE
+from orchestrator.domain.photo import Candidate, Reason
+from orchestrator.domain.scoring import PersonPenalties
+from orchestrator.domain.selection import FilterParameters, SelectionParameters, Verdict
+
+NOTABLE_DIFFERENCE = 0.05
+"""Differences below it, on scores from 0 to 1, are not worth a word."""
+
+
+def explain(
+    candidates: Sequence[Candidate],
+    verdicts: Sequence[Verdict],
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+) -> list[str]:
+    """Writes one sentence a photo, in the order given: why it was picked or not."""
+    by_path = {
+        verdict.path: (candidate, verdict)
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+    }
+    return [
+        _sentence(candidate, verdict, by_path, filters, parameters)
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+    ]
+
+
+def unreadable(error: str) -> str:
+    """The sentence of a photo that could not be read."""
+    return f"Could not be read: {error}."
+
+
+def _sentence(
+    candidate: Candidate,
+    verdict: Verdict,
+    by_path: Mapping[str, tuple[Candidate, Verdict]],
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+) -> str:
+    quality = candidate.quality
+    score = f"{verdict.composite_score:.2f}"
+    faults = _faults(verdict, parameters.person_penalties)
+    rival = by_path.get(verdict.lost_to or "")
+    match verdict.reason:
+        case Reason.SELECTED_BEST if candidate.cluster_id == NOISE:
+            return f"Selected: the only shot of its moment, score {score}{faults}."
+        case Reason.SELECTED_BEST:
+            return (
+                f"Selected: the best of {verdict.moment_size} shots of this moment, "
+                f"score {score}{faults}."
+            )
+        case Reason.SELECTED_DISTINCT:
+            return (
+                f"Selected as number {verdict.rank} of this moment: score {score}, and different "
+                f"enough from the others taken (similarity {verdict.similarity or 0:.2f}){faults}."
+            )
+        case Reason.USER_KEEP:
+            return "Selected because you keep it."
+        case Reason.USER_REJECT:
+            return "Not selected because you reject it."
+        case Reason.BLURRED:
+            return (
+                f"Not selected: blurred, its sharpness {quality.sharpness:.2f} is below "
+                f"{filters.min_sharpness:g}{_instead(rival)}."
+            )
+        case Reason.LOW_IQA:
+            return (
+                f"Not selected: its technical quality {quality.iqa_score:.2f} is below "
+                f"{filters.min_iqa_score:g}{_instead(rival)}."
+            )
+        case Reason.NOISE_EXCLUDED:
+            return "Not selected: it belongs to no moment, and include_noise is off."
+        case Reason.BELOW_MIN_SCORE:
+            return (
+                f"Not selected: its score {score} is below "
+                f"{parameters.min_score_threshold:g}{faults}{_instead(rival)}."
+            )
+    if rival is None:
+        raise ValueError(f"verdict {verdict.reason} on {verdict.path} names no photo it lost to")
+    winner = rival[1].path
+    differences = _differences(candidate, verdict, *rival)
+    match verdict.reason:
+        case Reason.DUPLICATE:
+            return (
+                f"Not selected: nearly identical to {winner} "
+                f"(similarity {verdict.similarity or 0:.2f}), which ranks higher{differences}."
+            )
+        case Reason.TOO_SIMILAR:
+            return (
+                f"Not selected: too similar to {winner} to be taken beside it (similarity "
+                f"{verdict.similarity or 0:.2f}, limit {parameters.dissimilarity_threshold:g})"
+                f"{differences}."
+            )
+        case Reason.LOST_COMPARISON:
+            return (
+                f"Not selected: its score {score} ties with {winner} "
+                f"({rival[1].composite_score:.2f}), and the direct comparison prefers {winner} "
+                f"with {verdict.probability or 0:.0%} probability over it{differences}."
+            )
+        case _:
+            return (
+                f"Not selected: score {score} against {rival[1].composite_score:.2f} of "
+                f"{winner}{differences}."
+            )
+
+
+def _instead(rival: tuple[Candidate, Verdict] | None) -> str:
+    return f"; {rival[1].path} is the best of this moment" if rival else ""
+
+
+def _faults(verdict: Verdict, penalties: PersonPenalties) -> str:
+    worst = verdict.worst
+    if worst is None:
+        return ""
+    faults = [
+        text
+        for text, is_found in (
+            ("eyes closed", worst.eyes_score < penalties.eyes_threshold),
+            ("face turned away", worst.pose_score < penalties.pose_threshold),
+            ("no smile", worst.smile_score < penalties.smile_threshold),
+        )
+        if is_found
+    ]
+    return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
+
+
+def _differences(
+    candidate: Candidate, verdict: Verdict, rival: Candidate, rival_verdict: Verdict
+) -> str:
+    """What the preferred photo does notably better, the largest difference first."""
+    mine, theirs = candidate.quality, rival.quality
+    measured = [
+        ("sharpness", mine.sharpness, theirs.sharpness),
+        ("exposure", mine.exposure, theirs.exposure),
+        ("colour", mine.colourfulness, theirs.colourfulness),
+        ("contrast", mine.contrast, theirs.contrast),
+        ("aesthetics", (mine.ava_score - 1) / 9, (theirs.ava_score - 1) / 9),
+    ]
+    if verdict.worst and rival_verdict.worst:
+        measured += [
+            ("eyes", verdict.worst.eyes_score, rival_verdict.worst.eyes_score),
+            ("pose", verdict.worst.pose_score, rival_verdict.worst.pose_score),
+            ("smile", verdict.worst.smile_score, rival_verdict.worst.smile_score),
+        ]
+    worse = sorted(
+        ((theirs - mine, name, mine, theirs) for name, mine, theirs in measured), reverse=True
+    )
+    told = [
+        f"{name} {mine:.2f} against {theirs:.2f}"
+        for gap, name, mine, theirs in worse[:3]
+        if gap >= NOTABLE_DIFFERENCE
+    ]
+    return f"; {', '.join(told)}" if told else ""

@@ -1,0 +1,94 @@
+"""Photos and what is known of them: plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class QualityScores:
+    """Scores of one picture; higher is better; ranges as in quality.proto."""
+
+    iqa_score: float
+    ava_score: float
+    ava_distribution: tuple[float, ...]
+    sharpness: float
+    exposure: float
+    contrast: float
+    colourfulness: float
+    laplacian_variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Landmark:
+    """A named point of a face, relative to the picture."""
+
+    name: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaceScores:
+    """One face; box relative to the picture (0 to 1), scores 0 to 1, angles in degrees."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    confidence: float
+    landmarks: tuple[Landmark, ...]
+    yaw_degrees: float
+    pitch_degrees: float | None
+    roll_degrees: float
+    pose_score: float
+    eyes_score: float
+    smile_score: float
+
+    @property
+    def area(self) -> float:
+        """Share of the picture that the box covers."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A readable photo, as the selection sees it.
+
+    Attributes:
+        path: Relative to the album; unique.
+        quality: Its scores.
+        faces: Largest first.
+        cluster_id: Its moment; -1 = noise.
+    """
+
+    path: str
+    quality: QualityScores
+    faces: tuple[FaceScores, ...]
+    cluster_id: int
+
+
+class Decision(StrEnum):
+    """What a user wants of a photo."""
+
+    KEEP = "keep"
+    REJECT = "reject"
+
+
+class Reason(StrEnum):
+    """Why a photo was picked or not; the codes of orchestrator.proto."""
+
+    SELECTED_BEST = "SELECTED_BEST"
+    SELECTED_DISTINCT = "SELECTED_DISTINCT"
+    LOWER_SCORE = "LOWER_SCORE"
+    LOST_COMPARISON = "LOST_COMPARISON"
+    DUPLICATE = "DUPLICATE"
+    BELOW_MIN_SCORE = "BELOW_MIN_SCORE"
+    LOW_IQA = "LOW_IQA"
+    BLURRED = "BLURRED"
+    TOO_SIMILAR = "TOO_SIMILAR"
+    UNREADABLE = "UNREADABLE"
+    USER_KEEP = "USER_KEEP"
+    USER_REJECT = "USER_REJECT"
+    NOISE_EXCLUDED = "NOISE_EXCLUDED"

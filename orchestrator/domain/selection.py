@@ -1,0 +1,327 @@
+"""The best photos of each moment, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.domain.clustering import NOISE
+from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.scoring import (
+    PersonPenalties,
+    QualityWeights,
+    WorstFace,
+    composite_score,
+    person_penalty,
+    worst_face,
+)
+
+Comparisons = Mapping[tuple[str, str], float]
+"""Probability that the first path's photo is the better one; keys with first < second."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterParameters:
+    """Floors below which a photo is never selected."""
+
+    min_iqa_score: float
+    min_sharpness: float
+
+
+@dataclass(frozen=True, slots=True)
+class SiameseParameters:
+    """How the comparator takes part.
+
+    Attributes:
+        enabled: Whether ties are decided by it.
+        duplicate_threshold: Cosine similarity from which two photos are duplicates.
+        tiebreaker_range: Composite scores this close to the leader's are a tie.
+    """
+
+    enabled: bool
+    duplicate_threshold: float
+    tiebreaker_range: float
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionParameters:
+    """Parameters of the selection; see configs/README.md."""
+
+    max_images_per_cluster: int
+    min_score_threshold: float
+    dissimilarity_threshold: float
+    include_noise: bool
+    quality_weights: QualityWeights
+    person_penalties: PersonPenalties
+    siamese: SiameseParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome for one photo.
+
+    Attributes:
+        path: The photo.
+        worst: Face-size-weighted worst case; None without faces.
+        person_penalty: 0 or below.
+        composite_score: What ranked it.
+        is_selected: Whether it was picked.
+        reason: Why.
+        lost_to: Path of the photo that was preferred; None where there is none.
+        similarity: Cosine similarity to `lost_to`, where it decided.
+        probability: Probability that `lost_to` is better, where the comparator decided.
+        rank: Place in its moment, from 1.
+        moment_size: Photos of its moment.
+    """
+
+    path: str
+    worst: WorstFace | None
+    person_penalty: float
+    composite_score: float
+    is_selected: bool
+    reason: Reason
+    lost_to: str | None
+    similarity: float | None
+    probability: float | None
+    rank: int
+    moment_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    index: int
+    candidate: Candidate
+    worst: WorstFace | None
+    penalty: float
+    composite: float
+
+    @property
+    def path(self) -> str:
+        return self.candidate.path
+
+
+def pairs_to_compare(
+    candidates: Sequence[Candidate],
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+    decisions: Mapping[str, Decision],
+) -> list[tuple[str, str]]:
+    """Lists the pairs whose comparison the selection will want: all pairs of each tied group."""
+    if not parameters.siamese.enabled:
+        return []
+    pairs = []
+    for moment in _moments(candidates, parameters):
+        eligible = [
+            photo for photo in moment if _floor_reason(photo, filters, decisions) is None
+        ]
+        tied = sorted(photo.path for photo in _tied_group(eligible, parameters))
+        pairs.extend(combinations(tied, 2))
+    return sorted(pairs)
+
+
+def select_best(
+    candidates: Sequence[Candidate],
+    embeddings: NDArray[np.float32],
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+    comparisons: Comparisons,
+    decisions: Mapping[str, Decision],
+) -> list[Verdict]:
+    """Picks the best photos of each moment.
+
+    The result is a function of the photos alone, never of their order: ties end at the path.
+
+    Args:
+        candidates: The readable photos.
+        embeddings: float32, (n, d), unit rows, row i for candidate i.
+        filters: Floors.
+        parameters: Rules.
+        comparisons: Answers to `pairs_to_compare`; a missing one counts as undecided.
+        decisions: The user's will by path; wins over everything.
+
+    Returns:
+        One verdict a candidate, in the order of `candidates`.
+    """
+    verdicts: dict[str, Verdict] = {}
+    for moment in _moments(candidates, parameters):
+        for verdict in _judge_moment(
+            moment, embeddings, filters, parameters, comparisons, decisions
+        ):
+            verdicts[verdict.path] = verdict
+    return [verdicts[candidate.path] for candidate in candidates]
+
+
+def _moments(
+    candidates: Sequence[Candidate], parameters: SelectionParameters
+) -> list[list[_Scored]]:
+    """Scores the photos and gathers them by cluster; each noise photo is a moment of its own."""
+    moments: dict[tuple[int, str], list[_Scored]] = {}
+    for index, candidate in enumerate(candidates):
+        worst = worst_face(candidate.faces, parameters.person_penalties.prominent_face_ratio)
+        penalty = person_penalty(worst, parameters.person_penalties)
+        composite = composite_score(candidate.quality, parameters.quality_weights, penalty)
+        key = (candidate.cluster_id, candidate.path if candidate.cluster_id == NOISE else "")
+        moments.setdefault(key, []).append(_Scored(index, candidate, worst, penalty, composite))
+    return [moments[key] for key in sorted(moments)]
+
+
+def _floor_reason(
+    photo: _Scored, filters: FilterParameters, decisions: Mapping[str, Decision]
+) -> Reason | None:
+    """Why a photo may not compete at all; None if it may."""
+    if decisions.get(photo.path) is Decision.REJECT:
+        return Reason.USER_REJECT
+    if decisions.get(photo.path) is Decision.KEEP:
+        return None
+    if photo.candidate.quality.sharpness < filters.min_sharpness:
+        return Reason.BLURRED
+    if photo.candidate.quality.iqa_score < filters.min_iqa_score:
+        return Reason.LOW_IQA
+    return None
+
+
+def _by_score(photo: _Scored) -> tuple[float, str]:
+    return -photo.composite, photo.path
+
+
+def _tied_group(eligible: Sequence[_Scored], parameters: SelectionParameters) -> list[_Scored]:
+    """The photos within `tiebreaker_range` of the leader."""
+    if not eligible:
+        return []
+    leader = max(photo.composite for photo in eligible)
+    limit = leader - parameters.siamese.tiebreaker_range
+    return [photo for photo in eligible if photo.composite >= limit]
+
+
+def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
+    """Probability that `first` is better than `second`; 0.5 where it was not compared."""
+    if first < second:
+        return comparisons.get((first, second), 0.5)
+    return 1.0 - comparisons.get((second, first), 0.5)
+
+
+def _ranked(
+    eligible: Sequence[_Scored], parameters: SelectionParameters, comparisons: Comparisons
+) -> tuple[list[_Scored], set[str]]:
+    """Orders the photos of a moment, the tied ones by a round robin; returns the tied paths too."""
+    ordered = sorted(eligible, key=_by_score)
+    tied = _tied_group(ordered, parameters) if parameters.siamese.enabled else []
+    if len(tied) < 2:
+        return ordered, set()
+
+    def points(photo: _Scored) -> float:
+        return sum(
+            _better_probability(photo.path, other.path, comparisons)
+            for other in tied
+            if other is not photo
+        )
+
+    tied.sort(key=lambda photo: (-points(photo), *_by_score(photo)))
+    tied_paths = {photo.path for photo in tied}
+    return [*tied, *(photo for photo in ordered if photo.path not in tied_paths)], tied_paths
+
+
+def _judge_moment(
+    moment: Sequence[_Scored],
+    embeddings: NDArray[np.float32],
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+    comparisons: Comparisons,
+    decisions: Mapping[str, Decision],
+) -> list[Verdict]:
+    floors = {photo.path: _floor_reason(photo, filters, decisions) for photo in moment}
+    eligible = [photo for photo in moment if floors[photo.path] is None]
+    ranked, tied = _ranked(eligible, parameters, comparisons)
+    kept = [photo for photo in ranked if decisions.get(photo.path) is Decision.KEEP]
+    others = [photo for photo in ranked if decisions.get(photo.path) is not Decision.KEEP]
+    taken: list[_Scored] = []
+    verdicts = []
+    for rank, photo in enumerate([*kept, *others], start=1):
+        base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
+        if photo in kept:
+            verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
+        else:
+            verdict = _judge(base, photo, taken, embeddings, parameters, comparisons, tied)
+        if verdict.is_selected:
+            taken.append(photo)
+        verdicts.append(verdict)
+    best = taken[0].path if taken else None
+    fallen = sorted((photo for photo in moment if floors[photo.path] is not None), key=_by_score)
+    for rank, photo in enumerate(fallen, start=len(ranked) + 1):
+        reason = floors[photo.path] or Reason.LOW_IQA
+        verdict = _verdict(photo, reason, rank, len(moment))
+        verdicts.append(replace(verdict, lost_to=best))
+    return verdicts
+
+
+def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Verdict:
+    return Verdict(
+        path=photo.path,
+        worst=photo.worst,
+        person_penalty=photo.penalty,
+        composite_score=photo.composite,
+        is_selected=False,
+        reason=reason,
+        lost_to=None,
+        similarity=None,
+        probability=None,
+        rank=rank,
+        moment_size=moment_size,
+    )
+
+
+def _judge(
+    base: Verdict,
+    photo: _Scored,
+    taken: Sequence[_Scored],
+    embeddings: NDArray[np.float32],
+    parameters: SelectionParameters,
+    comparisons: Comparisons,
+    tied: set[str],
+) -> Verdict:
+    """Decides whether a photo that may compete is taken beside those taken before it."""
+    is_noise = photo.candidate.cluster_id == NOISE
+    below_min = photo.composite < parameters.min_score_threshold
+    if is_noise and not parameters.include_noise:
+        return replace(base, reason=Reason.NOISE_EXCLUDED)
+    if not taken:
+        if is_noise and below_min:
+            return replace(base, reason=Reason.BELOW_MIN_SCORE)
+        return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
+    similarity, closest = max(
+        (
+            (float(embeddings[photo.index] @ embeddings[other.index]), other)
+            for other in taken
+        ),
+        key=lambda pair: (pair[0], pair[1].path),
+    )
+    best = taken[0]
+    if similarity >= parameters.siamese.duplicate_threshold:
+        return replace(
+            base, reason=Reason.DUPLICATE, lost_to=closest.path, similarity=similarity
+        )
+    if below_min:
+        return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
+    is_full = len(taken) >= parameters.max_images_per_cluster
+    if not is_full and similarity < parameters.dissimilarity_threshold:
+        return replace(
+            base,
+            is_selected=True,
+            reason=Reason.SELECTED_DISTINCT,
+            lost_to=None,
+            similarity=similarity,
+        )
+    if photo.path in tied and best.path in tied:
+        probability = _better_probability(best.path, photo.path, comparisons)
+        return replace(
+            base, reason=Reason.LOST_COMPARISON, lost_to=best.path, probability=probability
+        )
+    if not is_full:
+        return replace(
+            base, reason=Reason.TOO_SIMILAR, lost_to=closest.path, similarity=similarity
+        )
+    return replace(base, reason=Reason.LOWER_SCORE, lost_to=best.path)

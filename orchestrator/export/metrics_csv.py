@@ -1,0 +1,130 @@
+"""image_metrics.csv: one row a photo, every score at full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+
+from orchestrator.results import ImageRecord
+
+COLUMNS = (
+    "Image",
+    "Status",
+    "AVA",
+    "IQA",
+    "Sharpness",
+    "Faces",
+    "Pose",
+    "Eyes",
+    "Smile",
+    "Cluster",
+    "Composite",
+    "Reason",
+    "Lost_To",
+    "Path",
+    "Reason_Code",
+    "Person_Penalty",
+    "Exposure",
+    "Contrast",
+    "Colourfulness",
+    "Laplacian_Variance",
+    "AVA_Distribution",
+    "Face_Boxes",
+    "Face_Confidences",
+    "Face_Yaws",
+    "Face_Pitches",
+    "Face_Rolls",
+    "Face_Pose_Scores",
+    "Face_Eyes_Scores",
+    "Face_Smile_Scores",
+    "Width",
+    "Height",
+    "Format",
+    "Capture_Time",
+    "Size_Bytes",
+    "Content_Digest",
+    "Error",
+)
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def metrics_csv(records: Sequence[ImageRecord]) -> str:
+    """Writes the table; rows in the order given, lines ended by CRLF as RFC 4180 says.
+
+    Pose, Eyes and Smile are the face-size-weighted worst case over the prominent faces, the Face_
+    columns list every face as JSON, largest first (boxes: left, top,
+    width, height). Text that a spreadsheet would take for a formula is
+    prefixed by an apostrophe. Numbers read back as the same float64.
+    """
+    target = io.StringIO(newline="")
+    writer = csv.writer(target)
+    writer.writerow(COLUMNS)
+    for record in records:
+        row = _row(record)
+        writer.writerow([row[column] for column in COLUMNS])
+    return target.getvalue()
+
+
+def status(record: ImageRecord) -> str:
+    """What became of a photo: selected, not_selected or unreadable."""
+    if not record.is_readable:
+        return "unreadable"
+    return "selected" if record.is_selected else "not_selected"
+
+
+def _row(record: ImageRecord) -> dict[str, str]:
+    quality = record.quality
+    faces = record.faces
+    return {
+        "Image": _text(record.filename),
+        "Status": status(record),
+        "AVA": _number(quality and quality.ava_score),
+        "IQA": _number(quality and quality.iqa_score),
+        "Sharpness": _number(quality and quality.sharpness),
+        "Faces": str(len(faces)) if quality else "",
+        "Pose": _number(record.pose_score),
+        "Eyes": _number(record.eyes_score),
+        "Smile": _number(record.smile_score),
+        "Cluster": _number(record.cluster_id),
+        "Composite": _number(record.composite_score),
+        "Reason": _text(record.reason),
+        "Lost_To": _text(record.lost_to_path),
+        "Path": _text(record.path),
+        "Reason_Code": record.reason_code,
+        "Person_Penalty": _number(record.person_penalty),
+        "Exposure": _number(quality and quality.exposure),
+        "Contrast": _number(quality and quality.contrast),
+        "Colourfulness": _number(quality and quality.colourfulness),
+        "Laplacian_Variance": _number(quality and quality.laplacian_variance),
+        "AVA_Distribution": _list(list(quality.ava_distribution) if quality else []),
+        "Face_Boxes": _list([[face.left, face.top, face.width, face.height] for face in faces]),
+        "Face_Confidences": _list([face.confidence for face in faces]),
+        "Face_Yaws": _list([face.yaw_degrees for face in faces]),
+        "Face_Pitches": _list([face.pitch_degrees for face in faces]),
+        "Face_Rolls": _list([face.roll_degrees for face in faces]),
+        "Face_Pose_Scores": _list([face.pose_score for face in faces]),
+        "Face_Eyes_Scores": _list([face.eyes_score for face in faces]),
+        "Face_Smile_Scores": _list([face.smile_score for face in faces]),
+        "Width": str(record.width_px) if quality else "",
+        "Height": str(record.height_px) if quality else "",
+        "Format": record.format,
+        "Capture_Time": record.capture_time,
+        "Size_Bytes": str(record.size_bytes),
+        "Content_Digest": record.content_digest,
+        "Error": _text(record.error),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
+def _list(values: Sequence[float | None] | Sequence[list[float]]) -> str:
+    """A JSON list; empty for none."""
+    return json.dumps(list(values)) if values else ""
+
+
+def _text(value: str) -> str:
+    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value

@@ -1,0 +1,47 @@
+"""results.json and run.json: everything that is known of the photos and of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator import features as codec
+from orchestrator.export.metrics_csv import status
+from orchestrator.results import Album, ImageRecord, Run
+
+
+def results_json(records: Sequence[ImageRecord]) -> str:
+    """Writes the photos: fields named as in orchestrator.proto, floats at full precision."""
+    return _dump({"images": [_image(record) for record in records]})
+
+
+def run_json(album: Album, run: Run) -> str:
+    """Writes the run: config in force, models with digests, versions, timings, summary."""
+    data = dataclasses.asdict(run)
+    for name in ("create_time", "start_time", "end_time"):
+        data[name] = data[name].isoformat() if data[name] else None
+    data["album"] = {
+        "id": album.id,
+        "display_name": album.display_name,
+        "folder": album.folder,
+    }
+    return _dump(data)
+
+
+def _image(record: ImageRecord) -> dict[str, Any]:
+    data = {
+        field.name: getattr(record, field.name)
+        for field in dataclasses.fields(record)
+        if field.name not in ("quality", "faces")
+    }
+    data["filename"] = record.filename
+    data["status"] = status(record)
+    data["quality"] = codec.quality_to_json(record.quality) if record.quality else None
+    data["faces"] = codec.faces_to_json(record.faces)
+    return data
+
+
+def _dump(data: object) -> str:
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

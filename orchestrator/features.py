@@ -1,0 +1,57 @@
+"""Scores to bytes and back, for the feature cache and the results: lossless."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+
+from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
+from orchestrator.ports import Embedding
+
+
+def pack_embedding(embedding: Embedding) -> bytes:
+    """Little-endian float32 components."""
+    return embedding.astype("<f4").tobytes()
+
+
+def unpack_embedding(payload: bytes) -> Embedding:
+    """Inverse of `pack_embedding`."""
+    return np.frombuffer(payload, "<f4").astype(np.float32)
+
+
+def quality_to_json(quality: QualityScores) -> dict[str, Any]:
+    """Fields by name; floats keep every digit in JSON."""
+    return dataclasses.asdict(quality)
+
+
+def quality_from_json(data: dict[str, Any]) -> QualityScores:
+    """Inverse of `quality_to_json`."""
+    return QualityScores(**{**data, "ava_distribution": tuple(data["ava_distribution"])})
+
+
+def faces_to_json(faces: tuple[FaceScores, ...]) -> list[dict[str, Any]]:
+    """A list of faces with fields by name."""
+    return [dataclasses.asdict(face) for face in faces]
+
+
+def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:
+    """Inverse of `faces_to_json`."""
+    return tuple(
+        FaceScores(
+            **{**face, "landmarks": tuple(Landmark(**mark) for mark in face["landmarks"])}
+        )
+        for face in data
+    )
+
+
+def pack_json(data: object) -> bytes:
+    """Compact JSON, keys sorted."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+
+
+def unpack_json(payload: bytes) -> Any:  # noqa: ANN401
+    """Inverse of `pack_json`."""
+    return json.loads(payload)

@@ -1,0 +1,137 @@
+"""What the pipeline needs of the outside, as protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.domain.photo import Decision, FaceScores, QualityScores
+from orchestrator.results import ImageRecord, Run
+from services.common.errors import BestshotError
+from services.common.imaging import CanonicalImage, RgbImage
+
+Embedding = NDArray[np.float32]
+"""float32, (d,), unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """The model behind a port; fields as in model.proto."""
+
+    id: str
+    version: str
+    digest: str
+    input_long_side_px: int
+    execution_providers: tuple[str, ...]
+    origin: str
+    description: str
+    max_batch_count: int
+    paths: tuple[str, ...]
+    file_digests: tuple[str, ...]
+
+
+class ModelPort(Protocol):
+    """Any model service."""
+
+    async def model(self) -> ModelIdentity:
+        """Asks which model serves; UnavailableError where none does."""
+        ...
+
+
+class Embedder(ModelPort, Protocol):
+    """Scene embeddings."""
+
+    async def embed(self, images: Sequence[RgbImage]) -> list[Embedding | BestshotError]:
+        """Embeds a batch; in order, each item a unit vector or its error."""
+        ...
+
+    async def calibration(self) -> tuple[float, float] | None:
+        """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
+        ...
+
+
+class QualityScorer(ModelPort, Protocol):
+    """Quality scores."""
+
+    async def score(self, images: Sequence[RgbImage]) -> list[QualityScores | BestshotError]:
+        """Scores a batch; in order, each item scores or its error."""
+        ...
+
+
+class FaceAnalyzer(ModelPort, Protocol):
+    """Faces."""
+
+    async def analyze(
+        self, images: Sequence[RgbImage]
+    ) -> list[tuple[FaceScores, ...] | BestshotError]:
+        """Analyses a batch; in order, each item the faces, largest first, or its error."""
+        ...
+
+
+class PhotoComparer(ModelPort, Protocol):
+    """Pairwise comparison."""
+
+    async def compare(
+        self, images: Sequence[RgbImage], pairs: Sequence[tuple[int, int]]
+    ) -> list[float | BestshotError]:
+        """Compares pairs of `images`; in order, each the probability that the first is better."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFile:
+    """A photo as found: path relative to the album, size in bytes."""
+
+    path: str
+    size_bytes: int
+
+
+class PhotoSource(Protocol):
+    """Photos of an album; blocking calls, for worker threads."""
+
+    def list_photos(self) -> list[PhotoFile]:
+        """Finds the photos, ordered by path."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Reads a photo whole; InvalidImageError where that fails."""
+        ...
+
+    def decode(self, content: bytes) -> CanonicalImage:
+        """Decodes a photo; InvalidImageError where that fails."""
+        ...
+
+
+class FeatureCache(Protocol):
+    """What was computed, by content; blocking calls, for worker threads.
+
+    A key is (content_digest, role, model_digest); the canonicalisation version is the cache's own.
+    """
+
+    def get(self, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], bytes]:
+        """Returns the payloads that are there."""
+        ...
+
+    def put(self, entries: Mapping[tuple[str, str, str], bytes]) -> None:
+        """Stores payloads durably; what is there already stays."""
+        ...
+
+
+class RunStore(Protocol):
+    """Runs and their results; blocking calls, for worker threads."""
+
+    def save_run(self, run: Run) -> None:
+        """Stores a run as it stands."""
+        ...
+
+    def save_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
+        """Replaces the results of a run, all or nothing."""
+        ...
+
+    def decisions(self, album_id: str) -> dict[str, Decision]:
+        """The user's decisions by content digest."""
+        ...

@@ -1,0 +1,133 @@
+"""Albums, runs and results as the store keeps and the API shows them."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from orchestrator.domain.photo import FaceScores, QualityScores
+
+
+class RunState(enum.StrEnum):
+    """State of a run; the names of orchestrator.proto."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    INTERRUPTED = "INTERRUPTED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (RunState.PENDING, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """A folder of photos."""
+
+    id: str
+    display_name: str
+    folder: str
+    create_time: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """Progress of one stage; counts as in orchestrator.proto."""
+
+    stage: str
+    completed_count: int = 0
+    total_count: int = 0
+    failed_count: int = 0
+    cached_count: int = 0
+    elapsed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in numbers."""
+
+    photo_count: int
+    unreadable_count: int
+    cluster_count: int
+    noise_count: int
+    selected_count: int
+    cached_count: int
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One curation of an album.
+
+    Attributes:
+        config: Pipeline settings in force, and under `resolved` the values that `auto` stood for.
+        models: Identity of each model by role.
+        versions: Versions of what computed.
+    """
+
+    id: str
+    album_id: str
+    state: RunState
+    profile: str
+    config: dict[str, Any]
+    models: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+    create_time: datetime.datetime
+    revision: int = 0
+    start_time: datetime.datetime | None = None
+    end_time: datetime.datetime | None = None
+    stages: tuple[StageProgress, ...] = ()
+    error: str = ""
+    summary: RunSummary | None = None
+    source_run_id: str = ""
+
+    def changed(self, **changes: Any) -> Run:  # noqa: ANN401
+        """Returns the run with `changes` and the next revision."""
+        return replace(self, revision=self.revision + 1, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """A photo with everything that is known of it in a run; fields as in orchestrator.proto."""
+
+    path: str
+    content_digest: str
+    size_bytes: int
+    error: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    capture_time: str = ""
+    format: str = ""
+    quality: QualityScores | None = None
+    faces: tuple[FaceScores, ...] = field(default=())
+    pose_score: float | None = None
+    eyes_score: float | None = None
+    smile_score: float | None = None
+    cluster_id: int | None = None
+    person_penalty: float | None = None
+    composite_score: float | None = None
+    is_selected: bool = False
+    reason_code: str = ""
+    reason: str = ""
+    lost_to_path: str = ""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the photo was read and scored."""
+        return self.quality is not None
+
+    @property
+    def filename(self) -> str:
+        """Name without folders."""
+        return self.path.rpartition("/")[2]
+
+
+def utc_now() -> datetime.datetime:
+    """The time now, with zone."""
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,46 @@
+"""What was computed, kept by content: the FeatureCache port on SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Engine, select, tuple_
+from sqlalchemy.dialects.sqlite import insert
+
+from orchestrator.storage.tables import features
+from services.common.imaging import CANONICAL_VERSION
+
+Key = tuple[str, str, str]
+
+
+class SqlFeatureCache:
+    """Features keyed by content, role, model and canonicalisation version."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Returns the payloads that are there."""
+        columns = (features.c.content_digest, features.c.role, features.c.model_digest)
+        query = select(*columns, features.c.payload).where(
+            tuple_(*columns).in_(keys), features.c.canonical_version == CANONICAL_VERSION
+        )
+        with self._engine.connect() as connection:
+            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+
+    def put(self, entries: Mapping[Key, bytes]) -> None:
+        """Stores payloads in one transaction; what is there already stays."""
+        if not entries:
+            return
+        rows = [
+            {
+                "content_digest": content_digest,
+                "role": role,
+                "model_digest": model_digest,
+                "canonical_version": CANONICAL_VERSION,
+                "payload": payload,
+            }
+            for (content_digest, role, model_digest), payload in entries.items()
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(insert(features).on_conflict_do_nothing(), rows)

@@ -1,0 +1,250 @@
+"""Albums, runs, results and decisions on SQL."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Engine, Row, Select, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from orchestrator import features as codec
+from orchestrator.domain.photo import Decision
+from orchestrator.results import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
+from orchestrator.storage.tables import albums, decisions, images, runs
+from services.common.errors import NotFoundError
+
+
+class SqlRunStore:
+    """The RunStore port, and the queries of the API."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # Albums
+
+    def add_album(self, album: Album) -> Album:
+        """Stores an album; returns the one of its folder where there is one."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(albums).values(dataclasses.asdict(album)).on_conflict_do_nothing()
+            )
+            row = connection.execute(select(albums).where(albums.c.folder == album.folder)).one()
+        return _album(row)
+
+    def album(self, album_id: str) -> Album:
+        """Returns an album; NotFoundError where there is none."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(albums).where(albums.c.id == album_id)).one_or_none()
+        if row is None:
+            raise NotFoundError("album", album_id)
+        return _album(row)
+
+    def list_albums(self, limit: int, offset: int) -> list[Album]:
+        """Albums, oldest first."""
+        query = select(albums).order_by(albums.c.create_time, albums.c.id)
+        return [_album(row) for row in self._page(query, limit, offset)]
+
+    def delete_album(self, album_id: str) -> None:
+        """Forgets an album with its runs and decisions."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(albums).where(albums.c.id == album_id))
+
+    # Runs
+
+    def save_run(self, run: Run) -> None:
+        """Stores a run as it stands."""
+        values = _run_values(run)
+        statement = insert(runs).values(values)
+        changes = {name: statement.excluded[name] for name in values if name != "id"}
+        with self._engine.begin() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["id"], set_=changes)
+            )
+
+    def run(self, run_id: str) -> Run:
+        """Returns a run; NotFoundError where there is none."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+        if row is None:
+            raise NotFoundError("run", run_id)
+        return _run(row)
+
+    def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
+        """Runs of an album (empty = of all), newest first."""
+        query = select(runs).order_by(runs.c.create_time.desc(), runs.c.id)
+        if album_id:
+            query = query.where(runs.c.album_id == album_id)
+        return [_run(row) for row in self._page(query, limit, offset)]
+
+    def unfinished_runs(self) -> list[Run]:
+        """Runs that an orchestrator left pending or running, oldest first."""
+        states = [state.value for state in RunState if not state.is_final]
+        query = select(runs).where(runs.c.state.in_(states)).order_by(runs.c.create_time)
+        with self._engine.connect() as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+    # Results
+
+    def save_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
+        """Replaces the results of a run, all or nothing."""
+        rows = [{"run_id": run_id, **_image_values(record)} for record in records]
+        with self._engine.begin() as connection:
+            connection.execute(delete(images).where(images.c.run_id == run_id))
+            if rows:
+                connection.execute(insert(images), rows)
+
+    def images(
+        self,
+        run_id: str,
+        *,
+        selected_only: bool = False,
+        cluster_id: int | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[ImageRecord]:
+        """Results of a run, ordered by path."""
+        query = _filtered(select(images), run_id, selected_only, cluster_id)
+        query = query.order_by(images.c.path)
+        return [_image(row) for row in self._page(query, limit, offset)]
+
+    def count_images(
+        self, run_id: str, *, selected_only: bool = False, cluster_id: int | None = None
+    ) -> int:
+        """Number of results that `images` would give without a limit."""
+        query = _filtered(
+            select(func.count()).select_from(images), run_id, selected_only, cluster_id
+        )
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def image(self, run_id: str, path: str) -> ImageRecord:
+        """Returns one result; NotFoundError where there is none."""
+        query = select(images).where(images.c.run_id == run_id, images.c.path == path)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError("photo", path)
+        return _image(row)
+
+    def content_digest(self, album_id: str, path: str) -> str:
+        """Digest of a photo in the newest run that has it; NotFoundError where none has."""
+        query = (
+            select(images.c.content_digest)
+            .join(runs, runs.c.id == images.c.run_id)
+            .where(runs.c.album_id == album_id, images.c.path == path)
+            .order_by(runs.c.create_time.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            digest = connection.execute(query).scalar_one_or_none()
+        if digest is None:
+            raise NotFoundError("photo", path)
+        return str(digest)
+
+    # Decisions
+
+    def decisions(self, album_id: str) -> dict[str, Decision]:
+        """The user's decisions by content digest."""
+        query = select(decisions.c.content_digest, decisions.c.decision).where(
+            decisions.c.album_id == album_id
+        )
+        with self._engine.connect() as connection:
+            return {row[0]: Decision(row[1]) for row in connection.execute(query)}
+
+    def set_decision(
+        self,
+        album_id: str,
+        content_digest: str,
+        decision: Decision | None,
+        time: datetime.datetime,
+    ) -> None:
+        """Stores a decision; None undoes it."""
+        key = (decisions.c.album_id == album_id) & (decisions.c.content_digest == content_digest)
+        with self._engine.begin() as connection:
+            connection.execute(delete(decisions).where(key))
+            if decision is not None:
+                connection.execute(
+                    insert(decisions).values(
+                        album_id=album_id,
+                        content_digest=content_digest,
+                        decision=decision.value,
+                        create_time=time,
+                    )
+                )
+
+    def interrupt(self, run: Run, time: datetime.datetime) -> None:
+        """Marks a run whose orchestrator ended before it."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run.id)
+                .values(
+                    state=RunState.INTERRUPTED.value, end_time=time, revision=run.revision + 1
+                )
+            )
+
+    def _page(
+        self, query: Select[Any], limit: int | None, offset: int
+    ) -> Sequence[Row[Any]]:
+        with self._engine.connect() as connection:
+            return connection.execute(query.limit(limit).offset(offset)).all()
+
+
+def _filtered(
+    query: Select[Any], run_id: str, selected_only: bool, cluster_id: int | None
+) -> Select[Any]:
+    query = query.where(images.c.run_id == run_id)
+    if selected_only:
+        query = query.where(images.c.is_selected)
+    if cluster_id is not None:
+        query = query.where(images.c.cluster_id == cluster_id)
+    return query
+
+
+def _utc(time: datetime.datetime | None) -> datetime.datetime | None:
+    """SQLite forgets the zone; all our times are UTC."""
+    return time.replace(tzinfo=datetime.UTC) if time and time.tzinfo is None else time
+
+
+def _album(row: Row[Any]) -> Album:
+    values = row._asdict()
+    return Album(**{**values, "create_time": _utc(values["create_time"])})
+
+
+def _run_values(run: Run) -> dict[str, Any]:
+    values = dataclasses.asdict(run)
+    return {**values, "state": run.state.value, "stages": list(values["stages"])}
+
+
+def _run(row: Row[Any]) -> Run:
+    values = row._asdict()
+    times = {name: _utc(values[name]) for name in ("create_time", "start_time", "end_time")}
+    return Run(
+        **{
+            **values,
+            **times,
+            "state": RunState(values["state"]),
+            "stages": tuple(StageProgress(**stage) for stage in values["stages"]),
+            "summary": RunSummary(**values["summary"]) if values["summary"] else None,
+        }
+    )
+
+
+def _image_values(record: ImageRecord) -> dict[str, Any]:
+    fields = [field.name for field in dataclasses.fields(record)]
+    values = {name: getattr(record, name) for name in fields}
+    values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
+    values["faces"] = codec.faces_to_json(record.faces)
+    return values
+
+
+def _image(row: Row[Any]) -> ImageRecord:
+    values = row._asdict()
+    del values["run_id"]
+    quality = values["quality"]
+    values["quality"] = codec.quality_from_json(quality) if quality else None
+    values["faces"] = codec.faces_from_json(values["faces"])
+    return ImageRecord(**values)

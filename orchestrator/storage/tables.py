@@ -1,0 +1,104 @@
+"""The tables. Migrations make them; a test proves that both agree."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+albums = Table(
+    "albums",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("display_name", Text, nullable=False),
+    Column("folder", Text, nullable=False, unique=True),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column(
+        "album_id", ForeignKey("albums.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("state", String(16), nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("start_time", DateTime(timezone=True)),
+    Column("end_time", DateTime(timezone=True)),
+    Column("stages", JSON, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("summary", JSON),
+    Column("source_run_id", String(32), nullable=False),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("content_digest", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("width_px", Integer, nullable=False),
+    Column("height_px", Integer, nullable=False),
+    Column("capture_time", String(40), nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("quality", JSON),
+    Column("faces", JSON, nullable=False),
+    Column("pose_score", Float(53)),
+    Column("eyes_score", Float(53)),
+    Column("smile_score", Float(53)),
+    Column("cluster_id", Integer),
+    Column("person_penalty", Float(53)),
+    Column("composite_score", Float(53)),
+    Column("is_selected", Boolean, nullable=False),
+    Column("reason_code", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("lost_to_path", Text, nullable=False),
+)
+
+features = Table(
+    "features",
+    metadata,
+    Column("content_digest", String(64), primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("model_digest", String(64), primary_key=True),
+    Column("canonical_version", String(16), primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("album_id", ForeignKey("albums.id", ondelete="CASCADE"), primary_key=True),
+    Column("content_digest", String(64), primary_key=True),
+    Column("decision", String(8), nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)

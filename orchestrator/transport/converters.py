@@ -1,0 +1,177 @@
+"""Values of ours to messages of bestshot.orchestrator.v1 and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+
+from bestshot.face.v1 import face_pb2
+from bestshot.image.v1 import image_pb2
+from bestshot.model.v1 import model_pb2
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.quality.v1 import quality_pb2
+from orchestrator.domain.photo import Decision, FaceScores, QualityScores
+from orchestrator.results import Album, ImageRecord, Run, StageProgress
+
+_ORIGINS = {
+    "builtin": model_pb2.MODEL_ORIGIN_BUILTIN,
+    "pretrained": model_pb2.MODEL_ORIGIN_PRETRAINED,
+}
+_DECISIONS = {
+    pb.DECISION_UNSPECIFIED: None,
+    pb.DECISION_KEEP: Decision.KEEP,
+    pb.DECISION_REJECT: Decision.REJECT,
+}
+
+
+def album_message(album: Album) -> pb.Album:
+    """Translates an album."""
+    return pb.Album(
+        id=album.id,
+        display_name=album.display_name,
+        folder=album.folder,
+        create_time=_timestamp(album.create_time),
+    )
+
+
+def run_message(run: Run, *, whole: bool) -> pb.Run:
+    """Translates a run; config, models and versions only if `whole`."""
+    message = pb.Run(
+        id=run.id,
+        album_id=run.album_id,
+        state=pb.RunState.Value(f"RUN_STATE_{run.state.value}"),
+        revision=run.revision,
+        stages=[_stage_message(stage) for stage in run.stages],
+        error=run.error,
+        create_time=_timestamp(run.create_time),
+        profile=run.profile,
+        source_run_id=run.source_run_id,
+    )
+    if run.start_time is not None:
+        message.start_time.CopyFrom(_timestamp(run.start_time))
+    if run.end_time is not None:
+        message.end_time.CopyFrom(_timestamp(run.end_time))
+    if run.summary is not None:
+        message.summary.CopyFrom(pb.RunSummary(**dataclasses.asdict(run.summary)))
+    if whole:
+        message.config.update(run.config)
+        message.versions.update(run.versions)
+        for role, model in run.models.items():
+            message.models[role].CopyFrom(_model_message(model))
+    return message
+
+
+def image_message(record: ImageRecord) -> pb.ImageResult:
+    """Translates a result, every score of it."""
+    return pb.ImageResult(
+        path=record.path,
+        filename=record.filename,
+        content_digest=record.content_digest,
+        status=(
+            pb.IMAGE_STATUS_SCORED if record.is_readable else pb.IMAGE_STATUS_UNREADABLE
+        ),
+        error=record.error,
+        width_px=record.width_px,
+        height_px=record.height_px,
+        capture_time=record.capture_time,
+        size_bytes=record.size_bytes,
+        format=record.format,
+        quality=_quality_message(record.quality) if record.quality else None,
+        faces=[_face_message(face) for face in record.faces],
+        pose_score=record.pose_score,
+        eyes_score=record.eyes_score,
+        smile_score=record.smile_score,
+        cluster_id=record.cluster_id,
+        person_penalty=record.person_penalty,
+        composite_score=record.composite_score,
+        is_selected=record.is_selected,
+        reason_code=pb.ReasonCode.Value(f"REASON_CODE_{record.reason_code}"),
+        reason=record.reason,
+        lost_to_path=record.lost_to_path,
+    )
+
+
+def cluster_messages(records: Sequence[ImageRecord]) -> list[pb.Cluster]:
+    """Gathers results into clusters, ordered by id; noise left out."""
+    members: dict[int, list[ImageRecord]] = {}
+    for record in records:
+        if record.cluster_id is not None and record.cluster_id >= 0:
+            members.setdefault(record.cluster_id, []).append(record)
+    clusters = []
+    for cluster_id in sorted(members):
+        photos = members[cluster_id]
+        best = [photo for photo in photos if photo.reason_code in ("USER_KEEP", "SELECTED_BEST")]
+        clusters.append(
+            pb.Cluster(
+                cluster_id=cluster_id,
+                image_count=len(photos),
+                selected_count=sum(photo.is_selected for photo in photos),
+                best_path=best[0].path if best else "",
+            )
+        )
+    return clusters
+
+
+def decision_value(decision: int) -> Decision | None:
+    """Translates a decision; None = undo."""
+    return _DECISIONS.get(pb.Decision.ValueType(decision))
+
+
+def overrides_value(overrides: struct_pb2.Struct) -> dict[str, Any]:
+    """Translates settings; whole numbers come out as int."""
+    return {
+        key: _whole_numbers(value) for key, value in json_format.MessageToDict(overrides).items()
+    }
+
+
+def _whole_numbers(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _timestamp(time: datetime.datetime) -> timestamp_pb2.Timestamp:
+    timestamp = timestamp_pb2.Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp
+
+
+def _stage_message(stage: StageProgress) -> pb.StageProgress:
+    return pb.StageProgress(**dataclasses.asdict(stage))
+
+
+def _model_message(model: dict[str, Any]) -> model_pb2.ModelInfo:
+    origin = _ORIGINS.get(model["origin"], model_pb2.MODEL_ORIGIN_UNSPECIFIED)
+    return model_pb2.ModelInfo(**{**model, "origin": origin})
+
+
+def _quality_message(quality: QualityScores) -> quality_pb2.QualityScores:
+    return quality_pb2.QualityScores(**dataclasses.asdict(quality))
+
+
+def _face_message(face: FaceScores) -> face_pb2.Face:
+    return face_pb2.Face(
+        box=image_pb2.BoundingBox(
+            left=face.left, top=face.top, width=face.width, height=face.height
+        ),
+        confidence=face.confidence,
+        landmarks=[
+            face_pb2.Landmark(
+                type=face_pb2.LandmarkType.Value(f"LANDMARK_TYPE_{mark.name.upper()}"),
+                position=image_pb2.Point(x=mark.x, y=mark.y),
+            )
+            for mark in face.landmarks
+        ],
+        yaw_degrees=face.yaw_degrees,
+        pitch_degrees=face.pitch_degrees,
+        roll_degrees=face.roll_degrees,
+        pose_score=face.pose_score,
+        eyes_score=face.eyes_score,
+        smile_score=face.smile_score,
+    )

@@ -1,0 +1,49 @@
+"""Opaque page tokens, bound to the query that they continue."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+
+from services.common.errors import InvalidArgumentError
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+
+
+def page_size(requested: int) -> int:
+    """Default for 0, at most the maximum; InvalidArgumentError below 0."""
+    if requested < 0:
+        raise InvalidArgumentError("page_size", f"is {requested}, it cannot be negative")
+    return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def encode(offset: int, *query: object) -> str:
+    """Makes the token of the page that starts at `offset`."""
+    payload = json.dumps([offset, _digest(query)])
+    return base64.urlsafe_b64encode(payload.encode()).decode()
+
+
+def decode(token: str, *query: object) -> int:
+    """Reads a token's offset; 0 for the empty token.
+
+    Raises:
+        InvalidArgumentError: The token is no token of ours, or belongs to another query.
+    """
+    if not token:
+        return 0
+    try:
+        offset, digest = json.loads(base64.urlsafe_b64decode(token.encode()))
+        valid = isinstance(offset, int) and offset >= 0 and digest == _digest(query)
+    except (ValueError, TypeError):
+        valid = False
+    if not valid:
+        raise InvalidArgumentError(
+            "page_token", "is not the next_page_token of a call with the same other fields"
+        )
+    return int(offset)
+
+
+def _digest(query: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr(query).encode()).hexdigest()[:16]

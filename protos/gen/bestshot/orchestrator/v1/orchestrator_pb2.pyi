@@ -1,0 +1,483 @@
+import datetime
+
+from bestshot.face.v1 import face_pb2 as _face_pb2
+from bestshot.model.v1 import model_pb2 as _model_pb2
+from bestshot.quality.v1 import quality_pb2 as _quality_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUN_STATE_UNSPECIFIED: _ClassVar[RunState]
+    RUN_STATE_PENDING: _ClassVar[RunState]
+    RUN_STATE_RUNNING: _ClassVar[RunState]
+    RUN_STATE_COMPLETED: _ClassVar[RunState]
+    RUN_STATE_FAILED: _ClassVar[RunState]
+    RUN_STATE_CANCELLED: _ClassVar[RunState]
+    RUN_STATE_INTERRUPTED: _ClassVar[RunState]
+
+class ImageStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IMAGE_STATUS_UNSPECIFIED: _ClassVar[ImageStatus]
+    IMAGE_STATUS_SCORED: _ClassVar[ImageStatus]
+    IMAGE_STATUS_UNREADABLE: _ClassVar[ImageStatus]
+
+class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_CODE_UNSPECIFIED: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_BEST: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_DISTINCT: _ClassVar[ReasonCode]
+    REASON_CODE_LOWER_SCORE: _ClassVar[ReasonCode]
+    REASON_CODE_LOST_COMPARISON: _ClassVar[ReasonCode]
+    REASON_CODE_DUPLICATE: _ClassVar[ReasonCode]
+    REASON_CODE_BELOW_MIN_SCORE: _ClassVar[ReasonCode]
+    REASON_CODE_LOW_IQA: _ClassVar[ReasonCode]
+    REASON_CODE_BLURRED: _ClassVar[ReasonCode]
+    REASON_CODE_TOO_SIMILAR: _ClassVar[ReasonCode]
+    REASON_CODE_UNREADABLE: _ClassVar[ReasonCode]
+    REASON_CODE_USER_KEEP: _ClassVar[ReasonCode]
+    REASON_CODE_USER_REJECT: _ClassVar[ReasonCode]
+    REASON_CODE_NOISE_EXCLUDED: _ClassVar[ReasonCode]
+
+class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DECISION_UNSPECIFIED: _ClassVar[Decision]
+    DECISION_KEEP: _ClassVar[Decision]
+    DECISION_REJECT: _ClassVar[Decision]
+RUN_STATE_UNSPECIFIED: RunState
+RUN_STATE_PENDING: RunState
+RUN_STATE_RUNNING: RunState
+RUN_STATE_COMPLETED: RunState
+RUN_STATE_FAILED: RunState
+RUN_STATE_CANCELLED: RunState
+RUN_STATE_INTERRUPTED: RunState
+IMAGE_STATUS_UNSPECIFIED: ImageStatus
+IMAGE_STATUS_SCORED: ImageStatus
+IMAGE_STATUS_UNREADABLE: ImageStatus
+REASON_CODE_UNSPECIFIED: ReasonCode
+REASON_CODE_SELECTED_BEST: ReasonCode
+REASON_CODE_SELECTED_DISTINCT: ReasonCode
+REASON_CODE_LOWER_SCORE: ReasonCode
+REASON_CODE_LOST_COMPARISON: ReasonCode
+REASON_CODE_DUPLICATE: ReasonCode
+REASON_CODE_BELOW_MIN_SCORE: ReasonCode
+REASON_CODE_LOW_IQA: ReasonCode
+REASON_CODE_BLURRED: ReasonCode
+REASON_CODE_TOO_SIMILAR: ReasonCode
+REASON_CODE_UNREADABLE: ReasonCode
+REASON_CODE_USER_KEEP: ReasonCode
+REASON_CODE_USER_REJECT: ReasonCode
+REASON_CODE_NOISE_EXCLUDED: ReasonCode
+DECISION_UNSPECIFIED: Decision
+DECISION_KEEP: Decision
+DECISION_REJECT: Decision
+
+class CreateAlbumRequest(_message.Message):
+    __slots__ = ("folder", "display_name")
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    folder: str
+    display_name: str
+    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+
+class CreateAlbumResponse(_message.Message):
+    __slots__ = ("album",)
+    ALBUM_FIELD_NUMBER: _ClassVar[int]
+    album: Album
+    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ...) -> None: ...
+
+class GetAlbumRequest(_message.Message):
+    __slots__ = ("album_id",)
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    def __init__(self, album_id: _Optional[str] = ...) -> None: ...
+
+class GetAlbumResponse(_message.Message):
+    __slots__ = ("album",)
+    ALBUM_FIELD_NUMBER: _ClassVar[int]
+    album: Album
+    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ...) -> None: ...
+
+class ListAlbumsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAlbumsResponse(_message.Message):
+    __slots__ = ("albums", "next_page_token")
+    ALBUMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    albums: _containers.RepeatedCompositeFieldContainer[Album]
+    next_page_token: str
+    def __init__(self, albums: _Optional[_Iterable[_Union[Album, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DeleteAlbumRequest(_message.Message):
+    __slots__ = ("album_id",)
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    def __init__(self, album_id: _Optional[str] = ...) -> None: ...
+
+class DeleteAlbumResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StartRunRequest(_message.Message):
+    __slots__ = ("album_id", "config_overrides", "profile")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    config_overrides: _struct_pb2.Struct
+    profile: str
+    def __init__(self, album_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ...) -> None: ...
+
+class StartRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class WatchRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class WatchRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class CancelRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class CancelRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class GetRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class GetRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class ListRunsRequest(_message.Message):
+    __slots__ = ("album_id", "page_size", "page_token")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, album_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRunsResponse(_message.Message):
+    __slots__ = ("runs", "next_page_token")
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[Run]
+    next_page_token: str
+    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListImagesRequest(_message.Message):
+    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    page_size: int
+    page_token: str
+    selected_only: bool
+    cluster_id: int
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ...) -> None: ...
+
+class ListImagesResponse(_message.Message):
+    __slots__ = ("images", "next_page_token", "total_count")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    next_page_token: str
+    total_count: int
+    def __init__(self, images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
+
+class ListClustersRequest(_message.Message):
+    __slots__ = ("run_id", "page_size", "page_token")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListClustersResponse(_message.Message):
+    __slots__ = ("clusters", "next_page_token")
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    clusters: _containers.RepeatedCompositeFieldContainer[Cluster]
+    next_page_token: str
+    def __init__(self, clusters: _Optional[_Iterable[_Union[Cluster, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetThumbnailRequest(_message.Message):
+    __slots__ = ("run_id", "path")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    path: str
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class GetThumbnailResponse(_message.Message):
+    __slots__ = ("jpeg",)
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    jpeg: bytes
+    def __init__(self, jpeg: _Optional[bytes] = ...) -> None: ...
+
+class ReselectRequest(_message.Message):
+    __slots__ = ("run_id", "config_overrides", "validate_only")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    config_overrides: _struct_pb2.Struct
+    validate_only: bool
+    def __init__(self, run_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+
+class ReselectResponse(_message.Message):
+    __slots__ = ("run", "gained_paths", "lost_paths", "missing_comparison_count")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    GAINED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    LOST_PATHS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_COMPARISON_COUNT_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    gained_paths: _containers.RepeatedScalarFieldContainer[str]
+    lost_paths: _containers.RepeatedScalarFieldContainer[str]
+    missing_comparison_count: int
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., gained_paths: _Optional[_Iterable[str]] = ..., lost_paths: _Optional[_Iterable[str]] = ..., missing_comparison_count: _Optional[int] = ...) -> None: ...
+
+class SetDecisionRequest(_message.Message):
+    __slots__ = ("album_id", "path", "decision")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    path: str
+    decision: Decision
+    def __init__(self, album_id: _Optional[str] = ..., path: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ...) -> None: ...
+
+class SetDecisionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CompareImagesRequest(_message.Message):
+    __slots__ = ("run_id", "first_path", "second_path")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_PATH_FIELD_NUMBER: _ClassVar[int]
+    SECOND_PATH_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    first_path: str
+    second_path: str
+    def __init__(self, run_id: _Optional[str] = ..., first_path: _Optional[str] = ..., second_path: _Optional[str] = ...) -> None: ...
+
+class CompareImagesResponse(_message.Message):
+    __slots__ = ("first_better_probability",)
+    FIRST_BETTER_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    first_better_probability: float
+    def __init__(self, first_better_probability: _Optional[float] = ...) -> None: ...
+
+class ExportRunRequest(_message.Message):
+    __slots__ = ("run_id", "output_folder", "copy_selected")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    COPY_SELECTED_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    output_folder: str
+    copy_selected: bool
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ...) -> None: ...
+
+class ExportRunResponse(_message.Message):
+    __slots__ = ("paths", "copied_count")
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    COPIED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    copied_count: int
+    def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ...) -> None: ...
+
+class Album(_message.Message):
+    __slots__ = ("id", "display_name", "folder", "create_time")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    display_name: str
+    folder: str
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Run(_message.Message):
+    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id")
+    class ModelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _model_pb2.ModelInfo
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ...) -> None: ...
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    album_id: str
+    state: RunState
+    revision: int
+    stages: _containers.RepeatedCompositeFieldContainer[StageProgress]
+    error: str
+    create_time: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    profile: str
+    config: _struct_pb2.Struct
+    models: _containers.MessageMap[str, _model_pb2.ModelInfo]
+    versions: _containers.ScalarMap[str, str]
+    summary: RunSummary
+    source_run_id: str
+    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ...) -> None: ...
+
+class StageProgress(_message.Message):
+    __slots__ = ("stage", "completed_count", "total_count", "failed_count", "cached_count", "elapsed_seconds")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CACHED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    completed_count: int
+    total_count: int
+    failed_count: int
+    cached_count: int
+    elapsed_seconds: float
+    def __init__(self, stage: _Optional[str] = ..., completed_count: _Optional[int] = ..., total_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
+
+class RunSummary(_message.Message):
+    __slots__ = ("photo_count", "unreadable_count", "cluster_count", "noise_count", "selected_count", "cached_count", "elapsed_seconds")
+    PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NOISE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CACHED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    photo_count: int
+    unreadable_count: int
+    cluster_count: int
+    noise_count: int
+    selected_count: int
+    cached_count: int
+    elapsed_seconds: float
+    def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
+
+class ImageResult(_message.Message):
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_PX_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_PX_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    FACES_FIELD_NUMBER: _ClassVar[int]
+    POSE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    EYES_SCORE_FIELD_NUMBER: _ClassVar[int]
+    SMILE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    PERSON_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    IS_SELECTED_FIELD_NUMBER: _ClassVar[int]
+    REASON_CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LOST_TO_PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    filename: str
+    content_digest: str
+    status: ImageStatus
+    error: str
+    width_px: int
+    height_px: int
+    capture_time: str
+    size_bytes: int
+    format: str
+    quality: _quality_pb2.QualityScores
+    faces: _containers.RepeatedCompositeFieldContainer[_face_pb2.Face]
+    pose_score: float
+    eyes_score: float
+    smile_score: float
+    cluster_id: int
+    person_penalty: float
+    composite_score: float
+    is_selected: bool
+    reason_code: ReasonCode
+    reason: str
+    lost_to_path: str
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ...) -> None: ...
+
+class Cluster(_message.Message):
+    __slots__ = ("cluster_id", "image_count", "selected_count", "best_path")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BEST_PATH_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: int
+    image_count: int
+    selected_count: int
+    best_path: str
+    def __init__(self, cluster_id: _Optional[int] = ..., image_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., best_path: _Optional[str] = ...) -> None: ...

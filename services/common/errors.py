@@ -1,0 +1,96 @@
+"""The errors that bestshot raises on purpose.
+
+BestshotError
+├── ConfigError               a setting, file or environment of ours is wrong; stops the start
+├── InvalidArgumentError      a caller's request is wrong; names the field
+│   └── InvalidImageError     a picture cannot be read
+├── NotFoundError             what was asked for does not exist
+├── FailedPreconditionError   it exists, but not in a state that allows the call
+├── ResourceExhaustedError    a limit was reached
+├── UnavailableError          a service cannot be reached or does not serve yet; try again
+└── InternalError             a service answered nonsense or failed inside
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import grpc
+
+EXIT_CONFIG = 2
+"""Exit code of a process whose settings or surroundings are wrong."""
+
+
+class BestshotError(Exception):
+    """Base of all errors raised on purpose; `str(error)` is a sentence for people."""
+
+    code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(BestshotError):
+    """A setting is wrong: unknown key, bad value, missing file, port in use."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "CONFIG_INVALID"
+
+
+class InvalidArgumentError(BestshotError):
+    """A field of a request is wrong."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "ARGUMENT_INVALID"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class InvalidImageError(InvalidArgumentError):
+    """A picture cannot be read."""
+
+    reason = "IMAGE_INVALID"
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", message)
+
+
+class NotFoundError(BestshotError):
+    """A named thing does not exist."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "NOT_FOUND"
+
+    def __init__(self, resource_type: str, name: str) -> None:
+        super().__init__(f"there is no {resource_type} {name!r}")
+        self.resource_type = resource_type
+        self.name = name
+
+
+class FailedPreconditionError(BestshotError):
+    """The system is not in the state that the call needs."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "PRECONDITION_FAILED"
+
+
+class ResourceExhaustedError(BestshotError):
+    """A limit was reached."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "LIMIT_REACHED"
+
+
+class UnavailableError(BestshotError):
+    """A service cannot be reached, or does not serve yet."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "UNAVAILABLE"
+
+
+class InternalError(BestshotError):
+    """Something failed that the caller cannot mend."""

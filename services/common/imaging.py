@@ -1,0 +1,209 @@
+"""Image files to the canonical image that every model sees.
+
+Canonical: upright by its EXIF orientation, sRGB by its ICC profile where it has one, alpha flattened
+on white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code, so scores do
+not depend on who decoded a photo.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from services.common.errors import InvalidImageError
+
+CANONICAL_LONG_SIDE_PX = 1024
+CANONICAL_VERSION = "1"
+"""Rises whenever this module gives other pixels for the same file; keys the feature cache."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+
+RgbImage = NDArray[np.uint8]
+"""uint8, (height, width, 3), sRGB."""
+
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDES_SWAPPED = (5, 6, 7, 8)
+_EXIF_IFD = 0x8769
+_DATE_TIME_ORIGINAL = 0x9003
+_SUBSEC_TIME_ORIGINAL = 0x9291
+_EXIF_TIME = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+
+
+@dataclass(frozen=True)
+class CanonicalImage:
+    """A decoded photo.
+
+    Attributes:
+        pixels: uint8, (height, width, 3), canonical as the module says.
+        source_width_px: Width of the upright photo before scaling.
+        source_height_px: Height of the upright photo before scaling.
+        format: Format by the magic bytes, for example "JPEG".
+        capture_time: Local time from EXIF, ISO 8601 without zone; empty where unknown.
+    """
+
+    pixels: RgbImage
+    source_width_px: int
+    source_height_px: int
+    format: str
+    capture_time: str
+
+
+def decode(content: bytes, *, max_pixels: int) -> CanonicalImage:
+    """Decodes an image file; JPEGs are scaled down within the decoder.
+
+    Args:
+        content: The whole file.
+        max_pixels: Most pixels that the header may announce; checked before anything is decoded.
+
+    Raises:
+        InvalidImageError: The bytes are empty, no image of a known format, cut off, damaged, or too
+            large; the message says which.
+    """
+    if not content:
+        raise InvalidImageError("the file is empty (0 bytes)")
+    _register_formats()
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise InvalidImageError(f"not an image of a known format ({', '.join(FORMATS)})") from error
+    except Exception as error:  # decoders raise anything on hostile headers
+        raise InvalidImageError(f"the image header is damaged: {error}") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise InvalidImageError(
+            f"{width} x {height} pixels are more than the limit of {max_pixels} pixels (max_pixels)"
+        )
+    image_format = image.format or "unknown"
+    try:
+        capture_time = _capture_time(image)
+        orientation = _orientation(image)
+        image.draft("RGB", (CANONICAL_LONG_SIDE_PX, CANONICAL_LONG_SIDE_PX))
+        image.load()
+        upright = _to_srgb(image)
+        if orientation in _TRANSPOSE:
+            upright = upright.transpose(_TRANSPOSE[orientation])
+    except Exception as error:  # decoders raise anything on damaged data
+        raise InvalidImageError(f"the {image_format} data is damaged: {error}") from error
+    if orientation in _SIDES_SWAPPED:
+        width, height = height, width
+    return CanonicalImage(
+        pixels=fit_long_side(np.asarray(upright), CANONICAL_LONG_SIDE_PX),
+        source_width_px=width,
+        source_height_px=height,
+        format=image_format,
+        capture_time=capture_time,
+    )
+
+
+def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
+    """Scales down, by area, until the long side is at most `long_side_px`; 0 = no limit.
+
+    Args:
+        pixels: uint8, (height, width, 3).
+        long_side_px: Limit in pixels.
+
+    Returns:
+        uint8, (new height, new width, 3); the input itself where it fits already.
+    """
+    height, width = pixels.shape[:2]
+    if long_side_px == 0 or max(height, width) <= long_side_px:
+        return pixels
+    scale = long_side_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+
+
+def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
+    """Encodes a small JPEG of `pixels`."""
+    target = io.BytesIO()
+    Image.fromarray(fit_long_side(pixels, long_side_px)).save(target, "JPEG", quality=85)
+    return target.getvalue()
+
+
+@functools.cache
+def _register_formats() -> None:
+    import pillow_heif
+
+    Image.init()
+    pillow_heif.register_heif_opener()
+    Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own, stated limit
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation, 1 to 8, or 0 where there is none or EXIF is damaged."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 0)
+    except Exception:  # a damaged EXIF block does not make the picture unreadable
+        return 0
+    return value if isinstance(value, int) and 1 <= value <= 8 else 0
+
+
+def _capture_time(image: Image.Image) -> str:
+    try:
+        exif = image.getexif().get_ifd(_EXIF_IFD)
+        match = _EXIF_TIME.match(str(exif.get(_DATE_TIME_ORIGINAL, "")))
+        fraction = str(exif.get(_SUBSEC_TIME_ORIGINAL, "")).strip()
+    except Exception:  # as above
+        return ""
+    if match is None:
+        return ""
+    year, month, day, hour, minute, second = match.groups()
+    time = f"{year}-{month}-{day}T{hour}:{minute}:{second}"
+    return f"{time}.{fraction}" if fraction.isdigit() else time
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    image = _to_8_bit(image)
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGBA", rgba.size, "white")
+        image.alpha_composite(rgba)
+        image = image.convert("RGB")
+    if profile:
+        image = _apply_profile(image, profile)
+    return image.convert("RGB")
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Brings integer and float greys to 0..255; other modes pass."""
+    if image.mode.startswith("I;16"):
+        values: NDArray[Any] = np.asarray(image).astype(np.float64) / 257.0
+    elif image.mode == "I":
+        values = np.asarray(image).astype(np.float64)
+        values = values / 257.0 if values.max(initial=0) > 255 else values
+    elif image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        values = values * 255.0 if values.max(initial=0) <= 1 else values
+    else:
+        return image
+    return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return image
+        converted = ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a broken profile, or one of another colour model: the pixels as they stand
+    return converted if converted is not None else image

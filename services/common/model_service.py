@@ -1,0 +1,140 @@
+"""The frame of a model service's process: settings, worker threads, server, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+from google.rpc import status_pb2
+
+from bestshot.model.v1 import model_pb2
+from models.registry import LocalModel, Origin
+from services.common.config import Settings
+from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
+from services.common.interceptors import request_id
+from services.common.log import configure_logging
+from services.common.server import Server, serve_until_stopped
+from services.common.service_config import Invocation, SharedSettings, parse_arguments
+from services.common.status import internal_status, to_status
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServiceParts:
+    """What a composition root hands to the frame.
+
+    Attributes:
+        address: To listen on.
+        service_name: Full name of the gRPC service.
+        register: Adds the servicer to a server.
+        warm_up: One inference.
+    """
+
+    address: str
+    service_name: str
+    register: Callable[[grpc.aio.Server], None]
+    warm_up: Callable[[], object]
+
+
+def run_model_service(
+    name: str, build: Callable[[Invocation, SharedSettings], ServiceParts]
+) -> None:
+    """Runs a model service as this process; a wrong setting is one line and exit code 2."""
+    try:
+        invocation = parse_arguments(name)
+        shared = invocation.settings("shared", SharedSettings)
+        configure_logging(shared.log_level)
+        asyncio.run(_serve(name, build, invocation, shared))
+    except ConfigError as error:
+        print(f"error: {name} service: {error.message}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
+
+
+async def _serve(
+    name: str,
+    build: Callable[[Invocation, SharedSettings], ServiceParts],
+    invocation: Invocation,
+    shared: SharedSettings,
+) -> None:
+    parts = build(invocation, shared)
+    server = Server(
+        address=parts.address,
+        service_names=[parts.service_name],
+        register=parts.register,
+        max_message_bytes=shared.max_message_bytes,
+    )
+    await serve_until_stopped(
+        server,
+        name=f"{name} service",
+        warm_up=parts.warm_up,
+        port_file=invocation.port_file,
+        exit_with_parent=invocation.exit_with_parent,
+    )
+
+
+class BatchWorker:
+    """Analyses the items of a batch on worker threads, each item's failure its own."""
+
+    def __init__(self, worker_threads: int) -> None:
+        self._executor = ThreadPoolExecutor(worker_threads)
+
+    async def map(
+        self, analyse: Callable[[ItemT], ResultT], items: list[ItemT]
+    ) -> list[ResultT | status_pb2.Status]:
+        """Returns, in order, each item's result or the Status of its failure."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(
+            *(
+                loop.run_in_executor(
+                    self._executor, contextvars.copy_context().run, _guarded, analyse, item
+                )
+                for item in items
+            )
+        )
+
+
+def _guarded(analyse: Callable[[ItemT], ResultT], item: ItemT) -> ResultT | status_pb2.Status:
+    try:
+        return analyse(item)
+    except BestshotError as error:
+        return to_status(error)
+    except Exception:  # a picture that trips a library fails alone
+        logger.exception("an item of a batch failed")
+        return internal_status(request_id.get())
+
+
+def model_info(
+    model: LocalModel,
+    *,
+    constants: Settings | None,
+    execution_providers: tuple[str, ...],
+    max_batch_count: int,
+) -> model_pb2.ModelInfo:
+    """Describes the model that a service hosts."""
+    origins = {
+        Origin.BUILTIN: model_pb2.MODEL_ORIGIN_BUILTIN,
+        Origin.PRETRAINED: model_pb2.MODEL_ORIGIN_PRETRAINED,
+    }
+    return model_pb2.ModelInfo(
+        id=model.model_id,
+        version=model.entry.version,
+        digest=model.digest(constants),
+        input_long_side_px=model.entry.input_long_side_px,
+        execution_providers=execution_providers,
+        origin=origins[model.entry.origin],
+        description=model.entry.description,
+        max_batch_count=max_batch_count,
+        paths=[str(path) for path in model.paths.values()],
+        file_digests=[file.sha256 for file in model.entry.files.values()],
+    )

@@ -1,0 +1,129 @@
+"""The life of a gRPC server: bind, warm up, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common.errors import ConfigError
+from services.common.interceptors import ErrorInterceptor
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 10.0
+
+
+class Server:
+    """A gRPC server with health and reflection that drains on SIGTERM and SIGINT.
+
+    Args:
+        address: "host:port"; port 0 takes a free one.
+        service_names: Full names of the services that `register` adds.
+        register: Adds the servicers to the server.
+        max_message_bytes: Largest message taken or sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        service_names: Sequence[str],
+        register: Callable[[grpc.aio.Server], None],
+        max_message_bytes: int,
+    ) -> None:
+        self._service_names = tuple(service_names)
+        self._health = health.aio.HealthServicer()
+        self._stopping = asyncio.Event()
+        self._server = grpc.aio.server(
+            interceptors=[ErrorInterceptor()],
+            options=[
+                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a twin
+                ("grpc.max_send_message_length", max_message_bytes),
+                ("grpc.max_receive_message_length", max_message_bytes),
+            ],
+        )
+        register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self.address = self._bind(address)
+
+    def _bind(self, address: str) -> str:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(f"address {address!r} is not of the form host:port")
+        try:
+            bound_port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            bound_port = 0
+        if bound_port == 0:
+            raise ConfigError(
+                f"cannot listen on {address}: the port is in use, or the host is not one of "
+                f"this machine's. Stop the other program or choose another address"
+            )
+        return f"{host}:{bound_port}"
+
+    async def start(self, warm_up: Callable[[], object]) -> None:
+        """Starts to answer; the services count as SERVING once `warm_up` is through."""
+        for name in self._service_names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+        await asyncio.to_thread(warm_up)
+        for name in self._service_names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def request_stop(self) -> None:
+        """Lets `wait` drain the server and return."""
+        self._stopping.set()
+
+    async def wait(self) -> None:
+        """Returns when a stop was requested and the calls under way have ended (or 10 s passed)."""
+        await self._stopping.wait()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(GRACE_S)
+
+
+async def serve_until_stopped(
+    server: Server,
+    *,
+    name: str,
+    warm_up: Callable[[], object],
+    port_file: Path | None,
+    exit_with_parent: bool,
+) -> None:
+    """Runs `server` until SIGTERM, SIGINT or, if asked, the end of the parent process.
+
+    Args:
+        server: Bound, not yet started.
+        name: For the log.
+        warm_up: First inference, before the service counts as SERVING.
+        port_file: Gets the address once the services serve; for parents that passed port 0.
+        exit_with_parent: Whether the end of stdin (the parent's pipe) stops the server.
+    """
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, server.request_stop)
+    if exit_with_parent:
+        threading.Thread(
+            target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(server.request_stop)),
+            daemon=True,
+        ).start()
+    await server.start(warm_up)
+    logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
+    if port_file is not None:
+        partial = port_file.with_suffix(".partial")
+        partial.write_text(server.address)
+        partial.replace(port_file)
+    await server.wait()
+    logger.info("%s has stopped", name)

@@ -1,0 +1,130 @@
+"""Settings that all parts share: the `shared` section of services.yaml, and their command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from services.common.config import (
+    Layer,
+    Settings,
+    SettingsT,
+    config_dir,
+    flag_layer,
+    layers_of,
+    load,
+    load_profile,
+    profile_names,
+)
+
+Address = Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SharedSettings(Settings):
+    """What clients and servers must agree on.
+
+    Attributes:
+        log_level: debug, info, warning or error.
+        max_message_bytes: Largest gRPC message sent or taken.
+        max_batch_count: Most pictures or pairs in one call.
+        max_image_pixels: Most pixels that an image file may announce.
+    """
+
+    log_level: Literal["debug", "info", "warning", "error"]
+    max_message_bytes: Count
+    max_batch_count: Count
+    max_image_pixels: Count
+
+
+class ModelServiceSettings(Settings):
+    """What every model service has.
+
+    Attributes:
+        address: "host:port" to listen on; port 0 takes a free one.
+        model: Id in models.yaml.
+        worker_threads: Pictures analysed at a time.
+    """
+
+    address: Address
+    model: str
+    worker_threads: Count
+
+
+class OnnxServiceSettings(ModelServiceSettings):
+    """A model service whose model is an ONNX graph.
+
+    Attributes:
+        execution_providers: ONNX Runtime's, in order of preference.
+        intra_op_threads: Threads of one inference; 0 = one per core.
+    """
+
+    execution_providers: Annotated[list[str], Field(min_length=1)]
+    intra_op_threads: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a part was started with.
+
+    Attributes:
+        folder: Config folder.
+        profile: Profile in force.
+        flags: Layers of --set.
+        address: Overrides the config's address.
+        port_file: Gets the bound address once the part serves.
+        exit_with_parent: Whether the end of stdin stops the part.
+    """
+
+    folder: Path
+    profile: str
+    flags: list[str]
+    address: str | None
+    port_file: Path | None
+    exit_with_parent: bool
+
+    def settings(self, name: str, settings: type[SettingsT]) -> SettingsT:
+        """Loads the section `name` of services.yaml, and checks it in the profiles not in force."""
+        layers = layers_of(self.folder, "services.yaml", "services", self.profile, (name,))
+        base = layers[0]
+        for other in profile_names(self.folder):
+            profile = load_profile(self.folder, other)
+            data = (profile.data.get("services") or {}).get(name) or {}
+            load(settings, [base, Layer(profile.source, data)])
+        if name != "shared":
+            layers += [flag_layer(flag) for flag in self.flags]
+            if self.address is not None:
+                layers.append(Layer("--address", {"address": self.address}))
+        return load(settings, layers)
+
+
+def parse_arguments(name: str, arguments: list[str] | None = None) -> Invocation:
+    """Reads the command line that all parts have in common."""
+    parser = argparse.ArgumentParser(prog=f"bestshot serve {name}", allow_abbrev=False)
+    parser.add_argument("--address", help="host:port to listen on; port 0 takes a free one")
+    parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
+    parser.add_argument("--profile", default="builtin", help="profile of configs/profiles")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"override a key of the section `{name}` of services.yaml",
+    )
+    parser.add_argument("--port-file", type=Path, help="write the bound address into this file")
+    parser.add_argument(
+        "--exit-with-parent", action="store_true", help="stop when stdin reaches its end"
+    )
+    parsed = parser.parse_args(arguments)
+    return Invocation(
+        folder=config_dir(parsed.config_dir),
+        profile=parsed.profile,
+        flags=parsed.set,
+        address=parsed.address,
+        port_file=parsed.port_file,
+        exit_with_parent=parsed.exit_with_parent,
+    )

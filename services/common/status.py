@@ -1,0 +1,114 @@
+"""Errors to google.rpc.Status and back: the one table between exceptions and the wire."""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf import any_pb2, message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from services.common.errors import (
+    BestshotError,
+    ConfigError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidImageError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+
+ERROR_DOMAIN = "bestshot"
+RETRY_DELAY_S = 1
+
+_BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhaustedError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: UnavailableError,
+}
+
+
+def to_status(error: BestshotError) -> status_pb2.Status:
+    """Translates an error into a Status with ErrorInfo and the detail that fits its kind."""
+    details: list[message.Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
+    ]
+    if isinstance(error, InvalidArgumentError) and error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=error.message
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    elif isinstance(error, NotFoundError):
+        details.append(
+            error_details_pb2.ResourceInfo(
+                resource_type=error.resource_type, resource_name=error.name
+            )
+        )
+    elif isinstance(error, UnavailableError | ResourceExhaustedError):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(RETRY_DELAY_S)
+        details.append(retry)
+    return status_pb2.Status(
+        code=error.code.value[0], message=error.message, details=[_pack(item) for item in details]
+    )
+
+
+def internal_status(request_id: str) -> status_pb2.Status:
+    """Builds the Status of an error that we did not foresee: the log has the rest."""
+    return status_pb2.Status(
+        code=code_pb2.INTERNAL,
+        message=f"internal error; the log has more under request id {request_id}",
+        details=[_pack(error_details_pb2.ErrorInfo(reason="INTERNAL", domain=ERROR_DOMAIN))],
+    )
+
+
+def from_status(status: status_pb2.Status) -> BestshotError:
+    """Translates the Status of one item of a batch back into an error."""
+    info = _error_info(status)
+    if info is not None and info.reason == InvalidImageError.reason:
+        return InvalidImageError(status.message)
+    return InternalError(status.message)
+
+
+def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
+    """Translates a failed call into an error.
+
+    Args:
+        error: What the call raised.
+        target: Whom we called, for people: "the quality service at 127.0.0.1:50052".
+    """
+    code = error.code()
+    text = error.details() or code.name
+    status = rpc_status.from_call(error)
+    info = _error_info(status) if status is not None else None
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return UnavailableError(f"{target} cannot be reached ({text})")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return UnavailableError(f"{target} did not answer in time")
+    if status is not None and info is not None and info.domain == ERROR_DOMAIN:
+        if code is grpc.StatusCode.NOT_FOUND:
+            for detail in status.details:
+                resource = error_details_pb2.ResourceInfo()
+                if detail.Unpack(resource):
+                    return NotFoundError(resource.resource_type, resource.resource_name)
+        if info.reason == ConfigError.reason:
+            return ConfigError(text)
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            return InvalidArgumentError("", text)
+    return _BY_CODE.get(code, InternalError)(f"{target}: {text}" if info is None else text)
+
+
+def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return info
+    return None
+
+
+def _pack(detail: message.Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

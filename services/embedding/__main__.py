@@ -1,0 +1,65 @@
+"""Starts the embedding service."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from models.registry import Role, resolve
+from services.common.model_service import (
+    BatchWorker,
+    ServiceParts,
+    model_info,
+    run_model_service,
+)
+from services.common.onnx import OrtSession
+from services.common.service_config import Invocation, SharedSettings
+from services.embedding.config import EmbeddingSettings
+from services.embedding.model import EmbeddingModel
+from services.embedding.preprocess import to_tensor
+from services.embedding.servicer import EmbeddingServicer
+
+SERVICE_NAME = "bestshot.embedding.v1.EmbeddingService"
+
+
+def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
+    """Loads the model and wires the servicer."""
+    settings = invocation.settings("embedding", EmbeddingSettings)
+    local = resolve(invocation.folder, Role.EMBEDDING, settings.model)
+    session = OrtSession(
+        local.paths["graph"],
+        execution_providers=settings.execution_providers,
+        intra_op_threads=settings.intra_op_threads,
+    )
+    model = EmbeddingModel(session)
+    blank = to_tensor(np.full((8, 8, 3), 128, np.uint8))
+    info = embedding_pb2.GetModelInfoResponse(
+        model=model_info(
+            local,
+            constants=None,
+            execution_providers=session.providers,
+            max_batch_count=shared.max_batch_count,
+        ),
+        dimension_count=len(model.embed(blank)),
+    )
+    if local.entry.calibration is not None:
+        info.calibration.scene_distance = local.entry.calibration.scene_distance
+        info.calibration.cluster_selection_epsilon = (
+            local.entry.calibration.cluster_selection_epsilon
+        )
+    servicer = EmbeddingServicer(
+        model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
+    )
+
+    return ServiceParts(
+        address=settings.address,
+        service_name=SERVICE_NAME,
+        register=lambda server: embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
+            servicer, server
+        ),
+        warm_up=lambda: model.embed(blank),
+    )
+
+
+if __name__ == "__main__":
+    run_model_service("embedding", build)

@@ -1,0 +1,28 @@
+"""The scene embedding: tensor in, unit vector out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.common.onnx import ModelSession
+
+
+class EmbeddingModel:
+    """Runs the embedding graph, one picture an inference: the same bits whatever the batch."""
+
+    def __init__(self, session: ModelSession) -> None:
+        self._session = session
+
+    def embed(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeds one picture.
+
+        Args:
+            tensor: float32, (1, 3, 128, 128), RGB, 0 to 255.
+
+        Returns:
+            float32, (dimension,), unit length.
+        """
+        (embeddings,) = self._session.run({"pixels": tensor})
+        vector = embeddings[0].astype(np.float64)
+        return np.asarray(vector / np.linalg.norm(vector), np.float32)

@@ -1,0 +1,58 @@
+"""bestshot.embedding.v1 over the embedding model."""
+
+from __future__ import annotations
+
+import grpc
+from google.rpc import status_pb2
+
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from bestshot.image.v1 import image_pb2
+from services.common.model_service import BatchWorker
+from services.common.pictures import check_batch, read_image
+from services.embedding.model import EmbeddingModel
+from services.embedding.preprocess import to_tensor
+
+
+class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
+    """Validates, delegates, translates."""
+
+    def __init__(
+        self,
+        model: EmbeddingModel,
+        info: embedding_pb2.GetModelInfoResponse,
+        worker: BatchWorker,
+        max_image_pixels: int,
+    ) -> None:
+        self._model = model
+        self._info = info
+        self._worker = worker
+        self._max_image_pixels = max_image_pixels
+
+    async def Embed(  # noqa: N802
+        self, request: embedding_pb2.EmbedRequest, context: grpc.aio.ServicerContext
+    ) -> embedding_pb2.EmbedResponse:
+        """Embeds a batch."""
+        check_batch(request.images, "images", self._info.model.max_batch_count)
+        results = await self._worker.map(self._embed, list(request.images))
+        return embedding_pb2.EmbedResponse(
+            results=[
+                embedding_pb2.EmbedResult(error=result)
+                if isinstance(result, status_pb2.Status)
+                else embedding_pb2.EmbedResult(embedding=result)
+                for result in results
+            ]
+        )
+
+    async def GetModelInfo(  # noqa: N802
+        self, request: embedding_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
+    ) -> embedding_pb2.GetModelInfoResponse:
+        """Tells which model serves."""
+        return self._info
+
+    def _embed(self, image: image_pb2.Image) -> embedding_pb2.Embedding:
+        pixels = read_image(
+            image,
+            long_side_px=self._info.model.input_long_side_px,
+            max_pixels=self._max_image_pixels,
+        )
+        return embedding_pb2.Embedding(values=self._model.embed(to_tensor(pixels)).tolist())

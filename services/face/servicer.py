@@ -1,0 +1,79 @@
+"""bestshot.face.v1 over the face model."""
+
+from __future__ import annotations
+
+import grpc
+from google.rpc import status_pb2
+
+from bestshot.face.v1 import face_pb2, face_pb2_grpc
+from bestshot.image.v1 import image_pb2
+from services.common.model_service import BatchWorker
+from services.common.pictures import check_batch, read_image
+from services.face.model import Face, FaceModel
+
+
+class FaceServicer(face_pb2_grpc.FaceServiceServicer):
+    """Validates, delegates, translates."""
+
+    def __init__(
+        self,
+        model: FaceModel,
+        info: face_pb2.GetModelInfoResponse,
+        worker: BatchWorker,
+        max_image_pixels: int,
+    ) -> None:
+        self._model = model
+        self._info = info
+        self._worker = worker
+        self._max_image_pixels = max_image_pixels
+
+    async def Analyze(  # noqa: N802
+        self, request: face_pb2.AnalyzeRequest, context: grpc.aio.ServicerContext
+    ) -> face_pb2.AnalyzeResponse:
+        """Analyses a batch."""
+        check_batch(request.images, "images", self._info.model.max_batch_count)
+        results = await self._worker.map(self._analyze, list(request.images))
+        return face_pb2.AnalyzeResponse(
+            results=[
+                face_pb2.AnalyzeResult(error=result)
+                if isinstance(result, status_pb2.Status)
+                else face_pb2.AnalyzeResult(faces=result)
+                for result in results
+            ]
+        )
+
+    async def GetModelInfo(  # noqa: N802
+        self, request: face_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
+    ) -> face_pb2.GetModelInfoResponse:
+        """Tells which model serves."""
+        return self._info
+
+    def _analyze(self, image: image_pb2.Image) -> face_pb2.FaceList:
+        pixels = read_image(
+            image,
+            long_side_px=self._info.model.input_long_side_px,
+            max_pixels=self._max_image_pixels,
+        )
+        return face_pb2.FaceList(faces=[_to_message(face) for face in self._model.analyze(pixels)])
+
+
+def _to_message(face: Face) -> face_pb2.Face:
+    landmarks = []
+    if len(face.eyes) == 2:
+        types = (face_pb2.LANDMARK_TYPE_LEFT_EYE, face_pb2.LANDMARK_TYPE_RIGHT_EYE)
+        landmarks = [
+            face_pb2.Landmark(type=kind, position=image_pb2.Point(x=x, y=y))
+            for kind, (x, y) in zip(types, face.eyes, strict=True)
+        ]
+    return face_pb2.Face(
+        box=image_pb2.BoundingBox(
+            left=face.box.left, top=face.box.top, width=face.box.width, height=face.box.height
+        ),
+        confidence=face.confidence,
+        landmarks=landmarks,
+        yaw_degrees=face.yaw_degrees,
+        roll_degrees=face.roll_degrees,
+        pose_score=face.pose_score,
+        eyes_score=face.eyes_score,
+        smile_score=face.smile_score,
+    )

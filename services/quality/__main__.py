@@ -1,0 +1,52 @@
+"""Starts the quality service."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from models.registry import Role, resolve
+from services.common.model_service import (
+    BatchWorker,
+    ServiceParts,
+    model_info,
+    run_model_service,
+)
+from services.common.service_config import Invocation, SharedSettings
+from services.quality.config import QualitySettings
+from services.quality.model import QualityModel
+from services.quality.servicer import QualityServicer
+
+SERVICE_NAME = "bestshot.quality.v1.QualityService"
+
+
+def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
+    """Wires the formulas and the servicer."""
+    settings = invocation.settings("quality", QualitySettings)
+    local = resolve(invocation.folder, Role.QUALITY, settings.model)
+    model = QualityModel(settings.iqa)
+    info = quality_pb2.GetModelInfoResponse(
+        model=model_info(
+            local,
+            constants=settings.iqa,
+            execution_providers=(),
+            max_batch_count=shared.max_batch_count,
+        ),
+        heuristic_aesthetic=True,
+    )
+    servicer = QualityServicer(
+        model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
+    )
+    blank = np.full((64, 64, 3), 128, np.uint8)
+    return ServiceParts(
+        address=settings.address,
+        service_name=SERVICE_NAME,
+        register=lambda server: quality_pb2_grpc.add_QualityServiceServicer_to_server(
+            servicer, server
+        ),
+        warm_up=lambda: model.score(blank),
+    )
+
+
+if __name__ == "__main__":
+    run_model_service("quality", build)

@@ -1,0 +1,59 @@
+"""bestshot.quality.v1 over the quality model."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import grpc
+from google.rpc import status_pb2
+
+from bestshot.image.v1 import image_pb2
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from services.common.model_service import BatchWorker
+from services.common.pictures import check_batch, read_image
+from services.quality.model import QualityModel
+
+
+class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
+    """Validates, delegates, translates."""
+
+    def __init__(
+        self,
+        model: QualityModel,
+        info: quality_pb2.GetModelInfoResponse,
+        worker: BatchWorker,
+        max_image_pixels: int,
+    ) -> None:
+        self._model = model
+        self._info = info
+        self._worker = worker
+        self._max_image_pixels = max_image_pixels
+
+    async def Score(  # noqa: N802
+        self, request: quality_pb2.ScoreRequest, context: grpc.aio.ServicerContext
+    ) -> quality_pb2.ScoreResponse:
+        """Scores a batch."""
+        check_batch(request.images, "images", self._info.model.max_batch_count)
+        results = await self._worker.map(self._score, list(request.images))
+        return quality_pb2.ScoreResponse(
+            results=[
+                quality_pb2.ScoreResult(error=result)
+                if isinstance(result, status_pb2.Status)
+                else quality_pb2.ScoreResult(scores=result)
+                for result in results
+            ]
+        )
+
+    async def GetModelInfo(  # noqa: N802
+        self, request: quality_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
+    ) -> quality_pb2.GetModelInfoResponse:
+        """Tells which model serves."""
+        return self._info
+
+    def _score(self, image: image_pb2.Image) -> quality_pb2.QualityScores:
+        pixels = read_image(
+            image,
+            long_side_px=self._info.model.input_long_side_px,
+            max_pixels=self._max_image_pixels,
+        )
+        return quality_pb2.QualityScores(**dataclasses.asdict(self._model.score(pixels)))

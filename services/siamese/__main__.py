@@ -1,0 +1,70 @@
+"""Starts the Siamese service."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+from models.registry import Role, resolve
+from services.common.model_service import (
+    BatchWorker,
+    ServiceParts,
+    model_info,
+    run_model_service,
+)
+from services.common.onnx import OrtSession
+from services.common.service_config import Invocation, SharedSettings
+from services.siamese.config import SiameseSettings
+from services.siamese.model import SiameseModel
+from services.siamese.preprocess import to_tensor
+from services.siamese.servicer import SiameseServicer
+
+SERVICE_NAME = "bestshot.siamese.v1.SiameseService"
+
+logger = logging.getLogger("services.siamese")
+
+
+def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
+    """Loads the model and wires the servicer."""
+    settings = invocation.settings("siamese", SiameseSettings)
+    local = resolve(invocation.folder, Role.SIAMESE, settings.model)
+    logger.info("Loading Siamese model from %s", local.paths["describe"])
+    describe, compare = (
+        OrtSession(
+            local.paths[part],
+            execution_providers=settings.execution_providers,
+            intra_op_threads=settings.intra_op_threads,
+        )
+        for part in ("describe", "compare")
+    )
+    model = SiameseModel(describe, compare)
+    info = siamese_pb2.GetModelInfoResponse(
+        model=model_info(
+            local,
+            constants=None,
+            execution_providers=describe.providers,
+            max_batch_count=shared.max_batch_count,
+        )
+    )
+    servicer = SiameseServicer(
+        model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
+    )
+    blank = to_tensor(np.full((64, 64, 3), 128, np.uint8))
+
+    def warm_up() -> None:
+        model.compare(model.describe(blank), model.describe(blank))
+
+    return ServiceParts(
+        address=settings.address,
+        service_name=SERVICE_NAME,
+        register=lambda server: siamese_pb2_grpc.add_SiameseServiceServicer_to_server(
+            servicer, server
+        ),
+        warm_up=warm_up,
+    )
+
+
+if __name__ == "__main__":
+    run_model_service("siamese", build)

@@ -41,7 +41,7 @@ class ModelFile(Settings):
 
 
 class Calibration(Settings):
-    """What `auto` means for an embedding, as cosine distances; made by models/train/calibrate.py."""
+    """What `auto` means for an embedding, as cosine distances (models/train/calibrate.py)."""
 
     scene_distance: Annotated[float, Field(gt=0, le=2)]
     cluster_selection_epsilon: Annotated[float, Field(ge=0, le=2)]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+
 from orchestrator.clients.calls import ServiceCaller
 from orchestrator.clients.embedding import GrpcEmbedder
 from orchestrator.clients.face import GrpcFaceAnalyzer

@@ -103,9 +103,7 @@ class ClusterScenes(Settings):
             metric=self.metric,
             min_cluster_size=self.min_cluster_size,
             min_samples=self.min_samples,
-            cluster_selection_epsilon=(
-                calibrated_epsilon if isinstance(epsilon, str) else epsilon
-            ),
+            cluster_selection_epsilon=(calibrated_epsilon if isinstance(epsilon, str) else epsilon),
             cluster_selection_method=self.cluster_selection_method,
             scene_distance=(
                 calibrated_distance if isinstance(scene_distance, str) else scene_distance
@@ -214,4 +212,3 @@ def file_layers(config_files: Sequence[Path], flags: Sequence[str]) -> list[Laye
     """Reads the layers of --config files and --set flags, in that order."""
     files = [Layer(str(path), read_yaml(path)) for path in config_files]
     return [*files, *(flag_layer(flag) for flag in flags)]
-

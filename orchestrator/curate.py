@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,8 +23,6 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
-from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.export.exporter import check_writable
 from orchestrator.storage.photo_source import FolderPhotoSource
@@ -79,8 +79,9 @@ def _check(request: Request) -> None:
         FolderPhotoSource(photos, max_pixels=0).list_photos()
     if out.is_relative_to(photos):
         raise InvalidArgumentError(
-            "", f"the output folder {out} lies inside {photos}: its pictures would be taken for "
-            f"photos in the next run; choose a folder outside"
+            "",
+            f"the output folder {out} lies inside {photos}: its pictures would be taken for "
+            f"photos in the next run; choose a folder outside",
         )
     check_writable(out)
     layers = file_layers(request.config_files, request.flags)
@@ -106,9 +107,7 @@ async def _curate(request: Request, console: Console) -> pb.Run:
 
 
 @contextlib.contextmanager
-def _orchestrator(
-    request: Request, console: Console
-) -> Iterator[tuple[str, Supervisor | None]]:
+def _orchestrator(request: Request, console: Console) -> Iterator[tuple[str, Supervisor | None]]:
     """The address of the orchestrator: the one named, or one of our own with its services."""
     if request.orchestrator is not None:
         yield request.orchestrator, None
@@ -178,9 +177,7 @@ async def _drive(
     return run
 
 
-async def show_progress(
-    snapshots: AsyncIterator[pb.WatchRunResponse], console: Console
-) -> pb.Run:
+async def show_progress(snapshots: AsyncIterator[pb.WatchRunResponse], console: Console) -> pb.Run:
     """Draws one bar a stage until the run ends; returns its last state."""
     run = pb.Run()
     columns = (
@@ -241,4 +238,3 @@ def _print_files(request: Request, exported: pb.ExportRunResponse, console: Cons
         console.print(f"  {request.out / path}", highlight=False, soft_wrap=True)
     if request.copy_selected:
         console.print(f"  {request.out / 'selected'}: {exported.copied_count} photos copied")
-

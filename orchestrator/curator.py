@@ -30,6 +30,7 @@ from orchestrator.pipeline import (
 )
 from orchestrator.ports import (
     Embedder,
+    Embedding,
     FaceAnalyzer,
     FeatureCache,
     PhotoComparer,
@@ -161,9 +162,7 @@ class Curator:
             state=RunState.PENDING,
             profile=profile or self._config.profile,
             config=_recorded_config(settings, calibration),
-            models={
-                role: dataclasses.asdict(model) for role, model in services.models.items()
-            },
+            models={role: dataclasses.asdict(model) for role, model in services.models.items()},
             versions=_versions(),
             create_time=utc_now(),
         )
@@ -174,7 +173,7 @@ class Curator:
     async def run(self, run_id: str) -> Run:
         """Returns a run as it stands now."""
         live = self._live.get(run_id)
-        return live or await asyncio.to_thread(self._store.run, run_id)
+        return live if live else await asyncio.to_thread(self._store.run, run_id)
 
     async def watch(self, run_id: str) -> AsyncIterator[Run]:
         """Yields the run as it stands, then every newer state that the reader has time for."""
@@ -341,9 +340,7 @@ class Curator:
         except ConfigError as error:
             raise InvalidArgumentError("config_overrides", error.message) from error
 
-    def _reselect(
-        self, run: Run, overrides: dict[str, Any], validate_only: bool
-    ) -> Reselection:
+    def _reselect(self, run: Run, overrides: dict[str, Any], validate_only: bool) -> Reselection:
         began = utc_now()
         settings = _stored_settings(run, overrides)
         calibration = _stored_calibration(run)
@@ -387,9 +384,9 @@ class Curator:
             missing_comparison_count=len(pairs) - len(comparisons),
         )
 
-    def _embeddings(self, run: Run, records: list[ImageRecord]) -> list[Any]:
+    def _embeddings(self, run: Run, records: list[ImageRecord]) -> list[Embedding]:
         model_digest = run.models["embedding"]["digest"]
-        vectors = []
+        vectors: list[Embedding] = []
         for start in range(0, len(records), 500):
             part = records[start : start + 500]
             keys = [(record.content_digest, "embedding", model_digest) for record in part]
@@ -419,9 +416,7 @@ class Curator:
             self._changed.notify_all()
 
 
-def summarize(
-    records: list[ImageRecord], cached_count: int, elapsed_seconds: float
-) -> RunSummary:
+def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: float) -> RunSummary:
     """Counts what a run found."""
     labels = [record.cluster_id for record in records if record.cluster_id is not None]
     return RunSummary(
@@ -446,9 +441,7 @@ def _recorded_config(
     return {**settings.model_dump(mode="json"), "resolved": resolved}
 
 
-def _stored_settings(
-    run: Run, overrides: dict[str, Any] | None = None
-) -> PipelineSettings:
+def _stored_settings(run: Run, overrides: dict[str, Any] | None = None) -> PipelineSettings:
     stored = {key: value for key, value in run.config.items() if key != "resolved"}
     layers = [Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]
     try:

@@ -40,9 +40,7 @@ def faces_to_json(faces: tuple[FaceScores, ...]) -> list[dict[str, Any]]:
 def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:
     """Inverse of `faces_to_json`."""
     return tuple(
-        FaceScores(
-            **{**face, "landmarks": tuple(Landmark(**mark) for mark in face["landmarks"])}
-        )
+        FaceScores(**{**face, "landmarks": tuple(Landmark(**mark) for mark in face["landmarks"])})
         for face in data
     )
 

@@ -194,9 +194,7 @@ class Pipeline:
         return [photo for index in sorted(results) for photo in results[index]]
 
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
-        read = await asyncio.gather(
-            *(asyncio.to_thread(self._read, photo) for photo in photos)
-        )
+        read = await asyncio.gather(*(asyncio.to_thread(self._read, photo) for photo in photos))
         digests = sorted({item.digest for item in read if item.digest})
         keys = [key for digest in digests for key in self._keys(digest).values()]
         known = await asyncio.to_thread(self._cache.get, keys)
@@ -251,9 +249,7 @@ class Pipeline:
                 entries[keys[THUMBNAIL_ROLE]] = outcome.thumbnail
         if pixels:
             await self._infer(pixels, entries, errors)
-        return {
-            key: payload for key, payload in entries.items() if key[0] not in errors
-        }, errors
+        return {key: payload for key, payload in entries.items() if key[0] not in errors}, errors
 
     async def _infer(
         self, pixels: Mapping[str, RgbImage], entries: dict[Key, bytes], errors: dict[str, str]
@@ -533,9 +529,7 @@ def _candidates(
     for record in records:
         if record.quality is None or record.cluster_id is None:
             raise ValueError(f"{record.path} is neither scored nor clustered")
-        candidates.append(
-            Candidate(record.path, record.quality, record.faces, record.cluster_id)
-        )
+        candidates.append(Candidate(record.path, record.quality, record.faces, record.cluster_id))
         if record.content_digest in decisions:
             by_path[record.path] = decisions[record.content_digest]
     return candidates, by_path

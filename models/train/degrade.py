@@ -43,7 +43,7 @@ def motion_blur(image: RgbImage, strength: float, rng: np.random.Generator) -> R
 def noise(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
     """Adds Gaussian noise of 15 to 50 grey levels, as from a small sensor in the dark."""
     sigma = _between(15, 50, strength)
-    grain = rng.normal(0, sigma, image.shape).astype(np.float32)
+    grain = rng.standard_normal(image.shape, np.float32) * np.float32(sigma)
     if rng.uniform() < 0.5:  # denoised by the camera: coarser grain
         grain = cv2.GaussianBlur(grain, (0, 0), 1.0) * 2.0
     return np.clip(image + grain, 0, 255).astype(np.uint8)
@@ -52,8 +52,9 @@ def noise(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImag
 def exposure(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
     """Changes the exposure by 1 to 2.8 stops, up or down, in linear light."""
     stops = _between(1.0, 2.8, strength) * (1 if rng.uniform() < 0.5 else -1)
-    linear = (image / 255.0) ** 2.2 * 2.0**stops
-    return np.round(255 * np.clip(linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+    linear = (np.arange(256) / 255.0) ** 2.2 * 2.0**stops
+    table = np.round(255 * np.clip(linear, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+    return table[image]
 
 
 def jpeg(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:

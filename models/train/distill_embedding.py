@@ -237,8 +237,10 @@ def train(
             shown = passed
             cosine = _held_out_cosine(student, views[held_out:], kept[held_out:])
             torch.save(student.state_dict(), checkpoint)
-            print(f"{passed:4.0%} step {step} loss {loss:.3f} held-out cosine {cosine:.3f}",
-                  flush=True)
+            print(
+                f"{passed:4.0%} step {step} loss {loss:.3f} held-out cosine {cosine:.3f}",
+                flush=True,
+            )
     return student.eval()
 
 

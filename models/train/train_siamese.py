@@ -19,8 +19,12 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,6 +34,9 @@ from torch.nn import functional as F
 
 from models.train import pictures
 from models.train.degrade import DEGRADATIONS, RgbImage
+from services.common.onnx import OrtSession
+from services.siamese.model import SiameseModel
+from services.siamese.preprocess import to_tensor
 
 SEED = 20261124
 WORK_SIDE_PX = 1024
@@ -39,6 +46,8 @@ INPUT_SIDE_PX = 512
 CROP_PX = 224
 SHIFT_PX = 12
 BATCH = 32
+PAIRS_PER_PICTURE = 12
+PARITY_TOLERANCE = 1e-4
 NAMES = tuple(DEGRADATIONS)
 
 
@@ -63,7 +72,7 @@ class Comparator(nn.Module):
                     )
                 ),
             )
-            for inputs, outputs in zip(widths, widths[1:], strict=False)
+            for inputs, outputs in pairwise(widths)
         )
         described = 2 * (widths[1] + widths[3] + widths[5]) + 6
         self.norm = nn.BatchNorm1d(described)
@@ -167,22 +176,31 @@ def build_pairs(
     kinds = np.arange(count) % len(NAMES)
     if target.exists():
         return np.load(target, mmap_mode="r"), kinds
-    rng = np.random.default_rng(seed)
-    partial = target.with_suffix(".partial.npy")
+    unfinished = target.with_suffix(".partial.npy")
     pairs = np.lib.format.open_memmap(
-        partial, mode="w+", dtype=np.uint8, shape=(count, 2, 3, CROP_PX, CROP_PX)
+        unfinished, mode="w+", dtype=np.uint8, shape=(count, 2, 3, CROP_PX, CROP_PX)
     )
-    per_picture = 12
-    for start in range(0, count, per_picture):
-        picture = load_picture(paths[int(rng.integers(len(paths)))], WORK_SIDE_PX)
-        for row in range(start, min(start + per_picture, count)):
-            better, worse = _crops(*make_pair(picture, NAMES[kinds[row]], rng), rng)
-            pairs[row] = np.stack([better, worse]).transpose(0, 3, 1, 2)
-        if start % 3000 == 0:
-            print(f"pairs: {start}/{count}", flush=True)
+    starts = range(0, count, PAIRS_PER_PICTURE)
+    with ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as workers:
+        made = workers.map(partial(pairs_of_one_picture, paths, seed), starts)
+        for start, rows in zip(starts, made, strict=True):
+            pairs[start : start + PAIRS_PER_PICTURE] = rows[: count - start]
+            if start % 3000 == 0:
+                print(f"pairs: {start}/{count}", flush=True)
     pairs.flush()
-    partial.rename(target)
+    unfinished.rename(target)
     return pairs, kinds
+
+
+def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np.uint8]:
+    """The rows of `build_pairs` from `start`; a function of its arguments alone."""
+    rng = np.random.default_rng([seed, start])
+    picture = load_picture(paths[int(rng.integers(len(paths)))], WORK_SIDE_PX)
+    rows = []
+    for row in range(start, start + PAIRS_PER_PICTURE):
+        better, worse = _crops(*make_pair(picture, NAMES[row % len(NAMES)], rng), rng)
+        rows.append(np.stack([better, worse]).transpose(0, 3, 1, 2))
+    return np.stack(rows)
 
 
 def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
@@ -194,7 +212,9 @@ def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
     began, step, shown, running = time.monotonic(), 0, 0.0, 0.7
     while (passed := (time.monotonic() - began) / (60 * minutes)) < 1.0:
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * passed))
+            group["lr"] = (
+                2e-3 * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * passed))
+            )
         rows = np.sort(rng.integers(len(pairs), size=BATCH))
         pixels = torch.from_numpy(np.ascontiguousarray(pairs[rows])).float().flatten(0, 1)
         mirrored = torch.rand(BATCH).repeat_interleave(2) < 0.5
@@ -213,36 +233,34 @@ def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
 
 
 def accuracy_on_crops(
-    model: Comparator, pairs: NDArray[np.uint8], kinds: NDArray[np.int64]
+    model: SiameseModel, pairs: NDArray[np.uint8], kinds: NDArray[np.int64]
 ) -> dict[str, float]:
     """Share of pairs decided rightly, per degradation, on crops."""
-    right = []
-    with torch.no_grad():
-        for part in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // 64)):
-            first, second = (torch.from_numpy(pairs[part][:, i]).float() for i in (0, 1))
-            right.append((model(first, second) > 0.5).numpy())
-    correct = np.concatenate(right)
-    table = {name: float(correct[kinds == index].mean()) for index, name in enumerate(NAMES)}
-    return {**table, "all": float(correct.mean())}
+    right = np.array(
+        [_prefers_first(model, *(side.transpose(1, 2, 0) for side in pair)) for pair in pairs]
+    )
+    table = {name: float(right[kinds == index].mean()) for index, name in enumerate(NAMES)}
+    return {**table, "all": float(right.mean())}
 
 
-def accuracy_on_whole(model: Comparator, paths: list[Path]) -> dict[str, float]:
+def accuracy_on_whole(model: SiameseModel, paths: list[Path]) -> dict[str, float]:
     """The same on whole pictures at the service's input size, original against degraded."""
     rng = np.random.default_rng(SEED)
-    correct: dict[str, list[bool]] = {name: [] for name in NAMES}
+    right: dict[str, list[bool]] = {name: [] for name in NAMES}
     for path in paths:
         picture = load_picture(path, WORK_SIDE_PX)
         for name, degrade in DEGRADATIONS.items():
             for strength in (0.3, 0.8):
-                sides = (picture, degrade(picture, strength, rng))
-                first, second = (
-                    torch.from_numpy(_shrink(side, INPUT_SIDE_PX).copy()).permute(2, 0, 1)[None]
-                    for side in sides
-                )
-                with torch.no_grad():
-                    correct[name].append(bool(model(first.float(), second.float()) > 0.5))
-    table = {name: float(np.mean(hits)) for name, hits in correct.items()}
-    return {**table, "all": float(np.mean([hit for hits in correct.values() for hit in hits]))}
+                degraded = degrade(picture, strength, rng)
+                sides = (_shrink(side, INPUT_SIDE_PX) for side in (picture, degraded))
+                right[name].append(_prefers_first(model, *sides))
+    table = {name: float(np.mean(hits)) for name, hits in right.items()}
+    return {**table, "all": float(np.mean([hit for hits in right.values() for hit in hits]))}
+
+
+def _prefers_first(model: SiameseModel, first: RgbImage, second: RgbImage) -> bool:
+    probability = model.compare(model.describe(to_tensor(first)), model.describe(to_tensor(second)))
+    return probability > 0.5  # an undecided comparator is wrong
 
 
 class _Describe(nn.Module):
@@ -263,11 +281,14 @@ class _Compare(nn.Module):
         return torch.sigmoid(self.model.compare(first, second))
 
 
-def export(model: Comparator, folder: Path) -> None:
-    """Writes the two halves, so that a picture of many pairs is described once.
+def export(model: Comparator, folder: Path) -> SiameseModel:
+    """Writes the two halves, so that a picture of many pairs is described once, and loads them.
 
     siamese-describe.onnx: pixels float32 (1, 3, h, w) RGB 0..255 -> description (1, d);
     siamese-compare.onnx: first, second (1, d) -> first_better_probability (1,).
+
+    Raises:
+        RuntimeError: The files do not compute what the trained model does.
     """
     model = model.eval()
     any_size = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
@@ -280,20 +301,43 @@ def export(model: Comparator, folder: Path) -> None:
         opset_version=18,
         dynamo=True,
     )
-    description = model.describe(torch.zeros(1, 3, 64, 64)).detach()
+    width = model.norm.num_features
     compare = torch.onnx.export(
         _Compare(model),
-        (description, description),
+        # two tensors: one given twice is traced as one input, and the graph compares it with itself
+        (torch.zeros(1, width), torch.ones(1, width)),
         input_names=["first", "second"],
         output_names=["first_better_probability"],
         opset_version=18,
         dynamo=True,
     )
+    sessions = []
     for name, program in (("describe", describe), ("compare", compare)):
         assert program is not None
         out = folder / f"siamese-{name}.onnx"
         program.save(str(out), external_data=False)
         print(f"{out}: {out.stat().st_size} bytes")
+        sessions.append(
+            OrtSession(out, execution_providers=["CPUExecutionProvider"], intra_op_threads=0)
+        )
+    exported = SiameseModel(*sessions)
+    _check_parity(model, exported)
+    return exported
+
+
+def _check_parity(model: Comparator, exported: SiameseModel) -> None:
+    rng = np.random.default_rng(SEED)
+    worst = 0.0
+    for _ in range(8):
+        sizes = rng.integers(64, 512, (2, 2))
+        tensors = [rng.uniform(0, 255, (1, 3, *size)).astype(np.float32) for size in sizes]
+        with torch.no_grad():
+            wanted = float(model(*(torch.from_numpy(tensor) for tensor in tensors)))
+        got = exported.compare(*(exported.describe(tensor) for tensor in tensors))
+        worst = max(worst, abs(wanted - got))
+    print(f"largest difference of a probability, ONNX Runtime against PyTorch: {worst:.1e}")
+    if worst > PARITY_TOLERANCE:
+        raise RuntimeError("the exported graphs do not compute what the trained model does")
 
 
 def _print_table(title: str, table: dict[str, float]) -> None:
@@ -317,12 +361,14 @@ def main() -> None:
     tests, kinds = build_pairs(held_out, 1200, SEED + 1, arguments.work / "held-out.npy")
     model = train(pairs, arguments.minutes)
     torch.save(model.state_dict(), arguments.work / "siamese.pt")
-    _print_table("held-out crops", accuracy_on_crops(model, tests, kinds))
-    _print_table("held-out whole pictures", accuracy_on_whole(model, held_out))
+    exported = export(model, arguments.out)
+    _print_table("held-out crops", accuracy_on_crops(exported, tests, kinds))
+    _print_table("held-out whole pictures", accuracy_on_whole(exported, held_out))
     for folder in arguments.test:
-        photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png"))
-        _print_table(f"{folder.name} ({len(photos)} photos)", accuracy_on_whole(model, photos))
-    export(model, arguments.out)
+        photos = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png")
+        )
+        _print_table(f"{folder.name} ({len(photos)} photos)", accuracy_on_whole(exported, photos))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 import numpy as np
-
 from bestshot.image.v1 import image_pb2
 from bestshot.model.v1 import model_pb2
+
 from orchestrator.ports import ModelIdentity
 from services.common.channels import call_metadata, open_channel
 from services.common.errors import InternalError

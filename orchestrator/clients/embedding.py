@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+
 from orchestrator.clients.calls import ServiceCaller, identity, image_messages
 from orchestrator.ports import Embedding, ModelIdentity
 from services.common.errors import BestshotError

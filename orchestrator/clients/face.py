@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bestshot.face.v1 import face_pb2, face_pb2_grpc
+
 from orchestrator.clients.calls import ServiceCaller, identity, image_messages
 from orchestrator.domain.photo import FaceScores, Landmark
 from orchestrator.ports import ModelIdentity

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+
 from orchestrator.clients.calls import ServiceCaller, identity, image_messages
 from orchestrator.domain.photo import QualityScores
 from orchestrator.ports import ModelIdentity

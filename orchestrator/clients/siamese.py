@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+
 from orchestrator.clients.calls import ServiceCaller, identity, image_messages
 from orchestrator.ports import ModelIdentity
 from services.common.errors import BestshotError
@@ -22,9 +23,7 @@ class GrpcPhotoComparer:
 
     async def model(self) -> ModelIdentity:
         """Asks which model serves."""
-        info = await self._caller.call(
-            self._stub.GetModelInfo, siamese_pb2.GetModelInfoRequest()
-        )
+        info = await self._caller.call(self._stub.GetModelInfo, siamese_pb2.GetModelInfoRequest())
         self._input_long_side_px = info.model.input_long_side_px
         return identity(info.model)
 

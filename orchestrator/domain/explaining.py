@@ -42,25 +42,11 @@ def _sentence(
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
-    quality = candidate.quality
-    score = f"{verdict.composite_score:.2f}"
-    faults = _faults(verdict, parameters.person_penalties)
+    if verdict.is_selected:
+        return _selected(candidate, verdict, filters, parameters)
     rival = by_path.get(verdict.lost_to or "")
+    quality = candidate.quality
     match verdict.reason:
-        case Reason.SELECTED_BEST if candidate.cluster_id == NOISE:
-            return f"Selected: the only shot of its moment, score {score}{faults}."
-        case Reason.SELECTED_BEST:
-            return (
-                f"Selected: the best of {verdict.moment_size} shots of this moment, "
-                f"score {score}{faults}."
-            )
-        case Reason.SELECTED_DISTINCT:
-            return (
-                f"Selected as number {verdict.rank} of this moment: score {score}, and different "
-                f"enough from the others taken (similarity {verdict.similarity or 0:.2f}){faults}."
-            )
-        case Reason.USER_KEEP:
-            return "Selected because you keep it."
         case Reason.USER_REJECT:
             return "Not selected because you reject it."
         case Reason.BLURRED:
@@ -77,11 +63,50 @@ def _sentence(
             return "Not selected: it belongs to no moment, and include_noise is off."
         case Reason.BELOW_MIN_SCORE:
             return (
-                f"Not selected: its score {score} is below "
-                f"{parameters.min_score_threshold:g}{faults}{_instead(rival)}."
+                f"Not selected: its score {verdict.composite_score:.2f} is below "
+                f"{parameters.min_score_threshold:g}"
+                f"{_faults(verdict, parameters.person_penalties)}{_instead(rival)}."
             )
     if rival is None:
         raise ValueError(f"verdict {verdict.reason} on {verdict.path} names no photo it lost to")
+    return _lost(candidate, verdict, rival, parameters)
+
+
+def _selected(
+    candidate: Candidate,
+    verdict: Verdict,
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+) -> str:
+    """The sentence of a photo that was picked."""
+    score = f"{verdict.composite_score:.2f}"
+    faults = _faults(verdict, parameters.person_penalties)
+    match verdict.reason:
+        case Reason.USER_KEEP:
+            return "Selected because you keep it."
+        case Reason.SELECTED_DISTINCT:
+            return (
+                f"Selected too: score {score}, and different enough from what was taken of this "
+                f"moment (similarity {verdict.similarity or 0:.2f}, limit "
+                f"{parameters.dissimilarity_threshold:g}){faults}."
+            )
+        case _ if candidate.cluster_id == NOISE:
+            return f"Selected: the only shot of its moment, score {score}{faults}."
+        case _:
+            return (
+                f"Selected: the best of {verdict.moment_size} shots of this moment, "
+                f"score {score}{faults}{_below_floor(candidate, filters)}."
+            )
+
+
+def _lost(
+    candidate: Candidate,
+    verdict: Verdict,
+    rival: tuple[Candidate, Verdict],
+    parameters: SelectionParameters,
+) -> str:
+    """The sentence of a photo that another was preferred to."""
+    score = f"{verdict.composite_score:.2f}"
     winner = rival[1].path
     differences = _differences(candidate, verdict, *rival)
     match verdict.reason:
@@ -99,14 +124,37 @@ def _sentence(
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score {score} ties with {winner} "
-                f"({rival[1].composite_score:.2f}), and the direct comparison prefers {winner} "
-                f"with {verdict.probability or 0:.0%} probability over it{differences}."
+                f"({rival[1].composite_score:.2f}), and {_comparison(verdict)}{differences}."
             )
         case _:
             return (
                 f"Not selected: score {score} against {rival[1].composite_score:.2f} of "
                 f"{winner}{differences}."
             )
+
+
+def _comparison(verdict: Verdict) -> str:
+    """How the comparator decided; the round robin can overrule a single pair."""
+    probability = verdict.probability or 0.0
+    if probability > 0.5:
+        return f"the direct comparison prefers that one with {probability:.0%} probability"
+    return "of all tied shots the direct comparisons prefer that one"
+
+
+def _below_floor(candidate: Candidate, filters: FilterParameters) -> str:
+    """What is wrong with a photo that stands for a moment of which none passed the floors."""
+    quality = candidate.quality
+    if quality.sharpness < filters.min_sharpness:
+        return (
+            f"; all of them are blurred or of low quality, this one has sharpness "
+            f"{quality.sharpness:.2f} where {filters.min_sharpness:g} is wanted"
+        )
+    if quality.iqa_score < filters.min_iqa_score:
+        return (
+            f"; all of them are blurred or of low quality, this one has a technical quality of "
+            f"{quality.iqa_score:.2f} where {filters.min_iqa_score:g} is wanted"
+        )
+    return ""
 
 
 def _instead(rival: tuple[Candidate, Verdict] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -26,7 +27,7 @@ Comparisons = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is never selected."""
+    """Floors below which a photo is not selected where its moment has one above them."""
 
     min_iqa_score: float
     min_sharpness: float
@@ -113,11 +114,9 @@ def pairs_to_compare(
     """Lists the pairs whose comparison the selection will want: all pairs of each tied group."""
     if not parameters.siamese.enabled:
         return []
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for moment in _moments(candidates, parameters):
-        eligible = [
-            photo for photo in moment if _floor_reason(photo, filters, decisions) is None
-        ]
+        eligible = _eligible(moment, _floor_reasons(moment, filters, decisions))
         tied = sorted(photo.path for photo in _tied_group(eligible, parameters))
         pairs.extend(combinations(tied, 2))
     return sorted(pairs)
@@ -133,7 +132,10 @@ def select_best(
 ) -> list[Verdict]:
     """Picks the best photos of each moment.
 
-    The result is a function of the photos alone, never of their order: ties end at the path.
+    The result is a function of the photos alone, never of their order: ties end at the path. A
+    cluster always gives one photo, unless the user rejects all of it: somebody who pressed the
+    shutter several times wants one of them, and where all fall below the floors it is the best of
+    these. A noise photo must reach floors and `min_score_threshold` by itself.
 
     Args:
         candidates: The readable photos.
@@ -184,6 +186,22 @@ def _floor_reason(
     return None
 
 
+def _floor_reasons(
+    moment: Sequence[_Scored], filters: FilterParameters, decisions: Mapping[str, Decision]
+) -> dict[str, Reason]:
+    """Why photos may not compete, by path; those that may are left out."""
+    reasons = {photo.path: _floor_reason(photo, filters, decisions) for photo in moment}
+    return {path: reason for path, reason in reasons.items() if reason is not None}
+
+
+def _eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> list[_Scored]:
+    """The photos that compete: those above the floors, or all of a cluster where none is."""
+    above = [photo for photo in moment if photo.path not in floors]
+    if above or moment[0].candidate.cluster_id == NOISE:
+        return above
+    return [photo for photo in moment if floors[photo.path] is not Reason.USER_REJECT]
+
+
 def _by_score(photo: _Scored) -> tuple[float, str]:
     return -photo.composite, photo.path
 
@@ -206,23 +224,27 @@ def _better_probability(first: str, second: str, comparisons: Comparisons) -> fl
 
 def _ranked(
     eligible: Sequence[_Scored], parameters: SelectionParameters, comparisons: Comparisons
-) -> tuple[list[_Scored], set[str]]:
-    """Orders the photos of a moment, the tied ones by a round robin; returns the tied paths too."""
+) -> tuple[list[_Scored], dict[str, float]]:
+    """Orders the photos of a moment, the tied ones by a round robin.
+
+    Returns:
+        The photos, best first, and the points of the tied ones by path: the sum of their
+        probabilities of being better than each of the others. No points where nothing is tied.
+    """
     ordered = sorted(eligible, key=_by_score)
     tied = _tied_group(ordered, parameters) if parameters.siamese.enabled else []
     if len(tied) < 2:
-        return ordered, set()
-
-    def points(photo: _Scored) -> float:
-        return sum(
+        return ordered, {}
+    points = {
+        photo.path: sum(
             _better_probability(photo.path, other.path, comparisons)
             for other in tied
             if other is not photo
         )
-
-    tied.sort(key=lambda photo: (-points(photo), *_by_score(photo)))
-    tied_paths = {photo.path for photo in tied}
-    return [*tied, *(photo for photo in ordered if photo.path not in tied_paths)], tied_paths
+        for photo in tied
+    }
+    tied.sort(key=lambda photo: (-points[photo.path], *_by_score(photo)))
+    return [*tied, *(photo for photo in ordered if photo.path not in points)], points
 
 
 def _judge_moment(
@@ -233,27 +255,28 @@ def _judge_moment(
     comparisons: Comparisons,
     decisions: Mapping[str, Decision],
 ) -> list[Verdict]:
-    floors = {photo.path: _floor_reason(photo, filters, decisions) for photo in moment}
-    eligible = [photo for photo in moment if floors[photo.path] is None]
-    ranked, tied = _ranked(eligible, parameters, comparisons)
+    floors = _floor_reasons(moment, filters, decisions)
+    ranked, points = _ranked(_eligible(moment, floors), parameters, comparisons)
     kept = [photo for photo in ranked if decisions.get(photo.path) is Decision.KEEP]
     others = [photo for photo in ranked if decisions.get(photo.path) is not Decision.KEEP]
     taken: list[_Scored] = []
-    verdicts = []
+    verdicts: list[Verdict] = []
     for rank, photo in enumerate([*kept, *others], start=1):
         base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
         if photo in kept:
             verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
+        elif taken and photo.path in floors:
+            verdict = replace(base, reason=floors[photo.path], lost_to=taken[0].path)
         else:
-            verdict = _judge(base, photo, taken, embeddings, parameters, comparisons, tied)
+            verdict = _judge(base, photo, taken, embeddings, parameters, comparisons, points)
         if verdict.is_selected:
             taken.append(photo)
         verdicts.append(verdict)
     best = taken[0].path if taken else None
-    fallen = sorted((photo for photo in moment if floors[photo.path] is not None), key=_by_score)
+    judged = {verdict.path for verdict in verdicts}
+    fallen = sorted((photo for photo in moment if photo.path not in judged), key=_by_score)
     for rank, photo in enumerate(fallen, start=len(ranked) + 1):
-        reason = floors[photo.path] or Reason.LOW_IQA
-        verdict = _verdict(photo, reason, rank, len(moment))
+        verdict = _verdict(photo, floors[photo.path], rank, len(moment))
         verdicts.append(replace(verdict, lost_to=best))
     return verdicts
 
@@ -281,7 +304,7 @@ def _judge(
     embeddings: NDArray[np.float32],
     parameters: SelectionParameters,
     comparisons: Comparisons,
-    tied: set[str],
+    points: Mapping[str, float],
 ) -> Verdict:
     """Decides whether a photo that may compete is taken beside those taken before it."""
     is_noise = photo.candidate.cluster_id == NOISE
@@ -293,17 +316,12 @@ def _judge(
             return replace(base, reason=Reason.BELOW_MIN_SCORE)
         return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
     similarity, closest = max(
-        (
-            (float(embeddings[photo.index] @ embeddings[other.index]), other)
-            for other in taken
-        ),
+        ((float(embeddings[photo.index] @ embeddings[other.index]), other) for other in taken),
         key=lambda pair: (pair[0], pair[1].path),
     )
     best = taken[0]
     if similarity >= parameters.siamese.duplicate_threshold:
-        return replace(
-            base, reason=Reason.DUPLICATE, lost_to=closest.path, similarity=similarity
-        )
+        return replace(base, reason=Reason.DUPLICATE, lost_to=closest.path, similarity=similarity)
     if below_min:
         return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
     is_full = len(taken) >= parameters.max_images_per_cluster
@@ -315,13 +333,11 @@ def _judge(
             lost_to=None,
             similarity=similarity,
         )
-    if photo.path in tied and best.path in tied:
+    if points.get(best.path, 0.0) > points.get(photo.path, math.inf):
         probability = _better_probability(best.path, photo.path, comparisons)
         return replace(
             base, reason=Reason.LOST_COMPARISON, lost_to=best.path, probability=probability
         )
     if not is_full:
-        return replace(
-            base, reason=Reason.TOO_SIMILAR, lost_to=closest.path, similarity=similarity
-        )
+        return replace(base, reason=Reason.TOO_SIMILAR, lost_to=closest.path, similarity=similarity)
     return replace(base, reason=Reason.LOWER_SCORE, lost_to=best.path)

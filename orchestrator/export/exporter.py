@@ -94,9 +94,7 @@ def export_run(
     return Exported(paths=list(files), copied_count=copied)
 
 
-def _write_thumbnails(
-    records: Sequence[ImageRecord], cache: FeatureCache, folder: Path
-) -> None:
+def _write_thumbnails(records: Sequence[ImageRecord], cache: FeatureCache, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for record in records:
         target = folder / thumbnail_name(record)

@@ -24,9 +24,7 @@ def open_database(folder: Path) -> Engine:
 
     WAL with synchronous=FULL: a committed result survives power loss.
     """
-    engine = create_engine(
-        f"sqlite:///{folder / DATABASE_NAME}", connect_args={"timeout": 30}
-    )
+    engine = create_engine(f"sqlite:///{folder / DATABASE_NAME}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _set_pragmas)
     _migrate(engine)
     return engine

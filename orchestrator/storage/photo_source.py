@@ -12,7 +12,10 @@ from services.common.errors import InvalidArgumentError, InvalidImageError
 from services.common.imaging import CanonicalImage
 
 PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .heic .heif .hif .avif".split()
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+        *(".heic", ".heif", ".hif", ".avif"),
+    }
 )
 """Files that are looked at; what they really are, their magic bytes decide."""
 

@@ -60,9 +60,7 @@ class SqlRunStore:
         statement = insert(runs).values(values)
         changes = {name: statement.excluded[name] for name in values if name != "id"}
         with self._engine.begin() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["id"], set_=changes)
-            )
+            connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
 
     def run(self, run_id: str) -> Run:
         """Returns a run; NotFoundError where there is none."""
@@ -181,14 +179,10 @@ class SqlRunStore:
             connection.execute(
                 update(runs)
                 .where(runs.c.id == run.id)
-                .values(
-                    state=RunState.INTERRUPTED.value, end_time=time, revision=run.revision + 1
-                )
+                .values(state=RunState.INTERRUPTED.value, end_time=time, revision=run.revision + 1)
             )
 
-    def _page(
-        self, query: Select[Any], limit: int | None, offset: int
-    ) -> Sequence[Row[Any]]:
+    def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:
             return connection.execute(query.limit(limit).offset(offset)).all()
 

@@ -40,9 +40,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column(
-        "album_id", ForeignKey("albums.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
+    Column("album_id", ForeignKey("albums.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("state", String(16), nullable=False),
     Column("profile", Text, nullable=False),
     Column("config", JSON, nullable=False),

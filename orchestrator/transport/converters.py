@@ -7,13 +7,13 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2, timestamp_pb2
-
 from bestshot.face.v1 import face_pb2
 from bestshot.image.v1 import image_pb2
 from bestshot.model.v1 import model_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.results import Album, ImageRecord, Run, StageProgress
 
@@ -22,9 +22,9 @@ _ORIGINS = {
     "pretrained": model_pb2.MODEL_ORIGIN_PRETRAINED,
 }
 _DECISIONS = {
-    pb.DECISION_UNSPECIFIED: None,
-    pb.DECISION_KEEP: Decision.KEEP,
-    pb.DECISION_REJECT: Decision.REJECT,
+    "DECISION_UNSPECIFIED": None,
+    "DECISION_KEEP": Decision.KEEP,
+    "DECISION_REJECT": Decision.REJECT,
 }
 
 
@@ -43,7 +43,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
     message = pb.Run(
         id=run.id,
         album_id=run.album_id,
-        state=pb.RunState.Value(f"RUN_STATE_{run.state.value}"),
+        state=f"RUN_STATE_{run.state.value}",
         revision=run.revision,
         stages=[_stage_message(stage) for stage in run.stages],
         error=run.error,
@@ -71,9 +71,7 @@ def image_message(record: ImageRecord) -> pb.ImageResult:
         path=record.path,
         filename=record.filename,
         content_digest=record.content_digest,
-        status=(
-            pb.IMAGE_STATUS_SCORED if record.is_readable else pb.IMAGE_STATUS_UNREADABLE
-        ),
+        status=(pb.IMAGE_STATUS_SCORED if record.is_readable else pb.IMAGE_STATUS_UNREADABLE),
         error=record.error,
         width_px=record.width_px,
         height_px=record.height_px,
@@ -89,7 +87,7 @@ def image_message(record: ImageRecord) -> pb.ImageResult:
         person_penalty=record.person_penalty,
         composite_score=record.composite_score,
         is_selected=record.is_selected,
-        reason_code=pb.ReasonCode.Value(f"REASON_CODE_{record.reason_code}"),
+        reason_code=f"REASON_CODE_{record.reason_code}",
         reason=record.reason,
         lost_to_path=record.lost_to_path,
     )
@@ -118,7 +116,7 @@ def cluster_messages(records: Sequence[ImageRecord]) -> list[pb.Cluster]:
 
 def decision_value(decision: int) -> Decision | None:
     """Translates a decision; None = undo."""
-    return _DECISIONS.get(pb.Decision.ValueType(decision))
+    return _DECISIONS[pb.Decision.Name(decision)]
 
 
 def overrides_value(overrides: struct_pb2.Struct) -> dict[str, Any]:
@@ -163,7 +161,7 @@ def _face_message(face: FaceScores) -> face_pb2.Face:
         confidence=face.confidence,
         landmarks=[
             face_pb2.Landmark(
-                type=face_pb2.LandmarkType.Value(f"LANDMARK_TYPE_{mark.name.upper()}"),
+                type=f"LANDMARK_TYPE_{mark.name.upper()}",
                 position=image_pb2.Point(x=mark.x, y=mark.y),
             )
             for mark in face.landmarks

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
-
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+
 from orchestrator.curator import Curator
 from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
@@ -39,13 +39,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Albums
 
-    async def CreateAlbum(  # noqa: N802
+    async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
         """Makes an album of a folder."""
-        folder = check_allowed(
-            Path(request.folder), self._allowed_roots, field="folder"
-        )
+        folder = check_allowed(Path(request.folder), self._allowed_roots, field="folder")
         await asyncio.to_thread(check_folder, folder)
         album = Album(
             id=uuid.uuid4().hex,
@@ -56,14 +54,14 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         stored = await asyncio.to_thread(self._store.add_album, album)
         return pb.CreateAlbumResponse(album=converters.album_message(stored))
 
-    async def GetAlbum(  # noqa: N802
+    async def GetAlbum(
         self, request: pb.GetAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetAlbumResponse:
         """Returns one album."""
         album = await asyncio.to_thread(self._store.album, request.album_id)
         return pb.GetAlbumResponse(album=converters.album_message(album))
 
-    async def ListAlbums(  # noqa: N802
+    async def ListAlbums(
         self, request: pb.ListAlbumsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListAlbumsResponse:
         """Lists albums, oldest first."""
@@ -75,7 +73,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             next_page_token=_next_token(len(found), size, offset, "albums"),
         )
 
-    async def DeleteAlbum(  # noqa: N802
+    async def DeleteAlbum(
         self, request: pb.DeleteAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeleteAlbumResponse:
         """Forgets an album."""
@@ -89,7 +87,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Runs
 
-    async def StartRun(  # noqa: N802
+    async def StartRun(
         self, request: pb.StartRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.StartRunResponse:
         """Starts a run."""
@@ -98,28 +96,28 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         run = await self._curator.start_run(album, request.profile, overrides)
         return pb.StartRunResponse(run=converters.run_message(run, whole=True))
 
-    async def WatchRun(  # noqa: N802
+    async def WatchRun(
         self, request: pb.WatchRunRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.WatchRunResponse]:
         """Streams snapshots of a run."""
         async for run in self._curator.watch(request.run_id):
             yield pb.WatchRunResponse(run=converters.run_message(run, whole=False))
 
-    async def CancelRun(  # noqa: N802
+    async def CancelRun(
         self, request: pb.CancelRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.CancelRunResponse:
         """Asks a run to stop."""
         run = await self._curator.cancel(request.run_id)
         return pb.CancelRunResponse(run=converters.run_message(run, whole=False))
 
-    async def GetRun(  # noqa: N802
+    async def GetRun(
         self, request: pb.GetRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetRunResponse:
         """Returns one run."""
         run = await self._curator.run(request.run_id)
         return pb.GetRunResponse(run=converters.run_message(run, whole=True))
 
-    async def ListRuns(  # noqa: N802
+    async def ListRuns(
         self, request: pb.ListRunsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListRunsResponse:
         """Lists runs, newest first."""
@@ -134,7 +132,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Results
 
-    async def ListImages(  # noqa: N802
+    async def ListImages(
         self, request: pb.ListImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListImagesResponse:
         """Lists the photos of a run."""
@@ -143,10 +141,20 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         size = page_token.page_size(request.page_size)
         offset = page_token.decode(request.page_token, *query)
         await self._curator.run(request.run_id)
-        filters = {"selected_only": request.selected_only, "cluster_id": cluster_id}
-        total = await asyncio.to_thread(self._store.count_images, request.run_id, **filters)
+        selected_only = request.selected_only
+        total = await asyncio.to_thread(
+            self._store.count_images,
+            request.run_id,
+            selected_only=selected_only,
+            cluster_id=cluster_id,
+        )
         found = await asyncio.to_thread(
-            self._store.images, request.run_id, **filters, limit=size, offset=offset
+            self._store.images,
+            request.run_id,
+            selected_only=selected_only,
+            cluster_id=cluster_id,
+            limit=size,
+            offset=offset,
         )
         return pb.ListImagesResponse(
             images=[converters.image_message(record) for record in found],
@@ -154,7 +162,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             total_count=total,
         )
 
-    async def ListClusters(  # noqa: N802
+    async def ListClusters(
         self, request: pb.ListClustersRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListClustersResponse:
         """Lists the clusters of a run."""
@@ -169,7 +177,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             next_page_token=_next_token(len(clusters) - offset, size, offset, *query),
         )
 
-    async def GetThumbnail(  # noqa: N802
+    async def GetThumbnail(
         self, request: pb.GetThumbnailRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetThumbnailResponse:
         """Returns a small JPEG."""
@@ -180,7 +188,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Actions on results
 
-    async def Reselect(  # noqa: N802
+    async def Reselect(
         self, request: pb.ReselectRequest, context: grpc.aio.ServicerContext
     ) -> pb.ReselectResponse:
         """Clusters and selects anew from stored scores."""
@@ -196,23 +204,21 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             missing_comparison_count=reselection.missing_comparison_count,
         )
 
-    async def SetDecision(  # noqa: N802
+    async def SetDecision(
         self, request: pb.SetDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SetDecisionResponse:
         """Keeps or rejects a photo, or undoes that."""
         if request.decision not in pb.Decision.values():
             raise InvalidArgumentError("decision", f"{request.decision} is no Decision")
         await asyncio.to_thread(self._store.album, request.album_id)
-        digest = await asyncio.to_thread(
-            self._store.content_digest, request.album_id, request.path
-        )
+        digest = await asyncio.to_thread(self._store.content_digest, request.album_id, request.path)
         decision = converters.decision_value(request.decision)
         await asyncio.to_thread(
             self._store.set_decision, request.album_id, digest, decision, utc_now()
         )
         return pb.SetDecisionResponse()
 
-    async def CompareImages(  # noqa: N802
+    async def CompareImages(
         self, request: pb.CompareImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.CompareImagesResponse:
         """Compares two photos of a run."""
@@ -220,7 +226,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         probability = await self._curator.compare(run, request.first_path, request.second_path)
         return pb.CompareImagesResponse(first_better_probability=probability)
 
-    async def ExportRun(  # noqa: N802
+    async def ExportRun(
         self, request: pb.ExportRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ExportRunResponse:
         """Writes a run's results into a folder."""

@@ -153,8 +153,13 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
         if head == "SERVICES":
             _refuse_unknown({lowered[0]: None}, SERVICE_NAMES, (), f"environment variable {name}")
         if head == section and lowered[: len(keys)] == list(keys):
-            tree = tree_of(lowered[len(keys) :], _parse(os.environ[name], name))
-            layers.append(Layer(f"environment variable {name}", tree))
+            source = f"environment variable {name}"
+            value = _parse(os.environ[name], source)
+            below = lowered[len(keys) :]
+            tree = tree_of(below, value) if below else value
+            if not isinstance(tree, dict):
+                raise ConfigError(f"{source} must hold keys and values, it holds {value!r}")
+            layers.append(Layer(source, tree))
     return layers
 
 
@@ -168,8 +173,9 @@ def flag_layer(assignment: str) -> Layer:
 
 
 def tree_of(path: Sequence[str], value: object) -> Tree:
-    """Nests `value` under the keys of `path`."""
-    return reduce(lambda inner, key: {key: inner}, reversed(path), value)  # type: ignore[return-value, arg-type]
+    """Nests `value` under the keys of `path`, of which there is at least one."""
+    *outer, last = path
+    return reduce(lambda inner, key: {key: inner}, reversed(outer), {last: value})
 
 
 def merge(trees: Iterable[Tree]) -> Tree:
@@ -194,7 +200,7 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
     try:
         return settings.model_validate(merge(layer.data for layer in layers))
     except ValidationError as error:
-        lines = [_explain(problem, layers) for problem in error.errors()]  # type: ignore[arg-type]
+        lines = [_explain(problem, layers) for problem in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 

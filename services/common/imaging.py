@@ -1,8 +1,8 @@
 """Image files to the canonical image that every model sees.
 
-Canonical: upright by its EXIF orientation, sRGB by its ICC profile where it has one, alpha flattened
-on white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code, so scores do
-not depend on who decoded a photo.
+Canonical: upright by its EXIF orientation, sRGB by its ICC profile where it has one, alpha
+flattened on white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
+so scores do not depend on who decoded a photo.
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ def _guard_unary(behaviour: Any, method: str, caller_id: str) -> Any:  # noqa: A
 
 
 def _guard_stream(behaviour: Any, method: str, caller_id: str) -> Any:  # noqa: ANN401
-    async def guarded(
-        request: object, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[object]:
+    async def guarded(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
         request_id.set(caller_id)
         began = time.monotonic()
         try:

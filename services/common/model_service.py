@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
+from bestshot.model.v1 import model_pb2
 from google.rpc import status_pb2
 
-from bestshot.model.v1 import model_pb2
 from models.registry import LocalModel, Origin
 from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
@@ -94,14 +94,12 @@ class BatchWorker:
     ) -> list[ResultT | status_pb2.Status]:
         """Returns, in order, each item's result or the Status of its failure."""
         loop = asyncio.get_running_loop()
-        return await asyncio.gather(
-            *(
-                loop.run_in_executor(
-                    self._executor, contextvars.copy_context().run, _guarded, analyse, item
-                )
-                for item in items
-            )
+        context = contextvars.copy_context
+        calls = (
+            loop.run_in_executor(self._executor, context().run, _guarded, analyse, item)
+            for item in items
         )
+        return list(await asyncio.gather(*calls))
 
 
 def _guarded(analyse: Callable[[ItemT], ResultT], item: ItemT) -> ResultT | status_pb2.Status:

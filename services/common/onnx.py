@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -46,7 +48,7 @@ class OrtSession:
     def __init__(
         self, path: Path, *, execution_providers: Sequence[str], intra_op_threads: int
     ) -> None:
-        available = onnxruntime.get_available_providers()
+        available = _usable_providers()
         usable = [name for name in execution_providers if name in available]
         if not usable:
             raise ConfigError(
@@ -65,9 +67,9 @@ class OrtSession:
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise ConfigError(f"cannot load {path} as an ONNX graph: {error}") from error
         served = self._session.get_providers()
-        for name in usable:
+        for name in execution_providers:
             if name not in served:
-                logger.warning("execution provider %s could not be loaded; %s serves", name, served)
+                logger.info("execution provider %s is not usable here; %s serves", name, served)
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -77,3 +79,16 @@ class OrtSession:
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Runs the graph once; thread-safe."""
         return list(self._session.run(None, dict(inputs)))
+
+
+def _usable_providers() -> list[str]:
+    """Providers of this build, without those of NVIDIA where the machine has no driver for it.
+
+    The GPU build lists CUDA on every machine and reports the missing driver on stderr alone.
+    """
+    available = list(onnxruntime.get_available_providers())
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return [name for name in available if not name.startswith(("CUDA", "Tensorrt", "NvTensor"))]
+    return available

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from bestshot.image.v1 import image_pb2
 from google.protobuf.message import Message
 
-from bestshot.image.v1 import image_pb2
 from services.common import imaging
 from services.common.errors import InvalidArgumentError, InvalidImageError
 

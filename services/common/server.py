@@ -116,7 +116,10 @@ async def serve_until_stopped(
         loop.add_signal_handler(signal_number, server.request_stop)
     if exit_with_parent:
         threading.Thread(
-            target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(server.request_stop)),
+            target=lambda: (
+                sys.stdin.buffer.read(),
+                loop.call_soon_threadsafe(server.request_stop),
+            ),
             daemon=True,
         ).start()
     await server.start(warm_up)

@@ -20,7 +20,5 @@ def to_tensor(pixels: RgbImage) -> NDArray[np.float32]:
     Returns:
         float32, (1, 3, 128, 128), 0 to 255.
     """
-    squashed = Image.fromarray(pixels).resize(
-        (INPUT_SIDE_PX, INPUT_SIDE_PX), Image.Resampling.BOX
-    )
+    squashed = Image.fromarray(pixels).resize((INPUT_SIDE_PX, INPUT_SIDE_PX), Image.Resampling.BOX)
     return np.asarray(squashed, np.float32).transpose(2, 0, 1)[np.newaxis]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import grpc
-from google.rpc import status_pb2
-
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
+from google.rpc import status_pb2
+
 from services.common.model_service import BatchWorker
 from services.common.pictures import check_batch, read_image
 from services.embedding.model import EmbeddingModel
@@ -28,7 +28,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self._worker = worker
         self._max_image_pixels = max_image_pixels
 
-    async def Embed(  # noqa: N802
+    async def Embed(
         self, request: embedding_pb2.EmbedRequest, context: grpc.aio.ServicerContext
     ) -> embedding_pb2.EmbedResponse:
         """Embeds a batch."""
@@ -43,7 +43,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
             ]
         )
 
-    async def GetModelInfo(  # noqa: N802
+    async def GetModelInfo(
         self, request: embedding_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> embedding_pb2.GetModelInfoResponse:
         """Tells which model serves."""

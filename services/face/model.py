@@ -142,9 +142,7 @@ class FaceModel:
         ]
         return sorted([*left, *right], key=lambda pair: (-pair[0].weight, pair[1]))
 
-    def _frontal_face(
-        self, gray: Gray, box: Box, weight: float, turned: float
-    ) -> Face | None:
+    def _frontal_face(self, gray: Gray, box: Box, weight: float, turned: float) -> Face | None:
         crop = crop_face(gray, box)
         eyes = self._find_eyes(crop)
         if weight < SURE_FRONTAL_WEIGHT and len(eyes) < 2:
@@ -154,8 +152,10 @@ class FaceModel:
             box=box,
             confidence=_logistic((weight - 54.5) / 0.7),
             eyes=tuple(
-                (box.left + eye.x / FACE_SIDE_PX * box.width,
-                 box.top + eye.y / FACE_SIDE_PX * box.height)
+                (
+                    box.left + eye.x / FACE_SIDE_PX * box.width,
+                    box.top + eye.y / FACE_SIDE_PX * box.height,
+                )
                 for eye in eyes
             ),
             yaw_degrees=yaw,
@@ -214,9 +214,7 @@ class FaceModel:
         return _logistic((hits[0].weight - SMILE_WEIGHT) / SMILE_SCALE) if hits else 0.0
 
 
-def _signed_profile_weight(
-    box: Box, profiles: Sequence[tuple[Detection, int]]
-) -> float:
+def _signed_profile_weight(box: Box, profiles: Sequence[tuple[Detection, int]]) -> float:
     """Weight of the surest profile hit on the same face; below 0 = turned to the left."""
     for hit, sign in profiles:
         if hit.box.holds(box.centre):

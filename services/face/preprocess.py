@@ -37,16 +37,12 @@ class Box:
 
     def scaled(self, factor: float) -> Box:
         """The same box in a picture `factor` times as large."""
-        return Box(
-            self.left * factor, self.top * factor, self.width * factor, self.height * factor
-        )
+        return Box(self.left * factor, self.top * factor, self.width * factor, self.height * factor)
 
     def holds(self, point: tuple[float, float]) -> bool:
         """Whether `point` lies inside."""
         x, y = point
-        return (
-            self.left <= x <= self.left + self.width and self.top <= y <= self.top + self.height
-        )
+        return self.left <= x <= self.left + self.width and self.top <= y <= self.top + self.height
 
 
 def to_gray(pixels: RgbImage) -> Gray:

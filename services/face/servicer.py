@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import grpc
-from google.rpc import status_pb2
-
 from bestshot.face.v1 import face_pb2, face_pb2_grpc
 from bestshot.image.v1 import image_pb2
+from google.rpc import status_pb2
+
 from services.common.model_service import BatchWorker
 from services.common.pictures import check_batch, read_image
 from services.face.model import Face, FaceModel
@@ -27,7 +27,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         self._worker = worker
         self._max_image_pixels = max_image_pixels
 
-    async def Analyze(  # noqa: N802
+    async def Analyze(
         self, request: face_pb2.AnalyzeRequest, context: grpc.aio.ServicerContext
     ) -> face_pb2.AnalyzeResponse:
         """Analyses a batch."""
@@ -42,7 +42,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
             ]
         )
 
-    async def GetModelInfo(  # noqa: N802
+    async def GetModelInfo(
         self, request: face_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> face_pb2.GetModelInfoResponse:
         """Tells which model serves."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+
 from models.registry import Role, resolve
 from services.common.model_service import (
     BatchWorker,

@@ -117,10 +117,10 @@ def heuristic_aesthetic(
 
     Focus is the Laplacian variance of the sharpest ninth (a sharp subject before a soft background
     is no fault), contrast the width of the middle 98 percent of the luminance, light its nearness
-    to a middle grey, colour the colourfulness up to "moderately colourful", compactness how small a
-    frame holds 81 percent of the edges, simplicity how few hues there are. Contrast, compactness and
-    simplicity after Ke, Tang and Jing (2006), "The Design of High-Level Features for Photo Quality
-    Assessment", sections 4.1 to 4.3.
+    to a middle grey, colour the colourfulness up to "moderately colourful", compactness how small
+    a frame holds 81 percent of the edges, simplicity how few hues there are. Contrast, compactness
+    and simplicity after Ke, Tang and Jing (2006), "The Design of High-Level Features for Photo
+    Quality Assessment", sections 4.1 to 4.3.
 
     Returns:
         2.0 to 8.0, on the scale of AVA (1 to 10).
@@ -139,7 +139,9 @@ def heuristic_aesthetic(
 
 def _focus(gray: Gray, full_scale: float) -> float:
     response = cv2.Laplacian(gray, cv2.CV_64F)
-    tiles = [tile for band in np.array_split(response, 3) for tile in np.array_split(band, 3, axis=1)]
+    tiles = [
+        tile for band in np.array_split(response, 3) for tile in np.array_split(band, 3, axis=1)
+    ]
     sharpest = max(float(tile.var()) for tile in tiles if tile.size)
     return _clip(math.sqrt(sharpest / full_scale))
 

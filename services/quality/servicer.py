@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import grpc
-from google.rpc import status_pb2
-
 from bestshot.image.v1 import image_pb2
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from google.rpc import status_pb2
+
 from services.common.model_service import BatchWorker
 from services.common.pictures import check_batch, read_image
 from services.quality.model import QualityModel
@@ -29,7 +29,7 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         self._worker = worker
         self._max_image_pixels = max_image_pixels
 
-    async def Score(  # noqa: N802
+    async def Score(
         self, request: quality_pb2.ScoreRequest, context: grpc.aio.ServicerContext
     ) -> quality_pb2.ScoreResponse:
         """Scores a batch."""
@@ -44,7 +44,7 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
             ]
         )
 
-    async def GetModelInfo(  # noqa: N802
+    async def GetModelInfo(
         self, request: quality_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> quality_pb2.GetModelInfoResponse:
         """Tells which model serves."""

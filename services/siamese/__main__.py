@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+
 from models.registry import Role, resolve
 from services.common.model_service import (
     BatchWorker,

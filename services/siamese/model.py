@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from services.common.onnx import ModelSession
 
-
 Description = NDArray[np.float32]
 
 

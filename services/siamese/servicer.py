@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import grpc
-from google.rpc import status_pb2
-
 from bestshot.image.v1 import image_pb2
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+from google.rpc import status_pb2
+
 from services.common.errors import InvalidArgumentError
 from services.common.model_service import BatchWorker
 from services.common.pictures import check_batch, read_image
@@ -29,7 +29,7 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         self._worker = worker
         self._max_image_pixels = max_image_pixels
 
-    async def Compare(  # noqa: N802
+    async def Compare(
         self, request: siamese_pb2.CompareRequest, context: grpc.aio.ServicerContext
     ) -> siamese_pb2.CompareResponse:
         """Compares a batch of pairs; each picture is described once."""
@@ -49,7 +49,7 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
             ]
         )
 
-    async def GetModelInfo(  # noqa: N802
+    async def GetModelInfo(
         self, request: siamese_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> siamese_pb2.GetModelInfoResponse:
         """Tells which model serves."""

@@ -1,11 +1,13 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := services orchestrator models tests
 
-.PHONY: demo run test lint protos verify-protos lock clean
+.PHONY: help demo run test accuracy lint fix protos verify-protos lock clean
 
-# Every target sets up the virtual environment by itself; the stamp rebuilds it when pins change.
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+# Every target sets up the virtual environment by itself; the stamps rebuild it when pins change.
 .venv/.runtime-stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
@@ -25,11 +27,18 @@ run: .venv/.runtime-stamp  ## curate PHOTOS into OUT
 test: lint verify-protos  ## everything that needs no GPU
 	$(BIN)/pytest
 
+accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where they are present
+	$(BIN)/pytest tests/accuracy -s
+
 lint: .venv/.dev-stamp  ## style, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=.:protos/gen $(BIN)/lint-imports
+
+fix: .venv/.dev-stamp  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 protos: .venv/.dev-stamp  ## regenerate protos/gen
 	$(BIN)/python protos/generate.py
@@ -39,3 +48,6 @@ verify-protos: .venv/.dev-stamp  ## prove that protos/gen is fresh
 
 lock: .venv/.dev-stamp  ## write the exact versions in use into constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v '^pip==' > constraints.txt
+
+clean:  ## remove everything that make and the tests made
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -37,11 +37,23 @@ def main() -> None:
     """Runs the orchestrator as this process; a wrong setting is one line and exit code 2."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--data", type=Path, help="data folder: database, lock")
-    own.add_argument("--config", type=Path, action="append", default=[], help="pipeline settings")
-    own.add_argument("--pipeline-set", action="append", default=[], metavar="KEY=VALUE")
-    parsed, rest = own.parse_known_args()
+    own.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        help="YAML file nested like pipeline.yaml; repeatable",
+    )
+    own.add_argument(
+        "--pipeline-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one key of pipeline.yaml",
+    )
+    parsed, _ = own.parse_known_args()
     try:
-        invocation = parse_arguments("orchestrator", rest)
+        invocation = parse_arguments("orchestrator", own=[own])
         shared = invocation.settings("shared", SharedSettings)
         settings = invocation.settings("orchestrator", OrchestratorSettings)
         layers = file_layers(parsed.config, parsed.pipeline_set)

@@ -157,7 +157,7 @@ def up(profile: Profile = "builtin", config_dir_: ConfigDir = None, data: Data =
     context_settings={
         "allow_extra_args": True,
         "ignore_unknown_options": True,
-        "help_option_names": [],
+        "allow_interspersed_args": False,  # what follows PART is for the part, --help too
     }
 )
 def serve(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.clustering import ClusterParameters, Labels, cluster_scenes
-from orchestrator.domain.explaining import explain, unreadable
+from orchestrator.domain.explaining import damaged, explain, unreadable
 from orchestrator.domain.photo import Candidate, Decision, FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import (
     Comparisons,
@@ -285,6 +285,7 @@ class Pipeline:
             "height_px": image.source_height_px,
             "format": image.format,
             "capture_time": image.capture_time,
+            "damage": image.damage,
         }
         return _Decoded(image.pixels, encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX), facts)
 
@@ -546,7 +547,7 @@ def _with_verdict(record: ImageRecord, verdict: Verdict, reason: str) -> ImageRe
         composite_score=verdict.composite_score,
         is_selected=verdict.is_selected,
         reason_code=verdict.reason.value,
-        reason=reason,
+        reason=f"{reason} {damaged(record.damage)}" if record.damage else reason,
         lost_to_path=verdict.lost_to or "",
     )
 

@@ -100,6 +100,7 @@ class ImageRecord:
     content_digest: str
     size_bytes: int
     error: str = ""
+    damage: str = ""
     width_px: int = 0
     height_px: int = 0
     capture_time: str = ""

@@ -14,9 +14,12 @@ import io
 import re
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 DEBIAN_PACKAGES = (
@@ -44,6 +47,8 @@ STAMP_FOLDER = "usr/share/tuxpaint/stamps"
 STAMPS_LEFT_OUT = ("symbols", "cartoon", "flags", "roadsigns")
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MIN_SIDE_PX = 160
+SAME_LOOK_GREYS = 8.0
+"""Mean difference, of 255 grey levels, up to which two pictures are taken for one."""
 
 _EMBEDDED_PICTURE = re.compile(rb"\xff\xd8\xff[\xe0\xe1\xdb]|RIFF....WEBP|\x89PNG\r\n", re.DOTALL)
 
@@ -78,6 +83,29 @@ def find(folder: Path | None) -> Pictures:
             if not any(word in path.parts for word in STAMPS_LEFT_OUT) and _has_transparency(path):
                 cutouts.append(path)
     return Pictures(photos=photos, cutouts=cutouts)
+
+
+def by_subject(paths: Sequence[Path]) -> list[list[Path]]:
+    """Gathers the renditions of one wallpaper, which lie in one folder; others stand alone."""
+    subjects: dict[Path, list[Path]] = {}
+    for path in paths:
+        key = path.parent if "contents" in path.parts else path
+        subjects.setdefault(key, []).append(path)
+    return [subjects[key] for key in sorted(subjects)]
+
+
+def distinct(paths: Sequence[Path]) -> list[Path]:
+    """Leaves out pictures that look like an earlier one when both are shrunk to 16 x 16 greys."""
+    kept: list[Path] = []
+    looks: list[NDArray[np.float32]] = []
+    for path in paths:
+        with Image.open(path) as image:
+            small = image.convert("L").resize((16, 16), Image.Resampling.BOX)
+        look = np.asarray(small, np.float32)
+        if all(np.abs(look - other).mean() > SAME_LOOK_GREYS for other in looks):
+            kept.append(path)
+            looks.append(look)
+    return kept
 
 
 def _pictures_below(folder: Path) -> list[Path]:

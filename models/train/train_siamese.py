@@ -109,14 +109,10 @@ def _statistics(x: torch.Tensor) -> torch.Tensor:
 
 def split(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """Holds out a seventh; a wallpaper's renditions (one folder) stay on one side."""
-    subjects: dict[Path, list[Path]] = {}
-    for path in paths:
-        key = path.parent if "contents" in path.parts else path
-        subjects.setdefault(key, []).append(path)
-    keys = sorted(subjects)
-    order = np.random.default_rng(SEED).permutation(len(keys))
-    shuffled = [subjects[keys[index]] for index in order]
-    held_out_count = len(keys) // 7
+    subjects = pictures.by_subject(paths)
+    order = np.random.default_rng(SEED).permutation(len(subjects))
+    shuffled = [subjects[index] for index in order]
+    held_out_count = len(subjects) // 7
     held_out = [path for group in shuffled[:held_out_count] for path in group]
     return [path for group in shuffled[held_out_count:] for path in group], held_out
 

@@ -47,6 +47,7 @@ def _to_domain(scores: quality_pb2.QualityScores) -> QualityScores:
         ava_score=scores.ava_score,
         ava_distribution=tuple(scores.ava_distribution),
         sharpness=scores.sharpness,
+        focus_score=scores.focus_score,
         exposure=scores.exposure,
         contrast=scores.contrast,
         colourfulness=scores.colourfulness,

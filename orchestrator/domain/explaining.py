@@ -35,6 +35,11 @@ def unreadable(error: str) -> str:
     return f"Could not be read: {error}."
 
 
+def damaged(damage: str) -> str:
+    """The further sentence of a photo that was read although its file has lost data."""
+    return f"Read as far as it goes: {damage}."
+
+
 def _sentence(
     candidate: Candidate,
     verdict: Verdict,
@@ -51,8 +56,9 @@ def _sentence(
             return "Not selected because you reject it."
         case Reason.BLURRED:
             return (
-                f"Not selected: blurred, its sharpness {quality.sharpness:.2f} is below "
-                f"{filters.min_sharpness:g}{_instead(rival)}."
+                f"Not selected: blurred, even its sharpest region has a sharpness of "
+                f"{quality.focus_score:.2f} where {filters.min_sharpness:g} is wanted"
+                f"{_instead(rival)}."
             )
         case Reason.LOW_IQA:
             return (
@@ -144,10 +150,10 @@ def _comparison(verdict: Verdict) -> str:
 def _below_floor(candidate: Candidate, filters: FilterParameters) -> str:
     """What is wrong with a photo that stands for a moment of which none passed the floors."""
     quality = candidate.quality
-    if quality.sharpness < filters.min_sharpness:
+    if quality.focus_score < filters.min_sharpness:
         return (
-            f"; all of them are blurred or of low quality, this one has sharpness "
-            f"{quality.sharpness:.2f} where {filters.min_sharpness:g} is wanted"
+            f"; all of them are blurred or of low quality, the sharpest region of this one has "
+            f"{quality.focus_score:.2f} where {filters.min_sharpness:g} is wanted"
         )
     if quality.iqa_score < filters.min_iqa_score:
         return (

@@ -14,6 +14,7 @@ class QualityScores:
     ava_score: float
     ava_distribution: tuple[float, ...]
     sharpness: float
+    focus_score: float
     exposure: float
     contrast: float
     colourfulness: float

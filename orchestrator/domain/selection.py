@@ -27,7 +27,13 @@ Comparisons = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is not selected where its moment has one above them."""
+    """Floors below which a photo is not selected where its moment has one above them.
+
+    Attributes:
+        min_iqa_score: Of the technical score, 0 to 1.
+        min_sharpness: Of the sharpest region, 0 to 1: a sharp subject before a soft background is
+            not blurred.
+    """
 
     min_iqa_score: float
     min_sharpness: float
@@ -179,7 +185,7 @@ def _floor_reason(
         return Reason.USER_REJECT
     if decisions.get(photo.path) is Decision.KEEP:
         return None
-    if photo.candidate.quality.sharpness < filters.min_sharpness:
+    if photo.candidate.quality.focus_score < filters.min_sharpness:
         return Reason.BLURRED
     if photo.candidate.quality.iqa_score < filters.min_iqa_score:
         return Reason.LOW_IQA

@@ -26,6 +26,7 @@ COLUMNS = (
     "Path",
     "Reason_Code",
     "Person_Penalty",
+    "Focus",
     "Exposure",
     "Contrast",
     "Colourfulness",
@@ -46,6 +47,7 @@ COLUMNS = (
     "Size_Bytes",
     "Content_Digest",
     "Error",
+    "Damage",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -94,6 +96,7 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Path": _text(record.path),
         "Reason_Code": record.reason_code,
         "Person_Penalty": _number(record.person_penalty),
+        "Focus": _number(quality.focus_score if quality else None),
         "Exposure": _number(quality.exposure if quality else None),
         "Contrast": _number(quality.contrast if quality else None),
         "Colourfulness": _number(quality.colourfulness if quality else None),
@@ -114,6 +117,7 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Size_Bytes": str(record.size_bytes),
         "Content_Digest": record.content_digest,
         "Error": _text(record.error),
+        "Damage": _text(record.damage),
     }
 
 

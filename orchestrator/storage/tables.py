@@ -64,6 +64,7 @@ images = Table(
     Column("content_digest", String(64), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
+    Column("damage", Text, nullable=False),
     Column("width_px", Integer, nullable=False),
     Column("height_px", Integer, nullable=False),
     Column("capture_time", String(40), nullable=False),

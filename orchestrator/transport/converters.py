@@ -73,6 +73,7 @@ def image_message(record: ImageRecord) -> pb.ImageResult:
         content_digest=record.content_digest,
         status=(pb.IMAGE_STATUS_SCORED if record.is_readable else pb.IMAGE_STATUS_UNREADABLE),
         error=record.error,
+        damage=record.damage,
         width_px=record.width_px,
         height_px=record.height_px,
         capture_time=record.capture_time,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from services.common.damage import find_damage
 from services.common.errors import InvalidImageError
 
 CANONICAL_LONG_SIDE_PX = 1024
@@ -55,6 +56,7 @@ class CanonicalImage:
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
         capture_time: Local time from EXIF, ISO 8601 without zone; empty where unknown.
+        damage: What is wrong with a file that could be decoded all the same; empty for nothing.
     """
 
     pixels: RgbImage
@@ -62,6 +64,7 @@ class CanonicalImage:
     source_height_px: int
     format: str
     capture_time: str
+    damage: str
 
 
 def decode(content: bytes, *, max_pixels: int) -> CanonicalImage:
@@ -108,6 +111,7 @@ def decode(content: bytes, *, max_pixels: int) -> CanonicalImage:
         source_height_px=height,
         format=image_format,
         capture_time=capture_time,
+        damage=find_damage(content, image_format),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -102,9 +103,20 @@ class Invocation:
         return load(settings, layers)
 
 
-def parse_arguments(name: str, arguments: list[str] | None = None) -> Invocation:
-    """Reads the command line that all parts have in common."""
-    parser = argparse.ArgumentParser(prog=f"bestshot serve {name}", allow_abbrev=False)
+def parse_arguments(
+    name: str,
+    arguments: list[str] | None = None,
+    *,
+    own: Sequence[argparse.ArgumentParser] = (),
+) -> Invocation:
+    """Reads the command line that all parts have in common.
+
+    Args:
+        name: The part.
+        arguments: None = those of this process.
+        own: Parsers of the part's own options, for `--help`; the part reads them itself.
+    """
+    parser = argparse.ArgumentParser(prog=f"bestshot serve {name}", allow_abbrev=False, parents=own)
     parser.add_argument("--address", help="host:port to listen on; port 0 takes a free one")
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
     parser.add_argument("--profile", default="builtin", help="profile of configs/profiles")

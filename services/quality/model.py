@@ -15,6 +15,10 @@ from services.quality.preprocess import luminance
 
 Gray = NDArray[np.uint8]
 
+FOCUS_GRID = 5
+"""Regions a side. On the portraits and bursts looked at, the sharpest of 25 scored 0.2 and more in
+every photo with something in focus, and less than 0.1 in defocused and shaken ones."""
+
 HEURISTIC_VERSION = "heuristic-aesthetic-1"
 HEURISTIC_LOW, HEURISTIC_HIGH = 2.0, 8.0
 """Means of votes on AVA hardly leave 2 to 8 (Murray et al. 2012, figure 3)."""
@@ -27,6 +31,7 @@ HEURISTIC_WEIGHTS = {
     "simplicity": 0.05,
 }
 """Set by judgement, not learned."""
+HEURISTIC_GRID = 3
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Quality:
     iqa_score: float
     ava_score: float
     sharpness: float
+    focus_score: float
     exposure: float
     contrast: float
     colourfulness: float
@@ -65,6 +71,7 @@ class QualityModel:
             + constants.contrast_weight * contrast,
             ava_score=heuristic_aesthetic(pixels, gray, colour, constants.laplacian_full_scale),
             sharpness=sharpness,
+            focus_score=_clip(sharpest_region(gray, FOCUS_GRID) / constants.laplacian_full_scale),
             exposure=exposure,
             contrast=contrast,
             colourfulness=colourful,
@@ -75,6 +82,20 @@ class QualityModel:
 def laplacian_variance(gray: Gray) -> float:
     """Variance of the 3x3 Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
     return float(cv2.Laplacian(gray, cv2.CV_64F).var())
+
+
+def sharpest_region(gray: Gray, grid: int) -> float:
+    """Variance of the Laplacian in the sharpest of `grid` x `grid` regions, in grey levels squared.
+
+    A sharp subject before a soft background has little variance over all, and much in a region.
+    """
+    response = cv2.Laplacian(gray, cv2.CV_64F)
+    regions = (
+        region
+        for band in np.array_split(response, grid)
+        for region in np.array_split(band, grid, axis=1)
+    )
+    return max(float(region.var()) for region in regions if region.size)
 
 
 def exposure_score(gray: Gray) -> float:
@@ -126,7 +147,7 @@ def heuristic_aesthetic(
         2.0 to 8.0, on the scale of AVA (1 to 10).
     """
     parts = {
-        "focus": _focus(gray, laplacian_full_scale),
+        "focus": math.sqrt(sharpest_region(gray, HEURISTIC_GRID) / laplacian_full_scale),
         "contrast": _tonal_width(gray),
         "light": 1.0 - abs(float(gray.mean()) - 118.0) / 137.0,
         "colour": _clip(colour / 45.0),
@@ -135,15 +156,6 @@ def heuristic_aesthetic(
     }
     total = sum(HEURISTIC_WEIGHTS[name] * _clip(value) for name, value in parts.items())
     return HEURISTIC_LOW + (HEURISTIC_HIGH - HEURISTIC_LOW) * total
-
-
-def _focus(gray: Gray, full_scale: float) -> float:
-    response = cv2.Laplacian(gray, cv2.CV_64F)
-    tiles = [
-        tile for band in np.array_split(response, 3) for tile in np.array_split(band, 3, axis=1)
-    ]
-    sharpest = max(float(tile.var()) for tile in tiles if tile.size)
-    return _clip(math.sqrt(sharpest / full_scale))
 
 
 def _tonal_width(gray: Gray) -> float:

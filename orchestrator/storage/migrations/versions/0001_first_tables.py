@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("content_digest", sa.String(64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.Column("error", sa.Text, nullable=False),
+        sa.Column("damage", sa.Text, nullable=False),
         sa.Column("width_px", sa.Integer, nullable=False),
         sa.Column("height_px", sa.Integer, nullable=False),
         sa.Column("capture_time", sa.String(40), nullable=False),

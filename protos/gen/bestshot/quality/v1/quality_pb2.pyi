@@ -30,7 +30,7 @@ class ScoreResult(_message.Message):
     def __init__(self, scores: _Optional[_Union[QualityScores, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class QualityScores(_message.Message):
-    __slots__ = ("iqa_score", "ava_score", "ava_distribution", "sharpness", "exposure", "contrast", "colourfulness", "laplacian_variance")
+    __slots__ = ("iqa_score", "ava_score", "ava_distribution", "sharpness", "exposure", "contrast", "colourfulness", "laplacian_variance", "focus_score")
     IQA_SCORE_FIELD_NUMBER: _ClassVar[int]
     AVA_SCORE_FIELD_NUMBER: _ClassVar[int]
     AVA_DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class QualityScores(_message.Message):
     CONTRAST_FIELD_NUMBER: _ClassVar[int]
     COLOURFULNESS_FIELD_NUMBER: _ClassVar[int]
     LAPLACIAN_VARIANCE_FIELD_NUMBER: _ClassVar[int]
+    FOCUS_SCORE_FIELD_NUMBER: _ClassVar[int]
     iqa_score: float
     ava_score: float
     ava_distribution: _containers.RepeatedScalarFieldContainer[float]
@@ -47,7 +48,8 @@ class QualityScores(_message.Message):
     contrast: float
     colourfulness: float
     laplacian_variance: float
-    def __init__(self, iqa_score: _Optional[float] = ..., ava_score: _Optional[float] = ..., ava_distribution: _Optional[_Iterable[float]] = ..., sharpness: _Optional[float] = ..., exposure: _Optional[float] = ..., contrast: _Optional[float] = ..., colourfulness: _Optional[float] = ..., laplacian_variance: _Optional[float] = ...) -> None: ...
+    focus_score: float
+    def __init__(self, iqa_score: _Optional[float] = ..., ava_score: _Optional[float] = ..., ava_distribution: _Optional[_Iterable[float]] = ..., sharpness: _Optional[float] = ..., exposure: _Optional[float] = ..., contrast: _Optional[float] = ..., colourfulness: _Optional[float] = ..., laplacian_variance: _Optional[float] = ..., focus_score: _Optional[float] = ...) -> None: ...
 
 class GetModelInfoRequest(_message.Message):
     __slots__ = ()

@@ -1,0 +1,170 @@
+"""Finds what `auto` means for an embedding: its scene_distance and cluster_selection_epsilon.
+
+    python -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...]
+
+Makes many albums in which the groups are known: single pictures, and scenes of several shots made
+of one picture by what a second shot changes (viewpoint, framing, tilt, exposure, focus, noise). The
+pair of distances is chosen that gives the best mean adjusted Rand index over the albums with the
+clustering that serves; of those within `TOLERANCE` of the best, the one nearest to their middle, so
+that it stands on a plateau and not on an edge. The albums that bestshot is judged on take no part.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import adjusted_rand_score
+
+from models.registry import Role, resolve
+from models.train import pictures
+from models.train.degrade import defocus, noise
+from orchestrator.domain.clustering import ClusterParameters, cluster_scenes
+from services.common.imaging import RgbImage, fit_long_side
+from services.common.onnx import OrtSession
+from services.embedding.model import EmbeddingModel
+from services.embedding.preprocess import to_tensor
+
+SEED = 20261124
+WORK_SIDE_PX = 512
+SHOTS_PER_PICTURE = 6
+ALBUM_COUNT = 200
+SCENES_PER_ALBUM = (0, 8)
+SINGLES_PER_ALBUM = (0, 30)
+DISTANCES = np.round(np.arange(0.06, 0.42, 0.02), 2)
+TOLERANCE = 0.01
+
+Embeddings = NDArray[np.float32]
+
+
+def another_shot(picture: RgbImage, rng: np.random.Generator) -> RgbImage:
+    """Another shot of a scene: moved, reframed, tilted, exposed and focused a little otherwise."""
+    height, width = picture.shape[:2]
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    framed = rng.uniform(0.65, 1.0)  # share of each side that this shot shows
+    offset = rng.uniform(0, 1 - framed, 2)
+    seen = corners * framed + offset + rng.uniform(-0.05, 0.05, (4, 2))
+    angle = np.radians(rng.uniform(-6, 6))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    seen = (seen - 0.5) @ turn.T + 0.5
+    size = np.array([width, height])
+    matrix = cv2.getPerspectiveTransform(
+        (seen * size).astype(np.float32), (corners * size).astype(np.float32)
+    )
+    shot = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    gain = 2.0 ** rng.uniform(-0.6, 0.6) * rng.uniform(0.94, 1.06, 3)
+    shot = np.clip(shot * gain, 0, 255).astype(np.uint8)
+    if rng.uniform() < 0.2:
+        shot = defocus(shot, rng.uniform(0, 0.5), rng)
+    if rng.uniform() < 0.2:
+        shot = noise(shot, rng.uniform(0, 0.3), rng)
+    return shot
+
+
+def embed_shots(model: EmbeddingModel, paths: list[Path]) -> Embeddings:
+    """Embeds each picture as it is and in further shots: (pictures, shots, d)."""
+    rng = np.random.default_rng(SEED)
+    found = []
+    for path in paths:
+        with Image.open(path) as image:
+            image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))
+            picture = fit_long_side(np.asarray(image.convert("RGB")), WORK_SIDE_PX)
+        shots = [picture, *(another_shot(picture, rng) for _ in range(SHOTS_PER_PICTURE - 1))]
+        found.append([model.embed(to_tensor(fit_long_side(shot, 256))) for shot in shots])
+    return np.array(found, np.float32)
+
+
+def draw_albums(shots: Embeddings) -> list[tuple[Embeddings, list[int]]]:
+    """Draws albums: the embeddings of each, and the scene of every photo."""
+    rng = np.random.default_rng(SEED + 1)
+    albums = []
+    while len(albums) < ALBUM_COUNT:
+        scene_count = int(rng.integers(*SCENES_PER_ALBUM, endpoint=True))
+        single_count = int(rng.integers(*SINGLES_PER_ALBUM, endpoint=True))
+        if scene_count + single_count < 2:
+            continue
+        rows, labels = [], []
+        for label, index in enumerate(rng.permutation(len(shots))[: scene_count + single_count]):
+            size = int(rng.integers(2, SHOTS_PER_PICTURE, endpoint=True))
+            taken = rng.permutation(SHOTS_PER_PICTURE)[: size if label < scene_count else 1]
+            rows.append(shots[index, taken])
+            labels += [label] * len(taken)
+        albums.append((np.vstack(rows), labels))
+    return albums
+
+
+def mean_rand_index(
+    albums: list[tuple[Embeddings, list[int]]], distance: float, epsilon: float
+) -> float:
+    """Mean adjusted Rand index, noise counted as singles."""
+    parameters = ClusterParameters(
+        method="hdbscan",
+        metric="cosine",
+        min_cluster_size=2,
+        min_samples=2,
+        cluster_selection_epsilon=epsilon,
+        cluster_selection_method="eom",
+        scene_distance=distance,
+        dbscan_eps=0.3,
+        dbscan_min_samples=1,
+    )
+    scores = []
+    for embeddings, wanted in albums:
+        labels = cluster_scenes(embeddings, parameters)
+        got = np.where(labels < 0, -1 - np.arange(len(labels)), labels)
+        scores.append(adjusted_rand_score(wanted, got))
+    return float(np.mean(scores))
+
+
+def calibrate(shots: Embeddings) -> tuple[float, float]:
+    """Chooses (scene_distance, cluster_selection_epsilon), and prints how the choice was made."""
+    albums = draw_albums(shots)
+    grid = {
+        (float(distance), float(epsilon)): mean_rand_index(albums, distance, epsilon)
+        for distance in DISTANCES
+        for epsilon in DISTANCES
+        if distance - 0.1 < epsilon <= distance
+    }
+    best = max(grid.values())
+    plateau = [pair for pair, score in grid.items() if score >= best - TOLERANCE]
+    middle = np.mean(plateau, axis=0)
+    chosen = min(plateau, key=lambda pair: (float(np.abs(pair - middle).sum()), pair))
+    print(f"best mean adjusted Rand index {best:.3f} over {len(albums)} albums")
+    print(
+        f"{len(plateau)} pairs within {TOLERANCE} of it, distances "
+        f"{min(d for d, _ in plateau)} to {max(d for d, _ in plateau)}"
+    )
+    print(f"scene_distance: {chosen[0]}\ncluster_selection_epsilon: {chosen[1]}")
+    print(f"mean adjusted Rand index there {grid[chosen]:.3f}")
+    return chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="calibrates `auto` for the builtin embedding")
+    parser.add_argument(
+        "--pictures", type=Path, required=True, help="made by models.train.pictures"
+    )
+    parser.add_argument(
+        "--photos", type=Path, action="append", default=[], help="more single photos"
+    )
+    parser.add_argument("--configs", type=Path, default=Path("configs"))
+    arguments = parser.parse_args()
+    local = resolve(arguments.configs, Role.EMBEDDING, "builtin-scene-embedding")
+    session = OrtSession(
+        local.paths["graph"], execution_providers=["CPUExecutionProvider"], intra_op_threads=0
+    )
+    subjects = pictures.by_subject(pictures.find(arguments.pictures).photos)
+    paths = [renditions[0] for renditions in subjects]
+    for folder in arguments.photos:
+        paths += sorted(folder.glob("*.jp*g"))
+    found = pictures.distinct(paths)
+    print(f"{len(found)} pictures")
+    calibrate(embed_shots(EmbeddingModel(session), found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""How well it does on real photos with ground truth; `make accuracy` prints the figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score, roc_auc_score
+
+from tests.integration.command import Curated, curate
+
+Curate = Callable[..., Curated]
+
+
+@pytest.fixture(scope="session")
+def curated_folder(
+    real_photos: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Curate:
+    """Curates a folder of real photos, each once; all share a feature cache."""
+    base = tmp_path_factory.mktemp("accuracy")
+    done: dict[tuple[object, ...], Curated] = {}
+
+    def find(name: str, *arguments: object) -> Curated:
+        photos = real_photos(name)
+        key = (name, *arguments)
+        if key not in done:
+            done[key] = curate(photos, base / str(len(done)), base / "data", *arguments)
+        return done[key]
+
+    return find
+
+
+def labels_of(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(newline="") as opened:
+        return {row["file"]: row for row in csv.DictReader(opened)}
+
+
+def adjusted_rand_index(found: Curated) -> float:
+    """Of Cluster against groups.csv; photos not listed and noise are singles."""
+    truth = labels_of(found.photos / "groups.csv")
+    names = sorted(found.rows)
+    wanted = [truth[name]["group"] if name in truth else f"single {name}" for name in names]
+    clusters = [found.rows[name]["Cluster"] for name in names]
+    got = [f"noise {n}" if c in ("", "-1") else c for n, c in zip(names, clusters, strict=True)]
+    return float(adjusted_rand_score(wanted, got))
+
+
+@pytest.mark.parametrize("name", ["album", "trip"])
+def test_moments_are_those_that_people_see(curated_folder: Curate, name: str) -> None:
+    index = adjusted_rand_index(curated_folder(name))
+    reference = adjusted_rand_index(curated_folder(name, "--profile", "reference"))
+    print(f"\n{name}: adjusted Rand index {index:.3f}, plain HDBSCAN {reference:.3f}")
+    assert index >= 0.75
+    assert index > reference
+
+
+def test_the_sharp_one_of_the_blur_triplet_is_selected(curated_folder: Curate) -> None:
+    rows = curated_folder("trip").rows
+    assert rows["176_HONOR-7X_S.jpg"]["Status"] == "selected"
+    assert rows["176_HONOR-7X_F.jpg"]["Reason_Code"] == "BLURRED"
+    assert rows["176_HONOR-7X_M.jpg"]["Reason_Code"] == "BLURRED"
+
+
+def test_the_burst_is_one_moment_of_which_something_is_kept(curated_folder: Curate) -> None:
+    rows = curated_folder("trip").rows
+    burst = [row for name, row in rows.items() if name.startswith("burst_")]
+    assert len(burst) == 8
+    assert len({row["Cluster"] for row in burst}) == 1
+    assert sum(row["Cluster"] == burst[0]["Cluster"] for row in rows.values()) == 8
+    assert 1 <= sum(row["Status"] == "selected" for row in burst) <= 2
+
+
+def test_an_album_of_one_scene_is_one_moment(
+    real_photos: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(1, 9):
+        name = f"burst_{index}.jpg"
+        (folder / name).symlink_to(real_photos("trip").resolve() / name)
+    rows = curate(folder, tmp_path / "out", tmp_path / "data").rows
+    assert {row["Cluster"] for row in rows.values()} == {"0"}
+
+
+def test_an_album_of_strangers_has_no_moment(
+    real_photos: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    album = real_photos("album").resolve()
+    grouped = labels_of(album / "groups.csv")
+    for path in album.glob("*.jpg"):
+        if path.name not in grouped:
+            (folder / path.name).symlink_to(path)
+    rows = curate(folder, tmp_path / "out", tmp_path / "data").rows
+    assert len(rows) == 14
+    assert {row["Cluster"] for row in rows.values()} == {"-1"}
+
+
+def test_prominent_faces_are_found_and_nothing_else_is(curated_folder: Curate) -> None:
+    found = curated_folder("faces")
+    labels = labels_of(found.photos / "labels.csv")
+    counts = {name: int(row["Faces"]) for name, row in found.rows.items()}
+    false_faces = 0
+    for name, count in counts.items():
+        prominent = int(labels[name]["prominent_faces"]) if name in labels else 1
+        assert count >= prominent, name
+        false_faces += count - prominent
+    print(f"\nfaces: all prominent ones found on {len(counts)} photos, {false_faces} false")
+    assert false_faces <= 2
+
+
+def test_smile_tells_smiling_people(curated_folder: Curate) -> None:
+    found = curated_folder("faces")
+    labels = labels_of(found.photos / "labels.csv")
+    smiling = [row["smiling"] == "yes" for row in labels.values()]
+    score = roc_auc_score(smiling, [float(found.rows[name]["Smile"]) for name in labels])
+    print(f"\nsmile: area under the ROC curve {score:.3f} on {len(labels)} photos")
+    assert score >= 0.85
+
+
+def test_portraits(curated_folder: Curate) -> None:
+    rows = curated_folder("portraits").rows
+    for index in range(1, 9):
+        assert int(rows[f"stock-emotions-a-{index}.jpg"]["Faces"]) >= 1
+    pose = {name: float(row["Pose"]) for name, row in rows.items() if row["Pose"]}
+    eyes = {name: float(row["Eyes"]) for name, row in rows.items() if row["Eyes"]}
+    frontal = [f"stock-emotions-a-{index}.jpg" for index in (1, 3, 4, 5, 6, 7, 8)]
+    lowest_frontal = min(pose[name] for name in frontal)
+    for name in ("pose_left_face.jpeg", "pose_right_face.png", "stock-emotions-a-2.jpg"):
+        assert pose[name] < lowest_frontal
+    assert eyes["reaction_close_eyes.jpeg"] < 0.5
+    assert min(eyes[name] for name in (*frontal, "reaction_open_eyes.png")) > 0.5
+
+
+def test_portraits_with_soft_backgrounds_are_not_called_blurred(curated_folder: Curate) -> None:
+    for name in ("faces", "portraits"):
+        rows = curated_folder(name).rows
+        blurred = [path for path, row in rows.items() if row["Reason_Code"] == "BLURRED"]
+        assert len(blurred) <= 1, blurred
+
+
+@pytest.mark.parametrize("picture", ["exif_landscape", "exif_portrait"])
+def test_rotated_copies_get_equal_scores(curated_folder: Curate, picture: str) -> None:
+    rows = curated_folder("odd").rows
+    copies = [rows[f"{picture}_{orientation}.jpg"] for orientation in (1, 3, 6, 8)]
+    for column in ("IQA", "Sharpness", "Composite"):
+        values = [float(row[column]) for row in copies]
+        assert max(values) - min(values) <= 1e-2, column
+    values = [(float(row["AVA"]) - 1) / 9 for row in copies]
+    assert max(values) - min(values) <= 1e-2
+    assert len({row["Faces"] for row in copies}) == 1
+    assert len({row["Cluster"] for row in copies}) == 1
+    assert copies[0]["Cluster"] != "-1"
+    assert sum(row["Cluster"] == copies[0]["Cluster"] for row in rows.values()) == 4
+
+
+def test_broken_files_are_told_and_every_other_file_is_scored(curated_folder: Curate) -> None:
+    rows = curated_folder("odd").rows
+    unreadable = {name for name, row in rows.items() if row["Status"] == "unreadable"}
+    assert unreadable == {"corrupted.heic", "truncated.jpg", "ukbench09268_corrupt.jpg"}
+    for name in unreadable:
+        assert rows[name]["Error"]
+    for name in ("corrupted.jpg", "truncated.heic"):
+        assert rows[name]["Damage"]
+        assert rows[name]["Damage"] in rows[name]["Reason"]
+    damaged = {name for name, row in rows.items() if row["Damage"]}
+    assert damaged == {"corrupted.jpg", "truncated.heic"}
+    for row in rows.values():
+        if row["Status"] != "unreadable":
+            assert np.isfinite([float(row[column]) for column in ("AVA", "IQA", "Composite")]).all()

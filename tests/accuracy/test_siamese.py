@@ -1,0 +1,112 @@
+"""The builtin comparator on real pictures that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.registry import Role, resolve
+from services.common.imaging import decode, fit_long_side
+from services.common.onnx import OrtSession
+from services.siamese.model import SiameseModel
+from services.siamese.preprocess import to_tensor
+from tests.conftest import ROOT
+
+Rgb = NDArray[np.uint8]
+
+INPUT_SIDE_PX = 512
+
+
+def defocus(image: Rgb) -> Rgb:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.006 * max(image.shape)), np.uint8)
+
+
+def shake(image: Rgb) -> Rgb:
+    length = max(5, round(0.03 * max(image.shape)))
+    kernel = np.full((1, length), 1 / length, np.float32)
+    return np.asarray(cv2.filter2D(image, -1, kernel), np.uint8)
+
+
+def grain(image: Rgb) -> Rgb:
+    rng = np.random.default_rng(1)
+    return np.clip(image + rng.normal(0, 40, image.shape), 0, 255).astype(np.uint8)
+
+
+def too_dark(image: Rgb) -> Rgb:
+    return (image * 0.3).astype(np.uint8)
+
+
+def too_bright(image: Rgb) -> Rgb:
+    return np.clip(image * 2.2 + 20, 0, 255).astype(np.uint8)
+
+
+def crushed(image: Rgb) -> Rgb:
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 6])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def tilted(image: Rgb) -> Rgb:
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 12, 1.0)
+    return np.asarray(cv2.warpAffine(image, turn, (width, height)), np.uint8)
+
+
+DEGRADATIONS = (defocus, shake, grain, too_dark, too_bright, crushed, tilted)
+
+
+@pytest.fixture(scope="module")
+def model() -> SiameseModel:
+    local = resolve(ROOT / "configs", Role.SIAMESE, "builtin-siamese")
+    describe, compare = (
+        OrtSession(
+            local.paths[part], execution_providers=["CPUExecutionProvider"], intra_op_threads=0
+        )
+        for part in ("describe", "compare")
+    )
+    return SiameseModel(describe, compare)
+
+
+def test_the_undegraded_photo_is_preferred(
+    model: SiameseModel, real_photos: Callable[[str], Path]
+) -> None:
+    right: dict[str, list[bool]] = {function.__name__: [] for function in DEGRADATIONS}
+    for folder in ("album", "trip"):
+        for path in sorted(real_photos(folder).glob("*.jpg")):
+            if path.name.startswith(("176_HONOR-7X_F", "176_HONOR-7X_M", "thompson")):
+                continue  # blurred as they are; 150 pixels wide
+            picture = decode(path.read_bytes(), max_pixels=10**9).pixels
+            whole = model.describe(to_tensor(fit_long_side(picture, INPUT_SIDE_PX)))
+            for degrade in DEGRADATIONS:
+                worse = to_tensor(fit_long_side(degrade(picture), INPUT_SIDE_PX))
+                probability = model.compare(whole, model.describe(worse))
+                right[degrade.__name__].append(probability > 0.5)
+    every = [hit for hits in right.values() for hit in hits]
+    table = ", ".join(f"{name} {np.mean(hits):.3f}" for name, hits in right.items())
+    print(f"\nsiamese: {np.mean(every):.3f} of {len(every)} pairs ({table})")
+    assert np.mean(every) >= 0.90
+
+
+def test_the_sharp_one_of_a_real_triplet_is_preferred(
+    model: SiameseModel, real_photos: Callable[[str], Path]
+) -> None:
+    sharp, defocused, shaken = (
+        model.describe(
+            to_tensor(
+                fit_long_side(
+                    decode(
+                        (real_photos("trip") / f"176_HONOR-7X_{kind}.jpg").read_bytes(),
+                        max_pixels=10**9,
+                    ).pixels,
+                    INPUT_SIDE_PX,
+                )
+            )
+        )
+        for kind in "SFM"
+    )
+    assert model.compare(sharp, defocused) > 0.5
+    assert model.compare(sharp, shaken) > 0.5

@@ -1,0 +1,137 @@
+"""The house as it was designed: what must be there, documented and in agreement."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from models.registry import read_registry
+from orchestrator.cli import app
+from orchestrator.domain.photo import Reason
+from orchestrator.results import RunState
+from orchestrator.supervisor import MODEL_SERVICES
+from tests.conftest import ROOT
+
+PROTOS = sorted((ROOT / "protos" / "bestshot").rglob("*.proto"))
+ROOMS = ("__main__", "config", "preprocess", "model", "servicer")
+
+
+@pytest.mark.parametrize("name", MODEL_SERVICES)
+def test_every_model_service_has_the_same_rooms_and_a_model_card(name: str) -> None:
+    folder = ROOT / "services" / name
+    for room in ROOMS:
+        assert (folder / f"{room}.py").is_file()
+    card = (folder / "README.md").read_text()
+    for heading in ("Task", "Input", "Output", "Source", "Licence", "Limits"):
+        assert f"## {heading}" in card
+
+
+@pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
+def test_every_element_of_the_contract_has_a_comment(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    element = re.compile(
+        r"^\s*(package|service|rpc|message|enum|oneof|repeated|optional|map<|"
+        r"[\w.]+ \w+ = \d+;|[A-Z_0-9]+ = \d+;)"
+    )
+    for number, line in enumerate(lines):
+        if element.match(line):
+            before = next(earlier for earlier in reversed(lines[:number]) if earlier.strip())
+            assert before.strip().startswith("//"), f"{path.name}:{number + 1}: {line.strip()}"
+
+
+@pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
+def test_a_contract_lies_where_its_package_says(path: Path) -> None:
+    package = re.search(r"^package ([\w.]+);", path.read_text(), re.MULTILINE)
+    assert package is not None
+    assert package[1].split(".") == list(path.relative_to(ROOT / "protos").parts[:-1])
+    assert package[1] in (ROOT / "protos" / "README.md").read_text()
+
+
+def test_codes_of_the_domain_are_those_of_the_contract() -> None:
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    def names(enum: Any, prefix: str) -> set[str]:
+        return {value.name.removeprefix(prefix) for value in enum.DESCRIPTOR.values} - {
+            "UNSPECIFIED"
+        }
+
+    assert {reason.value for reason in Reason} == names(pb.ReasonCode, "REASON_CODE_")
+    assert {state.value for state in RunState} == names(pb.RunState, "RUN_STATE_")
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for name in get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"bestshot {name}" in text, name
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in ("README.md", "CONTRIBUTING.md", "protos/README.md", "models/README.md"):
+        for target in re.findall(r"`make ([a-z-]+)", (ROOT / page).read_text()):
+            assert target in targets, f"{page}: make {target}"
+
+
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("[a-z]*/**/README.md"))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+def test_every_builtin_model_file_is_in_the_registry_and_small() -> None:
+    registry = read_registry(ROOT / "configs")
+    named = {
+        Path(file.path).name for entry in registry.models.values() for file in entry.files.values()
+    }
+    for path in (ROOT / "models" / "builtin").glob("*.onnx"):
+        assert path.name in named
+        assert path.stat().st_size < 8_000_000
+
+
+def test_the_registry_names_sources_that_exist() -> None:
+    for entry in read_registry(ROOT / "configs").models.values():
+        for source in (entry.source, entry.calibration.source if entry.calibration else None):
+            if source and source.endswith(".py"):
+                assert (ROOT / source).is_file(), source
+
+
+def test_exact_versions_of_all_dependencies_are_locked() -> None:
+    locked = {
+        re.split(r"==", line)[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        name = re.split(r"[\[<>=;]", requirement)[0].strip().lower().replace("_", "-")
+        if name != "onnxruntime":  # the plain build, for other platforms
+            assert name in locked, name
+
+
+@pytest.mark.parametrize("name", [*MODEL_SERVICES, "orchestrator"])
+def test_a_part_imports_only_what_it_uses(name: str) -> None:
+    """Start-up time: no service loads the database or the clustering, no orchestrator a model."""
+    module = "orchestrator.__main__" if name == "orchestrator" else f"services.{name}.__main__"
+    code = f"import sys, {module}; print(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(done.stdout.split())
+    unwanted = {"torch", "pytest", "gradio"}
+    if name == "orchestrator":
+        unwanted |= {"onnxruntime", "cv2"}
+    else:
+        unwanted |= {"sqlalchemy", "hdbscan", "sklearn", "typer", "rich"}
+    assert not loaded & unwanted

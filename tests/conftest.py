@@ -1,0 +1,52 @@
+"""Folders and pictures that many tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_PHOTOS = ROOT.parent / "shared" / "photos"
+
+
+@pytest.fixture(scope="session")
+def real_photos() -> Callable[[str], Path]:
+    """Finds a folder of real photos with ground truth; skips the test where there is none."""
+
+    def find(name: str) -> Path:
+        folder = REAL_PHOTOS / name
+        if not folder.is_dir():
+            pytest.skip(f"the real photos {folder} are not here")
+        return folder
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing that the developer has set or stored takes part."""
+    monkeypatch.delenv("BESTSHOT_CONFIG_DIR", raising=False)
+    monkeypatch.setenv("BESTSHOT_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def picture() -> Callable[..., NDArray[np.uint8]]:
+    """Draws a picture with edges and colours: another one for every seed."""
+    return draw_picture
+
+
+def draw_picture(seed: int = 0, width: int = 320, height: int = 240) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(smooth).astype(np.int16)
+    for _ in range(30):
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        side = int(rng.integers(8, 40))
+        pixels[y : y + side, x : x + side] = rng.integers(0, 256, 3)
+    return np.clip(pixels, 0, 255).astype(np.uint8)

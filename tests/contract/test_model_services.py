@@ -1,0 +1,268 @@
+"""What every model service promises, whatever its model."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from bestshot.face.v1 import face_pb2, face_pb2_grpc
+from bestshot.image.v1 import image_pb2
+from bestshot.model.v1 import model_pb2
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+from google.rpc import code_pb2, error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.common.server import Server
+from tests.contract.servers import Running, pixels_message, running
+
+Picture = Callable[..., NDArray[np.uint8]]
+NAMES = ("embedding", "quality", "face", "siamese")
+
+
+def siamese_request(images: list[image_pb2.Image]) -> siamese_pb2.CompareRequest:
+    """Compares every picture with the first."""
+    pairs = [siamese_pb2.Pair(first=index, second=0) for index in range(len(images))]
+    return siamese_pb2.CompareRequest(images=images, pairs=pairs)
+
+
+CALLS: dict[str, Callable[[Running, list[image_pb2.Image]], Any]] = {
+    "embedding": lambda service, images: embedding_pb2_grpc.EmbeddingServiceStub(
+        service.channel
+    ).Embed(embedding_pb2.EmbedRequest(images=images)),
+    "quality": lambda service, images: quality_pb2_grpc.QualityServiceStub(service.channel).Score(
+        quality_pb2.ScoreRequest(images=images)
+    ),
+    "face": lambda service, images: face_pb2_grpc.FaceServiceStub(service.channel).Analyze(
+        face_pb2.AnalyzeRequest(images=images)
+    ),
+    "siamese": lambda service, images: siamese_pb2_grpc.SiameseServiceStub(service.channel).Compare(
+        siamese_request(images)
+    ),
+}
+INFOS: dict[str, Callable[[Running], Any]] = {
+    "embedding": lambda service: embedding_pb2_grpc.EmbeddingServiceStub(
+        service.channel
+    ).GetModelInfo(embedding_pb2.GetModelInfoRequest()),
+    "quality": lambda service: quality_pb2_grpc.QualityServiceStub(service.channel).GetModelInfo(
+        quality_pb2.GetModelInfoRequest()
+    ),
+    "face": lambda service: face_pb2_grpc.FaceServiceStub(service.channel).GetModelInfo(
+        face_pb2.GetModelInfoRequest()
+    ),
+    "siamese": lambda service: siamese_pb2_grpc.SiameseServiceStub(service.channel).GetModelInfo(
+        siamese_pb2.GetModelInfoRequest()
+    ),
+}
+every_service = pytest.mark.parametrize("name", NAMES)
+
+
+def png(pixels: NDArray[np.uint8]) -> image_pb2.Image:
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, "PNG")
+    return image_pb2.Image(encoded=target.getvalue())
+
+
+@every_service
+async def test_health_is_serving_after_the_warm_up(name: str) -> None:
+    async with running(name) as service:
+        stub = health_pb2_grpc.HealthStub(service.channel)
+        for asked in ("", service.service_name):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=asked))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@every_service
+async def test_reflection_lists_the_service(name: str) -> None:
+    async with running(name) as service:
+        stub = reflection_pb2_grpc.ServerReflectionStub(service.channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        async for answer in stub.ServerReflectionInfo(iter([request])):
+            listed = {entry.name for entry in answer.list_services_response.service}
+    assert {service.service_name, "grpc.health.v1.Health"} <= listed
+
+
+@every_service
+async def test_model_info_tells_what_serves(name: str) -> None:
+    async with running(name) as service:
+        model = (await INFOS[name](service)).model
+    assert model.id.startswith("builtin-")
+    assert model.origin == model_pb2.MODEL_ORIGIN_BUILTIN
+    assert len(model.digest) == 64
+    assert model.max_batch_count == 64
+    assert len(model.paths) == len(model.file_digests)
+    if name in ("embedding", "siamese"):
+        assert list(model.execution_providers) == ["CPUExecutionProvider"]
+
+
+@every_service
+async def test_results_come_in_order_and_do_not_depend_on_the_batch(
+    name: str, picture: Picture
+) -> None:
+    images = [pixels_message(picture(seed)) for seed in range(5)]
+    async with running(name) as service:
+        together = (await CALLS[name](service, images)).results
+        assert len(together) == len(images)
+        if name != "siamese":
+            alone = [(await CALLS[name](service, [image])).results[0] for image in images]
+            assert list(together) == alone
+
+
+@every_service
+async def test_pixels_and_a_lossless_file_of_one_picture_get_equal_results(
+    name: str, picture: Picture
+) -> None:
+    pixels = picture(3, 900, 700)
+    async with running(name) as service:
+        raw, encoded = [
+            await CALLS[name](service, [image, pixels_message(picture())])
+            for image in (pixels_message(pixels), png(pixels))
+        ]
+    assert raw.results[0] == encoded.results[0]
+
+
+@every_service
+async def test_a_broken_picture_fails_alone(name: str, picture: Picture) -> None:
+    broken = {
+        "no payload": image_pb2.Image(),
+        "0 bytes": image_pb2.Image(encoded=b""),
+        "not an image": image_pb2.Image(encoded=b"text"),
+        "needs 300": image_pb2.Image(pixels=image_pb2.Pixels(width_px=10, height_px=10)),
+        "not canonical": pixels_message(picture(width=1025, height=10)),
+    }
+    images = [pixels_message(picture()), *broken.values(), pixels_message(picture())]
+    async with running(name) as service:
+        results = (await CALLS[name](service, images)).results
+    assert results[0].WhichOneof("result") != "error"
+    assert results[-1].WhichOneof("result") != "error"
+    for message, result in zip(broken, results[1:-1], strict=True):
+        assert result.error.code == code_pb2.INVALID_ARGUMENT
+        assert message in result.error.message
+        info = error_details_pb2.ErrorInfo()
+        assert result.error.details[0].Unpack(info)
+        assert info.reason == "IMAGE_INVALID"
+
+
+@every_service
+@pytest.mark.parametrize("count", [0, 65])
+async def test_an_empty_or_oversized_batch_names_its_field(
+    name: str, count: int, picture: Picture
+) -> None:
+    images = [pixels_message(picture(width=16, height=16))] * count
+    async with running(name) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await CALLS[name](service, images)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    status = rpc_status.from_call(caught.value)
+    request = error_details_pb2.BadRequest()
+    assert status.details[1].Unpack(request)
+    assert request.field_violations[0].field == ("pairs" if name == "siamese" else "images")
+
+
+@every_service
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 900), (1024, 3), (33, 31)])
+async def test_pictures_of_any_shape_are_scored(
+    name: str, width: int, height: int, picture: Picture
+) -> None:
+    async with running(name) as service:
+        answer = await CALLS[name](service, [pixels_message(picture(0, width, height))])
+    assert answer.results[0].WhichOneof("result") != "error"
+
+
+@every_service
+async def test_many_callers_at_once_get_their_own_results(name: str, picture: Picture) -> None:
+    batches = [[pixels_message(picture(seed)), pixels_message(picture(0))] for seed in range(8)]
+    async with running(name) as service:
+        alone = [await CALLS[name](service, batch) for batch in batches]
+        together = await asyncio.gather(*(CALLS[name](service, batch) for batch in batches))
+    assert together == alone
+
+
+async def test_embeddings_are_unit_vectors_of_the_stated_dimension(picture: Picture) -> None:
+    async with running("embedding") as service:
+        info = await INFOS["embedding"](service)
+        answer = await CALLS["embedding"](service, [pixels_message(picture())])
+    values = np.array(answer.results[0].embedding.values)
+    assert len(values) == info.dimension_count
+    assert np.linalg.norm(values) == pytest.approx(1.0, abs=1e-6)
+    assert 0 < info.calibration.cluster_selection_epsilon <= info.calibration.scene_distance
+
+
+async def test_the_aesthetic_score_is_called_a_heuristic() -> None:
+    async with running("quality") as service:
+        info = await INFOS["quality"](service)
+    assert info.heuristic_aesthetic
+    assert "heuristic" in info.model.description
+
+
+async def test_constants_are_part_of_the_quality_models_digest() -> None:
+    digests = set()
+    for flags in ((), ("iqa.laplacian_full_scale=500",)):
+        async with running("quality", *flags) as service:
+            digests.add((await INFOS["quality"](service)).model.digest)
+    assert len(digests) == 2
+
+
+async def test_comparison_is_symmetric_and_a_picture_ties_with_itself(picture: Picture) -> None:
+    images = [pixels_message(picture(seed, 400, 300)) for seed in range(4)]
+    pairs = [(a, b) for a in range(4) for b in range(4)]
+    async with running("siamese") as service:
+        stub = siamese_pb2_grpc.SiameseServiceStub(service.channel)
+        request = siamese_pb2.CompareRequest(
+            images=images, pairs=[siamese_pb2.Pair(first=a, second=b) for a, b in pairs]
+        )
+        answer = await stub.Compare(request)
+    found = {
+        pair: result.comparison.first_better_probability
+        for pair, result in zip(pairs, answer.results, strict=True)
+    }
+    for a, b in pairs:
+        assert found[a, b] + found[b, a] == pytest.approx(1.0, abs=1e-6)
+    assert found[2, 2] == 0.5
+    assert len({round(value, 6) for value in found.values()}) > 4  # it does not answer 0.5 to all
+
+
+async def test_an_index_outside_the_request_is_named(picture: Picture) -> None:
+    async with running("siamese") as service:
+        stub = siamese_pb2_grpc.SiameseServiceStub(service.channel)
+        request = siamese_pb2.CompareRequest(
+            images=[pixels_message(picture())], pairs=[siamese_pb2.Pair(first=0, second=1)]
+        )
+        with pytest.raises(grpc.aio.AioRpcError, match=r"pairs\[0\].second: is 1"):
+            await stub.Compare(request)
+
+
+async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> None:
+    class Failing(quality_pb2_grpc.QualityServiceServicer):
+        async def Score(self, request: object, context: object) -> quality_pb2.ScoreResponse:
+            raise RuntimeError("secret")
+
+    server = Server(
+        address="127.0.0.1:0",
+        service_names=["bestshot.quality.v1.QualityService"],
+        register=lambda grpc_server: quality_pb2_grpc.add_QualityServiceServicer_to_server(
+            Failing(), grpc_server
+        ),
+        max_message_bytes=1000,
+    )
+    await server.start(lambda: None)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await quality_pb2_grpc.QualityServiceStub(channel).Score(
+                quality_pb2.ScoreRequest(), metadata=(("x-request-id", "my-id"),)
+            )
+    server.request_stop()
+    await server.wait()
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "my-id" in (caught.value.details() or "")
+    assert "secret" not in (caught.value.details() or "")

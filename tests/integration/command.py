@@ -1,0 +1,85 @@
+"""The installed `bestshot` command, run as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BESTSHOT = Path(sys.executable).with_name("bestshot")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended; both outputs together in `text`."""
+
+    code: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Curated:
+    """A folder of results."""
+
+    photos: Path
+    out: Path
+    data: Path
+    text: str
+
+    @property
+    def csv_bytes(self) -> bytes:
+        return (self.out / "image_metrics.csv").read_bytes()
+
+    @property
+    def rows(self) -> dict[str, dict[str, str]]:
+        with (self.out / "image_metrics.csv").open(newline="", encoding="utf-8") as opened:
+            return {row["Path"]: row for row in csv.DictReader(opened)}
+
+    @property
+    def images(self) -> dict[str, dict[str, Any]]:
+        listed = json.loads((self.out / "results.json").read_text())["images"]
+        return {image["path"]: image for image in listed}
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return dict(json.loads((self.out / "run.json").read_text()))
+
+
+def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a command: this one, with a data folder of its own and no settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BESTSHOT_")}
+    return {**kept, "BESTSHOT_DATA_DIR": str(data), "COLUMNS": "200", **(changes or {})}
+
+
+def bestshot(
+    arguments: Sequence[object],
+    *,
+    data: Path,
+    changes: Mapping[str, str] | None = None,
+    timeout_s: float = 240.0,
+) -> Finished:
+    """Runs the command to its end; no traceback may show."""
+    finished = subprocess.run(
+        [str(BESTSHOT), *(str(argument) for argument in arguments)],
+        env=environment(data, changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert "Traceback" not in finished.stdout, finished.stdout
+    return Finished(finished.returncode, finished.stdout)
+
+
+def curate(photos: Path, out: Path, data: Path, *arguments: object) -> Curated:
+    """Curates, and expects that to succeed."""
+    finished = bestshot(["curate", photos, "--out", out, *arguments], data=data)
+    assert finished.code == 0, finished.text
+    return Curated(photos, out, data, finished.text)

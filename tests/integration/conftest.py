@@ -1,0 +1,31 @@
+"""A small album of real pictures, curated once for all tests that look at the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.demo import make_album
+from tests.integration.command import Curated, curate
+
+
+@pytest.fixture(scope="session")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes in six shots each, a sub-folder, and three files that are no pictures."""
+    folder = tmp_path_factory.mktemp("album")
+    make_album(folder)
+    (folder / "more").mkdir()
+    (folder / "flower-4-dark.jpg").rename(folder / "more" / "=2+5 flower.jpg")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "letter.jpg").write_text("Dear all, this is no picture.")
+    content = (folder / "china-1-sharp.jpg").read_bytes()
+    (folder / "torn.jpg").write_bytes(content[: len(content) // 3])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def curated(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    """The album's results."""
+    base = tmp_path_factory.mktemp("curated")
+    return curate(album, base / "out", base / "data")

@@ -1,0 +1,163 @@
+"""A user's mistakes: each a clear message, a non-zero exit, nothing lost, no traceback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_picture
+from tests.integration.command import Curated, bestshot, curate
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(draw_picture()).save(folder / "a.jpg")
+    return folder
+
+
+def fails(tmp_path: Path, *arguments: object, changes: dict[str, str] | None = None) -> str:
+    finished = bestshot(arguments, data=tmp_path / "data", changes=changes)
+    assert finished.code not in (0, -9)
+    assert "error: " in finished.text
+    return finished.text
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    text = fails(tmp_path, "curate", tmp_path / "empty", "--out", tmp_path / "out")
+    assert "holds no photos" in text
+
+
+def test_a_folder_without_photos(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("a")
+    text = fails(tmp_path, "curate", tmp_path / "texts", "--out", tmp_path / "out")
+    assert "holds no photos (looked for files ending in" in text
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    text = fails(tmp_path, "curate", tmp_path / "none", "--out", tmp_path / "out")
+    assert f"{tmp_path / 'none'} does not exist" in text
+
+
+def test_a_file_in_place_of_a_folder(tmp_path: Path, photos: Path) -> None:
+    text = fails(tmp_path, "curate", photos / "a.jpg", "--out", tmp_path / "out")
+    assert "is a file, not a folder" in text
+
+
+def test_only_broken_files_still_give_a_table(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"")
+    found = curate(folder, tmp_path / "out", tmp_path / "data")
+    assert found.rows["a.jpg"]["Status"] == "unreadable"
+
+
+def test_a_pixel_bomb_is_a_row(tmp_path: Path, photos: Path) -> None:
+    Image.new("1", (30_000, 30_000)).save(photos / "bomb.png")
+    found = curate(photos, tmp_path / "out", tmp_path / "data")
+    assert "30000 x 30000 pixels are more than the limit" in found.rows["bomb.png"]["Error"]
+    assert found.rows["a.jpg"]["Status"] == "selected"
+
+
+def test_an_output_that_is_a_file(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out")
+    assert "cannot write into" in text
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path, photos: Path) -> None:
+    out = Path("/proc/bestshot-out") if os.getuid() == 0 else tmp_path / "locked" / "out"
+    if os.getuid() != 0:
+        (tmp_path / "locked").mkdir(mode=0o500)
+    assert "cannot write into" in fails(tmp_path, "curate", photos, "--out", out)
+
+
+def test_an_output_inside_the_photos(tmp_path: Path, photos: Path) -> None:
+    text = fails(tmp_path, "curate", photos, "--out", photos / "out")
+    assert "choose a folder outside" in text
+    assert not (photos / "out").exists()
+
+
+def test_a_data_folder_that_cannot_be_written(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "data").write_text("mine")
+    text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out")
+    assert "cannot write the data folder" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "select_best.siamese.enable=false"), "did you mean 'enabled'"),
+        (("--set", "select_best.max_images_per_cluster=none"), "max_images_per_cluster"),
+        (("--profile", "referenc"), "did you mean 'reference'"),
+        (("--config", "nowhere.yaml"), "cannot read nowhere.yaml"),
+        (("--config-dir", "/nowhere"), "the config folder /nowhere does not exist"),
+    ],
+)
+def test_wrong_settings(
+    tmp_path: Path, photos: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out", *arguments)
+    assert message in text
+
+
+def test_an_unknown_key_of_a_service_stops_the_start(tmp_path: Path, photos: Path) -> None:
+    from tests.conftest import ROOT
+
+    configs = tmp_path / "configs"
+    shutil.copytree(ROOT / "configs", configs)
+    services = configs / "services.yaml"
+    services.write_text(services.read_text().replace("worker_threads: 2", "worker_thread: 2"))
+    text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out", "--config-dir", configs)
+    assert "'worker_thread'" in text
+    assert str(services) in text
+    assert "did you mean 'worker_threads'" in text
+
+
+def test_a_variable_that_nobody_reads(tmp_path: Path, photos: Path) -> None:
+    changes = {"BESTSHOT_MIN_SHARPNESS": "0.1"}
+    text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out", changes=changes)
+    assert "nobody reads the environment variable BESTSHOT_MIN_SHARPNESS" in text
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        text = fails(tmp_path, "serve", "quality", "--address", address)
+    assert f"cannot listen on {address}: the port is in use" in text
+
+
+def test_an_orchestrator_that_does_not_answer(tmp_path: Path, photos: Path) -> None:
+    arguments = ("curate", photos, "--out", tmp_path / "out", "--orchestrator", "127.0.0.1:9")
+    assert "cannot be reached" in fails(tmp_path, *arguments)
+
+
+def test_an_unknown_part(tmp_path: Path) -> None:
+    assert "there is no part 'faces'" in fails(tmp_path, "serve", "faces")
+
+
+def test_runs_and_show_without_runs(tmp_path: Path) -> None:
+    assert "there are no runs" in fails(tmp_path, "runs")
+    assert "there are no runs" in fails(tmp_path, "show")
+
+
+def test_show_of_an_unknown_run(curated: Curated) -> None:
+    finished = bestshot(["show", "zzz"], data=curated.data)
+    assert finished.code == 1
+    assert "there is no run 'zzz'" in finished.text
+
+
+def test_help_of_every_command(tmp_path: Path) -> None:
+    for command in ("demo", "curate", "up", "serve", "runs", "show"):
+        finished = bestshot([command, "--help"], data=tmp_path)
+        assert finished.code == 0
+        assert "Usage: bestshot" in finished.text

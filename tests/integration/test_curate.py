@@ -1,0 +1,253 @@
+"""`bestshot curate` from a folder of photos to a folder of results, five real processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.integration.command import Curated, bestshot, curate
+
+BROKEN = {
+    "empty.jpg": "empty (0 bytes)",
+    "letter.jpg": "not an image of a known format",
+    "torn.jpg": "damaged",
+}
+SCENES = ("china", "flower")
+
+
+def scene(path: str) -> str:
+    return next(name for name in SCENES if name in path)
+
+
+def test_every_photo_has_a_row_and_a_reason(curated: Curated) -> None:
+    assert len(curated.rows) == 15
+    for row in curated.rows.values():
+        assert row["Reason"]
+        assert row["Reason_Code"]
+
+
+def test_broken_files_are_unreadable_rows_and_the_run_goes_on(curated: Curated) -> None:
+    for name, message in BROKEN.items():
+        row = curated.rows[name]
+        assert row["Status"] == "unreadable"
+        assert row["Reason_Code"] == "UNREADABLE"
+        assert message in row["Reason"]
+        assert message in row["Error"]
+
+
+def test_each_scene_is_one_moment_and_a_flawless_shot_is_its_best(curated: Curated) -> None:
+    clusters: dict[str, set[str]] = {name: set() for name in SCENES}
+    for path, row in curated.rows.items():
+        if row["Status"] != "unreadable":
+            clusters[scene(path)].add(row["Cluster"])
+    assert all(len(labels) == 1 for labels in clusters.values())
+    assert clusters["china"] != clusters["flower"]
+    best = {scene(p) for p, row in curated.rows.items() if row["Reason_Code"] == "SELECTED_BEST"}
+    assert best == set(SCENES)
+    for path, row in curated.rows.items():
+        if any(flaw in path for flaw in ("blurred", "dark", "=2+5")):
+            assert row["Status"] == "not_selected"
+
+
+def test_every_score_survives_to_csv_and_json(curated: Curated) -> None:
+    columns = {
+        "AVA": ("quality", "ava_score"),
+        "IQA": ("quality", "iqa_score"),
+        "Sharpness": ("quality", "sharpness"),
+        "Focus": ("quality", "focus_score"),
+        "Exposure": ("quality", "exposure"),
+        "Contrast": ("quality", "contrast"),
+        "Colourfulness": ("quality", "colourfulness"),
+        "Laplacian_Variance": ("quality", "laplacian_variance"),
+        "Composite": ("composite_score",),
+        "Cluster": ("cluster_id",),
+        "Person_Penalty": ("person_penalty",),
+    }
+    for path, image in curated.images.items():
+        row = next(r for r in curated.rows.values() if r["Path"].removeprefix("'") == path)
+        if row["Status"] == "unreadable":
+            continue
+        for column, keys in columns.items():
+            value = image
+            for key in keys:
+                value = value[key]
+            assert float(row[column]) == value
+        assert int(row["Faces"]) == len(image["faces"])
+        content = (curated.photos / path).read_bytes()
+        assert row["Content_Digest"] == hashlib.sha256(content).hexdigest()
+
+
+def test_run_json_tells_what_was_in_force(curated: Curated) -> None:
+    run = curated.run
+    assert run["state"] == "COMPLETED"
+    assert set(run["models"]) == {"embedding", "quality", "face", "siamese"}
+    for model in run["models"].values():
+        assert model["origin"] == "builtin"
+        assert len(model["digest"]) == 64
+    resolved = run["config"]["resolved"]["cluster_scenes"]
+    assert run["config"]["cluster_scenes"]["scene_distance"] == "auto"
+    assert isinstance(resolved["scene_distance"], float)
+    assert isinstance(resolved["cluster_selection_epsilon"], float)
+    assert run["versions"]["hdbscan"]
+    assert [stage["stage"] for stage in run["stages"]] == [
+        *("discover", "score", "cluster", "compare", "select")
+    ]
+
+
+def test_the_gallery_shows_every_photo_and_asks_for_no_other_host(curated: Curated) -> None:
+    page = (curated.out / "index.html").read_text()
+    for image in curated.images.values():
+        assert image["path"] in page
+        if image["quality"]:
+            thumbnail = curated.out / "thumbnails" / f"{image['content_digest'][:32]}.jpg"
+            assert thumbnail.read_bytes().startswith(b"\xff\xd8\xff")
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "heuristic" in page
+
+
+def test_the_logs_say_that_the_siamese_model_was_loaded_and_used(curated: Curated) -> None:
+    loaded = (curated.out / "logs" / "siamese.log").read_text()
+    assert "Loading Siamese model from /" in loaded
+    assert "siamese-describe.onnx" in loaded
+    assert "Siamese comparison enabled" in (curated.out / "logs" / "orchestrator.log").read_text()
+
+
+def test_the_summary_counts(curated: Curated) -> None:
+    assert "15  photos (0 from the cache)" in curated.text
+    assert "3  unreadable" in curated.text
+    assert "2 of several shots" in curated.text
+    assert "photos per second" in curated.text
+
+
+def test_a_file_name_is_no_formula_in_the_csv(curated: Curated) -> None:
+    (row,) = [row for path, row in curated.rows.items() if "2+5" in path]
+    assert row["Image"] == "'=2+5 flower.jpg"
+    assert row["Path"] == "more/=2+5 flower.jpg"
+
+
+def test_a_second_run_is_byte_identical_and_computes_nothing(
+    curated: Curated, tmp_path: Path
+) -> None:
+    again = curate(curated.photos, tmp_path / "out", curated.data)
+    assert again.csv_bytes == curated.csv_bytes
+    assert "(12 from the cache)" in again.text
+
+
+def test_moved_and_differently_batched_photos_give_the_same_csv(
+    curated: Curated, tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere"
+    paths = sorted(curated.images, reverse=True)
+    for path in paths:
+        (moved / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(curated.photos / path, moved / path)
+    changes = {
+        "BESTSHOT_SERVICES__ORCHESTRATOR__BATCH_COUNT": "1",
+        "BESTSHOT_SERVICES__ORCHESTRATOR__CONCURRENT_BATCHES": "5",
+        "BESTSHOT_SERVICES__FACE__WORKER_THREADS": "1",
+    }
+    out = tmp_path / "out"
+    finished = bestshot(["curate", moved, "--out", out], data=tmp_path / "data", changes=changes)
+    assert finished.code == 0, finished.text
+    assert (out / "image_metrics.csv").read_bytes() == curated.csv_bytes
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("method", "dbscan"),
+        ("metric", "euclidean"),
+        ("min_cluster_size", 4),
+        ("min_samples", 3),
+        ("cluster_selection_epsilon", 0.0321),
+        ("cluster_selection_method", "leaf"),
+        ("scene_distance", 0.0123),
+        ("dbscan.eps", 0.0456),
+        ("dbscan.min_samples", 5),
+    ],
+)
+def test_every_clustering_parameter_reaches_the_run_record(
+    curated: Curated, tmp_path: Path, key: str, value: object
+) -> None:
+    flag = f"cluster_scenes.{key}={value}"
+    found = curate(curated.photos, tmp_path / "out", curated.data, "--set", flag)
+    recorded = found.run["config"]
+    asked = recorded["cluster_scenes"]
+    for part in key.split("."):
+        asked = asked[part]
+    assert asked == value
+    assert recorded["resolved"]["cluster_scenes"][key.replace(".", "_")] == value
+
+
+def test_the_reference_profile_clusters_as_hdbscan_does(curated: Curated, tmp_path: Path) -> None:
+    import hdbscan
+    import numpy as np
+    from sklearn.metrics import adjusted_rand_score
+
+    from orchestrator.features import unpack_embedding
+    from orchestrator.storage.database import open_database
+    from orchestrator.storage.feature_cache import SqlFeatureCache
+
+    found = curate(curated.photos, tmp_path / "out", curated.data, "--profile", "reference")
+    images = [image for image in found.images.values() if image["quality"]]
+    cache = SqlFeatureCache(open_database(found.data))
+    digest = found.run["models"]["embedding"]["digest"]
+    keys = [(image["content_digest"], "embedding", digest) for image in images]
+    stored = cache.get(keys)
+    vectors = np.stack([unpack_embedding(stored[key]) for key in keys]).astype(np.float64)
+    direct = hdbscan.HDBSCAN(
+        min_cluster_size=2,
+        min_samples=2,
+        metric="cosine",
+        algorithm="generic",
+        cluster_selection_epsilon=0.0,
+        cluster_selection_method="eom",
+    ).fit(vectors)
+    labels = [image["cluster_id"] for image in images]
+    assert [label == -1 for label in labels] == [label == -1 for label in direct.labels_]
+    assert adjusted_rand_score(direct.labels_, labels) == 1.0
+
+
+def test_selected_photos_are_copied_and_only_own_copies_taken_back(
+    curated: Curated, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = curate(curated.photos, out, curated.data, "--copy-selected")
+    selected = {path for path, image in first.images.items() if image["is_selected"]}
+    copied = {str(path.relative_to(out / "selected")) for path in (out / "selected").rglob("*.jpg")}
+    assert copied == selected
+    (out / "selected" / "mine.jpg").write_bytes(b"the user's own")
+    fewer = ("--copy-selected", "--set", "select_best.max_images_per_cluster=1")
+    curate(curated.photos, out, curated.data, *fewer)
+    left = {path.name for path in (out / "selected").rglob("*.jpg")}
+    assert "mine.jpg" in left
+    assert len(left) == 3
+
+
+def test_runs_and_show_tell_what_is_stored(curated: Curated) -> None:
+    listed = bestshot(["runs"], data=curated.data)
+    assert listed.code == 0
+    assert str(curated.photos) in listed.text
+    assert curated.run["id"][:12] in listed.text
+    shown = bestshot(["show", curated.run["id"][:12]], data=curated.data)
+    assert shown.code == 0
+    for path, image in curated.images.items():
+        assert path in shown.text
+        assert image["reason"] in shown.text
+
+
+def test_demo_curates_and_says_where_the_results_are(tmp_path: Path) -> None:
+    finished = bestshot(["demo", "--out", tmp_path / "demo"], data=tmp_path / "data")
+    assert finished.code == 0, finished.text
+    assert "12 photos made in" in finished.text
+    page = tmp_path / "demo" / "results" / "index.html"
+    assert page.as_uri() in finished.text
+    assert page.exists()
+    summary = json.loads((page.parent / "run.json").read_text())["summary"]
+    assert summary["photo_count"] == 12
+    assert summary["cluster_count"] == 2

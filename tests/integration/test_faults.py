@@ -1,0 +1,146 @@
+"""Processes that are killed in the middle of a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_picture
+from tests.integration.command import BESTSHOT, bestshot, curate, environment
+
+PHOTO_COUNT = 60
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(PHOTO_COUNT):
+        Image.fromarray(draw_picture(seed, 1024, 768)).save(folder / f"{seed:02}.jpg")
+    return folder
+
+
+def finished_photos(data: Path) -> int:
+    """Photos whose scores are stored."""
+    try:
+        with sqlite3.connect(f"file:{data / 'bestshot.db'}?mode=ro", uri=True) as connection:
+            query = "SELECT count(*) FROM features WHERE role = 'face'"
+            return int(connection.execute(query).fetchone()[0])
+    except sqlite3.OperationalError:  # not made yet
+        return 0
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def service_pid(out: Path, name: str) -> int:
+    log = (out / "logs" / f"{name}.log").read_text()
+    found = re.search(r"serves on \S+ \(pid (\d+)\)", log)
+    assert found is not None
+    return int(found[1])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A curation of which some photos are scored and others are not."""
+    process = subprocess.Popen(
+        [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
+        env=environment(tmp_path / "data"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(lambda: finished_photos(tmp_path / "data") >= 4)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def resume(photos: Path, tmp_path: Path) -> None:
+    """Runs the same command again: what was finished comes from the cache, nothing is missing."""
+    before = finished_photos(tmp_path / "data")
+    assert 0 < before < PHOTO_COUNT
+    again = curate(photos, tmp_path / "out", tmp_path / "data")
+    assert len(again.rows) == PHOTO_COUNT
+    assert f"({before} from the cache)" in again.text
+    untouched = curate(photos, tmp_path / "fresh", tmp_path / "fresh-data")
+    assert again.csv_bytes == untouched.csv_bytes
+
+
+def test_kill_of_the_orchestrator_loses_no_finished_photo(
+    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+) -> None:
+    os.kill(int((tmp_path / "data" / "bestshot.lock").read_text()), signal.SIGKILL)
+    text, _ = started.communicate(timeout=60)
+    assert started.returncode not in (0, -signal.SIGKILL)
+    assert "the orchestrator process has ended (exit code -9)" in text
+    assert "run the same command again to go on" in text
+    assert "Traceback" not in text
+    assert not (tmp_path / "out" / "image_metrics.csv").exists()
+    resume(photos, tmp_path)
+    listed = bestshot(["runs"], data=tmp_path / "data").text
+    assert "interrupted" in listed
+
+
+def test_a_killed_service_ends_the_run_with_its_name(
+    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+) -> None:
+    os.kill(service_pid(tmp_path / "out", "face"), signal.SIGKILL)
+    text, _ = started.communicate(timeout=90)
+    assert started.returncode not in (0, -signal.SIGKILL)
+    assert "the face service" in text
+    assert "cannot be reached" in text
+    assert "run again to go on" in text
+    assert "Traceback" not in text
+    resume(photos, tmp_path)
+
+
+def test_no_process_is_left_behind_when_the_command_is_killed(
+    started: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    names = ("embedding", "quality", "face", "siamese", "orchestrator")
+    pids = [service_pid(tmp_path / "out", name) for name in names]
+    started.kill()
+    wait_for(lambda: not any(is_alive(pid) for pid in pids), 30)
+
+
+def test_ctrl_c_stops_all_and_keeps_what_is_finished(
+    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+) -> None:
+    started.send_signal(signal.SIGINT)
+    text, _ = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "interrupted; scores finished so far are kept" in text
+    assert "Traceback" not in text
+    assert 0 < finished_photos(tmp_path / "data") < PHOTO_COUNT
+
+
+def test_a_second_command_on_the_same_data_folder_waits_its_turn(
+    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+) -> None:
+    second = bestshot(["curate", photos, "--out", tmp_path / "out2"], data=tmp_path / "data")
+    assert second.code == 2
+    assert "is in use by another bestshot" in second.text
+    text, _ = started.communicate(timeout=120)
+    assert started.returncode == 0, text

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from services.quality.config import IqaConstants
+from services.quality.model import (
+    QualityModel,
+    colourfulness,
+    contrast_score,
+    exposure_score,
+    laplacian_variance,
+)
+
+Picture = Callable[..., NDArray[np.uint8]]
+
+CONSTANTS = IqaConstants(
+    sharpness_weight=0.40,
+    exposure_weight=0.30,
+    colourfulness_weight=0.20,
+    contrast_weight=0.10,
+    laplacian_full_scale=1000.0,
+    colourfulness_full_scale=100.0,
+    contrast_full_scale=0.8,
+)
+MODEL = QualityModel(CONSTANTS)
+
+
+def test_iqa_is_the_weighted_sum_of_its_parts(picture: Picture) -> None:
+    found = MODEL.score(picture())
+    assert found.iqa_score == pytest.approx(
+        0.40 * found.sharpness
+        + 0.30 * found.exposure
+        + 0.20 * found.colourfulness
+        + 0.10 * found.contrast
+    )
+    assert found.sharpness == min(1.0, found.laplacian_variance / 1000)
+
+
+def test_laplacian_variance_of_a_known_picture() -> None:
+    gray = np.zeros((3, 3), np.uint8)
+    gray[1, 1] = 1
+    response = np.array([[0, 2, 0], [2, -4, 2], [0, 2, 0]])  # borders mirrored without the edge
+    assert laplacian_variance(gray) == pytest.approx(response.var())
+
+
+def test_exposure_is_half_unclipped_share_and_half_entropy() -> None:
+    every_grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert exposure_score(every_grey) == pytest.approx(0.5 * (1 - 2 / 256) + 0.5)
+    assert exposure_score(np.zeros((4, 4), np.uint8)) == 0.0
+    halves = np.repeat([[100], [200]], 4, axis=1).astype(np.uint8)
+    assert exposure_score(halves) == pytest.approx(0.5 + 0.5 * math.log(2) / math.log(256))
+
+
+def test_contrast_is_deviation_over_mean() -> None:
+    gray = np.array([[50, 150]], np.uint8)
+    assert contrast_score(gray, 0.8) == pytest.approx(0.5 / 0.8)
+    assert contrast_score(np.zeros((2, 2), np.uint8), 0.8) == 0.0
+
+
+def test_colourfulness_after_hasler_and_suesstrunk() -> None:
+    assert colourfulness(np.full((4, 4, 3), 77, np.uint8)) == 0.0
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 200
+    assert colourfulness(red) == pytest.approx(0.3 * math.hypot(200, 100))
+
+
+def test_blur_darkness_and_noise_lower_what_they_should(picture: Picture) -> None:
+    sharp = picture(width=800, height=600)
+    blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 4), np.uint8)
+    dark = (sharp * 0.1).astype(np.uint8)
+    good, soft, black = MODEL.score(sharp), MODEL.score(blurred), MODEL.score(dark)
+    assert soft.sharpness < 0.3 * good.sharpness
+    assert soft.iqa_score < good.iqa_score
+    assert soft.ava_score < good.ava_score
+    assert black.exposure < good.exposure
+    assert black.ava_score < good.ava_score
+
+
+@given(
+    hnp.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 24), st.integers(1, 24), st.just(3)),
+        elements=st.integers(0, 255),
+    )
+)
+def test_every_score_is_in_its_range_for_any_picture(pixels: NDArray[np.uint8]) -> None:
+    found = MODEL.score(pixels)
+    for value in (
+        found.iqa_score,
+        found.sharpness,
+        found.exposure,
+        found.contrast,
+        found.colourfulness,
+    ):
+        assert 0.0 <= value <= 1.0
+    assert 1.0 <= found.ava_score <= 10.0
+    assert found.laplacian_variance >= 0.0

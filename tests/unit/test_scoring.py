@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.scoring import (
+    PersonPenalties,
+    QualityWeights,
+    composite_score,
+    person_penalty,
+    worst_face,
+)
+from tests.unit.values import PENALTIES, face, quality
+
+unit = st.floats(0, 1)
+
+
+def test_composite_is_weighted_sum_on_a_scale_of_one() -> None:
+    score = composite_score(
+        quality(iqa_score=0.5, ava_score=10.0), QualityWeights(iqa=0.3, ava=0.7), -0.1
+    )
+    assert score == pytest.approx(0.3 * 0.5 + 0.7 - 0.1)
+
+
+def test_no_faces_no_penalty() -> None:
+    assert worst_face([], 0.3) is None
+    assert person_penalty(None, PENALTIES) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("scores", "penalty"),
+    [
+        ({}, 0.0),
+        ({"eyes_score": 0.49}, -0.15),
+        ({"pose_score": 0.49}, -0.10),
+        ({"smile_score": 0.49}, -0.05),
+        ({"eyes_score": 0.0, "pose_score": 0.0, "smile_score": 0.0}, -0.30),
+        ({"eyes_score": 0.5, "pose_score": 0.5, "smile_score": 0.5}, 0.0),
+    ],
+)
+def test_penalties_apply_below_their_thresholds(scores: dict[str, float], penalty: float) -> None:
+    worst = worst_face([face(**scores)], 0.3)
+    assert person_penalty(worst, PENALTIES) == pytest.approx(penalty)
+
+
+def test_penalty_is_never_below_its_floor() -> None:
+    heavy = PersonPenalties(
+        eyes_closed=-0.5,
+        face_turned=-0.5,
+        not_smiling=-0.5,
+        max_penalty=-0.7,
+        eyes_threshold=0.5,
+        pose_threshold=0.5,
+        smile_threshold=0.5,
+        prominent_face_ratio=0.3,
+    )
+    worst = worst_face([face(eyes_score=0, pose_score=0, smile_score=0)], 0.3)
+    assert person_penalty(worst, heavy) == -0.7
+
+
+def test_a_good_face_does_not_make_up_for_a_bad_one_of_its_size() -> None:
+    worst = worst_face([face(eyes_score=1.0), face(eyes_score=0.1)], 0.3)
+    assert worst is not None
+    assert worst.eyes_score == pytest.approx(0.1)
+
+
+def test_a_small_face_in_the_crowd_does_not_decide() -> None:
+    small = face(width=0.05, height=0.05, eyes_score=0.0)
+    worst = worst_face([face(width=0.5, height=0.5), small], 0.3)
+    assert worst is not None
+    assert worst.eyes_score == 1.0
+
+
+@given(st.lists(st.tuples(unit, st.floats(0.01, 1)), min_size=1, max_size=8))
+def test_worst_face_lies_between_the_minimum_and_the_largest_face(
+    faces: list[tuple[float, float]],
+) -> None:
+    built = [face(eyes_score=score, width=side, height=side) for score, side in faces]
+    worst = worst_face(built, 0.0)
+    assert worst is not None
+    largest = max(built, key=lambda item: item.area)
+    assert min(item.eyes_score for item in built) - 1e-9 <= worst.eyes_score
+    assert worst.eyes_score <= largest.eyes_score + 1e-9

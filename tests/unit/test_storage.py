@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import datetime
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine
+
+from orchestrator.domain.photo import Decision
+from orchestrator.results import Album, ImageRecord, Run, RunState, StageProgress, utc_now
+from orchestrator.storage.database import lock_folder, open_database
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
+from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.tables import metadata
+from services.common.errors import (
+    ConfigError,
+    InvalidArgumentError,
+    InvalidImageError,
+    NotFoundError,
+)
+from tests.unit.values import face, quality
+
+TIME = datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return open_database(tmp_path)
+
+
+@pytest.fixture
+def store(engine: Engine) -> SqlRunStore:
+    return SqlRunStore(engine)
+
+
+def album(name: str = "a") -> Album:
+    return Album(id=name, display_name=name, folder=f"/photos/{name}", create_time=TIME)
+
+
+def run(run_id: str = "r", album_id: str = "a", **changes: object) -> Run:
+    values = {
+        "state": RunState.COMPLETED,
+        "profile": "builtin",
+        "config": {"a": {"b": 0.1}},
+        "models": {"face": {"id": "f"}},
+        "versions": {"numpy": "2"},
+        "create_time": TIME,
+        "stages": (StageProgress("score", 1, 2, 0, 1, 0.5),),
+        **changes,
+    }
+    return Run(id=run_id, album_id=album_id, **values)  # type: ignore[arg-type]
+
+
+def image(path: str, **changes: object) -> ImageRecord:
+    values = {"content_digest": f"digest of {path}", "size_bytes": 5, **changes}
+    return ImageRecord(path=path, **values)  # type: ignore[arg-type]
+
+
+def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_database_is_durable(tmp_path: Path, engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    assert sqlite3.connect(tmp_path / "bestshot.db").execute("SELECT count(*) FROM runs")
+
+
+def test_opening_twice_keeps_what_is_there(tmp_path: Path, store: SqlRunStore) -> None:
+    store.add_album(album())
+    assert SqlRunStore(open_database(tmp_path)).album("a") == album()
+
+
+def test_a_run_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
+    store.add_album(album())
+    store.save_run(run(state=RunState.RUNNING))
+    store.save_run(run(revision=3, error="gone", end_time=utc_now()))
+    stored = store.run("r")
+    assert stored.state is RunState.COMPLETED
+    assert (stored.revision, stored.error) == (3, "gone")
+    assert stored.stages == run().stages
+    assert stored.create_time == TIME
+    with pytest.raises(NotFoundError, match="no run 'x'"):
+        store.run("x")
+
+
+def test_a_result_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
+    store.add_album(album())
+    store.save_run(run())
+    records = [
+        image(
+            "a.jpg",
+            quality=quality(iqa_score=1 / 3, ava_distribution=(0.1, 0.9)),
+            faces=(face(pitch_degrees=None), face(eyes_score=1e-300)),
+            pose_score=0.1 + 0.2,
+            cluster_id=-1,
+            composite_score=-0.123456789012345678,
+            is_selected=True,
+            reason_code="SELECTED_BEST",
+            reason="Selected.",
+        ),
+        image("sub/ü b.jpg", error="torn"),
+    ]
+    store.save_images("r", records)
+    assert store.images("r") == records
+    assert store.image("r", "sub/ü b.jpg") == records[1]
+    assert store.images("r", selected_only=True) == records[:1]
+    assert store.images("r", cluster_id=-1) == records[:1]
+    assert store.images("r", limit=1, offset=1) == records[1:]
+    assert store.count_images("r", selected_only=True) == 1
+
+
+def test_results_are_replaced_whole(store: SqlRunStore) -> None:
+    store.add_album(album())
+    store.save_run(run())
+    store.save_images("r", [image("a"), image("b")])
+    store.save_images("r", [image("c")])
+    assert [record.path for record in store.images("r")] == ["c"]
+
+
+def test_one_album_a_folder(store: SqlRunStore) -> None:
+    first = store.add_album(album())
+    again = Album(id="other", display_name="x", folder=first.folder, create_time=TIME)
+    assert store.add_album(again) == first
+
+
+def test_runs_are_listed_newest_first(store: SqlRunStore) -> None:
+    store.add_album(album("a"))
+    store.add_album(album("b"))
+    store.save_run(run("old", create_time=TIME))
+    store.save_run(run("new", create_time=TIME + datetime.timedelta(seconds=1)))
+    store.save_run(run("elsewhere", album_id="b"))
+    assert [found.id for found in store.list_runs("a", 10, 0)] == ["new", "old"]
+    assert len(store.list_runs("", 10, 0)) == 3
+    assert [found.id for found in store.list_runs("a", 10, 1)] == ["old"]
+
+
+def test_a_deleted_album_takes_its_runs_results_and_decisions_along(store: SqlRunStore) -> None:
+    store.add_album(album())
+    store.save_run(run())
+    store.save_images("r", [image("a")])
+    store.set_decision("a", "digest of a", Decision.KEEP, TIME)
+    store.delete_album("a")
+    assert store.list_albums(10, 0) == []
+    assert store.list_runs("", 10, 0) == []
+    assert store.images("r") == []
+    assert store.decisions("a") == {}
+
+
+def test_decisions_are_kept_changed_and_undone(store: SqlRunStore) -> None:
+    store.add_album(album())
+    store.set_decision("a", "d", Decision.KEEP, TIME)
+    assert store.decisions("a") == {"d": Decision.KEEP}
+    store.set_decision("a", "d", Decision.REJECT, TIME)
+    assert store.decisions("a") == {"d": Decision.REJECT}
+    store.set_decision("a", "d", None, TIME)
+    assert store.decisions("a") == {}
+
+
+def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:
+    cache = SqlFeatureCache(engine)
+    keys = [(f"{i:064}", "face", "m") for i in range(1000)]
+    cache.put({key: str(i).encode() for i, key in enumerate(keys)})
+    cache.put({keys[0]: b"later"})
+    found = cache.get([*keys, ("none", "face", "m")])
+    assert len(found) == 1000
+    assert found[keys[0]] == b"0"
+    assert cache.get([]) == {}
+
+
+def test_a_data_folder_belongs_to_one_process(tmp_path: Path) -> None:
+    handle = lock_folder(tmp_path)
+    with pytest.raises(ConfigError, match="in use by another bestshot"):
+        lock_folder(tmp_path)
+    handle.close()
+    lock_folder(tmp_path).close()
+
+
+def test_photos_are_found_in_sub_folders_in_order_of_their_paths(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a/z.heic", "a/.hidden.jpg", ".trash/c.jpg", "notes.txt", "c.Png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"12345")
+    found = FolderPhotoSource(tmp_path, max_pixels=1).list_photos()
+    assert [photo.path for photo in found] == ["a/z.heic", "b.JPG", "c.Png"]
+    assert {photo.size_bytes for photo in found} == {5}
+
+
+def test_a_folder_without_photos_and_no_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="holds no photos"):
+        FolderPhotoSource(tmp_path, max_pixels=1).list_photos()
+    with pytest.raises(InvalidArgumentError, match="does not exist"):
+        FolderPhotoSource(tmp_path / "none", max_pixels=1).list_photos()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidArgumentError, match="is a file, not a folder"):
+        FolderPhotoSource(tmp_path / "file", max_pixels=1).list_photos()
+
+
+def test_a_dangling_link_is_an_unreadable_photo(tmp_path: Path) -> None:
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    source = FolderPhotoSource(tmp_path, max_pixels=1)
+    (photo,) = source.list_photos()
+    with pytest.raises(InvalidImageError, match="No such file"):
+        source.read(photo.path)
+
+
+def test_paths_outside_the_allowed_roots_are_refused_links_resolved(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "link").symlink_to(outside)
+    (root / "in").mkdir()
+    assert check_allowed(root / "in", [root], field="folder") == (root / "in").resolve()
+    for path in (outside, root / "link", root / "in" / ".." / ".." / "outside"):
+        with pytest.raises(InvalidArgumentError, match="allowed roots"):
+            check_allowed(path, [root], field="folder")
+    with pytest.raises(InvalidArgumentError, match="absolute"):
+        check_allowed(Path("in"), [root], field="folder")

@@ -1,0 +1,76 @@
+"""Plain values with sensible fields, for tests that care about one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.domain.photo import Candidate, FaceScores, QualityScores
+from orchestrator.domain.scoring import PersonPenalties, QualityWeights
+from orchestrator.domain.selection import (
+    FilterParameters,
+    SelectionParameters,
+    SiameseParameters,
+)
+
+PENALTIES = PersonPenalties(
+    eyes_closed=-0.15,
+    face_turned=-0.10,
+    not_smiling=-0.05,
+    max_penalty=-0.7,
+    eyes_threshold=0.5,
+    pose_threshold=0.5,
+    smile_threshold=0.5,
+    prominent_face_ratio=0.3,
+)
+FILTERS = FilterParameters(min_iqa_score=0.3, min_sharpness=0.2)
+
+
+def quality(**changes: Any) -> QualityScores:
+    plain = QualityScores(
+        iqa_score=0.7,
+        ava_score=6.0,
+        ava_distribution=(),
+        sharpness=0.6,
+        focus_score=0.8,
+        exposure=0.8,
+        contrast=0.5,
+        colourfulness=0.4,
+        laplacian_variance=600.0,
+    )
+    return replace(plain, **changes)
+
+
+def face(**changes: Any) -> FaceScores:
+    plain = FaceScores(
+        left=0.1,
+        top=0.1,
+        width=0.2,
+        height=0.2,
+        confidence=0.9,
+        landmarks=(),
+        yaw_degrees=0.0,
+        pitch_degrees=None,
+        roll_degrees=0.0,
+        pose_score=1.0,
+        eyes_score=1.0,
+        smile_score=1.0,
+    )
+    return replace(plain, **changes)
+
+
+def candidate(path: str, cluster_id: int = 0, **scores: Any) -> Candidate:
+    return Candidate(path=path, quality=quality(**scores), faces=(), cluster_id=cluster_id)
+
+
+def rules(**changes: Any) -> SelectionParameters:
+    plain = SelectionParameters(
+        max_images_per_cluster=2,
+        min_score_threshold=0.4,
+        dissimilarity_threshold=0.85,
+        include_noise=True,
+        quality_weights=QualityWeights(iqa=0.3, ava=0.7),
+        person_penalties=PENALTIES,
+        siamese=SiameseParameters(enabled=True, duplicate_threshold=0.95, tiebreaker_range=0.05),
+    )
+    return replace(plain, **changes)

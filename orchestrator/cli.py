@@ -36,7 +36,6 @@ app = typer.Typer(
 )
 
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 ConfigDir = Annotated[
     Path | None, typer.Option("--config-dir", help="Folder of services.yaml, pipeline.yaml, ...")
@@ -252,9 +251,6 @@ def main() -> None:
         _fail(error, EXIT_CONFIG)
     except BestshotError as error:
         _fail(error, EXIT_FAILED)
-    except KeyboardInterrupt:
-        print("interrupted; scores finished so far are kept", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def _fail(error: BestshotError, code: int) -> None:

@@ -69,7 +69,11 @@ def curate(request: Request, console: Console) -> pb.Run:
             kept for the next run.
     """
     _check(request)
-    return asyncio.run(_curate(request, console))
+    try:
+        return asyncio.run(_curate(request, console))
+    except KeyboardInterrupt:
+        console.print("interrupted; scores finished so far are kept: run again to go on")
+        raise
 
 
 def _check(request: Request) -> None:

@@ -46,24 +46,24 @@ def system(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         changes[key] = addresses[name]
     roots = str([str(album.parent), str(base)])
     changes["BESTSHOT_SERVICES__ORCHESTRATOR__ALLOWED_ROOTS"] = roots
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [str(BESTSHOT), "up"],
         env=environment(base / "data", changes),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "Ctrl-C stops" in line:
-            break
-    else:
-        raise AssertionError("".join(lines))
-    yield addresses["orchestrator"]
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C stops" in line:
+                break
+        else:
+            raise AssertionError("".join(lines))
+        yield addresses["orchestrator"]
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
     assert "Traceback" not in rest
     assert process.returncode == 130
 

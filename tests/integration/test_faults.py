@@ -64,17 +64,16 @@ def is_alive(pid: int) -> bool:
 @pytest.fixture
 def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A curation of which some photos are scored and others are not."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    wait_for(lambda: finished_photos(tmp_path / "data") >= 4)
-    yield process
-    process.kill()
-    process.wait()
+    ) as process:
+        wait_for(lambda: finished_photos(tmp_path / "data") >= 4)
+        yield process
+        process.kill()
 
 
 def resume(photos: Path, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
     python -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...]
 
 Makes many albums in which the groups are known: single pictures, and scenes of several shots made
-of one picture by what a second shot changes (viewpoint, framing, tilt, exposure, focus, noise). The
+of one picture by what a second shot changes (viewpoint, framing, tilt, exposure, focus, noise). As
+the scenes of a real album resemble one another, some scenes are the two halves of one picture. The
 pair of distances is chosen that gives the best mean adjusted Rand index over the albums with the
 clustering that serves; of those within `TOLERANCE` of the best, the one nearest to their middle, so
 that it stands on a plateau and not on an edge. The albums that bestshot is judged on take no part.
@@ -31,11 +32,15 @@ from services.embedding.preprocess import to_tensor
 
 SEED = 20261124
 WORK_SIDE_PX = 512
-SHOTS_PER_PICTURE = 6
+SENT_SIDE_PX = 256
+SHOTS_PER_SCENE = 6
 ALBUM_COUNT = 200
-SCENES_PER_ALBUM = (0, 8)
-SINGLES_PER_ALBUM = (0, 30)
-DISTANCES = np.round(np.arange(0.06, 0.42, 0.02), 2)
+PICTURES_PER_ALBUM = (3, 30)
+HALVED_SHARE = 0.3
+"""Of an album's pictures: their two halves are two scenes of it."""
+DISTANCES = [step / 100 for step in range(12, 72, 4)]
+EPSILON_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Of scene_distance."""
 TOLERANCE = 0.01
 
 Embeddings = NDArray[np.float32]
@@ -65,36 +70,55 @@ def another_shot(picture: RgbImage, rng: np.random.Generator) -> RgbImage:
     return shot
 
 
+def parts_of(picture: RgbImage) -> list[RgbImage]:
+    """The whole picture, and its two halves with a gap between them."""
+    height, width = picture.shape[:2]
+    if width >= height:
+        return [picture, picture[:, : width * 9 // 20], picture[:, width * 11 // 20 :]]
+    return [picture, picture[: height * 9 // 20], picture[height * 11 // 20 :]]
+
+
 def embed_shots(model: EmbeddingModel, paths: list[Path]) -> Embeddings:
-    """Embeds each picture as it is and in further shots: (pictures, shots, d)."""
+    """Embeds each part of each picture as it is and in further shots: (pictures, 3, shots, d)."""
     rng = np.random.default_rng(SEED)
+
+    def embed(image: RgbImage) -> Embeddings:
+        return model.embed(to_tensor(fit_long_side(image, SENT_SIDE_PX)))
+
     found = []
     for path in paths:
         with Image.open(path) as image:
             image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))
             picture = fit_long_side(np.asarray(image.convert("RGB")), WORK_SIDE_PX)
-        shots = [picture, *(another_shot(picture, rng) for _ in range(SHOTS_PER_PICTURE - 1))]
-        found.append([model.embed(to_tensor(fit_long_side(shot, 256))) for shot in shots])
+        found.append(
+            [
+                [
+                    embed(part),
+                    *(embed(another_shot(part, rng)) for _ in range(SHOTS_PER_SCENE - 1)),
+                ]
+                for part in parts_of(picture)
+            ]
+        )
     return np.array(found, np.float32)
 
 
 def draw_albums(shots: Embeddings) -> list[tuple[Embeddings, list[int]]]:
     """Draws albums: the embeddings of each, and the scene of every photo."""
     rng = np.random.default_rng(SEED + 1)
-    albums = []
-    while len(albums) < ALBUM_COUNT:
-        scene_count = int(rng.integers(*SCENES_PER_ALBUM, endpoint=True))
-        single_count = int(rng.integers(*SINGLES_PER_ALBUM, endpoint=True))
-        if scene_count + single_count < 2:
-            continue
-        rows, labels = [], []
-        for label, index in enumerate(rng.permutation(len(shots))[: scene_count + single_count]):
-            size = int(rng.integers(2, SHOTS_PER_PICTURE, endpoint=True))
-            taken = rng.permutation(SHOTS_PER_PICTURE)[: size if label < scene_count else 1]
-            rows.append(shots[index, taken])
-            labels += [label] * len(taken)
-        albums.append((np.vstack(rows), labels))
-    return albums
+    return [_draw_album(shots, rng) for _ in range(ALBUM_COUNT)]
+
+
+def _draw_album(shots: Embeddings, rng: np.random.Generator) -> tuple[Embeddings, list[int]]:
+    rows: list[Embeddings] = []
+    labels: list[int] = []
+    many_shots = rng.uniform(0.1, 0.9)  # share of the album's scenes that have several
+    for index in rng.permutation(len(shots))[: int(rng.integers(*PICTURES_PER_ALBUM))]:
+        for part in (1, 2) if rng.uniform() < HALVED_SHARE else (0,):
+            size = int(rng.integers(2, SHOTS_PER_SCENE, endpoint=True))
+            taken = rng.permutation(SHOTS_PER_SCENE)[: size if rng.uniform() < many_shots else 1]
+            rows.append(shots[index, part, taken])
+            labels += [max(labels, default=-1) + 1] * len(taken)
+    return np.vstack(rows), labels
 
 
 def mean_rand_index(
@@ -124,11 +148,13 @@ def calibrate(shots: Embeddings) -> tuple[float, float]:
     """Chooses (scene_distance, cluster_selection_epsilon), and prints how the choice was made."""
     albums = draw_albums(shots)
     grid = {
-        (float(distance), float(epsilon)): mean_rand_index(albums, distance, epsilon)
+        (distance, round(share * distance, 3)): mean_rand_index(albums, distance, share * distance)
         for distance in DISTANCES
-        for epsilon in DISTANCES
-        if distance - 0.1 < epsilon <= distance
+        for share in EPSILON_SHARES
     }
+    for distance in DISTANCES:
+        row = [f"{grid[pair]:.3f}" for pair in sorted(grid) if pair[0] == distance]
+        print(f"{distance:.2f}: {' '.join(row)}")
     best = max(grid.values())
     plateau = [pair for pair, score in grid.items() if score >= best - TOLERANCE]
     middle = np.mean(plateau, axis=0)

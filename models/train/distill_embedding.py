@@ -1,7 +1,9 @@
-"""Trains the builtin scene embedding by distillation on pictures that ship with packages.
+"""Trains the network of the builtin scene embedding, on pictures that ship with packages.
 
     python -m models.train.pictures FOLDER
-    python -m models.train.distill_embedding --pictures FOLDER --teacher TEACHER.onnx --out OUT.onnx
+    python -m models.train.distill_embedding --pictures FOLDER --teacher TEACHER.onnx
+
+Ends with a checkpoint (`--student`), from which scene_embedding.py makes the ONNX file.
 
 Teacher: MediaPipe's MobileNetV3-small image embedder (Apache-2.0), as ONNX; its weights are not
 part of this repository, only what the student learned of its geometry. Recipe: random crops,
@@ -201,8 +203,11 @@ def augment(pixels: torch.Tensor) -> torch.Tensor:
 
 def train(
     views: NDArray[np.uint8], targets: NDArray[np.float32], minutes: float, checkpoint: Path
-) -> Student:
-    """Trains until `minutes` have passed, one cosine schedule over them."""
+) -> None:
+    """Trains until `minutes` have passed, one cosine schedule over them, and saves `checkpoint`.
+
+    A checkpoint that is there already is trained on.
+    """
     torch.manual_seed(SEED)
     torch.set_flush_denormal(True)  # else the CPU slows fivefold once weights have decayed
     _, _, basis = np.linalg.svd(targets[:8192], full_matrices=False)
@@ -241,7 +246,7 @@ def train(
                 f"{passed:4.0%} step {step} loss {loss:.3f} held-out cosine {cosine:.3f}",
                 flush=True,
             )
-    return student.eval()
+    torch.save(student.state_dict(), checkpoint)
 
 
 def _held_out_cosine(student: Student, views: NDArray[np.uint8], wanted: torch.Tensor) -> float:
@@ -256,36 +261,19 @@ def _held_out_cosine(student: Student, views: NDArray[np.uint8], wanted: torch.T
     return float((got * wanted).sum(1).mean())
 
 
-def export(student: Student, out: Path) -> None:
-    """Writes the student as one ONNX file: float32 (n, 3, 128, 128) RGB 0..255 -> (n, 256)."""
-    program = torch.onnx.export(
-        student.eval(),
-        (torch.zeros(2, 3, INPUT_PX, INPUT_PX),),
-        input_names=["pixels"],
-        output_names=["embedding"],
-        dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
-        opset_version=18,
-        dynamo=True,
-    )
-    assert program is not None
-    program.save(str(out), external_data=False)
-    print(f"{out}: {out.stat().st_size} bytes")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description="distils the builtin scene embedding")
+    parser = argparse.ArgumentParser(description="distils the network of the scene embedding")
     parser.add_argument("--pictures", type=Path, help="folder made by models.train.pictures")
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--views", type=int, default=60_000)
     parser.add_argument("--minutes", type=float, default=45.0)
-    parser.add_argument("--work", type=Path, default=Path("build/distill"))
-    parser.add_argument("--out", type=Path, default=Path("models/builtin/scene-embedding.onnx"))
+    parser.add_argument("--work", type=Path, default=Path("build/distill"), help="views, targets")
+    parser.add_argument("--student", type=Path, default=Path("build/distill/student.pt"))
     arguments = parser.parse_args()
     found = pictures.find(arguments.pictures)
     print(f"{len(found.photos)} photos, {len(found.cutouts)} cut-outs", flush=True)
     views, targets = build_views(found, arguments.teacher, arguments.views, arguments.work)
-    student = train(views, targets, arguments.minutes, arguments.work / "student.pt")
-    export(student, arguments.out)
+    train(views, targets, arguments.minutes, arguments.student)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from typing import Any, Literal
 import hdbscan
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
 from sklearn.cluster import DBSCAN
 
 NOISE = -1
@@ -31,7 +33,7 @@ class ClusterParameters:
         min_samples: Neighbours that make a photo a core point (HDBSCAN).
         cluster_selection_epsilon: Clusters closer than this are not split (HDBSCAN).
         cluster_selection_method: "eom" or "leaf" (HDBSCAN).
-        scene_distance: Photos farther apart are never joined (HDBSCAN); None = no bound.
+        scene_distance: Photos farther apart are never in one cluster (HDBSCAN); None = no bound.
         dbscan_eps: Neighbourhood radius (DBSCAN).
         dbscan_min_samples: Neighbours, itself counted, that make a core point (DBSCAN).
     """
@@ -51,11 +53,11 @@ def cluster_scenes(embeddings: Embeddings, parameters: ClusterParameters) -> Lab
     """Groups photos of one scene.
 
     Without `scene_distance`, the labels are those of `hdbscan.HDBSCAN` itself. With it, photos are
-    first parted wherever a gap wider than `scene_distance` lies between them (single linkage: two
-    photos stay together if a chain of photos, each step within the distance, joins them); HDBSCAN
-    then works within each part, where the whole part may be one scene; and last, photos within
-    `cluster_selection_epsilon` of each other are joined whatever HDBSCAN says, because a pair of
-    photos has no density of its own.
+    first parted so that no part holds two photos farther apart than `scene_distance` (complete
+    linkage: a walk through a street, each shot near the next, does not end in one scene); HDBSCAN
+    then works within each part, where the whole part may be one scene; and last, photos of a part
+    within `cluster_selection_epsilon` of each other are joined whatever HDBSCAN says, because a
+    pair of photos has no density of its own.
 
     Args:
         embeddings: float32, (n, d), rows of unit length.
@@ -134,7 +136,7 @@ def _bounded_hdbscan(
     distances = pairwise_distances(embeddings, parameters.metric)
     labels = np.full(len(embeddings), NOISE, np.int64)
     next_label = 0
-    for members in _linked_groups(distances, scene_distance):
+    for members in _bounded_groups(distances, scene_distance):
         if len(members) < max(2, parameters.min_cluster_size):
             continue
         part = distances[np.ix_(members, members)]
@@ -161,6 +163,19 @@ def _join_close(labels: Labels, part: Distances, parameters: ClusterParameters) 
         joined[np.isin(joined, list(touched))] = target
         joined[members] = target
     return joined
+
+
+def _bounded_groups(distances: Distances, diameter: float) -> list[NDArray[np.intp]]:
+    """Complete linkage at `diameter`, within each single-linkage group: it never crosses those."""
+    groups = []
+    for linked in _linked_groups(distances, diameter):
+        if len(linked) == 1:
+            groups.append(linked)
+            continue
+        part = squareform(distances[np.ix_(linked, linked)], checks=False)
+        labels = fcluster(linkage(part, "complete"), diameter, "distance")
+        groups += [linked[labels == label] for label in np.unique(labels)]
+    return groups
 
 
 def _linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:

@@ -101,7 +101,7 @@ def _selected(
         case _:
             return (
                 f"Selected: the best of {verdict.moment_size} shots of this moment, "
-                f"score {score}{faults}{_below_floor(candidate, filters)}."
+                f"score {score}{faults}{_won(verdict)}{_below_floor(candidate, filters)}."
             )
 
 
@@ -119,7 +119,9 @@ def _lost(
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
-                f"(similarity {verdict.similarity or 0:.2f}), which ranks higher{differences}."
+                f"(similarity {verdict.similarity or 0:.2f}), which ranks higher"
+                f"{'' if verdict.probability is None else ': ' + _comparison(verdict)}"
+                f"{differences}."
             )
         case Reason.TOO_SIMILAR:
             return (
@@ -137,6 +139,14 @@ def _lost(
                 f"Not selected: score {score} against {rival[1].composite_score:.2f} of "
                 f"{winner}{differences}."
             )
+
+
+def _won(verdict: Verdict) -> str:
+    """Says that the comparator chose it among photos of about the same score."""
+    if not verdict.tied_count:
+        return ""
+    others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
+    return f", preferred by direct comparison to {others} of about that score"
 
 
 def _comparison(verdict: Verdict) -> str:

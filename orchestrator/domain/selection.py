@@ -81,6 +81,7 @@ class Verdict:
         lost_to: Path of the photo that was preferred; None where there is none.
         similarity: Cosine similarity to `lost_to`, where it decided.
         probability: Probability that `lost_to` is better, where the comparator decided.
+        tied_count: Other photos with about the same score that the comparator ranked it among.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
     """
@@ -94,6 +95,7 @@ class Verdict:
     lost_to: str | None
     similarity: float | None
     probability: float | None
+    tied_count: int
     rank: int
     moment_size: int
 
@@ -228,6 +230,15 @@ def _better_probability(first: str, second: str, comparisons: Comparisons) -> fl
     return 1.0 - comparisons.get((second, first), 0.5)
 
 
+def _decisive_probability(
+    winner: str, loser: str, points: Mapping[str, float], comparisons: Comparisons
+) -> float | None:
+    """Probability that the winner is better; None where the round robin did not decide."""
+    if points.get(winner, 0.0) > points.get(loser, math.inf):
+        return _better_probability(winner, loser, comparisons)
+    return None
+
+
 def _ranked(
     eligible: Sequence[_Scored], parameters: SelectionParameters, comparisons: Comparisons
 ) -> tuple[list[_Scored], dict[str, float]]:
@@ -269,6 +280,8 @@ def _judge_moment(
     verdicts: list[Verdict] = []
     for rank, photo in enumerate([*kept, *others], start=1):
         base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
+        if photo.path in points:
+            base = replace(base, tied_count=len(points) - 1)
         if photo in kept:
             verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
         elif taken and photo.path in floors:
@@ -298,6 +311,7 @@ def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Ver
         lost_to=None,
         similarity=None,
         probability=None,
+        tied_count=0,
         rank=rank,
         moment_size=moment_size,
     )
@@ -327,7 +341,13 @@ def _judge(
     )
     best = taken[0]
     if similarity >= parameters.siamese.duplicate_threshold:
-        return replace(base, reason=Reason.DUPLICATE, lost_to=closest.path, similarity=similarity)
+        return replace(
+            base,
+            reason=Reason.DUPLICATE,
+            lost_to=closest.path,
+            similarity=similarity,
+            probability=_decisive_probability(closest.path, photo.path, points, comparisons),
+        )
     if below_min:
         return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
     is_full = len(taken) >= parameters.max_images_per_cluster
@@ -339,8 +359,8 @@ def _judge(
             lost_to=None,
             similarity=similarity,
         )
-    if points.get(best.path, 0.0) > points.get(photo.path, math.inf):
-        probability = _better_probability(best.path, photo.path, comparisons)
+    probability = _decisive_probability(best.path, photo.path, points, comparisons)
+    if probability is not None:
         return replace(
             base, reason=Reason.LOST_COMPARISON, lost_to=best.path, probability=probability
         )

@@ -136,6 +136,7 @@ def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
     assert found["b"].is_selected
     assert found["a"].reason is Reason.LOST_COMPARISON
     assert found["a"].probability == pytest.approx(0.9)
+    assert found["b"].tied_count == 2
 
 
 def test_an_undecided_comparator_leaves_the_score_to_decide() -> None:

@@ -121,6 +121,7 @@ async def serve(
     )
     await curator.recover(resume=settings.resume_runs)
     worker = asyncio.ensure_future(curator.work())
+    worker.add_done_callback(lambda _: server.request_stop())
     try:
         await serve_until_stopped(
             server,
@@ -131,10 +132,12 @@ async def serve(
         )
     finally:
         worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
+        await asyncio.wait([worker])
         for caller in callers.values():
             await caller.close()
         engine.dispose()
+    if not worker.cancelled():
+        worker.result()  # raises what ended it
 
 
 if __name__ == "__main__":

@@ -254,29 +254,31 @@ class Curator:
     async def _execute(self, run: Run) -> None:
         run = run.changed(state=RunState.RUNNING, start_time=utc_now())
         await self._publish(run, durable=True)
+        task = asyncio.ensure_future(self._curate(run))
+        self._working = (run.id, task)
         try:
-            task = asyncio.ensure_future(self._curate(run))
-            self._working = (run.id, task)
-            outcome = await task
+            await asyncio.wait([task])  # `await task` could not tell its cancellation from ours
         except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                task.cancel()
-                raise
-            await self._end(run.id, RunState.CANCELLED)
-        except BestshotError as error:
-            logger.error("run %s failed: %s", run.id, error.message)
-            await self._end(run.id, RunState.FAILED, error=_advice(error))
-        except Exception:
-            logger.exception("run %s failed", run.id)
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        await self._conclude(run.id, task)
+        self._working = None
+
+    async def _conclude(self, run_id: str, task: asyncio.Task[Outcome]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or (error is not None and task.cancelling()):
+            await self._end(run_id, RunState.CANCELLED)
+        elif isinstance(error, BestshotError):
+            logger.error("run %s failed: %s", run_id, error.message)
+            await self._end(run_id, RunState.FAILED, error=_advice(error))
+        elif error is not None:
+            logger.error("run %s failed", run_id, exc_info=error)
             await self._end(
-                run.id, RunState.FAILED, error="internal error; the orchestrator's log has more"
+                run_id, RunState.FAILED, error="internal error; the orchestrator's log has more"
             )
         else:
-            await asyncio.to_thread(self._store.save_images, run.id, outcome.records)
-            await self._end(run.id, RunState.COMPLETED, outcome=outcome)
-        finally:
-            self._working = None
+            await self._end(run_id, RunState.COMPLETED, outcome=task.result())
 
     async def _curate(self, run: Run) -> Outcome:
         settings = _stored_settings(run)
@@ -291,7 +293,9 @@ class Curator:
             logger.info("Siamese comparison enabled")
         album = await asyncio.to_thread(self._store.album, run.album_id)
         decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
-        return await self._pipeline(album, settings, services, run).run(decisions)
+        outcome = await self._pipeline(album, settings, services, run).run(decisions)
+        await asyncio.to_thread(self._store.save_images, run.id, outcome.records)
+        return outcome
 
     def _pipeline(
         self, album: Album, settings: PipelineSettings, services: Services, run: Run

@@ -54,11 +54,12 @@ def service_pid(out: Path, name: str) -> int:
 
 
 def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended may wait for its parent to take notice."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return True
 
 
 @pytest.fixture

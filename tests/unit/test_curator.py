@@ -1,0 +1,110 @@
+"""How runs end: the model services are stood in for here; integration tests use the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from orchestrator.config import PipelineConfig
+from orchestrator.curator import Curator, ModelPorts
+from orchestrator.pipeline import Limits
+from orchestrator.ports import ModelIdentity
+from orchestrator.results import Album, RunState, utc_now
+from orchestrator.storage.database import open_database
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import UnavailableError
+from tests.conftest import ROOT, draw_picture
+
+
+class HangingService:
+    """Serves a model, and hangs in every call until it is cancelled.
+
+    Like a call over the network whose server goes away at that very moment, it then tells of an
+    error of its own instead of its cancellation.
+    """
+
+    def __init__(self) -> None:
+        self.called = asyncio.Event()
+
+    async def model(self) -> ModelIdentity:
+        return ModelIdentity("m", "1", "d", 0, (), "builtin", "", 8, (), ())
+
+    async def calibration(self) -> tuple[float, float]:
+        return 0.4, 0.3
+
+    async def hang(self, images: Sequence[Any]) -> Any:
+        self.called.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise UnavailableError("the service went away") from None
+
+    embed = score = analyze = hang
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Album:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(draw_picture(1, 160, 120)).save(folder / "a.jpg")
+    return Album(id="a", display_name="a", folder=str(folder), create_time=utc_now())
+
+
+@contextlib.asynccontextmanager
+async def hanging_run(
+    album: Album, data: Path
+) -> AsyncIterator[tuple[Curator, asyncio.Task[None], str]]:
+    """A curator, its worker, and a run of it that waits for the services."""
+    engine = open_database(data)
+    store = SqlRunStore(engine)
+    store.add_album(album)
+    service: Any = HangingService()
+    curator = Curator(
+        store=store,
+        cache=SqlFeatureCache(engine),
+        ports=ModelPorts(service, service, service, service),
+        config=PipelineConfig(ROOT / "configs", "builtin"),
+        limits=Limits(4, 2),
+        open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
+    )
+    worker = asyncio.ensure_future(curator.work())
+    run = await curator.start_run(album, "", {})
+    await service.called.wait()
+    yield curator, worker, run.id
+    worker.cancel()
+    await asyncio.wait([worker])
+    engine.dispose()
+
+
+def test_the_worker_stops_though_a_service_fails_at_that_moment(
+    album: Album, tmp_path: Path
+) -> None:
+    async def scenario() -> RunState:
+        async with hanging_run(album, tmp_path) as (curator, worker, run_id):
+            worker.cancel()
+            await asyncio.wait_for(asyncio.wait([worker]), 10)
+            assert worker.cancelled()
+            return (await curator.run(run_id)).state
+
+    assert asyncio.run(scenario()) is RunState.RUNNING  # for the next orchestrator to deal with
+
+
+def test_a_cancelled_run_is_cancelled_though_a_service_fails_at_that_moment(
+    album: Album, tmp_path: Path
+) -> None:
+    async def scenario() -> RunState:
+        async with hanging_run(album, tmp_path) as (curator, _, run_id):
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            return state
+
+    assert asyncio.run(scenario()) is RunState.CANCELLED

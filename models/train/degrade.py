@@ -70,7 +70,7 @@ def tilt(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage
     height, width = image.shape[:2]
     radians = math.radians(abs(angle))
     zoom = 1.0
-    if rng.uniform() < 0.6:
+    if rng.uniform() < 0.5:
         ratio = max(width / height, height / width)
         zoom = math.cos(radians) + ratio * math.sin(radians)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)

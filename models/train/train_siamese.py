@@ -45,6 +45,8 @@ INPUT_SIDE_PX = 512
 """... and seen at the size that the service asks for."""
 CROP_PX = 224
 SHIFT_PX = 12
+CORNER_SHARE = 0.4
+"""Of the pairs: cropped at a corner, where a tilt leaves its mark."""
 BATCH = 32
 PAIRS_PER_PICTURE = 12
 PARITY_TOLERANCE = 1e-4
@@ -140,12 +142,15 @@ def _shrink(image: RgbImage, side_px: int) -> RgbImage:
 def _crops(better: RgbImage, worse: RgbImage, rng: np.random.Generator) -> list[RgbImage]:
     height, width = better.shape[:2]
     pad = [(0, max(0, CROP_PX - height)), (0, max(0, CROP_PX - width)), (0, 0)]
-    top = int(rng.integers(max(1, height - CROP_PX + 1)))
-    left = int(rng.integers(max(1, width - CROP_PX + 1)))
+    lowest, rightmost = max(0, height - CROP_PX), max(0, width - CROP_PX)
+    if rng.uniform() < CORNER_SHARE:
+        top, left = (int(limit * rng.integers(2)) for limit in (lowest, rightmost))
+    else:
+        top, left = int(rng.integers(lowest + 1)), int(rng.integers(rightmost + 1))
     crops = []
     for image in (better, worse):
-        y = int(np.clip(top + rng.integers(-SHIFT_PX, SHIFT_PX + 1), 0, max(0, height - CROP_PX)))
-        x = int(np.clip(left + rng.integers(-SHIFT_PX, SHIFT_PX + 1), 0, max(0, width - CROP_PX)))
+        y = int(np.clip(top + rng.integers(-SHIFT_PX, SHIFT_PX + 1), 0, lowest))
+        x = int(np.clip(left + rng.integers(-SHIFT_PX, SHIFT_PX + 1), 0, rightmost))
         crops.append(np.pad(image, pad, mode="reflect")[y : y + CROP_PX, x : x + CROP_PX])
     return crops
 

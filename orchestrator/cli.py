@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from models.cli import app as models_app
 from orchestrator import curate as curating
 from orchestrator.curate import Request
 from orchestrator.data_folder import data_folder
@@ -34,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(models_app, name="models")
 
 EXIT_FAILED = 1
 
@@ -205,7 +208,11 @@ def show(
     if found.error:
         console.print(f"[red]{escape(found.error)}[/red]")
     for role, model in found.models.items():
-        console.print(f"  {role}: {model['id']} ({model['origin']}): {model['description']}")
+        wanted = model["fallback_for_model_id"]
+        instead = f", standing in for {wanted}" if wanted else ""
+        console.print(
+            f"  {role}: {model['id']} ({model['origin']}{instead}): {model['description']}"
+        )
     records = store.images(found.id)
     for moment in moments(records):
         console.print(f"\n[bold]{moment.title}[/bold]: {len(moment.photos)} shots")

@@ -32,6 +32,7 @@ class ModelIdentity:
     max_batch_count: int
     paths: tuple[str, ...]
     file_digests: tuple[str, ...]
+    fallback_for_model_id: str
 
 
 class ModelPort(Protocol):

@@ -13,6 +13,7 @@ that it stands on a plateau and not on an edge. The albums that bestshot is judg
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from models.registry import Role, resolve
 from models.train import pictures
 from models.train.degrade import defocus, noise
 from orchestrator.domain.clustering import ClusterParameters, cluster_scenes
+from services.common.config import models_dir
 from services.common.imaging import RgbImage, fit_long_side
 from services.common.onnx import OrtSession
 from services.embedding.model import EmbeddingModel
@@ -32,7 +34,6 @@ from services.embedding.preprocess import to_tensor
 
 SEED = 20261124
 WORK_SIDE_PX = 512
-SENT_SIDE_PX = 256
 SHOTS_PER_SCENE = 6
 ALBUM_COUNT = 200
 PICTURES_PER_ALBUM = (3, 30)
@@ -78,13 +79,9 @@ def parts_of(picture: RgbImage) -> list[RgbImage]:
     return [picture, picture[: height * 9 // 20], picture[height * 11 // 20 :]]
 
 
-def embed_shots(model: EmbeddingModel, paths: list[Path]) -> Embeddings:
+def embed_shots(embed: Callable[[RgbImage], Embeddings], paths: list[Path]) -> Embeddings:
     """Embeds each part of each picture as it is and in further shots: (pictures, 3, shots, d)."""
     rng = np.random.default_rng(SEED)
-
-    def embed(image: RgbImage) -> Embeddings:
-        return model.embed(to_tensor(fit_long_side(image, SENT_SIDE_PX)))
-
     found = []
     for path in paths:
         with Image.open(path) as image:
@@ -170,16 +167,17 @@ def calibrate(shots: Embeddings) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="calibrates `auto` for the builtin embedding")
+    parser = argparse.ArgumentParser(description="calibrates `auto` for an embedding model")
     parser.add_argument(
         "--pictures", type=Path, required=True, help="made by models.train.pictures"
     )
     parser.add_argument(
         "--photos", type=Path, action="append", default=[], help="more single photos"
     )
+    parser.add_argument("--model", default="builtin-scene-embedding", help="id in models.yaml")
     parser.add_argument("--configs", type=Path, default=Path("configs"))
     arguments = parser.parse_args()
-    local = resolve(arguments.configs, Role.EMBEDDING, "builtin-scene-embedding")
+    local = resolve(arguments.configs, models_dir(), Role.EMBEDDING, arguments.model)
     session = OrtSession(
         local.paths["graph"], execution_providers=["CPUExecutionProvider"], intra_op_threads=0
     )
@@ -189,7 +187,14 @@ def main() -> None:
         paths += sorted(folder.glob("*.jp*g"))
     found = pictures.distinct(paths)
     print(f"{len(found)} pictures")
-    calibrate(embed_shots(EmbeddingModel(session), found))
+    model, preprocessing = EmbeddingModel(session), local.entry.preprocessing
+    assert preprocessing is not None
+
+    def embed(image: RgbImage) -> Embeddings:
+        sent = fit_long_side(image, local.entry.input_long_side_px)
+        return model.embed(to_tensor(sent, preprocessing))
+
+    calibrate(embed_shots(embed, found))
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def identity(model: model_pb2.ModelInfo) -> ModelIdentity:
         max_batch_count=model.max_batch_count,
         paths=tuple(model.paths),
         file_digests=tuple(model.file_digests),
+        fallback_for_model_id=model.fallback_for_model_id,
     )
 
 

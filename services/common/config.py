@@ -15,6 +15,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
+import platformdirs
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,6 +24,7 @@ from services.common.errors import ConfigError
 ENVIRONMENT_PREFIX = "BESTSHOT_"
 CONFIG_DIR_VARIABLE = "BESTSHOT_CONFIG_DIR"
 DATA_DIR_VARIABLE = "BESTSHOT_DATA_DIR"
+MODELS_DIR_VARIABLE = "BESTSHOT_MODELS_DIR"
 SECTIONS = ("PIPELINE", "SERVICES")
 PROFILE_KEYS = ("description", "pipeline", "services")
 SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator")
@@ -70,6 +72,14 @@ def config_dir(override: Path | None) -> Path:
     if not folder.is_dir():
         raise ConfigError(f"the config folder {folder} does not exist")
     return folder
+
+
+def models_dir() -> Path:
+    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, else the platform's place for it."""
+    named = os.environ.get(MODELS_DIR_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    return platformdirs.user_data_path("bestshot", appauthor=False) / "models"
 
 
 def read_yaml(path: Path) -> Tree:
@@ -138,7 +148,7 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
     Raises:
         ConfigError: A `BESTSHOT_` variable belongs to no section.
     """
-    reserved = {CONFIG_DIR_VARIABLE, DATA_DIR_VARIABLE}
+    reserved = {CONFIG_DIR_VARIABLE, DATA_DIR_VARIABLE, MODELS_DIR_VARIABLE}
     layers = []
     for name in sorted(os.environ):
         if not name.startswith(ENVIRONMENT_PREFIX) or name in reserved:

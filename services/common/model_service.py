@@ -15,13 +15,18 @@ import grpc
 from bestshot.model.v1 import model_pb2
 from google.rpc import status_pb2
 
-from models.registry import LocalModel, Origin
+from models.registry import LocalModel, Origin, Role, resolve
 from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.interceptors import request_id
 from services.common.log import configure_logging
 from services.common.server import Server, serve_until_stopped
-from services.common.service_config import Invocation, SharedSettings, parse_arguments
+from services.common.service_config import (
+    Invocation,
+    ModelServiceSettings,
+    SharedSettings,
+    parse_arguments,
+)
 from services.common.status import internal_status, to_status
 
 ItemT = TypeVar("ItemT")
@@ -112,6 +117,13 @@ def _guarded(analyse: Callable[[ItemT], ResultT], item: ItemT) -> ResultT | stat
         return internal_status(request_id.get())
 
 
+def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettings) -> LocalModel:
+    """Finds and verifies the configured model, or what the settings let stand in for it."""
+    return resolve(
+        invocation.folder, invocation.models_folder, role, settings.model, settings.fallback
+    )
+
+
 def model_info(
     model: LocalModel,
     *,
@@ -124,6 +136,7 @@ def model_info(
         Origin.BUILTIN: model_pb2.MODEL_ORIGIN_BUILTIN,
         Origin.PRETRAINED: model_pb2.MODEL_ORIGIN_PRETRAINED,
     }
+    whole = (model, *model.parts.values())
     return model_pb2.ModelInfo(
         id=model.model_id,
         version=model.entry.version,
@@ -133,6 +146,7 @@ def model_info(
         origin=origins[model.entry.origin],
         description=model.entry.description,
         max_batch_count=max_batch_count,
-        paths=[str(path) for path in model.paths.values()],
-        file_digests=[file.sha256 for file in model.entry.files.values()],
+        paths=[str(path) for one in whole for path in one.paths.values()],
+        file_digests=[digest for one in whole for digest in one.file_digests.values()],
+        fallback_for_model_id=model.fallback_for,
     )

@@ -28,6 +28,16 @@ class ModelSession(Protocol):
         """Execution providers that serve, in order of preference."""
         ...
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the graph's inputs."""
+        ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the graph's outputs, in the order of what `run` returns."""
+        ...
+
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Runs the graph once; thread-safe."""
         ...
@@ -75,6 +85,16 @@ class OrtSession:
     def providers(self) -> tuple[str, ...]:
         """Execution providers that serve; what could not be loaded is not among them."""
         return tuple(self._session.get_providers())
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the graph's inputs."""
+        return tuple(entry.name for entry in self._session.get_inputs())
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the graph's outputs, in the order of what `run` returns."""
+        return tuple(entry.name for entry in self._session.get_outputs())
 
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Runs the graph once; thread-safe."""

@@ -19,6 +19,7 @@ from services.common.config import (
     layers_of,
     load,
     load_profile,
+    models_dir,
     profile_names,
 )
 
@@ -48,11 +49,14 @@ class ModelServiceSettings(Settings):
     Attributes:
         address: "host:port" to listen on; port 0 takes a free one.
         model: Id in models.yaml.
+        fallback: What serves where the files of `model` are missing: "builtin", or "none" = the
+            service does not start.
         worker_threads: Pictures analysed at a time.
     """
 
     address: Address
     model: str
+    fallback: Literal["none", "builtin"]
     worker_threads: Count
 
 
@@ -74,6 +78,7 @@ class Invocation:
 
     Attributes:
         folder: Config folder.
+        models_folder: Has the models that were pulled.
         profile: Profile in force.
         flags: Layers of --set.
         address: Overrides the config's address.
@@ -82,6 +87,7 @@ class Invocation:
     """
 
     folder: Path
+    models_folder: Path
     profile: str
     flags: list[str]
     address: str | None
@@ -134,6 +140,7 @@ def parse_arguments(
     parsed = parser.parse_args(arguments)
     return Invocation(
         folder=config_dir(parsed.config_dir),
+        models_folder=models_dir(),
         profile=parsed.profile,
         flags=parsed.set,
         address=parsed.address,

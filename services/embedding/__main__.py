@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
-from models.registry import Role, resolve
+from models.registry import Role
+from services.common.errors import ConfigError
 from services.common.model_service import (
     BatchWorker,
     ServiceParts,
+    local_model,
     model_info,
     run_model_service,
 )
@@ -25,14 +27,17 @@ SERVICE_NAME = "bestshot.embedding.v1.EmbeddingService"
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     settings = invocation.settings("embedding", EmbeddingSettings)
-    local = resolve(invocation.folder, Role.EMBEDDING, settings.model)
+    local = local_model(invocation, Role.EMBEDDING, settings)
     session = OrtSession(
         local.paths["graph"],
         execution_providers=settings.execution_providers,
         intra_op_threads=settings.intra_op_threads,
     )
     model = EmbeddingModel(session)
-    blank = to_tensor(np.full((8, 8, 3), 128, np.uint8))
+    preprocessing = local.entry.preprocessing
+    if preprocessing is None:
+        raise ConfigError(f"models.yaml: the embedding model {local.model_id} has no preprocessing")
+    blank = to_tensor(np.full((8, 8, 3), 128, np.uint8), preprocessing)
     info = embedding_pb2.GetModelInfoResponse(
         model=model_info(
             local,
@@ -48,7 +53,11 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
             local.entry.calibration.cluster_selection_epsilon
         )
     servicer = EmbeddingServicer(
-        model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
+        model,
+        preprocessing,
+        info,
+        BatchWorker(settings.worker_threads),
+        shared.max_image_pixels,
     )
 
     return ServiceParts(

@@ -7,6 +7,7 @@ from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
 from google.rpc import status_pb2
 
+from models.registry import Preprocessing
 from services.common.model_service import BatchWorker
 from services.common.pictures import check_batch, read_image
 from services.embedding.model import EmbeddingModel
@@ -19,11 +20,13 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     def __init__(
         self,
         model: EmbeddingModel,
+        preprocessing: Preprocessing,
         info: embedding_pb2.GetModelInfoResponse,
         worker: BatchWorker,
         max_image_pixels: int,
     ) -> None:
         self._model = model
+        self._preprocessing = preprocessing
         self._info = info
         self._worker = worker
         self._max_image_pixels = max_image_pixels
@@ -55,4 +58,5 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
             long_side_px=self._info.model.input_long_side_px,
             max_pixels=self._max_image_pixels,
         )
-        return embedding_pb2.Embedding(values=self._model.embed(to_tensor(pixels)).tolist())
+        vector = self._model.embed(to_tensor(pixels, self._preprocessing))
+        return embedding_pb2.Embedding(values=vector.tolist())

@@ -5,31 +5,37 @@ from __future__ import annotations
 import numpy as np
 from bestshot.face.v1 import face_pb2, face_pb2_grpc
 
-from models.registry import Role, resolve
+from models.registry import LocalModel, Role
+from services.common.errors import ConfigError
 from services.common.model_service import (
     BatchWorker,
     ServiceParts,
+    local_model,
     model_info,
     run_model_service,
 )
+from services.common.onnx import OrtSession
 from services.common.service_config import Invocation, SharedSettings
+from services.face.cascade_model import CascadeFaceModel
 from services.face.config import FaceSettings
 from services.face.model import FaceModel
+from services.face.network_model import NetworkFaceModel
+from services.face.networks import Blendshapes, FaceMesh, FsaNet, Ocec, YuNet
 from services.face.servicer import FaceServicer
 
 SERVICE_NAME = "bestshot.face.v1.FaceService"
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Loads the cascades and wires the servicer."""
+    """Loads the model and wires the servicer."""
     settings = invocation.settings("face", FaceSettings)
-    local = resolve(invocation.folder, Role.FACE, settings.model)
-    model = FaceModel(local.paths)
+    local = local_model(invocation, Role.FACE, settings)
+    model = load_model(local, settings)
     info = face_pb2.GetModelInfoResponse(
         model=model_info(
             local,
             constants=None,
-            execution_providers=(),
+            execution_providers=model.execution_providers,
             max_batch_count=shared.max_batch_count,
         )
     )
@@ -42,6 +48,45 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         service_name=SERVICE_NAME,
         register=lambda server: face_pb2_grpc.add_FaceServiceServicer_to_server(servicer, server),
         warm_up=lambda: model.analyze(blank),
+    )
+
+
+def load_model(local: LocalModel, settings: FaceSettings) -> FaceModel:
+    """The cascades, or the networks of the roles of a composed model.
+
+    Raises:
+        ConfigError: No code of ours speaks the inputs and outputs of a part.
+    """
+    if not local.parts:
+        return CascadeFaceModel(local.paths)
+
+    def load(role: Role, network: str) -> list[OrtSession]:
+        part = local.parts[role]
+        if part.entry.network != network:
+            raise ConfigError(
+                f"models.yaml: {part.model_id} has the network {part.entry.network!r}; as {role} "
+                f"the face service knows {network!r} only"
+            )
+        return [
+            OrtSession(
+                path,
+                execution_providers=settings.execution_providers,
+                intra_op_threads=settings.intra_op_threads,
+            )
+            for path in part.paths.values()
+        ]
+
+    (detector,) = load(Role.FACE_DETECTOR, "yunet")
+    (mesh,) = load(Role.FACE_LANDMARKS, "mediapipe-face-mesh")
+    (eyes,) = load(Role.EYE_STATE, "ocec")
+    (expression,) = load(Role.EXPRESSION, "mediapipe-blendshapes")
+    return NetworkFaceModel(
+        detector=YuNet(detector),
+        mesh=FaceMesh(mesh),
+        pose=FsaNet(load(Role.HEAD_POSE, "fsa-net")),
+        eyes=Ocec(eyes),
+        expression=Blendshapes(expression),
+        execution_providers=detector.providers,
     )
 
 

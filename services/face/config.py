@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.common.service_config import ModelServiceSettings
+from services.common.service_config import OnnxServiceSettings
 
 
-class FaceSettings(ModelServiceSettings):
+class FaceSettings(OnnxServiceSettings):
     """Section `face` of services.yaml."""

@@ -1,277 +1,79 @@
-"""Faces by OpenCV's cascades: where they are, pose, eyes, smile.
-
-All scores are calibrated heuristics on the cascades' level weights, no trained classifiers. The
-constants were set on 17 portraits with labels (smile) and 15 with poses and eyes; they sort those
-rightly, and no accuracy beyond that is claimed. Faces tilted by more than about 20 degrees, or less
-than about 4 percent of the picture wide (profiles: 8), are not found.
-"""
+"""What every face model gives: faces with where they are, pose, eyes and smile."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from services.common.imaging import RgbImage
-from services.face.cascades import Cascade, Detection
-from services.face.preprocess import (
-    FACE_SIDE_PX,
-    Box,
-    Gray,
-    crop_face,
-    to_detection_gray,
-    to_gray,
-)
+from services.face.preprocess import Box
 
-FACE_SCALE_STEP, FACE_NEIGHBOURS, MIN_FACE_PX = 1.1, 4, 24
-MIN_PROFILE_PX = 48
-"""Profiles are searched twice, left and right, and small ones take most of the time."""
-EYE_SCALE_STEP, EYE_NEIGHBOURS, MIN_EYE_PX = 1.05, 3, 36
-SMILE_SCALE_STEP, SMILE_NEIGHBOURS, MIN_SMILE_PX = 1.1, 15, 50
-
-SURE_FRONTAL_WEIGHT = 56.0
-"""Frontal hits below it (alt2: 54 to 58) are faces only if eyes confirm them."""
-SURE_PROFILE_WEIGHT = 2.15
-"""Profile hits without a frontal one beside them below it were mostly clothes."""
-PROFILE_YAW_DEGREES = 75.0
-"""What a hit of the profile cascade alone stands for."""
-FRONTAL_EYE_DISTANCE = 0.375
-"""Eye distance over face width at 0 degrees; it shrinks by the cosine of the yaw."""
-EYES_OPEN_WEIGHT, EYES_OPEN_SCALE = 2.13, 0.12
-"""Logistic on the surer eye's mean weight of both eye cascades: closed 2.0, open 2.2 to 4.6."""
-SMILE_WEIGHT, SMILE_SCALE = 3.1, 0.35
-"""Logistic on the smile cascade's weight: clear smiles 2.7 to 4.7, none 0.9 to 2.8."""
-NEUTRAL_SCORE = 0.5
-"""Eyes or mouth that cannot be seen (profile): neither penalised nor praised."""
-
-EYE_BAND = (20, 160)
-MOUTH_BAND = (140, FACE_SIDE_PX)
-
-
-@dataclass(frozen=True)
-class Eye:
-    """An eye in the 256 x 256 face crop.
-
-    Attributes:
-        x: Centre, pixels.
-        y: Centre, pixels.
-        weight: Mean level weight of the two eye cascades, 0.0 for one that missed it.
-    """
-
-    x: float
-    y: float
-    weight: float
+FULL_TURN_DEGREES = 90.0
+"""From the camera to a profile: pose_score falls from 1 to 0 over it."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face; box and eyes relative to the picture, scores and angles as in face.proto."""
+    """A face; scores and angles as in face.proto.
+
+    Attributes:
+        box: Where it is.
+        confidence: Of the detector, 0 to 1.
+        landmarks: Points (x, y) by their name in face.proto, in lower case: "left_eye".
+        yaw_degrees: Turn, positive towards the right edge.
+        pitch_degrees: Nod, positive up; None where the model cannot tell.
+        roll_degrees: Tilt, positive clockwise.
+        pose_score: 0 (profile) to 1 (frontal).
+        eyes_score: 0 (closed) to 1 (open).
+        smile_score: 0 to 1.
+    """
 
     box: Box
     confidence: float
-    eyes: tuple[tuple[float, float], ...]
+    landmarks: dict[str, tuple[float, float]]
     yaw_degrees: float
+    pitch_degrees: float | None
     roll_degrees: float
     pose_score: float
     eyes_score: float
     smile_score: float
 
 
-class FaceModel:
-    """Finds and describes faces.
+class FaceModel(Protocol):
+    """Finds and describes faces."""
 
-    Args:
-        paths: Cascade files named frontal, profile, eye, eyeglasses, smile.
-    """
-
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        self._frontal = Cascade(paths["frontal"])
-        self._profile = Cascade(paths["profile"])
-        self._eye_cascades = (Cascade(paths["eye"]), Cascade(paths["eyeglasses"]))
-        self._smile = Cascade(paths["smile"])
+    @property
+    def execution_providers(self) -> tuple[str, ...]:
+        """ONNX Runtime's that serve; empty where no graph is involved."""
+        ...
 
     def analyze(self, pixels: RgbImage) -> list[Face]:
-        """Finds the faces of a canonical image, uint8 (height, width, 3); largest first."""
-        height, width = pixels.shape[:2]
-        small = to_detection_gray(pixels)
-        gray = to_gray(pixels)
-        factor = width / small.shape[1]
-        profiles = self._find_profiles(small)
-        faces: list[Face] = []
-        for hit in _find(self._frontal, small, MIN_FACE_PX):
-            box = hit.box.scaled(factor)
-            turned = _signed_profile_weight(hit.box, profiles)
-            face = self._frontal_face(gray, box, hit.weight, turned)
-            if face is not None and not _overlaps_any(box, faces):
-                faces.append(face)
-        for hit, sign in profiles:
-            box = hit.box.scaled(factor)
-            if hit.weight >= SURE_PROFILE_WEIGHT and not _overlaps_any(box, faces):
-                faces.append(self._profile_face(box, hit.weight, sign))
-        ordered = sorted(faces, key=lambda face: (-face.box.area, face.box.left, face.box.top))
-        return [_relative(face, width, height) for face in ordered]
+        """Finds the faces of a canonical image, uint8 (height, width, 3).
 
-    def _find_profiles(self, gray: Gray) -> list[tuple[Detection, int]]:
-        """Profiles to the left (-1) and, in the mirrored picture, to the right (+1)."""
-        width = gray.shape[1]
-        left = [(hit, -1) for hit in _find(self._profile, gray, MIN_PROFILE_PX)]
-        mirrored = _find(self._profile, np.ascontiguousarray(gray[:, ::-1]), MIN_PROFILE_PX)
-        right = [
-            (
-                Detection(
-                    Box(
-                        width - hit.box.left - hit.box.width,
-                        hit.box.top,
-                        hit.box.width,
-                        hit.box.height,
-                    ),
-                    hit.weight,
-                ),
-                +1,
-            )
-            for hit in mirrored
-        ]
-        return sorted([*left, *right], key=lambda pair: (-pair[0].weight, pair[1]))
-
-    def _frontal_face(self, gray: Gray, box: Box, weight: float, turned: float) -> Face | None:
-        crop = crop_face(gray, box)
-        eyes = self._find_eyes(crop)
-        if weight < SURE_FRONTAL_WEIGHT and len(eyes) < 2:
-            return None
-        yaw = _yaw_degrees(eyes, turned)
-        return Face(
-            box=box,
-            confidence=_logistic((weight - 54.5) / 0.7),
-            eyes=tuple(
-                (
-                    box.left + eye.x / FACE_SIDE_PX * box.width,
-                    box.top + eye.y / FACE_SIDE_PX * box.height,
-                )
-                for eye in eyes
-            ),
-            yaw_degrees=yaw,
-            roll_degrees=_roll_degrees(eyes),
-            pose_score=1.0 - abs(yaw) / 90.0,
-            eyes_score=_eyes_score(eyes),
-            smile_score=self._smile_score(crop),
-        )
-
-    def _profile_face(self, box: Box, weight: float, sign: int) -> Face:
-        return Face(
-            box=box,
-            confidence=_logistic(weight - 1.5),
-            eyes=(),
-            yaw_degrees=sign * PROFILE_YAW_DEGREES,
-            roll_degrees=0.0,
-            pose_score=1.0 - PROFILE_YAW_DEGREES / 90.0,
-            eyes_score=NEUTRAL_SCORE,
-            smile_score=NEUTRAL_SCORE,
-        )
-
-    def _find_eyes(self, crop: Gray) -> list[Eye]:
-        """The surest eye in each half of the face, left one first; a half may have none."""
-        top, bottom = EYE_BAND
-        band = crop[top:bottom]
-        hits = [
-            cascade.find(
-                band,
-                scale_step=EYE_SCALE_STEP,
-                neighbours=EYE_NEIGHBOURS,
-                min_side_px=MIN_EYE_PX,
-            )
-            for cascade in self._eye_cascades
-        ]
-        eyes = []
-        for low, high in ((0, FACE_SIDE_PX / 2), (FACE_SIDE_PX / 2, FACE_SIDE_PX)):
-            best = [
-                next((hit for hit in found if low <= hit.box.centre[0] < high), None)
-                for found in hits
-            ]
-            seen = [hit for hit in best if hit is not None]
-            if seen:
-                x, y = np.mean([hit.box.centre for hit in seen], axis=0)
-                total = sum(hit.weight for hit in seen)
-                eyes.append(Eye(float(x), float(y) + top, total / len(self._eye_cascades)))
-        return eyes
-
-    def _smile_score(self, crop: Gray) -> float:
-        top, bottom = MOUTH_BAND
-        hits = self._smile.find(
-            crop[top:bottom],
-            scale_step=SMILE_SCALE_STEP,
-            neighbours=SMILE_NEIGHBOURS,
-            min_side_px=MIN_SMILE_PX,
-        )
-        return _logistic((hits[0].weight - SMILE_WEIGHT) / SMILE_SCALE) if hits else 0.0
+        Returns:
+            Faces, largest first, boxes and landmarks relative to the picture.
+        """
+        ...
 
 
-def _find(cascade: Cascade, gray: Gray, min_side_px: int) -> list[Detection]:
-    return cascade.find(
-        gray,
-        scale_step=FACE_SCALE_STEP,
-        neighbours=FACE_NEIGHBOURS,
-        min_side_px=min_side_px,
-    )
-
-
-def _signed_profile_weight(box: Box, profiles: Sequence[tuple[Detection, int]]) -> float:
-    """Weight of the surest profile hit on the same face; below 0 = turned to the left."""
-    for hit, sign in profiles:
-        if hit.box.holds(box.centre):
-            return sign * hit.weight
-    return 0.0
-
-
-def _yaw_degrees(eyes: Sequence[Eye], turned: float) -> float:
-    """Yaw by the foreshortened eye distance, its sign by the profile cascade."""
-    sign = -1.0 if turned < 0 else 1.0
-    if len(eyes) < 2:
-        return sign * (60.0 if turned else 45.0)
-    distance = (eyes[1].x - eyes[0].x) / FACE_SIDE_PX
-    yaw = math.degrees(math.acos(min(1.0, distance / FRONTAL_EYE_DISTANCE)))
-    return sign * yaw if yaw else 0.0
-
-
-def _roll_degrees(eyes: Sequence[Eye]) -> float:
-    if len(eyes) < 2:
-        return 0.0
-    return math.degrees(math.atan2(eyes[1].y - eyes[0].y, eyes[1].x - eyes[0].x))
-
-
-def _eyes_score(eyes: Sequence[Eye]) -> float:
-    """Openness of the surer eye: a hidden or half-seen one does not count against a face."""
-    if not eyes:
-        return 0.0
-    surest = max(eye.weight for eye in eyes)
-    return _logistic((surest - EYES_OPEN_WEIGHT) / EYES_OPEN_SCALE)
-
-
-def _overlaps_any(box: Box, faces: Sequence[Face]) -> bool:
-    return any(face.box.holds(box.centre) or box.holds(face.box.centre) for face in faces)
+def largest_first(faces: Sequence[Face], pixels: RgbImage) -> list[Face]:
+    """Orders faces given in pixels of a picture, and makes them relative to it."""
+    height, width = pixels.shape[:2]
+    ordered = sorted(faces, key=lambda face: (-face.box.area, face.box.left, face.box.top))
+    return [_relative(face, width, height) for face in ordered]
 
 
 def _relative(face: Face, width: int, height: int) -> Face:
     box = face.box
     left, top = max(0.0, box.left / width), max(0.0, box.top / height)
-    return Face(
+    return replace(
+        face,
         box=Box(
             left,
             top,
             min(1.0, (box.left + box.width) / width) - left,
             min(1.0, (box.top + box.height) / height) - top,
         ),
-        confidence=face.confidence,
-        eyes=tuple((x / width, y / height) for x, y in face.eyes),
-        yaw_degrees=face.yaw_degrees,
-        roll_degrees=face.roll_degrees,
-        pose_score=face.pose_score,
-        eyes_score=face.eyes_score,
-        smile_score=face.smile_score,
+        landmarks={name: (x / width, y / height) for name, (x, y) in face.landmarks.items()},
     )
-
-
-def _logistic(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-value))

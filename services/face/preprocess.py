@@ -1,7 +1,8 @@
-"""Canonical image to the grey pictures that the cascades read."""
+"""Canonical image to what cascades and networks read."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from services.common.imaging import RgbImage, fit_long_side
 
 Gray = NDArray[np.uint8]
+Point = tuple[float, float]
 
 DETECTION_LONG_SIDE_PX = 640
 FACE_SIDE_PX = 256
@@ -53,6 +55,47 @@ def to_gray(pixels: RgbImage) -> Gray:
 def to_detection_gray(pixels: RgbImage) -> Gray:
     """Grey picture with its long side at most 640 px, for finding faces."""
     return to_gray(np.ascontiguousarray(fit_long_side(pixels, DETECTION_LONG_SIDE_PX)))
+
+
+def letterbox(pixels: RgbImage, side_px: int) -> tuple[RgbImage, float]:
+    """Scales a picture into the top left of a black square; returns it and the scale."""
+    height, width = pixels.shape[:2]
+    factor = side_px / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    filter_ = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    canvas = np.zeros((side_px, side_px, 3), np.uint8)
+    canvas[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=filter_)
+    return canvas, factor
+
+
+def turned_crop(
+    pixels: RgbImage, centre: Point, size: Point, angle_degrees: float, out_size: tuple[int, int]
+) -> RgbImage:
+    """Cuts out a rectangle that lies turned in the picture, and levels it.
+
+    Args:
+        pixels: uint8, (height, width, 3); beyond its edges the outermost pixels go on.
+        centre: Of the rectangle, pixels.
+        size: Width and height, pixels.
+        angle_degrees: Of its upper edge, positive clockwise.
+        out_size: Width and height of the result, pixels.
+    """
+    angle = math.radians(angle_degrees)
+    right = np.array([math.cos(angle), math.sin(angle)]) * size[0]
+    down = np.array([-math.sin(angle), math.cos(angle)]) * size[1]
+    corner = np.array(centre) - right / 2 - down / 2
+    source = np.array([corner, corner + right, corner + down], np.float32)
+    finer = max(1, round(size[0] / out_size[0]))  # then averaged: warpAffine knows no area filter
+    width, height = out_size[0] * finer, out_size[1] * finer
+    target = np.array([[0, 0], [width, 0], [0, height]], np.float32)
+    turned = cv2.warpAffine(
+        pixels,
+        cv2.getAffineTransform(source, target),
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(cv2.resize(turned, out_size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def crop_face(gray: Gray, box: Box) -> Gray:

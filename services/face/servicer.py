@@ -58,13 +58,10 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
 
 
 def _to_message(face: Face) -> face_pb2.Face:
-    landmarks = []
-    if len(face.eyes) == 2:
-        types = (face_pb2.LANDMARK_TYPE_LEFT_EYE, face_pb2.LANDMARK_TYPE_RIGHT_EYE)
-        landmarks = [
-            face_pb2.Landmark(type=kind, position=image_pb2.Point(x=x, y=y))
-            for kind, (x, y) in zip(types, face.eyes, strict=True)
-        ]
+    landmarks = [
+        face_pb2.Landmark(type=f"LANDMARK_TYPE_{name.upper()}", position=image_pb2.Point(x=x, y=y))
+        for name, (x, y) in face.landmarks.items()
+    ]
     return face_pb2.Face(
         box=image_pb2.BoundingBox(
             left=face.box.left, top=face.box.top, width=face.box.width, height=face.box.height
@@ -72,6 +69,7 @@ def _to_message(face: Face) -> face_pb2.Face:
         confidence=face.confidence,
         landmarks=landmarks,
         yaw_degrees=face.yaw_degrees,
+        pitch_degrees=face.pitch_degrees,
         roll_degrees=face.roll_degrees,
         pose_score=face.pose_score,
         eyes_score=face.eyes_score,

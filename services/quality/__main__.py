@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 
-from models.registry import Role, resolve
+from models.registry import Role
 from services.common.model_service import (
     BatchWorker,
     ServiceParts,
+    local_model,
     model_info,
     run_model_service,
 )
@@ -23,7 +24,7 @@ SERVICE_NAME = "bestshot.quality.v1.QualityService"
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Wires the formulas and the servicer."""
     settings = invocation.settings("quality", QualitySettings)
-    local = resolve(invocation.folder, Role.QUALITY, settings.model)
+    local = local_model(invocation, Role.QUALITY, settings)
     model = QualityModel(settings.iqa)
     info = quality_pb2.GetModelInfoResponse(
         model=model_info(

@@ -7,10 +7,11 @@ import logging
 import numpy as np
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 
-from models.registry import Role, resolve
+from models.registry import Role
 from services.common.model_service import (
     BatchWorker,
     ServiceParts,
+    local_model,
     model_info,
     run_model_service,
 )
@@ -29,7 +30,7 @@ logger = logging.getLogger("services.siamese")
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     settings = invocation.settings("siamese", SiameseSettings)
-    local = resolve(invocation.folder, Role.SIAMESE, settings.model)
+    local = local_model(invocation, Role.SIAMESE, settings)
     logger.info("Loading Siamese model from %s", local.paths["describe"])
     describe, compare = (
         OrtSession(

@@ -61,7 +61,7 @@ DEGRADATIONS = (defocus, shake, grain, too_dark, too_bright, crushed, tilted)
 
 @pytest.fixture(scope="module")
 def model() -> SiameseModel:
-    local = resolve(ROOT / "configs", Role.SIAMESE, "builtin-siamese")
+    local = resolve(ROOT / "configs", ROOT, Role.SIAMESE, "builtin-siamese")
     describe, compare = (
         OrtSession(
             local.paths[part], execution_providers=["CPUExecutionProvider"], intra_op_threads=0

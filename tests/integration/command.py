@@ -78,8 +78,15 @@ def bestshot(
     return Finished(finished.returncode, finished.stdout)
 
 
-def curate(photos: Path, out: Path, data: Path, *arguments: object) -> Curated:
+def curate(
+    photos: Path,
+    out: Path,
+    data: Path,
+    *arguments: object,
+    changes: Mapping[str, str] | None = None,
+) -> Curated:
     """Curates, and expects that to succeed."""
-    finished = bestshot(["curate", photos, "--out", out, *arguments], data=data)
+    command = ["curate", photos, "--out", out, *arguments]
+    finished = bestshot(command, data=data, changes=changes)
     assert finished.code == 0, finished.text
     return Curated(photos, out, data, finished.text)

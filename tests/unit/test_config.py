@@ -60,11 +60,12 @@ def rename(path: Path, keys: tuple[str, ...], wrong: str) -> None:
 
 
 FILES = ("pipeline.yaml", "services.yaml", "models.yaml", "profiles/reference.yaml")
+KEYS_OF_FILES = ("package", "path", "sha256", "name", "url", "size_bytes")
 KEYS = [
     (name, keys)
     for name in FILES
     for keys in leaves(yaml.safe_load((ROOT / "configs" / name).read_text()))
-    if "files" not in keys or keys[-1] in ("package", "path", "sha256")
+    if not {"files", "downloads"} & set(keys) or keys[-1] in KEYS_OF_FILES
 ]
 
 

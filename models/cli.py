@@ -1,0 +1,237 @@
+"""`bestshot models`: list, pull, verify, pin and describe the models of the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Column, Table
+
+from models.pull import Source, fetch, is_in_place
+from models.registry import (
+    PINS_NAME,
+    SERVICE_ROLES,
+    ModelEntry,
+    expected_digest,
+    file_digest,
+    find_entry,
+    package_path,
+    read_pins,
+    read_registry,
+    with_parts,
+)
+from services.common.config import config_dir, layers_of, merge, models_dir
+from services.common.errors import ConfigError
+
+app = typer.Typer(no_args_is_help=True, help="List, pull, verify and pin models.")
+
+ConfigDir = Annotated[
+    Path | None, typer.Option("--config-dir", help="Folder of models.yaml, services.yaml, ...")
+]
+Models = Annotated[list[str] | None, typer.Argument(help="Ids of models.")]
+
+
+class State(StrEnum):
+    """Whether a model can serve."""
+
+    READY = "ready"
+    MISSING = "missing"
+    NOT_PINNED = "not pinned"
+    DAMAGED = "damaged"
+
+
+@app.command("list")
+def list_models(config_dir_: ConfigDir = None) -> None:
+    """List all models, and which of them are on this machine."""
+    table = Table(Column("Model", no_wrap=True), "Role", "Origin", "Licence", "MB", "State")
+    models = read_registry(config_dir(config_dir_)).models
+    for model_id, entry in models.items():
+        size = sum(
+            download.size_bytes
+            for part in with_parts(models, model_id)
+            for download in models[part].downloads.values()
+        )
+        table.add_row(
+            model_id,
+            entry.role.value,
+            entry.origin.value,
+            escape(entry.licence),
+            f"{size / 1e6:.1f}" if size else "",
+            state_of(models_dir(), models, model_id).value,
+        )
+    Console().print(table)
+
+
+@app.command()
+def info(
+    model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
+) -> None:
+    """Show all that is known of a model."""
+    configs, folder = config_dir(config_dir_), models_dir()
+    entry = find_entry(configs, model)
+    shown = {"id": model, **entry.model_dump(mode="json", exclude_none=True)}
+    shown["state"] = state_of(folder, read_registry(configs).models, model).value
+    if entry.downloads:
+        shown["folder"] = str(folder / model)
+    typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+@app.command()
+def pull(
+    models: Models = None,
+    profile: Annotated[
+        str | None, typer.Option(help="All models that this profile of configs/profiles wants.")
+    ] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="Folder to take the files from.")
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Base URL below which the files lie under their names.")
+    ] = None,
+    config_dir_: ConfigDir = None,
+) -> None:
+    """Fetch models; what is here and whole is not fetched again."""
+    if from_ is not None and mirror is not None:
+        raise ConfigError("give either --from or --mirror")
+    folder, configs = models_dir(), config_dir(config_dir_)
+    registry = read_registry(configs).models
+    wanted = [
+        part
+        for model_id in _chosen(configs, models, profile)
+        for part in with_parts(registry, model_id)
+    ]
+    console = Console()
+    try:
+        for model_id in wanted:
+            _pull_model(folder, model_id, registry[model_id], Source(from_, mirror), console)
+    except KeyboardInterrupt:
+        console.print("interrupted; what has come is kept: pull again to go on")
+        raise
+
+
+@app.command()
+def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
+    """Compare the files of models with their digests; without ids, of all that are here."""
+    folder, configs = models_dir(), config_dir(config_dir_)
+    registry = read_registry(configs).models
+    damaged = []
+    for model_id in models or registry:
+        find_entry(configs, model_id)
+        state = state_of(folder, registry, model_id)
+        if models or state is not State.MISSING:
+            typer.echo(f"{model_id}: {state.value}")
+        if state is State.DAMAGED or (models and state is not State.READY):
+            damaged.append(model_id)
+    if damaged:
+        raise ConfigError(
+            f"not in order: {', '.join(damaged)}; `bestshot models pull ID` fetches a model anew"
+        )
+
+
+@app.command()
+def pin(
+    model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
+) -> None:
+    """Accept the files of a model as they are here, where no public source confirms a sha256."""
+    folder = models_dir()
+    entry = find_entry(config_dir(config_dir_), model)
+    open_keys = [key for key, file in entry.downloads.items() if file.sha256 is None]
+    if not open_keys:
+        raise ConfigError(f"{model} needs no pin: models.yaml states the sha256 of all its files")
+    pins = read_pins(folder)
+    for key in open_keys:
+        path = folder / model / entry.downloads[key].name
+        if not path.is_file():
+            raise ConfigError(f"{path} is missing; `bestshot models pull {model}` gets it")
+        digest = file_digest(path)
+        pins.setdefault(model, {})[key] = digest
+        typer.echo(f"{path}: {digest}")
+    written = folder / f"{PINS_NAME}.partial"
+    written.write_text(yaml.safe_dump(pins), encoding="utf-8")
+    written.replace(folder / PINS_NAME)
+
+
+def state_of(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str) -> State:
+    """Looks at the files of a model and of its parts, and hashes them; the worst counts."""
+    states = {_state(models_folder, part, models[part]) for part in with_parts(models, model_id)}
+    return next(state for state in reversed(State) if state in states)
+
+
+def _state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
+    for key, download in entry.downloads.items():
+        path = models_folder / model_id / download.name
+        if not path.is_file():
+            return State.MISSING
+        expected = expected_digest(models_folder, model_id, key, download)
+        if expected is None:
+            return State.NOT_PINNED
+        if file_digest(path) != expected:
+            return State.DAMAGED
+    for file in entry.files.values():
+        path = package_path(model_id, file)
+        if not path.is_file():
+            return State.MISSING
+        if file_digest(path) != file.sha256:
+            return State.DAMAGED
+    return State.READY
+
+
+def _chosen(configs: Path, models: list[str] | None, profile: str | None) -> list[str]:
+    if bool(models) == bool(profile):
+        raise ConfigError("name the models to pull, or a --profile; `bestshot models list` has all")
+    if models:
+        for model_id in models:
+            find_entry(configs, model_id)
+        return models
+    return [
+        str(merge(layer.data for layer in layers)["model"])
+        for role in SERVICE_ROLES
+        for layers in [layers_of(configs, "services.yaml", "services", profile or "", (role,))]
+    ]
+
+
+def _pull_model(
+    folder: Path, model_id: str, entry: ModelEntry, source: Source, console: Console
+) -> None:
+    missing = {
+        key: download
+        for key, download in entry.downloads.items()
+        if not is_in_place(folder, model_id, key, download)
+    }
+    if entry.parts:
+        return
+    if not missing:
+        where = "is in its place" if entry.downloads else "ships with bestshot"
+        console.print(f"{model_id} {where}", highlight=False)
+    columns = (
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    for key, download in missing.items():
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(download.name, total=download.size_bytes)
+            path = fetch(
+                folder,
+                model_id,
+                key,
+                download,
+                source,
+                lambda count, bar=progress, row=task: bar.update(row, completed=count),  # type: ignore[misc]
+            )
+        console.print(f"{model_id}: {path}", highlight=False, soft_wrap=True)
+        if expected_digest(folder, model_id, key, download) is None:
+            console.print(
+                f"no public source confirms a sha256 of {download.name}, this one has "
+                f"{file_digest(path)}; `bestshot models pin {model_id}` accepts it",
+                highlight=False,
+                soft_wrap=True,
+            )

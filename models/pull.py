@@ -1,0 +1,197 @@
+"""Fetches published model files: resumed, retried, verified, and put in place in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from models.registry import Download, expected_digest, file_digest
+from services.common.errors import ConfigError, UnavailableError
+
+PARTIAL_SUFFIX = ".part"
+TIMEOUT_S = 30.0
+ATTEMPTS = 5
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
+
+Report = Callable[[int], None]
+"""Gets the number of bytes that are there."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where files are taken from; with neither, from where each is published.
+
+    Attributes:
+        folder: Has the files, anywhere below it, under their names.
+        mirror: Base URL; the files lie directly below it.
+    """
+
+    folder: Path | None = None
+    mirror: str | None = None
+
+
+class _BrokenTransferError(Exception):
+    """The connection failed or the server is busy; what came so far is kept."""
+
+
+def is_in_place(models_folder: Path, model_id: str, key: str, download: Download) -> bool:
+    """Whether the file is there, whole, and has the wanted digest where one is known."""
+    path = models_folder / model_id / download.name
+    if not path.is_file() or path.stat().st_size != download.size_bytes:
+        return False
+    expected = expected_digest(models_folder, model_id, key, download)
+    return expected is None or file_digest(path) == expected
+
+
+def fetch(
+    models_folder: Path,
+    model_id: str,
+    key: str,
+    download: Download,
+    source: Source,
+    report: Report,
+) -> Path:
+    """Puts one file into the models folder; it is never there half or wrong.
+
+    Args:
+        models_folder: Of all models.
+        model_id: Names the folder of the file.
+        key: Name of the file in the registry's entry.
+        download: Its name, address, size and digest.
+        source: Where to take it from.
+        report: Told how far it is.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        ConfigError: It has no address, lies not where it should, is another file, or the disk is
+            full or not writable.
+        UnavailableError: The server cannot be reached or does not have it.
+    """
+    target = models_folder / model_id / download.name
+    partial = target.with_name(target.name + PARTIAL_SUFFIX)
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.folder is not None:
+            shutil.copyfile(_find_below(source.folder, download.name), partial)
+            report(partial.stat().st_size)
+        else:
+            _transfer(_address(model_id, download, source), partial, download.size_bytes, report)
+        _check(partial, expected_digest(models_folder, model_id, key, download), download)
+        partial.replace(target)
+    return target
+
+
+def _address(model_id: str, download: Download, source: Source) -> str:
+    if source.mirror is not None:
+        return f"{source.mirror.rstrip('/')}/{download.name}"
+    if download.url is None:
+        raise ConfigError(
+            f"{model_id}: {download.name} has no public address that models.yaml could name; "
+            f"give the folder that has it with --from, or a server with --mirror"
+        )
+    return download.url
+
+
+def _find_below(folder: Path, name: str) -> Path:
+    if not folder.is_dir():
+        raise ConfigError(f"--from {folder}: there is no such folder")
+    found = sorted(folder.rglob(name))
+    if not found:
+        raise ConfigError(f"--from {folder}: {name} does not lie there")
+    return found[0]
+
+
+def _transfer(url: str, partial: Path, size_bytes: int, report: Report) -> None:
+    """Downloads to `partial`, going on where an earlier attempt stopped."""
+    attempts = Retrying(
+        retry=retry_if_exception_type(_BrokenTransferError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
+        reraise=True,
+    )
+    try:
+        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
+            attempts(_receive, client, url, partial, size_bytes, report)
+    except _BrokenTransferError as error:
+        raise UnavailableError(
+            f"{url}: {error}. What has come is kept: pull again to go on. On a machine without a "
+            f"network, --from FOLDER takes the files from a folder"
+        ) from error
+
+
+def _receive(
+    client: httpx.Client, url: str, partial: Path, size_bytes: int, report: Report
+) -> None:
+    there = partial.stat().st_size if partial.exists() else 0
+    if there == size_bytes:
+        return report(there)
+    if there > size_bytes:
+        partial.unlink()
+        there = 0
+    headers = {"Accept-Encoding": "identity"}  # bytes as they are stored, so that they can resume
+    if there:
+        headers["Range"] = f"bytes={there}-"
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            _check_status(url, response)
+            goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT
+            there = there if goes_on else 0
+            with partial.open("ab" if goes_on else "wb") as opened:
+                for chunk in response.iter_raw():
+                    opened.write(chunk)
+                    there += len(chunk)
+                    if there > size_bytes:
+                        raise ConfigError(f"{url} sends more than the {size_bytes} bytes expected")
+                    report(there)
+                os.fsync(opened.fileno())
+    except httpx.TransportError as error:
+        raise _BrokenTransferError(str(error) or type(error).__name__) from error
+    if there < size_bytes:
+        raise _BrokenTransferError(f"the connection ended at byte {there} of {size_bytes}")
+
+
+def _check_status(url: str, response: httpx.Response) -> None:
+    if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise _BrokenTransferError(f"the server answers {response.status_code}")
+    if not response.is_success:
+        raise UnavailableError(
+            f"{url}: the server answers {response.status_code} {response.reason_phrase}; "
+            f"has the file moved? --mirror URL and --from FOLDER are other sources"
+        )
+
+
+def _check(partial: Path, expected: str | None, download: Download) -> None:
+    """Removes the file and raises ConfigError where it is not the wanted one."""
+    size, digest = partial.stat().st_size, file_digest(partial)
+    wrong = ""
+    if size != download.size_bytes:
+        wrong = f"has {size} bytes, {download.size_bytes} are expected"
+    elif expected is not None and digest != expected:
+        wrong = f"has sha256 {digest}, {expected} is expected"
+    if wrong:
+        partial.unlink()
+        raise ConfigError(f"what came for {download.name} {wrong}; it was thrown away")
+
+
+@contextlib.contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "; the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise ConfigError(f"cannot write {target}: {error.strerror}{hint}") from error

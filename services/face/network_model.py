@@ -1,0 +1,68 @@
+"""Faces by published networks, one for each role."""
+
+from __future__ import annotations
+
+from services.common.imaging import RgbImage
+from services.face.model import FULL_TURN_DEGREES, Face, largest_first
+from services.face.networks import Blendshapes, FaceMesh, FsaNet, Ocec, Sighting, YuNet
+
+POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
+
+
+class NetworkFaceModel:
+    """Finds and describes faces.
+
+    Args:
+        detector: Finds them.
+        mesh: Their points.
+        pose: Yaw and pitch.
+        eyes: Open or closed.
+        expression: Smile, from the points.
+        execution_providers: That serve.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: YuNet,
+        mesh: FaceMesh,
+        pose: FsaNet,
+        eyes: Ocec,
+        expression: Blendshapes,
+        execution_providers: tuple[str, ...],
+    ) -> None:
+        self._detector = detector
+        self._mesh = mesh
+        self._pose = pose
+        self._eyes = eyes
+        self._expression = expression
+        self._execution_providers = execution_providers
+
+    @property
+    def execution_providers(self) -> tuple[str, ...]:
+        """ONNX Runtime's that serve."""
+        return self._execution_providers
+
+    def analyze(self, pixels: RgbImage) -> list[Face]:
+        """Finds the faces of a canonical image; see FaceModel."""
+        return largest_first(
+            [self._describe(pixels, seen) for seen in self._detector.find(pixels)], pixels
+        )
+
+    def _describe(self, pixels: RgbImage, seen: Sighting) -> Face:
+        yaw, pitch = self._pose.pose(pixels, seen)
+        turn = min(max(abs(yaw), abs(pitch)), FULL_TURN_DEGREES)
+        return Face(
+            box=seen.box,
+            confidence=seen.confidence,
+            landmarks={
+                name: (float(x), float(y))
+                for name, (x, y) in zip(POINT_NAMES, seen.points, strict=True)
+            },
+            yaw_degrees=yaw,
+            pitch_degrees=pitch,
+            roll_degrees=seen.roll_degrees,
+            pose_score=1.0 - turn / FULL_TURN_DEGREES,
+            eyes_score=self._eyes.openness(pixels, seen),
+            smile_score=self._expression.smile(self._mesh.points(pixels, seen)),
+        )

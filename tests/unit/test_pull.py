@@ -1,0 +1,170 @@
+"""Fetching model files from a real HTTP server that misbehaves on request."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from models import pull
+from models.pull import Source, fetch, is_in_place
+from models.registry import Download
+from services.common.errors import ConfigError, UnavailableError
+
+CONTENT = bytes(range(256)) * 4096
+GOOD = Download(
+    name="graph.onnx",
+    url="https://models.example/graph.onnx",
+    size_bytes=len(CONTENT),
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+)
+
+
+class FileServer(ThreadingHTTPServer):
+    """Serves `content` under /graph.onnx; may cut connections, refuse, or know no ranges."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = CONTENT
+        self.cut_after: list[int] = []  # bytes after which the next answers break off
+        self.statuses: list[int] = []  # of the next answers, instead of the file
+        self.knows_ranges = True
+        self.ranges: list[str] = []  # Range header of every request
+
+    @property
+    def source(self) -> Source:
+        return Source(mirror=f"http://127.0.0.1:{self.server_port}/")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FileServer
+
+    def do_GET(self) -> None:
+        server, asked = self.server, self.headers.get("Range", "")
+        server.ranges.append(asked)
+        if server.statuses or self.path != "/graph.onnx":
+            self.send_error(server.statuses.pop(0) if server.statuses else 404)
+            return
+        resumes = asked and server.knows_ranges
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if resumes else 0
+        body = server.content[start:]
+        self.send_response(206 if resumes else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: server.cut_after.pop(0)] if server.cut_after else body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setattr(pull, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(pull, "LONGEST_WAIT_S", 0.02)
+    with FileServer() as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def fetched(folder: Path, source: Source, download: Download = GOOD) -> tuple[Path, list[int]]:
+    told: list[int] = []
+    return fetch(folder, "some-model", "graph", download, source, told.append), told
+
+
+def files_below(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_file_comes_whole_and_progress_is_told(server: FileServer, tmp_path: Path) -> None:
+    path, told = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert told == sorted(told)
+    assert told[-1] == len(CONTENT)
+    assert files_below(tmp_path) == ["graph.onnx"]
+    assert is_in_place(tmp_path, "some-model", "graph", GOOD)
+
+
+def test_a_connection_that_was_cut_is_resumed(server: FileServer, tmp_path: Path) -> None:
+    half = len(CONTENT) // 2
+    server.cut_after = [half, 1000]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["", f"bytes={half}-", f"bytes={half + 1000}-"]
+
+
+def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.cut_after = [1000] * pull.ATTEMPTS
+    with pytest.raises(UnavailableError, match="pull again to go on"):
+        fetched(tmp_path, server.source)
+    assert files_below(tmp_path) == ["graph.onnx.part"]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges[-1] == f"bytes={1000 * pull.ATTEMPTS}-"
+
+
+def test_a_server_without_ranges_is_asked_for_the_whole(server: FileServer, tmp_path: Path) -> None:
+    server.knows_ranges = False
+    server.cut_after = [5000]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> None:
+    server.statuses = [503, 429]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_flipped_byte_is_found_and_nothing_is_left(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1] + b"\x00"
+    with pytest.raises(ConfigError, match=r"graph\.onnx has sha256 .* is expected"):
+        fetched(tmp_path, server.source)
+    assert files_below(tmp_path) == []
+
+
+def test_a_file_of_another_size_is_refused(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT + b"more"
+    with pytest.raises(ConfigError, match="more than the 1048576 bytes"):
+        fetched(tmp_path, server.source)
+
+
+def test_what_the_server_lacks_is_not_asked_for_again(server: FileServer, tmp_path: Path) -> None:
+    other = GOOD.model_copy(update={"name": "other.onnx"})
+    with pytest.raises(UnavailableError, match="404"):
+        fetched(tmp_path, server.source, other)
+    assert len(server.ranges) == 1
+
+
+def test_a_server_that_is_not_there_is_named(server: FileServer, tmp_path: Path) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(UnavailableError, match=r"http://127\.0\.0\.1:\d+/graph\.onnx: .*--from"):
+        fetched(tmp_path, server.source)
+
+
+def test_a_folder_is_a_source(tmp_path: Path) -> None:
+    (tmp_path / "stick" / "deep").mkdir(parents=True)
+    (tmp_path / "stick" / "deep" / "graph.onnx").write_bytes(CONTENT)
+    path, _ = fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+    assert path.read_bytes() == CONTENT
+    other = GOOD.model_copy(update={"name": "other.onnx"})
+    with pytest.raises(ConfigError, match=r"other\.onnx does not lie there"):
+        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"), other)
+
+
+def test_a_file_without_an_address_needs_a_source(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--from"):
+        fetched(tmp_path, Source(), GOOD.model_copy(update={"url": None}))
+
+
+def test_a_folder_that_cannot_be_written_is_named(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "some-model").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"cannot write .*some-model"):
+        fetched(tmp_path, server.source)

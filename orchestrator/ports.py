@@ -33,6 +33,7 @@ class ModelIdentity:
     paths: tuple[str, ...]
     file_digests: tuple[str, ...]
     fallback_for_model_id: str
+    missing_execution_providers: tuple[str, ...]
 
 
 class ModelPort(Protocol):

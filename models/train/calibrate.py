@@ -28,7 +28,7 @@ from models.train.degrade import defocus, noise
 from orchestrator.domain.clustering import ClusterParameters, cluster_scenes
 from services.common.config import models_dir
 from services.common.imaging import RgbImage, fit_long_side
-from services.common.onnx import OrtSession
+from services.common.onnx import OrtSession, SessionOptions
 from services.embedding.model import EmbeddingModel
 from services.embedding.preprocess import to_tensor
 
@@ -178,9 +178,7 @@ def main() -> None:
     parser.add_argument("--configs", type=Path, default=Path("configs"))
     arguments = parser.parse_args()
     local = resolve(arguments.configs, models_dir(), Role.EMBEDDING, arguments.model)
-    session = OrtSession(
-        local.paths["graph"], execution_providers=["CPUExecutionProvider"], intra_op_threads=0
-    )
+    session = OrtSession(local.paths["graph"], SessionOptions())
     subjects = pictures.by_subject(pictures.find(arguments.pictures).photos)
     paths = [renditions[0] for renditions in subjects]
     for folder in arguments.photos:

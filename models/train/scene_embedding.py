@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from models.train import pictures
 from models.train.distill_embedding import INPUT_PX, Student
-from services.common.onnx import OrtSession
+from services.common.onnx import OrtSession, SessionOptions
 
 WEIGHTS = {"student": 4.0, "histogram": 1.0, "layout": 1.0, "edges": 1.0}
 """Of a dozen sets, these gave the best mean adjusted Rand index on the albums of calibrate.py."""
@@ -153,7 +153,7 @@ def export(model: SceneEmbedding, out: Path) -> None:
     )
     assert program is not None
     program.save(str(out), external_data=False)
-    session = OrtSession(out, execution_providers=["CPUExecutionProvider"], intra_op_threads=0)
+    session = OrtSession(out, SessionOptions())
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 3, INPUT_PX, INPUT_PX)).astype(np.float32)
     wanted = model(torch.from_numpy(pixels)).numpy()
     (got,) = session.run({"pixels": pixels})

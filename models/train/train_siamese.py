@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from models.train import pictures
 from models.train.degrade import DEGRADATIONS, RgbImage
-from services.common.onnx import OrtSession
+from services.common.onnx import OrtSession, SessionOptions
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_tensor
 
@@ -318,9 +318,7 @@ def export(model: Comparator, folder: Path) -> SiameseModel:
         out = folder / f"siamese-{name}.onnx"
         program.save(str(out), external_data=False)
         print(f"{out}: {out.stat().st_size} bytes")
-        sessions.append(
-            OrtSession(out, execution_providers=["CPUExecutionProvider"], intra_op_threads=0)
-        )
+        sessions.append(OrtSession(out, SessionOptions()))
     exported = SiameseModel(*sessions)
     _check_parity(model, exported)
     return exported

@@ -70,6 +70,7 @@ def identity(model: model_pb2.ModelInfo) -> ModelIdentity:
         paths=tuple(model.paths),
         file_digests=tuple(model.file_digests),
         fallback_for_model_id=model.fallback_for_model_id,
+        missing_execution_providers=tuple(model.missing_execution_providers),
     )
 
 

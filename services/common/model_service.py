@@ -20,10 +20,12 @@ from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.interceptors import request_id
 from services.common.log import configure_logging
+from services.common.onnx import ModelSession, SessionOptions
 from services.common.server import Server, serve_until_stopped
 from services.common.service_config import (
     Invocation,
     ModelServiceSettings,
+    OnnxServiceSettings,
     SharedSettings,
     parse_arguments,
 )
@@ -124,14 +126,37 @@ def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettin
     )
 
 
+def session_options(settings: OnnxServiceSettings) -> SessionOptions:
+    """How the settings want graphs to be run."""
+    return SessionOptions(
+        execution_providers=settings.execution_providers,
+        strict_providers=settings.strict_providers,
+        device_id=settings.device_id,
+        gpu_memory_limit_mb=settings.gpu_memory_limit_mb,
+        intra_op_threads=settings.intra_op_threads,
+    )
+
+
 def model_info(
     model: LocalModel,
     *,
     constants: Settings | None,
-    execution_providers: tuple[str, ...],
+    session: ModelSession | None,
     max_batch_count: int,
 ) -> model_pb2.ModelInfo:
-    """Describes the model that a service hosts."""
+    """Describes the model that a service hosts, and warns of a provider that does not serve.
+
+    Args:
+        model: The model.
+        constants: What decides the scores besides the model.
+        session: Of the graph, or of one of several; None where the model is none.
+        max_batch_count: Most items of a call.
+    """
+    missing = session.missing_providers if session else ()
+    if session is not None and missing:
+        logger.warning(
+            "%s cannot be used here, %s serves", ", ".join(missing), ", ".join(session.providers)
+        )
     origins = {
         Origin.BUILTIN: model_pb2.MODEL_ORIGIN_BUILTIN,
         Origin.PRETRAINED: model_pb2.MODEL_ORIGIN_PRETRAINED,
@@ -142,7 +167,8 @@ def model_info(
         version=model.entry.version,
         digest=model.digest(constants),
         input_long_side_px=model.entry.input_long_side_px,
-        execution_providers=execution_providers,
+        execution_providers=session.providers if session else (),
+        missing_execution_providers=missing,
         origin=origins[model.entry.origin],
         description=model.entry.description,
         max_batch_count=max_batch_count,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +14,6 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from services.common.errors import ConfigError
-
-logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float32]
 
@@ -26,6 +24,11 @@ class ModelSession(Protocol):
     @property
     def providers(self) -> tuple[str, ...]:
         """Execution providers that serve, in order of preference."""
+        ...
+
+    @property
+    def missing_providers(self) -> tuple[str, ...]:
+        """Execution providers that were asked for and do not serve."""
         ...
 
     @property
@@ -43,48 +46,76 @@ class ModelSession(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a graph is run.
+
+    Attributes:
+        execution_providers: ONNX Runtime's, in order of preference.
+        strict_providers: Whether one that does not serve is an error; else the next one serves.
+        device_id: Of the GPU, for providers that have one.
+        gpu_memory_limit_mb: Most that CUDA may take for this graph; None = no limit.
+        intra_op_threads: Threads of one inference; 0 = one per core.
+    """
+
+    execution_providers: Sequence[str] = ("CPUExecutionProvider",)
+    strict_providers: bool = True
+    device_id: int = 0
+    gpu_memory_limit_mb: int | None = None
+    intra_op_threads: int = 0
+
+
 class OrtSession:
     """A graph loaded from one verified file by ONNX Runtime.
 
     Args:
         path: The ONNX file; external data is not supported.
-        execution_providers: Wanted ones in order; those that this machine lacks are left out.
-        intra_op_threads: Threads of one inference; 0 = one per core.
+        options: How to run it.
 
     Raises:
-        ConfigError: No wanted provider is there, or the file is no valid graph.
+        ConfigError: No wanted provider is there, or not all of them and they are strict; or the
+            file is no valid graph.
     """
 
-    def __init__(
-        self, path: Path, *, execution_providers: Sequence[str], intra_op_threads: int
-    ) -> None:
+    def __init__(self, path: Path, options: SessionOptions) -> None:
         available = _usable_providers()
-        usable = [name for name in execution_providers if name in available]
+        usable = [name for name in options.execution_providers if name in available]
         if not usable:
             raise ConfigError(
-                f"none of the execution providers {list(execution_providers)} is available; "
-                f"this machine has {available}"
+                f"none of the execution providers {list(options.execution_providers)} is "
+                f"available; this machine has {available}"
             )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = intra_op_threads
-        options.log_severity_level = 3
+        session_options = onnxruntime.SessionOptions()
+        session_options.intra_op_num_threads = options.intra_op_threads
+        session_options.log_severity_level = 3
         # spinning threads of five processes steal each other's cores
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
-                path.read_bytes(), sess_options=options, providers=usable
+                path.read_bytes(),
+                sess_options=session_options,
+                providers=[(name, provider_options(name, options)) for name in usable],
             )
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise ConfigError(f"cannot load {path} as an ONNX graph: {error}") from error
-        served = self._session.get_providers()
-        for name in execution_providers:
-            if name not in served:
-                logger.info("execution provider %s is not usable here; %s serves", name, served)
+        self._missing = tuple(
+            name for name in options.execution_providers if name not in self.providers
+        )
+        if self._missing and options.strict_providers:
+            raise ConfigError(
+                f"strict_providers is true, but {', '.join(self._missing)} cannot be used on this "
+                f"machine; it has {available}"
+            )
 
     @property
     def providers(self) -> tuple[str, ...]:
         """Execution providers that serve; what could not be loaded is not among them."""
         return tuple(self._session.get_providers())
+
+    @property
+    def missing_providers(self) -> tuple[str, ...]:
+        """Execution providers that were asked for and do not serve."""
+        return self._missing
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -99,6 +130,16 @@ class OrtSession:
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Runs the graph once; thread-safe."""
         return list(self._session.run(None, dict(inputs)))
+
+
+def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
+    """The options of one execution provider, as ONNX Runtime names them."""
+    found: dict[str, str] = {}
+    if name.startswith(("CUDA", "Tensorrt")):
+        found["device_id"] = str(options.device_id)
+    if name.startswith("CUDA") and options.gpu_memory_limit_mb is not None:
+        found["gpu_mem_limit"] = str(options.gpu_memory_limit_mb << 20)
+    return found
 
 
 def _usable_providers() -> list[str]:

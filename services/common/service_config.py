@@ -64,11 +64,14 @@ class OnnxServiceSettings(ModelServiceSettings):
     """A model service whose model is an ONNX graph.
 
     Attributes:
-        execution_providers: ONNX Runtime's, in order of preference.
-        intra_op_threads: Threads of one inference; 0 = one per core.
+        execution_providers, strict_providers, device_id, gpu_memory_limit_mb, intra_op_threads:
+            As in SessionOptions.
     """
 
     execution_providers: Annotated[list[str], Field(min_length=1)]
+    strict_providers: bool
+    device_id: Annotated[int, Field(ge=0)]
+    gpu_memory_limit_mb: Count | None
     intra_op_threads: Annotated[int, Field(ge=0)]
 
 

@@ -13,6 +13,7 @@ from services.common.model_service import (
     local_model,
     model_info,
     run_model_service,
+    session_options,
 )
 from services.common.onnx import OrtSession
 from services.common.service_config import Invocation, SharedSettings
@@ -28,11 +29,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     settings = invocation.settings("embedding", EmbeddingSettings)
     local = local_model(invocation, Role.EMBEDDING, settings)
-    session = OrtSession(
-        local.paths["graph"],
-        execution_providers=settings.execution_providers,
-        intra_op_threads=settings.intra_op_threads,
-    )
+    session = OrtSession(local.paths["graph"], session_options(settings))
     model = EmbeddingModel(session)
     preprocessing = local.entry.preprocessing
     if preprocessing is None:
@@ -42,7 +39,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         model=model_info(
             local,
             constants=None,
-            execution_providers=session.providers,
+            session=session,
             max_batch_count=shared.max_batch_count,
         ),
         dimension_count=len(model.embed(blank)),

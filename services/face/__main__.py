@@ -13,6 +13,7 @@ from services.common.model_service import (
     local_model,
     model_info,
     run_model_service,
+    session_options,
 )
 from services.common.onnx import OrtSession
 from services.common.service_config import Invocation, SharedSettings
@@ -30,12 +31,12 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     settings = invocation.settings("face", FaceSettings)
     local = local_model(invocation, Role.FACE, settings)
-    model = load_model(local, settings)
+    model, session = load_model(local, settings)
     info = face_pb2.GetModelInfoResponse(
         model=model_info(
             local,
             constants=None,
-            execution_providers=model.execution_providers,
+            session=session,
             max_batch_count=shared.max_batch_count,
         )
     )
@@ -51,14 +52,14 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     )
 
 
-def load_model(local: LocalModel, settings: FaceSettings) -> FaceModel:
-    """The cascades, or the networks of the roles of a composed model.
+def load_model(local: LocalModel, settings: FaceSettings) -> tuple[FaceModel, OrtSession | None]:
+    """The cascades, or the networks of the roles of a composed model and the session of one.
 
     Raises:
         ConfigError: No code of ours speaks the inputs and outputs of a part.
     """
     if not local.parts:
-        return CascadeFaceModel(local.paths)
+        return CascadeFaceModel(local.paths), None
 
     def load(role: Role, network: str) -> list[OrtSession]:
         part = local.parts[role]
@@ -67,27 +68,20 @@ def load_model(local: LocalModel, settings: FaceSettings) -> FaceModel:
                 f"models.yaml: {part.model_id} has the network {part.entry.network!r}; as {role} "
                 f"the face service knows {network!r} only"
             )
-        return [
-            OrtSession(
-                path,
-                execution_providers=settings.execution_providers,
-                intra_op_threads=settings.intra_op_threads,
-            )
-            for path in part.paths.values()
-        ]
+        return [OrtSession(path, session_options(settings)) for path in part.paths.values()]
 
     (detector,) = load(Role.FACE_DETECTOR, "yunet")
     (mesh,) = load(Role.FACE_LANDMARKS, "mediapipe-face-mesh")
     (eyes,) = load(Role.EYE_STATE, "ocec")
     (expression,) = load(Role.EXPRESSION, "mediapipe-blendshapes")
-    return NetworkFaceModel(
+    model = NetworkFaceModel(
         detector=YuNet(detector),
         mesh=FaceMesh(mesh),
         pose=FsaNet(load(Role.HEAD_POSE, "fsa-net")),
         eyes=Ocec(eyes),
         expression=Blendshapes(expression),
-        execution_providers=detector.providers,
     )
+    return model, detector
 
 
 if __name__ == "__main__":

@@ -80,11 +80,6 @@ class CascadeFaceModel:
         self._eye_cascades = (Cascade(paths["eye"]), Cascade(paths["eyeglasses"]))
         self._smile = Cascade(paths["smile"])
 
-    @property
-    def execution_providers(self) -> tuple[str, ...]:
-        """None: no graph is involved."""
-        return ()
-
     def analyze(self, pixels: RgbImage) -> list[Face]:
         """Finds the faces of a canonical image; see FaceModel."""
         small = to_detection_gray(pixels)

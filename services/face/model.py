@@ -43,11 +43,6 @@ class Face:
 class FaceModel(Protocol):
     """Finds and describes faces."""
 
-    @property
-    def execution_providers(self) -> tuple[str, ...]:
-        """ONNX Runtime's that serve; empty where no graph is involved."""
-        ...
-
     def analyze(self, pixels: RgbImage) -> list[Face]:
         """Finds the faces of a canonical image, uint8 (height, width, 3).
 

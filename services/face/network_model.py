@@ -18,7 +18,6 @@ class NetworkFaceModel:
         pose: Yaw and pitch.
         eyes: Open or closed.
         expression: Smile, from the points.
-        execution_providers: That serve.
     """
 
     def __init__(
@@ -29,19 +28,12 @@ class NetworkFaceModel:
         pose: FsaNet,
         eyes: Ocec,
         expression: Blendshapes,
-        execution_providers: tuple[str, ...],
     ) -> None:
         self._detector = detector
         self._mesh = mesh
         self._pose = pose
         self._eyes = eyes
         self._expression = expression
-        self._execution_providers = execution_providers
-
-    @property
-    def execution_providers(self) -> tuple[str, ...]:
-        """ONNX Runtime's that serve."""
-        return self._execution_providers
 
     def analyze(self, pixels: RgbImage) -> list[Face]:
         """Finds the faces of a canonical image; see FaceModel."""

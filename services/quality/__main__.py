@@ -30,7 +30,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         model=model_info(
             local,
             constants=settings.iqa,
-            execution_providers=(),
+            session=None,
             max_batch_count=shared.max_batch_count,
         ),
         heuristic_aesthetic=True,

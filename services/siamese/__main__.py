@@ -14,6 +14,7 @@ from services.common.model_service import (
     local_model,
     model_info,
     run_model_service,
+    session_options,
 )
 from services.common.onnx import OrtSession
 from services.common.service_config import Invocation, SharedSettings
@@ -33,19 +34,14 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     local = local_model(invocation, Role.SIAMESE, settings)
     logger.info("Loading Siamese model from %s", local.paths["describe"])
     describe, compare = (
-        OrtSession(
-            local.paths[part],
-            execution_providers=settings.execution_providers,
-            intra_op_threads=settings.intra_op_threads,
-        )
-        for part in ("describe", "compare")
+        OrtSession(local.paths[part], session_options(settings)) for part in ("describe", "compare")
     )
     model = SiameseModel(describe, compare)
     info = siamese_pb2.GetModelInfoResponse(
         model=model_info(
             local,
             constants=None,
-            execution_providers=describe.providers,
+            session=describe,
             max_batch_count=shared.max_batch_count,
         )
     )

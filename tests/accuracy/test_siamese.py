@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.registry import Role, resolve
 from services.common.imaging import decode, fit_long_side
-from services.common.onnx import OrtSession
+from services.common.onnx import OrtSession, SessionOptions
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_tensor
 from tests.conftest import ROOT
@@ -63,10 +63,7 @@ DEGRADATIONS = (defocus, shake, grain, too_dark, too_bright, crushed, tilted)
 def model() -> SiameseModel:
     local = resolve(ROOT / "configs", ROOT, Role.SIAMESE, "builtin-siamese")
     describe, compare = (
-        OrtSession(
-            local.paths[part], execution_providers=["CPUExecutionProvider"], intra_op_threads=0
-        )
-        for part in ("describe", "compare")
+        OrtSession(local.paths[part], SessionOptions()) for part in ("describe", "compare")
     )
     return SiameseModel(describe, compare)
 

@@ -17,7 +17,7 @@ MODEL_ORIGIN_BUILTIN: ModelOrigin
 MODEL_ORIGIN_PRETRAINED: ModelOrigin
 
 class ModelInfo(_message.Message):
-    __slots__ = ("id", "version", "digest", "input_long_side_px", "execution_providers", "origin", "description", "max_batch_count", "paths", "file_digests", "fallback_for_model_id")
+    __slots__ = ("id", "version", "digest", "input_long_side_px", "execution_providers", "origin", "description", "max_batch_count", "paths", "file_digests", "fallback_for_model_id", "missing_execution_providers")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class ModelInfo(_message.Message):
     PATHS_FIELD_NUMBER: _ClassVar[int]
     FILE_DIGESTS_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FOR_MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    MISSING_EXECUTION_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: str
     digest: str
@@ -40,4 +41,5 @@ class ModelInfo(_message.Message):
     paths: _containers.RepeatedScalarFieldContainer[str]
     file_digests: _containers.RepeatedScalarFieldContainer[str]
     fallback_for_model_id: str
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., input_long_side_px: _Optional[int] = ..., execution_providers: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[ModelOrigin, str]] = ..., description: _Optional[str] = ..., max_batch_count: _Optional[int] = ..., paths: _Optional[_Iterable[str]] = ..., file_digests: _Optional[_Iterable[str]] = ..., fallback_for_model_id: _Optional[str] = ...) -> None: ...
+    missing_execution_providers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., input_long_side_px: _Optional[int] = ..., execution_providers: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[ModelOrigin, str]] = ..., description: _Optional[str] = ..., max_batch_count: _Optional[int] = ..., paths: _Optional[_Iterable[str]] = ..., file_digests: _Optional[_Iterable[str]] = ..., fallback_for_model_id: _Optional[str] = ..., missing_execution_providers: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -47,7 +47,7 @@ verify-protos: .venv/.dev-stamp  ## prove that protos/gen is fresh
 	$(BIN)/python protos/generate.py --check
 
 lock: .venv/.dev-stamp  ## write the exact versions in use into constraints.txt
-	$(BIN)/pip freeze --exclude-editable | grep -v '^pip==' > constraints.txt
+	$(BIN)/pip freeze --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > constraints.txt
 
 clean:  ## remove everything that make and the tests made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

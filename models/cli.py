@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +19,6 @@ from rich.table import Column, Table
 
 from models.pull import Source, fetch, is_in_place
 from models.registry import (
-    PINS_NAME,
     SERVICE_ROLES,
     ModelEntry,
     expected_digest,
@@ -26,6 +28,7 @@ from models.registry import (
     read_pins,
     read_registry,
     with_parts,
+    write_pin,
 )
 from services.common.config import config_dir, layers_of, merge, models_dir
 from services.common.errors import ConfigError
@@ -38,11 +41,19 @@ ConfigDir = Annotated[
 Models = Annotated[list[str] | None, typer.Argument(help="Ids of models.")]
 
 
+class Precision(StrEnum):
+    """Of an exported graph."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
 class State(StrEnum):
     """Whether a model can serve."""
 
     READY = "ready"
     MISSING = "missing"
+    NOT_EXPORTED = "not exported"
     NOT_PINNED = "not pinned"
     DAMAGED = "damaged"
 
@@ -111,6 +122,8 @@ def pull(
     try:
         for model_id in wanted:
             _pull_model(folder, model_id, registry[model_id], Source(from_, mirror), console)
+            if state_of(folder, registry, model_id) is State.NOT_EXPORTED:
+                _export(configs, model_id, Precision.FP32)
     except KeyboardInterrupt:
         console.print("interrupted; what has come is kept: pull again to go on")
         raise
@@ -145,42 +158,72 @@ def pin(
     open_keys = [key for key, file in entry.downloads.items() if file.sha256 is None]
     if not open_keys:
         raise ConfigError(f"{model} needs no pin: models.yaml states the sha256 of all its files")
-    pins = read_pins(folder)
     for key in open_keys:
         path = folder / model / entry.downloads[key].name
         if not path.is_file():
             raise ConfigError(f"{path} is missing; `bestshot models pull {model}` gets it")
         digest = file_digest(path)
-        pins.setdefault(model, {})[key] = digest
+        write_pin(folder, model, key, digest)
         typer.echo(f"{path}: {digest}")
-    written = folder / f"{PINS_NAME}.partial"
-    written.write_text(yaml.safe_dump(pins), encoding="utf-8")
-    written.replace(folder / PINS_NAME)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Id of a model that is a PyTorch checkpoint.")],
+    precision: Annotated[Precision, typer.Option(help="Of the graph's weights.")] = Precision.FP32,
+    config_dir_: ConfigDir = None,
+) -> None:
+    """Make the ONNX file of a checkpoint, and check it against PyTorch on real pictures."""
+    _export(config_dir(config_dir_), model, precision)
 
 
 def state_of(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str) -> State:
     """Looks at the files of a model and of its parts, and hashes them; the worst counts."""
-    states = {_state(models_folder, part, models[part]) for part in with_parts(models, model_id)}
-    return next(state for state in reversed(State) if state in states)
+    parts = with_parts(models, model_id)
+    return _worst(_state(models_folder, part, models[part]) for part in parts)
+
+
+def _worst(states: Iterable[State]) -> State:
+    found = {State.READY, *states}
+    return next(state for state in reversed(State) if state in found)
 
 
 def _state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
-    for key, download in entry.downloads.items():
-        path = models_folder / model_id / download.name
-        if not path.is_file():
-            return State.MISSING
-        expected = expected_digest(models_folder, model_id, key, download)
-        if expected is None:
-            return State.NOT_PINNED
-        if file_digest(path) != expected:
-            return State.DAMAGED
-    for file in entry.files.values():
-        path = package_path(model_id, file)
-        if not path.is_file():
-            return State.MISSING
-        if file_digest(path) != file.sha256:
-            return State.DAMAGED
-    return State.READY
+    folder = models_folder / model_id
+    if entry.export is not None and (folder / entry.export.name).is_file():
+        pinned = read_pins(models_folder).get(model_id, {}).get("export")
+        return _file_state(folder / entry.export.name, pinned)
+    files: list[tuple[Path, str | None]] = [
+        (package_path(model_id, file), file.sha256) for file in entry.files.values()
+    ]
+    files += [
+        (folder / download.name, expected_digest(models_folder, model_id, key, download))
+        for key, download in entry.downloads.items()
+    ]
+    state = _worst(_file_state(path, expected) for path, expected in files)
+    return State.NOT_EXPORTED if entry.export is not None and state is State.READY else state
+
+
+def _file_state(path: Path, expected: str | None) -> State:
+    if not path.is_file():
+        return State.MISSING
+    if expected is None:
+        return State.NOT_PINNED
+    return State.READY if file_digest(path) == expected else State.DAMAGED
+
+
+def _export(configs: Path, model_id: str, precision: Precision) -> None:
+    """Runs the exporter as its own process: nothing at run time imports PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError(
+            f"{model_id} is a PyTorch checkpoint, and exporting it needs PyTorch: install "
+            f"'bestshot[export]', then run `bestshot models export {model_id}`"
+        )
+    command = [sys.executable, "-m", "models.export", model_id]
+    options = ["--config-dir", str(configs), "--precision", precision.value]
+    code = subprocess.run([*command, *options], check=False).returncode  # noqa: S603
+    if code:
+        raise typer.Exit(code)
 
 
 def _chosen(configs: Path, models: list[str] | None, profile: str | None) -> list[str]:

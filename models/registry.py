@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import Field
 
 from services.common.config import Layer, Settings, load, nearest, read_yaml
@@ -80,7 +81,9 @@ class Preprocessing(Settings):
     """How a picture becomes the tensor of a graph.
 
     Attributes:
-        side_px: Width and height of the tensor; the whole picture is squashed to it.
+        side_px: Width and height of the tensor.
+        short_side_px: The picture's short side is brought to this, then the middle is cut out; None
+            = the whole picture is squashed.
         resample: Filter of the squashing: "box" takes the mean of an area.
         layout: Order of the axes: "nchw" or "nhwc".
         mean: Taken from the 8-bit red, green and blue values ...
@@ -88,6 +91,7 @@ class Preprocessing(Settings):
     """
 
     side_px: Annotated[int, Field(ge=1)]
+    short_side_px: Annotated[int, Field(ge=1)] | None = None
     resample: Literal["box", "bilinear", "bicubic"]
     layout: Literal["nchw", "nhwc"]
     mean: tuple[float, float, float]
@@ -100,6 +104,18 @@ class Calibration(Settings):
     scene_distance: Annotated[float, Field(gt=0, le=2)]
     cluster_selection_epsilon: Annotated[float, Field(ge=0, le=2)]
     source: str
+
+
+class Export(Settings):
+    """An ONNX file that `bestshot models export` makes of the download `checkpoint`.
+
+    Attributes:
+        architecture: Which network the checkpoint is of.
+        name: File name of the result, beside the checkpoint.
+    """
+
+    architecture: Literal["dinov2-vits14", "dinov2-vitb14"]
+    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
 
 
 class FaceParts(Settings):
@@ -118,6 +134,7 @@ class ModelEntry(Settings):
     Attributes:
         files: Those inside installed packages, by the name that the service knows them by.
         downloads: Those that have to be pulled, likewise.
+        export: What has to be made of the downloads before the model can serve.
         parts: The models that a composed one consists of.
         network: What code of the service speaks its inputs and outputs, where there is a choice.
     """
@@ -130,6 +147,7 @@ class ModelEntry(Settings):
     source: str
     files: dict[str, ModelFile] = Field(default_factory=dict)
     downloads: dict[str, Download] = Field(default_factory=dict)
+    export: Export | None = None
     parts: FaceParts | None = None
     network: str | None = None
     preprocessing: Preprocessing | None = None
@@ -246,6 +264,15 @@ def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
     return dict(read_yaml(path)) if path.exists() else {}
 
 
+def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
+    """Stores a digest that the user accepts, or that an export has."""
+    pins = read_pins(models_folder)
+    pins.setdefault(model_id, {})[key] = digest
+    written = models_folder / f"{PINS_NAME}.partial"
+    written.write_text(yaml.safe_dump(pins), encoding="utf-8")
+    written.replace(models_folder / PINS_NAME)
+
+
 def expected_digest(models_folder: Path, model_id: str, key: str, download: Download) -> str | None:
     """Digest that a published file must have: the registry's, else the user's, else None."""
     return download.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
@@ -285,6 +312,16 @@ def _local(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str)
     paths, digests = {}, {}
     for key, file in entry.files.items():
         paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
+    if entry.export is not None:
+        path = models_folder / model_id / entry.export.name
+        pinned = read_pins(models_folder).get(model_id, {}).get("export")
+        if pinned is None or not path.is_file():
+            raise MissingModelError(
+                f"the model {model_id} is not ready: {path} is missing. `bestshot models pull "
+                f"{model_id}` and then `bestshot models export {model_id}` make it"
+            )
+        paths["graph"], digests["graph"] = _verified(model_id, path, pinned)
+        return LocalModel(model_id, entry, paths, digests, parts)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.name
         if not path.is_file():

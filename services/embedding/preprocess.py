@@ -17,7 +17,7 @@ _FILTERS = {
 
 
 def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
-    """Squashes the whole picture to the graph's square; nothing is cropped away.
+    """Brings a picture to the graph's square: the whole squashed, or scaled and its middle.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
@@ -26,10 +26,18 @@ def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
     Returns:
         float32, (1, 3, side, side) or (1, side, side, 3), (value - mean) / std.
     """
-    size = (wanted.side_px, wanted.side_px)
-    squashed = Image.fromarray(pixels).resize(size, _FILTERS[wanted.resample])
+    side = wanted.side_px
+    image = Image.fromarray(pixels)
+    if wanted.short_side_px is None:
+        square = image.resize((side, side), _FILTERS[wanted.resample])
+    else:
+        factor = wanted.short_side_px / min(image.size)
+        size = (max(side, round(image.width * factor)), max(side, round(image.height * factor)))
+        left, top = (size[0] - side) // 2, (size[1] - side) // 2
+        scaled = image.resize(size, _FILTERS[wanted.resample])
+        square = scaled.crop((left, top, left + side, top + side))
     mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
-    values = (np.asarray(squashed, np.float32) - mean) / std
+    values = (np.asarray(square, np.float32) - mean) / std
     if wanted.layout == "nchw":
         values = values.transpose(2, 0, 1)
     return np.ascontiguousarray(values)[np.newaxis]

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sqlite3
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+from models.export.dinov2 import SHAPES, DinoV2
 from tests.conftest import ROOT, draw_picture
 from tests.integration.command import Finished, bestshot
 
@@ -155,6 +161,39 @@ def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_p
     assert "builtin-scene-embedding stands in for published" in (out / "index.html").read_text()
     shown = models.run("show")
     assert "standing in for published" in shown.text
+
+
+def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
+    models: Models, one_photo: Path
+) -> None:
+    torch.manual_seed(0)
+    download = models.registry["models"]["dinov2-vits14"]["downloads"]["checkpoint"]
+    checkpoint = models.stick / download["name"]
+    torch.save(DinoV2(SHAPES["dinov2-vits14"]).state_dict(), checkpoint)
+    download["size_bytes"] = checkpoint.stat().st_size
+    download["sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    models.write()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(models.stick))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        mirror = f"http://127.0.0.1:{server.server_port}"
+        pulled = models.run("models", "pull", "dinov2-vits14", "--mirror", mirror)
+        server.shutdown()
+    assert pulled.code == 0, pulled.text
+    assert "against PyTorch in single precision on 8 pictures" in pulled.text
+    assert "dinov2-vits14: ready" in models.run("models", "verify").text
+
+    profile = models.configs / "profiles" / "lite.yaml"
+    services = {"embedding": {"model": "dinov2-vits14"}}
+    pipeline = {"cluster_scenes": {"scene_distance": None, "cluster_selection_epsilon": 0.0}}
+    content = {"description": "", "services": services, "pipeline": pipeline}
+    profile.write_text(yaml.safe_dump(content))
+    out = models.data.parent / "out"
+    curated = models.run("curate", one_photo, "--out", out, "--profile", "lite")
+    assert curated.code == 0, curated.text
+    assert json.loads((out / "run.json").read_text())["models"]["embedding"]["id"] == (
+        "dinov2-vits14"
+    )
 
 
 def test_another_model_of_a_role_leaves_the_cache_of_the_others(

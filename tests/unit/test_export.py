@@ -1,0 +1,153 @@
+"""PyTorch checkpoints with the official names and random weights, exported to ONNX."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+
+from models.export.__main__ import INPUT_NAME, export, load_checkpoint, real_pictures
+from models.export.dinov2 import SHAPES, DinoV2, resized_positions
+from models.registry import MissingModelError, Role, find_entry, resolve
+from services.common.errors import ConfigError
+from services.common.onnx import OrtSession, SessionOptions
+from tests.conftest import ROOT
+
+MODEL = "dinov2-vits14"
+
+
+@pytest.fixture(scope="session")
+def network() -> DinoV2:
+    """Random weights of the scale that trained ones have; all parts take part in the result."""
+    torch.manual_seed(0)
+    found = DinoV2(SHAPES[MODEL]).eval()
+    with torch.no_grad():
+        for name, parameter in found.named_parameters():
+            if "norm" not in name:
+                parameter.normal_(0.0, 0.05)
+    return found
+
+
+@pytest.fixture(scope="session")
+def pulled(network: DinoV2, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A config folder whose registry knows the checkpoint, and a models folder that has it."""
+    base = tmp_path_factory.mktemp("export")
+    configs, folder = base / "configs", base / "models"
+    configs.mkdir()
+    registry = yaml.safe_load((ROOT / "configs" / "models.yaml").read_text())
+    checkpoint = registry["models"][MODEL]["downloads"]["checkpoint"]
+    path = folder / MODEL / checkpoint["name"]
+    path.parent.mkdir(parents=True)
+    torch.save(network.state_dict(), path)
+    checkpoint["size_bytes"] = path.stat().st_size
+    checkpoint["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (configs / "models.yaml").write_text(yaml.safe_dump(registry))
+    return configs, folder
+
+
+@pytest.fixture(scope="session")
+def exported(pulled: tuple[Path, Path]) -> Path:
+    return export(*pulled, MODEL, "fp32")
+
+
+def embed(path: Path, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
+    return OrtSession(path, SessionOptions()).run({INPUT_NAME: pixels})[0]
+
+
+def test_the_export_agrees_with_pytorch_on_real_pictures(
+    network: DinoV2, pulled: tuple[Path, Path], exported: Path
+) -> None:
+    pictures = real_pictures(find_entry(pulled[0], MODEL))
+    with torch.inference_mode():
+        wanted = network(torch.from_numpy(pictures)).numpy()
+    got = embed(exported, pictures)
+    assert got.shape == (len(pictures), 384)
+    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(got, wanted, atol=1e-4)
+    np.testing.assert_allclose(embed(exported, pictures[:1]), wanted[:1], atol=1e-4)
+    assert np.abs(wanted[0] - wanted[-1]).max() > 1e-3
+
+
+def test_half_precision_stays_near(
+    pulled: tuple[Path, Path], exported: Path, tmp_path: Path
+) -> None:
+    configs, folder = pulled
+    whole, single = exported.read_bytes(), embed(exported, pictures_of(configs))
+    try:
+        half = export(configs, folder, MODEL, "fp16")
+        assert half.stat().st_size < 0.6 * len(whole)
+        np.testing.assert_allclose(embed(half, pictures_of(configs)), single, atol=2e-2)
+    finally:
+        export(configs, folder, MODEL, "fp32")
+
+
+def pictures_of(configs: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return real_pictures(find_entry(configs, MODEL))
+
+
+def test_the_file_tells_where_it_comes_from(pulled: tuple[Path, Path], exported: Path) -> None:
+    model = onnx.load(exported, load_external_data=False)
+    facts = {prop.key: prop.value for prop in model.metadata_props}
+    checkpoint = find_entry(pulled[0], MODEL).downloads["checkpoint"]
+    assert facts["source_sha256"] == checkpoint.sha256
+    assert facts["precision"] == "fp32"
+    assert '"short_side_px": 256' in facts["preprocessing"]
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [18]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+
+
+def test_an_exported_model_resolves_and_a_damaged_one_does_not(
+    pulled: tuple[Path, Path], exported: Path
+) -> None:
+    configs, folder = pulled
+    local = resolve(configs, folder, Role.EMBEDDING, MODEL)
+    assert local.paths == {"graph": exported}
+    content = exported.read_bytes()
+    try:
+        exported.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(ConfigError, match="damaged"):
+            resolve(configs, folder, Role.EMBEDDING, MODEL)
+    finally:
+        exported.write_bytes(content)
+
+
+def test_what_is_not_exported_yet_says_how(pulled: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(MissingModelError, match=f"bestshot models export {MODEL}"):
+        resolve(pulled[0], tmp_path, Role.EMBEDDING, MODEL)
+    with pytest.raises(ConfigError, match=f"bestshot models pull {MODEL}"):
+        export(pulled[0], tmp_path, MODEL, "fp32")
+    with pytest.raises(ConfigError, match="needs no export"):
+        export(pulled[0], tmp_path, "builtin-scene-embedding", "fp32")
+
+
+def test_another_networks_checkpoint_names_the_first_mismatch(
+    network: DinoV2, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.pth"
+    state = dict(network.state_dict())
+    torch.save({key: value for key, value in state.items() if key != "blocks.3.ls1.gamma"}, path)
+    with pytest.raises(ConfigError, match=r"has no 'blocks\.3\.ls1\.gamma'"):
+        load_checkpoint(network, path)
+    torch.save({**state, "cls_token": torch.zeros(1, 1, 768)}, path)
+    with pytest.raises(ConfigError, match=r"cls_token has the shape \(1, 1, 768\)"):
+        load_checkpoint(network, path)
+    torch.save({**state, "register_tokens": torch.zeros(1, 4, 384)}, path)
+    with pytest.raises(ConfigError, match="'register_tokens', which the architecture does not"):
+        load_checkpoint(network, path)
+    torch.save(network, path)
+    with pytest.raises(ConfigError, match="no checkpoint of weights alone"):
+        load_checkpoint(network, path)
+
+
+def test_positions_of_the_trained_grid_stay_as_they_are() -> None:
+    trained = torch.randn(1, 37 * 37, 8)
+    assert torch.equal(resized_positions(trained, 37), trained)
+    assert resized_positions(trained, 16).shape == (1, 256, 8)
+    flat = torch.full((1, 37 * 37, 8), 0.25)
+    torch.testing.assert_close(resized_positions(flat, 16), torch.full((1, 256, 8), 0.25))

@@ -114,7 +114,7 @@ class Export(Settings):
         name: File name of the result, beside the checkpoint.
     """
 
-    architecture: Literal["dinov2-vits14", "dinov2-vitb14"]
+    architecture: Literal["dinov2-vits14", "dinov2-vitb14", "ava-resnet50"]
     name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
 
 

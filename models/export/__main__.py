@@ -17,16 +17,17 @@ from sklearn.datasets import load_sample_images
 from torch import nn
 
 from models.export.dinov2 import SHAPES, DinoV2
-from models.registry import Export, ModelEntry, expected_digest, file_digest, find_entry, write_pin
+from models.export.resnet import AvaResNet50, with_torchvision_names
+from models.registry import ModelEntry, expected_digest, file_digest, find_entry, write_pin
 from services.common.config import models_dir
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.onnx import OrtSession, SessionOptions
-from services.embedding.preprocess import to_tensor
+from services.common.tensor import to_tensor
 
 OPSET = 18
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}
-"""Largest difference of a component that an export may have from PyTorch, by precision."""
-INPUT_NAME, OUTPUT_NAME = "pixels", "embedding"
+"""Largest difference of a value that an export may have from PyTorch, by precision."""
+INPUT_NAME, OUTPUT_NAME = "pixels", "output"
 
 
 class _Half(nn.Module):
@@ -40,16 +41,25 @@ class _Half(nn.Module):
         return self.network(pixels.half()).float()
 
 
-def load_checkpoint(network: nn.Module, path: Path) -> None:
-    """Loads weights by name, nothing pickled.
+def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """Reads weights by name, nothing unpickled; also those of a training's checkpoint.
+
+    Raises:
+        ConfigError: The file holds anything but tensors and plain values.
+    """
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the errors of unpickling have no common base
+        raise ConfigError(f"{path} is no checkpoint of weights alone: {error}") from error
+    return with_torchvision_names(found.get("model_state_dict", found))
+
+
+def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Gives a network its weights.
 
     Raises:
         ConfigError: A key is missing, unknown or of another shape; names the first.
     """
-    try:
-        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the errors of unpickling have no common base
-        raise ConfigError(f"{path} is no checkpoint of weights alone: {error}") from error
     wanted = network.state_dict()
     for key, tensor in wanted.items():
         if key not in state:
@@ -63,6 +73,17 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
     if unknown:
         raise ConfigError(f"{path} has {unknown[0]!r}, which the architecture does not")
     network.load_state_dict(state)
+
+
+def build(architecture: str, state: dict[str, torch.Tensor]) -> nn.Module:
+    """The network of an architecture, without its weights; sizes of heads are those of `state`."""
+    if architecture in SHAPES:
+        return DinoV2(SHAPES[architecture]).eval()
+    sizes = [
+        state[key].shape[0] if key in state else default
+        for key, default in (("head.0.weight", 256), ("head.3.weight", 1))
+    ]
+    return AvaResNet50(*sizes).eval()
 
 
 def real_pictures(entry: ModelEntry) -> NDArray[np.float32]:
@@ -110,7 +131,8 @@ def check(
     whole = session.run({INPUT_NAME: pictures})[0]
     single = np.concatenate([session.run({INPUT_NAME: pictures[i : i + 1]})[0] for i in range(3)])
     worst = max(float(np.abs(whole - wanted).max()), float(np.abs(single - wanted[:3]).max()))
-    cosine = float((whole * wanted).sum(1).min())
+    lengths = np.linalg.norm(whole, axis=1) * np.linalg.norm(wanted, axis=1)
+    cosine = float(((whole * wanted).sum(1) / lengths).min())
     print(
         f"against PyTorch in single precision on {len(pictures)} pictures: largest difference "
         f"{worst:.1e}, smallest cosine {cosine:.6f}"
@@ -138,8 +160,9 @@ def export(configs: Path, folder: Path, model_id: str, precision: str) -> Path:
         raise ConfigError(
             f"{checkpoint} has sha256 {digest}, which is not the one of models.yaml or of a pin"
         )
-    network = _architecture(entry.export)
-    load_checkpoint(network, checkpoint)
+    state = read_checkpoint(checkpoint)
+    network = build(entry.export.architecture, state)
+    load_weights(network, state, checkpoint)
     pictures = real_pictures(entry)
     with torch.inference_mode():
         wanted = network(torch.from_numpy(pictures)).numpy()
@@ -159,10 +182,6 @@ def export(configs: Path, folder: Path, model_id: str, precision: str) -> Path:
     partial.replace(target)
     write_pin(folder, model_id, "export", file_digest(target))
     return target
-
-
-def _architecture(wanted: Export) -> nn.Module:
-    return DinoV2(SHAPES[wanted.architecture]).eval()
 
 
 def _plain(entry: ModelEntry) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from orchestrator.domain.clustering import ClusterParameters, cluster_scenes
 from services.common.config import models_dir
 from services.common.imaging import RgbImage, fit_long_side
 from services.common.onnx import OrtSession, SessionOptions
+from services.common.tensor import to_tensor
 from services.embedding.model import EmbeddingModel
-from services.embedding.preprocess import to_tensor
 
 SEED = 20261124
 WORK_SIDE_PX = 512

@@ -15,7 +15,7 @@ import grpc
 from bestshot.model.v1 import model_pb2
 from google.rpc import status_pb2
 
-from models.registry import LocalModel, Origin, Role, resolve
+from models.registry import LocalModel, Origin, Preprocessing, Role, resolve
 from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.interceptors import request_id
@@ -124,6 +124,13 @@ def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettin
     return resolve(
         invocation.folder, invocation.models_folder, role, settings.model, settings.fallback
     )
+
+
+def required_preprocessing(model: LocalModel) -> Preprocessing:
+    """How pictures become the graph's tensors; ConfigError where models.yaml does not say."""
+    if model.entry.preprocessing is None:
+        raise ConfigError(f"models.yaml: the model {model.model_id} has no preprocessing")
+    return model.entry.preprocessing
 
 
 def session_options(settings: OnnxServiceSettings) -> SessionOptions:

@@ -6,12 +6,12 @@ import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
 from models.registry import Role
-from services.common.errors import ConfigError
 from services.common.model_service import (
     BatchWorker,
     ServiceParts,
     local_model,
     model_info,
+    required_preprocessing,
     run_model_service,
     session_options,
 )
@@ -31,9 +31,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     local = local_model(invocation, Role.EMBEDDING, settings)
     session = OrtSession(local.paths["graph"], session_options(settings))
     model = EmbeddingModel(session)
-    preprocessing = local.entry.preprocessing
-    if preprocessing is None:
-        raise ConfigError(f"models.yaml: the embedding model {local.model_id} has no preprocessing")
+    preprocessing = required_preprocessing(local)
     blank = to_tensor(np.full((8, 8, 3), 128, np.uint8), preprocessing)
     info = embedding_pb2.GetModelInfoResponse(
         model=model_info(

@@ -1,43 +1,5 @@
-"""Canonical image to the tensor of the embedding graph."""
+"""Canonical image to the tensor of the embedding graph: what models.yaml says of it is all."""
 
-from __future__ import annotations
+from services.common.tensor import to_tensor
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from models.registry import Preprocessing
-from services.common.imaging import RgbImage
-
-_FILTERS = {
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
-
-
-def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
-    """Brings a picture to the graph's square: the whole squashed, or scaled and its middle.
-
-    Args:
-        pixels: uint8, (height, width, 3), RGB.
-        wanted: What the graph was trained on.
-
-    Returns:
-        float32, (1, 3, side, side) or (1, side, side, 3), (value - mean) / std.
-    """
-    side = wanted.side_px
-    image = Image.fromarray(pixels)
-    if wanted.short_side_px is None:
-        square = image.resize((side, side), _FILTERS[wanted.resample])
-    else:
-        factor = wanted.short_side_px / min(image.size)
-        size = (max(side, round(image.width * factor)), max(side, round(image.height * factor)))
-        left, top = (size[0] - side) // 2, (size[1] - side) // 2
-        scaled = image.resize(size, _FILTERS[wanted.resample])
-        square = scaled.crop((left, top, left + side, top + side))
-    mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
-    values = (np.asarray(square, np.float32) - mean) / std
-    if wanted.layout == "nchw":
-        values = values.transpose(2, 0, 1)
-    return np.ascontiguousarray(values)[np.newaxis]
+__all__ = ["to_tensor"]

@@ -11,29 +11,36 @@ from services.common.model_service import (
     ServiceParts,
     local_model,
     model_info,
+    required_preprocessing,
     run_model_service,
+    session_options,
 )
+from services.common.onnx import OrtSession
 from services.common.service_config import Invocation, SharedSettings
 from services.quality.config import QualitySettings
-from services.quality.model import QualityModel
+from services.quality.model import AestheticNetwork, QualityModel
 from services.quality.servicer import QualityServicer
 
 SERVICE_NAME = "bestshot.quality.v1.QualityService"
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Wires the formulas and the servicer."""
+    """Wires the formulas, the network where there is one, and the servicer."""
     settings = invocation.settings("quality", QualitySettings)
     local = local_model(invocation, Role.QUALITY, settings)
-    model = QualityModel(settings.iqa)
+    session, aesthetic = None, None
+    if "graph" in local.paths:
+        session = OrtSession(local.paths["graph"], session_options(settings))
+        aesthetic = AestheticNetwork(session, required_preprocessing(local))
+    model = QualityModel(settings.iqa, aesthetic)
     info = quality_pb2.GetModelInfoResponse(
         model=model_info(
             local,
             constants=settings.iqa,
-            session=None,
+            session=session,
             max_batch_count=shared.max_batch_count,
         ),
-        heuristic_aesthetic=True,
+        heuristic_aesthetic=aesthetic is None,
     )
     servicer = QualityServicer(
         model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from services.common.config import Settings
-from services.common.service_config import ModelServiceSettings
+from services.common.service_config import OnnxServiceSettings
 
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0, le=1)]
@@ -51,7 +51,7 @@ class IqaConstants(Settings):
         return self
 
 
-class QualitySettings(ModelServiceSettings):
+class QualitySettings(OnnxServiceSettings):
     """Section `quality` of services.yaml."""
 
     iqa: IqaConstants

@@ -1,4 +1,4 @@
-"""Technical quality by formulas, and an aesthetic score that is a heuristic and called one."""
+"""Technical quality by formulas; aesthetics by a heuristic that is called one, or by a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.registry import Preprocessing
 from services.common.imaging import RgbImage
+from services.common.onnx import ModelSession
+from services.common.tensor import to_tensor
 from services.quality.config import IqaConstants
 from services.quality.preprocess import luminance
 
@@ -40,6 +43,7 @@ class Quality:
 
     iqa_score: float
     ava_score: float
+    ava_distribution: tuple[float, ...]
     sharpness: float
     focus_score: float
     exposure: float
@@ -48,11 +52,40 @@ class Quality:
     laplacian_variance: float
 
 
-class QualityModel:
-    """Scores pictures by formulas alone."""
+class AestheticNetwork:
+    """Expects the votes that a picture would get.
 
-    def __init__(self, constants: IqaConstants) -> None:
+    Args:
+        session: A graph of one input, whose output is (1, 1), the mean vote, or (1, 10), the shares
+            of the votes 1 to 10.
+        preprocessing: What the graph was trained on.
+    """
+
+    def __init__(self, session: ModelSession, preprocessing: Preprocessing) -> None:
+        self._session = session
+        self._preprocessing = preprocessing
+
+    def votes(self, pixels: RgbImage) -> tuple[float, tuple[float, ...]]:
+        """Mean vote, 1 to 10, and the shares of the votes 1 to 10, empty where unknown."""
+        (name,) = self._session.input_names
+        answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
+        if len(answer) == 1:
+            return float(answer[0]), ()
+        shares = answer.astype(np.float64) / answer.sum(dtype=np.float64)
+        return float(shares @ np.arange(1, len(shares) + 1)), tuple(shares.tolist())
+
+
+class QualityModel:
+    """Scores pictures by formulas, the aesthetics by a network where there is one.
+
+    Args:
+        constants: Of the formulas.
+        aesthetic: None = the heuristic.
+    """
+
+    def __init__(self, constants: IqaConstants, aesthetic: AestheticNetwork | None = None) -> None:
         self._constants = constants
+        self._aesthetic = aesthetic
 
     def score(self, pixels: RgbImage) -> Quality:
         """Scores one canonical image, uint8 (height, width, 3), RGB."""
@@ -64,12 +97,18 @@ class QualityModel:
         colour = colourfulness(pixels)
         colourful = _clip(colour / constants.colourfulness_full_scale)
         contrast = contrast_score(gray, constants.contrast_full_scale)
+        if self._aesthetic is not None:
+            ava_score, ava_distribution = self._aesthetic.votes(pixels)
+        else:
+            full_scale = constants.laplacian_full_scale
+            ava_score, ava_distribution = heuristic_aesthetic(pixels, gray, colour, full_scale), ()
         return Quality(
             iqa_score=constants.sharpness_weight * sharpness
             + constants.exposure_weight * exposure
             + constants.colourfulness_weight * colourful
             + constants.contrast_weight * contrast,
-            ava_score=heuristic_aesthetic(pixels, gray, colour, constants.laplacian_full_scale),
+            ava_score=ava_score,
+            ava_distribution=ava_distribution,
             sharpness=sharpness,
             focus_score=_clip(sharpest_region(gray, FOCUS_GRID) / constants.laplacian_full_scale),
             exposure=exposure,

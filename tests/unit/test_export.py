@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,19 @@ import numpy as np
 import onnx
 import pytest
 import torch
-import yaml
 
-from models.export.__main__ import INPUT_NAME, export, load_checkpoint, real_pictures
+from models.export.__main__ import (
+    INPUT_NAME,
+    export,
+    load_weights,
+    read_checkpoint,
+    real_pictures,
+)
 from models.export.dinov2 import SHAPES, DinoV2, resized_positions
 from models.registry import MissingModelError, Role, find_entry, resolve
 from services.common.errors import ConfigError
 from services.common.onnx import OrtSession, SessionOptions
-from tests.conftest import ROOT
+from tests.checkpoints import put_checkpoint
 
 MODEL = "dinov2-vits14"
 
@@ -37,18 +41,7 @@ def network() -> DinoV2:
 @pytest.fixture(scope="session")
 def pulled(network: DinoV2, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A config folder whose registry knows the checkpoint, and a models folder that has it."""
-    base = tmp_path_factory.mktemp("export")
-    configs, folder = base / "configs", base / "models"
-    configs.mkdir()
-    registry = yaml.safe_load((ROOT / "configs" / "models.yaml").read_text())
-    checkpoint = registry["models"][MODEL]["downloads"]["checkpoint"]
-    path = folder / MODEL / checkpoint["name"]
-    path.parent.mkdir(parents=True)
-    torch.save(network.state_dict(), path)
-    checkpoint["size_bytes"] = path.stat().st_size
-    checkpoint["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (configs / "models.yaml").write_text(yaml.safe_dump(registry))
-    return configs, folder
+    return put_checkpoint(tmp_path_factory.mktemp("export"), MODEL, network.state_dict())
 
 
 @pytest.fixture(scope="session")
@@ -133,16 +126,16 @@ def test_another_networks_checkpoint_names_the_first_mismatch(
     state = dict(network.state_dict())
     torch.save({key: value for key, value in state.items() if key != "blocks.3.ls1.gamma"}, path)
     with pytest.raises(ConfigError, match=r"has no 'blocks\.3\.ls1\.gamma'"):
-        load_checkpoint(network, path)
+        load_weights(network, read_checkpoint(path), path)
     torch.save({**state, "cls_token": torch.zeros(1, 1, 768)}, path)
     with pytest.raises(ConfigError, match=r"cls_token has the shape \(1, 1, 768\)"):
-        load_checkpoint(network, path)
+        load_weights(network, read_checkpoint(path), path)
     torch.save({**state, "register_tokens": torch.zeros(1, 4, 384)}, path)
     with pytest.raises(ConfigError, match="'register_tokens', which the architecture does not"):
-        load_checkpoint(network, path)
+        load_weights(network, read_checkpoint(path), path)
     torch.save(network, path)
     with pytest.raises(ConfigError, match="no checkpoint of weights alone"):
-        load_checkpoint(network, path)
+        load_weights(network, read_checkpoint(path), path)
 
 
 def test_positions_of_the_trained_grid_stay_as_they_are() -> None:

@@ -1,4 +1,4 @@
-"""Pictures to tensors of embedding graphs."""
+"""Pictures to the tensors of graphs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.registry import Preprocessing
-from services.embedding.preprocess import to_tensor
+from services.common.tensor import to_tensor
 
 PLAIN = {
     "side_px": 8,

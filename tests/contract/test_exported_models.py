@@ -1,0 +1,84 @@
+"""Services that host an exported checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from bestshot.model.v1 import model_pb2
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from numpy.typing import NDArray
+
+from models.export.__main__ import export
+from models.export.resnet import AvaResNet50
+from models.registry import find_entry
+from services.common.tensor import to_tensor
+from tests.checkpoints import put_checkpoint
+from tests.contract.servers import pixels_message, running
+
+MODEL = "ava-resnet50"
+NUMBERS = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
+
+
+def ava_network(output_count: int) -> AvaResNet50:
+    torch.manual_seed(output_count)
+    network = AvaResNet50(256, output_count).eval()
+    with torch.no_grad():
+        network.head[3].weight.mul_(20)
+        network.head[3].bias.fill_(5.0)
+    return network
+
+
+def as_in_a_sequential(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The names that the weights have where the trunk was wrapped in nn.Sequential."""
+    renamed = {}
+    for key, tensor in state.items():
+        part, name, *rest = key.split(".")
+        renamed[".".join([part, NUMBERS.get(name, name), *rest])] = tensor
+    return renamed
+
+
+@pytest.mark.parametrize("output_count", [1, 10])
+async def test_the_quality_service_answers_the_votes_that_the_network_expects(
+    output_count: int,
+    picture: Callable[..., NDArray[np.uint8]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = ava_network(output_count)
+    state: dict[str, Any] = dict(network.state_dict())
+    if output_count == 10:
+        state = as_in_a_sequential(state)
+    content = {"model_state_dict": state, "epoch": 14, "config": {"mode": "x"}, "val_spearman": 0.6}
+    configs, folder = put_checkpoint(tmp_path, MODEL, content)
+    export(configs, folder, MODEL, "fp32")
+    monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))
+    monkeypatch.setenv("BESTSHOT_MODELS_DIR", str(folder))
+
+    pictures = [picture(seed, 400, 300) for seed in range(3)]
+    async with running("quality", f"model={MODEL}") as service:
+        stub = quality_pb2_grpc.QualityServiceStub(service.channel)
+        messages = [pixels_message(pixels) for pixels in pictures]
+        answer = await stub.Score(quality_pb2.ScoreRequest(images=messages))
+        info = await stub.GetModelInfo(quality_pb2.GetModelInfoRequest())
+    assert info.model.origin == model_pb2.MODEL_ORIGIN_PRETRAINED
+    assert not info.heuristic_aesthetic
+    assert "CPUExecutionProvider" in info.model.execution_providers
+
+    preprocessing = find_entry(configs, MODEL).preprocessing
+    assert preprocessing is not None
+    for pixels, result in zip(pictures, answer.results, strict=True):
+        with torch.inference_mode():
+            votes = network(torch.from_numpy(to_tensor(pixels, preprocessing)))[0].double().numpy()
+        wanted = votes[0] if output_count == 1 else float(votes @ np.arange(1, 11))
+        assert result.scores.ava_score == pytest.approx(wanted, abs=1e-3)
+        assert 1.0 <= result.scores.ava_score <= 10.0
+        assert 0.0 < result.scores.iqa_score < 1.0
+        distribution = list(result.scores.ava_distribution)
+        assert len(distribution) == (0 if output_count == 1 else 10)
+        assert not distribution or sum(distribution) == pytest.approx(1.0)
+    assert len({result.scores.ava_score for result in answer.results}) == 3

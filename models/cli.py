@@ -22,10 +22,10 @@ from models.registry import (
     SERVICE_ROLES,
     ModelEntry,
     expected_digest,
+    exported_files,
     file_digest,
     find_entry,
     package_path,
-    read_pins,
     read_registry,
     with_parts,
     write_pin,
@@ -190,9 +190,10 @@ def _worst(states: Iterable[State]) -> State:
 
 def _state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
     folder = models_folder / model_id
-    if entry.export is not None and (folder / entry.export.name).is_file():
-        pinned = read_pins(models_folder).get(model_id, {}).get("export")
-        return _file_state(folder / entry.export.name, pinned)
+    if entry.export is not None:
+        exported = exported_files(models_folder, model_id, entry.export).values()
+        if all(path.is_file() for path, _ in exported):
+            return _worst(_file_state(path, pinned) for path, pinned in exported)
     files: list[tuple[Path, str | None]] = [
         (package_path(model_id, file), file.sha256) for file in entry.files.values()
     ]

@@ -25,6 +25,7 @@ from services.common.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 PINS_NAME = "pins.yaml"
+FileName = Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -71,7 +72,7 @@ class Download(Settings):
         sha256: None where no public source confirms one: then the user has to pin it.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
+    name: FileName
     url: Annotated[str, Field(pattern="^https://")] | None
     size_bytes: Annotated[int, Field(ge=1)]
     sha256: Sha256 | None
@@ -107,15 +108,16 @@ class Calibration(Settings):
 
 
 class Export(Settings):
-    """An ONNX file that `bestshot models export` makes of the download `checkpoint`.
+    """ONNX files that `bestshot models export` makes of the download `checkpoint`.
 
     Attributes:
         architecture: Which network the checkpoint is of.
-        name: File name of the result, beside the checkpoint.
+        files: File names of the graphs, beside the checkpoint, by the name that the service knows
+            them by.
     """
 
-    architecture: Literal["dinov2-vits14", "dinov2-vitb14", "ava-resnet50"]
-    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
+    architecture: Literal["dinov2-vits14", "dinov2-vitb14", "ava-resnet50", "siamese-resnet50"]
+    files: dict[str, FileName]
 
 
 class FaceParts(Settings):
@@ -313,14 +315,13 @@ def _local(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str)
     for key, file in entry.files.items():
         paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
     if entry.export is not None:
-        path = models_folder / model_id / entry.export.name
-        pinned = read_pins(models_folder).get(model_id, {}).get("export")
-        if pinned is None or not path.is_file():
-            raise MissingModelError(
-                f"the model {model_id} is not ready: {path} is missing. `bestshot models pull "
-                f"{model_id}` and then `bestshot models export {model_id}` make it"
-            )
-        paths["graph"], digests["graph"] = _verified(model_id, path, pinned)
+        for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
+            if pinned is None or not path.is_file():
+                raise MissingModelError(
+                    f"the model {model_id} is not ready: {path} is missing. `bestshot models pull "
+                    f"{model_id}` and then `bestshot models export {model_id}` make it"
+                )
+            paths[key], digests[key] = _verified(model_id, path, pinned)
         return LocalModel(model_id, entry, paths, digests, parts)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.name
@@ -337,6 +338,17 @@ def _local(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str)
             )
         paths[key], digests[key] = _verified(model_id, path, expected)
     return LocalModel(model_id, entry, paths, digests, parts)
+
+
+def exported_files(
+    models_folder: Path, model_id: str, export: Export
+) -> dict[str, tuple[Path, str | None]]:
+    """Where the graphs of an export lie, and the digests that they had when they were made."""
+    pins = read_pins(models_folder).get(model_id, {})
+    return {
+        key: (models_folder / model_id / name, pins.get(f"export.{key}"))
+        for key, name in export.files.items()
+    }
 
 
 def package_path(model_id: str, file: ModelFile) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -95,6 +96,38 @@ class AvaResNet50(nn.Module):
         if self.output_count == 1:
             return answer.clamp(LOWEST_VOTE, HIGHEST_VOTE)
         return answer.softmax(dim=1)
+
+
+class SiameseResNet50(nn.Module):
+    """The earlier system's comparator.
+
+    Args:
+        hidden: Widths of the hidden layers of the head; none in the published checkpoint.
+    """
+
+    def __init__(self, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.backbone = ResNet50()
+        layers: list[nn.Module] = []
+        inputs = FEATURES
+        for width in hidden:
+            layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.0)]
+            inputs = width
+        self.mlp = nn.Sequential(*layers, nn.Linear(inputs, 2))
+
+    def answers(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Probabilities (n, 2) of both answers, from two features (n, 2048)."""
+        return self.mlp(first - second).softmax(dim=1)
+
+
+def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
+    """Widths of the hidden layers of a comparator's head, by the shapes of its weights."""
+    weights = {
+        int(found[1]): tensor
+        for key, tensor in state.items()
+        if (found := re.match(r"^mlp\.(\d+)\.weight$", key))
+    }
+    return [weights[index].shape[0] for index in sorted(weights)][:-1]
 
 
 def with_torchvision_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

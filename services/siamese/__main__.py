@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import numpy as np
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
@@ -18,6 +19,7 @@ from services.common.model_service import (
 )
 from services.common.onnx import OrtSession
 from services.common.service_config import Invocation, SharedSettings
+from services.common.tensor import to_tensor as to_square_tensor
 from services.siamese.config import SiameseSettings
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_tensor
@@ -37,6 +39,8 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         OrtSession(local.paths[part], session_options(settings)) for part in ("describe", "compare")
     )
     model = SiameseModel(describe, compare)
+    wanted = local.entry.preprocessing
+    prepare = to_tensor if wanted is None else partial(to_square_tensor, wanted=wanted)
     info = siamese_pb2.GetModelInfoResponse(
         model=model_info(
             local,
@@ -46,9 +50,9 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         )
     )
     servicer = SiameseServicer(
-        model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
+        model, prepare, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
     )
-    blank = to_tensor(np.full((64, 64, 3), 128, np.uint8))
+    blank = prepare(np.full((64, 64, 3), 128, np.uint8))
 
     def warm_up() -> None:
         model.compare(model.describe(blank), model.describe(blank))

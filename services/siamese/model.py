@@ -23,7 +23,7 @@ class SiameseModel:
         self._compare = compare
 
     def describe(self, tensor: NDArray[np.float32]) -> Description:
-        """Describes one picture, float32 (1, 3, height, width), RGB, 0 to 255, as (1, d)."""
+        """Describes one picture, float32 (1, 3, height, width), as prepared for it, as (1, d)."""
         (description,) = self._describe.run({"pixels": tensor})
         return description
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import grpc
+import numpy as np
 from bestshot.image.v1 import image_pb2
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from google.rpc import status_pb2
+from numpy.typing import NDArray
 
 from services.common.errors import InvalidArgumentError
+from services.common.imaging import RgbImage
 from services.common.model_service import BatchWorker
 from services.common.pictures import check_batch, read_image
 from services.siamese.model import Description, SiameseModel
-from services.siamese.preprocess import to_tensor
 
 
 class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
@@ -20,11 +24,13 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
     def __init__(
         self,
         model: SiameseModel,
+        prepare: Callable[[RgbImage], NDArray[np.float32]],
         info: siamese_pb2.GetModelInfoResponse,
         worker: BatchWorker,
         max_image_pixels: int,
     ) -> None:
         self._model = model
+        self._prepare = prepare
         self._info = info
         self._worker = worker
         self._max_image_pixels = max_image_pixels
@@ -61,7 +67,7 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
             long_side_px=self._info.model.input_long_side_px,
             max_pixels=self._max_image_pixels,
         )
-        return self._model.describe(to_tensor(pixels))
+        return self._model.describe(self._prepare(pixels))
 
     def _compare(
         self, pair: tuple[Description | status_pb2.Status, Description | status_pb2.Status]

@@ -6,21 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from bestshot.model.v1 import model_pb2
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from numpy.typing import NDArray
 
 from models.export.__main__ import export
-from models.export.resnet import AvaResNet50
+from models.export.architectures import real_pictures
+from models.export.resnet import AvaResNet50, SiameseResNet50
 from models.registry import find_entry
 from services.common.tensor import to_tensor
 from tests.checkpoints import put_checkpoint
+from tests.conftest import ROOT
 from tests.contract.servers import pixels_message, running
 
-MODEL = "ava-resnet50"
+AVA, SIAMESE = "ava-resnet50", "siamese-resnet50"
 NUMBERS = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
 
 
@@ -54,13 +58,13 @@ async def test_the_quality_service_answers_the_votes_that_the_network_expects(
     if output_count == 10:
         state = as_in_a_sequential(state)
     content = {"model_state_dict": state, "epoch": 14, "config": {"mode": "x"}, "val_spearman": 0.6}
-    configs, folder = put_checkpoint(tmp_path, MODEL, content)
-    export(configs, folder, MODEL, "fp32")
+    configs, folder = put_checkpoint(tmp_path, AVA, content)
+    export(configs, folder, AVA, "fp32")
     monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))
     monkeypatch.setenv("BESTSHOT_MODELS_DIR", str(folder))
 
     pictures = [picture(seed, 400, 300) for seed in range(3)]
-    async with running("quality", f"model={MODEL}") as service:
+    async with running("quality", f"model={AVA}") as service:
         stub = quality_pb2_grpc.QualityServiceStub(service.channel)
         messages = [pixels_message(pixels) for pixels in pictures]
         answer = await stub.Score(quality_pb2.ScoreRequest(images=messages))
@@ -69,7 +73,7 @@ async def test_the_quality_service_answers_the_votes_that_the_network_expects(
     assert not info.heuristic_aesthetic
     assert "CPUExecutionProvider" in info.model.execution_providers
 
-    preprocessing = find_entry(configs, MODEL).preprocessing
+    preprocessing = find_entry(configs, AVA).preprocessing
     assert preprocessing is not None
     for pixels, result in zip(pictures, answer.results, strict=True):
         with torch.inference_mode():
@@ -82,3 +86,48 @@ async def test_the_quality_service_answers_the_votes_that_the_network_expects(
         assert len(distribution) == (0 if output_count == 1 else 10)
         assert not distribution or sum(distribution) == pytest.approx(1.0)
     assert len({result.scores.ava_score for result in answer.results}) == 3
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+async def test_the_siamese_service_prefers_the_first_whatever_answer_means_it(
+    answer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocessing = find_entry(ROOT / "configs", SIAMESE).preprocessing
+    assert preprocessing is not None
+    good = real_pictures()[0]
+    bad = np.asarray(cv2.GaussianBlur(good, (0, 0), 4.0), np.uint8)
+    torch.manual_seed(0)
+    network = SiameseResNet50([]).eval()
+    with torch.inference_mode():
+        described = [
+            network.backbone(torch.from_numpy(to_tensor(picture, preprocessing)))[0]
+            for picture in (good, bad)
+        ]
+    difference = described[0] - described[1]
+    with torch.no_grad():  # a head that knows blur, and leans towards answer 1 whatever it sees
+        network.mlp[0].weight.zero_()
+        network.mlp[0].weight[answer] = difference / difference.square().sum()
+        network.mlp[0].bias.copy_(torch.tensor([-2.0, 2.0]))
+    content = {"model_state_dict": as_in_a_sequential(dict(network.state_dict())), "val_acc": 0.7}
+    configs, folder = put_checkpoint(tmp_path, SIAMESE, content)
+    export(configs, folder, SIAMESE, "fp32")
+    monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))
+    monkeypatch.setenv("BESTSHOT_MODELS_DIR", str(folder))
+
+    async with running("siamese", f"model={SIAMESE}") as service:
+        stub = siamese_pb2_grpc.SiameseServiceStub(service.channel)
+        compared = await stub.Compare(
+            siamese_pb2.CompareRequest(
+                images=[pixels_message(good), pixels_message(bad)],
+                pairs=[
+                    siamese_pb2.Pair(first=first, second=second)
+                    for first, second in ((0, 1), (1, 0), (0, 0))
+                ],
+            )
+        )
+    forward, backward, same = (
+        result.comparison.first_better_probability for result in compared.results
+    )
+    assert forward > 0.52
+    assert forward + backward == pytest.approx(1.0, abs=1e-6)
+    assert same == pytest.approx(0.5, abs=1e-6)

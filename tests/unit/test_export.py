@@ -10,17 +10,14 @@ import onnx
 import pytest
 import torch
 
-from models.export.__main__ import (
-    INPUT_NAME,
-    export,
-    load_weights,
-    read_checkpoint,
-    real_pictures,
-)
+from models.export.__main__ import export
+from models.export.architectures import real_pictures
+from models.export.checkpoint import load_weights, read_checkpoint
 from models.export.dinov2 import SHAPES, DinoV2, resized_positions
 from models.registry import MissingModelError, Role, find_entry, resolve
 from services.common.errors import ConfigError
 from services.common.onnx import OrtSession, SessionOptions
+from services.common.tensor import to_tensor
 from tests.checkpoints import put_checkpoint
 
 MODEL = "dinov2-vits14"
@@ -46,17 +43,18 @@ def pulled(network: DinoV2, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 @pytest.fixture(scope="session")
 def exported(pulled: tuple[Path, Path]) -> Path:
-    return export(*pulled, MODEL, "fp32")
+    (path,) = export(*pulled, MODEL, "fp32")
+    return path
 
 
 def embed(path: Path, pixels: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
-    return OrtSession(path, SessionOptions()).run({INPUT_NAME: pixels})[0]
+    return OrtSession(path, SessionOptions()).run({"pixels": pixels})[0]
 
 
 def test_the_export_agrees_with_pytorch_on_real_pictures(
     network: DinoV2, pulled: tuple[Path, Path], exported: Path
 ) -> None:
-    pictures = real_pictures(find_entry(pulled[0], MODEL))
+    pictures = pictures_of(pulled[0])
     with torch.inference_mode():
         wanted = network(torch.from_numpy(pictures)).numpy()
     got = embed(exported, pictures)
@@ -73,7 +71,7 @@ def test_half_precision_stays_near(
     configs, folder = pulled
     whole, single = exported.read_bytes(), embed(exported, pictures_of(configs))
     try:
-        half = export(configs, folder, MODEL, "fp16")
+        (half,) = export(configs, folder, MODEL, "fp16")
         assert half.stat().st_size < 0.6 * len(whole)
         np.testing.assert_allclose(embed(half, pictures_of(configs)), single, atol=2e-2)
     finally:
@@ -81,7 +79,9 @@ def test_half_precision_stays_near(
 
 
 def pictures_of(configs: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return real_pictures(find_entry(configs, MODEL))
+    preprocessing = find_entry(configs, MODEL).preprocessing
+    assert preprocessing is not None
+    return np.concatenate([to_tensor(picture, preprocessing) for picture in real_pictures()])
 
 
 def test_the_file_tells_where_it_comes_from(pulled: tuple[Path, Path], exported: Path) -> None:

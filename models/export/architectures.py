@@ -1,0 +1,143 @@
+"""What each architecture of models.yaml is exported to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_sample_images
+from torch import nn
+
+from models.export.checkpoint import load_weights
+from models.export.dinov2 import SHAPES, DinoV2
+from models.export.graph import Graph
+from models.export.resnet import AvaResNet50, SiameseResNet50, hidden_widths
+from models.registry import Preprocessing
+from services.common.imaging import RgbImage
+from services.common.tensor import to_tensor
+
+State = dict[str, torch.Tensor]
+
+
+def graphs_of(
+    architecture: str, state: State, path: Path, preprocessing: Preprocessing
+) -> tuple[dict[str, Graph], dict[str, str]]:
+    """Builds the networks of a checkpoint.
+
+    Args:
+        architecture: Its name in models.yaml.
+        state: The weights.
+        path: Where they come from, for messages.
+        preprocessing: How the service will prepare pictures.
+
+    Returns:
+        The graphs by the name that the service knows them by, and facts for their metadata.
+
+    Raises:
+        ConfigError: The weights are those of another architecture.
+    """
+    if architecture == "siamese-resnet50":
+        return _siamese(state, path, preprocessing)
+    network: nn.Module
+    if architecture == "ava-resnet50":
+        network = AvaResNet50(_rows(state, "head.0.weight", 256), _rows(state, "head.3.weight", 1))
+        output = "votes"
+    else:
+        network, output = DinoV2(SHAPES[architecture]), "embedding"
+    load_weights(network, state, path)
+    pictures = _tensors(real_pictures(), preprocessing)
+    return {"graph": Graph(network.eval(), {"pixels": pictures}, output)}, {}
+
+
+class _Describe(nn.Module):
+    def __init__(self, network: SiameseResNet50) -> None:
+        super().__init__()
+        self.backbone = network.backbone
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.backbone(pixels)
+        return features
+
+
+class _Compare(nn.Module):
+    def __init__(self, network: SiameseResNet50, answer: int) -> None:
+        super().__init__()
+        self.mlp = network.mlp
+        self.answer = answer
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return self.mlp(first - second).softmax(dim=1)[:, self.answer]
+
+
+def _siamese(
+    state: State, path: Path, preprocessing: Preprocessing
+) -> tuple[dict[str, Graph], dict[str, str]]:
+    network = SiameseResNet50(hidden_widths(state))
+    load_weights(network, state, path)
+    network.eval()
+    good = real_pictures()
+    worse = [degrade(picture) for picture in good for degrade in (_blurred, _crushed)]
+    with torch.inference_mode():
+        described = network.backbone(torch.from_numpy(_tensors(good, preprocessing)))
+        degraded = network.backbone(torch.from_numpy(_tensors(worse, preprocessing)))
+        first = described.repeat_interleave(2, dim=0)
+        answer, share = preferred_answer(network, first, degraded)
+    print(
+        f"answer {answer} means that the first picture is better: it prefers the undegraded one in "
+        f"{share:.0%} of {len(worse)} pairs, both orders averaged"
+    )
+    pictures = _tensors(good, preprocessing)
+    features = described.numpy()
+    return {
+        "describe": Graph(_Describe(network), {"pixels": pictures}, "description"),
+        "compare": Graph(
+            _Compare(network, answer),
+            {"first": features, "second": np.ascontiguousarray(features[::-1])},
+            "first_better_probability",
+        ),
+    }, {"answer": str(answer), "answer_share": f"{share:.3f}"}
+
+
+def preferred_answer(
+    network: SiameseResNet50, better: torch.Tensor, worse: torch.Tensor
+) -> tuple[int, float]:
+    """Measures which of the two answers means "the first", on pairs with a known answer.
+
+    Both orders are averaged, so a bias of the head towards one answer does not count.
+
+    Returns:
+        The answer, 0 or 1, and the share of the pairs that it decides rightly.
+    """
+    margin = network.answers(better, worse)[:, 1] - network.answers(worse, better)[:, 1]
+    share = float((margin > 0).float().mean())
+    return (1, share) if share >= 0.5 else (0, 1.0 - share)
+
+
+def real_pictures() -> list[RgbImage]:
+    """Crops of the real pictures that ship with scikit-learn."""
+    return [
+        np.ascontiguousarray(picture[top : top + 320, left : left + 480])
+        for picture in load_sample_images().images
+        for top in (0, 100)
+        for left in (0, 160)
+    ]
+
+
+def _tensors(pictures: list[RgbImage], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    return np.concatenate([to_tensor(picture, preprocessing) for picture in pictures])
+
+
+def _blurred(picture: RgbImage) -> RgbImage:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 4.0), np.uint8)
+
+
+def _crushed(picture: RgbImage) -> RgbImage:
+    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 5])
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _rows(state: State, key: str, default: int) -> int:
+    return state[key].shape[0] if key in state else default

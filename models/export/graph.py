@@ -1,0 +1,103 @@
+"""Networks to ONNX files that compute the same."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from services.common.errors import ConfigError
+from services.common.onnx import OrtSession, SessionOptions
+
+OPSET = 18
+TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}
+"""Largest difference that an export may have from PyTorch, by precision; of the largest value where
+that is above 1."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network to export.
+
+    Attributes:
+        network: Takes the inputs in order.
+        inputs: Real values of each input by its name, float32, of one length.
+        output: Name of the output.
+    """
+
+    network: nn.Module
+    inputs: Mapping[str, NDArray[np.float32]]
+    output: str
+
+    def run(self) -> NDArray[np.float32]:
+        """What PyTorch makes of the inputs."""
+        with torch.inference_mode():
+            answer = self.network(*map(torch.from_numpy, self.inputs.values())).numpy()
+        return np.asarray(answer, np.float32)
+
+
+class _Half(nn.Module):
+    """Runs a network in half precision; inputs and outputs stay single."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.half()
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.network(*(tensor.half() for tensor in inputs)).float()
+
+
+def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> None:
+    """Writes one ONNX file with a dynamic batch and `facts` in its metadata, and checks it.
+
+    In half precision the network is changed for good.
+
+    Raises:
+        ConfigError: It does not compute what PyTorch does.
+    """
+    wanted = graph.run()
+    network = _Half(graph.network) if precision == "fp16" else graph.network
+    batch = torch.export.Dim("batch")
+    axes = tuple({0: batch} for _ in graph.inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            tuple(torch.from_numpy(values[:2]) for values in graph.inputs.values()),
+            input_names=list(graph.inputs),
+            output_names=[graph.output],
+            dynamic_shapes=(axes,) if precision == "fp16" else axes,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {**facts, "precision": precision})
+    path.write_bytes(model.SerializeToString())
+    _check(graph, wanted, path, precision)
+
+
+def _check(graph: Graph, wanted: NDArray[np.float32], path: Path, precision: str) -> None:
+    session = OrtSession(path, SessionOptions())
+    whole = session.run(graph.inputs)[0]
+    first = {name: np.ascontiguousarray(values[:1]) for name, values in graph.inputs.items()}
+    alone = session.run(first)[0]
+    worst = max(float(np.abs(whole - wanted).max()), float(np.abs(alone - wanted[:1]).max()))
+    rows, others = (values.reshape(len(values), -1) for values in (whole, wanted))
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
+    cosine = float(((rows * others).sum(1) / lengths).min())
+    print(
+        f"{graph.output} against PyTorch in single precision on {len(wanted)} pictures: largest "
+        f"difference {worst:.1e}, smallest cosine {cosine:.6f}"
+    )
+    limit = TOLERANCES[precision] * max(1.0, float(np.abs(wanted).max()))
+    if worst > limit:
+        raise ConfigError(f"the export differs from PyTorch by more than {limit:.1e}")

@@ -117,12 +117,18 @@ def pull(
         part
         for model_id in _chosen(configs, models, profile)
         for part in with_parts(registry, model_id)
+        if registry[part].parts is None
     ]
     console = Console()
     try:
         for model_id in wanted:
-            _pull_model(folder, model_id, registry[model_id], Source(from_, mirror), console)
-            if state_of(folder, registry, model_id) is State.NOT_EXPORTED:
+            entry = registry[model_id]
+            if _state(folder, model_id, entry) is State.READY:
+                where = "ships with bestshot" if entry.files or not entry.downloads else "is ready"
+                console.print(f"{model_id} {where}", highlight=False)
+                continue
+            _pull_model(folder, model_id, entry, Source(from_, mirror), console)
+            if entry.export is not None:
                 _export(configs, model_id, Precision.FP32)
     except KeyboardInterrupt:
         console.print("interrupted; what has come is kept: pull again to go on")
@@ -249,11 +255,6 @@ def _pull_model(
         for key, download in entry.downloads.items()
         if not is_in_place(folder, model_id, key, download)
     }
-    if entry.parts:
-        return
-    if not missing:
-        where = "is in its place" if entry.downloads else "ships with bestshot"
-        console.print(f"{model_id} {where}", highlight=False)
     columns = (
         TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(),

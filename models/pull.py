@@ -194,4 +194,5 @@ def _disk_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         hint = "; the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise ConfigError(f"cannot write {target}: {error.strerror}{hint}") from error
+        reason = f"{error.filename or target}: {error.strerror}{hint}"
+        raise ConfigError(f"cannot put {target} in place: {reason}") from error

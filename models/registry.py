@@ -247,7 +247,7 @@ def resolve(
     find_entry(config_folder, model_id, role)
     models = read_registry(config_folder).models
     try:
-        return _local(models_folder, models, model_id)
+        return _local(models_folder, models, model_id, asked=model_id)
     except MissingModelError as error:
         if fallback == "none" or models[model_id].origin is Origin.BUILTIN:
             raise
@@ -257,7 +257,8 @@ def resolve(
         for name, entry in models.items()
         if entry.role is role and entry.origin is Origin.BUILTIN
     )
-    return replace(_local(models_folder, models, builtin_id), fallback_for=model_id)
+    builtin = _local(models_folder, models, builtin_id, asked=builtin_id)
+    return replace(builtin, fallback_for=model_id)
 
 
 def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
@@ -307,10 +308,16 @@ def _parts(entry: ModelEntry) -> dict[Role, str]:
     return {Role(role): part_id for role, part_id in named.items()}
 
 
-def _local(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str) -> LocalModel:
+def _local(
+    models_folder: Path, models: Mapping[str, ModelEntry], model_id: str, *, asked: str
+) -> LocalModel:
+    """`asked` is the model that the user wants, for messages: `model_id` may be a part of it."""
     with_parts(models, model_id)
     entry = models[model_id]
-    parts = {role: _local(models_folder, models, part) for role, part in _parts(entry).items()}
+    parts = {
+        role: _local(models_folder, models, part, asked=asked)
+        for role, part in _parts(entry).items()
+    }
     paths, digests = {}, {}
     for key, file in entry.files.items():
         paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
@@ -327,8 +334,8 @@ def _local(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str)
         path = models_folder / model_id / download.name
         if not path.is_file():
             raise MissingModelError(
-                f"the model {model_id} is not on this machine: {path} is missing. "
-                f"`bestshot models pull {model_id}` gets it"
+                f"the model {asked} is not on this machine: {path} is missing. "
+                f"`bestshot models pull {asked}` gets it"
             )
         expected = expected_digest(models_folder, model_id, key, download)
         if expected is None:

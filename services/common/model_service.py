@@ -15,7 +15,14 @@ import grpc
 from bestshot.model.v1 import model_pb2
 from google.rpc import status_pb2
 
-from models.registry import LocalModel, Origin, Preprocessing, Role, resolve
+from models.registry import (
+    LocalModel,
+    MissingModelError,
+    Origin,
+    Preprocessing,
+    Role,
+    resolve,
+)
 from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.interceptors import request_id
@@ -121,9 +128,15 @@ def _guarded(analyse: Callable[[ItemT], ResultT], item: ItemT) -> ResultT | stat
 
 def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettings) -> LocalModel:
     """Finds and verifies the configured model, or what the settings let stand in for it."""
-    return resolve(
-        invocation.folder, invocation.models_folder, role, settings.model, settings.fallback
-    )
+    try:
+        return resolve(
+            invocation.folder, invocation.models_folder, role, settings.model, settings.fallback
+        )
+    except MissingModelError as error:
+        raise ConfigError(
+            f"{error.message}; `bestshot models pull --profile {invocation.profile}` gets all that "
+            f"this profile wants"
+        ) from error
 
 
 def required_preprocessing(model: LocalModel) -> Preprocessing:

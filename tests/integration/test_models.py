@@ -88,7 +88,7 @@ def test_a_model_is_missing_then_pulled_then_damaged_then_pulled_anew(models: Mo
     assert models.pull().code == 0
     assert models.file.read_bytes() == CONTENT
     assert "published: ready" in models.run("models", "verify").text
-    assert "published is in its place" in models.pull().text
+    assert "published is ready" in models.pull().text
     models.file.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     verified = models.run("models", "verify")
     assert verified.code != 0
@@ -148,6 +148,7 @@ def test_a_run_without_the_model_says_how_to_get_it(models: Models, one_photo: P
     finished = models.run("curate", one_photo, "--out", out, "--profile", "lite")
     assert finished.code == 2
     assert "`bestshot models pull published` gets it" in finished.text
+    assert "`bestshot models pull --profile lite`" in finished.text
 
 
 def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_photo: Path) -> None:
@@ -181,6 +182,12 @@ def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
         server.shutdown()
     assert pulled.code == 0, pulled.text
     assert "embedding against PyTorch in single precision on 8 pictures" in pulled.text
+    assert "dinov2-vits14: ready" in models.run("models", "verify").text
+    exported = models.folder / "dinov2-vits14" / "dinov2_vits14.onnx"
+    content = exported.read_bytes()
+    exported.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "dinov2-vits14: damaged" in models.run("models", "verify").text
+    assert models.run("models", "pull", "dinov2-vits14").code == 0
     assert "dinov2-vits14: ready" in models.run("models", "verify").text
 
     profile = models.configs / "profiles" / "lite.yaml"

@@ -166,5 +166,5 @@ def test_a_file_without_an_address_needs_a_source(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "some-model").write_text("in the way")
-    with pytest.raises(ConfigError, match=r"cannot write .*some-model"):
+    with pytest.raises(ConfigError, match=r"cannot put .*graph\.onnx in place: .*some-model"):
         fetched(tmp_path, server.source)

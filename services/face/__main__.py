@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from bestshot.face.v1 import face_pb2, face_pb2_grpc
 
@@ -21,10 +24,26 @@ from services.face.cascade_model import CascadeFaceModel
 from services.face.config import FaceSettings
 from services.face.model import FaceModel
 from services.face.network_model import NetworkFaceModel
-from services.face.networks import Blendshapes, FaceMesh, FsaNet, Ocec, YuNet
+from services.face.networks import (
+    Blendshapes,
+    FaceMesh,
+    FsaNet,
+    LandmarkPose,
+    MiniXception,
+    Ocec,
+    YuNet,
+)
 from services.face.servicer import FaceServicer
 
 SERVICE_NAME = "bestshot.face.v1.FaceService"
+NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
+    Role.FACE_DETECTOR: {"yunet": YuNet},
+    Role.FACE_LANDMARKS: {"mediapipe-face-mesh": FaceMesh},
+    Role.HEAD_POSE: {"fsa-net": FsaNet, "landmarks": LandmarkPose},
+    Role.EYE_STATE: {"ocec": Ocec},
+    Role.EXPRESSION: {"mediapipe-blendshapes": Blendshapes, "mini-xception": MiniXception},
+}
+"""The code that speaks a part's inputs and outputs, by `network` in models.yaml."""
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
@@ -61,27 +80,28 @@ def load_model(local: LocalModel, settings: FaceSettings) -> tuple[FaceModel, Or
     if not local.parts:
         return CascadeFaceModel(local.paths), None
 
-    def load(role: Role, network: str) -> list[OrtSession]:
+    sessions: list[OrtSession] = []
+
+    def load(role: Role) -> Any:  # noqa: ANN401
         part = local.parts[role]
-        if part.entry.network != network:
+        network = NETWORKS[role].get(part.entry.network or "")
+        if network is None:
             raise ConfigError(
                 f"models.yaml: {part.model_id} has the network {part.entry.network!r}; as {role} "
-                f"the face service knows {network!r} only"
+                f"the face service knows {', '.join(NETWORKS[role])}"
             )
-        return [OrtSession(path, session_options(settings)) for path in part.paths.values()]
+        own = [OrtSession(path, session_options(settings)) for path in part.paths.values()]
+        sessions.extend(own)
+        return network(*own)
 
-    (detector,) = load(Role.FACE_DETECTOR, "yunet")
-    (mesh,) = load(Role.FACE_LANDMARKS, "mediapipe-face-mesh")
-    (eyes,) = load(Role.EYE_STATE, "ocec")
-    (expression,) = load(Role.EXPRESSION, "mediapipe-blendshapes")
     model = NetworkFaceModel(
-        detector=YuNet(detector),
-        mesh=FaceMesh(mesh),
-        pose=FsaNet(load(Role.HEAD_POSE, "fsa-net")),
-        eyes=Ocec(eyes),
-        expression=Blendshapes(expression),
+        detector=load(Role.FACE_DETECTOR),
+        mesh=load(Role.FACE_LANDMARKS),
+        pose=load(Role.HEAD_POSE),
+        eyes=load(Role.EYE_STATE),
+        expression=load(Role.EXPRESSION),
     )
-    return model, detector
+    return model, sessions[0]
 
 
 if __name__ == "__main__":

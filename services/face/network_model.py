@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.common.imaging import RgbImage
 from services.face.model import FULL_TURN_DEGREES, Face, largest_first
-from services.face.networks import Blendshapes, FaceMesh, FsaNet, Ocec, Sighting, YuNet
+from services.face.networks import Expression, FaceMesh, HeadPose, Ocec, Sighting, YuNet
 
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 
@@ -17,7 +17,7 @@ class NetworkFaceModel:
         mesh: Their points.
         pose: Yaw and pitch.
         eyes: Open or closed.
-        expression: Smile, from the points.
+        expression: Smile.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class NetworkFaceModel:
         *,
         detector: YuNet,
         mesh: FaceMesh,
-        pose: FsaNet,
+        pose: HeadPose,
         eyes: Ocec,
-        expression: Blendshapes,
+        expression: Expression,
     ) -> None:
         self._detector = detector
         self._mesh = mesh
@@ -42,7 +42,8 @@ class NetworkFaceModel:
         )
 
     def _describe(self, pixels: RgbImage, seen: Sighting) -> Face:
-        yaw, pitch = self._pose.pose(pixels, seen)
+        points = self._mesh.points(pixels, seen)
+        yaw, pitch = self._pose.pose(pixels, seen, points)
         turn = min(max(abs(yaw), abs(pitch)), FULL_TURN_DEGREES)
         return Face(
             box=seen.box,
@@ -56,5 +57,5 @@ class NetworkFaceModel:
             roll_degrees=seen.roll_degrees,
             pose_score=1.0 - turn / FULL_TURN_DEGREES,
             eyes_score=self._eyes.openness(pixels, seen),
-            smile_score=self._expression.smile(self._mesh.points(pixels, seen)),
+            smile_score=self._expression.smile(pixels, seen, points),
         )

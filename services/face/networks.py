@@ -6,8 +6,8 @@ Input and output conventions are those of the networks' authors; see the registr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.common.imaging import RgbImage
 from services.common.onnx import ModelSession
-from services.face.preprocess import Box, letterbox, turned_crop
+from services.face.preprocess import Box, letterbox, to_gray, turned_crop
 
 Points = NDArray[np.float32]
 
@@ -98,16 +98,38 @@ class YuNet:
         return np.sqrt(kind * there), np.hstack([centres - sizes / 2, sizes]), points
 
 
+class HeadPose(Protocol):
+    """Tells where a face looks."""
+
+    def pose(self, pixels: RgbImage, face: Sighting, points: Points) -> tuple[float, float]:
+        """Yaw and pitch in degrees, positive towards the right edge and up.
+
+        Args:
+            pixels: The picture.
+            face: The face in it.
+            points: Its points, as of FaceMesh.
+        """
+        ...
+
+
+class Expression(Protocol):
+    """Tells whether a face smiles; arguments as of HeadPose."""
+
+    def smile(self, pixels: RgbImage, face: Sighting, points: Points) -> float:
+        """How clearly it smiles, 0 to 1."""
+        ...
+
+
 class FsaNet:
     """Head pose: the mean of two variants (Yang et al. 2019, "FSA-Net")."""
 
     SIDE_PX = 64
 
-    def __init__(self, sessions: Sequence[ModelSession]) -> None:
+    def __init__(self, *sessions: ModelSession) -> None:
         self._sessions = sessions
 
-    def pose(self, pixels: RgbImage, face: Sighting) -> tuple[float, float]:
-        """Yaw and pitch in degrees, positive towards the right edge and up."""
+    def pose(self, pixels: RgbImage, face: Sighting, points: Points) -> tuple[float, float]:
+        """Yaw and pitch; see HeadPose."""
         side = max(face.box.width, face.box.height)
         crop = turned_crop(pixels, face.box.centre, (side, side), 0.0, (self.SIDE_PX, self.SIDE_PX))
         blob = ((crop[..., ::-1].astype(np.float32) - 127.5) / 128.0).transpose(2, 0, 1)
@@ -115,6 +137,44 @@ class FsaNet:
         answers = [session.run({session.input_names[0]: blob})[0] for session in self._sessions]
         yaw, pitch, _ = np.mean(answers, axis=0).ravel().tolist()
         return -yaw, pitch
+
+
+class LandmarkPose:
+    """Head pose by solving for the position of a rigid face behind six points (PnP).
+
+    Noisier than a trained network: nobody's face has just the proportions of `FACE`.
+    """
+
+    POINTS = (1, 152, 33, 263, 61, 291)
+    """Of FaceMesh: nose, chin, outer corners of the eyes, corners of the mouth."""
+    FACE = np.array(
+        [
+            (0, 0, 0),
+            (0, 330, 65),
+            (-225, -170, 135),
+            (225, -170, 135),
+            (-150, 150, 125),
+            (150, 150, 125),
+        ],
+        np.float64,
+    )
+    """The same points of a generic face: right, down, away from the camera; any unit."""
+    FOCAL_LENGTH_PX = 4.0 * 256
+    """A face is small beside its distance: hardly any perspective within the crop."""
+
+    def pose(self, pixels: RgbImage, face: Sighting, points: Points) -> tuple[float, float]:
+        """Yaw and pitch; see HeadPose."""
+        middle = FaceMesh.SIDE_PX / 2
+        camera = np.array(
+            [[self.FOCAL_LENGTH_PX, 0, middle], [0, self.FOCAL_LENGTH_PX, middle], [0, 0, 1]]
+        )
+        seen = points[list(self.POINTS), :2].astype(np.float64)
+        _, turn, _ = cv2.solvePnP(self.FACE, seen, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+        x, y, z = (cv2.Rodrigues(turn)[0] @ (0.0, 0.0, -1.0)).tolist()  # where the nose points
+        return (
+            math.degrees(math.atan2(x, -z)),
+            math.degrees(math.atan2(-y, math.hypot(x, z))),
+        )
 
 
 class Ocec:
@@ -169,6 +229,25 @@ class FaceMesh:
         return self._session.run({self._session.input_names[0]: blob})[0].reshape(-1, 3)
 
 
+class MiniXception:
+    """Smile as the share of happiness among seven expressions (Arriaga et al. 2017)."""
+
+    SIDE_PX = 64
+    HAPPY = 3
+
+    def __init__(self, session: ModelSession) -> None:
+        self._session = session
+
+    def smile(self, pixels: RgbImage, face: Sighting, points: Points) -> float:
+        """Share of happiness; see Expression."""
+        side = max(face.box.width, face.box.height)
+        crop = turned_crop(
+            pixels, face.box.centre, (side, side), face.roll_degrees, (self.SIDE_PX, self.SIDE_PX)
+        )
+        blob = to_gray(crop).astype(np.float32)[np.newaxis, np.newaxis] / 127.5 - 1.0
+        return float(self._session.run({self._session.input_names[0]: blob})[0][0, self.HAPPY])
+
+
 class Blendshapes:
     """Smile from the points of a face (MediaPipe's blendshapes)."""
 
@@ -192,8 +271,8 @@ class Blendshapes:
     def __init__(self, session: ModelSession) -> None:
         self._session = session
 
-    def smile(self, points: Points) -> float:
-        """Mean of both corners of the mouth, 0 to 1."""
+    def smile(self, pixels: RgbImage, face: Sighting, points: Points) -> float:
+        """Mean of both corners of the mouth; see Expression."""
         wanted = np.ascontiguousarray(points[np.newaxis, list(self.POINTS), :2], np.float32)
         answer = self._session.run({self._session.input_names[0]: wanted})[0].ravel()
         both = answer[[self.MOUTH_SMILE_LEFT, self.MOUTH_SMILE_RIGHT]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
-from tests.accuracy.conftest import PROFILES, Curate
-from tests.integration.command import Curated, curate
+from tests.accuracy.conftest import PROFILES, REAL_MODELS, Curate
+from tests.conftest import ROOT
+from tests.integration.command import Curated, bestshot, curate
 
 
 def labels_of(path: Path) -> dict[str, dict[str, str]]:
@@ -150,6 +152,33 @@ def test_portraits(curated_folder: Curate, profile: str) -> None:
         f"eyes closed {closed:.2f}, open from {lowest_open:.2f}"
     )
     assert closed < 0.5 < lowest_open
+
+
+def test_parts_of_the_face_model_can_be_replaced(
+    real_photos: Callable[[str], Path], tmp_path: Path
+) -> None:
+    if not REAL_MODELS.is_dir():
+        pytest.skip(f"the real networks {REAL_MODELS} are not here")
+    configs, data = tmp_path / "configs", tmp_path / "data"
+    shutil.copytree(ROOT / "configs", configs)
+    text = (configs / "models.yaml").read_text()
+    text = text.replace("head_pose: fsa-net", "head_pose: landmark-pose")
+    text = text.replace("expression: mediapipe-blendshapes", "expression: mini-xception")
+    (configs / "models.yaml").write_text(text)
+    changes = {"BESTSHOT_CONFIG_DIR": str(configs), "BESTSHOT_MODELS_DIR": str(tmp_path / "models")}
+    pull = ["models", "pull", "--profile", "lite", "--from", REAL_MODELS]
+    assert bestshot(pull, data=data, changes=changes).code == 0
+    profile = ("--profile", "lite")
+    found = curate(real_photos("portraits"), tmp_path / "out", data, *profile, changes=changes)
+    left, right = (
+        float(json.loads(found.rows[name]["Face_Yaws"])[0])
+        for name in ("pose_left_face.jpeg", "pose_right_face.png")
+    )
+    smiles = {name: float(row["Smile"]) for name, row in found.rows.items()}
+    print(f"\nother parts: yaw of the profiles {left:.0f} and {right:.0f} degrees")
+    assert left < -45
+    assert right > 45
+    assert smiles["stock-emotions-a-7.jpg"] > 0.5 > smiles["stock-emotions-a-1.jpg"]
 
 
 def test_portraits_with_soft_backgrounds_are_not_called_blurred(curated_folder: Curate) -> None:

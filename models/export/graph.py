@@ -79,10 +79,24 @@ def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> No
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    model = plain_model(program.model_proto)
     onnx.helper.set_model_props(model, {**facts, "precision": precision})
     path.write_bytes(model.SerializeToString())
     _check(graph, wanted, path, precision)
+
+
+def plain_model(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Removes the exporter's notes: stack traces, with paths of the machine it ran on."""
+    del model.metadata_props[:]
+    for part in (model.graph, *model.functions):
+        del part.metadata_props[:]
+        for item in (*part.node, *part.value_info):
+            del item.metadata_props[:]
+            item.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    return model
 
 
 def _check(graph: Graph, wanted: NDArray[np.float32], path: Path, precision: str) -> None:

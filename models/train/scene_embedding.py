@@ -17,11 +17,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from models.export.graph import plain_model
 from models.train import pictures
 from models.train.distill_embedding import INPUT_PX, Student
 from services.common.onnx import OrtSession, SessionOptions
@@ -152,7 +154,7 @@ def export(model: SceneEmbedding, out: Path) -> None:
         dynamo=True,
     )
     assert program is not None
-    program.save(str(out), external_data=False)
+    onnx.save(plain_model(program.model_proto), out)
     session = OrtSession(out, SessionOptions())
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 3, INPUT_PX, INPUT_PX)).astype(np.float32)
     wanted = model(torch.from_numpy(pixels)).numpy()

@@ -26,12 +26,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import nn
 from torch.nn import functional as F
 
+from models.export.graph import plain_model
 from models.train import pictures
 from models.train.degrade import DEGRADATIONS, RgbImage
 from services.common.onnx import OrtSession, SessionOptions
@@ -316,7 +318,7 @@ def export(model: Comparator, folder: Path) -> SiameseModel:
     for name, program in (("describe", describe), ("compare", compare)):
         assert program is not None
         out = folder / f"siamese-{name}.onnx"
-        program.save(str(out), external_data=False)
+        onnx.save(plain_model(program.model_proto), out)
         print(f"{out}: {out.stat().st_size} bytes")
         sessions.append(OrtSession(out, SessionOptions()))
     exported = SiameseModel(*sessions)

@@ -17,7 +17,7 @@ import numpy as np
 
 from services.common.imaging import RgbImage
 from services.face.cascades import Cascade, Detection
-from services.face.model import FULL_TURN_DEGREES, Face, largest_first
+from services.face.model import FULL_TURN_DEGREES, NEUTRAL_SCORE, Face, largest_first
 from services.face.preprocess import (
     FACE_SIDE_PX,
     Box,
@@ -45,8 +45,6 @@ EYES_OPEN_WEIGHT, EYES_OPEN_SCALE = 2.13, 0.12
 """Logistic on the surer eye's mean weight of both eye cascades: closed 2.0, open 2.2 to 4.6."""
 SMILE_WEIGHT, SMILE_SCALE = 3.1, 0.35
 """Logistic on the smile cascade's weight: clear smiles 2.7 to 4.7, none 0.9 to 2.8."""
-NEUTRAL_SCORE = 0.5
-"""Eyes or mouth that cannot be seen (profile): neither penalised nor praised."""
 
 EYE_BAND = (20, 160)
 MOUTH_BAND = (140, FACE_SIDE_PX)

@@ -13,6 +13,10 @@ FULL_TURN_DEGREES = 90.0
 """From the camera to a profile: pose_score falls from 1 to 0 over it."""
 
 
+NEUTRAL_SCORE = 0.5
+"""Eyes or mouth that cannot be seen (profile): neither penalised nor praised."""
+
+
 @dataclass(frozen=True)
 class Face:
     """A face; scores and angles as in face.proto.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from services.common.imaging import RgbImage
-from services.face.model import FULL_TURN_DEGREES, Face, largest_first
+from services.face.model import FULL_TURN_DEGREES, NEUTRAL_SCORE, Face, largest_first
 from services.face.networks import Expression, FaceMesh, HeadPose, Ocec, Sighting, YuNet
 
+HIDDEN_YAW_DEGREES = 45.0
+"""From here on half of the face is hidden, and what eyes and mouth do is a guess."""
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 
 
@@ -44,6 +46,7 @@ class NetworkFaceModel:
     def _describe(self, pixels: RgbImage, seen: Sighting) -> Face:
         points = self._mesh.points(pixels, seen)
         yaw, pitch = self._pose.pose(pixels, seen, points)
+        is_hidden = abs(yaw) >= HIDDEN_YAW_DEGREES
         turn = min(max(abs(yaw), abs(pitch)), FULL_TURN_DEGREES)
         return Face(
             box=seen.box,
@@ -56,6 +59,8 @@ class NetworkFaceModel:
             pitch_degrees=pitch,
             roll_degrees=seen.roll_degrees,
             pose_score=1.0 - turn / FULL_TURN_DEGREES,
-            eyes_score=self._eyes.openness(pixels, seen),
-            smile_score=self._expression.smile(pixels, seen, points),
+            eyes_score=NEUTRAL_SCORE if is_hidden else self._eyes.openness(pixels, seen),
+            smile_score=(
+                NEUTRAL_SCORE if is_hidden else self._expression.smile(pixels, seen, points)
+            ),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,11 @@ class Curated:
     @property
     def run(self) -> dict[str, Any]:
         return dict(json.loads((self.out / "run.json").read_text()))
+
+
+def heed_ctrl_c() -> None:
+    """For preexec_fn: what a shell runs in the background ignores SIGINT, and its children too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:

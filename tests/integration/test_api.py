@@ -22,7 +22,7 @@ from PIL import Image
 
 from orchestrator.supervisor import Supervisor
 from tests.conftest import draw_picture
-from tests.integration.command import BESTSHOT, Curated, bestshot, environment
+from tests.integration.command import BESTSHOT, Curated, bestshot, environment, heed_ctrl_c
 
 PARTS = ("embedding", "quality", "face", "siamese", "orchestrator")
 
@@ -49,6 +49,7 @@ def system(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     with subprocess.Popen(
         [str(BESTSHOT), "up"],
         env=environment(base / "data", changes),
+        preexec_fn=heed_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

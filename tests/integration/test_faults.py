@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import draw_picture
-from tests.integration.command import BESTSHOT, bestshot, curate, environment
+from tests.integration.command import BESTSHOT, bestshot, curate, environment, heed_ctrl_c
 
 PHOTO_COUNT = 60
 
@@ -68,6 +68,7 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data"),
+        preexec_fn=heed_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

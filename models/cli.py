@@ -21,6 +21,7 @@ from models.pull import Source, fetch, is_in_place
 from models.registry import (
     SERVICE_ROLES,
     ModelEntry,
+    entry_in,
     expected_digest,
     exported_files,
     file_digest,
@@ -86,9 +87,10 @@ def info(
 ) -> None:
     """Show all that is known of a model."""
     configs, folder = config_dir(config_dir_), models_dir()
-    entry = find_entry(configs, model)
+    models = read_registry(configs).models
+    entry = entry_in(models, configs, model)
     shown = {"id": model, **entry.model_dump(mode="json", exclude_none=True)}
-    shown["state"] = state_of(folder, read_registry(configs).models, model).value
+    shown["state"] = state_of(folder, models, model).value
     if entry.downloads:
         shown["folder"] = str(folder / model)
     typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), nl=False)
@@ -115,7 +117,7 @@ def pull(
     registry = read_registry(configs).models
     wanted = [
         part
-        for model_id in _chosen(configs, models, profile)
+        for model_id in _chosen(configs, registry, models, profile)
         for part in with_parts(registry, model_id)
         if registry[part].parts is None
     ]
@@ -142,7 +144,7 @@ def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
     registry = read_registry(configs).models
     damaged = []
     for model_id in models or registry:
-        find_entry(configs, model_id)
+        entry_in(registry, configs, model_id)
         state = state_of(folder, registry, model_id)
         if models or state is not State.MISSING:
             typer.echo(f"{model_id}: {state.value}")
@@ -233,12 +235,17 @@ def _export(configs: Path, model_id: str, precision: Precision) -> None:
         raise typer.Exit(code)
 
 
-def _chosen(configs: Path, models: list[str] | None, profile: str | None) -> list[str]:
+def _chosen(
+    configs: Path,
+    registry: Mapping[str, ModelEntry],
+    models: list[str] | None,
+    profile: str | None,
+) -> list[str]:
     if bool(models) == bool(profile):
         raise ConfigError("name the models to pull, or a --profile; `bestshot models list` has all")
     if models:
         for model_id in models:
-            find_entry(configs, model_id)
+            entry_in(registry, configs, model_id)
         return models
     return [
         str(merge(layer.data for layer in layers)["model"])

@@ -213,7 +213,16 @@ def find_entry(config_folder: Path, model_id: str, role: Role | None = None) -> 
     Raises:
         ConfigError: The id is unknown, or of another role.
     """
-    models = read_registry(config_folder).models
+    return entry_in(read_registry(config_folder).models, config_folder, model_id, role)
+
+
+def entry_in(
+    models: Mapping[str, ModelEntry],
+    config_folder: Path,
+    model_id: str,
+    role: Role | None = None,
+) -> ModelEntry:
+    """Like `find_entry`, where the registry has been read already."""
     known = [name for name, entry in models.items() if role in (None, entry.role)]
     if model_id not in known:
         kind = f"{role} model" if role else "model"
@@ -244,8 +253,8 @@ def resolve(
         ConfigError: The id is unknown or of another role, or a file differs.
         MissingModelError: A file is missing or not pinned, and there is no fallback.
     """
-    find_entry(config_folder, model_id, role)
     models = read_registry(config_folder).models
+    entry_in(models, config_folder, model_id, role)
     try:
         return _local(models_folder, models, model_id, asked=model_id)
     except MissingModelError as error:

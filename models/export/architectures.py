@@ -52,16 +52,6 @@ def graphs_of(
     return {"graph": Graph(network.eval(), {"pixels": pictures}, output)}, {}
 
 
-class _Describe(nn.Module):
-    def __init__(self, network: SiameseResNet50) -> None:
-        super().__init__()
-        self.backbone = network.backbone
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.backbone(pixels)
-        return features
-
-
 class _Compare(nn.Module):
     def __init__(self, network: SiameseResNet50, answer: int) -> None:
         super().__init__()
@@ -80,19 +70,19 @@ def _siamese(
     network.eval()
     good = real_pictures()
     worse = [degrade(picture) for picture in good for degrade in (_blurred, _crushed)]
+    pictures = _tensors(good, preprocessing)
     with torch.inference_mode():
-        described = network.backbone(torch.from_numpy(_tensors(good, preprocessing)))
+        described = network.backbone(torch.from_numpy(pictures))
         degraded = network.backbone(torch.from_numpy(_tensors(worse, preprocessing)))
         first = described.repeat_interleave(2, dim=0)
-        answer, share = preferred_answer(network, first, degraded)
+        answer, share = preferred_answer(_Compare(network, 1), first, degraded)
     print(
         f"answer {answer} means that the first picture is better: it prefers the undegraded one in "
         f"{share:.0%} of {len(worse)} pairs, both orders averaged"
     )
-    pictures = _tensors(good, preprocessing)
     features = described.numpy()
     return {
-        "describe": Graph(_Describe(network), {"pixels": pictures}, "description"),
+        "describe": Graph(network.backbone, {"pixels": pictures}, "description"),
         "compare": Graph(
             _Compare(network, answer),
             {"first": features, "second": np.ascontiguousarray(features[::-1])},
@@ -102,16 +92,21 @@ def _siamese(
 
 
 def preferred_answer(
-    network: SiameseResNet50, better: torch.Tensor, worse: torch.Tensor
+    compare: nn.Module, better: torch.Tensor, worse: torch.Tensor
 ) -> tuple[int, float]:
     """Measures which of the two answers means "the first", on pairs with a known answer.
 
     Both orders are averaged, so a bias of the head towards one answer does not count.
 
+    Args:
+        compare: Gives the probability of answer 1.
+        better: Features of the better pictures, (n, 2048).
+        worse: Of the worse ones.
+
     Returns:
         The answer, 0 or 1, and the share of the pairs that it decides rightly.
     """
-    margin = network.answers(better, worse)[:, 1] - network.answers(worse, better)[:, 1]
+    margin = compare(better, worse) - compare(worse, better)
     share = float((margin > 0).float().mean())
     return (1, share) if share >= 0.5 else (0, 1.0 - share)
 

@@ -115,10 +115,6 @@ class SiameseResNet50(nn.Module):
             inputs = width
         self.mlp = nn.Sequential(*layers, nn.Linear(inputs, 2))
 
-    def answers(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """Probabilities (n, 2) of both answers, from two features (n, 2048)."""
-        return self.mlp(first - second).softmax(dim=1)
-
 
 def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
     """Widths of the hidden layers of a comparator's head, by the shapes of its weights."""

@@ -66,7 +66,7 @@ def list_models(config_dir_: ConfigDir = None) -> None:
     models = read_registry(config_dir(config_dir_)).models
     for model_id, entry in models.items():
         size = sum(
-            download.size_bytes
+            download.size_bytes or 0
             for part in with_parts(models, model_id)
             for download in models[part].downloads.values()
         )

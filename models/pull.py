@@ -26,6 +26,11 @@ TIMEOUT_S = 30.0
 ATTEMPTS = 5
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
+_WORTH_ANOTHER_TRY = (
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
+)
+
 Report = Callable[[int], None]
 """Gets the number of bytes that are there."""
 
@@ -50,7 +55,7 @@ class _BrokenTransferError(Exception):
 def is_in_place(models_folder: Path, model_id: str, key: str, download: Download) -> bool:
     """Whether the file is there, whole, and has the wanted digest where one is known."""
     path = models_folder / model_id / download.name
-    if not path.is_file() or path.stat().st_size != download.size_bytes:
+    if not path.is_file() or download.size_bytes not in (None, path.stat().st_size):
         return False
     expected = expected_digest(models_folder, model_id, key, download)
     return expected is None or file_digest(path) == expected
@@ -116,7 +121,7 @@ def _find_below(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def _transfer(url: str, partial: Path, size_bytes: int, report: Report) -> None:
+def _transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -> None:
     """Downloads to `partial`, going on where an earlier attempt stopped."""
     attempts = Retrying(
         retry=retry_if_exception_type(_BrokenTransferError),
@@ -135,12 +140,12 @@ def _transfer(url: str, partial: Path, size_bytes: int, report: Report) -> None:
 
 
 def _receive(
-    client: httpx.Client, url: str, partial: Path, size_bytes: int, report: Report
+    client: httpx.Client, url: str, partial: Path, size_bytes: int | None, report: Report
 ) -> None:
     there = partial.stat().st_size if partial.exists() else 0
     if there == size_bytes:
         return report(there)
-    if there > size_bytes:
+    if size_bytes is not None and there > size_bytes:
         partial.unlink()
         there = 0
     headers = {"Accept-Encoding": "identity"}  # bytes as they are stored, so that they can resume
@@ -148,9 +153,13 @@ def _receive(
         headers["Range"] = f"bytes={there}-"
     try:
         with client.stream("GET", url, headers=headers) as response:
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                partial.unlink()
             _check_status(url, response)
             goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT
             there = there if goes_on else 0
+            if size_bytes is None:
+                size_bytes = there + int(response.headers.get("Content-Length", 0))
             with partial.open("ab" if goes_on else "wb") as opened:
                 for chunk in response.iter_raw():
                     opened.write(chunk)
@@ -166,7 +175,7 @@ def _receive(
 
 
 def _check_status(url: str, response: httpx.Response) -> None:
-    if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+    if response.is_server_error or response.status_code in _WORTH_ANOTHER_TRY:
         raise _BrokenTransferError(f"the server answers {response.status_code}")
     if not response.is_success:
         raise UnavailableError(
@@ -179,7 +188,7 @@ def _check(partial: Path, expected: str | None, download: Download) -> None:
     """Removes the file and raises ConfigError where it is not the wanted one."""
     size, digest = partial.stat().st_size, file_digest(partial)
     wrong = ""
-    if size != download.size_bytes:
+    if download.size_bytes not in (None, size):
         wrong = f"has {size} bytes, {download.size_bytes} are expected"
     elif expected is not None and digest != expected:
         wrong = f"has sha256 {digest}, {expected} is expected"

@@ -36,6 +36,7 @@ class Role(StrEnum):
     QUALITY = "quality"
     FACE = "face"
     SIAMESE = "siamese"
+    FACE_IDENTITY = "face_identity"
     FACE_DETECTOR = "face_detector"
     FACE_LANDMARKS = "face_landmarks"
     HEAD_POSE = "head_pose"
@@ -44,7 +45,8 @@ class Role(StrEnum):
 
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
-"""Roles that a service has; the others are parts of a face model."""
+"""Roles that a service has. The others are parts of a face model, but for FACE_IDENTITY: its models
+can be pulled and verified, and nothing uses them yet."""
 
 
 class Origin(StrEnum):
@@ -68,13 +70,13 @@ class Download(Settings):
     Attributes:
         name: File name, in the models folder and in the folders and mirrors that it is taken from.
         url: Where it is published; None where it has to be taken from a folder or a mirror.
-        size_bytes: Its exact size.
+        size_bytes: Its exact size; None where no public source states it.
         sha256: None where no public source confirms one: then the user has to pin it.
     """
 
     name: FileName
     url: Annotated[str, Field(pattern="^https://")] | None
-    size_bytes: Annotated[int, Field(ge=1)]
+    size_bytes: Annotated[int, Field(ge=1)] | None
     sha256: Sha256 | None
 
 
@@ -116,7 +118,14 @@ class Export(Settings):
             them by.
     """
 
-    architecture: Literal["dinov2-vits14", "dinov2-vitb14", "ava-resnet50", "siamese-resnet50"]
+    architecture: Literal[
+        "dinov2-vits14",
+        "dinov2-vits14-reg",
+        "dinov2-vitb14",
+        "dinov2-vitb14-reg",
+        "ava-resnet50",
+        "siamese-resnet50",
+    ]
     files: dict[str, FileName]
 
 

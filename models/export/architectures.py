@@ -13,7 +13,7 @@ from torch import nn
 
 from models.export.checkpoint import load_weights
 from models.export.dinov2 import SHAPES, DinoV2
-from models.export.graph import Graph
+from models.export.graph import DEVICE, Graph, on_device
 from models.export.resnet import AvaResNet50, SiameseResNet50, hidden_widths
 from models.registry import Preprocessing
 from services.common.imaging import RgbImage
@@ -72,15 +72,16 @@ def _siamese(
     worse = [degrade(picture) for picture in good for degrade in (_blurred, _crushed)]
     pictures = _tensors(good, preprocessing)
     with torch.inference_mode():
-        described = network.backbone(torch.from_numpy(pictures))
-        degraded = network.backbone(torch.from_numpy(_tensors(worse, preprocessing)))
+        network.to(DEVICE)
+        described = network.backbone(on_device(pictures))
+        degraded = network.backbone(on_device(_tensors(worse, preprocessing)))
         first = described.repeat_interleave(2, dim=0)
         answer, share = preferred_answer(_Compare(network, 1), first, degraded)
     print(
         f"answer {answer} means that the first picture is better: it prefers the undegraded one in "
         f"{share:.0%} of {len(worse)} pairs, both orders averaged"
     )
-    features = described.numpy()
+    features = described.cpu().numpy()
     return {
         "describe": Graph(network.backbone, {"pixels": pictures}, "description"),
         "compare": Graph(

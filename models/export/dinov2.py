@@ -17,16 +17,23 @@ NORM_EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of a Vision Transformer."""
+    """Size of a Vision Transformer.
+
+    Attributes:
+        register_count: Tokens that belong to no patch (Darcet et al. 2024).
+    """
 
     width: int
     depth: int
     head_count: int
+    register_count: int = 0
 
 
 SHAPES = {
     "dinov2-vits14": Shape(384, 12, 6),
     "dinov2-vitb14": Shape(768, 12, 12),
+    "dinov2-vits14-reg": Shape(384, 12, 6, register_count=4),
+    "dinov2-vitb14-reg": Shape(768, 12, 12, register_count=4),
 }
 
 
@@ -97,6 +104,9 @@ class DinoV2(nn.Module):
         patch_count = (TRAINED_SIDE_PX // PATCH_PX) ** 2
         self.cls_token = nn.Parameter(torch.zeros(1, 1, shape.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + patch_count, shape.width))
+        self.register_tokens: nn.Parameter | None = None
+        if shape.register_count:
+            self.register_tokens = nn.Parameter(torch.zeros(1, shape.register_count, shape.width))
         self.mask_token = nn.Parameter(torch.zeros(1, shape.width))  # of the training alone
         self.patch_embed = _PatchEmbed(shape.width)
         self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.depth))
@@ -106,8 +116,14 @@ class DinoV2(nn.Module):
         """Pictures of any square size whose side is a multiple of 14."""
         patches = self.patch_embed(pixels)
         first = (self.cls_token + self.pos_embed[:, :1]).expand(patches.shape[0], -1, -1)
-        positions = resized_positions(self.pos_embed[:, 1:], pixels.shape[-1] // PATCH_PX)
-        x = torch.cat([first, patches + positions], dim=1)
+        side = pixels.shape[-1] // PATCH_PX
+        positions = self.pos_embed[:, 1:]
+        if self.register_tokens is None:
+            x = torch.cat([first, patches + resized_positions(positions, side)], dim=1)
+        else:
+            registers = self.register_tokens.expand(patches.shape[0], -1, -1)
+            patches = patches + smoothly_resized_positions(positions, side)
+            x = torch.cat([first, registers, patches], dim=1)
         for block in self.blocks:
             x = block(x)
         return F.normalize(self.norm(x[:, 0]), dim=1)
@@ -119,10 +135,23 @@ def resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
     Its scale factor has 0.1 added to the wanted side, which shifts the grid a little: kept, because
     the published features were made so.
     """
-    trained_side = round(trained.shape[1] ** 0.5)
-    if side == trained_side:
+    grid = _grid(trained)
+    if side == grid.shape[-1]:
         return trained
-    grid = trained.reshape(1, trained_side, trained_side, -1).permute(0, 3, 1, 2)
-    factor = (side + 0.1) / trained_side
+    factor = (side + 0.1) / grid.shape[-1]
     resized = F.interpolate(grid, scale_factor=(factor, factor), mode="bicubic")
     return resized.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def smoothly_resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
+    """The same as the official code does for networks with registers: antialiased, not shifted."""
+    grid = _grid(trained)
+    if side == grid.shape[-1]:
+        return trained
+    resized = F.interpolate(grid, size=(side, side), mode="bicubic", antialias=True)
+    return resized.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _grid(positions: torch.Tensor) -> torch.Tensor:
+    side = round(positions.shape[1] ** 0.5)
+    return positions.reshape(1, side, side, -1).permute(0, 3, 1, 2)

@@ -22,6 +22,14 @@ TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}
 that is above 1."""
 
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def on_device(values: NDArray[np.float32]) -> torch.Tensor:
+    """A tensor where networks are run for their export: on the GPU where there is one."""
+    return torch.from_numpy(values).to(DEVICE)
+
+
 @dataclass(frozen=True)
 class Graph:
     """A network to export.
@@ -39,7 +47,7 @@ class Graph:
     def run(self) -> NDArray[np.float32]:
         """What PyTorch makes of the inputs."""
         with torch.inference_mode():
-            answer = self.network(*map(torch.from_numpy, self.inputs.values())).numpy()
+            answer = self.network.to(DEVICE)(*map(on_device, self.inputs.values())).cpu().numpy()
         return np.asarray(answer, np.float32)
 
 
@@ -70,7 +78,7 @@ def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> No
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            tuple(torch.from_numpy(values[:2]) for values in graph.inputs.values()),
+            tuple(on_device(values[:2]) for values in graph.inputs.values()),
             input_names=list(graph.inputs),
             output_names=[graph.output],
             dynamic_shapes=(axes,) if precision == "fp16" else axes,

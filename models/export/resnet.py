@@ -1,4 +1,4 @@
-"""ResNet-50 (He et al. 2015) with torchvision's names, in plain PyTorch, and what stands on it."""
+"""What stands on torchvision's ResNet-50 (He et al. 2015)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-EXPANSION = 4
-LAYERS = (3, 4, 6, 3)
-WIDTHS = (64, 128, 256, 512)
-FEATURES = WIDTHS[-1] * EXPANSION
+from models.export.vision import torchvision_models
+
+FEATURES = 2048
 LOWEST_VOTE, HIGHEST_VOTE = 1.0, 10.0
 """Of the data set AVA (Murray et al. 2012)."""
 
@@ -27,51 +25,11 @@ _SEQUENTIAL_NAMES = {
 """A trunk that was wrapped in nn.Sequential has numbers in the place of names."""
 
 
-class _Bottleneck(nn.Module):
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
-        super().__init__()
-        outputs = width * EXPANSION
-        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        shortcut = self.downsample(x) if self.downsample is not None else x
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
-        return F.relu(self.bn3(self.conv3(x)) + shortcut)
-
-
-class ResNet50(nn.Module):
+def resnet50_trunk() -> nn.Module:
     """Normalised pictures (n, 3, h, w) to features (n, 2048); the classifier is left out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        inputs = WIDTHS[0]
-        for index, (count, width) in enumerate(zip(LAYERS, WIDTHS, strict=True), start=1):
-            blocks = []
-            for block in range(count):
-                stride = 2 if index > 1 and block == 0 else 1
-                blocks.append(_Bottleneck(inputs, width, stride))
-                inputs = width * EXPANSION
-            setattr(self, f"layer{index}", nn.Sequential(*blocks))
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Features after the mean over the last map."""
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(pixels))), 3, 2, 1)
-        for index in range(1, len(LAYERS) + 1):
-            x = getattr(self, f"layer{index}")(x)
-        return x.mean((2, 3))
+    network: nn.Module = torchvision_models().resnet50(weights=None)
+    network.fc = nn.Identity()
+    return network
 
 
 class AvaResNet50(nn.Module):
@@ -84,7 +42,7 @@ class AvaResNet50(nn.Module):
 
     def __init__(self, hidden: int, output_count: int) -> None:
         super().__init__()
-        self.backbone = ResNet50()
+        self.backbone = resnet50_trunk()
         self.head = nn.Sequential(
             nn.Linear(FEATURES, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, output_count)
         )
@@ -107,7 +65,7 @@ class SiameseResNet50(nn.Module):
 
     def __init__(self, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.backbone = ResNet50()
+        self.backbone = resnet50_trunk()
         layers: list[nn.Module] = []
         inputs = FEATURES
         for width in hidden:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import onnxruntime
+import platformdirs
 from numpy.typing import NDArray
 
 from services.common.errors import ConfigError
@@ -54,7 +55,8 @@ class SessionOptions:
         execution_providers: ONNX Runtime's, in order of preference.
         strict_providers: Whether one that does not serve is an error; else the next one serves.
         device_id: Of the GPU, for providers that have one.
-        gpu_memory_limit_mb: Most that CUDA may take for this graph; None = no limit.
+        gpu_memory_limit_mb: Most that CUDA may take for this graph, and TensorRT as its workspace;
+            None = no limit.
         intra_op_threads: Threads of one inference; 0 = one per core.
     """
 
@@ -133,12 +135,19 @@ class OrtSession:
 
 
 def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
-    """The options of one execution provider, as ONNX Runtime names them."""
-    found: dict[str, str] = {}
-    if name.startswith(("CUDA", "Tensorrt")):
-        found["device_id"] = str(options.device_id)
-    if name.startswith("CUDA") and options.gpu_memory_limit_mb is not None:
-        found["gpu_mem_limit"] = str(options.gpu_memory_limit_mb << 20)
+    """The options of one execution provider, as ONNX Runtime names them.
+
+    TensorRT takes minutes to build the engine of a graph: it is kept in the user's cache folder.
+    """
+    if not name.startswith(("CUDA", "Tensorrt")):
+        return {}
+    found = {"device_id": str(options.device_id)}
+    if name.startswith("Tensorrt"):
+        found["trt_engine_cache_enable"] = "True"
+        found["trt_engine_cache_path"] = str(platformdirs.user_cache_path("bestshot") / "tensorrt")
+    if options.gpu_memory_limit_mb is not None:
+        limit = "gpu_mem_limit" if name.startswith("CUDA") else "trt_max_workspace_size"
+        found[limit] = str(options.gpu_memory_limit_mb << 20)
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 from tests.conftest import ROOT
 from tests.integration.command import Curated, bestshot, curate
@@ -14,6 +16,23 @@ REAL_MODELS = ROOT.parent / "shared" / "models"
 PROFILES = ("builtin", "lite")
 
 Curate = Callable[..., Curated]
+Figures = dict[str, dict[str, str]]
+"""What was measured, by profile."""
+
+
+@pytest.fixture(scope="session")
+def figures() -> Iterator[Figures]:
+    """Collects what the tests measure, and prints it as one table at the end."""
+    found: Figures = {}
+    yield found
+    if found:
+        columns = ("builtin", "lite", "reference")
+        table = Table("", *columns)
+        for what, values in found.items():
+            table.add_row(what, *(values.get(column, "") for column in columns))
+        console = Console(width=100)
+        console.print()
+        console.print(table)
 
 
 @pytest.fixture(scope="session")

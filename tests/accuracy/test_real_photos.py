@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
-from tests.accuracy.conftest import PROFILES, REAL_MODELS, Curate
+from tests.accuracy.conftest import PROFILES, REAL_MODELS, Curate, Figures
 from tests.conftest import ROOT
 from tests.integration.command import Curated, bestshot, curate
 
@@ -33,17 +33,18 @@ def adjusted_rand_index(found: Curated) -> float:
 
 
 @pytest.mark.parametrize("name", ["album", "trip"])
-def test_moments_are_those_that_people_see(curated_folder: Curate, name: str) -> None:
-    index, reference, lite = (
-        adjusted_rand_index(curated_folder(name, profile))
-        for profile in ("builtin", "reference", "lite")
-    )
-    print(
-        f"\n{name}: adjusted Rand index {index:.3f}, plain HDBSCAN {reference:.3f}, "
-        f"published embedder {lite:.3f}"
-    )
-    assert min(index, lite) >= 0.75
-    assert index > reference
+def test_moments_are_those_that_people_see(
+    curated_folder: Curate, figures: Figures, name: str
+) -> None:
+    found = {
+        profile: adjusted_rand_index(curated_folder(name, profile))
+        for profile in (*PROFILES, "reference")
+    }
+    figures[f"moments of {name}, adjusted Rand index"] = {
+        profile: f"{index:.3f}" for profile, index in found.items()
+    }
+    assert min(found["builtin"], found["lite"]) >= 0.75
+    assert found["builtin"] > found["reference"]
 
 
 def test_the_sharp_one_of_the_blur_triplet_is_selected(curated_folder: Curate) -> None:
@@ -91,22 +92,25 @@ def test_an_album_of_strangers_has_no_moment(
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_prominent_faces_are_found_and_nothing_else_is(
-    curated_folder: Curate, profile: str
+    curated_folder: Curate, figures: Figures, profile: str
 ) -> None:
     found = curated_folder("faces", profile)
     labels = labels_of(found.photos / "labels.csv")
     counts = {name: int(row["Faces"]) for name, row in found.rows.items()}
-    false_faces = 0
+    all_prominent, false_faces = 0, 0
     for name, count in counts.items():
         prominent = int(labels[name]["prominent_faces"]) if name in labels else 1
         assert count >= prominent, name
+        all_prominent += prominent
         false_faces += count - prominent
-    print(f"\n{profile} faces: all prominent on {len(counts)} photos, {false_faces} false")
+    figures.setdefault(f"prominent faces of {len(counts)} portraits, and false ones", {})[
+        profile
+    ] = f"{all_prominent} of {all_prominent}, {false_faces}"
     assert false_faces <= 2
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_faces_of_groups(curated_folder: Curate, profile: str) -> None:
+def test_faces_of_groups(curated_folder: Curate, figures: Figures, profile: str) -> None:
     found = curated_folder("portraits", profile)
     visible, seen, false_faces = 0, 0, 0
     for name, row in labels_of(found.photos / "faces.csv").items():
@@ -115,23 +119,29 @@ def test_faces_of_groups(curated_folder: Curate, profile: str) -> None:
             visible += int(row["faces"])
             seen += min(count, int(row["faces"]))
             false_faces += max(0, count - int(row["faces"]))
-    print(f"\n{profile} groups: {seen} of {visible} faces, {false_faces} too many")
+    figures.setdefault("faces of the groups, and false ones", {})[profile] = (
+        f"{seen} of {visible}, {false_faces}"
+    )
     assert seen >= (0.9 if profile == "lite" else 0.6) * visible
     assert false_faces <= 2
 
 
 @pytest.mark.parametrize(("profile", "wanted"), [("builtin", 0.85), ("lite", 0.95)])
-def test_smile_tells_smiling_people(curated_folder: Curate, profile: str, wanted: float) -> None:
+def test_smile_tells_smiling_people(
+    curated_folder: Curate, figures: Figures, profile: str, wanted: float
+) -> None:
     found = curated_folder("faces", profile)
     labels = labels_of(found.photos / "labels.csv")
     smiling = [row["smiling"] == "yes" for row in labels.values()]
     score = roc_auc_score(smiling, [float(found.rows[name]["Smile"]) for name in labels])
-    print(f"\n{profile} smile: area under the ROC curve {score:.3f} on {len(labels)} photos")
+    figures.setdefault(f"smile, area under the ROC curve, {len(labels)} portraits", {})[profile] = (
+        f"{score:.3f}"
+    )
     assert score >= wanted
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_portraits(curated_folder: Curate, profile: str) -> None:
+def test_portraits(curated_folder: Curate, figures: Figures, profile: str) -> None:
     rows = curated_folder("portraits", profile).rows
     for index in range(1, 9):
         assert int(rows[f"stock-emotions-a-{index}.jpg"]["Faces"]) >= 1
@@ -147,9 +157,11 @@ def test_portraits(curated_folder: Curate, profile: str) -> None:
     assert right > 45
     closed = eyes["reaction_close_eyes.jpeg"]
     lowest_open = min(eyes[name] for name in (*frontal, "reaction_open_eyes.png"))
-    print(
-        f"\n{profile} portraits: yaw of the profiles {left:.0f} and {right:.0f} degrees, "
-        f"eyes closed {closed:.2f}, open from {lowest_open:.2f}"
+    figures.setdefault("yaw of a left and a right profile, degrees", {})[profile] = (
+        f"{left:.0f}, {right:.0f}"
+    )
+    figures.setdefault("eyes score, closed, and the lowest of the open ones", {})[profile] = (
+        f"{closed:.2f}, {lowest_open:.2f}"
     )
     assert closed < 0.5 < lowest_open
 
@@ -175,7 +187,6 @@ def test_parts_of_the_face_model_can_be_replaced(
         for name in ("pose_left_face.jpeg", "pose_right_face.png")
     )
     smiles = {name: float(row["Smile"]) for name, row in found.rows.items()}
-    print(f"\nother parts: yaw of the profiles {left:.0f} and {right:.0f} degrees")
     assert left < -45
     assert right > 45
     assert smiles["stock-emotions-a-7.jpg"] > 0.5 > smiles["stock-emotions-a-1.jpg"]

@@ -15,6 +15,7 @@ from services.common.imaging import decode, fit_long_side
 from services.common.onnx import OrtSession, SessionOptions
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_tensor
+from tests.accuracy.conftest import Figures
 from tests.conftest import ROOT
 
 Rgb = NDArray[np.uint8]
@@ -107,6 +108,15 @@ EARLIER_KINDS: dict[str, list[Callable[[Rgb], Rgb]]] = {
 """The kinds of pairs of the earlier system's benchmark, 27 a picture; its strengths are unknown."""
 
 
+def add_figures(figures: Figures, title: str, right: dict[str, list[bool]]) -> float:
+    """Adds the share of pairs told rightly, of each kind and in all; returns the latter."""
+    every = [hit for hits in right.values() for hit in hits]
+    for kind, hits in {f"{title}, all {len(every)}": every, **right}.items():
+        what = kind if kind.startswith(title) else f"  {kind.replace('_', ' ')}, {len(hits)}"
+        figures[what] = {"builtin": f"{np.mean(hits):.3f}"}
+    return float(np.mean(every))
+
+
 @pytest.fixture(scope="module")
 def model() -> SiameseModel:
     local = resolve(ROOT / "configs", ROOT, Role.SIAMESE, "builtin-siamese")
@@ -117,7 +127,7 @@ def model() -> SiameseModel:
 
 
 def test_the_undegraded_photo_is_preferred(
-    model: SiameseModel, real_photos: Callable[[str], Path]
+    model: SiameseModel, figures: Figures, real_photos: Callable[[str], Path]
 ) -> None:
     right: dict[str, list[bool]] = {function.__name__: [] for function in DEGRADATIONS}
     for folder in ("album", "trip"):
@@ -130,10 +140,7 @@ def test_the_undegraded_photo_is_preferred(
                 worse = to_tensor(fit_long_side(degrade(picture), INPUT_SIDE_PX))
                 probability = model.compare(whole, model.describe(worse))
                 right[degrade.__name__].append(probability > 0.5)
-    every = [hit for hits in right.values() for hit in hits]
-    table = ", ".join(f"{name} {np.mean(hits):.3f}" for name, hits in right.items())
-    print(f"\nsiamese: {np.mean(every):.3f} of {len(every)} pairs ({table})")
-    assert np.mean(every) >= 0.90
+    assert add_figures(figures, "pairs of a photo and its worsened copy", right) >= 0.90
 
 
 def test_the_sharp_one_of_a_real_triplet_is_preferred(
@@ -158,7 +165,7 @@ def test_the_sharp_one_of_a_real_triplet_is_preferred(
 
 
 def test_the_pairs_of_the_earlier_benchmark(
-    model: SiameseModel, real_photos: Callable[[str], Path]
+    model: SiameseModel, figures: Figures, real_photos: Callable[[str], Path]
 ) -> None:
     """A crop is no worse photo to this comparator: only the others are asked of it."""
     paths = [
@@ -175,8 +182,6 @@ def test_the_pairs_of_the_earlier_benchmark(
             for change in variants:
                 changed = to_tensor(fit_long_side(change(picture), INPUT_SIDE_PX))
                 right[kind].append(model.compare(whole, model.describe(changed)) > 0.5)
-    table = ", ".join(f"{kind} {np.mean(hits):.3f}" for kind, hits in right.items())
-    every = [hit for hits in right.values() for hit in hits]
-    print(f"\nearlier benchmark's kinds: {np.mean(every):.3f} of {len(every)} pairs ({table})")
+    add_figures(figures, "pairs of the earlier benchmark's kinds", right)
     seen = [hit for kind, hits in right.items() if "crop" not in kind for hit in hits]
     assert np.mean(seen) >= 0.90

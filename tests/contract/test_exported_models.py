@@ -32,7 +32,7 @@ def ava_network(output_count: int) -> AvaResNet50:
     torch.manual_seed(output_count)
     network = AvaResNet50(256, output_count).eval()
     with torch.no_grad():
-        network.head[3].weight.mul_(20)
+        network.head[3].weight.mul_(0.1)
         network.head[3].bias.fill_(5.0)
     return network
 

@@ -9,30 +9,44 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch.nn import functional as F
 
 from models.export.__main__ import export
 from models.export.architectures import real_pictures
 from models.export.checkpoint import load_weights, read_checkpoint
-from models.export.dinov2 import SHAPES, DinoV2, resized_positions
+from models.export.dinov2 import (
+    SHAPES,
+    DinoV2,
+    Shape,
+    resized_positions,
+    smoothly_resized_positions,
+)
+from models.export.graph import Graph, write
+from models.export.vision import torchvision_models
 from models.registry import MissingModelError, Role, find_entry, resolve
 from services.common.errors import ConfigError
 from services.common.onnx import OrtSession, SessionOptions
 from services.common.tensor import to_tensor
 from tests.checkpoints import put_checkpoint
+from tests.conftest import ROOT
 
 MODEL = "dinov2-vits14"
 
 
-@pytest.fixture(scope="session")
-def network() -> DinoV2:
+def random_network(shape: Shape) -> DinoV2:
     """Random weights of the scale that trained ones have; all parts take part in the result."""
     torch.manual_seed(0)
-    found = DinoV2(SHAPES[MODEL]).eval()
+    found = DinoV2(shape).eval()
     with torch.no_grad():
         for name, parameter in found.named_parameters():
             if "norm" not in name:
                 parameter.normal_(0.0, 0.05)
     return found
+
+
+@pytest.fixture(scope="session")
+def network() -> DinoV2:
+    return random_network(SHAPES[MODEL])
 
 
 @pytest.fixture(scope="session")
@@ -144,3 +158,35 @@ def test_positions_of_the_trained_grid_stay_as_they_are() -> None:
     assert resized_positions(trained, 16).shape == (1, 256, 8)
     flat = torch.full((1, 37 * 37, 8), 0.25)
     torch.testing.assert_close(resized_positions(flat, 16), torch.full((1, 256, 8), 0.25))
+
+
+def test_registers_take_part_and_are_exported(network: DinoV2, tmp_path: Path) -> None:
+    with_registers = random_network(SHAPES[f"{MODEL}-reg"])
+    assert with_registers.state_dict()["register_tokens"].shape == (1, 4, 384)
+    pictures = pictures_of(ROOT / "configs")
+    write(
+        Graph(with_registers, {"pixels": pictures}, "embedding"), tmp_path / "reg.onnx", "fp32", {}
+    )
+    got = embed(tmp_path / "reg.onnx", pictures)
+    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1.0, atol=1e-5)
+    with torch.no_grad():
+        with_registers.register_tokens.copy_(torch.randn(1, 4, 384))
+        changed = with_registers(torch.from_numpy(pictures)).numpy()
+    assert np.abs(got - changed).max() > 1e-3
+
+
+def test_positions_beside_registers_are_not_shifted() -> None:
+    trained = torch.randn(1, 37 * 37, 8)
+    mirrored = trained.reshape(1, 37, 37, 8).flip(1, 2).flatten(1, 2)
+    smooth = smoothly_resized_positions(trained, 16)
+    flipped = smoothly_resized_positions(mirrored, 16).reshape(1, 16, 16, 8).flip(1, 2)
+    torch.testing.assert_close(flipped.flatten(1, 2), smooth, atol=1e-5, rtol=0)
+    shifted = resized_positions(mirrored, 16).reshape(1, 16, 16, 8).flip(1, 2).flatten(1, 2)
+    assert (shifted - resized_positions(trained, 16)).abs().max() > 1e-3
+
+
+def test_torchvision_gives_its_networks_without_its_compiled_part() -> None:
+    network = torchvision_models().resnet50(weights=None).eval()
+    assert network.state_dict()["layer4.2.conv3.weight"].shape == (2048, 512, 1, 1)
+    with torch.inference_mode():
+        assert F.softmax(network(torch.zeros(1, 3, 64, 64)), dim=1).shape == (1, 1000)

@@ -43,5 +43,9 @@ def test_gpu_settings_reach_the_providers_that_have_a_gpu() -> None:
         "device_id": "3",
         "gpu_mem_limit": str(512 * 1024 * 1024),
     }
-    assert provider_options("TensorrtExecutionProvider", options) == {"device_id": "3"}
+    tensorrt = provider_options("TensorrtExecutionProvider", options)
+    assert tensorrt["device_id"] == "3"
+    assert tensorrt["trt_max_workspace_size"] == str(512 * 1024 * 1024)
+    assert tensorrt["trt_engine_cache_enable"] == "True"
+    assert tensorrt["trt_engine_cache_path"].endswith("tensorrt")
     assert provider_options("CPUExecutionProvider", options) == {}

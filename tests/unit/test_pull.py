@@ -51,6 +51,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         resumes = asked and server.knows_ranges
         start = int(asked.removeprefix("bytes=").rstrip("-")) if resumes else 0
+        if start >= len(server.content):
+            self.send_error(416)
+            return
         body = server.content[start:]
         self.send_response(206 if resumes else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -133,6 +136,20 @@ def test_a_file_of_another_size_is_refused(server: FileServer, tmp_path: Path) -
     server.content = CONTENT + b"more"
     with pytest.raises(ConfigError, match="more than the 1048576 bytes"):
         fetched(tmp_path, server.source)
+
+
+def test_a_file_of_unknown_size_is_resumed_and_found_again(
+    server: FileServer, tmp_path: Path
+) -> None:
+    unknown = GOOD.model_copy(update={"size_bytes": None, "sha256": None})
+    server.cut_after = [1000]
+    path, _ = fetched(tmp_path, server.source, unknown)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["", "bytes=1000-"]
+    assert is_in_place(tmp_path, "some-model", "graph", unknown)
+    path.rename(path.with_name("graph.onnx.part"))  # killed before it was put in place
+    path, _ = fetched(tmp_path, server.source, unknown)
+    assert path.read_bytes() == CONTENT
 
 
 def test_what_the_server_lacks_is_not_asked_for_again(server: FileServer, tmp_path: Path) -> None:

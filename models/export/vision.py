@@ -1,0 +1,30 @@
+"""torchvision's networks, also where its compiled part does not load."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+import torch
+
+_OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+
+
+def torchvision_models() -> ModuleType:
+    """Imports torchvision.models.
+
+    The published wheel is compiled for a CUDA build of PyTorch. Beside a CPU build its import stops
+    at two operators of object detection that the compiled part would define; the networks need
+    neither, so their names alone are defined then.
+    """
+    try:
+        return importlib.import_module("torchvision.models")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for operator in ("nms", "qnms"):
+            _OPERATORS.define(
+                f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
+        return importlib.import_module("torchvision.models")

@@ -24,6 +24,7 @@ from orchestrator.storage.database import lock_folder, open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.uploads import remove_partial_uploads
 from orchestrator.transport.servicer import OrchestratorServicer
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.log import configure_logging
@@ -110,7 +111,10 @@ async def serve(
         limits=Limits(settings.batch_count, settings.concurrent_batches),
         open_source=open_source,
     )
-    servicer = OrchestratorServicer(curator, store, cache, settings.allowed_roots)
+    remove_partial_uploads(folder)
+    servicer = OrchestratorServicer(
+        curator, store, cache, config, open_source, settings.allowed_roots, folder
+    )
     server = Server(
         address=settings.address,
         service_names=[SERVICE_NAME],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,7 +53,11 @@ class FilterQuality(Settings):
     """Floors of quality."""
 
     min_iqa_score: Share
+    """technical quality, 0 to 1, below which a photo is not selected (`LOW_IQA`)"""
     min_sharpness: Share
+    """sharpness of the sharpest region (`Focus` in the CSV), 0 to 1, below which a photo is not
+    selected (`BLURRED`); the whole picture's `Sharpness` would also refuse a sharp subject
+    before a soft background"""
 
     def parameters(self) -> FilterParameters:
         """The domain's view of it."""
@@ -63,19 +68,31 @@ class DbscanSettings(Settings):
     """Parameters of DBSCAN."""
 
     eps: Annotated[float, Field(gt=0, le=2)]
+    """neighbourhood radius (DBSCAN)"""
     min_samples: Count
+    """neighbours, itself counted, that make a core point (DBSCAN)"""
 
 
 class ClusterScenes(Settings):
     """Parameters of the clustering."""
 
     method: Literal["hdbscan", "dbscan"]
+    """how photos are grouped to moments: `hdbscan` or `dbscan`"""
     metric: Literal["cosine", "euclidean"]
+    """`cosine`, or `euclidean` on the unit vectors; distances below are in its unit"""
     min_cluster_size: Annotated[int, Field(ge=2)]
+    """fewest photos of a cluster, from 2 (HDBSCAN)"""
     min_samples: Count
+    """neighbours that make a core point, from 1 (HDBSCAN)"""
     cluster_selection_epsilon: Distance | Auto
+    """photos closer than this are not split, unless `scene_distance` wants it: a distance, 0.0
+    for none, or `auto` (HDBSCAN)"""
     cluster_selection_method: Literal["eom", "leaf"]
+    """which clusters of the tree are taken: `eom`, the most stable ones, or `leaf`, the smallest
+    (HDBSCAN)"""
     scene_distance: Distance | Auto | None
+    """photos farther apart are never in one cluster: a distance, `null` for no bound, or `auto`
+    (HDBSCAN)"""
     dbscan: DbscanSettings
 
     def parameters(self, calibration: tuple[float, float] | None) -> ClusterParameters:
@@ -122,38 +139,58 @@ class QualityWeightSettings(Settings):
     """Shares in the composite score."""
 
     iqa: Share
+    """share of the technical score in the composite"""
     ava: Share
+    """share of the aesthetic score, scaled to 0 to 1"""
 
 
 class PersonPenaltySettings(Settings):
     """What faces cost."""
 
     eyes_closed: Penalty
+    """added when the worst prominent face's eyes score is below `eyes_threshold`"""
     face_turned: Penalty
+    """added when its pose score is below `pose_threshold`"""
     not_smiling: Penalty
+    """added when its smile score is below `smile_threshold`"""
     max_penalty: Penalty
+    """the sum of penalties is never lower"""
     eyes_threshold: Share
+    """eyes score, 0 to 1, below which eyes count as closed"""
     pose_threshold: Share
+    """pose score, 0 to 1, below which a face counts as turned away"""
     smile_threshold: Share
+    """smile score, 0 to 1, below which a face counts as not smiling"""
     prominent_face_ratio: Share
+    """faces at least this share of the largest one's width count"""
 
 
 class SiameseSettings(Settings):
     """How the comparator takes part."""
 
     enabled: bool
+    """whether the comparator decides ties; a run fails at its start where it is on and no
+    Siamese model serves"""
     checkpoint_path: Path | None
+    """a file that the Siamese service must have loaded (checked by digest), or `null` for
+    whatever serves"""
     duplicate_threshold: Annotated[float, Field(ge=-1, le=1)]
+    """cosine similarity from which two photos are duplicates, never both taken"""
     tiebreaker_range: Share
+    """composite scores this close to the leader's are a tie"""
 
 
 class SelectBest(Settings):
     """Rules of the selection."""
 
     max_images_per_cluster: Count
+    """most photos taken of a moment"""
     min_score_threshold: Annotated[float, Field(ge=-1, le=1)]
+    """composite score that a further photo of a moment, or a single shot, must reach"""
     dissimilarity_threshold: Annotated[float, Field(ge=-1, le=1)]
+    """cosine similarity to a taken photo from which a further one is too similar"""
     include_noise: bool
+    """whether single shots are selected at all"""
     quality_weights: QualityWeightSettings
     person_penalties: PersonPenaltySettings
     siamese: SiameseSettings
@@ -180,6 +217,47 @@ class PipelineSettings(Settings):
     select_best: SelectBest
 
 
+@dataclass(frozen=True)
+class SettingDescription:
+    """What is known of one setting; fields as in orchestrator.proto."""
+
+    key: str
+    description: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+
+
+def describe_settings(
+    settings: type[Settings] = PipelineSettings, prefix: str = ""
+) -> list[SettingDescription]:
+    """Describes every setting below a class of settings, in order."""
+    found = []
+    for name, field in settings.model_fields.items():
+        key = f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            found += describe_settings(field.annotation, f"{key}.")
+            continue
+        schema = settings.model_json_schema()["properties"][name]
+        variants = [schema, *schema.get("anyOf", [])]
+        bounds = {bound: value for variant in variants for bound, value in variant.items()}
+        words = [
+            word
+            for variant in variants
+            for word in variant.get("enum", [variant["const"]] if "const" in variant else [])
+        ]
+        found.append(
+            SettingDescription(
+                key=key,
+                description=field.description or "",
+                minimum=bounds.get("minimum", bounds.get("exclusiveMinimum")),
+                maximum=bounds.get("maximum", bounds.get("exclusiveMaximum")),
+                choices=tuple(words),
+            )
+        )
+    return found
+
+
 class PipelineConfig:
     """Loads the pipeline settings of a run: file, profile, environment, then the given layers.
 
@@ -196,6 +274,13 @@ class PipelineConfig:
         for name in profile_names(folder):
             self.load(name)
         self.load(profile)
+
+    def profiles(self) -> dict[str, str]:
+        """Names and descriptions of the profiles that there are."""
+        return {
+            name: str(read_yaml(self._folder / "profiles" / f"{name}.yaml").get("description", ""))
+            for name in profile_names(self._folder)
+        }
 
     def load(self, profile: str = "", overrides: dict[str, Any] | None = None) -> PipelineSettings:
         """Loads the settings under `profile` (empty = the default one) and `overrides`.

@@ -15,24 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import features as codec
+from orchestrator import rejudging
 from orchestrator.config import PipelineConfig, PipelineSettings
-from orchestrator.domain.clustering import cluster_scenes
+from orchestrator.domain.photo import Decision
 from orchestrator.pipeline import (
     Limits,
     Outcome,
     Pipeline,
     Services,
-    cached_comparisons,
-    judge,
-    stack_embeddings,
-    wanted_pairs,
 )
 from orchestrator.ports import (
     Embedder,
-    Embedding,
     FaceAnalyzer,
     FeatureCache,
+    ModelIdentity,
+    ModelPort,
     PhotoComparer,
     PhotoSource,
     QualityScorer,
@@ -42,12 +39,12 @@ from orchestrator.results import (
     ImageRecord,
     Run,
     RunState,
-    RunSummary,
     StageProgress,
+    summarize,
     utc_now,
 )
+from orchestrator.run_config import recorded_config, stored_calibration, stored_settings
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config import Layer, load
 from services.common.errors import (
     BestshotError,
     ConfigError,
@@ -78,16 +75,6 @@ class ModelPorts:
     scorer: QualityScorer
     analyzer: FaceAnalyzer
     comparer: PhotoComparer
-
-
-@dataclass(frozen=True)
-class Reselection:
-    """What new settings give on stored scores."""
-
-    run: Run
-    gained_paths: list[str]
-    lost_paths: list[str]
-    missing_comparison_count: int
 
 
 class Curator:
@@ -161,7 +148,7 @@ class Curator:
             album_id=album.id,
             state=RunState.PENDING,
             profile=profile or self._config.profile,
-            config=_recorded_config(settings, calibration),
+            config=recorded_config(settings, calibration),
             models={role: dataclasses.asdict(model) for role, model in services.models.items()},
             versions=_versions(),
             create_time=utc_now(),
@@ -212,7 +199,7 @@ class Curator:
 
     async def reselect(
         self, run: Run, overrides: dict[str, Any], *, validate_only: bool
-    ) -> Reselection:
+    ) -> rejudging.Reselection:
         """Clusters and selects anew on a completed run's scores.
 
         Raises:
@@ -223,7 +210,57 @@ class Curator:
             raise FailedPreconditionError(
                 f"run {run.id} is {run.state.value}; only a completed run can be reselected"
             )
-        return await asyncio.to_thread(self._reselect, run, overrides, validate_only)
+        return await asyncio.to_thread(
+            rejudging.reselect,
+            self._store,
+            self._cache,
+            run,
+            overrides,
+            validate_only=validate_only,
+        )
+
+    async def decide(
+        self, album_id: str, path: str, decision: Decision | None, run: Run | None
+    ) -> tuple[Decision | None, list[ImageRecord]]:
+        """Stores what the user decided about a photo.
+
+        Args:
+            album_id: The photo's album.
+            path: The photo's path in it.
+            decision: None undoes an earlier one.
+            run: Completed run of the album whose results shall heed it at once.
+
+        Returns:
+            What was decided before, and the photos of the run that stand otherwise now.
+
+        Raises:
+            FailedPreconditionError: The run is not completed.
+            InvalidArgumentError: The run is another album's.
+        """
+        if run is not None and run.album_id != album_id:
+            raise InvalidArgumentError("run_id", f"run {run.id} is of another album")
+        if run is not None and run.state is not RunState.COMPLETED:
+            raise FailedPreconditionError(f"run {run.id} is {run.state.value}, not completed")
+        return await asyncio.to_thread(self._decide, album_id, path, decision, run)
+
+    async def served_models(self) -> dict[str, ModelIdentity | BestshotError]:
+        """Asks every model service which model it serves; by role, the model or the error."""
+        ports = self._ports
+        by_role: dict[str, ModelPort] = {
+            "embedding": ports.embedder,
+            "quality": ports.scorer,
+            "face": ports.analyzer,
+            "siamese": ports.comparer,
+        }
+        answers = await asyncio.gather(
+            *(port.model() for port in by_role.values()), return_exceptions=True
+        )
+        found: dict[str, ModelIdentity | BestshotError] = {}
+        for role, answer in zip(by_role, answers, strict=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, BestshotError):
+                raise answer
+            found[role] = answer
+        return found
 
     async def compare(self, run: Run, first_path: str, second_path: str) -> float:
         """Probability that the first of two photos of a run is the better one."""
@@ -234,7 +271,7 @@ class Curator:
                 raise FailedPreconditionError(f"{record.path} could not be read: {record.error}")
         model = await self._ports.comparer.model()
         album = await asyncio.to_thread(self._store.album, run.album_id)
-        settings = _stored_settings(run)
+        settings = stored_settings(run)
         services = Services(
             self._ports.embedder,
             self._ports.scorer,
@@ -281,7 +318,7 @@ class Curator:
             await self._end(run_id, RunState.COMPLETED, outcome=task.result())
 
     async def _curate(self, run: Run) -> Outcome:
-        settings = _stored_settings(run)
+        settings = stored_settings(run)
         services = await self._preflight(settings)
         for role, model in services.models.items():
             if run.models[role]["digest"] != model.digest:
@@ -310,7 +347,7 @@ class Curator:
             cache=self._cache,
             services=services,
             settings=settings,
-            clustering=settings.cluster_scenes.parameters(_stored_calibration(run)),
+            clustering=settings.cluster_scenes.parameters(stored_calibration(run)),
             limits=self._limits,
             report=report,
         )
@@ -344,59 +381,15 @@ class Curator:
         except ConfigError as error:
             raise InvalidArgumentError("config_overrides", error.message) from error
 
-    def _reselect(self, run: Run, overrides: dict[str, Any], validate_only: bool) -> Reselection:
-        began = utc_now()
-        settings = _stored_settings(run, overrides)
-        calibration = _stored_calibration(run)
-        before = self._store.images(run.id)
-        readable = [record for record in before if record.is_readable]
-        embeddings = stack_embeddings(self._embeddings(run, readable))
-        labels = cluster_scenes(embeddings, settings.cluster_scenes.parameters(calibration))
-        clustered = [
-            dataclasses.replace(record, cluster_id=int(label))
-            for record, label in zip(readable, labels, strict=True)
-        ]
-        decisions = self._store.decisions(run.album_id)
-        pairs = wanted_pairs(clustered, settings, decisions)
-        digests = {record.path: record.content_digest for record in clustered}
-        siamese_digest = run.models.get("siamese", {}).get("digest", "")
-        comparisons = cached_comparisons(self._cache, pairs, digests, siamese_digest)
-        judged = judge(clustered, embeddings, settings, comparisons, decisions)
-        broken = [record for record in before if not record.is_readable]
-        records = sorted([*judged, *broken], key=lambda record: record.path)
-        new_run = dataclasses.replace(
-            run,
-            id="" if validate_only else uuid.uuid4().hex,
-            config=_recorded_config(settings, calibration),
-            revision=0,
-            stages=(),
-            create_time=began,
-            start_time=began,
-            end_time=utc_now(),
-            summary=summarize(records, len(records), (utc_now() - began).total_seconds()),
-            source_run_id=run.id,
-        )
-        if not validate_only:
-            self._store.save_run(new_run)
-            self._store.save_images(new_run.id, records)
-        selected_before = {record.path for record in before if record.is_selected}
-        selected = {record.path for record in records if record.is_selected}
-        return Reselection(
-            run=new_run,
-            gained_paths=sorted(selected - selected_before),
-            lost_paths=sorted(selected_before - selected),
-            missing_comparison_count=len(pairs) - len(comparisons),
-        )
-
-    def _embeddings(self, run: Run, records: list[ImageRecord]) -> list[Embedding]:
-        model_digest = run.models["embedding"]["digest"]
-        vectors: list[Embedding] = []
-        for start in range(0, len(records), 500):
-            part = records[start : start + 500]
-            keys = [(record.content_digest, "embedding", model_digest) for record in part]
-            found = self._cache.get(keys)
-            vectors.extend(codec.unpack_embedding(found[key]) for key in keys)
-        return vectors
+    def _decide(
+        self, album_id: str, path: str, decision: Decision | None, run: Run | None
+    ) -> tuple[Decision | None, list[ImageRecord]]:
+        digest = self._store.content_digest(album_id, path)
+        previous = self._store.decisions(album_id).get(digest)
+        self._store.set_decision(album_id, digest, decision, utc_now())
+        if run is None:
+            return previous, []
+        return previous, rejudging.heed_decision(self._store, self._cache, run, digest)
 
     async def _end(
         self, run_id: str, state: RunState, *, error: str = "", outcome: Outcome | None = None
@@ -418,45 +411,6 @@ class Curator:
         self._live[run.id] = run
         async with self._changed:
             self._changed.notify_all()
-
-
-def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: float) -> RunSummary:
-    """Counts what a run found."""
-    labels = [record.cluster_id for record in records if record.cluster_id is not None]
-    return RunSummary(
-        photo_count=len(records),
-        unreadable_count=sum(not record.is_readable for record in records),
-        cluster_count=len({label for label in labels if label >= 0}),
-        noise_count=sum(label < 0 for label in labels),
-        selected_count=sum(record.is_selected for record in records),
-        cached_count=cached_count,
-        elapsed_seconds=elapsed_seconds,
-    )
-
-
-def _recorded_config(
-    settings: PipelineSettings, calibration: tuple[float, float] | None
-) -> dict[str, Any]:
-    """The settings whole, with what `auto` stood for under `resolved`."""
-    parameters = settings.cluster_scenes.parameters(calibration)
-    resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
-    if calibration is not None:
-        resolved["calibration"] = list(calibration)
-    return {**settings.model_dump(mode="json"), "resolved": resolved}
-
-
-def _stored_settings(run: Run, overrides: dict[str, Any] | None = None) -> PipelineSettings:
-    stored = {key: value for key, value in run.config.items() if key != "resolved"}
-    layers = [Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]
-    try:
-        return load(PipelineSettings, layers)
-    except ConfigError as error:
-        raise InvalidArgumentError("config_overrides", error.message) from error
-
-
-def _stored_calibration(run: Run) -> tuple[float, float] | None:
-    stored = run.config["resolved"].get("calibration")
-    return (stored[0], stored[1]) if stored else None
 
 
 def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:

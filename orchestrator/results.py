@@ -26,6 +26,18 @@ class RunState(enum.StrEnum):
         return self not in (RunState.PENDING, RunState.RUNNING)
 
 
+class ImageFilter(enum.StrEnum):
+    """A property of photos; the names of orchestrator.proto."""
+
+    SELECTED = "SELECTED"
+    NOT_SELECTED = "NOT_SELECTED"
+    UNREADABLE = "UNREADABLE"
+    NOISE = "NOISE"
+    WITH_FACES = "WITH_FACES"
+    EYES_CLOSED = "EYES_CLOSED"
+    DECIDED = "DECIDED"
+
+
 @dataclass(frozen=True, slots=True)
 class Album:
     """A folder of photos."""
@@ -127,6 +139,30 @@ class ImageRecord:
     def filename(self) -> str:
         """Name without folders."""
         return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The shots of one moment; fields as in orchestrator.proto."""
+
+    cluster_id: int
+    image_count: int
+    selected_count: int
+    best_path: str
+
+
+def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: float) -> RunSummary:
+    """Counts what a run found."""
+    labels = [record.cluster_id for record in records if record.cluster_id is not None]
+    return RunSummary(
+        photo_count=len(records),
+        unreadable_count=sum(not record.is_readable for record in records),
+        cluster_count=len({label for label in labels if label >= 0}),
+        noise_count=sum(label < 0 for label in labels),
+        selected_count=sum(record.is_selected for record in records),
+        cached_count=cached_count,
+        elapsed_seconds=elapsed_seconds,
+    )
 
 
 def utc_now() -> datetime.datetime:

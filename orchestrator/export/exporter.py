@@ -12,7 +12,9 @@ from pathlib import Path
 
 from orchestrator.export.gallery import gallery_html, thumbnail_name
 from orchestrator.export.metrics_csv import metrics_csv
+from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.results_json import results_json, run_json
+from orchestrator.export.xmp import sidecar, sidecar_paths
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageRecord, Run, RunState
 from orchestrator.thumbnails import thumbnail
@@ -20,6 +22,16 @@ from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 SELECTED_FOLDER = "selected"
 THUMBNAIL_FOLDER = "thumbnails"
+XMP_FOLDER = "xmp"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is written beside the usual files; fields as in orchestrator.proto."""
+
+    copy_selected: bool = False
+    write_xmp: bool = False
+    write_parquet: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,23 +64,19 @@ def export_run(
     records: Sequence[ImageRecord],
     cache: FeatureCache,
     folder: Path,
-    *,
-    copy_selected: bool,
+    options: ExportOptions,
 ) -> Exported:
-    """Writes image_metrics.csv, results.json, run.json, index.html, and copies if asked.
+    """Writes image_metrics.csv, results.json, run.json, index.html, and what else is asked for.
 
     Each file is replaced whole: a reader never sees half of one.
 
     Raises:
-        FailedPreconditionError: The run is not completed.
+        FailedPreconditionError: The run is not completed, or Parquet cannot be written here.
         InvalidArgumentError: The folder cannot be written, or lies inside the album where copies
             would be taken for photos.
     """
-    if run.state is not RunState.COMPLETED:
-        raise FailedPreconditionError(
-            f"run {run.id} is {run.state.value}; only a completed run can be exported"
-        )
-    if copy_selected and folder.resolve().is_relative_to(Path(album.folder).resolve()):
+    check_completed(run)
+    if options.copy_selected and folder.resolve().is_relative_to(Path(album.folder).resolve()):
         raise InvalidArgumentError(
             "output_folder",
             f"{folder} lies inside the album {album.folder}: copies would be taken for photos "
@@ -76,22 +84,50 @@ def export_run(
         )
     check_writable(folder)
     files = {
-        "image_metrics.csv": metrics_csv(records),
-        "results.json": results_json(records),
-        "run.json": run_json(album, run),
-        "index.html": gallery_html(album, run, records),
+        "image_metrics.csv": metrics_csv(records).encode(),
+        "results.json": results_json(records).encode(),
+        "run.json": run_json(album, run).encode(),
+        "index.html": gallery_html(album, run, records).encode(),
     }
+    if options.write_parquet:
+        files["image_metrics.parquet"] = metrics_parquet(records)
     try:
         copied_before = _copied_before(folder)
         _write_thumbnails(records, cache, folder / THUMBNAIL_FOLDER)
-        for name, text in files.items():
-            _replace(folder / name, text.encode("utf-8"))
-        copied = _copy_selected(album, records, folder, copied_before) if copy_selected else 0
+        for name, content in files.items():
+            _replace(folder / name, content)
+        copied = 0
+        if options.copy_selected:
+            copied = _copy_selected(album, records, folder, copied_before)
+        if options.write_xmp:
+            _write_sidecars(records, folder, beside_copies=options.copy_selected)
     except OSError as error:
         raise InvalidArgumentError(
             "output_folder", f"cannot write into {folder}: {error.strerror}"
         ) from error
     return Exported(paths=list(files), copied_count=copied)
+
+
+def check_completed(run: Run) -> None:
+    """FailedPreconditionError where a run has no results to export."""
+    if run.state is not RunState.COMPLETED:
+        raise FailedPreconditionError(
+            f"run {run.id} is {run.state.value}; only a completed run can be exported"
+        )
+
+
+def _write_sidecars(records: Sequence[ImageRecord], folder: Path, *, beside_copies: bool) -> None:
+    names = sidecar_paths(records)
+    for record in records:
+        if not record.is_readable:
+            continue
+        targets = [folder / XMP_FOLDER]
+        if beside_copies and record.is_selected:
+            targets.append(folder / SELECTED_FOLDER)
+        for target in targets:
+            path = target / names[record.path]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, sidecar(record))
 
 
 def _write_thumbnails(records: Sequence[ImageRecord], cache: FeatureCache, folder: Path) -> None:
@@ -117,8 +153,11 @@ def _copy_selected(
     """Copies the selected photos, sub-folders kept; takes back its own earlier copies only."""
     target = folder / SELECTED_FOLDER
     selected = [record.path for record in records if record.is_selected]
+    names = sidecar_paths(records)
     for path in set(copied_before) - set(selected):
         (target / path).unlink(missing_ok=True)
+        if path in names:
+            (target / names[path]).unlink(missing_ok=True)
     for path in selected:
         copy = target / path
         copy.parent.mkdir(parents=True, exist_ok=True)

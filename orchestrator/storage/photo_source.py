@@ -57,9 +57,11 @@ class FolderPhotoSource:
         except OSError as error:
             raise InvalidImageError(f"the file cannot be read: {error.strerror}") from error
 
-    def decode(self, content: bytes) -> CanonicalImage:
+    def decode(
+        self, content: bytes, long_side_px: int = imaging.CANONICAL_LONG_SIDE_PX
+    ) -> CanonicalImage:
         """Decodes a photo."""
-        return imaging.decode(content, max_pixels=self._max_pixels)
+        return imaging.decode(content, max_pixels=self._max_pixels, long_side_px=long_side_px)
 
 
 def check_folder(folder: Path) -> None:

@@ -11,8 +11,24 @@ from sqlalchemy import Engine, Row, Select, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from orchestrator import features as codec
+from orchestrator.domain.clustering import NOISE
 from orchestrator.domain.photo import Decision
-from orchestrator.results import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
+from orchestrator.results import (
+    Album,
+    Cluster,
+    ImageFilter,
+    ImageRecord,
+    Run,
+    RunState,
+    RunSummary,
+    StageProgress,
+)
+from orchestrator.storage.image_query import (
+    BEST_PATH,
+    SCORES,
+    ImageQuery,
+    filter_condition,
+)
 from orchestrator.storage.tables import albums, decisions, images, runs
 from services.common.errors import NotFoundError
 
@@ -46,6 +62,13 @@ class SqlRunStore:
         """Albums, oldest first."""
         query = select(albums).order_by(albums.c.create_time, albums.c.id)
         return [_album(row) for row in self._page(query, limit, offset)]
+
+    def rename_album(self, album_id: str, display_name: str) -> None:
+        """Gives an album another name."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(albums).where(albums.c.id == album_id).values(display_name=display_name)
+            )
 
     def delete_album(self, album_id: str) -> None:
         """Forgets an album with its runs and decisions."""
@@ -94,29 +117,74 @@ class SqlRunStore:
             if rows:
                 connection.execute(insert(images), rows)
 
+    def replace_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
+        """Replaces some results of a run, all or nothing."""
+        rows = [{"run_id": run_id, **_image_values(record)} for record in records]
+        paths = [record.path for record in records]
+        with self._engine.begin() as connection:
+            for path in paths:
+                connection.execute(
+                    delete(images).where(images.c.run_id == run_id, images.c.path == path)
+                )
+            if rows:
+                connection.execute(insert(images), rows)
+
     def images(
         self,
         run_id: str,
+        query: ImageQuery | None = None,
         *,
-        selected_only: bool = False,
-        cluster_id: int | None = None,
         limit: int | None = None,
         offset: int = 0,
     ) -> list[ImageRecord]:
-        """Results of a run, ordered by path."""
-        query = _filtered(select(images), run_id, selected_only, cluster_id)
-        query = query.order_by(images.c.path)
-        return [_image(row) for row in self._page(query, limit, offset)]
+        """Results of a run that a query asks for; without one all, ordered by path."""
+        query = query or ImageQuery()
+        statement = query.ordered(query.restricted(select(images), run_id))
+        return [_image(row) for row in self._page(statement, limit, offset)]
 
-    def count_images(
-        self, run_id: str, *, selected_only: bool = False, cluster_id: int | None = None
-    ) -> int:
+    def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
         """Number of results that `images` would give without a limit."""
-        query = _filtered(
-            select(func.count()).select_from(images), run_id, selected_only, cluster_id
+        counted = (query or ImageQuery()).restricted(
+            select(func.count()).select_from(images), run_id
         )
         with self._engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+            return int(connection.execute(counted).scalar_one())
+
+    def count_by_filter(self, run_id: str, eyes_threshold: float) -> dict[ImageFilter, int]:
+        """Number of results that pass each filter."""
+        counts = [
+            func.count().filter(filter_condition(wanted, run_id, eyes_threshold))
+            for wanted in ImageFilter
+        ]
+        with self._engine.connect() as connection:
+            row = connection.execute(select(*counts).where(images.c.run_id == run_id)).one()
+        return dict(zip(ImageFilter, row, strict=True))
+
+    def scores(self, run_id: str) -> dict[str, list[float]]:
+        """The known values of every score of a run."""
+        query = select(*SCORES.values()).where(images.c.run_id == run_id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        columns = zip(*rows, strict=True) if rows else ([] for _ in SCORES)
+        return {
+            name: [value for value in column if value is not None]
+            for name, column in zip(SCORES, columns, strict=True)
+        }
+
+    def clusters(self, run_id: str, limit: int | None = None, offset: int = 0) -> list[Cluster]:
+        """The clusters of a run, ordered by id; noise left out."""
+        query = (
+            select(
+                images.c.cluster_id,
+                func.count().label("image_count"),
+                func.count().filter(images.c.is_selected).label("selected_count"),
+                func.coalesce(BEST_PATH, "").label("best_path"),
+            )
+            .where(images.c.run_id == run_id, images.c.cluster_id > NOISE)
+            .group_by(images.c.cluster_id)
+            .order_by(images.c.cluster_id)
+        )
+        return [Cluster(**row._asdict()) for row in self._page(query, limit, offset)]
 
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError where there is none."""
@@ -126,6 +194,18 @@ class SqlRunStore:
         if row is None:
             raise NotFoundError("photo", path)
         return _image(row)
+
+    def clusters_of(self, run_id: str, content_digest: str) -> list[ImageRecord]:
+        """Results of a photo's content and of the clusters that it is in, ordered by path."""
+        same = (images.c.run_id == run_id) & (images.c.content_digest == content_digest)
+        clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
+        query = (
+            select(images)
+            .where(images.c.run_id == run_id)
+            .where(same | images.c.cluster_id.in_(clusters))
+            .order_by(images.c.path)
+        )
+        return [_image(row) for row in self._page(query, None, 0)]
 
     def content_digest(self, album_id: str, path: str) -> str:
         """Digest of a photo in the newest run that has it; NotFoundError where none has."""
@@ -185,17 +265,6 @@ class SqlRunStore:
     def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:
             return connection.execute(query.limit(limit).offset(offset)).all()
-
-
-def _filtered(
-    query: Select[Any], run_id: str, selected_only: bool, cluster_id: int | None
-) -> Select[Any]:
-    query = query.where(images.c.run_id == run_id)
-    if selected_only:
-        query = query.where(images.c.is_selected)
-    if cluster_id is not None:
-        query = query.where(images.c.cluster_id == cluster_id)
-    return query
 
 
 def _utc(time: datetime.datetime | None) -> datetime.datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bestshot.face.v1 import face_pb2
@@ -14,8 +14,13 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
+from orchestrator.config import SettingDescription
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
-from orchestrator.results import Album, ImageRecord, Run, StageProgress
+from orchestrator.export.download import DownloadFormat
+from orchestrator.ports import ModelIdentity
+from orchestrator.results import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
+from orchestrator.statistics import Histogram
+from services.common.errors import BestshotError, InvalidArgumentError
 
 _ORIGINS = {
     "builtin": model_pb2.MODEL_ORIGIN_BUILTIN,
@@ -65,7 +70,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
     return message
 
 
-def image_message(record: ImageRecord) -> pb.ImageResult:
+def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageResult:
     """Translates a result, every score of it."""
     return pb.ImageResult(
         path=record.path,
@@ -91,33 +96,73 @@ def image_message(record: ImageRecord) -> pb.ImageResult:
         reason_code=f"REASON_CODE_{record.reason_code}",
         reason=record.reason,
         lost_to_path=record.lost_to_path,
+        decision=decision_message(decision),
     )
 
 
-def cluster_messages(records: Sequence[ImageRecord]) -> list[pb.Cluster]:
-    """Gathers results into clusters, ordered by id; noise left out."""
-    members: dict[int, list[ImageRecord]] = {}
-    for record in records:
-        if record.cluster_id is not None and record.cluster_id >= 0:
-            members.setdefault(record.cluster_id, []).append(record)
-    clusters = []
-    for cluster_id in sorted(members):
-        photos = members[cluster_id]
-        best = [photo for photo in photos if photo.reason_code in ("USER_KEEP", "SELECTED_BEST")]
-        clusters.append(
-            pb.Cluster(
-                cluster_id=cluster_id,
-                image_count=len(photos),
-                selected_count=sum(photo.is_selected for photo in photos),
-                best_path=best[0].path if best else "",
-            )
-        )
-    return clusters
+def cluster_message(cluster: Cluster) -> pb.Cluster:
+    """Translates a cluster."""
+    return pb.Cluster(**dataclasses.asdict(cluster))
 
 
 def decision_value(decision: int) -> Decision | None:
     """Translates a decision; None = undo."""
     return _DECISIONS[pb.Decision.Name(decision)]
+
+
+def decision_message(decision: Decision | None) -> str:
+    """Translates a decision to the name of its enum value."""
+    return next(name for name, value in _DECISIONS.items() if value is decision)
+
+
+def filter_value(number: int) -> ImageFilter:
+    """Translates a filter; InvalidArgumentError for one that is not stated or unknown."""
+    names = {f"IMAGE_FILTER_{known.value}": known for known in ImageFilter}
+    name = pb.ImageFilter.Name(number) if number in pb.ImageFilter.values() else ""
+    if name not in names:
+        raise InvalidArgumentError("filters", f"{number} is no ImageFilter")
+    return names[name]
+
+
+def download_format(number: int) -> DownloadFormat:
+    """Translates a format; InvalidArgumentError for one that is not stated or unknown."""
+    names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
+    name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
+    if name not in names:
+        raise InvalidArgumentError("format", f"{number} is no DownloadFormat")
+    return names[name]
+
+
+def served_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.ServedModel:
+    """Translates what a model service answered."""
+    if isinstance(answer, BestshotError):
+        return pb.ServedModel(role=role, error=answer.message)
+    return pb.ServedModel(role=role, model=_model_message(dataclasses.asdict(answer)))
+
+
+def statistics_message(
+    counts: Mapping[ImageFilter, int],
+    image_count: int,
+    histograms: Sequence[Histogram],
+    sizes: Sequence[tuple[int, int]],
+) -> pb.GetRunStatisticsResponse:
+    """Translates counted photos."""
+    return pb.GetRunStatisticsResponse(
+        image_count=image_count,
+        filter_counts=[
+            pb.FilterCount(filter=f"IMAGE_FILTER_{wanted.value}", image_count=count)
+            for wanted, count in counts.items()
+        ],
+        histograms=[pb.Histogram(**dataclasses.asdict(histogram)) for histogram in histograms],
+        cluster_sizes=[
+            pb.ClusterSizeCount(image_count=size, cluster_count=count) for size, count in sizes
+        ],
+    )
+
+
+def setting_message(setting: SettingDescription) -> pb.Setting:
+    """Translates what is known of a setting."""
+    return pb.Setting(**dataclasses.asdict(setting))
 
 
 def overrides_value(overrides: struct_pb2.Struct) -> dict[str, Any]:

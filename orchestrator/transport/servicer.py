@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
+from orchestrator.config import PipelineConfig, describe_settings
 from orchestrator.curator import Curator
 from orchestrator.export import exporter
+from orchestrator.export.download import download
+from orchestrator.pipeline import THUMBNAIL_LONG_SIDE_PX
 from orchestrator.ports import FeatureCache
-from orchestrator.results import Album, utc_now
-from orchestrator.storage.photo_source import check_allowed, check_folder
+from orchestrator.results import Album, ImageFilter, Run, utc_now
+from orchestrator.run_config import stored_settings
+from orchestrator.statistics import cluster_sizes, histograms
+from orchestrator.storage.image_query import ImageQuery
+from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.thumbnails import thumbnail
+from orchestrator.storage.uploads import Upload
+from orchestrator.thumbnails import MAX_LONG_SIDE_PX, large_picture, thumbnail
 from orchestrator.transport import converters, page_token
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
+
+CHUNK_BYTES = 2**20
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
@@ -30,12 +39,18 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         curator: Curator,
         store: SqlRunStore,
         cache: FeatureCache,
+        config: PipelineConfig,
+        open_source: Callable[[Album], FolderPhotoSource],
         allowed_roots: Sequence[Path],
+        data_folder: Path,
     ) -> None:
         self._curator = curator
         self._store = store
         self._cache = cache
+        self._config = config
+        self._open_source = open_source
         self._allowed_roots = allowed_roots
+        self._data_folder = data_folder
 
     # Albums
 
@@ -53,6 +68,48 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         )
         stored = await asyncio.to_thread(self._store.add_album, album)
         return pb.CreateAlbumResponse(album=converters.album_message(stored))
+
+    async def UploadAlbum(
+        self,
+        request_iterator: AsyncIterator[pb.UploadAlbumRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> pb.UploadAlbumResponse:
+        """Makes an album of uploaded photos."""
+        album_id = uuid.uuid4().hex
+        display_name = ""
+        with Upload(self._data_folder, album_id) as upload:
+            async for request in request_iterator:
+                match request.WhichOneof("part"):
+                    case "header":
+                        display_name = request.header.display_name
+                    case "filename":
+                        await asyncio.to_thread(upload.begin, request.filename)
+                    case "chunk":
+                        await asyncio.to_thread(upload.write, request.chunk)
+            upload.finish()
+        now = utc_now()
+        album = Album(
+            id=album_id,
+            display_name=display_name or f"Upload of {now.astimezone():%Y-%m-%d %H:%M}",
+            folder=str(upload.folder),
+            create_time=now,
+        )
+        stored = await asyncio.to_thread(self._store.add_album, album)
+        return pb.UploadAlbumResponse(
+            album=converters.album_message(stored), photo_count=upload.photo_count
+        )
+
+    async def UpdateAlbum(
+        self, request: pb.UpdateAlbumRequest, context: grpc.aio.ServicerContext
+    ) -> pb.UpdateAlbumResponse:
+        """Renames an album."""
+        name = request.display_name.strip()
+        if not name:
+            raise InvalidArgumentError("display_name", "is empty; give the album a name")
+        await asyncio.to_thread(self._store.album, request.album_id)
+        await asyncio.to_thread(self._store.rename_album, request.album_id, name)
+        album = await asyncio.to_thread(self._store.album, request.album_id)
+        return pb.UpdateAlbumResponse(album=converters.album_message(album))
 
     async def GetAlbum(
         self, request: pb.GetAlbumRequest, context: grpc.aio.ServicerContext
@@ -130,35 +187,64 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             next_page_token=_next_token(len(found), size, offset, *query),
         )
 
+    async def DescribeSettings(
+        self, request: pb.DescribeSettingsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.DescribeSettingsResponse:
+        """Tells the settings of a profile."""
+        profiles = await asyncio.to_thread(self._config.profiles)
+        profile = request.profile or self._config.profile
+        if profile not in profiles:
+            known = ", ".join(sorted(profiles))
+            raise InvalidArgumentError("profile", f"there is no {profile!r}; known are {known}")
+        settings = await asyncio.to_thread(self._config.load, profile)
+        answer = pb.DescribeSettingsResponse(
+            profile=profile,
+            settings=map(converters.setting_message, describe_settings()),
+            profiles=[pb.Profile(name=n, description=text) for n, text in profiles.items()],
+            allowed_roots=[str(root.expanduser()) for root in self._allowed_roots],
+        )
+        answer.config.update(settings.model_dump(mode="json"))
+        return answer
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListModelsResponse:
+        """Asks every model service which model it serves."""
+        served = await self._curator.served_models()
+        return pb.ListModelsResponse(
+            models=[converters.served_model_message(*item) for item in served.items()]
+        )
+
     # Results
 
     async def ListImages(
         self, request: pb.ListImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListImagesResponse:
         """Lists the photos of a run."""
-        cluster_id = request.cluster_id if request.HasField("cluster_id") else None
-        query = ("images", request.run_id, request.selected_only, cluster_id)
+        run = await self._curator.run(request.run_id)
+        query = ImageQuery(
+            filters=tuple(converters.filter_value(wanted) for wanted in request.filters),
+            cluster_id=request.cluster_id if request.HasField("cluster_id") else None,
+            search=request.search,
+            order_by=request.order_by,
+            eyes_threshold=_eyes_threshold(run),
+        )
         size = page_token.page_size(request.page_size)
-        offset = page_token.decode(request.page_token, *query)
-        await self._curator.run(request.run_id)
-        selected_only = request.selected_only
-        total = await asyncio.to_thread(
-            self._store.count_images,
-            request.run_id,
-            selected_only=selected_only,
-            cluster_id=cluster_id,
-        )
+        offset = page_token.decode(request.page_token, run.id, query)
+        if request.skip and (request.page_token or request.skip < 0):
+            raise InvalidArgumentError("skip", "goes with no page_token, and is not negative")
+        offset += request.skip
+        total = await asyncio.to_thread(self._store.count_images, run.id, query)
         found = await asyncio.to_thread(
-            self._store.images,
-            request.run_id,
-            selected_only=selected_only,
-            cluster_id=cluster_id,
-            limit=size,
-            offset=offset,
+            self._store.images, run.id, query, limit=size, offset=offset
         )
+        decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
         return pb.ListImagesResponse(
-            images=[converters.image_message(record) for record in found],
-            next_page_token=_next_token(total - offset, size, offset, *query),
+            images=[
+                converters.image_message(record, decisions.get(record.content_digest))
+                for record in found
+            ],
+            next_page_token=_next_token(total - offset, size, offset, run.id, query),
             total_count=total,
         )
 
@@ -170,20 +256,55 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         size = page_token.page_size(request.page_size)
         offset = page_token.decode(request.page_token, *query)
         await self._curator.run(request.run_id)
-        records = await asyncio.to_thread(self._store.images, request.run_id)
-        clusters = converters.cluster_messages(records)
+        found = await asyncio.to_thread(self._store.clusters, request.run_id, size + 1, offset)
         return pb.ListClustersResponse(
-            clusters=clusters[offset : offset + size],
-            next_page_token=_next_token(len(clusters) - offset, size, offset, *query),
+            clusters=[converters.cluster_message(cluster) for cluster in found[:size]],
+            next_page_token=_next_token(len(found), size, offset, *query),
+        )
+
+    async def GetImage(
+        self, request: pb.GetImageRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetImageResponse:
+        """Returns one photo of a run."""
+        run = await self._curator.run(request.run_id)
+        record = await asyncio.to_thread(self._store.image, run.id, request.path)
+        decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
+        return pb.GetImageResponse(
+            image=converters.image_message(record, decisions.get(record.content_digest))
+        )
+
+    async def GetRunStatistics(
+        self, request: pb.GetRunStatisticsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetRunStatisticsResponse:
+        """Counts a run's photos."""
+        run = await self._curator.run(request.run_id)
+        counts = await asyncio.to_thread(self._store.count_by_filter, run.id, _eyes_threshold(run))
+        scores = await asyncio.to_thread(self._store.scores, run.id)
+        clusters = await asyncio.to_thread(self._store.clusters, run.id)
+        return converters.statistics_message(
+            counts,
+            await asyncio.to_thread(self._store.count_images, run.id),
+            histograms(scores),
+            cluster_sizes(clusters, counts[ImageFilter.NOISE]),
         )
 
     async def GetThumbnail(
         self, request: pb.GetThumbnailRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetThumbnailResponse:
-        """Returns a small JPEG."""
-        await self._curator.run(request.run_id)
-        record = await asyncio.to_thread(self._store.image, request.run_id, request.path)
-        jpeg = await asyncio.to_thread(thumbnail, self._cache, record)
+        """Returns a JPEG of a photo."""
+        long_side_px = request.long_side_px or THUMBNAIL_LONG_SIDE_PX
+        if not 0 < long_side_px <= MAX_LONG_SIDE_PX:
+            raise InvalidArgumentError(
+                "long_side_px", f"{long_side_px} is not within 1 to {MAX_LONG_SIDE_PX}"
+            )
+        run = await self._curator.run(request.run_id)
+        record = await asyncio.to_thread(self._store.image, run.id, request.path)
+        if long_side_px <= THUMBNAIL_LONG_SIDE_PX:
+            jpeg = await asyncio.to_thread(thumbnail, self._cache, record)
+        else:
+            album = await asyncio.to_thread(self._store.album, run.album_id)
+            source = self._open_source(album)
+            jpeg = await asyncio.to_thread(large_picture, album, record, source, long_side_px)
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
     # Actions on results
@@ -211,12 +332,19 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         if request.decision not in pb.Decision.values():
             raise InvalidArgumentError("decision", f"{request.decision} is no Decision")
         await asyncio.to_thread(self._store.album, request.album_id)
-        digest = await asyncio.to_thread(self._store.content_digest, request.album_id, request.path)
+        run = await self._curator.run(request.run_id) if request.run_id else None
         decision = converters.decision_value(request.decision)
-        await asyncio.to_thread(
-            self._store.set_decision, request.album_id, digest, decision, utc_now()
+        previous, changed = await self._curator.decide(
+            request.album_id, request.path, decision, run
         )
-        return pb.SetDecisionResponse()
+        decisions = await asyncio.to_thread(self._store.decisions, request.album_id)
+        return pb.SetDecisionResponse(
+            previous_decision=converters.decision_message(previous),
+            changed_images=[
+                converters.image_message(record, decisions.get(record.content_digest))
+                for record in changed
+            ],
+        )
 
     async def CompareImages(
         self, request: pb.CompareImagesRequest, context: grpc.aio.ServicerContext
@@ -243,9 +371,30 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             records,
             self._cache,
             folder,
-            copy_selected=request.copy_selected,
+            exporter.ExportOptions(
+                copy_selected=request.copy_selected,
+                write_xmp=request.write_xmp,
+                write_parquet=request.write_parquet,
+            ),
         )
         return pb.ExportRunResponse(paths=written.paths, copied_count=written.copied_count)
+
+    async def DownloadRun(
+        self, request: pb.DownloadRunRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.DownloadRunResponse]:
+        """Streams a run's results as one file."""
+        wanted = converters.download_format(request.format)
+        run = await self._curator.run(request.run_id)
+        album = await asyncio.to_thread(self._store.album, run.album_id)
+        records = await asyncio.to_thread(self._store.images, run.id)
+        with await asyncio.to_thread(download, album, run, records, wanted) as opened:
+            yield pb.DownloadRunResponse(filename=wanted.value)
+            while chunk := await asyncio.to_thread(opened.read, CHUNK_BYTES):
+                yield pb.DownloadRunResponse(chunk=chunk)
+
+
+def _eyes_threshold(run: Run) -> float:
+    return stored_settings(run).select_best.person_penalties.eyes_threshold
 
 
 def _next_token(found: int, size: int, offset: int, *query: object) -> str:

@@ -27,7 +27,7 @@ DATA_DIR_VARIABLE = "BESTSHOT_DATA_DIR"
 MODELS_DIR_VARIABLE = "BESTSHOT_MODELS_DIR"
 SECTIONS = ("PIPELINE", "SERVICES")
 PROFILE_KEYS = ("description", "pipeline", "services")
-SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator")
+SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
 
 Tree = dict[str, Any]
 
@@ -35,7 +35,7 @@ Tree = dict[str, Any]
 class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

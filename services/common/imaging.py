@@ -67,12 +67,16 @@ class CanonicalImage:
     damage: str
 
 
-def decode(content: bytes, *, max_pixels: int) -> CanonicalImage:
+def decode(
+    content: bytes, *, max_pixels: int, long_side_px: int = CANONICAL_LONG_SIDE_PX
+) -> CanonicalImage:
     """Decodes an image file; JPEGs are scaled down within the decoder.
 
     Args:
         content: The whole file.
         max_pixels: Most pixels that the header may announce; checked before anything is decoded.
+        long_side_px: Limit of the result; another one than the canonical is for eyes, not for
+            models.
 
     Raises:
         InvalidImageError: The bytes are empty, no image of a known format, cut off, damaged, or too
@@ -96,7 +100,7 @@ def decode(content: bytes, *, max_pixels: int) -> CanonicalImage:
     try:
         capture_time = _capture_time(image)
         orientation = _orientation(image)
-        image.draft("RGB", (CANONICAL_LONG_SIDE_PX, CANONICAL_LONG_SIDE_PX))
+        image.draft("RGB", (long_side_px, long_side_px))
         image.load()
         upright = _to_srgb(image)
         if orientation in _TRANSPOSE:
@@ -106,7 +110,7 @@ def decode(content: bytes, *, max_pixels: int) -> CanonicalImage:
     if orientation in _SIDES_SWAPPED:
         width, height = height, width
     return CanonicalImage(
-        pixels=fit_long_side(np.asarray(upright), CANONICAL_LONG_SIDE_PX),
+        pixels=fit_long_side(np.asarray(upright), long_side_px),
         source_width_px=width,
         source_height_px=height,
         format=image_format,

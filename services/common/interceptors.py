@@ -33,21 +33,22 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Wraps unary and server-streaming handlers; leaves the others as they are."""
+        """Wraps the handlers of our own services, whatever they stream."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or handler.request_streaming or method.startswith(_QUIET_METHODS):
+        if handler is None or method.startswith(_QUIET_METHODS):
             return handler
         metadata = dict(handler_call_details.invocation_metadata or ())
         caller_id = str(metadata.get(REQUEST_ID_KEY) or uuid.uuid4().hex)
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                _guard_stream(handler.unary_stream, method, caller_id),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            _guard_unary(handler.unary_unary, method, caller_id),
+        make_handler, behaviour = {
+            (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
+            (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
+            (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
+            (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
+        }[handler.request_streaming, handler.response_streaming]
+        guard = _guard_stream if handler.response_streaming else _guard_unary
+        return make_handler(
+            guard(behaviour, method, caller_id),
             handler.request_deserializer,
             handler.response_serializer,
         )

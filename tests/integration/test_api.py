@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import signal
 import socket
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from PIL import Image
+from pyarrow import parquet
 
 from orchestrator.supervisor import Supervisor
 from tests.conftest import draw_picture
@@ -66,7 +70,7 @@ def system(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=30)
     assert "Traceback" not in rest
-    assert process.returncode == 130
+    assert process.returncode == 130, rest
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +184,9 @@ def test_a_run_tells_config_models_and_summary(stub: Stub, run: pb.Run) -> None:
 
 def test_filters_of_list_images(stub: Stub, run: pb.Run) -> None:
     every = all_images(stub, run.id)
-    selected = stub.ListImages(pb.ListImagesRequest(run_id=run.id, selected_only=True))
+    selected = stub.ListImages(
+        pb.ListImagesRequest(run_id=run.id, filters=[pb.IMAGE_FILTER_SELECTED])
+    )
     assert list(selected.images) == [image for image in every if image.is_selected]
     cluster = stub.ListImages(pb.ListImagesRequest(run_id=run.id, cluster_id=0))
     wanted = [i for i in every if i.HasField("cluster_id") and i.cluster_id == 0]
@@ -244,6 +250,227 @@ def test_decisions_win_outlive_runs_and_can_be_undone(stub: Stub, run: pb.Run) -
     assert decide(pb.DECISION_REJECT).reason_code == pb.REASON_CODE_USER_REJECT
     undone = decide(pb.DECISION_UNSPECIFIED)
     assert undone == next(image for image in all_images(stub, run.id) if image.path == path)
+
+
+def images_by(stub: Stub, run: pb.Run, **query: object) -> list[pb.ImageResult]:
+    return list(stub.ListImages(pb.ListImagesRequest(run_id=run.id, page_size=100, **query)).images)
+
+
+@pytest.mark.parametrize("order", ["composite_score", "iqa_score", "ava_score", "sharpness"])
+def test_photos_are_ordered_by_any_score_those_without_it_last(
+    stub: Stub, run: pb.Run, order: str
+) -> None:
+    def value(image: pb.ImageResult) -> float:
+        holder = image if order == "composite_score" else image.quality
+        return float(getattr(holder, order))
+
+    up, down = (images_by(stub, run, order_by=f"{order}{end}") for end in ("", " desc"))
+    readable = [image for image in up if image.status == pb.IMAGE_STATUS_SCORED]
+    assert [value(image) for image in readable] == sorted(map(value, readable))
+    assert [value(i) for i in down[: len(readable)]] == sorted(map(value, readable), reverse=True)
+    for found in (up, down):
+        assert {image.status for image in found[len(readable) :]} == {pb.IMAGE_STATUS_UNREADABLE}
+
+
+def test_the_order_of_moments_has_the_best_of_each_first(stub: Stub, run: pb.Run) -> None:
+    found = images_by(stub, run, order_by="moment")
+    assert [image.cluster_id for image in found[:12]] == [0] * 6 + [1] * 6
+    assert found[0].is_selected
+    assert found[6].is_selected
+    assert all(image.status == pb.IMAGE_STATUS_UNREADABLE for image in found[12:])
+    pages = [images_by(stub, run, order_by="moment", skip=skip)[:5] for skip in (0, 5, 10)]
+    assert [image for page in pages for image in page] == found
+
+
+def test_photos_are_found_by_name_and_reason(stub: Stub, run: pb.Run) -> None:
+    assert [image.path for image in images_by(stub, run, search="CHINA-1")] == ["china-1-sharp.jpg"]
+    assert {image.path for image in images_by(stub, run, search="not a")} >= {"letter.jpg"}
+    assert images_by(stub, run, search="%") == [i for i in images_by(stub, run) if "%" in i.reason]
+    unreadable = images_by(stub, run, filters=[pb.IMAGE_FILTER_UNREADABLE])
+    assert len(unreadable) == 3
+    request = pb.GetImageRequest(run_id=run.id, path=unreadable[0].path)
+    assert stub.GetImage(request).image == unreadable[0]
+
+
+def test_statistics_count_what_is_listed(stub: Stub, run: pb.Run) -> None:
+    found = stub.GetRunStatistics(pb.GetRunStatisticsRequest(run_id=run.id))
+    assert found.image_count == 15
+    for entry in found.filter_counts:
+        assert entry.image_count == len(images_by(stub, run, filters=[entry.filter]))
+    for histogram in found.histograms:
+        assert sum(histogram.counts) == 12, histogram.score
+    assert {histogram.score for histogram in found.histograms} >= {"ava_score", "composite_score"}
+    assert [(size.image_count, size.cluster_count) for size in found.cluster_sizes] == [(6, 2)]
+
+
+def test_a_query_that_makes_no_sense_names_its_field(stub: Stub, run: pb.Run) -> None:
+    for query, field in (
+        ({"order_by": "beauty"}, "order_by"),
+        ({"order_by": "path up"}, "order_by"),
+        ({"filters": [0]}, "filters"),
+        ({"skip": -1}, "skip"),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            images_by(stub, run, **query)
+        violation = detail(caught.value, error_details_pb2.BadRequest).field_violations[0]
+        assert violation.field == field
+
+
+def test_a_large_picture_is_decoded_anew(stub: Stub, run: pb.Run) -> None:
+    request = pb.GetThumbnailRequest(run_id=run.id, path="china-1-sharp.jpg", long_side_px=500)
+    assert max(Image.open(io.BytesIO(stub.GetThumbnail(request).jpeg)).size) == 500
+    request.long_side_px = 5000
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.GetThumbnail(request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_decision_is_heeded_at_once_by_the_run_that_is_named(stub: Stub, run: pb.Run) -> None:
+    own = stub.Reselect(pb.ReselectRequest(run_id=run.id)).run
+    before = images_by(stub, own)
+    best = next(image for image in before if image.reason_code == pb.REASON_CODE_SELECTED_BEST)
+
+    def decide(decision: int) -> pb.SetDecisionResponse:
+        return stub.SetDecision(
+            pb.SetDecisionRequest(
+                album_id=own.album_id, path=best.path, decision=decision, run_id=own.id
+            )
+        )
+
+    rejected = decide(pb.DECISION_REJECT)
+    assert rejected.previous_decision == pb.DECISION_UNSPECIFIED
+    changed = {image.path: image for image in rejected.changed_images}
+    assert changed[best.path].reason_code == pb.REASON_CODE_USER_REJECT
+    assert changed[best.path].decision == pb.DECISION_REJECT
+    assert [image.path for image in images_by(stub, own, filters=[pb.IMAGE_FILTER_DECIDED])] == [
+        best.path
+    ]
+    whole = stub.Reselect(pb.ReselectRequest(run_id=own.id, validate_only=True))
+    assert not whole.gained_paths
+    assert not whole.lost_paths
+    count = stub.GetRun(pb.GetRunRequest(run_id=own.id)).run.summary.selected_count
+    assert count == sum(image.is_selected for image in images_by(stub, own))
+    assert decide(pb.DECISION_UNSPECIFIED).previous_decision == pb.DECISION_REJECT
+    assert images_by(stub, own) == before
+
+
+def test_an_album_is_renamed(stub: Stub, run: pb.Run) -> None:
+    for name in ("Summer", "Trip"):
+        request = pb.UpdateAlbumRequest(album_id=run.album_id, display_name=f" {name} ")
+        assert stub.UpdateAlbum(request).album.display_name == name
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.UpdateAlbum(pb.UpdateAlbumRequest(album_id=run.album_id, display_name=" "))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def upload(stub: Stub, *files: tuple[str, bytes]) -> pb.UploadAlbumResponse:
+    def parts() -> Iterator[pb.UploadAlbumRequest]:
+        yield pb.UploadAlbumRequest(header=pb.UploadHeader(display_name="From my phone"))
+        for name, content in files:
+            yield pb.UploadAlbumRequest(filename=name)
+            for start in range(0, len(content), 1000):
+                yield pb.UploadAlbumRequest(chunk=content[start : start + 1000])
+
+    return stub.UploadAlbum(parts())
+
+
+def test_uploaded_photos_become_an_album(stub: Stub, album: Path) -> None:
+    content = (album / "china-1-sharp.jpg").read_bytes()
+    made = upload(stub, ("../../a.jpg", content), ("b.jpg", content), ("b.jpg", content))
+    assert made.photo_count == 3
+    assert made.album.display_name == "From my phone"
+    folder = Path(made.album.folder)
+    assert {path.name for path in folder.iterdir()} == {"_.._a.jpg", "b.jpg", "b (2).jpg"}
+    assert all(path.read_bytes() == content for path in folder.iterdir())
+    started = stub.StartRun(pb.StartRunRequest(album_id=made.album.id)).run
+    assert watch_to_its_end(stub, started.id)[-1].state == pb.RUN_STATE_COMPLETED
+    stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=made.album.id))
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_an_upload_that_fails_leaves_nothing(stub: Stub, album: Path) -> None:
+    content = (album / "china-1-sharp.jpg").read_bytes()
+    with pytest.raises(grpc.RpcError, match=r"script\.sh") as caught:
+        upload(stub, ("a.jpg", content), ("script.sh", b"x"))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    with pytest.raises(grpc.RpcError, match="no photos"):
+        upload(stub)
+
+
+def test_settings_are_described_with_their_bounds(stub: Stub) -> None:
+    described = stub.DescribeSettings(pb.DescribeSettingsRequest())
+    assert described.profile == "builtin"
+    assert {profile.name for profile in described.profiles} >= {"builtin", "lite", "reference"}
+    settings = {setting.key: setting for setting in described.settings}
+    method = settings["cluster_scenes.method"]
+    assert list(method.choices) == ["hdbscan", "dbscan"]
+    threshold = settings["select_best.min_score_threshold"]
+    assert (threshold.minimum, threshold.maximum) == (-1.0, 1.0)
+    assert described.config["select_best"]["max_images_per_cluster"] == 2
+    assert described.allowed_roots
+    other = stub.DescribeSettings(pb.DescribeSettingsRequest(profile="reference"))
+    assert other.config["cluster_scenes"]["scene_distance"] is None
+    with pytest.raises(grpc.RpcError, match="builtn"):
+        stub.DescribeSettings(pb.DescribeSettingsRequest(profile="builtn"))
+
+
+def test_models_are_listed(stub: Stub, run: pb.Run) -> None:
+    served = stub.ListModels(pb.ListModelsRequest()).models
+    assert {entry.role: entry.model for entry in served} == dict(run.models)
+    assert not any(entry.error for entry in served)
+
+
+def downloaded(stub: Stub, run: pb.Run, wanted: int) -> tuple[str, bytes]:
+    pieces = list(stub.DownloadRun(pb.DownloadRunRequest(run_id=run.id, format=wanted)))
+    return pieces[0].filename, b"".join(piece.chunk for piece in pieces)
+
+
+def test_downloads_hold_what_the_files_hold(stub: Stub, run: pb.Run, curated: Curated) -> None:
+    name, content = downloaded(stub, run, pb.DOWNLOAD_FORMAT_CSV)
+    assert (name, content) == ("image_metrics.csv", curated.csv_bytes)
+    _, content = downloaded(stub, run, pb.DOWNLOAD_FORMAT_JSON)
+    assert content == (curated.out / "results.json").read_bytes()
+
+
+def test_parquet_has_every_score_of_every_photo(stub: Stub, run: pb.Run, curated: Curated) -> None:
+    _, content = downloaded(stub, run, pb.DOWNLOAD_FORMAT_PARQUET)
+    rows = {row["path"]: row for row in parquet.read_table(io.BytesIO(content)).to_pylist()}
+    assert set(rows) == set(curated.images)
+    for path, wanted in curated.images.items():
+        row = rows[path]
+        scores = wanted["quality"] or {}
+        for field, value in {**wanted, **scores}.items():
+            if field not in ("quality", "faces"):
+                assert row[field] == value, (path, field)
+        assert row["faces"] == wanted["faces"]
+
+
+def test_zips_hold_sidecars_that_exiftool_reads(
+    stub: Stub, run: pb.Run, album: Path, tmp_path: Path
+) -> None:
+    images = images_by(stub, run)
+    selected = [image.path for image in images if image.is_selected]
+    _, content = downloaded(stub, run, pb.DOWNLOAD_FORMAT_SELECTED_ZIP)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        photos = [name for name in archive.namelist() if not name.endswith(".xmp")]
+        assert photos == selected
+        for path in photos:
+            assert archive.read(path) == (album / path).read_bytes()
+    _, content = downloaded(stub, run, pb.DOWNLOAD_FORMAT_XMP_ZIP)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert len(archive.namelist()) == 12
+        archive.extractall(tmp_path)
+    if shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not installed")
+    command = ["exiftool", "-json", "-r", "-ext", "xmp", "-Rating", "-Label", str(tmp_path)]
+    tags = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    found = {Path(entry["SourceFile"]).relative_to(tmp_path).as_posix(): entry for entry in tags}
+    for image in images:
+        if image.status == pb.IMAGE_STATUS_SCORED:
+            entry = found[str(Path(image.path).with_suffix(".xmp"))]
+            assert entry["Rating"] in ((4, 5) if image.is_selected else (1,))
+            assert (entry.get("Label") == "Green") == image.is_selected
 
 
 def test_compare_images_is_symmetric_and_right(stub: Stub, run: pb.Run) -> None:

@@ -10,9 +10,18 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
 from orchestrator.domain.photo import Decision
-from orchestrator.results import Album, ImageRecord, Run, RunState, StageProgress, utc_now
+from orchestrator.results import (
+    Album,
+    ImageFilter,
+    ImageRecord,
+    Run,
+    RunState,
+    StageProgress,
+    utc_now,
+)
 from orchestrator.storage.database import lock_folder, open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
@@ -110,10 +119,10 @@ def test_a_result_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
     store.save_images("r", records)
     assert store.images("r") == records
     assert store.image("r", "sub/ü b.jpg") == records[1]
-    assert store.images("r", selected_only=True) == records[:1]
-    assert store.images("r", cluster_id=-1) == records[:1]
+    assert store.images("r", ImageQuery([ImageFilter.SELECTED])) == records[:1]
+    assert store.images("r", ImageQuery(cluster_id=-1)) == records[:1]
     assert store.images("r", limit=1, offset=1) == records[1:]
-    assert store.count_images("r", selected_only=True) == 1
+    assert store.count_images("r", ImageQuery([ImageFilter.SELECTED])) == 1
 
 
 def test_results_are_replaced_whole(store: SqlRunStore) -> None:

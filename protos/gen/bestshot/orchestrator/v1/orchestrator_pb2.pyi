@@ -14,6 +14,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IMAGE_FILTER_UNSPECIFIED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_SELECTED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_NOT_SELECTED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_UNREADABLE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_NOISE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_WITH_FACES: _ClassVar[ImageFilter]
+    IMAGE_FILTER_EYES_CLOSED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_DECIDED: _ClassVar[ImageFilter]
+
+class DownloadFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DOWNLOAD_FORMAT_UNSPECIFIED: _ClassVar[DownloadFormat]
+    DOWNLOAD_FORMAT_CSV: _ClassVar[DownloadFormat]
+    DOWNLOAD_FORMAT_JSON: _ClassVar[DownloadFormat]
+    DOWNLOAD_FORMAT_PARQUET: _ClassVar[DownloadFormat]
+    DOWNLOAD_FORMAT_XMP_ZIP: _ClassVar[DownloadFormat]
+    DOWNLOAD_FORMAT_SELECTED_ZIP: _ClassVar[DownloadFormat]
+
 class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RUN_STATE_UNSPECIFIED: _ClassVar[RunState]
@@ -52,6 +72,20 @@ class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_UNSPECIFIED: _ClassVar[Decision]
     DECISION_KEEP: _ClassVar[Decision]
     DECISION_REJECT: _ClassVar[Decision]
+IMAGE_FILTER_UNSPECIFIED: ImageFilter
+IMAGE_FILTER_SELECTED: ImageFilter
+IMAGE_FILTER_NOT_SELECTED: ImageFilter
+IMAGE_FILTER_UNREADABLE: ImageFilter
+IMAGE_FILTER_NOISE: ImageFilter
+IMAGE_FILTER_WITH_FACES: ImageFilter
+IMAGE_FILTER_EYES_CLOSED: ImageFilter
+IMAGE_FILTER_DECIDED: ImageFilter
+DOWNLOAD_FORMAT_UNSPECIFIED: DownloadFormat
+DOWNLOAD_FORMAT_CSV: DownloadFormat
+DOWNLOAD_FORMAT_JSON: DownloadFormat
+DOWNLOAD_FORMAT_PARQUET: DownloadFormat
+DOWNLOAD_FORMAT_XMP_ZIP: DownloadFormat
+DOWNLOAD_FORMAT_SELECTED_ZIP: DownloadFormat
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_PENDING: RunState
 RUN_STATE_RUNNING: RunState
@@ -121,6 +155,44 @@ class ListAlbumsResponse(_message.Message):
     albums: _containers.RepeatedCompositeFieldContainer[Album]
     next_page_token: str
     def __init__(self, albums: _Optional[_Iterable[_Union[Album, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class UploadAlbumRequest(_message.Message):
+    __slots__ = ("header", "filename", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: UploadHeader
+    filename: str
+    chunk: bytes
+    def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., filename: _Optional[str] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class UploadHeader(_message.Message):
+    __slots__ = ("display_name",)
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    display_name: str
+    def __init__(self, display_name: _Optional[str] = ...) -> None: ...
+
+class UploadAlbumResponse(_message.Message):
+    __slots__ = ("album", "photo_count")
+    ALBUM_FIELD_NUMBER: _ClassVar[int]
+    PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    album: Album
+    photo_count: int
+    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., photo_count: _Optional[int] = ...) -> None: ...
+
+class UpdateAlbumRequest(_message.Message):
+    __slots__ = ("album_id", "display_name")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    display_name: str
+    def __init__(self, album_id: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+
+class UpdateAlbumResponse(_message.Message):
+    __slots__ = ("album",)
+    ALBUM_FIELD_NUMBER: _ClassVar[int]
+    album: Album
+    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ...) -> None: ...
 
 class DeleteAlbumRequest(_message.Message):
     __slots__ = ("album_id",)
@@ -203,18 +275,24 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListImagesRequest(_message.Message):
-    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id")
+    __slots__ = ("run_id", "page_size", "page_token", "filters", "cluster_id", "order_by", "search", "skip")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    SELECTED_ONLY_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    SKIP_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     page_size: int
     page_token: str
-    selected_only: bool
+    filters: _containers.RepeatedScalarFieldContainer[ImageFilter]
     cluster_id: int
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ...) -> None: ...
+    order_by: str
+    search: str
+    skip: int
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ...) -> None: ...
 
 class ListImagesResponse(_message.Message):
     __slots__ = ("images", "next_page_token", "total_count")
@@ -244,7 +322,7 @@ class ListClustersResponse(_message.Message):
     next_page_token: str
     def __init__(self, clusters: _Optional[_Iterable[_Union[Cluster, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
-class GetThumbnailRequest(_message.Message):
+class GetImageRequest(_message.Message):
     __slots__ = ("run_id", "path")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -252,11 +330,135 @@ class GetThumbnailRequest(_message.Message):
     path: str
     def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
+class GetImageResponse(_message.Message):
+    __slots__ = ("image",)
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    image: ImageResult
+    def __init__(self, image: _Optional[_Union[ImageResult, _Mapping]] = ...) -> None: ...
+
+class GetRunStatisticsRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class GetRunStatisticsResponse(_message.Message):
+    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes")
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FILTER_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_SIZES_FIELD_NUMBER: _ClassVar[int]
+    image_count: int
+    filter_counts: _containers.RepeatedCompositeFieldContainer[FilterCount]
+    histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
+    cluster_sizes: _containers.RepeatedCompositeFieldContainer[ClusterSizeCount]
+    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ...) -> None: ...
+
+class FilterCount(_message.Message):
+    __slots__ = ("filter", "image_count")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    filter: ImageFilter
+    image_count: int
+    def __init__(self, filter: _Optional[_Union[ImageFilter, str]] = ..., image_count: _Optional[int] = ...) -> None: ...
+
+class Histogram(_message.Message):
+    __slots__ = ("score", "minimum", "maximum", "counts")
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    score: str
+    minimum: float
+    maximum: float
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, score: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., counts: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ClusterSizeCount(_message.Message):
+    __slots__ = ("image_count", "cluster_count")
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    image_count: int
+    cluster_count: int
+    def __init__(self, image_count: _Optional[int] = ..., cluster_count: _Optional[int] = ...) -> None: ...
+
+class GetThumbnailRequest(_message.Message):
+    __slots__ = ("run_id", "path", "long_side_px")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    LONG_SIDE_PX_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    path: str
+    long_side_px: int
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ...) -> None: ...
+
 class GetThumbnailResponse(_message.Message):
     __slots__ = ("jpeg",)
     JPEG_FIELD_NUMBER: _ClassVar[int]
     jpeg: bytes
     def __init__(self, jpeg: _Optional[bytes] = ...) -> None: ...
+
+class DescribeSettingsRequest(_message.Message):
+    __slots__ = ("profile",)
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    profile: str
+    def __init__(self, profile: _Optional[str] = ...) -> None: ...
+
+class DescribeSettingsResponse(_message.Message):
+    __slots__ = ("profile", "config", "settings", "profiles", "allowed_roots")
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_ROOTS_FIELD_NUMBER: _ClassVar[int]
+    profile: str
+    config: _struct_pb2.Struct
+    settings: _containers.RepeatedCompositeFieldContainer[Setting]
+    profiles: _containers.RepeatedCompositeFieldContainer[Profile]
+    allowed_roots: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., settings: _Optional[_Iterable[_Union[Setting, _Mapping]]] = ..., profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ..., allowed_roots: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Setting(_message.Message):
+    __slots__ = ("key", "description", "minimum", "maximum", "choices")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    CHOICES_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    description: str
+    minimum: float
+    maximum: float
+    choices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, key: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Profile(_message.Message):
+    __slots__ = ("name", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    description: str
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
+class ListModelsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[ServedModel]
+    def __init__(self, models: _Optional[_Iterable[_Union[ServedModel, _Mapping]]] = ...) -> None: ...
+
+class ServedModel(_message.Message):
+    __slots__ = ("role", "model", "error")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    model: _model_pb2.ModelInfo
+    error: str
+    def __init__(self, role: _Optional[str] = ..., model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class ReselectRequest(_message.Message):
     __slots__ = ("run_id", "config_overrides", "validate_only")
@@ -281,18 +483,24 @@ class ReselectResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., gained_paths: _Optional[_Iterable[str]] = ..., lost_paths: _Optional[_Iterable[str]] = ..., missing_comparison_count: _Optional[int] = ...) -> None: ...
 
 class SetDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "path", "decision")
+    __slots__ = ("album_id", "path", "decision", "run_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     path: str
     decision: Decision
-    def __init__(self, album_id: _Optional[str] = ..., path: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ...) -> None: ...
+    run_id: str
+    def __init__(self, album_id: _Optional[str] = ..., path: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class SetDecisionResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("previous_decision", "changed_images")
+    PREVIOUS_DECISION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    previous_decision: Decision
+    changed_images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    def __init__(self, previous_decision: _Optional[_Union[Decision, str]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class CompareImagesRequest(_message.Message):
     __slots__ = ("run_id", "first_path", "second_path")
@@ -311,14 +519,18 @@ class CompareImagesResponse(_message.Message):
     def __init__(self, first_better_probability: _Optional[float] = ...) -> None: ...
 
 class ExportRunRequest(_message.Message):
-    __slots__ = ("run_id", "output_folder", "copy_selected")
+    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     COPY_SELECTED_FIELD_NUMBER: _ClassVar[int]
+    WRITE_XMP_FIELD_NUMBER: _ClassVar[int]
+    WRITE_PARQUET_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     output_folder: str
     copy_selected: bool
-    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ...) -> None: ...
+    write_xmp: bool
+    write_parquet: bool
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ...) -> None: ...
 
 class ExportRunResponse(_message.Message):
     __slots__ = ("paths", "copied_count")
@@ -327,6 +539,22 @@ class ExportRunResponse(_message.Message):
     paths: _containers.RepeatedScalarFieldContainer[str]
     copied_count: int
     def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ...) -> None: ...
+
+class DownloadRunRequest(_message.Message):
+    __slots__ = ("run_id", "format")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    format: DownloadFormat
+    def __init__(self, run_id: _Optional[str] = ..., format: _Optional[_Union[DownloadFormat, str]] = ...) -> None: ...
+
+class DownloadRunResponse(_message.Message):
+    __slots__ = ("filename", "chunk")
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    filename: str
+    chunk: bytes
+    def __init__(self, filename: _Optional[str] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class Album(_message.Message):
     __slots__ = ("id", "display_name", "folder", "create_time")
@@ -423,7 +651,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -447,6 +675,7 @@ class ImageResult(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     LOST_TO_PATH_FIELD_NUMBER: _ClassVar[int]
     DAMAGE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -470,7 +699,8 @@ class ImageResult(_message.Message):
     reason: str
     lost_to_path: str
     damage: str
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ...) -> None: ...
+    decision: Decision
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ...) -> None: ...
 
 class Cluster(_message.Message):
     __slots__ = ("cluster_id", "image_count", "selected_count", "best_path")

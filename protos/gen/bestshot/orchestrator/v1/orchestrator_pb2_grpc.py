@@ -46,10 +46,20 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetAlbumRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetAlbumResponse.FromString,
                 _registered_method=True)
+        self.UploadAlbum = channel.stream_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/UploadAlbum',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UploadAlbumRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UploadAlbumResponse.FromString,
+                _registered_method=True)
         self.ListAlbums = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/ListAlbums',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAlbumsRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAlbumsResponse.FromString,
+                _registered_method=True)
+        self.UpdateAlbum = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/UpdateAlbum',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UpdateAlbumRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UpdateAlbumResponse.FromString,
                 _registered_method=True)
         self.DeleteAlbum = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/DeleteAlbum',
@@ -81,6 +91,16 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.DescribeSettings = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/DescribeSettings',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsResponse.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListModels',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
         self.ListImages = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/ListImages',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListImagesRequest.SerializeToString,
@@ -90,6 +110,16 @@ class OrchestratorServiceStub:
                 '/bestshot.orchestrator.v1.OrchestratorService/ListClusters',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListClustersRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListClustersResponse.FromString,
+                _registered_method=True)
+        self.GetImage = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/GetImage',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetImageRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetImageResponse.FromString,
+                _registered_method=True)
+        self.GetRunStatistics = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/GetRunStatistics',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetRunStatisticsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetRunStatisticsResponse.FromString,
                 _registered_method=True)
         self.GetThumbnail = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/GetThumbnail',
@@ -116,6 +146,11 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExportRunRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExportRunResponse.FromString,
                 _registered_method=True)
+        self.DownloadRun = channel.unary_stream(
+                '/bestshot.orchestrator.v1.OrchestratorService/DownloadRun',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DownloadRunRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DownloadRunResponse.FromString,
+                _registered_method=True)
 
 
 class OrchestratorServiceServicer:
@@ -138,8 +173,24 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadAlbum(self, request_iterator, context):
+        """Makes an album of uploaded photos, which are kept in a folder of the orchestrator's own. The first
+        message is a header, then each photo is its start followed by its content. Nothing is kept of an
+        upload that does not reach its end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAlbums(self, request, context):
         """Lists albums, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAlbum(self, request, context):
+        """Renames an album.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,8 +242,22 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeSettings(self, request, context):
+        """Tells the settings of a profile: values, meaning and bounds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """Asks every model service which model it serves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListImages(self, request, context):
-        """Lists the photos of a run, ordered by path.
+        """Lists the photos of a run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,8 +270,23 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetImage(self, request, context):
+        """Returns one photo of a run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRunStatistics(self, request, context):
+        """Counts a run's photos: by filter, by score, by size of their cluster.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetThumbnail(self, request, context):
-        """Returns a small JPEG of a photo, as it was when it was scored.
+        """Returns a JPEG of a photo; a small one as it was when it was scored. FAILED_PRECONDITION where a
+        large one is wanted and the file has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,7 +302,8 @@ class OrchestratorServiceServicer:
 
     def SetDecision(self, request, context):
         """Keeps or rejects a photo of an album by the user's will, or undoes that. It outlives re-runs and
-        wins over the machine's choice from the next run or Reselect on.
+        wins over the machine's choice: from the next run or Reselect on, and at once in the run that the
+        request names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,8 +318,15 @@ class OrchestratorServiceServicer:
 
     def ExportRun(self, request, context):
         """Writes a run's results into a folder on the orchestrator's host, which must lie under an allowed
-        root: image_metrics.csv, results.json, run.json, index.html with its thumbnails, and the
-        selected photos if asked.
+        root: image_metrics.csv, results.json, run.json, index.html with its thumbnails, and more if
+        asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadRun(self, request, context):
+        """Streams a run's results as one file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,10 +345,20 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetAlbumRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetAlbumResponse.SerializeToString,
             ),
+            'UploadAlbum': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadAlbum,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UploadAlbumRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UploadAlbumResponse.SerializeToString,
+            ),
             'ListAlbums': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAlbums,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAlbumsRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAlbumsResponse.SerializeToString,
+            ),
+            'UpdateAlbum': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAlbum,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UpdateAlbumRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UpdateAlbumResponse.SerializeToString,
             ),
             'DeleteAlbum': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAlbum,
@@ -292,6 +390,16 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.SerializeToString,
             ),
+            'DescribeSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeSettings,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListModelsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListModelsResponse.SerializeToString,
+            ),
             'ListImages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListImages,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListImagesRequest.FromString,
@@ -301,6 +409,16 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListClusters,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListClustersRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListClustersResponse.SerializeToString,
+            ),
+            'GetImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImage,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetImageRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetImageResponse.SerializeToString,
+            ),
+            'GetRunStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunStatistics,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetRunStatisticsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetRunStatisticsResponse.SerializeToString,
             ),
             'GetThumbnail': grpc.unary_unary_rpc_method_handler(
                     servicer.GetThumbnail,
@@ -326,6 +444,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ExportRun,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExportRunRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExportRunResponse.SerializeToString,
+            ),
+            'DownloadRun': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadRun,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DownloadRunRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DownloadRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -395,6 +518,33 @@ class OrchestratorService:
             _registered_method=True)
 
     @staticmethod
+    def UploadAlbum(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/UploadAlbum',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UploadAlbumRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UploadAlbumResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListAlbums(request,
             target,
             options=(),
@@ -411,6 +561,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ListAlbums',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAlbumsRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListAlbumsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAlbum(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/UpdateAlbum',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UpdateAlbumRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UpdateAlbumResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -584,6 +761,60 @@ class OrchestratorService:
             _registered_method=True)
 
     @staticmethod
+    def DescribeSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/DescribeSettings',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListModels',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListModelsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListImages(request,
             target,
             options=(),
@@ -627,6 +858,60 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ListClusters',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListClustersRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListClustersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/GetImage',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetImageRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/GetRunStatistics',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetRunStatisticsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetRunStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -762,6 +1047,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ExportRun',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExportRunRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExportRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/DownloadRun',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DownloadRunRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DownloadRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,72 @@
+"""A run's results as one file."""
+
+from __future__ import annotations
+
+import enum
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from orchestrator.export.exporter import check_completed
+from orchestrator.export.metrics_csv import metrics_csv
+from orchestrator.export.metrics_parquet import metrics_parquet
+from orchestrator.export.results_json import results_json
+from orchestrator.export.xmp import sidecar, sidecar_paths
+from orchestrator.results import Album, ImageRecord, Run
+from services.common.errors import FailedPreconditionError
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class DownloadFormat(enum.StrEnum):
+    """A kind of file; the names of orchestrator.proto, and the file's own name."""
+
+    CSV = "image_metrics.csv"
+    JSON = "results.json"
+    PARQUET = "image_metrics.parquet"
+    XMP_ZIP = "xmp-sidecars.zip"
+    SELECTED_ZIP = "selected-photos.zip"
+
+
+def download(
+    album: Album, run: Run, records: Sequence[ImageRecord], wanted: DownloadFormat
+) -> IO[bytes]:
+    """Writes the file to a temporary one, and returns that opened at its start.
+
+    Raises:
+        FailedPreconditionError: The run is not completed, a selected photo cannot be read any more,
+            or Parquet is wanted and pyarrow is not there.
+    """
+    check_completed(run)
+    target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+    match wanted:
+        case DownloadFormat.CSV:
+            target.write(metrics_csv(records).encode())
+        case DownloadFormat.JSON:
+            target.write(results_json(records).encode())
+        case DownloadFormat.PARQUET:
+            target.write(metrics_parquet(records))
+        case DownloadFormat.XMP_ZIP:
+            _write_zip(target, [record for record in records if record.is_readable], None)
+        case DownloadFormat.SELECTED_ZIP:
+            selected = [record for record in records if record.is_selected]
+            _write_zip(target, selected, Path(album.folder))
+    target.seek(0)
+    return target
+
+
+def _write_zip(target: IO[bytes], records: Sequence[ImageRecord], photos: Path | None) -> None:
+    """Sidecars, and the photos where their folder is given; stored, as photos do not shrink."""
+    names = sidecar_paths(records)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        for record in records:
+            archive.writestr(zipfile.ZipInfo(names[record.path], _EPOCH), sidecar(record))
+            if photos is not None:
+                try:
+                    archive.write(photos / record.path, record.path)
+                except OSError as error:
+                    raise FailedPreconditionError(
+                        f"{record.path} cannot be read any more: {error.strerror}"
+                    ) from error

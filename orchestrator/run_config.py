@@ -1,0 +1,42 @@
+"""The settings of a run as they are stored with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from orchestrator.config import PipelineSettings
+from orchestrator.results import Run
+from services.common.config import Layer, load
+from services.common.errors import ConfigError, InvalidArgumentError
+
+
+def recorded_config(
+    settings: PipelineSettings, calibration: tuple[float, float] | None
+) -> dict[str, Any]:
+    """The settings whole, with what `auto` stood for under `resolved`."""
+    parameters = settings.cluster_scenes.parameters(calibration)
+    resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
+    if calibration is not None:
+        resolved["calibration"] = list(calibration)
+    return {**settings.model_dump(mode="json"), "resolved": resolved}
+
+
+def stored_settings(run: Run, overrides: dict[str, Any] | None = None) -> PipelineSettings:
+    """The settings that a run recorded, changed by `overrides`.
+
+    Raises:
+        InvalidArgumentError: An override is wrong.
+    """
+    stored = {key: value for key, value in run.config.items() if key != "resolved"}
+    layers = [Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]
+    try:
+        return load(PipelineSettings, layers)
+    except ConfigError as error:
+        raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def stored_calibration(run: Run) -> tuple[float, float] | None:
+    """The embedding's (scene_distance, cluster_selection_epsilon) that a run recorded."""
+    stored = run.config["resolved"].get("calibration")
+    return (stored[0], stored[1]) if stored else None

@@ -1,0 +1,123 @@
+"""Which photos of a run, and in which order, as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, func, select
+
+from orchestrator.domain.clustering import NOISE
+from orchestrator.results import ImageFilter
+from orchestrator.storage.tables import decisions, images, runs
+from services.common.errors import InvalidArgumentError
+
+QUALITY_SCORES = ("iqa_score", "ava_score", "sharpness", "focus_score")
+SCORES: dict[str, ColumnElement[Any]] = {
+    **{name: images.c.quality[name].as_float() for name in QUALITY_SCORES},
+    "pose_score": images.c.pose_score,
+    "eyes_score": images.c.eyes_score,
+    "smile_score": images.c.smile_score,
+    "composite_score": images.c.composite_score,
+}
+"""Scores of a photo by their names in the API."""
+
+IS_READABLE = images.c.error == ""
+MOMENT = "moment"
+_BEST_REASONS = ("USER_KEEP", "SELECTED_BEST")
+
+_STATUS = case((~IS_READABLE, 2), (images.c.is_selected, 0), else_=1)
+_ORDERS: dict[str, ColumnElement[Any]] = {
+    **SCORES,
+    "path": images.c.path,
+    "status": _STATUS,
+    "face_count": func.json_array_length(images.c.faces),
+    "cluster_id": images.c.cluster_id,
+    "reason": images.c.reason,
+    "capture_time": func.nullif(images.c.capture_time, ""),
+}
+_MOMENT_ORDER = (
+    case((~IS_READABLE, 2), (images.c.cluster_id == NOISE, 1), else_=0),
+    case((images.c.cluster_id == NOISE, 0), else_=images.c.cluster_id),
+    ~images.c.is_selected,
+    images.c.reason_code.not_in(_BEST_REASONS),
+    images.c.composite_score.desc(),
+)
+BEST_PATH = func.min(case((images.c.reason_code.in_(_BEST_REASONS), images.c.path)))
+
+
+@dataclass(frozen=True)
+class ImageQuery:
+    """Photos of a run that pass all filters.
+
+    Attributes:
+        filters: Properties that photos must have.
+        cluster_id: Their cluster; None = any.
+        search: Text within path or reason, whatever its case.
+        order_by: As in orchestrator.proto.
+        eyes_threshold: Eyes score below which eyes count as closed.
+    """
+
+    filters: Sequence[ImageFilter] = ()
+    cluster_id: int | None = None
+    search: str = ""
+    order_by: str = ""
+    eyes_threshold: float = 0.5
+
+    def ordered(self, statement: Select[Any]) -> Select[Any]:
+        """Adds the order to a statement on the table images.
+
+        Raises:
+            InvalidArgumentError: There is no such order.
+        """
+        words = self.order_by.split() or ["path"]
+        name, direction = words[0], words[1:] or ["asc"]
+        if name == MOMENT and words[1:] == []:
+            return statement.order_by(*_MOMENT_ORDER, images.c.path)
+        if name not in _ORDERS or direction not in (["asc"], ["desc"]):
+            raise InvalidArgumentError(
+                "order_by",
+                f"{self.order_by!r} is no order; give one of {MOMENT}, {', '.join(sorted(_ORDERS))}"
+                f', and "desc" behind it for the highest first',
+            )
+        column = _ORDERS[name]
+        by = column.desc() if direction == ["desc"] else column.asc()
+        return statement.order_by(by.nulls_last(), images.c.path)
+
+    def restricted(self, statement: Select[Any], run_id: str) -> Select[Any]:
+        """Adds the conditions to a statement on the table images."""
+        statement = statement.where(images.c.run_id == run_id)
+        for wanted in self.filters:
+            statement = statement.where(filter_condition(wanted, run_id, self.eyes_threshold))
+        if self.cluster_id is not None:
+            statement = statement.where(images.c.cluster_id == self.cluster_id)
+        if self.search:
+            found = images.c.path.icontains(self.search, autoescape=True)
+            statement = statement.where(
+                found | images.c.reason.icontains(self.search, autoescape=True)
+            )
+        return statement
+
+
+def filter_condition(
+    wanted: ImageFilter, run_id: str, eyes_threshold: float
+) -> ColumnElement[bool]:
+    """The condition of one filter on the table images."""
+    match wanted:
+        case ImageFilter.SELECTED:
+            return images.c.is_selected
+        case ImageFilter.NOT_SELECTED:
+            return IS_READABLE & ~images.c.is_selected
+        case ImageFilter.UNREADABLE:
+            return ~IS_READABLE
+        case ImageFilter.NOISE:
+            return images.c.cluster_id == NOISE
+        case ImageFilter.WITH_FACES:
+            return images.c.pose_score.is_not(None)
+        case ImageFilter.EYES_CLOSED:
+            return images.c.eyes_score < eyes_threshold
+        case ImageFilter.DECIDED:
+            album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
+            decided = select(decisions.c.content_digest).where(decisions.c.album_id == album)
+            return images.c.content_digest.in_(decided)

@@ -1,0 +1,109 @@
+"""Photos that were uploaded: one folder an album, in the data folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from orchestrator.storage.photo_source import PHOTO_SUFFIXES
+from services.common.errors import FailedPreconditionError, InvalidArgumentError
+
+UPLOADS_NAME = "uploads"
+_PARTIAL_SUFFIX = ".partial"
+_MAX_NAME_BYTES = 200
+
+
+class Upload:
+    """Receives the photos of one album; as a context manager it leaves nothing half behind.
+
+    Args:
+        data_folder: Has the folder of all uploads.
+        album_id: Names the album's folder.
+    """
+
+    def __init__(self, data_folder: Path, album_id: str) -> None:
+        self.folder = data_folder / UPLOADS_NAME / album_id
+        self.photo_count = 0
+        self._partial = self.folder.with_name(album_id + _PARTIAL_SUFFIX)
+        self._open: IO[bytes] | None = None
+
+    def __enter__(self) -> Upload:
+        self._partial.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+        shutil.rmtree(self._partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise FailedPreconditionError(
+                f"the upload cannot be stored in {self.folder.parent}: {error.strerror}"
+            ) from error
+
+    def begin(self, filename: str) -> None:
+        """Begins a photo.
+
+        Raises:
+            InvalidArgumentError: The name is none of a photo's.
+        """
+        self._close()
+        path = self._partial / _safe_name(filename)
+        count = 1
+        while path.exists():
+            count += 1
+            path = self._partial / f"{Path(_safe_name(filename)).stem} ({count}){path.suffix}"
+        self._open = path.open("xb")
+        self.photo_count += 1
+
+    def write(self, chunk: bytes) -> None:
+        """Adds to the photo that was begun last; InvalidArgumentError before the first."""
+        if self._open is None:
+            raise InvalidArgumentError("chunk", "comes before any filename")
+        self._open.write(chunk)
+
+    def finish(self) -> None:
+        """Puts the folder in place.
+
+        Raises:
+            InvalidArgumentError: No photo came.
+        """
+        if not self.photo_count:
+            raise InvalidArgumentError("filename", "the upload has no photos")
+        self._close()
+        self._partial.rename(self.folder)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.flush()
+            os.fsync(self._open.fileno())
+            self._open.close()
+            self._open = None
+
+
+def remove_partial_uploads(data_folder: Path) -> None:
+    """Removes what an orchestrator that was killed left of uploads."""
+    for folder in (data_folder / UPLOADS_NAME).glob(f"*{_PARTIAL_SUFFIX}"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _safe_name(filename: str) -> str:
+    """A name without folders, control characters and a leading dot."""
+    name = re.sub(r"[\x00-\x1f/\\\\:]", "_", filename).strip().lstrip(".")
+    if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
+        raise InvalidArgumentError(
+            "filename",
+            f"{filename!r} is no photo's name: it must end in one of "
+            f"{', '.join(sorted(PHOTO_SUFFIXES))}",
+        )
+    stem, suffix = Path(name).stem, Path(name).suffix
+    while len((stem + suffix).encode()) > _MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + suffix

@@ -2,7 +2,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo run test accuracy lint fix protos verify-protos lock clean
+.PHONY: help demo run ui test accuracy lint fix protos verify-protos lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -10,7 +10,7 @@ help:  ## list the targets
 # Every target sets up the virtual environment by itself; the stamps rebuild it when pins change.
 .venv/.runtime-stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[ui,parquet]'
 	touch $@
 
 .venv/.dev-stamp: .venv/.runtime-stamp
@@ -23,6 +23,9 @@ demo: .venv/.runtime-stamp  ## curate a small album of real pictures that ship w
 run: .venv/.runtime-stamp  ## curate PHOTOS into OUT
 	@if [ -z "$(PHOTOS)" ] || [ -z "$(OUT)" ]; then echo 'usage: make run PHOTOS=folder OUT=folder' >&2; exit 2; fi
 	$(BIN)/bestshot curate "$(PHOTOS)" --out "$(OUT)"
+
+ui: .venv/.runtime-stamp  ## everything with the web UI, until Ctrl-C
+	$(BIN)/bestshot up
 
 test: lint verify-protos  ## everything that needs no GPU
 	$(BIN)/pytest

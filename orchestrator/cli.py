@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
@@ -131,11 +132,20 @@ def demo(
 
 
 @app.command()
-def up(profile: Profile = "builtin", config_dir_: ConfigDir = None, data: Data = None) -> None:
-    """Run the four model services and the orchestrator until Ctrl-C.
+def up(
+    profile: Profile = "builtin",
+    config_dir_: ConfigDir = None,
+    data: Data = None,
+    ui: Annotated[bool, typer.Option(help="Whether to serve the web UI too.")] = True,
+) -> None:
+    """Run everything until Ctrl-C: the four model services, the orchestrator and the web UI.
 
     They listen where configs/services.yaml says.
     """
+    if ui and importlib.util.find_spec("gradio") is None:
+        raise ConfigError(
+            "the web UI is not installed: install 'bestshot[ui]', or leave it out with --no-ui"
+        )
     console = Console()
     folder = data_folder(data)
     common = ["--config-dir", str(config_dir(config_dir_)), "--profile", profile]
@@ -147,6 +157,10 @@ def up(profile: Profile = "builtin", config_dir_: ConfigDir = None, data: Data =
             console.print(f"{name:<13} {supervisor.address(name)}", highlight=False)
         supervisor.start("orchestrator", ["--data", str(folder)])
         console.print(f"{'orchestrator':<13} {supervisor.address('orchestrator')}", highlight=False)
+        if ui:
+            supervisor.start("ui", [])
+            page = f"http://{supervisor.address('ui')}"
+            console.print(f"{'ui':<13} {page}", highlight=False)
         console.print(f"logs in {folder / 'logs'}; Ctrl-C stops", highlight=False, soft_wrap=True)
         while (ended := supervisor.ended()) is None:
             time.sleep(0.5)

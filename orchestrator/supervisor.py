@@ -13,7 +13,7 @@ from pathlib import Path
 from services.common.errors import ConfigError, UnavailableError
 
 MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
-PARTS = (*MODEL_SERVICES, "orchestrator")
+PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 _LOG_TAIL_LINES = 5
@@ -21,7 +21,7 @@ _LOG_TAIL_LINES = 5
 
 def part_command(name: str, arguments: Sequence[str]) -> list[str]:
     """The command that runs one part in the foreground."""
-    module = "orchestrator" if name == "orchestrator" else f"services.{name}"
+    module = f"services.{name}" if name in MODEL_SERVICES else name
     return [sys.executable, "-m", module, *arguments]
 
 

@@ -45,5 +45,16 @@ def decode(token: str, *query: object) -> int:
     return int(offset)
 
 
+def offset(token: str, skip: int, *query: object) -> int:
+    """Where a page begins: where its token says, or after `skip` items.
+
+    Raises:
+        InvalidArgumentError: The token is wrong, `skip` is negative, or both are given.
+    """
+    if skip < 0 or (skip and token):
+        raise InvalidArgumentError("skip", "goes with no page_token, and is not negative")
+    return skip or decode(token, *query)
+
+
 def _digest(query: tuple[object, ...]) -> str:
     return hashlib.sha256(repr(query).encode()).hexdigest()[:16]

@@ -230,10 +230,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             eyes_threshold=_eyes_threshold(run),
         )
         size = page_token.page_size(request.page_size)
-        offset = page_token.decode(request.page_token, run.id, query)
-        if request.skip and (request.page_token or request.skip < 0):
-            raise InvalidArgumentError("skip", "goes with no page_token, and is not negative")
-        offset += request.skip
+        offset = page_token.offset(request.page_token, request.skip, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
         found = await asyncio.to_thread(
             self._store.images, run.id, query, limit=size, offset=offset
@@ -254,7 +251,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Lists the clusters of a run."""
         query = ("clusters", request.run_id)
         size = page_token.page_size(request.page_size)
-        offset = page_token.decode(request.page_token, *query)
+        offset = page_token.offset(request.page_token, request.skip, *query)
         await self._curator.run(request.run_id)
         found = await asyncio.to_thread(self._store.clusters, request.run_id, size + 1, offset)
         return pb.ListClustersResponse(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common.errors import ConfigError
 from services.common.interceptors import ErrorInterceptor
+from services.common.process import split_address, stop_when_told, write_address
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +58,8 @@ class Server:
         self.address = self._bind(address)
 
     def _bind(self, address: str) -> str:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
+        host, port = split_address(address)
+        if not port:
             raise ConfigError(f"address {address!r} is not of the form host:port")
         try:
             bound_port = self._server.add_insecure_port(address)
@@ -111,22 +109,9 @@ async def serve_until_stopped(
         port_file: Gets the address once the services serve; for parents that passed port 0.
         exit_with_parent: Whether the end of stdin (the parent's pipe) stops the server.
     """
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, server.request_stop)
-    if exit_with_parent:
-        threading.Thread(
-            target=lambda: (
-                sys.stdin.buffer.read(),
-                loop.call_soon_threadsafe(server.request_stop),
-            ),
-            daemon=True,
-        ).start()
+    stop_when_told(server.request_stop, exit_with_parent=exit_with_parent)
     await server.start(warm_up)
     logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
-    if port_file is not None:
-        partial = port_file.with_suffix(".partial")
-        partial.write_text(server.address)
-        partial.replace(port_file)
+    write_address(port_file, server.address)
     await server.wait()
     logger.info("%s has stopped", name)

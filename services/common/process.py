@@ -1,0 +1,41 @@
+"""What every part's process has in common: it is told to stop, and tells where it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+
+def stop_when_told(request_stop: Callable[[], object], *, exit_with_parent: bool) -> None:
+    """Calls `request_stop` on SIGTERM, SIGINT and, if asked, at the end of stdin.
+
+    Args:
+        request_stop: Called within the running event loop.
+        exit_with_parent: Whether the end of stdin (the parent's pipe) counts.
+    """
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, request_stop)
+    if exit_with_parent:
+        threading.Thread(
+            target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(request_stop)),
+            daemon=True,
+        ).start()
+
+
+def write_address(port_file: Path | None, address: str) -> None:
+    """Puts the bound address into the file that a parent waits for, whole or not at all."""
+    if port_file is not None:
+        partial = port_file.with_suffix(".partial")
+        partial.write_text(address)
+        partial.replace(port_file)
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Host and port of "host:port"; both empty where it is not of that form."""
+    host, _, port = address.rpartition(":")
+    return (host, port) if host and port.isdigit() else ("", "")

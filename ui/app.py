@@ -1,0 +1,345 @@
+"""The page: its tabs, and what happens between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator, OrchestratorError
+from ui.controls import Value
+from ui.messages import told
+from ui.pages import ACTIVE_STATES, run_title
+from ui.templating import html, render
+from ui.views import albums, detail, export, metrics, models, results, what_if
+from ui.views import run as run_view
+
+DECISIONS = {"keep": pb.DECISION_KEEP, "reject": pb.DECISION_REJECT}
+POLL_S = 1.0
+NOTICE_S = 10.0
+LOST = "lost"
+"""What `poll` last saw while the orchestrator does not answer."""
+
+Updates = list[Any]
+"""New values of the components that an event fills, in their order."""
+
+Decided = tuple[str, str, int]
+"""Run, photo and what was decided about it before: what an undo needs."""
+
+
+def build_app(api: Orchestrator) -> gr.Blocks:
+    """Builds the page over the orchestrator's API."""
+    with gr.Blocks(title="bestshot", analytics_enabled=False, fill_width=True) as blocks:
+        Page(api).wire(blocks)
+    return blocks
+
+
+class Page:
+    """The components of the page, and what their events do.
+
+    Nothing of a run is kept here: every event asks the orchestrator, so a reload or a second tab
+    shows the same.
+    """
+
+    def __init__(self, api: Orchestrator) -> None:
+        self._api = api
+        html(render("header"))
+        self.notices = html()
+        with gr.Row(equal_height=True):
+            self.album = gr.Dropdown(label="Album", scale=1, min_width=240, elem_id="album")
+            self.run = gr.Dropdown(label="Run", scale=2, min_width=280, elem_id="run")
+        with gr.Tabs() as self.tabs:
+            with gr.Tab("Albums", id="albums"):
+                self.listing = albums.build(api, self.album)
+            with gr.Tab("Run", id="run"):
+                self.running = run_view.build(api, self.album)
+            with gr.Tab("Results", id="results"):
+                self.results = results.build()
+            with gr.Tab("What if", id="what-if"):
+                self.trial = what_if.build()
+            with gr.Tab("Metrics", id="metrics"):
+                self.metrics = metrics.build()
+            with gr.Tab("Export", id="export"):
+                self.downloads = export.build(api, self.run)
+            with gr.Tab("Models", id="models") as self.models_tab:
+                self.models = html()
+        self.panel = detail.build()
+        self.undoable = gr.State([])
+        self.seen = gr.State("")
+
+    def wire(self, blocks: gr.Blocks) -> None:
+        """Says which events call what."""
+        running, progress = self.running, self.running.outputs
+        defaults = [running.profile, *running.settings]
+        blocks.load(self.load, None, [self.album, *defaults, self.notices, self.models])
+        self._on(self.album.change, self.choose_album, [self.album], [self.run, self.listing])
+        self._on(self.album.change, self.show_progress, [self.album], progress)
+        run_inputs = [self.run, *self.results.chosen, *self.metrics.chosen]
+        self._on(self.run.change, self.show_results, run_inputs, self.results.outputs)
+        self._on(self.run.change, self.show_metrics, run_inputs, self.metrics.all_outputs)
+        trial_outputs = [*self.trial.settings, self.trial.changes]
+        self._on(self.run.change, self.show_settings, [self.run], trial_outputs)
+        self._on(self.run.change, self.show_downloads, [self.run], [self.downloads, self.panel])
+        polled = [self.seen, self.run, *progress]
+        self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
+        self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], [self.notices, self.album])
+        self._on(self.models_tab.select, self.show_models, [], [self.notices, self.models])
+        self._wire_results()
+        self._wire_metrics()
+        self._wire_trial()
+
+    def _wire_results(self) -> None:
+        shown = self.results
+        for chooser in (shown.filter_by, shown.order_by):
+            self._on(chooser.input, self.first_page, [self.run, *shown.inputs], shown.outputs)
+        self._on(shown.page.submit, self.turn, [self.run, *shown.inputs], shown.outputs)
+        for button, step in ((shown.previous, self.back), (shown.following, self.forward)):
+            self._on(button.click, step, [self.run, *shown.inputs], shown.outputs)
+        for source in (shown.gallery, self.metrics.table, self.trial.changes):
+            self._on(source.open_photo, self.open_photo, [self.run], [self.panel])
+        self._on(self.panel.beside, self.put_beside, [self.run], [self.panel])
+        self._on(self.panel.ask, self.ask, [self.run], [self.panel])
+        inputs = [self.undoable, self.panel, self.run, *shown.inputs]
+        outputs = [self.undoable, self.panel, *shown.outputs]
+        for source in (shown.gallery, self.panel):
+            self._on(source.close_photo, self.close_photo, [], [self.panel])
+            self._on(source.decide, self.decide, inputs, outputs)
+            self._on(source.undo, self.undo, inputs, outputs)
+
+    def _wire_metrics(self) -> None:
+        table = self.metrics
+        inputs = [self.run, *table.inputs]
+        for event in (table.search.submit, table.page.submit, table.filter_by.input):
+            self._on(event, self.table_page, inputs, table.outputs)
+        self._on(table.table.order, self.sort, inputs, [table.order, *table.outputs])
+
+    def _wire_trial(self) -> None:
+        trial = self.trial
+        inputs = [self.run, *trial.settings]
+        for component in trial.settings:
+            is_slider = isinstance(component, gr.Slider)
+            event = component.release if is_slider else component.input
+            self._on(event, self.preview, inputs, [trial.changes])
+        self._on(trial.apply.click, self.apply, [self.album, *inputs], [self.run, self.tabs])
+        outputs = [*trial.settings, trial.changes]
+        self._on(trial.reset.click, self.show_settings, [self.run], outputs)
+
+    @staticmethod
+    def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
+        event(call, inputs, outputs, show_progress="hidden")
+
+    # The page as a whole
+
+    async def load(self) -> Updates:
+        """Fills the page when it is opened."""
+        notices_and_models = await models.shown(self._api)
+        try:
+            chosen = await albums.choices(self._api, None)
+            defaults = await run_view.defaults(self._api)
+        except OrchestratorError:
+            count = 2 + len(self.running.settings)
+            return [gr.skip()] * count + notices_and_models
+        return [chosen, *defaults, *notices_and_models]
+
+    async def choose_album(self, album_id: str | None) -> Updates:
+        """Shows the album's runs, the newest completed one chosen."""
+        runs = await self._run_choices(album_id, None)
+        return [runs, await albums.listed(self._api, album_id)]
+
+    async def show_progress(self, album_id: str | None) -> Updates:
+        """Shows how the album's newest run goes."""
+        return await run_view.newest(self._api, album_id)
+
+    async def poll(self, album_id: str | None, seen: str, run_id: str | None) -> Updates:
+        """Follows the newest run, and shows its results once it has ended, in every tab."""
+        progress = await run_view.newest(self._api, album_id)
+        try:
+            newest = await self._api.runs(album_id, 1) if album_id else []
+        except OrchestratorError:
+            return [LOST, gr.skip(), *progress]
+        now = f"{newest[0].id} {newest[0].state}" if newest else ""
+        is_active = bool(newest) and newest[0].state in ACTIVE_STATES
+        if now == seen:
+            return [seen, gr.skip(), *(progress if is_active else [gr.skip()] * 3)]
+        just_ended = bool(newest) and not is_active and seen.startswith(newest[0].id)
+        wanted = newest[0].id if just_ended else run_id
+        return [now, await self._run_choices(album_id, wanted), *progress]
+
+    async def notice(self, album_id: str | None) -> Updates:
+        """Tells what does not serve; chooses an album once the orchestrator is back."""
+        notices, _ = await models.shown(self._api)
+        try:
+            chosen = gr.skip() if album_id else await albums.choices(self._api, None)
+        except OrchestratorError:
+            chosen = gr.skip()
+        return [notices, chosen]
+
+    async def show_models(self) -> Updates:
+        """Shows which model serves each role now."""
+        return list(await models.shown(self._api))
+
+    # A run
+
+    async def show_results(
+        self, run_id: str | None, filter_by: str, order_by: str, *_: object
+    ) -> Updates:
+        """Shows the run's photos from the first page on."""
+        return await results.shown(self._api, run_id, filter_by, order_by, 1)
+
+    async def show_metrics(
+        self,
+        run_id: str | None,
+        _filter: str,
+        _order: str,
+        search: str,
+        filter_by: str,
+        order: str,
+    ) -> Updates:
+        """Shows the run's table, charts and links to their files."""
+        return [
+            *await metrics.shown(self._api, run_id, search, filter_by, order, 1),
+            await metrics.distributions(self._api, run_id),
+            export.links(run_id, export.TABLES),
+        ]
+
+    async def show_settings(self, run_id: str | None) -> Updates:
+        """Sets the controls of What if to the run's own settings."""
+        return await what_if.filled(self._api, run_id)
+
+    async def show_downloads(self, run_id: str | None) -> Updates:
+        """Links to the run's files, and closes what was open of another run."""
+        return [export.links(run_id), ""]
+
+    async def _run_choices(self, album_id: str | None, wanted: str | None) -> Any:  # noqa: ANN401
+        """An update of the run dropdown: `wanted`, else the newest run that was completed."""
+        try:
+            runs = await self._api.runs(album_id) if album_id else []
+        except OrchestratorError:
+            return gr.skip()
+        known = [run.id for run in runs]
+        if wanted not in known:
+            completed = [run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED]
+            wanted = next(iter([*completed, *known]), None)
+        return gr.update(choices=[(run_title(run), run.id) for run in runs], value=wanted)
+
+    # Results
+
+    async def turn(
+        self, run_id: str | None, filter_by: str, order_by: str, number: int | None
+    ) -> Updates:
+        """Shows a page of the gallery."""
+        return await results.shown(self._api, run_id, filter_by, order_by, number)
+
+    async def first_page(self, run_id: str | None, by: str, order: str, _: int | None) -> Updates:
+        """Shows the first page, after another filter or order was chosen."""
+        return await self.turn(run_id, by, order, 1)
+
+    async def back(self, run_id: str | None, by: str, order: str, page: int | None) -> Updates:
+        """Shows the page before."""
+        return await self.turn(run_id, by, order, int(page or 1) - 1)
+
+    async def forward(self, run_id: str | None, by: str, order: str, page: int | None) -> Updates:
+        """Shows the next page."""
+        return await self.turn(run_id, by, order, int(page or 1) + 1)
+
+    async def open_photo(self, event: gr.EventData, run_id: str) -> str:
+        """Opens a photo in large."""
+        return await told(detail.opened(self._api, run_id, event._data["photo"]))
+
+    async def close_photo(self) -> str:
+        """Closes it."""
+        return ""
+
+    async def put_beside(self, event: gr.EventData, run_id: str) -> str:
+        """Puts another photo beside the open one."""
+        photo, other = event._data["photo"], event._data["other"]
+        return await told(detail.opened(self._api, run_id, photo, other))
+
+    async def ask(self, event: gr.EventData, run_id: str) -> str:
+        """Asks the Siamese model which of the two is better."""
+        photo, other = event._data["photo"], event._data["other"]
+        return await told(detail.opened(self._api, run_id, photo, other, ask=True))
+
+    async def decide(
+        self,
+        event: gr.EventData,
+        undoable: list[Decided],
+        open_html: str,
+        run_id: str,
+        *page: Any,  # noqa: ANN401
+    ) -> Updates:
+        """Keeps or rejects a photo."""
+        photo, wanted = event._data["photo"], DECISIONS[event._data["decision"]]
+        previous = await told(self._set_decision(run_id, photo, wanted))
+        stack = [*undoable, (run_id, photo, previous)]
+        return [stack, *await self._after_decision(run_id, photo, open_html, page)]
+
+    async def undo(
+        self,
+        undoable: list[Decided],
+        open_html: str,
+        run_id: str,
+        *page: Any,  # noqa: ANN401
+    ) -> Updates:
+        """Takes the last decision of this browser tab back."""
+        if not undoable:
+            gr.Info("There is nothing to undo.")
+            return [gr.skip()] * (2 + len(self.results.outputs))
+        *stack, (decided_in, photo, previous) = undoable
+        await told(self._set_decision(decided_in, photo, previous))
+        return [stack, *await self._after_decision(run_id, photo, open_html, page)]
+
+    async def _set_decision(self, run_id: str, photo: str, wanted: int) -> int:
+        run = await self._api.run(run_id)
+        request = pb.SetDecisionRequest(
+            album_id=run.album_id,
+            path=photo,
+            decision=pb.Decision.Name(wanted),
+            run_id=run_id,
+        )
+        answer = await self._api.call(self._api.stub.SetDecision, request)
+        return int(answer.previous_decision)
+
+    async def _after_decision(
+        self, run_id: str, photo: str, open_html: str, page: tuple[Any, ...]
+    ) -> Updates:
+        panel = await told(detail.opened(self._api, run_id, photo)) if open_html else ""
+        return [panel, *await results.shown(self._api, run_id, *page)]
+
+    # Metrics
+
+    async def table_page(
+        self, run_id: str | None, search: str, filter_by: str, order: str, page: int | None
+    ) -> Updates:
+        """Shows a page of the table."""
+        return await metrics.shown(self._api, run_id, search, filter_by, order, page)
+
+    async def sort(
+        self,
+        event: gr.EventData,
+        run_id: str | None,
+        search: str,
+        filter_by: str,
+        order: str,
+        _: int | None,
+    ) -> Updates:
+        """Orders the table by the heading that was clicked."""
+        wanted = metrics.toggled(order, event._data["order"])
+        shown = await metrics.shown(self._api, run_id, search, filter_by, wanted, 1)
+        return [wanted, *shown]
+
+    # What if
+
+    async def preview(self, run_id: str | None, *values: Value) -> str:
+        """Shows what other settings would change."""
+        return await what_if.preview(self._api, run_id, values)
+
+    async def apply(self, album_id: str, run_id: str | None, *values: Value) -> Updates:
+        """Makes a run of other settings, and shows its results."""
+        if not run_id:
+            raise gr.Error("There is no run to start from.")
+        answer = await told(what_if.reselect(self._api, run_id, values, validate_only=False))
+        gr.Info("The new selection is a run of its own, shown now.")
+        chosen = await self._run_choices(album_id, answer.run.id)
+        return [chosen, gr.update(selected="results")]

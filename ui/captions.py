@@ -1,0 +1,69 @@
+"""Photos in words and numbers."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+EYES_OPEN, SMILING, FACING = 0.5, 0.5, 0.5
+"""Scores from which a caption says so; the run's own thresholds decide penalties."""
+
+
+def photo_url(run_id: str, path: str, long_side_px: int) -> str:
+    """Address of a photo's picture on this server."""
+    return f"/photos/{quote(run_id)}/{long_side_px}/{quote(path)}"
+
+
+def score_line(image: pb.ImageResult) -> str:
+    """For example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"; empty where unreadable."""
+    if image.status != pb.IMAGE_STATUS_SCORED:
+        return ""
+    quality = image.quality
+    return (
+        f"IQA: {quality.iqa_score:.2f} | AVA: {quality.ava_score:.1f} | "
+        f"Sharp: {quality.sharpness:.2f} | Score: {image.composite_score:.2f}"
+    )
+
+
+def face_line(image: pb.ImageResult) -> str:
+    """For example "2 faces | eyes open | smiling"; empty without faces."""
+    if not image.faces:
+        return ""
+    count = len(image.faces)
+    return " | ".join(
+        [
+            f"{count} face{'s' if count > 1 else ''}",
+            "eyes open" if image.eyes_score >= EYES_OPEN else "eyes closed",
+            "smiling" if image.smile_score >= SMILING else "not smiling",
+            *(["turned away"] if image.pose_score < FACING else []),
+        ]
+    )
+
+
+def status(image: pb.ImageResult) -> str:
+    """What became of it: unreadable, kept, rejected, selected or not selected."""
+    if image.status == pb.IMAGE_STATUS_UNREADABLE:
+        return "unreadable"
+    if image.decision == pb.DECISION_KEEP:
+        return "kept"
+    if image.decision == pb.DECISION_REJECT:
+        return "rejected"
+    return "selected" if image.is_selected else "not selected"
+
+
+def moment_title(image: pb.ImageResult) -> str:
+    """Of the group that a gallery shows a photo in."""
+    if image.status == pb.IMAGE_STATUS_UNREADABLE:
+        return "Unreadable files"
+    return f"Moment {image.cluster_id + 1}" if image.cluster_id >= 0 else "Single shots"
+
+
+def duration(seconds: float) -> str:
+    """For example "8 s", "2 min 5 s", "1 h 3 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,119 @@
+"""The orchestrator's API as the views call it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+
+from services.common.channels import call_metadata
+
+PAGE_SIZE = 1000
+UPLOAD_TIMEOUT_S = 3600.0
+
+
+class OrchestratorError(Exception):
+    """A call failed.
+
+    Attributes:
+        message: What happened, for people.
+        advice: What to do about it; may be empty.
+        code: Of gRPC.
+    """
+
+    def __init__(self, message: str, advice: str, code: grpc.StatusCode) -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+        self.code = code
+
+
+class Orchestrator:
+    """Calls the orchestrator; every failure is an OrchestratorError.
+
+    Args:
+        channel: To the orchestrator.
+        address: Of the orchestrator, for messages.
+        timeout_s: Of one call.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, address: str, timeout_s: float) -> None:
+        self.stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+        self._address = address
+        self._timeout_s = timeout_s
+
+    async def call(self, method: Callable[..., Any], request: Any) -> Any:  # noqa: ANN401
+        """Calls a method of `stub` that answers once."""
+        timeout = UPLOAD_TIMEOUT_S if method is self.stub.UploadAlbum else self._timeout_s
+        try:
+            return await method(request, timeout=timeout, metadata=call_metadata())
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+
+    async def stream(self, request: pb.DownloadRunRequest) -> AsyncIterator[pb.DownloadRunResponse]:
+        """Downloads a run's results piece by piece."""
+        try:
+            async for piece in self.stub.DownloadRun(request, metadata=call_metadata()):
+                yield piece
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+
+    async def albums(self) -> list[pb.Album]:
+        """All albums, oldest first."""
+        found: list[pb.Album] = []
+        token = ""
+        while True:
+            request = pb.ListAlbumsRequest(page_size=PAGE_SIZE, page_token=token)
+            answer = await self.call(self.stub.ListAlbums, request)
+            found += answer.albums
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    async def runs(self, album_id: str = "", count: int = 50) -> list[pb.Run]:
+        """The newest runs of an album, or of all."""
+        request = pb.ListRunsRequest(album_id=album_id, page_size=count)
+        return list((await self.call(self.stub.ListRuns, request)).runs)
+
+    async def run(self, run_id: str) -> pb.Run:
+        """One run, whole."""
+        answer: pb.GetRunResponse = await self.call(
+            self.stub.GetRun, pb.GetRunRequest(run_id=run_id)
+        )
+        return answer.run
+
+    async def image(self, run_id: str, path: str) -> pb.ImageResult:
+        """One photo of a run."""
+        request = pb.GetImageRequest(run_id=run_id, path=path)
+        answer: pb.GetImageResponse = await self.call(self.stub.GetImage, request)
+        return answer.image
+
+    async def models(self) -> list[pb.ServedModel]:
+        """What every model service answers."""
+        return list((await self.call(self.stub.ListModels, pb.ListModelsRequest())).models)
+
+    async def settings(self, profile: str = "") -> pb.DescribeSettingsResponse:
+        """The settings of a profile."""
+        request = pb.DescribeSettingsRequest(profile=profile)
+        answer: pb.DescribeSettingsResponse = await self.call(self.stub.DescribeSettings, request)
+        return answer
+
+    def _translated(self, error: grpc.aio.AioRpcError) -> OrchestratorError:
+        code, details = error.code(), error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE and "service" not in details:
+            return OrchestratorError(
+                f"The orchestrator at {self._address} does not answer.",
+                "Start it with `bestshot up`, or set ui.orchestrator_address in services.yaml to "
+                "where it runs. This page goes on by itself once it answers.",
+                code,
+            )
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return OrchestratorError(
+                f"The orchestrator did not answer within {self._timeout_s:.0f} seconds.",
+                "Try again; if it is busy for long, its log says with what.",
+                code,
+            )
+        return OrchestratorError(details[:1].upper() + details[1:], "", code)

@@ -1,0 +1,155 @@
+"""Settings of the pipeline as controls, with the defaults and help texts of the orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from google.protobuf import json_format
+
+Config = dict[str, Any]
+Value = float | str | bool | None
+
+AUTO, NUMBER, NONE = "auto", "number", "none"
+
+
+@dataclass(frozen=True)
+class Control:
+    """One setting.
+
+    Attributes:
+        key: As in pipeline.yaml.
+        label: For people.
+        kind: What it is shown as: a distance is `auto`, a number, or none.
+        maximum: Of a slider whose setting has no upper bound.
+    """
+
+    key: str
+    label: str
+    kind: Literal["number", "count", "choice", "flag", "distance"]
+    maximum: float = 20
+
+
+GROUPS: dict[str, tuple[Control, ...]] = {
+    "Grouping to moments": (
+        Control("cluster_scenes.method", "Method", "choice"),
+        Control("cluster_scenes.scene_distance", "Scene distance", "distance"),
+        Control("cluster_scenes.cluster_selection_epsilon", "Selection epsilon", "distance"),
+        Control("cluster_scenes.cluster_selection_method", "Cluster selection method", "choice"),
+        Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
+        Control("cluster_scenes.min_samples", "Minimum samples", "count"),
+        Control("cluster_scenes.dbscan.eps", "DBSCAN eps", "number"),
+    ),
+    "Selection": (
+        Control("select_best.max_images_per_cluster", "Most photos of a moment", "count", 10),
+        Control("select_best.min_score_threshold", "Minimum score", "number"),
+        Control("filter_quality.min_iqa_score", "Minimum technical quality (IQA)", "number"),
+        Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
+        Control("select_best.dissimilarity_threshold", "Too similar from", "number"),
+        Control("select_best.siamese.duplicate_threshold", "Duplicates from", "number"),
+        Control("select_best.include_noise", "Select single shots too", "flag"),
+    ),
+    "Weights": (
+        Control("select_best.quality_weights.iqa", "Weight of technical quality (IQA)", "number"),
+        Control("select_best.quality_weights.ava", "Weight of aesthetics (AVA)", "number"),
+        Control("select_best.person_penalties.eyes_closed", "Penalty: eyes closed", "number"),
+        Control("select_best.person_penalties.face_turned", "Penalty: face turned", "number"),
+        Control("select_best.person_penalties.not_smiling", "Penalty: not smiling", "number"),
+    ),
+    "Siamese comparison": (
+        Control("select_best.siamese.enabled", "Decide near ties by the Siamese model", "flag"),
+        Control("select_best.siamese.tiebreaker_range", "A tie is within", "number"),
+    ),
+}
+CONTROLS = tuple(control for group in GROUPS.values() for control in group)
+
+
+def build() -> list[gr.components.Component]:
+    """Adds the controls to the page, in the order of CONTROLS; a distance is two components."""
+    made: list[gr.components.Component] = []
+    for index, (title, group) in enumerate(GROUPS.items()):
+        with gr.Accordion(title, open=index == 1):
+            for control in group:
+                made += _components(control)
+    return made
+
+
+def filled(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> list[Any]:
+    """Updates for the components of `build`: values of `config`, help and bounds as described."""
+    settings = {setting.key: setting for setting in described.settings}
+    updates: list[Any] = []
+    for control in CONTROLS:
+        setting, value = settings[control.key], get(config, control.key)
+        info = setting.description.replace("`", "")
+        low = setting.minimum if setting.HasField("minimum") else 0
+        high = setting.maximum if setting.HasField("maximum") else control.maximum
+        match control.kind:
+            case "choice":
+                updates.append(gr.update(value=value, choices=list(setting.choices), info=info))
+            case "flag":
+                updates.append(gr.update(value=value, info=info))
+            case "distance":
+                mode = value if value == AUTO else NONE if value is None else NUMBER
+                number = value if mode == NUMBER else _resolved(config, control.key)
+                updates.append(gr.update(value=mode, info=info))
+                updates.append(gr.update(value=number, interactive=mode == NUMBER))
+            case _:
+                updates.append(gr.update(value=value, minimum=low, maximum=high, info=info))
+    return updates
+
+
+def overrides(values: Sequence[Value], config: Mapping[str, Any]) -> Config:
+    """What the values of the components change in `config`, nested like it."""
+    remaining = list(values)
+    changed: Config = {}
+    for control in CONTROLS:
+        value = remaining.pop(0)
+        if control.kind == "distance":
+            number = remaining.pop(0)
+            value = {AUTO: AUTO, NONE: None}.get(str(value), number)
+        if value != get(config, control.key):
+            *outer, last = control.key.split(".")
+            inner = changed
+            for part in outer:
+                inner = inner.setdefault(part, {})
+            inner[last] = value
+    return changed
+
+
+def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:
+    """The config of a run or a profile as a mapping."""
+    return dict(json_format.MessageToDict(message.config))
+
+
+def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
+    """The value at a dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _resolved(config: Mapping[str, Any], key: str) -> float:
+    """What `auto` stood for in a run, for the slider beside it."""
+    found = config.get("resolved", {}).get("cluster_scenes", {}).get(key.rpartition(".")[2])
+    return float(found) if isinstance(found, int | float) else 0.4
+
+
+def _components(control: Control) -> list[gr.components.Component]:
+    match control.kind:
+        case "choice":
+            return [gr.Dropdown(label=control.label)]
+        case "flag":
+            return [gr.Checkbox(label=control.label)]
+        case "count":
+            return [gr.Slider(1, control.maximum, step=1, label=control.label)]
+        case "distance":
+            mode = gr.Radio([AUTO, NUMBER, NONE], label=control.label)
+            number = gr.Slider(0, 2, step=0.01, show_label=False, container=False)
+            mode.input(lambda chosen: gr.update(interactive=chosen == NUMBER), mode, number)
+            return [mode, number]
+        case _:
+            return [gr.Slider(0, 1, step=0.01, label=control.label)]

@@ -1,0 +1,274 @@
+"""What the views show, as plain values for the templates."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.captions import duration, moment_title, status
+
+STAGE_TITLES = {
+    "discover": "find photos",
+    "score": "score",
+    "cluster": "group to moments",
+    "compare": "compare near ties",
+    "select": "select",
+}
+STATE_WORDS = {
+    pb.RUN_STATE_PENDING: "waits for its turn",
+    pb.RUN_STATE_RUNNING: "under way",
+    pb.RUN_STATE_COMPLETED: "completed",
+    pb.RUN_STATE_FAILED: "failed",
+    pb.RUN_STATE_CANCELLED: "cancelled",
+    pb.RUN_STATE_INTERRUPTED: "interrupted",
+}
+ACTIVE_STATES = (pb.RUN_STATE_PENDING, pb.RUN_STATE_RUNNING)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photos of one moment on a page of the gallery."""
+
+    title: str
+    note: str
+    images: list[pb.ImageResult]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One bar of the progress."""
+
+    title: str
+    completed: int
+    total: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score of a photo, and of the one beside it; better: 1 = the first, 2 = the other."""
+
+    title: str
+    value: str
+    other: str = ""
+    better: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the metrics table."""
+
+    text: str
+    is_number: bool = True
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a chart, 200 x 80."""
+
+    left: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A bar chart."""
+
+    title: str
+    low: str
+    high: str
+    note: str = ""
+    bars: list[Bar] = field(default_factory=list)
+
+
+COLUMNS = (
+    ("Image", "path"),
+    ("Status", "status"),
+    ("AVA", "ava_score"),
+    ("IQA", "iqa_score"),
+    ("Sharpness", "sharpness"),
+    ("Faces", "face_count"),
+    ("Pose", "pose_score"),
+    ("Eyes", "eyes_score"),
+    ("Smile", "smile_score"),
+    ("Cluster", "cluster_id"),
+    ("Composite", "composite_score"),
+    ("Reason", "reason"),
+)
+"""Title of each column of the metrics table, and the field that it is ordered by."""
+
+_SCORE_TITLES = {
+    "composite_score": "Composite",
+    "iqa_score": "IQA",
+    "ava_score": "AVA",
+    "sharpness": "Sharpness",
+    "focus_score": "Focus",
+    "pose_score": "Pose",
+    "eyes_score": "Eyes",
+    "smile_score": "Smile",
+}
+
+
+def groups(
+    images: Sequence[pb.ImageResult], clusters: dict[int, pb.Cluster], *, by_moment: bool
+) -> list[Group]:
+    """Gathers the photos of a page, in their order; without moments they are one group."""
+    if not by_moment:
+        return [Group("", "", list(images))] if images else []
+    found = []
+    for title, members in itertools.groupby(images, moment_title):
+        shown = list(members)
+        cluster = clusters.get(shown[0].cluster_id) if shown[0].HasField("cluster_id") else None
+        note = f"{len(shown)} photos" if len(shown) > 1 else "1 photo"
+        if cluster is not None:
+            note = f"{cluster.image_count} shots, {cluster.selected_count} selected"
+            if len(shown) < cluster.image_count:
+                note += f", {len(shown)} of them here"
+        found.append(Group(title, note, shown))
+    return found
+
+
+def stages(run: pb.Run) -> list[Stage]:
+    """The bars of a run, with rate and time left where they can be told."""
+    found = []
+    for stage in run.stages:
+        notes = []
+        left = stage.total_count - stage.completed_count
+        if stage.elapsed_seconds > 0.5 and stage.completed_count and stage.total_count > 1:
+            rate = stage.completed_count / stage.elapsed_seconds
+            notes.append(f"{rate:.1f} per second")
+            if left > 0 and run.state == pb.RUN_STATE_RUNNING:
+                notes.append(f"{duration(left / rate)} left")
+        if stage.cached_count:
+            notes.append(f"{stage.cached_count} from the cache")
+        if stage.failed_count:
+            notes.append(f"{stage.failed_count} failed")
+        found.append(
+            Stage(
+                STAGE_TITLES.get(stage.stage, stage.stage),
+                stage.completed_count,
+                stage.total_count,
+                ", ".join(notes),
+            )
+        )
+    return found
+
+
+def run_title(run: pb.Run) -> str:
+    """A line for a list of runs."""
+    began = run.create_time.ToDatetime().astimezone()
+    words = [f"{began:%Y-%m-%d %H:%M:%S}", run.profile, STATE_WORDS.get(run.state, "?")]
+    if run.state == pb.RUN_STATE_COMPLETED:
+        words.append(f"{run.summary.selected_count} of {run.summary.photo_count} selected")
+    if run.source_run_id:
+        words.append("reselected")
+    return ", ".join(words)
+
+
+def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]:
+    """Every score of a photo beside those of another."""
+    if image.status != pb.IMAGE_STATUS_SCORED:
+        return []
+    mine = _scores(image)
+    theirs = _scores(other) if other and other.status == pb.IMAGE_STATUS_SCORED else {}
+    rows = []
+    for title, value in mine.items():
+        against = theirs.get(title)
+        better = 0
+        if value is not None and against is not None and f"{value:.4f}" != f"{against:.4f}":
+            better = 1 if value > against else 2
+        rows.append(Row(title, _number(value), _number(against), better))
+    return rows
+
+
+def metrics_cells(image: pb.ImageResult) -> list[Cell]:
+    """The cells of a photo's row, in the order of COLUMNS."""
+    scored = image.status == pb.IMAGE_STATUS_SCORED
+    quality = image.quality
+    numbers = [
+        quality.ava_score if scored else None,
+        quality.iqa_score if scored else None,
+        quality.sharpness if scored else None,
+    ]
+    faces = [
+        getattr(image, name) if image.HasField(name) else None
+        for name in ("pose_score", "eyes_score", "smile_score")
+    ]
+    return [
+        Cell(image.path, is_number=False),
+        Cell(status(image), is_number=False),
+        *(Cell(_number(value)) for value in numbers),
+        Cell(str(len(image.faces)) if scored else ""),
+        *(Cell(_number(value)) for value in faces),
+        Cell(str(image.cluster_id) if image.HasField("cluster_id") else ""),
+        Cell(_number(image.composite_score if scored else None)),
+        Cell(image.reason, is_number=False),
+    ]
+
+
+def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
+    """Distributions of the scores and of the clusters' sizes."""
+    found = []
+    for histogram in statistics.histograms:
+        span = (histogram.maximum - histogram.minimum) / len(histogram.counts)
+        texts = [
+            f"{histogram.minimum + index * span:.2f} to "
+            f"{histogram.minimum + (index + 1) * span:.2f}: {count}"
+            for index, count in enumerate(histogram.counts)
+        ]
+        found.append(
+            Chart(
+                _SCORE_TITLES.get(histogram.score, histogram.score),
+                f"{histogram.minimum:.1f}",
+                f"{histogram.maximum:.1f}",
+                f"{sum(histogram.counts)} photos",
+                _bars(list(histogram.counts), texts),
+            )
+        )
+    sizes = {entry.image_count: entry.cluster_count for entry in statistics.cluster_sizes}
+    if sizes:
+        counts = [sizes.get(size, 0) for size in range(1, max(sizes) + 1)]
+        texts = [f"{count} moments of {size}" for size, count in enumerate(counts, start=1)]
+        note = f"{sum(counts)} moments"
+        bars = _bars(counts, texts)
+        found.append(Chart("Photos of a moment", "1", str(max(sizes)), note, bars))
+    return found
+
+
+def _bars(counts: list[int], texts: list[str]) -> list[Bar]:
+    width, highest = 200 / len(counts), max([*counts, 1])
+    return [
+        Bar(round(index * width, 2), round(width * 0.9, 2), round(76 * count / highest, 2), text)
+        for index, (count, text) in enumerate(zip(counts, texts, strict=True))
+    ]
+
+
+def _scores(image: pb.ImageResult) -> dict[str, float | None]:
+    quality = image.quality
+
+    def optional(name: str) -> float | None:
+        return float(getattr(image, name)) if image.HasField(name) else None
+
+    return {
+        "Composite": optional("composite_score"),
+        "AVA": quality.ava_score,
+        "IQA": quality.iqa_score,
+        "Sharpness": quality.sharpness,
+        "Focus": quality.focus_score,
+        "Exposure": quality.exposure,
+        "Contrast": quality.contrast,
+        "Colourfulness": quality.colourfulness,
+        "Penalty for faces": optional("person_penalty"),
+        "Pose": optional("pose_score"),
+        "Eyes": optional("eyes_score"),
+        "Smile": optional("smile_score"),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

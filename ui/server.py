@@ -1,0 +1,147 @@
+"""The web server: the page, pictures of photos, downloads, and who may come in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+
+import gradio as gr
+import grpc
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui import theme
+from ui.app import build_app
+from ui.client import Orchestrator, OrchestratorError
+from ui.settings import Login
+from ui.views.export import FORMATS
+
+PICTURE_AGE_S = 24 * 3600
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'self'; form-action 'self'; "
+    "base-uri 'self'; object-src 'none'"
+)
+_HTTP_STATUS = {
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+
+
+def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> ASGIApp:
+    """Builds everything that is served over HTTP.
+
+    Args:
+        api: The orchestrator.
+        login: Who may come in; None = anybody.
+        max_upload_mb: Largest file that may be uploaded.
+    """
+    server = FastAPI(openapi_url=None)
+
+    @server.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @server.get("/photos/{run_id}/{long_side_px}/{path:path}")
+    async def picture(run_id: str, long_side_px: int, path: str) -> Response:
+        request = pb.GetThumbnailRequest(run_id=run_id, path=path, long_side_px=long_side_px)
+        try:
+            answer = await api.call(api.stub.GetThumbnail, request)
+        except OrchestratorError as error:
+            raise _http_error(error) from error
+        headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
+        return Response(answer.jpeg, media_type="image/jpeg", headers=headers)
+
+    @server.get("/downloads/{run_id}/{kind}")
+    async def download(run_id: str, kind: str) -> Response:
+        if kind not in FORMATS:
+            raise HTTPException(404, f"there is no download {kind!r}; known are {list(FORMATS)}")
+        pieces = api.stream(pb.DownloadRunRequest(run_id=run_id, format=FORMATS[kind]))
+        try:
+            first = await anext(pieces)
+        except OrchestratorError as error:
+            raise _http_error(error) from error
+        headers = {"Content-Disposition": f'attachment; filename="{first.filename}"'}
+        return StreamingResponse(
+            _chunks(pieces), media_type="application/octet-stream", headers=headers
+        )
+
+    page = build_app(api)
+    page.queue(default_concurrency_limit=16)
+    gr.mount_gradio_app(
+        server,
+        page,
+        path="/",
+        theme=theme.theme(),
+        css_paths=theme.CSS_PATH,
+        footer_links=[],
+        ssr_mode=False,
+        max_file_size=f"{max_upload_mb}mb",
+        allowed_paths=[],
+        show_error=False,
+    )
+    guarded: ASGIApp = _SecurityHeaders(server)
+    return _BasicLogin(guarded, login) if login else guarded
+
+
+async def _chunks(pieces: AsyncIterator[pb.DownloadRunResponse]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        yield piece.chunk
+
+
+def _http_error(error: OrchestratorError) -> HTTPException:
+    return HTTPException(_HTTP_STATUS.get(error.code, 500), f"{error.message} {error.advice}")
+
+
+class _SecurityHeaders:
+    """Tells the browser to ask no host but this one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"referrer-policy", b"same-origin"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+class _BasicLogin:
+    """HTTP Basic authentication (RFC 7617) before everything but the health check."""
+
+    def __init__(self, app: ASGIApp, login: Login) -> None:
+        self._app = app
+        self._login = login
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_open = scope["type"] == "lifespan" or scope.get("path") == "/healthz"
+        if is_open or self._admits(Request({**scope, "type": "http"})):
+            return await self._app(scope, receive, send)
+        refused = Response(
+            "Log in with the user name and password of this bestshot.",
+            status_code=401,
+            headers={"WWW-Authenticate": 'Basic realm="bestshot", charset="UTF-8"'},
+        )
+        await refused(scope, receive, send)
+
+    def _admits(self, request: Request) -> bool:
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        try:
+            decoded = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+        username, _, password = decoded.partition(":")
+        return scheme.lower() == "basic" and self._login.admits(username, password)

@@ -1,0 +1,68 @@
+"""Section `ui` of services.yaml."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from services.common.config import Settings
+from services.common.errors import ConfigError
+from services.common.service_config import Address, Count
+
+
+class UiSettings(Settings):
+    """How the UI is served and where it finds the orchestrator.
+
+    Attributes:
+        address: "host:port" to listen on; port 0 takes a free one.
+        orchestrator_address: "host:port".
+        call_timeout_s: Of one call to the orchestrator.
+        username: Who may use the UI; None = whoever can reach it.
+        password_file: Has the password in its first line.
+        max_upload_mb: Largest file that may be uploaded.
+    """
+
+    address: Address
+    orchestrator_address: str
+    call_timeout_s: Annotated[float, Field(gt=0)]
+    username: str | None
+    password_file: Path | None
+    max_upload_mb: Count
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user name and its password."""
+
+    username: str
+    password: str
+
+    def admits(self, username: str, password: str) -> bool:
+        """Compares in constant time."""
+        same_name = secrets.compare_digest(username.encode(), self.username.encode())
+        same_password = secrets.compare_digest(password.encode(), self.password.encode())
+        return same_name and same_password
+
+
+def read_login(settings: UiSettings) -> Login | None:
+    """Reads the password; None where anybody may come in.
+
+    Raises:
+        ConfigError: Only one of user name and password file is set, or the file cannot be read.
+    """
+    if settings.username is None and settings.password_file is None:
+        return None
+    if settings.username is None or settings.password_file is None:
+        raise ConfigError("ui.username and ui.password_file go together: set both, or none")
+    path = settings.password_file.expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"ui.password_file: cannot read {path}: {error.strerror}") from error
+    if not lines or not lines[0]:
+        raise ConfigError(f"ui.password_file: the first line of {path} is empty")
+    return Login(settings.username, lines[0])

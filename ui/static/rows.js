@@ -1,0 +1,9 @@
+// Rows and headings of a table, and photos of a strip.
+element.addEventListener("click", (event) => {
+  const order = event.target.closest("[data-order]");
+  const photo = event.target.closest("[data-photo]");
+  const album = event.target.closest("[data-album]");
+  if (order) trigger("order", { order: order.dataset.order });
+  else if (photo) trigger("open_photo", { photo: photo.dataset.photo });
+  else if (album) trigger("choose", { album: album.dataset.album });
+});

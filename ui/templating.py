@@ -1,0 +1,53 @@
+"""HTML of templates/, everything from outside escaped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+import jinja2
+
+from ui import captions
+from ui.client import OrchestratorError
+
+_FOLDER = Path(__file__).parent
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals.update(
+    photo_url=captions.photo_url,
+    score_line=captions.score_line,
+    face_line=captions.face_line,
+    status=captions.status,
+    duration=captions.duration,
+)
+
+
+def render(template: str, **values: object) -> str:
+    """Renders templates/{template}.html.j2."""
+    return _ENVIRONMENT.get_template(f"{template}.html.j2").render(**values)
+
+
+def html(value: str = "", script: str = "") -> gr.HTML:
+    """Adds a place for rendered templates to the page.
+
+    Args:
+        value: What stands there at first.
+        script: A file of static/ that runs once, with the component as `element`.
+    """
+    code = (_FOLDER / "static" / script).read_text(encoding="utf-8") if script else None
+    return gr.HTML(value, js_on_load=code, apply_default_css=False)
+
+
+def problem(error: OrchestratorError) -> str:
+    """A failure in the place of what it kept from being shown."""
+    return render("problem", message=error.message, advice=error.advice)
+
+
+def empty(title: str, advice: str) -> str:
+    """What stands where there is nothing yet, and what to do about it."""
+    return render("empty", title=title, advice=advice)

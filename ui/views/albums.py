@@ -1,0 +1,146 @@
+"""Tab Albums: made of folders and uploads, renamed, forgotten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator, OrchestratorError
+from ui.messages import told
+from ui.pages import run_title
+from ui.templating import empty, html, problem, render
+
+CHUNK_BYTES = 2**20
+
+
+def build(api: Orchestrator, album: gr.Dropdown) -> gr.HTML:
+    """Adds the tab's content; returns the list of albums, for `listed`."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            listing = html(script="rows.js")
+            with gr.Accordion("Rename or delete the chosen album", open=False):
+                with gr.Row():
+                    new_name = gr.Textbox("", label="New name", scale=3)
+                    rename = gr.Button("Rename", scale=1)
+                gr.Markdown(
+                    "Deleting forgets the album, its runs and your decisions. The photos stay "
+                    "where they are."
+                )
+                with gr.Row():
+                    sure = gr.Checkbox(label="Yes, forget it", scale=3)
+                    delete = gr.Button("Delete", variant="stop", interactive=False, scale=1)
+        with gr.Column(scale=1, min_width=320):
+            with gr.Group():
+                folder = gr.Textbox(
+                    label="Folder on the orchestrator's machine",
+                    info="Sub-folders count. The photos are only read.",
+                    placeholder="/home/me/Pictures/trip",
+                    value="",
+                )
+                folder_name = gr.Textbox(
+                    label="Name", placeholder="as the folder is called", value=""
+                )
+                create = gr.Button("Make an album of the folder", variant="primary")
+            with gr.Group():
+                files = gr.File(
+                    label="Or upload photos",
+                    file_count="multiple",
+                    type="filepath",
+                    height=150,
+                )
+                upload_name = gr.Textbox(label="Name", placeholder="Upload of today", value="")
+                upload = gr.Button("Make an album of the uploads")
+
+    async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
+        request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
+        made = await told(api.call(api.stub.CreateAlbum, request))
+        gr.Info(f"{made.album.display_name} is ready: start a run of it in the tab Run.")
+        return ["", "", *await _both(api, made.album.id)]
+
+    async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
+        if not paths:
+            raise gr.Error("Choose the photos to upload first.")
+        made = await told(api.call(api.stub.UploadAlbum, _parts(paths, name.strip())))
+        for path in paths:
+            Path(path).unlink(missing_ok=True)
+        gr.Info(f"{made.photo_count} photos are in {made.album.display_name}.")
+        return [None, "", *await _both(api, made.album.id)]
+
+    async def rename_album(chosen: str | None, name: str) -> list[Any]:
+        if not chosen:
+            raise gr.Error("Choose an album first.")
+        request = pb.UpdateAlbumRequest(album_id=chosen, display_name=name)
+        await told(api.call(api.stub.UpdateAlbum, request))
+        return ["", *await _both(api, chosen)]
+
+    async def delete_album(chosen: str | None) -> list[Any]:
+        if not chosen:
+            raise gr.Error("Choose an album first.")
+        await told(api.call(api.stub.DeleteAlbum, pb.DeleteAlbumRequest(album_id=chosen)))
+        return [False, *await _both(api, None)]
+
+    def choose(event: gr.EventData) -> str:
+        return str(event._data["album"])
+
+    create.click(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])
+    folder.submit(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])
+    upload.click(upload_album, [files, upload_name], [files, upload_name, album, listing])
+    rename.click(rename_album, [album, new_name], [new_name, album, listing])
+    sure.change(lambda yes: gr.update(interactive=yes), sure, delete)
+    delete.click(delete_album, album, [sure, album, listing])
+    listing.choose(choose, None, album)
+    return listing
+
+
+async def listed(api: Orchestrator, chosen: str | None) -> str:
+    """The list of albums with the last run of each."""
+    try:
+        albums = await api.albums()
+        newest: dict[str, pb.Run] = {}
+        for run in await api.runs(count=1000):
+            newest.setdefault(run.album_id, run)
+    except OrchestratorError as error:
+        return problem(error)
+    if not albums:
+        return empty(
+            "No albums yet",
+            "Give the path of a folder with photos, or upload some.",
+        )
+    rows = [
+        {
+            "album": album,
+            "created": f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}",
+            "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
+        }
+        for album in reversed(albums)
+    ]
+    return render("albums", rows=rows, chosen=chosen)
+
+
+async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
+    """An update of the album dropdown: `wanted`, else the album of the newest run."""
+    albums = await api.albums()
+    known = [album.id for album in albums]
+    if wanted not in known:
+        runs = await api.runs(count=1)
+        wanted = runs[0].album_id if runs else (known[-1] if known else None)
+    named = [(album.display_name, album.id) for album in reversed(albums)]
+    return gr.update(choices=named, value=wanted)
+
+
+async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:
+    return [await choices(api, wanted), await listed(api, wanted)]
+
+
+async def _parts(paths: list[str], name: str) -> AsyncIterator[pb.UploadAlbumRequest]:
+    yield pb.UploadAlbumRequest(header=pb.UploadHeader(display_name=name))
+    for path in paths:
+        yield pb.UploadAlbumRequest(filename=os.path.basename(path))
+        with open(path, "rb") as opened:
+            while chunk := opened.read(CHUNK_BYTES):
+                yield pb.UploadAlbumRequest(chunk=chunk)

@@ -1,0 +1,70 @@
+"""One photo in large: its scores, faces and reason, and another photo beside it."""
+
+from __future__ import annotations
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.captions import moment_title
+from ui.client import Orchestrator, OrchestratorError
+from ui.pages import score_rows
+from ui.templating import html, render
+
+NEIGHBOUR_COUNT = 24
+
+
+def build() -> gr.HTML:
+    """Adds the panel; it covers the page while it has content."""
+    return html(script="detail.js")
+
+
+async def opened(
+    api: Orchestrator, run_id: str, path: str, other_path: str = "", *, ask: bool = False
+) -> str:
+    """Shows a photo.
+
+    Args:
+        api: The orchestrator.
+        run_id: The photo's run.
+        path: The photo.
+        other_path: The photo beside it; empty = the one that it lost to.
+        ask: Whether the Siamese model is asked which of them is better.
+    """
+    image = await api.image(run_id, path)
+    other, trouble, probability = None, "", None
+    try:
+        beside = other_path or image.lost_to_path
+        other = await api.image(run_id, beside) if beside and beside != path else None
+        if ask and other is not None:
+            request = pb.CompareImagesRequest(
+                run_id=run_id, first_path=path, second_path=other.path
+            )
+            answer = await api.call(api.stub.CompareImages, request)
+            probability = answer.first_better_probability
+    except OrchestratorError as error:
+        trouble = f"{error.message} {error.advice}".strip()
+    lost = other is not None and other.path == image.lost_to_path
+    return render(
+        "detail",
+        run_id=run_id,
+        image=image,
+        other=other,
+        other_side="it lost to: " if lost else "",
+        title=moment_title(image),
+        rows=score_rows(image, other),
+        neighbours=[near for near in await _moment(api, run_id, image) if near.path != path],
+        probability=probability,
+        problem=trouble,
+    )
+
+
+async def _moment(api: Orchestrator, run_id: str, image: pb.ImageResult) -> list[pb.ImageResult]:
+    if not image.HasField("cluster_id") or image.cluster_id < 0:
+        return []
+    request = pb.ListImagesRequest(
+        run_id=run_id,
+        cluster_id=image.cluster_id,
+        order_by="moment",
+        page_size=NEIGHBOUR_COUNT,
+    )
+    return list((await api.call(api.stub.ListImages, request)).images)

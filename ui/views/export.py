@@ -1,0 +1,77 @@
+"""Tab Export: files to download, and files written into a folder."""
+
+from __future__ import annotations
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator
+from ui.messages import told
+from ui.templating import empty, html, render
+
+TABLES = (
+    ("csv", "Table (CSV)", "image_metrics.csv: every score at full precision, all faces"),
+    ("json", "Results (JSON)", "results.json: the same, nested"),
+)
+FILES = (
+    ("selected", "Selected photos (zip)", "the originals, with XMP sidecars"),
+    ("xmp", "XMP sidecars (zip)", "rating and label of every photo, for Lightroom or digiKam"),
+    *TABLES,
+    ("parquet", "Table (Parquet)", "image_metrics.parquet: typed, faces nested"),
+)
+FORMATS = {
+    "csv": pb.DOWNLOAD_FORMAT_CSV,
+    "json": pb.DOWNLOAD_FORMAT_JSON,
+    "parquet": pb.DOWNLOAD_FORMAT_PARQUET,
+    "xmp": pb.DOWNLOAD_FORMAT_XMP_ZIP,
+    "selected": pb.DOWNLOAD_FORMAT_SELECTED_ZIP,
+}
+"""Kinds of files in the addresses of downloads."""
+
+
+def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
+    """Adds the tab's content; returns the place of the download links."""
+    gr.Markdown("### Download")
+    downloads = html()
+    gr.Markdown("### Write into a folder on the orchestrator's machine")
+    with gr.Row(equal_height=True):
+        folder = gr.Textbox(
+            label="Folder",
+            info="Made where it is absent; outside the album if photos are copied.",
+            placeholder="/home/me/Pictures/trip-best",
+            value="",
+            scale=3,
+        )
+        with gr.Column(scale=2, min_width=260):
+            copies = gr.Checkbox(True, label="Copy the selected photos into selected/")
+            sidecars = gr.Checkbox(False, label="XMP sidecars with rating and label")
+            parquet = gr.Checkbox(False, label="Parquet table")
+    write = gr.Button("Write", variant="primary")
+    written = gr.Markdown()
+
+    async def export(
+        run_id: str | None, path: str, copy: bool, xmp: bool, with_parquet: bool
+    ) -> str:
+        if not run_id:
+            raise gr.Error("There is no run to export: start one in the tab Run.")
+        request = pb.ExportRunRequest(
+            run_id=run_id,
+            output_folder=path.strip(),
+            copy_selected=copy,
+            write_xmp=xmp,
+            write_parquet=with_parquet,
+        )
+        answer = await told(api.call(api.stub.ExportRun, request))
+        copied = f", and {answer.copied_count} photos copied into `selected/`" if copy else ""
+        return f"Written into `{path.strip()}`: {', '.join(answer.paths)}{copied}."
+
+    write.click(export, [run, folder, copies, sidecars, parquet], written)
+    return downloads
+
+
+def links(run_id: str | None, files: tuple[tuple[str, str, str], ...] = FILES) -> str:
+    """Links to a run's files."""
+    if not run_id:
+        return empty("Nothing to download yet", "Start a run in the tab Run.")
+    items = [{"kind": kind, "title": title, "text": text} for kind, title, text in files]
+    return render("downloads", run_id=run_id, items=items)

@@ -1,0 +1,25 @@
+"""Tab Models: what serves each role; and the notices above all tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator, OrchestratorError
+from ui.templating import problem, render
+
+
+async def shown(api: Orchestrator) -> list[str]:
+    """The notices, and the tab's content."""
+    try:
+        served = await api.models()
+    except OrchestratorError as error:
+        return [problem(error), problem(error)]
+    return [notices(served), render("models", models=served)]
+
+
+def notices(served: Sequence[pb.ServedModel]) -> str:
+    """What a user must know of the models: absent ones, stand-ins, heuristics."""
+    heuristics = [entry.role for entry in served if "euristic" in entry.model.description]
+    return render("notices", models=served, heuristics=[role.capitalize() for role in heuristics])

@@ -1,0 +1,170 @@
+"""Tab Results: the gallery by moment, and decisions by button and by keyboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator, OrchestratorError
+from ui.pages import groups
+from ui.templating import empty, html, problem, render
+
+PAGE_SIZE = 60
+ALL, MOMENT = "all", "moment"
+FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
+    "selected": ("Selected", pb.IMAGE_FILTER_SELECTED),
+    "not_selected": ("Not selected", pb.IMAGE_FILTER_NOT_SELECTED),
+    "unreadable": ("Unreadable", pb.IMAGE_FILTER_UNREADABLE),
+    "noise": ("Single shots (noise)", pb.IMAGE_FILTER_NOISE),
+    "faces": ("With faces", pb.IMAGE_FILTER_WITH_FACES),
+    "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
+    "decided": ("Decided by me", pb.IMAGE_FILTER_DECIDED),
+}
+ORDERS = {
+    MOMENT: "Moment",
+    "composite_score desc": "Composite score",
+    "ava_score desc": "Aesthetics (AVA)",
+    "iqa_score desc": "Technical quality (IQA)",
+    "sharpness desc": "Sharpness",
+    "focus_score desc": "Focus",
+    "face_count desc": "Number of faces",
+    "pose_score desc": "Pose",
+    "eyes_score desc": "Eyes open",
+    "smile_score desc": "Smile",
+    "capture_time": "Capture time",
+    "path": "Name",
+}
+
+
+@dataclass(frozen=True)
+class ResultsView:
+    """The parts of the tab that the page wires.
+
+    Attributes:
+        filter_by: Which photos.
+        order_by: In which order.
+        page: Page number, from 1.
+        pages: How many pages there are.
+        gallery: The photos.
+        previous, following: Turn the page.
+    """
+
+    filter_by: gr.Dropdown
+    order_by: gr.Dropdown
+    page: gr.Number
+    pages: gr.Markdown
+    gallery: gr.HTML
+    previous: gr.Button
+    following: gr.Button
+
+    @property
+    def chosen(self) -> list[gr.components.Component]:
+        """Filter and order."""
+        return [self.filter_by, self.order_by]
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """What `shown` is asked with, behind the run."""
+        return [self.filter_by, self.order_by, self.page]
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What `shown` answers."""
+        return [self.gallery, self.filter_by, self.pages, self.page]
+
+
+def build() -> ResultsView:
+    """Adds the tab's content."""
+    with gr.Row(equal_height=True):
+        filter_by = gr.Dropdown([("All photos", ALL)], value=ALL, label="Show", min_width=180)
+        orders = [(title, order) for order, title in ORDERS.items()]
+        order_by = gr.Dropdown(orders, value=MOMENT, label="Ordered by", min_width=180)
+        page = gr.Number(1, label="Page", precision=0, minimum=1, min_width=90)
+        previous = gr.Button("Previous page", min_width=110)
+        following = gr.Button("Next page", min_width=110)
+    with gr.Row():
+        pages = gr.Markdown()
+        html(
+            "<p class='keys soft'><kbd>arrows</kbd> move, <kbd>Enter</kbd> opens, "
+            "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>u</kbd> undoes</p>"
+        )
+    gallery = html(script="gallery.js")
+    return ResultsView(filter_by, order_by, page, pages, gallery, previous, following)
+
+
+async def shown(
+    api: Orchestrator, run_id: str | None, filter_by: str, order_by: str, page: int | None
+) -> list[Any]:
+    """Updates for ResultsView.outputs: one page of the run's photos."""
+    if not run_id:
+        nothing = empty("No results yet", "Start a run in the tab Run; its photos show here.")
+        return [nothing, gr.skip(), "", 1]
+    try:
+        return await _shown(api, run_id, filter_by, order_by, max(1, int(page or 1)))
+    except OrchestratorError as error:
+        return [problem(error), gr.skip(), "", gr.skip()]
+
+
+async def _shown(
+    api: Orchestrator, run_id: str, filter_by: str, order_by: str, page: int
+) -> list[Any]:
+    chosen = FILTERS.get(filter_by)
+    request = pb.ListImagesRequest(
+        run_id=run_id,
+        page_size=PAGE_SIZE,
+        skip=(page - 1) * PAGE_SIZE,
+        order_by=order_by,
+        filters=[chosen[1]] if chosen else [],
+    )
+    answer = await api.call(api.stub.ListImages, request)
+    page_count = max(1, -(-answer.total_count // PAGE_SIZE))
+    if page > page_count:
+        return await _shown(api, run_id, filter_by, order_by, page_count)
+    statistics = await api.call(
+        api.stub.GetRunStatistics, pb.GetRunStatisticsRequest(run_id=run_id)
+    )
+    counts = {entry.filter: entry.image_count for entry in statistics.filter_counts}
+    by_moment = order_by == MOMENT
+    clusters = await _clusters(api, run_id, list(answer.images)) if by_moment else {}
+    shown_groups = groups(answer.images, clusters, by_moment=by_moment)
+    gallery = render("gallery", groups=shown_groups, run_id=run_id)
+    if not shown_groups:
+        gallery = await _nothing(api, run_id, chosen[0] if chosen else "")
+    named = [(f"All photos ({statistics.image_count})", ALL)]
+    for key, (title, wanted) in FILTERS.items():
+        named.append((f"{title} ({counts.get(wanted, 0)})", key))
+    first = (page - 1) * PAGE_SIZE + 1
+    last = first + len(answer.images) - 1
+    note = f"Photos {first} to {last} of {answer.total_count}, page {page} of {page_count}"
+    return [
+        gallery,
+        gr.update(choices=named, value=filter_by),
+        note if answer.images else "",
+        gr.update(value=page, maximum=page_count),
+    ]
+
+
+async def _nothing(api: Orchestrator, run_id: str, filter_title: str) -> str:
+    run = await api.run(run_id)
+    if run.state != pb.RUN_STATE_COMPLETED:
+        reason = run.error or "It has no results: see the tab Run for how it stands."
+        return empty("This run is not completed", reason)
+    return empty(f"No photo is {filter_title.lower()}", "Choose another filter above.")
+
+
+async def _clusters(
+    api: Orchestrator, run_id: str, images: list[pb.ImageResult]
+) -> dict[int, pb.Cluster]:
+    """The clusters of a page's photos; their ids are dense and ordered, so one page of them."""
+    ids = [image.cluster_id for image in images if image.HasField("cluster_id")]
+    ids = [cluster_id for cluster_id in ids if cluster_id >= 0]
+    if not ids:
+        return {}
+    request = pb.ListClustersRequest(
+        run_id=run_id, page_size=max(ids) - min(ids) + 1, skip=min(ids)
+    )
+    answer = await api.call(api.stub.ListClusters, request)
+    return {cluster.cluster_id: cluster for cluster in answer.clusters}

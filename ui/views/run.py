@@ -1,0 +1,130 @@
+"""Tab Run: settings, start, progress, cancel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from google.protobuf import struct_pb2
+
+from ui import controls
+from ui.client import Orchestrator, OrchestratorError
+from ui.messages import told
+from ui.pages import ACTIVE_STATES, STATE_WORDS, stages
+from ui.templating import empty, html, problem, render
+
+_ADVICE = {
+    pb.RUN_STATE_FAILED: "What was scored is kept: mend the cause and start the run again, it goes "
+    "on from there.",
+    pb.RUN_STATE_INTERRUPTED: "The orchestrator ended before the run did. What was scored is kept: "
+    "start the run again.",
+}
+
+
+@dataclass(frozen=True)
+class RunView:
+    """The parts of the tab that the page fills.
+
+    Attributes:
+        progress: How the newest run goes.
+        start: Begins a run.
+        cancel: Stops it.
+        profile: Chooses what the settings start from.
+        settings: The components of controls.build.
+    """
+
+    progress: gr.HTML
+    start: gr.Button
+    cancel: gr.Button
+    profile: gr.Dropdown
+    settings: list[gr.components.Component]
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What `newest` answers."""
+        return [self.progress, self.start, self.cancel]
+
+
+def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
+    """Adds the tab's content."""
+    with gr.Row():
+        with gr.Column(scale=3, min_width=340):
+            progress = html()
+            with gr.Row():
+                start = gr.Button("Start a run", variant="primary")
+                cancel = gr.Button("Cancel the run", interactive=False)
+        with gr.Column(scale=2, min_width=340):
+            profile = gr.Dropdown(label="Profile")
+            settings = controls.build()
+    view = RunView(progress, start, cancel, profile, settings)
+
+    async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
+        if not chosen:
+            raise gr.Error("Choose an album first, or make one in the tab Albums.")
+        described = await told(api.settings(wanted))
+        changed = struct_pb2.Struct()
+        changed.update(controls.overrides(values, controls.config_of(described)))
+        request = pb.StartRunRequest(album_id=chosen, profile=wanted, config_overrides=changed)
+        await told(api.call(api.stub.StartRun, request))
+        return await newest(api, chosen)
+
+    async def cancel_run(chosen: str | None) -> Any:  # noqa: ANN401
+        for run in await told(api.runs(chosen or "", 1)):
+            await told(api.call(api.stub.CancelRun, pb.CancelRunRequest(run_id=run.id)))
+        return await newest(api, chosen)
+
+    async def fill(wanted: str) -> list[Any]:
+        return await told(defaults(api, wanted))
+
+    start.click(start_run, [album, profile, *settings], view.outputs)
+    cancel.click(cancel_run, album, view.outputs)
+    profile.input(fill, profile, [profile, *settings])
+    return view
+
+
+async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
+    """Updates for profile and settings; without a wanted one the orchestrator's own profile."""
+    described = await api.settings(wanted)
+    texts = {entry.name: entry.description.replace("`", "") for entry in described.profiles}
+    profile = gr.update(choices=list(texts), value=described.profile, info=texts[described.profile])
+    return [profile, *controls.filled(described, controls.config_of(described))]
+
+
+async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
+    """Updates for progress, start and cancel, from the album's newest run."""
+    try:
+        runs = await api.runs(album_id, 1) if album_id else []
+    except OrchestratorError as error:
+        return [problem(error), gr.skip(), gr.skip()]
+    active = bool(runs) and runs[0].state in ACTIVE_STATES
+    shown = progress_of(runs[0]) if runs else _nothing_yet(album_id)
+    return [shown, gr.update(interactive=not active), gr.update(interactive=active)]
+
+
+def progress_of(run: pb.Run) -> str:
+    """A run's stages, and its outcome once it has ended."""
+    state = pb.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
+    began = run.create_time.ToDatetime().astimezone()
+    return render(
+        "progress",
+        state=state,
+        headline=f"The run is {STATE_WORDS.get(run.state, state)}"
+        if run.state != pb.RUN_STATE_PENDING
+        else "The run waits for its turn",
+        started=f"started {began:%Y-%m-%d %H:%M:%S}, profile {run.profile}",
+        error=run.error,
+        advice=_ADVICE.get(run.state, ""),
+        stages=stages(run),
+        summary=run.summary if run.state == pb.RUN_STATE_COMPLETED else None,
+    )
+
+
+def _nothing_yet(album_id: str | None) -> str:
+    if not album_id:
+        return empty("No album is chosen", "Make one in the tab Albums, or choose one above.")
+    return empty(
+        "This album has no run yet",
+        "Start one: photos are scored, grouped to moments, and the best of each are picked.",
+    )

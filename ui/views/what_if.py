@@ -1,0 +1,110 @@
+"""Tab What if: other settings on the stored scores, and what they would change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from google.protobuf import struct_pb2
+
+from ui import controls
+from ui.client import Orchestrator, OrchestratorError
+from ui.templating import empty, html, problem, render
+
+SHOWN_COUNT = 40
+
+
+@dataclass(frozen=True)
+class WhatIfView:
+    """The parts of the tab that the page wires.
+
+    Attributes:
+        settings: The components of controls.build.
+        changes: What they would change.
+        apply: Makes a run of them.
+        reset: Goes back to the run's own settings.
+    """
+
+    settings: list[gr.components.Component]
+    changes: gr.HTML
+    apply: gr.Button
+    reset: gr.Button
+
+
+def build() -> WhatIfView:
+    """Adds the tab's content."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=340):
+            settings = controls.build()
+        with gr.Column(scale=3, min_width=340):
+            changes = html(script="rows.js")
+            with gr.Row():
+                apply = gr.Button("Apply: make a run of it", variant="primary")
+                reset = gr.Button("Back to the run's own settings")
+    return WhatIfView(settings, changes, apply, reset)
+
+
+async def filled(api: Orchestrator, run_id: str | None) -> list[Any]:
+    """Updates for settings and changes: the run's own settings, nothing changed."""
+    skipped = [gr.skip()] * _component_count()
+    if not run_id:
+        return [*skipped, empty("No results yet", "Start a run in the tab Run.")]
+    try:
+        run, described = await api.run(run_id), await api.settings()
+    except OrchestratorError as error:
+        return [*skipped, problem(error)]
+    config = controls.config_of(run)
+    hint = empty("Nothing is changed", "Move a control: what would change shows here at once.")
+    return [*controls.filled(described, config), hint]
+
+
+async def preview(api: Orchestrator, run_id: str | None, values: Sequence[controls.Value]) -> str:
+    """What the values would change in a run."""
+    if not run_id:
+        return empty("No results yet", "Start a run in the tab Run.")
+    try:
+        answer = await reselect(api, run_id, values, validate_only=True)
+    except OrchestratorError as error:
+        return problem(error)
+    gained, lost = list(answer.gained_paths), list(answer.lost_paths)
+    parts = [
+        {
+            "title": title,
+            "kind": kind,
+            "paths": paths[:SHOWN_COUNT],
+            "more": len(paths) - SHOWN_COUNT,
+        }
+        for title, kind, paths in (
+            ("Would be selected too", "gained", gained),
+            ("Would not be selected any more", "lost", lost),
+        )
+    ]
+    summary = answer.run.summary
+    return render(
+        "changes",
+        run_id=run_id,
+        headline=f"{len(gained)} photos gained, {len(lost)} lost: {summary.selected_count} "
+        f"selected in {summary.cluster_count} moments and {summary.noise_count} single shots",
+        missing=answer.missing_comparison_count,
+        parts=parts,
+    )
+
+
+async def reselect(
+    api: Orchestrator, run_id: str, values: Sequence[controls.Value], *, validate_only: bool
+) -> pb.ReselectResponse:
+    """Selects anew under the values."""
+    changed = struct_pb2.Struct()
+    changed.update(controls.overrides(values, controls.config_of(await api.run(run_id))))
+    request = pb.ReselectRequest(
+        run_id=run_id, config_overrides=changed, validate_only=validate_only
+    )
+    answer: pb.ReselectResponse = await api.call(api.stub.Reselect, request)
+    return answer
+
+
+def _component_count() -> int:
+    return sum(2 if control.kind == "distance" else 1 for control in controls.CONTROLS)

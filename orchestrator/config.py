@@ -249,7 +249,7 @@ def describe_settings(
         found.append(
             SettingDescription(
                 key=key,
-                description=field.description or "",
+                description=" ".join((field.description or "").split()),
                 minimum=bounds.get("minimum", bounds.get("exclusiveMinimum")),
                 maximum=bounds.get("maximum", bounds.get("exclusiveMaximum")),
                 choices=tuple(words),

@@ -157,6 +157,10 @@ class Curator:
         await self._queue.put(run.id)
         return run
 
+    def current(self, run: Run) -> Run:
+        """Returns a stored run as it stands now: its progress is not stored."""
+        return self._live.get(run.id, run)
+
     async def run(self, run_id: str) -> Run:
         """Returns a run as it stands now."""
         live = self._live.get(run_id)

@@ -9,7 +9,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.controls import Value
-from ui.messages import told
+from ui.messages import done, refused, told
 from ui.pages import ACTIVE_STATES, run_title
 from ui.templating import html, render
 from ui.views import albums, detail, export, metrics, models, results, what_if
@@ -67,21 +67,24 @@ class Page:
         self.panel = detail.build()
         self.undoable = gr.State([])
         self.seen = gr.State("")
+        self.finished = gr.State("")
 
     def wire(self, blocks: gr.Blocks) -> None:
         """Says which events call what."""
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
-        blocks.load(self.load, None, [self.album, *defaults, self.notices, self.models])
+        loaded = [self.notices, self.models, self.listing, self.album, *defaults]
+        self._on(blocks.load, self.load, [], loaded)
         self._on(self.album.change, self.choose_album, [self.album], [self.run, self.listing])
         self._on(self.album.change, self.show_progress, [self.album], progress)
         run_inputs = [self.run, *self.results.chosen, *self.metrics.chosen]
-        self._on(self.run.change, self.show_results, run_inputs, self.results.outputs)
-        self._on(self.run.change, self.show_metrics, run_inputs, self.metrics.all_outputs)
         trial_outputs = [*self.trial.settings, self.trial.changes]
-        self._on(self.run.change, self.show_settings, [self.run], trial_outputs)
-        self._on(self.run.change, self.show_downloads, [self.run], [self.downloads, self.panel])
-        polled = [self.seen, self.run, *progress]
+        for event in (self.run.change, self.finished.change):
+            self._on(event, self.show_results, run_inputs, self.results.outputs)
+            self._on(event, self.show_metrics, run_inputs, self.metrics.all_outputs)
+            self._on(event, self.show_settings, [self.run], trial_outputs)
+            self._on(event, self.show_downloads, [self.run], [self.downloads, self.panel])
+        polled = [self.seen, self.finished, self.run, *progress]
         self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
         self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], [self.notices, self.album])
         self._on(self.models_tab.select, self.show_models, [], [self.notices, self.models])
@@ -133,14 +136,12 @@ class Page:
 
     async def load(self) -> Updates:
         """Fills the page when it is opened."""
-        notices_and_models = await models.shown(self._api)
+        shown = [*await models.shown(self._api), await albums.listed(self._api, None)]
         try:
             chosen = await albums.choices(self._api, None)
-            defaults = await run_view.defaults(self._api)
+            return [*shown, chosen, *await run_view.defaults(self._api)]
         except OrchestratorError:
-            count = 2 + len(self.running.settings)
-            return [gr.skip()] * count + notices_and_models
-        return [chosen, *defaults, *notices_and_models]
+            return [*shown, *[gr.skip()] * (2 + len(self.running.settings))]
 
     async def choose_album(self, album_id: str | None) -> Updates:
         """Shows the album's runs, the newest completed one chosen."""
@@ -157,14 +158,15 @@ class Page:
         try:
             newest = await self._api.runs(album_id, 1) if album_id else []
         except OrchestratorError:
-            return [LOST, gr.skip(), *progress]
+            return [LOST, gr.skip(), gr.skip(), *progress]
         now = f"{newest[0].id} {newest[0].state}" if newest else ""
         is_active = bool(newest) and newest[0].state in ACTIVE_STATES
         if now == seen:
-            return [seen, gr.skip(), *(progress if is_active else [gr.skip()] * 3)]
+            return [seen, gr.skip(), gr.skip(), *(progress if is_active else [gr.skip()] * 3)]
         just_ended = bool(newest) and not is_active and seen.startswith(newest[0].id)
         wanted = newest[0].id if just_ended else run_id
-        return [now, await self._run_choices(album_id, wanted), *progress]
+        finished = wanted if just_ended else gr.skip()
+        return [now, finished, await self._run_choices(album_id, wanted), *progress]
 
     async def notice(self, album_id: str | None) -> Updates:
         """Tells what does not serve; chooses an album once the orchestrator is back."""
@@ -284,7 +286,7 @@ class Page:
     ) -> Updates:
         """Takes the last decision of this browser tab back."""
         if not undoable:
-            gr.Info("There is nothing to undo.")
+            done("There is nothing to undo.")
             return [gr.skip()] * (2 + len(self.results.outputs))
         *stack, (decided_in, photo, previous) = undoable
         await told(self._set_decision(decided_in, photo, previous))
@@ -338,8 +340,8 @@ class Page:
     async def apply(self, album_id: str, run_id: str | None, *values: Value) -> Updates:
         """Makes a run of other settings, and shows its results."""
         if not run_id:
-            raise gr.Error("There is no run to start from.")
+            raise refused("There is no run to start from.")
         answer = await told(what_if.reselect(self._api, run_id, values, validate_only=False))
-        gr.Info("The new selection is a run of its own, shown now.")
+        done("The new selection is a run of its own, shown now.")
         chosen = await self._run_choices(album_id, answer.run.id)
         return [chosen, gr.update(selected="results")]

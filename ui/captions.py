@@ -59,6 +59,11 @@ def moment_title(image: pb.ImageResult) -> str:
     return f"Moment {image.cluster_id + 1}" if image.cluster_id >= 0 else "Single shots"
 
 
+def counted(number: int, word: str) -> str:
+    """For example "1 photo", "2 photos"."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def duration(seconds: float) -> str:
     """For example "8 s", "2 min 5 s", "1 h 3 min"."""
     whole = round(seconds)

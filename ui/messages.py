@@ -11,10 +11,23 @@ from ui.client import OrchestratorError
 
 AnswerT = TypeVar("AnswerT")
 
+MESSAGE_S, NEWS_S = 12.0, 4.0
+"""How long a failure and a success stay in sight."""
+
 
 async def told(call: Awaitable[AnswerT]) -> AnswerT:
-    """Awaits a call that the user asked for; its failure becomes a message that stays."""
+    """Awaits a call that the user asked for; its failure becomes a message."""
     try:
         return await call
     except OrchestratorError as error:
-        raise gr.Error(f"{error.message} {error.advice}".strip(), duration=None) from error
+        raise refused(f"{error.message} {error.advice}".strip()) from error
+
+
+def refused(message: str) -> gr.Error:
+    """The message for what cannot be done."""
+    return gr.Error(message, duration=MESSAGE_S, print_exception=False)
+
+
+def done(message: str) -> None:
+    """Tells that something was done."""
+    gr.Info(message, duration=NEWS_S)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
-from ui.captions import duration, moment_title, status
+from ui.captions import counted, duration, moment_title, status
 
 STAGE_TITLES = {
     "discover": "find photos",
@@ -124,9 +124,9 @@ def groups(
     for title, members in itertools.groupby(images, moment_title):
         shown = list(members)
         cluster = clusters.get(shown[0].cluster_id) if shown[0].HasField("cluster_id") else None
-        note = f"{len(shown)} photos" if len(shown) > 1 else "1 photo"
+        note = counted(len(shown), "photo")
         if cluster is not None:
-            note = f"{cluster.image_count} shots, {cluster.selected_count} selected"
+            note = f"{counted(cluster.image_count, 'shot')}, {cluster.selected_count} selected"
             if len(shown) < cluster.image_count:
                 note += f", {len(shown)} of them here"
         found.append(Group(title, note, shown))
@@ -180,7 +180,7 @@ def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]
     for title, value in mine.items():
         against = theirs.get(title)
         better = 0
-        if value is not None and against is not None and f"{value:.4f}" != f"{against:.4f}":
+        if value is not None and against is not None and _number(value) != _number(against):
             better = 1 if value > against else 2
         rows.append(Row(title, _number(value), _number(against), better))
     return rows
@@ -226,7 +226,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
                 _SCORE_TITLES.get(histogram.score, histogram.score),
                 f"{histogram.minimum:.1f}",
                 f"{histogram.maximum:.1f}",
-                f"{sum(histogram.counts)} photos",
+                counted(sum(histogram.counts), "photo"),
                 _bars(list(histogram.counts), texts),
             )
         )
@@ -234,7 +234,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
     if sizes:
         counts = [sizes.get(size, 0) for size in range(1, max(sizes) + 1)]
         texts = [f"{count} moments of {size}" for size, count in enumerate(counts, start=1)]
-        note = f"{sum(counts)} moments"
+        note = counted(sum(counts), "moment")
         bars = _bars(counts, texts)
         found.append(Chart("Photos of a moment", "1", str(max(sizes)), note, bars))
     return found

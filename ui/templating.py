@@ -48,6 +48,11 @@ def problem(error: OrchestratorError) -> str:
     return render("problem", message=error.message, advice=error.advice)
 
 
+def no_results() -> str:
+    """What stands in the place of results before the first run."""
+    return empty("No results yet", "Start a run in the tab Run; its photos show here.")
+
+
 def empty(title: str, advice: str) -> str:
     """What stands where there is nothing yet, and what to do about it."""
     return render("empty", title=title, advice=advice)

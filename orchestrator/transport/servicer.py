@@ -183,7 +183,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         offset = page_token.decode(request.page_token, *query)
         found = await asyncio.to_thread(self._store.list_runs, request.album_id, size + 1, offset)
         return pb.ListRunsResponse(
-            runs=[converters.run_message(run, whole=False) for run in found[:size]],
+            runs=[
+                converters.run_message(self._curator.current(run), whole=False)
+                for run in found[:size]
+            ],
             next_page_token=_next_token(len(found), size, offset, *query),
         )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import signal
-import socket
 import subprocess
 import time
 import zipfile
@@ -26,51 +24,16 @@ from pyarrow import parquet
 
 from orchestrator.supervisor import Supervisor
 from tests.conftest import draw_picture
-from tests.integration.command import BESTSHOT, Curated, bestshot, environment, heed_ctrl_c
-
-PARTS = ("embedding", "quality", "face", "siamese", "orchestrator")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
+from tests.integration.command import Curated, bestshot
+from tests.integration.up import PARTS, running_up
 
 
 @pytest.fixture(scope="module")
 def system(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`bestshot up`; yields the orchestrator's address."""
     base = tmp_path_factory.mktemp("up")
-    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(PARTS, free_ports(5), strict=True)}
-    changes = {f"BESTSHOT_SERVICES__{n.upper()}__ADDRESS": a for n, a in addresses.items()}
-    for name in PARTS[:4]:
-        key = f"BESTSHOT_SERVICES__ORCHESTRATOR__{name.upper()}_ADDRESS"
-        changes[key] = addresses[name]
-    roots = str([str(album.parent), str(base)])
-    changes["BESTSHOT_SERVICES__ORCHESTRATOR__ALLOWED_ROOTS"] = roots
-    with subprocess.Popen(
-        [str(BESTSHOT), "up"],
-        env=environment(base / "data", changes),
-        preexec_fn=heed_ctrl_c,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if "Ctrl-C stops" in line:
-                break
-        else:
-            raise AssertionError("".join(lines))
+    with running_up(base, [album.parent, base], "--no-ui") as addresses:
         yield addresses["orchestrator"]
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=30)
-    assert "Traceback" not in rest
-    assert process.returncode == 130, rest
 
 
 @pytest.fixture(scope="module")

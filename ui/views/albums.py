@@ -11,7 +11,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
-from ui.messages import told
+from ui.messages import done, refused, told
 from ui.pages import run_title
 from ui.templating import empty, html, problem, render
 
@@ -59,28 +59,28 @@ def build(api: Orchestrator, album: gr.Dropdown) -> gr.HTML:
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
         request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
         made = await told(api.call(api.stub.CreateAlbum, request))
-        gr.Info(f"{made.album.display_name} is ready: start a run of it in the tab Run.")
+        done(f"{made.album.display_name} is ready: start a run of it in the tab Run.")
         return ["", "", *await _both(api, made.album.id)]
 
     async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
         if not paths:
-            raise gr.Error("Choose the photos to upload first.")
+            raise refused("Choose the photos to upload first.")
         made = await told(api.call(api.stub.UploadAlbum, _parts(paths, name.strip())))
         for path in paths:
             Path(path).unlink(missing_ok=True)
-        gr.Info(f"{made.photo_count} photos are in {made.album.display_name}.")
+        done(f"{made.photo_count} photos are in {made.album.display_name}.")
         return [None, "", *await _both(api, made.album.id)]
 
     async def rename_album(chosen: str | None, name: str) -> list[Any]:
         if not chosen:
-            raise gr.Error("Choose an album first.")
+            raise refused("Choose an album first.")
         request = pb.UpdateAlbumRequest(album_id=chosen, display_name=name)
         await told(api.call(api.stub.UpdateAlbum, request))
         return ["", *await _both(api, chosen)]
 
     async def delete_album(chosen: str | None) -> list[Any]:
         if not chosen:
-            raise gr.Error("Choose an album first.")
+            raise refused("Choose an album first.")
         await told(api.call(api.stub.DeleteAlbum, pb.DeleteAlbumRequest(album_id=chosen)))
         return [False, *await _both(api, None)]
 

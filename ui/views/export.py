@@ -6,8 +6,8 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator
-from ui.messages import told
-from ui.templating import empty, html, render
+from ui.messages import refused, told
+from ui.templating import html, no_results, render
 
 TABLES = (
     ("csv", "Table (CSV)", "image_metrics.csv: every score at full precision, all faces"),
@@ -32,7 +32,7 @@ FORMATS = {
 def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
     """Adds the tab's content; returns the place of the download links."""
     gr.Markdown("### Download")
-    downloads = html()
+    downloads = html(no_results())
     gr.Markdown("### Write into a folder on the orchestrator's machine")
     with gr.Row(equal_height=True):
         folder = gr.Textbox(
@@ -53,7 +53,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         run_id: str | None, path: str, copy: bool, xmp: bool, with_parquet: bool
     ) -> str:
         if not run_id:
-            raise gr.Error("There is no run to export: start one in the tab Run.")
+            raise refused("There is no run to export: start one in the tab Run.")
         request = pb.ExportRunRequest(
             run_id=run_id,
             output_folder=path.strip(),
@@ -72,6 +72,6 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
 def links(run_id: str | None, files: tuple[tuple[str, str, str], ...] = FILES) -> str:
     """Links to a run's files."""
     if not run_id:
-        return empty("Nothing to download yet", "Start a run in the tab Run.")
+        return no_results()
     items = [{"kind": kind, "title": title, "text": text} for kind, title, text in files]
     return render("downloads", run_id=run_id, items=items)

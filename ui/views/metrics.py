@@ -10,7 +10,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.pages import COLUMNS, charts, metrics_cells
-from ui.templating import empty, html, problem, render
+from ui.templating import empty, html, no_results, problem, render
 from ui.views.results import ALL, FILTERS
 
 PAGE_SIZE = 50
@@ -67,7 +67,7 @@ def build() -> MetricsView:
         page = gr.Number(1, label="Page", precision=0, minimum=1, scale=1, min_width=90)
     downloads = html()
     pages = gr.Markdown()
-    table = html(script="rows.js")
+    table = html(no_results(), "rows.js")
     with gr.Accordion("How the scores are distributed", open=True):
         distributions = html()
     return MetricsView(
@@ -90,7 +90,7 @@ async def shown(
 ) -> list[Any]:
     """Updates for MetricsView.outputs: one page of the table."""
     if not run_id:
-        return [empty("No results yet", "Start a run in the tab Run."), "", 1]
+        return [no_results(), "", 1]
     number = max(1, int(page or 1))
     chosen = FILTERS.get(filter_by)
     request = pb.ListImagesRequest(

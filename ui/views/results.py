@@ -10,7 +10,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.pages import groups
-from ui.templating import empty, html, problem, render
+from ui.templating import empty, html, no_results, problem, render
 
 PAGE_SIZE = 60
 ALL, MOMENT = "all", "moment"
@@ -78,20 +78,20 @@ class ResultsView:
 
 def build() -> ResultsView:
     """Adds the tab's content."""
-    with gr.Row(equal_height=True):
+    with gr.Row():
         filter_by = gr.Dropdown([("All photos", ALL)], value=ALL, label="Show", min_width=180)
         orders = [(title, order) for order, title in ORDERS.items()]
         order_by = gr.Dropdown(orders, value=MOMENT, label="Ordered by", min_width=180)
         page = gr.Number(1, label="Page", precision=0, minimum=1, min_width=90)
-        previous = gr.Button("Previous page", min_width=110)
-        following = gr.Button("Next page", min_width=110)
-    with gr.Row():
-        pages = gr.Markdown()
-        html(
-            "<p class='keys soft'><kbd>arrows</kbd> move, <kbd>Enter</kbd> opens, "
-            "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>u</kbd> undoes</p>"
-        )
-    gallery = html(script="gallery.js")
+    with gr.Row(elem_classes="turn"):
+        pages = gr.Markdown(elem_classes="pages")
+        previous = gr.Button("Previous page", size="sm", scale=0, min_width=130)
+        following = gr.Button("Next page", size="sm", scale=0, min_width=130)
+    html(
+        "<p class='keys soft'><kbd>arrows</kbd> move, <kbd>Enter</kbd> opens, "
+        "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>u</kbd> undoes</p>"
+    )
+    gallery = html(no_results(), "gallery.js")
     return ResultsView(filter_by, order_by, page, pages, gallery, previous, following)
 
 
@@ -100,8 +100,7 @@ async def shown(
 ) -> list[Any]:
     """Updates for ResultsView.outputs: one page of the run's photos."""
     if not run_id:
-        nothing = empty("No results yet", "Start a run in the tab Run; its photos show here.")
-        return [nothing, gr.skip(), "", 1]
+        return [no_results(), gr.skip(), "", 1]
     try:
         return await _shown(api, run_id, filter_by, order_by, max(1, int(page or 1)))
     except OrchestratorError as error:

@@ -11,7 +11,7 @@ from google.protobuf import struct_pb2
 
 from ui import controls
 from ui.client import Orchestrator, OrchestratorError
-from ui.messages import told
+from ui.messages import refused, told
 from ui.pages import ACTIVE_STATES, STATE_WORDS, stages
 from ui.templating import empty, html, problem, render
 
@@ -62,7 +62,7 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
     async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
         if not chosen:
-            raise gr.Error("Choose an album first, or make one in the tab Albums.")
+            raise refused("Choose an album first, or make one in the tab Albums.")
         described = await told(api.settings(wanted))
         changed = struct_pb2.Struct()
         changed.update(controls.overrides(values, controls.config_of(described)))

@@ -11,8 +11,9 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from google.protobuf import struct_pb2
 
 from ui import controls
+from ui.captions import counted
 from ui.client import Orchestrator, OrchestratorError
-from ui.templating import empty, html, problem, render
+from ui.templating import empty, html, no_results, problem, render
 
 SHOWN_COUNT = 40
 
@@ -40,7 +41,7 @@ def build() -> WhatIfView:
         with gr.Column(scale=2, min_width=340):
             settings = controls.build()
         with gr.Column(scale=3, min_width=340):
-            changes = html(script="rows.js")
+            changes = html(no_results(), "rows.js")
             with gr.Row():
                 apply = gr.Button("Apply: make a run of it", variant="primary")
                 reset = gr.Button("Back to the run's own settings")
@@ -51,7 +52,7 @@ async def filled(api: Orchestrator, run_id: str | None) -> list[Any]:
     """Updates for settings and changes: the run's own settings, nothing changed."""
     skipped = [gr.skip()] * _component_count()
     if not run_id:
-        return [*skipped, empty("No results yet", "Start a run in the tab Run.")]
+        return [*skipped, no_results()]
     try:
         run, described = await api.run(run_id), await api.settings()
     except OrchestratorError as error:
@@ -64,7 +65,7 @@ async def filled(api: Orchestrator, run_id: str | None) -> list[Any]:
 async def preview(api: Orchestrator, run_id: str | None, values: Sequence[controls.Value]) -> str:
     """What the values would change in a run."""
     if not run_id:
-        return empty("No results yet", "Start a run in the tab Run.")
+        return no_results()
     try:
         answer = await reselect(api, run_id, values, validate_only=True)
     except OrchestratorError as error:
@@ -75,7 +76,7 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
             "title": title,
             "kind": kind,
             "paths": paths[:SHOWN_COUNT],
-            "more": len(paths) - SHOWN_COUNT,
+            "more": max(0, len(paths) - SHOWN_COUNT),
         }
         for title, kind, paths in (
             ("Would be selected too", "gained", gained),
@@ -86,8 +87,9 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
     return render(
         "changes",
         run_id=run_id,
-        headline=f"{len(gained)} photos gained, {len(lost)} lost: {summary.selected_count} "
-        f"selected in {summary.cluster_count} moments and {summary.noise_count} single shots",
+        headline=f"{counted(len(gained), 'photo')} gained, {len(lost)} lost: "
+        f"{summary.selected_count} selected in {counted(summary.cluster_count, 'moment')} and "
+        f"{counted(summary.noise_count, 'single shot')}",
         missing=answer.missing_comparison_count,
         parts=parts,
     )

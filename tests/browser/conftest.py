@@ -1,0 +1,135 @@
+"""A real browser before a real system, on real pictures that anybody may show."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+import skimage.data
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from PIL import Image, ImageEnhance, ImageFilter
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.conftest import ROOT
+from tests.integration.up import running_up
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+CHROMIUM_FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+NAMES = ("astronaut", "chelsea", "coffee", "rocket")
+"""Pictures of scikit-image that are in the public domain or CC0."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A running bestshot.
+
+    Attributes:
+        url: Of the UI.
+        stub: Of the orchestrator.
+        folder: Where albums and exports may lie.
+    """
+
+    url: str
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub
+    folder: Path
+
+
+def find_chromium() -> str:
+    """Debian's chromium; in CI it must be there, elsewhere its tests are skipped without it."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    if "CI" in os.environ:
+        raise AssertionError("the browser tests need Debian's package chromium")
+    pytest.skip("the browser tests need chromium (Debian's package of that name)")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
+
+
+def make_shots(folder: Path) -> None:
+    """Four scenes in three or four shots each, one of them blurred, one dark; and a letter."""
+    folder.mkdir(parents=True)
+    for name in NAMES:
+        picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+        width, height = picture.size
+        shots = {
+            "1": picture,
+            "2": picture.crop((12, 9, width - 4, height - 7)),
+            "3-blurred": picture.filter(ImageFilter.GaussianBlur(width / 110)),
+        }
+        if name != "rocket":
+            shots["4-dark"] = ImageEnhance.Brightness(picture).enhance(0.35)
+        for suffix, shot in shots.items():
+            shot.save(folder / f"{name}-{suffix}.jpg", quality=92)
+    (folder / "letter.jpg").write_text("Dear all, this is no picture.")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    base = tmp_path_factory.mktemp("browser")
+    with (
+        running_up(base, [base]) as addresses,
+        grpc.insecure_channel(addresses["orchestrator"]) as channel,
+    ):
+        stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+        yield System(f"http://{addresses['ui']}/", stub, base)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser profile in which every request goes to this machine, or the test fails."""
+    opened = browser.new_context(viewport=DESKTOP, accept_downloads=True)
+    opened.set_default_timeout(15_000)
+    foreign: list[str] = []
+    troubles: list[str] = []
+
+    def look(request: object) -> None:
+        url = str(getattr(request, "url", ""))
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            foreign.append(url)
+
+    opened.on("request", look)
+    opened.on("weberror", lambda error: troubles.append(str(error.error)))
+    yield opened
+    opened.close()
+    assert not foreign
+    assert not troubles
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@pytest.fixture
+def shoot() -> Callable[[Page, str], None]:
+    """Writes a screenshot at desktop and at phone width into build/screenshots."""
+
+    def write(page: Page, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        for suffix, size in (("", DESKTOP), ("-phone", PHONE)):
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            page.wait_for_timeout(300)
+            page.screenshot(path=SCREENSHOTS / f"{name}{suffix}.png")
+        page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+
+    return write
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()

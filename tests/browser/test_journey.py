@@ -1,0 +1,247 @@
+"""What a photographer does, from an empty page to the exported files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable
+
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.browser.conftest import System, make_shots, open_tab
+
+Shoot = Callable[[Page, str], None]
+
+
+def newest_run(system: System) -> pb.Run:
+    return system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
+
+
+def images_of(system: System, run_id: str) -> dict[str, pb.ImageResult]:
+    request = pb.ListImagesRequest(run_id=run_id, page_size=1000)
+    return {image.path: image for image in system.stub.ListImages(request).images}
+
+
+def card(page: Page, path: str) -> Locator:
+    return page.locator(f".card[data-photo='{path}']")
+
+
+def set_slider(page: Page, label: str, value: str) -> None:
+    """Types into the number beside a slider of the open tab."""
+    field = page.get_by_role("spinbutton", name=f"number input for {label}")
+    field.locator("visible=true").first.fill(value)
+    field.locator("visible=true").first.press("Enter")
+    field.locator("visible=true").first.blur()
+
+
+def decide(page: Page, key: str, path: str, badge: str) -> None:
+    page.keyboard.press(key)
+    expect(card(page, path).locator(".badge")).to_have_text(badge)
+
+
+@pytest.mark.timeout(300)
+def test_the_whole_journey(
+    context: BrowserContext, page: Page, system: System, shoot: Shoot
+) -> None:
+    photos = system.folder / "weekend"
+    make_shots(photos)
+
+    page.goto(system.url)
+    expect(page.get_by_text("No albums yet")).to_be_visible()
+    expect(page.get_by_text("heuristics").first).to_be_visible()
+    shoot(page, "albums-empty")
+
+    page.get_by_label("Folder on the orchestrator's machine").fill("/etc")
+    page.get_by_role("button", name="Make an album of the folder").click()
+    expect(page.get_by_text("lies under none of the allowed roots")).to_be_visible()
+    page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
+    page.get_by_role("button", name="Make an album of the folder").click()
+    expect(page.locator("table.albums tbody tr")).to_have_count(1)
+    shoot(page, "albums")
+
+    open_tab(page, "Run")
+    expect(page.get_by_text("This album has no run yet")).to_be_visible()
+    page.get_by_role("button", name="Start a run").click()
+    expect(page.locator(".progress .stage").first).to_be_visible()
+    expect(page.locator(".progress.completed")).to_be_visible(timeout=60_000)
+    shoot(page, "run")
+    run = newest_run(system)
+    assert run.state == pb.RUN_STATE_COMPLETED
+    images = images_of(system, run.id)
+    assert len(images) == 16
+
+    open_tab(page, "Results")
+    expect(page.locator(".card")).to_have_count(16)
+    expect(page.locator(".card.taken")).to_have_count(run.summary.selected_count)
+    titles = page.locator(".moment h3").all_inner_texts()
+    assert titles[-1].startswith("Unreadable files")
+    assert sum(title.startswith("Moment") for title in titles) == run.summary.cluster_count
+    for moment in page.locator(".moment").all()[: run.summary.cluster_count]:
+        expect(moment.locator(".card").first).to_have_class(re.compile("taken"))
+    scores = card(page, "astronaut-1.jpg").locator(".scores").inner_text()
+    astronaut = images["astronaut-1.jpg"]
+    assert scores == (
+        f"IQA: {astronaut.quality.iqa_score:.2f} | AVA: {astronaut.quality.ava_score:.1f} | "
+        f"Sharp: {astronaut.quality.sharpness:.2f} | Score: {astronaut.composite_score:.2f}"
+    )
+    expect(card(page, "astronaut-1.jpg").locator(".faces")).to_contain_text("1 face | eyes open")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.card img')].slice(0, 4).every(i => i.naturalWidth > 0)"
+    )
+    shoot(page, "results")
+
+    # a photo in large, beside the one that it lost to
+    lost = next(image for image in images.values() if image.lost_to_path and image.faces)
+    card(page, lost.path).locator("img").click()
+    expect(page.locator(".detail .reason")).to_have_text(lost.reason)
+    expect(page.locator(".detail .shot")).to_have_count(2)
+    expect(page.locator(".detail .shot").nth(1)).to_contain_text(lost.lost_to_path)
+    expect(page.locator(".detail .shot").first.locator(".face")).to_have_count(len(lost.faces))
+    page.wait_for_function(
+        "[...document.querySelectorAll('.shot img')].every(i => i.naturalWidth > 400)"
+    )
+    page.get_by_role("button", name="Ask the Siamese model").click()
+    told = float(page.locator(".probability b").inner_text())
+    compared = system.stub.CompareImages(
+        pb.CompareImagesRequest(run_id=run.id, first_path=lost.path, second_path=lost.lost_to_path)
+    )
+    assert told == pytest.approx(compared.first_better_probability, abs=5e-4)
+    shoot(page, "detail")
+    page.locator(".detail .canvas").first.click()
+    expect(page.locator(".detail.zoomed")).to_be_visible()
+    scales = page.locator(".detail .pan").evaluate_all(
+        "pans => pans.map(p => getComputedStyle(p).transform)"
+    )
+    assert len(set(scales)) == 1
+    page.locator(".beside input").fill("rocket-1.jpg")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".detail .shot").nth(1)).to_contain_text("rocket-1.jpg")
+    page.keyboard.press("Escape")
+    expect(page.locator(".detail")).to_have_count(0)
+
+    # keep and reject by keyboard, undone in turn
+    rejected = next(image for image in images.values() if image.is_selected)
+    card(page, rejected.path).locator(".name").click()
+    page.keyboard.press("Escape")
+    expect(page.locator(".detail")).to_have_count(0)
+    decide(page, "x", rejected.path, "rejected")
+    after = images_of(system, run.id)[rejected.path]
+    assert after.reason_code == pb.REASON_CODE_USER_REJECT
+    assert not after.is_selected
+    decide(page, "u", rejected.path, "selected")
+    assert images_of(system, run.id) == images
+    decide(page, "x", rejected.path, "rejected")
+    page.keyboard.press("ArrowRight")
+    kept = page.locator(".card.focused").get_attribute("data-photo")
+    assert kept is not None
+    assert kept != rejected.path
+    decide(page, "k", kept, "kept")
+    shoot(page, "decided")
+
+    # the same in a second tab and after a reload
+    second = context.new_page()
+    second.goto(system.url)
+    open_tab(second, "Results")
+    expect(card(second, rejected.path).locator(".badge")).to_have_text("rejected")
+    second.close()
+
+    # filters and orders
+    page.get_by_label("Show", exact=True).locator("visible=true").first.click()
+    page.get_by_role("option", name=re.compile("Unreadable")).click()
+    expect(page.locator(".card")).to_have_count(1)
+    expect(card(page, "letter.jpg")).to_contain_text("not an image")
+    page.get_by_label("Show", exact=True).locator("visible=true").first.click()
+    page.get_by_role("option", name=re.compile("All photos")).click()
+    expect(page.locator(".card")).to_have_count(16)
+    page.get_by_label("Ordered by").click()
+    page.get_by_role("option", name="Composite score").click()
+    best = max(images.values(), key=lambda image: image.composite_score)
+    expect(page.locator(".card").first).to_have_attribute("data-photo", best.path)
+
+    # what if only one of every moment were kept
+    open_tab(page, "What if")
+    set_slider(page, "Most photos of a moment", "1")
+    expect(page.locator(".changes .headline")).to_contain_text("gained")
+    shoot(page, "what-if")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_role("tab", name="Results")).to_have_attribute("aria-selected", "true")
+    again = newest_run(system)
+    assert again.source_run_id == run.id
+    expect(page.get_by_label("Run", exact=True)).to_have_value(re.compile("reselected"))
+    reselected = images_of(system, again.id)
+    assert reselected[rejected.path].reason_code == pb.REASON_CODE_USER_REJECT
+    assert reselected[kept].reason_code == pb.REASON_CODE_USER_KEEP
+
+    # the table, and the files behind it
+    open_tab(page, "Metrics")
+    expect(page.locator(".metrics tbody tr")).to_have_count(16)
+    page.get_by_role("button", name="Composite", exact=True).click()
+    expect(page.locator(".metrics tbody tr").first).to_have_attribute("data-photo", best.path)
+    shoot(page, "metrics")
+    page.get_by_label("Search in names and reasons").fill("coffee")
+    page.get_by_label("Search in names and reasons").press("Enter")
+    expect(page.locator(".metrics tbody tr")).to_have_count(4)
+    with page.expect_download() as downloading:
+        page.get_by_text("Table (CSV)").locator("visible=true").first.click()
+    rows = list(csv.DictReader(io.StringIO(downloading.value.path().read_bytes().decode())))
+    assert {row["Path"] for row in rows} == set(reselected)
+    for row in rows:
+        image = reselected[row["Path"]]
+        assert (row["Status"] == "selected") == image.is_selected
+        assert row["Reason"] == image.reason
+        if image.status == pb.IMAGE_STATUS_SCORED:
+            assert float(row["Composite"]) == image.composite_score
+            assert float(row["AVA"]) == image.quality.ava_score
+            assert len(json.loads(row["Face_Yaws"] or "[]")) == len(image.faces)
+
+    open_tab(page, "Export")
+    shoot(page, "export")
+    with page.expect_download() as downloading:
+        page.get_by_text("Selected photos (zip)").click()
+    with zipfile.ZipFile(downloading.value.path()) as archive:
+        names = {name for name in archive.namelist() if name.endswith(".jpg")}
+    assert names == {path for path, image in reselected.items() if image.is_selected}
+    target = system.folder / "out"
+    page.get_by_placeholder("/home/me/Pictures/trip-best").fill(str(target))
+    page.get_by_role("button", name="Write").click()
+    expect(page.get_by_text("Written into")).to_be_visible()
+    copied = {path.name for path in (target / "selected").iterdir()}
+    assert copied == names
+
+    open_tab(page, "Models")
+    expect(page.locator(".model")).to_have_count(4)
+    expect(page.locator(".model .path").first).to_have_text(run_digest(system, run.id))
+    shoot(page, "models")
+
+    open_tab(page, "Albums")
+    page.get_by_text("Rename or delete the chosen album").click()
+    page.get_by_label("New name").fill("A weekend in space")
+    page.get_by_role("button", name="Rename", exact=True).click()
+    expect(page.locator("table.albums")).to_contain_text("A weekend in space")
+    page.get_by_label("Yes, forget it").check()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("No albums yet")).to_be_visible()
+    assert len(list(photos.iterdir())) == 16
+
+
+def run_digest(system: System, run_id: str) -> str:
+    return system.stub.GetRun(pb.GetRunRequest(run_id=run_id)).run.models["embedding"].digest
+
+
+def test_photos_are_uploaded(page: Page, system: System) -> None:
+    photos = system.folder / "phone"
+    make_shots(photos)
+    page.goto(system.url)
+    files = [str(photos / f"coffee-{suffix}.jpg") for suffix in ("1", "2")]
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_text("coffee-1")).to_be_visible()
+    page.get_by_role("button", name="Make an album of the uploads").click()
+    expect(page.get_by_text("2 photos are in")).to_be_visible()
+    albums = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums
+    assert albums[-1].display_name.startswith("Upload of")
+    system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=albums[-1].id))

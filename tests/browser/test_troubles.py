@@ -1,0 +1,241 @@
+"""What the page says when something is not there, and what it gives to nobody."""
+
+from __future__ import annotations
+
+import base64
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from orchestrator.supervisor import Supervisor
+from tests.browser.conftest import System, make_shots, open_tab
+from tests.conftest import draw_picture
+from tests.integration.command import BESTSHOT, environment
+
+Shoot = Callable[[Page, str], None]
+
+
+@pytest.fixture
+def ui_alone(tmp_path: Path) -> Iterator[str]:
+    """The UI before an orchestrator that is not there."""
+    supervisor = Supervisor(tmp_path / "logs", [])
+    arguments = ["--address", "127.0.0.1:0", "--set", "orchestrator_address=127.0.0.1:9"]
+    try:
+        supervisor.start("ui", arguments)
+        yield f"http://{supervisor.address('ui')}/"
+    finally:
+        supervisor.stop()
+
+
+def test_an_orchestrator_that_is_down_is_told_everywhere(
+    page: Page, ui_alone: str, shoot: Shoot
+) -> None:
+    page.goto(ui_alone)
+    told = page.get_by_text("The orchestrator at 127.0.0.1:9 does not answer.")
+    expect(told.first).to_be_visible()
+    expect(page.get_by_text("bestshot up").first).to_be_visible()
+    shoot(page, "orchestrator-down")
+    open_tab(page, "Models")
+    expect(told.locator("visible=true")).to_have_count(2)
+    open_tab(page, "Run")
+    page.get_by_role("button", name="Start a run").click()
+    expect(page.get_by_text("Choose an album first")).to_be_visible()
+    open_tab(page, "Results")
+    expect(page.get_by_text("No results yet").first).to_be_visible()
+    assert httpx.get(f"{ui_alone}photos/x/320/y.jpg").status_code == 503
+    assert httpx.get(f"{ui_alone}downloads/x/csv").status_code == 503
+    assert httpx.get(f"{ui_alone}healthz").json() == {"status": "ok"}
+
+
+@contextmanager
+def without_service(name: str, base: Path) -> Iterator[tuple[str, str]]:
+    """Everything but one model service; yields the address of UI and orchestrator."""
+    supervisor = Supervisor(base / "logs", [])
+    services = [part for part in ("embedding", "quality", "face", "siamese") if part != name]
+    arguments = ["--address", "127.0.0.1:0", "--data", str(base / "data")]
+    arguments += ["--set", f"allowed_roots={[str(base)]}", "--set", f"{name}_address=127.0.0.1:9"]
+    try:
+        for part in services:
+            supervisor.start(part, ["--address", "127.0.0.1:0"])
+        for part in services:
+            arguments += ["--set", f"{part}_address={supervisor.address(part)}"]
+        supervisor.start("orchestrator", arguments)
+        address = supervisor.address("orchestrator")
+        ui_arguments = ["--address", "127.0.0.1:0", "--set", f"orchestrator_address={address}"]
+        supervisor.start("ui", ui_arguments)
+        yield f"http://{supervisor.address('ui')}/", address
+    finally:
+        supervisor.stop()
+
+
+def test_a_model_service_that_is_down_is_told_and_runs_wait(
+    page: Page, tmp_path: Path, shoot: Shoot
+) -> None:
+    photos = tmp_path / "photos"
+    make_shots(photos)
+    with without_service("face", tmp_path) as (url, _):
+        page.goto(url)
+        expect(page.get_by_text("The face service does not serve.").first).to_be_visible()
+        page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
+        page.get_by_role("button", name="Make an album of the folder").click()
+        expect(page.locator("table.albums tbody tr")).to_have_count(1)
+        open_tab(page, "Run")
+        page.get_by_role("button", name="Start a run").click()
+        expect(page.get_by_text("face service").locator("visible=true").nth(1)).to_be_visible()
+        shoot(page, "service-down")
+        open_tab(page, "Models")
+        expect(page.get_by_text("does not serve", exact=True)).to_be_visible()
+
+
+def test_empty_albums_and_failed_runs_say_what_to_do(
+    page: Page, system: System, shoot: Shoot
+) -> None:
+    empty = system.folder / "empty"
+    empty.mkdir()
+    page.goto(system.url)
+    page.get_by_label("Folder on the orchestrator's machine").fill(str(empty))
+    page.get_by_role("button", name="Make an album of the folder").click()
+    expect(page.locator("table.albums tbody tr")).to_have_count(1)
+    open_tab(page, "Run")
+    page.get_by_role("button", name="Start a run").click()
+    expect(page.locator(".progress.failed")).to_be_visible()
+    expect(page.locator(".progress .problem")).to_contain_text("holds no photos")
+    shoot(page, "run-failed")
+    open_tab(page, "Results")
+    expect(page.locator(".empty").locator("visible=true")).to_contain_text("not completed")
+    open_tab(page, "Export")
+    page.get_by_text("Table (CSV)").locator("visible=true").wait_for()
+    run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
+    answer = httpx.get(f"{system.url}downloads/{run.id}/csv")
+    assert answer.status_code == 409
+    assert "completed" in answer.json()["detail"]
+    system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=run.album_id))
+
+
+def test_a_run_is_cancelled_and_another_tab_follows(page: Page, system: System) -> None:
+    photos = system.folder / "many"
+    photos.mkdir()
+    for seed in range(60):
+        Image.fromarray(draw_picture(seed, 1024, 768)).save(photos / f"{seed}.jpg")
+    page.goto(system.url)
+    page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
+    page.get_by_role("button", name="Make an album of the folder").click()
+    expect(page.locator("table.albums tbody tr")).to_have_count(1)
+    open_tab(page, "Run")
+    page.get_by_role("button", name="Start a run").click()
+    expect(page.locator(".progress.running .stage").nth(1)).to_be_visible()
+    second = page.context.new_page()
+    second.goto(system.url)
+    open_tab(second, "Run")
+    expect(second.locator(".progress.running")).to_be_visible()
+    second.get_by_role("button", name="Cancel the run").click()
+    expect(page.locator(".progress.cancelled")).to_be_visible()
+    expect(page.get_by_role("button", name="Start a run")).to_be_enabled()
+    run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
+    assert run.state == pb.RUN_STATE_CANCELLED
+    system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=run.album_id))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "photos/RUN/320/../../../etc/passwd",
+        "photos/RUN/320/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "photos/RUN/320//etc/passwd",
+        "gradio_api/file=/etc/passwd",
+        "gradio_api/file=../../etc/passwd",
+        "file=/etc/passwd",
+        "downloads/RUN/../../etc/passwd",
+    ],
+)
+def test_no_file_outside_the_albums_can_be_read(system: System, path: str) -> None:
+    answer = httpx.get(f"{system.url}{path}", follow_redirects=True)
+    assert "root:" not in answer.text
+    assert answer.status_code in (400, 403, 404)
+
+
+def test_the_page_forbids_foreign_hosts(system: System) -> None:
+    headers = httpx.get(system.url).headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """The UI with a user name and a password."""
+    password = tmp_path / "password"
+    password.write_text("correct horse\n")
+    supervisor = Supervisor(tmp_path / "logs", [])
+    arguments = ["--address", "127.0.0.1:0", "--set", "username=ansel"]
+    arguments += ["--set", f"password_file={password}"]
+    try:
+        supervisor.start("ui", arguments)
+        yield f"http://{supervisor.address('ui')}/"
+    finally:
+        supervisor.stop()
+
+
+def test_a_password_guards_everything(browser: Browser, guarded: str) -> None:
+    for path in ("", "photos/x/320/y", "downloads/x/csv", "config", "gradio_api/info"):
+        assert httpx.get(guarded + path).status_code == 401, path
+    wrong = base64.b64encode(b"ansel:wrong").decode()
+    for header in ("Basic %%%", f"Basic {wrong}", "Bearer x", "Basic"):
+        assert httpx.get(guarded, headers={"Authorization": header}).status_code == 401
+    assert httpx.get(guarded, auth=("ansel", "correct horse")).status_code == 200
+    credentials = {"username": "ansel", "password": "correct horse"}
+    with browser.new_context(http_credentials=credentials) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(guarded)
+        expect(page.get_by_role("heading", name="bestshot")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["username=ansel"], "go together"),
+        (["username=ansel", "password_file=/nowhere"], "cannot read /nowhere"),
+        (["adress=x"], "unknown key 'adress'"),
+    ],
+)
+def test_wrong_settings_stop_the_start_with_one_line(
+    flags: list[str], message: str, tmp_path: Path
+) -> None:
+    command = [str(BESTSHOT), "serve", "ui", "--address", "127.0.0.1:0"]
+    for flag in flags:
+        command += ["--set", flag]
+    done = subprocess.run(
+        command, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_told_and_sigterm_ends_it(ui_alone: str, tmp_path: Path) -> None:
+    address = ui_alone.removeprefix("http://").strip("/")
+    command = [str(BESTSHOT), "serve", "ui", "--address", address]
+    done = subprocess.run(
+        command, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"cannot listen on {address}" in done.stderr
+    with subprocess.Popen(
+        [str(BESTSHOT), "serve", "ui", "--address", "127.0.0.1:0"],
+        env=environment(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "serves on" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0

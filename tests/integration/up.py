@@ -1,0 +1,62 @@
+"""`bestshot up` on free ports, as a user runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.integration.command import BESTSHOT, environment, heed_ctrl_c
+
+PARTS = ("embedding", "quality", "face", "siamese", "orchestrator", "ui")
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+@contextlib.contextmanager
+def running_up(
+    base: Path,
+    allowed_roots: Sequence[Path],
+    *arguments: str,
+    changes: Mapping[str, str] | None = None,
+) -> Iterator[dict[str, str]]:
+    """Runs everything with its data below `base`; yields the address of each part."""
+    ports = free_ports(len(PARTS))
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(PARTS, ports, strict=True)}
+    settings = {f"BESTSHOT_SERVICES__{n.upper()}__ADDRESS": a for n, a in addresses.items()}
+    for name in PARTS[:4]:
+        key = f"BESTSHOT_SERVICES__ORCHESTRATOR__{name.upper()}_ADDRESS"
+        settings[key] = addresses[name]
+    settings["BESTSHOT_SERVICES__UI__ORCHESTRATOR_ADDRESS"] = addresses["orchestrator"]
+    roots = str([str(root) for root in allowed_roots])
+    settings["BESTSHOT_SERVICES__ORCHESTRATOR__ALLOWED_ROOTS"] = roots
+    with subprocess.Popen(
+        [str(BESTSHOT), "up", *arguments],
+        env=environment(base / "data", {**settings, **(changes or {})}),
+        preexec_fn=heed_ctrl_c,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C stops" in line:
+                break
+        else:
+            raise AssertionError("".join(lines))
+        yield addresses
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+    assert "Traceback" not in rest
+    assert process.returncode == 130, rest

@@ -108,7 +108,7 @@ class Page:
         for source in (shown.gallery, self.panel):
             self._on(source.close_photo, self.close_photo, [], [self.panel])
             self._on(source.decide, self.decide, inputs, outputs)
-            self._on(source.undo, self.undo, inputs, outputs)
+            self._on(source.undo, self.undo, inputs, outputs, tells=True)
 
     def _wire_metrics(self) -> None:
         table = self.metrics
@@ -124,13 +124,22 @@ class Page:
             is_slider = isinstance(component, gr.Slider)
             event = component.release if is_slider else component.input
             self._on(event, self.preview, inputs, [trial.changes])
-        self._on(trial.apply.click, self.apply, [self.album, *inputs], [self.run, self.tabs])
+        applied = [self.run, self.tabs]
+        self._on(trial.apply.click, self.apply, [self.album, *inputs], applied, tells=True)
         outputs = [*trial.settings, trial.changes]
         self._on(trial.reset.click, self.show_settings, [self.run], outputs)
 
     @staticmethod
-    def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
-        event(call, inputs, outputs, show_progress="hidden")
+    def _on(
+        event: Any,  # noqa: ANN401
+        call: Any,  # noqa: ANN401
+        inputs: list[Any],
+        outputs: list[Any],
+        *,
+        tells: bool = False,
+    ) -> None:
+        """Wires an event; one that `tells` news needs Gradio's queue, which is slower."""
+        event(call, inputs, outputs, show_progress="hidden", queue=tells)
 
     # The page as a whole
 
@@ -163,10 +172,13 @@ class Page:
         is_active = bool(newest) and newest[0].state in ACTIVE_STATES
         if now == seen:
             return [seen, gr.skip(), gr.skip(), *(progress if is_active else [gr.skip()] * 3)]
-        just_ended = bool(newest) and not is_active and seen.startswith(newest[0].id)
-        wanted = newest[0].id if just_ended else run_id
-        finished = wanted if just_ended else gr.skip()
-        return [now, finished, await self._run_choices(album_id, wanted), *progress]
+        if newest and not is_active and seen.startswith(newest[0].id):
+            finished = newest[0].id
+            return [now, finished, await self._run_choices(album_id, finished), *progress]
+        choices = await self._run_choices(album_id, run_id)
+        if run_id:
+            choices.pop("value", None)  # another event may be choosing a run just now
+        return [now, gr.skip(), choices, *progress]
 
     async def notice(self, album_id: str | None) -> Updates:
         """Tells what does not serve; chooses an album once the orchestrator is back."""

@@ -25,6 +25,14 @@ STATE_WORDS = {
     pb.RUN_STATE_CANCELLED: "cancelled",
     pb.RUN_STATE_INTERRUPTED: "interrupted",
 }
+HEADLINES = {
+    pb.RUN_STATE_PENDING: "The run waits for its turn",
+    pb.RUN_STATE_RUNNING: "The run is under way",
+    pb.RUN_STATE_COMPLETED: "The run is completed",
+    pb.RUN_STATE_FAILED: "The run has failed",
+    pb.RUN_STATE_CANCELLED: "The run was cancelled",
+    pb.RUN_STATE_INTERRUPTED: "The run was interrupted",
+}
 ACTIVE_STATES = (pb.RUN_STATE_PENDING, pb.RUN_STATE_RUNNING)
 
 

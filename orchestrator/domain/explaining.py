@@ -115,11 +115,12 @@ def _lost(
     score = f"{verdict.composite_score:.2f}"
     winner = rival[1].path
     differences = _differences(candidate, verdict, *rival)
+    kept = rival[1].reason is Reason.USER_KEEP
     match verdict.reason:
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
-                f"(similarity {verdict.similarity or 0:.2f}), which ranks higher"
+                f"(similarity {verdict.similarity or 0:.2f}), which {'you keep' if kept else 'ranks higher'}"
                 f"{'' if verdict.probability is None else ': ' + _comparison(verdict)}"
                 f"{differences}."
             )
@@ -129,6 +130,8 @@ def _lost(
                 f"{verdict.similarity or 0:.2f}, limit {parameters.dissimilarity_threshold:g})"
                 f"{differences}."
             )
+        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
+            return f"Not selected: you keep {winner}, which takes the place in this moment."
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score {score} ties with {winner} "
@@ -174,7 +177,11 @@ def _below_floor(candidate: Candidate, filters: FilterParameters) -> str:
 
 
 def _instead(rival: tuple[Candidate, Verdict] | None) -> str:
-    return f"; {rival[1].path} is the best of this moment" if rival else ""
+    if rival is None:
+        return ""
+    if rival[1].reason is Reason.USER_KEEP:
+        return f"; you keep {rival[1].path}"
+    return f"; {rival[1].path} is the best of this moment"
 
 
 def _faults(verdict: Verdict, penalties: PersonPenalties) -> str:

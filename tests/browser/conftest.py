@@ -24,6 +24,7 @@ CHROMIUM_FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
+NO_MESSAGES = "[class*=toast] { display: none !important }"
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 """Pictures of scikit-image that are in the public domain or CC0."""
 
@@ -125,7 +126,7 @@ def shoot() -> Callable[[Page, str], None]:
         for suffix, size in (("", DESKTOP), ("-phone", PHONE)):
             page.set_viewport_size(size)  # type: ignore[arg-type]
             page.wait_for_timeout(300)
-            page.screenshot(path=SCREENSHOTS / f"{name}{suffix}.png")
+            page.screenshot(path=SCREENSHOTS / f"{name}{suffix}.png", style=NO_MESSAGES)
         page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
     return write

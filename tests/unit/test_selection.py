@@ -170,6 +170,18 @@ def test_the_users_decision_wins_over_everything() -> None:
     assert not found["reject"].is_selected
 
 
+def test_what_gives_way_to_a_kept_photo_says_so() -> None:
+    photos = [candidate("kept", ava_score=2.0), candidate("fine", ava_score=8.0)]
+    for parameters, vectors, expected in (
+        (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you keep kept, which takes"),
+        (NO_TIES, [1.0, 0.99], "nearly identical to kept (similarity 0.99), which you keep"),
+    ):
+        verdicts = select_best(
+            photos, unit_vectors(vectors), FILTERS, parameters, {}, {"kept": Decision.KEEP}
+        )
+        assert expected in explain(photos, verdicts, FILTERS, parameters)[1]
+
+
 def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
     found = select([candidate("a"), candidate("b")], decisions=dict.fromkeys("ab", Decision.REJECT))
     assert not any(verdict.is_selected for verdict in found.values())

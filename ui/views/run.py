@@ -12,7 +12,7 @@ from google.protobuf import struct_pb2
 from ui import controls
 from ui.client import Orchestrator, OrchestratorError
 from ui.messages import refused, told
-from ui.pages import ACTIVE_STATES, STATE_WORDS, stages
+from ui.pages import ACTIVE_STATES, HEADLINES, stages
 from ui.templating import empty, html, problem, render
 
 _ADVICE = {
@@ -110,9 +110,7 @@ def progress_of(run: pb.Run) -> str:
     return render(
         "progress",
         state=state,
-        headline=f"The run is {STATE_WORDS.get(run.state, state)}"
-        if run.state != pb.RUN_STATE_PENDING
-        else "The run waits for its turn",
+        headline=HEADLINES.get(run.state, state),
         started=f"started {began:%Y-%m-%d %H:%M:%S}, profile {run.profile}",
         error=run.error,
         advice=_ADVICE.get(run.state, ""),

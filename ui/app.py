@@ -65,6 +65,7 @@ class Page:
             with gr.Tab("Models", id="models") as self.models_tab:
                 self.models = html()
         self.panel = detail.build()
+        self.opened = gr.State("")
         self.undoable = gr.State([])
         self.seen = gr.State("")
         self.finished = gr.State("")
@@ -83,7 +84,8 @@ class Page:
             self._on(event, self.show_results, run_inputs, self.results.outputs)
             self._on(event, self.show_metrics, run_inputs, self.metrics.all_outputs)
             self._on(event, self.show_settings, [self.run], trial_outputs)
-            self._on(event, self.show_downloads, [self.run], [self.downloads, self.panel])
+            closed = [self.downloads, self.panel, self.opened]
+            self._on(event, self.show_downloads, [self.run], closed)
         polled = [self.seen, self.finished, self.run, *progress]
         self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
         self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], [self.notices, self.album])
@@ -99,16 +101,18 @@ class Page:
         self._on(shown.page.submit, self.turn, [self.run, *shown.inputs], shown.outputs)
         for button, step in ((shown.previous, self.back), (shown.following, self.forward)):
             self._on(button.click, step, [self.run, *shown.inputs], shown.outputs)
+        opened = [self.panel, self.opened]
         for source in (shown.gallery, self.metrics.table, self.trial.changes):
-            self._on(source.open_photo, self.open_photo, [self.run], [self.panel])
+            self._on(source.open_photo, self.open_photo, [self.run], opened)
         self._on(self.panel.beside, self.put_beside, [self.run], [self.panel])
         self._on(self.panel.ask, self.ask, [self.run], [self.panel])
-        inputs = [self.undoable, self.panel, self.run, *shown.inputs]
-        outputs = [self.undoable, self.panel, *shown.outputs]
         for source in (shown.gallery, self.panel):
-            self._on(source.close_photo, self.close_photo, [], [self.panel])
-            self._on(source.decide, self.decide, inputs, outputs)
-            self._on(source.undo, self.undo, inputs, outputs, tells=True)
+            self._on(source.close_photo, self.close_photo, [], opened)
+            self._on_each(source.decide, self.decide, [self.undoable, self.run], [self.undoable])
+            self._on_each(source.undo, self.undo, [self.undoable], [self.undoable])
+        inputs = [self.run, self.opened, *shown.inputs]
+        outputs = [self.panel, *shown.outputs]
+        self._on(self.undoable.change, self.show_decided, inputs, outputs)
 
     def _wire_metrics(self) -> None:
         table = self.metrics
@@ -125,21 +129,20 @@ class Page:
             event = component.release if is_slider else component.input
             self._on(event, self.preview, inputs, [trial.changes])
         applied = [self.run, self.tabs]
-        self._on(trial.apply.click, self.apply, [self.album, *inputs], applied, tells=True)
+        self._on(trial.apply.click, self.apply, [self.album, *inputs], applied)
         outputs = [*trial.settings, trial.changes]
         self._on(trial.reset.click, self.show_settings, [self.run], outputs)
 
     @staticmethod
-    def _on(
-        event: Any,  # noqa: ANN401
-        call: Any,  # noqa: ANN401
-        inputs: list[Any],
-        outputs: list[Any],
-        *,
-        tells: bool = False,
-    ) -> None:
-        """Wires an event; one that `tells` news needs Gradio's queue, which is slower."""
-        event(call, inputs, outputs, show_progress="hidden", queue=tells)
+    def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
+        """Wires an event; where it comes again before it was answered, the last one counts."""
+        event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
+
+    @staticmethod
+    def _on_each(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
+        """Wires an event of which every single one counts: one after the other, in order."""
+        options = {"show_progress": "hidden", "trigger_mode": "multiple"}
+        event(call, inputs, outputs, concurrency_limit=1, concurrency_id="decisions", **options)
 
     # The page as a whole
 
@@ -223,7 +226,7 @@ class Page:
 
     async def show_downloads(self, run_id: str | None) -> Updates:
         """Links to the run's files, and closes what was open of another run."""
-        return [export.links(run_id), ""]
+        return [export.links(run_id), "", ""]
 
     async def _run_choices(self, album_id: str | None, wanted: str | None) -> Any:  # noqa: ANN401
         """An update of the run dropdown: `wanted`, else the newest run that was completed."""
@@ -257,13 +260,14 @@ class Page:
         """Shows the next page."""
         return await self.turn(run_id, by, order, int(page or 1) + 1)
 
-    async def open_photo(self, event: gr.EventData, run_id: str) -> str:
+    async def open_photo(self, event: gr.EventData, run_id: str) -> Updates:
         """Opens a photo in large."""
-        return await told(detail.opened(self._api, run_id, event._data["photo"]))
+        photo = event._data["photo"]
+        return [await told(detail.opened(self._api, run_id, photo)), photo]
 
-    async def close_photo(self) -> str:
+    async def close_photo(self) -> Updates:
         """Closes it."""
-        return ""
+        return ["", ""]
 
     async def put_beside(self, event: gr.EventData, run_id: str) -> str:
         """Puts another photo beside the open one."""
@@ -276,33 +280,37 @@ class Page:
         return await told(detail.opened(self._api, run_id, photo, other, ask=True))
 
     async def decide(
-        self,
-        event: gr.EventData,
-        undoable: list[Decided],
-        open_html: str,
-        run_id: str,
-        *page: Any,  # noqa: ANN401
-    ) -> Updates:
+        self, event: gr.EventData, undoable: list[Decided], run_id: str
+    ) -> list[Decided]:
         """Keeps or rejects a photo."""
         photo, wanted = event._data["photo"], DECISIONS[event._data["decision"]]
         previous = await told(self._set_decision(run_id, photo, wanted))
-        stack = [*undoable, (run_id, photo, previous)]
-        return [stack, *await self._after_decision(run_id, photo, open_html, page)]
+        return [*undoable, (run_id, photo, previous)]
 
-    async def undo(
-        self,
-        undoable: list[Decided],
-        open_html: str,
-        run_id: str,
-        *page: Any,  # noqa: ANN401
-    ) -> Updates:
+    async def undo(self, undoable: list[Decided]) -> list[Decided]:
         """Takes the last decision of this browser tab back."""
         if not undoable:
             done("There is nothing to undo.")
-            return [gr.skip()] * (2 + len(self.results.outputs))
+            return undoable
         *stack, (decided_in, photo, previous) = undoable
         await told(self._set_decision(decided_in, photo, previous))
-        return [stack, *await self._after_decision(run_id, photo, open_html, page)]
+        return stack
+
+    async def show_decided(
+        self,
+        run_id: str,
+        opened: str,
+        filter_by: str,
+        order_by: str,
+        page: int | None,
+    ) -> Updates:
+        """Shows what decisions have made of the gallery and of the open photo.
+
+        Apart from the decisions themselves: the answers to many at once may overtake one another,
+        but the last look comes after the last of them.
+        """
+        panel = await told(detail.opened(self._api, run_id, opened)) if opened else ""
+        return [panel, *await results.shown(self._api, run_id, filter_by, order_by, page)]
 
     async def _set_decision(self, run_id: str, photo: str, wanted: int) -> int:
         run = await self._api.run(run_id)
@@ -314,12 +322,6 @@ class Page:
         )
         answer = await self._api.call(self._api.stub.SetDecision, request)
         return int(answer.previous_decision)
-
-    async def _after_decision(
-        self, run_id: str, photo: str, open_html: str, page: tuple[Any, ...]
-    ) -> Updates:
-        panel = await told(detail.opened(self._api, run_id, photo)) if open_html else ""
-        return [panel, *await results.shown(self._api, run_id, *page)]
 
     # Metrics
 

@@ -127,6 +127,7 @@ def test_the_whole_journey(
     # keep and reject by keyboard, undone in turn
     rejected = next(image for image in images.values() if image.is_selected)
     card(page, rejected.path).locator(".name").click()
+    expect(page.locator(".detail")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".detail")).to_have_count(0)
     decide(page, "x", rejected.path, "rejected")
@@ -142,6 +143,33 @@ def test_the_whole_journey(
     assert kept != rejected.path
     decide(page, "k", kept, "kept")
     shoot(page, "decided")
+
+    # keys pressed faster than they are answered all count, in their order
+    for key in ("x", "ArrowRight", "k", "ArrowRight", "x", "u", "u", "u"):
+        page.keyboard.press(key)
+    expect(card(page, kept).locator(".badge")).to_have_text("kept")
+    decided = pb.ListImagesRequest(run_id=run.id, filters=[pb.IMAGE_FILTER_DECIDED])
+
+    def decisions() -> dict[str, int]:
+        return {image.path: image.decision for image in system.stub.ListImages(decided).images}
+
+    page.wait_for_timeout(2000)
+    assert decisions() == {rejected.path: pb.DECISION_REJECT, kept: pb.DECISION_KEEP}
+
+    # in the large view too, a key counts for the photo that the arrow before it went to
+    card(page, "coffee-1.jpg").locator(".name").click()
+    expect(page.locator(".detail[data-photo='coffee-1.jpg']")).to_be_visible()
+    following = page.locator(".card").evaluate_all("all => all.map(card => card.dataset.photo)")
+    after_coffee = following[following.index("coffee-1.jpg") + 1]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    expect(page.locator(f".detail[data-photo='{after_coffee}'] .badge").first).to_have_text(
+        "rejected"
+    )
+    page.keyboard.press("u")
+    expect(card(page, after_coffee).locator(".badge")).not_to_have_text("rejected")
+    page.keyboard.press("Escape")
+    expect(page.locator(".detail")).to_have_count(0)
 
     # the same in a second tab and after a reload
     second = context.new_page()

@@ -41,4 +41,8 @@ function look(canvas, event) {
   panel.style.setProperty("--y", `${(100 * (event.clientY - box.top)) / box.height}%`);
 }
 
-watch("value", () => document.body.classList.toggle("has-detail", Boolean(root())));
+watch("value", () => {
+  document.body.classList.toggle("has-detail", Boolean(root()));
+  if (root())
+    document.dispatchEvent(new CustomEvent("bestshot:shown", { detail: root().dataset.photo }));
+});

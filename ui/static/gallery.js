@@ -1,9 +1,9 @@
 // The keyboard of the whole page, and the cards of the gallery.
-let focused = null;
+let focused = null; // the photo that keys act on
+let asked = null; // the photo that was asked for in large and does not show yet
 
 const cards = () => [...element.querySelectorAll(".card")];
 const detail = () => document.querySelector(".detail");
-const current = () => (detail() ? detail().dataset.photo : focused);
 
 function focus(photo, scroll) {
   focused = photo;
@@ -16,11 +16,16 @@ function focus(photo, scroll) {
 
 function step(by) {
   const all = cards();
-  const at = all.findIndex((card) => card.dataset.photo === current());
+  const at = all.findIndex((card) => card.dataset.photo === focused);
   const next = all[at < 0 ? 0 : at + by];
   if (!next) return;
   focus(next.dataset.photo, true);
-  if (detail()) trigger("open_photo", { photo: next.dataset.photo });
+  if (detail()) open(next.dataset.photo);
+}
+
+function open(photo) {
+  asked = photo;
+  trigger("open_photo", { photo });
 }
 
 function row_step(by) {
@@ -48,7 +53,7 @@ element.addEventListener("click", (event) => {
   focus(card.dataset.photo, false);
   const decision = event.target.dataset.decision;
   if (decision) trigger("decide", { photo: card.dataset.photo, decision });
-  else trigger("open_photo", { photo: card.dataset.photo });
+  else open(card.dataset.photo);
 });
 
 function pressed(event) {
@@ -56,13 +61,13 @@ function pressed(event) {
   const typing = event.target.closest("input, textarea, select, [contenteditable=true]");
   const shown = element.offsetParent !== null || detail();
   if (typing || !shown || event.ctrlKey || event.metaKey || event.altKey) return;
-  const photo = current();
+  const photo = focused;
   const actions = {
     ArrowRight: () => step(1),
     ArrowLeft: () => step(-1),
     ArrowDown: () => (detail() ? step(1) : row_step(1)),
     ArrowUp: () => (detail() ? step(-1) : row_step(-1)),
-    Enter: () => photo && !detail() && trigger("open_photo", { photo }),
+    Enter: () => photo && !detail() && open(photo),
     Escape: () => detail() && trigger("close_photo", {}),
     k: () => photo && trigger("decide", { photo, decision: "keep" }),
     x: () => photo && trigger("decide", { photo, decision: "reject" }),
@@ -74,5 +79,10 @@ function pressed(event) {
   action();
 }
 document.addEventListener("keydown", pressed);
+document.addEventListener("bestshot:shown", (event) => {
+  if (asked && asked !== event.detail) return; // a later one is on its way
+  asked = null;
+  focus(event.detail, true);
+});
 document.addEventListener("bestshot:step", (event) => step(event.detail));
 watch("value", () => focus(focused, false));

@@ -2,7 +2,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo run ui test accuracy lint fix protos verify-protos lock clean
+.PHONY: help demo run ui test accuracy bench screenshots lint fix protos verify-protos lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -32,6 +32,14 @@ test: lint verify-protos  ## everything that needs no GPU
 
 accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where they are present
 	$(BIN)/pytest tests/accuracy -s
+
+bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
+	$(BIN)/python -m tests.benchmarks.ui_answers
+
+screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests
+	$(BIN)/pytest tests/browser/test_journey.py
+	mkdir -p ui/screenshots
+	for name in results detail what-if metrics; do cp build/screenshots/$$name.png ui/screenshots/; done
 
 lint: .venv/.dev-stamp  ## style, types, import rules
 	$(BIN)/ruff check .

@@ -192,6 +192,7 @@ class Curator:
             self._working[1].cancel()
         else:
             run = run.changed(state=RunState.CANCELLED, end_time=utc_now())
+            self._live[run_id] = run  # at once, lest it is begun while it is being stored
             await self._publish(run, durable=True)
         return run
 
@@ -293,10 +294,8 @@ class Curator:
         return answers[pair]
 
     async def _execute(self, run: Run) -> None:
-        run = run.changed(state=RunState.RUNNING, start_time=utc_now())
-        await self._publish(run, durable=True)
         task = asyncio.ensure_future(self._curate(run))
-        self._working = (run.id, task)
+        self._working = (run.id, task)  # before anything is awaited: from here on cancel finds it
         try:
             await asyncio.wait([task])  # `await task` could not tell its cancellation from ours
         except asyncio.CancelledError:
@@ -322,6 +321,8 @@ class Curator:
             await self._end(run_id, RunState.COMPLETED, outcome=task.result())
 
     async def _curate(self, run: Run) -> Outcome:
+        run = run.changed(state=RunState.RUNNING, start_time=utc_now())
+        await self._publish(run, durable=True)
         settings = stored_settings(run)
         services = await self._preflight(settings)
         for role, model in services.models.items():

@@ -120,7 +120,8 @@ def _lost(
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
-                f"(similarity {verdict.similarity or 0:.2f}), which {'you keep' if kept else 'ranks higher'}"
+                f"(similarity {verdict.similarity or 0:.2f}), which "
+                f"{'you keep' if kept else 'ranks higher'}"
                 f"{'' if verdict.probability is None else ': ' + _comparison(verdict)}"
                 f"{differences}."
             )

@@ -225,8 +225,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.ListImagesResponse:
         """Lists the photos of a run."""
         run = await self._curator.run(request.run_id)
+        filters = [converters.filter_value(wanted) for wanted in request.filters]
+        if request.selected_only:
+            filters.append(ImageFilter.SELECTED)
         query = ImageQuery(
-            filters=tuple(converters.filter_value(wanted) for wanted in request.filters),
+            filters=tuple(filters),
             cluster_id=request.cluster_id if request.HasField("cluster_id") else None,
             search=request.search,
             order_by=request.order_by,

@@ -14,8 +14,9 @@ from typer.main import get_command
 from models.registry import read_registry
 from orchestrator.cli import app
 from orchestrator.domain.photo import Reason
-from orchestrator.results import RunState
-from orchestrator.supervisor import MODEL_SERVICES
+from orchestrator.export.download import DownloadFormat
+from orchestrator.results import ImageFilter, RunState
+from orchestrator.supervisor import MODEL_SERVICES, PARTS
 from tests.conftest import ROOT
 
 PROTOS = sorted((ROOT / "protos" / "bestshot").rglob("*.proto"))
@@ -63,6 +64,10 @@ def test_codes_of_the_domain_are_those_of_the_contract() -> None:
 
     assert {reason.value for reason in Reason} == names(pb.ReasonCode, "REASON_CODE_")
     assert {state.value for state in RunState} == names(pb.RunState, "RUN_STATE_")
+    assert {wanted.value for wanted in ImageFilter} == names(pb.ImageFilter, "IMAGE_FILTER_")
+    assert {wanted.name for wanted in DownloadFormat} == names(
+        pb.DownloadFormat, "DOWNLOAD_FORMAT_"
+    )
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -128,17 +133,17 @@ def test_exact_versions_of_all_dependencies_are_locked() -> None:
             assert name in locked, name
 
 
-@pytest.mark.parametrize("name", [*MODEL_SERVICES, "orchestrator"])
+@pytest.mark.parametrize("name", PARTS)
 def test_a_part_imports_only_what_it_uses(name: str) -> None:
     """Start-up time: no service loads the database or the clustering, no orchestrator a model."""
-    module = "orchestrator.__main__" if name == "orchestrator" else f"services.{name}.__main__"
+    module = f"services.{name}.__main__" if name in MODEL_SERVICES else f"{name}.__main__"
     code = f"import sys, {module}; print(' '.join(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     loaded = set(done.stdout.split())
-    unwanted = {"torch", "pytest", "gradio"}
-    if name == "orchestrator":
+    unwanted = {"torch", "pytest"} | (set() if name == "ui" else {"gradio"})
+    if name in ("orchestrator", "ui"):
         unwanted |= {"onnxruntime", "cv2"}
     else:
         unwanted |= {"sqlalchemy", "hdbscan", "sklearn", "typer", "rich"}

@@ -151,6 +151,7 @@ def test_filters_of_list_images(stub: Stub, run: pb.Run) -> None:
         pb.ListImagesRequest(run_id=run.id, filters=[pb.IMAGE_FILTER_SELECTED])
     )
     assert list(selected.images) == [image for image in every if image.is_selected]
+    assert stub.ListImages(pb.ListImagesRequest(run_id=run.id, selected_only=True)) == selected
     cluster = stub.ListImages(pb.ListImagesRequest(run_id=run.id, cluster_id=0))
     wanted = [i for i in every if i.HasField("cluster_id") and i.cluster_id == 0]
     assert list(cluster.images) == wanted

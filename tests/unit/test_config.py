@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from models.registry import read_registry
-from orchestrator.config import OrchestratorSettings, PipelineConfig, file_layers
+from orchestrator.config import OrchestratorSettings, PipelineConfig, describe_settings, file_layers
 from services.common.config import Layer, read_yaml
 from services.common.errors import ConfigError
 from services.common.service_config import SharedSettings, parse_arguments
@@ -16,6 +16,7 @@ from services.face.config import FaceSettings
 from services.quality.config import QualitySettings
 from services.siamese.config import SiameseSettings
 from tests.conftest import ROOT
+from ui.settings import UiSettings
 
 SECTIONS = {
     "shared": SharedSettings,
@@ -24,6 +25,7 @@ SECTIONS = {
     "face": FaceSettings,
     "siamese": SiameseSettings,
     "orchestrator": OrchestratorSettings,
+    "ui": UiSettings,
 }
 
 
@@ -189,6 +191,14 @@ def test_every_key_is_documented() -> None:
     for name in ("pipeline.yaml", "services.yaml"):
         for keys in leaves(read_yaml(ROOT / "configs" / name)):
             assert f"`{'.'.join(keys)}`" in text, ".".join(keys)
+
+
+def test_what_the_api_tells_of_a_setting_is_what_the_page_tells() -> None:
+    text = (ROOT / "configs" / "README.md").read_text()
+    described = describe_settings()
+    assert len(described) == len(list(leaves(read_yaml(ROOT / "configs" / "pipeline.yaml"))))
+    for setting in described:
+        assert f"| `{setting.key}` | {setting.description} |" in text
 
 
 def test_every_documented_key_exists() -> None:

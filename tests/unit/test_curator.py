@@ -20,7 +20,7 @@ from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.errors import UnavailableError
+from services.common.errors import FailedPreconditionError, UnavailableError
 from tests.conftest import ROOT, draw_picture
 
 
@@ -60,7 +60,7 @@ def album(tmp_path: Path) -> Album:
 
 @contextlib.asynccontextmanager
 async def hanging_run(
-    album: Album, data: Path
+    album: Album, data: Path, *, wait: bool = True
 ) -> AsyncIterator[tuple[Curator, asyncio.Task[None], str]]:
     """A curator, its worker, and a run of it that waits for the services."""
     engine = open_database(data)
@@ -77,7 +77,8 @@ async def hanging_run(
     )
     worker = asyncio.ensure_future(curator.work())
     run = await curator.start_run(album, "", {})
-    await service.called.wait()
+    if wait:
+        await service.called.wait()
     yield curator, worker, run.id
     worker.cancel()
     await asyncio.wait([worker])
@@ -108,3 +109,23 @@ def test_a_cancelled_run_is_cancelled_though_a_service_fails_at_that_moment(
             return state
 
     assert asyncio.run(scenario()) is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(
+    album: Album, tmp_path: Path, steps: int
+) -> None:
+    async def scenario() -> None:
+        async with hanging_run(album, tmp_path, wait=False) as (curator, _, run_id):
+            for _ in range(steps):
+                await asyncio.sleep(0.0005)
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            assert state is RunState.CANCELLED
+            await asyncio.sleep(0.05)
+            assert (await curator.run(run_id)).state is RunState.CANCELLED
+            with pytest.raises(FailedPreconditionError):
+                await curator.cancel(run_id)
+
+    asyncio.run(scenario())

@@ -275,24 +275,26 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListImagesRequest(_message.Message):
-    __slots__ = ("run_id", "page_size", "page_token", "filters", "cluster_id", "order_by", "search", "skip")
+    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_ONLY_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     SEARCH_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     page_size: int
     page_token: str
-    filters: _containers.RepeatedScalarFieldContainer[ImageFilter]
+    selected_only: bool
     cluster_id: int
     order_by: str
     search: str
     skip: int
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ...) -> None: ...
+    filters: _containers.RepeatedScalarFieldContainer[ImageFilter]
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ...) -> None: ...
 
 class ListImagesResponse(_message.Message):
     __slots__ = ("images", "next_page_token", "total_count")

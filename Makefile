@@ -38,8 +38,7 @@ bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 
 screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests
 	$(BIN)/pytest tests/browser/test_journey.py
-	mkdir -p ui/screenshots
-	for name in results detail what-if metrics; do cp build/screenshots/$$name.png ui/screenshots/; done
+	$(BIN)/python -m tests.browser.readme_pictures
 
 lint: .venv/.dev-stamp  ## style, types, import rules
 	$(BIN)/ruff check .

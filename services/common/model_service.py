@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
 from bestshot.model.v1 import model_pb2
-from google.rpc import status_pb2
 
 from models.registry import (
     LocalModel,
@@ -23,9 +20,9 @@ from models.registry import (
     Role,
     resolve,
 )
+from services.common.batching import BatchingLimits
 from services.common.config import Settings
-from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
-from services.common.interceptors import request_id
+from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.log import configure_logging
 from services.common.onnx import ModelSession, SessionOptions
 from services.common.server import Server, serve_until_stopped
@@ -36,7 +33,6 @@ from services.common.service_config import (
     SharedSettings,
     parse_arguments,
 )
-from services.common.status import internal_status, to_status
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -97,33 +93,14 @@ async def _serve(
     )
 
 
-class BatchWorker:
-    """Analyses the items of a batch on worker threads, each item's failure its own."""
-
-    def __init__(self, worker_threads: int) -> None:
-        self._executor = ThreadPoolExecutor(worker_threads)
-
-    async def map(
-        self, analyse: Callable[[ItemT], ResultT], items: list[ItemT]
-    ) -> list[ResultT | status_pb2.Status]:
-        """Returns, in order, each item's result or the Status of its failure."""
-        loop = asyncio.get_running_loop()
-        context = contextvars.copy_context
-        calls = (
-            loop.run_in_executor(self._executor, context().run, _guarded, analyse, item)
-            for item in items
-        )
-        return list(await asyncio.gather(*calls))
-
-
-def _guarded(analyse: Callable[[ItemT], ResultT], item: ItemT) -> ResultT | status_pb2.Status:
-    try:
-        return analyse(item)
-    except BestshotError as error:
-        return to_status(error)
-    except Exception:  # a picture that trips a library fails alone
-        logger.exception("an item of a batch failed")
-        return internal_status(request_id.get())
+def batching_limits(settings: ModelServiceSettings) -> BatchingLimits:
+    """How the settings want items to become batches."""
+    return BatchingLimits(
+        preferred_batch_count=settings.preferred_batch_count,
+        max_queue_delay_ms=settings.max_queue_delay_ms,
+        max_queue_count=settings.max_queue_count,
+        worker_threads=settings.worker_threads,
+    )
 
 
 def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettings) -> LocalModel:

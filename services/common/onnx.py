@@ -42,6 +42,11 @@ class ModelSession(Protocol):
         """Names of the graph's outputs, in the order of what `run` returns."""
         ...
 
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the first axis of every input may have any length."""
+        ...
+
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Runs the graph once; thread-safe."""
         ...
@@ -129,9 +134,33 @@ class OrtSession:
         """Names of the graph's outputs, in the order of what `run` returns."""
         return tuple(entry.name for entry in self._session.get_outputs())
 
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the first axis of every input may have any length."""
+        return not any(isinstance(entry.shape[0], int) for entry in self._session.get_inputs())
+
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Runs the graph once; thread-safe."""
         return list(self._session.run(None, dict(inputs)))
+
+
+def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:
+    """Runs a graph of one output on many items, in one inference where that can be.
+
+    Args:
+        session: The graph.
+        items: Inputs of each, by name; the first axis of each array is 1.
+
+    Returns:
+        The output of each item, in order, its first axis 1.
+    """
+    alike = len({tuple(array.shape for array in item.values()) for item in items}) == 1
+    if len(items) == 1 or not (session.takes_batches and alike):
+        return [session.run(item)[0] for item in items]
+    names = list(items[0])
+    joined = {name: np.concatenate([item[name] for item in items]) for name in names}
+    (output,) = session.run(joined)
+    return [output[index : index + 1] for index in range(len(items))]
 
 
 def provider_options(name: str, options: SessionOptions) -> dict[str, str]:

@@ -51,13 +51,17 @@ class ModelServiceSettings(Settings):
         model: Id in models.yaml.
         fallback: What serves where the files of `model` are missing: "builtin", or "none" = the
             service does not start.
-        worker_threads: Pictures analysed at a time.
+        worker_threads: Pictures prepared, and inferences run, at a time.
+        preferred_batch_count, max_queue_delay_ms, max_queue_count: As in BatchingLimits.
     """
 
     address: Address
     model: str
     fallback: Literal["none", "builtin"]
     worker_threads: Count
+    preferred_batch_count: Count
+    max_queue_delay_ms: Annotated[float, Field(ge=0)]
+    max_queue_count: Count
 
 
 class OnnxServiceSettings(ModelServiceSettings):

@@ -7,8 +7,8 @@ from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
 from models.registry import Role
 from services.common.model_service import (
-    BatchWorker,
     ServiceParts,
+    batching_limits,
     local_model,
     model_info,
     required_preprocessing,
@@ -51,7 +51,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         model,
         preprocessing,
         info,
-        BatchWorker(settings.worker_threads),
+        batching_limits(settings),
         shared.max_image_pixels,
     )
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.onnx import ModelSession
+from services.common.onnx import ModelSession, run_items
 
 
 class EmbeddingModel:
-    """Runs the embedding graph, one picture an inference: the same bits whatever the batch.
+    """Runs the embedding graph.
 
     Args:
-        session: A graph of one input, whose first output is (1, d), of any length.
+        session: A graph of one input, whose output is (n, d), rows of any length.
     """
 
     def __init__(self, session: ModelSession) -> None:
@@ -20,14 +22,20 @@ class EmbeddingModel:
         (self._input_name,) = session.input_names
 
     def embed(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embeds one picture.
+        """Embeds one picture; see `embed_batch`."""
+        return self.embed_batch([tensor])[0]
+
+    def embed_batch(self, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Embeds pictures, in one inference where the graph takes batches.
+
+        The last bits of a result can depend on what else is in its batch.
 
         Args:
-            tensor: float32, of one picture, as `to_tensor` makes it.
+            tensors: float32, each of one picture, as `to_tensor` makes it.
 
         Returns:
-            float32, (dimension,), unit length.
+            float32, each (dimension,), unit length.
         """
-        (embeddings,) = self._session.run({self._input_name: tensor})
-        vector = embeddings[0].astype(np.float64)
-        return np.asarray(vector / np.linalg.norm(vector), np.float32)
+        rows = run_items(self._session, [{self._input_name: tensor} for tensor in tensors])
+        vectors = [row[0].astype(np.float64) for row in rows]
+        return [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import grpc
+import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
 from google.rpc import status_pb2
+from numpy.typing import NDArray
 
 from models.registry import Preprocessing
-from services.common.model_service import BatchWorker
+from services.common.batching import BatchingLimits, DynamicBatcher
 from services.common.pictures import check_batch, read_image
 from services.embedding.model import EmbeddingModel
 from services.embedding.preprocess import to_tensor
@@ -22,26 +24,27 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         model: EmbeddingModel,
         preprocessing: Preprocessing,
         info: embedding_pb2.GetModelInfoResponse,
-        worker: BatchWorker,
+        limits: BatchingLimits,
         max_image_pixels: int,
     ) -> None:
-        self._model = model
         self._preprocessing = preprocessing
         self._info = info
-        self._worker = worker
         self._max_image_pixels = max_image_pixels
+        self._batcher = DynamicBatcher(self._prepare, model.embed_batch, limits)
 
     async def Embed(
         self, request: embedding_pb2.EmbedRequest, context: grpc.aio.ServicerContext
     ) -> embedding_pb2.EmbedResponse:
         """Embeds a batch."""
         check_batch(request.images, "images", self._info.model.max_batch_count)
-        results = await self._worker.map(self._embed, list(request.images))
+        results = await self._batcher.map(request.images)
         return embedding_pb2.EmbedResponse(
             results=[
                 embedding_pb2.EmbedResult(error=result)
                 if isinstance(result, status_pb2.Status)
-                else embedding_pb2.EmbedResult(embedding=result)
+                else embedding_pb2.EmbedResult(
+                    embedding=embedding_pb2.Embedding(values=result.tolist())
+                )
                 for result in results
             ]
         )
@@ -52,11 +55,10 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Tells which model serves."""
         return self._info
 
-    def _embed(self, image: image_pb2.Image) -> embedding_pb2.Embedding:
+    def _prepare(self, image: image_pb2.Image) -> NDArray[np.float32]:
         pixels = read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
             max_pixels=self._max_image_pixels,
         )
-        vector = self._model.embed(to_tensor(pixels, self._preprocessing))
-        return embedding_pb2.Embedding(values=vector.tolist())
+        return to_tensor(pixels, self._preprocessing)

@@ -11,8 +11,8 @@ from bestshot.face.v1 import face_pb2, face_pb2_grpc
 from models.registry import LocalModel, Role
 from services.common.errors import ConfigError
 from services.common.model_service import (
-    BatchWorker,
     ServiceParts,
+    batching_limits,
     local_model,
     model_info,
     run_model_service,
@@ -59,9 +59,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
             max_batch_count=shared.max_batch_count,
         )
     )
-    servicer = FaceServicer(
-        model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
-    )
+    servicer = FaceServicer(model, info, batching_limits(settings), shared.max_image_pixels)
     blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
         address=settings.address,

@@ -7,7 +7,8 @@ from bestshot.face.v1 import face_pb2, face_pb2_grpc
 from bestshot.image.v1 import image_pb2
 from google.rpc import status_pb2
 
-from services.common.model_service import BatchWorker
+from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.imaging import RgbImage
 from services.common.pictures import check_batch, read_image
 from services.face.model import Face, FaceModel
 
@@ -19,25 +20,30 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         self,
         model: FaceModel,
         info: face_pb2.GetModelInfoResponse,
-        worker: BatchWorker,
+        limits: BatchingLimits,
         max_image_pixels: int,
     ) -> None:
-        self._model = model
         self._info = info
-        self._worker = worker
         self._max_image_pixels = max_image_pixels
+
+        def infer(pictures: list[RgbImage]) -> list[list[Face]]:
+            return [model.analyze(pixels) for pixels in pictures]
+
+        self._batcher = DynamicBatcher(self._prepare, infer, limits)
 
     async def Analyze(
         self, request: face_pb2.AnalyzeRequest, context: grpc.aio.ServicerContext
     ) -> face_pb2.AnalyzeResponse:
         """Analyses a batch."""
         check_batch(request.images, "images", self._info.model.max_batch_count)
-        results = await self._worker.map(self._analyze, list(request.images))
+        results = await self._batcher.map(request.images)
         return face_pb2.AnalyzeResponse(
             results=[
                 face_pb2.AnalyzeResult(error=result)
                 if isinstance(result, status_pb2.Status)
-                else face_pb2.AnalyzeResult(faces=result)
+                else face_pb2.AnalyzeResult(
+                    faces=face_pb2.FaceList(faces=[_to_message(face) for face in result])
+                )
                 for result in results
             ]
         )
@@ -48,13 +54,12 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         """Tells which model serves."""
         return self._info
 
-    def _analyze(self, image: image_pb2.Image) -> face_pb2.FaceList:
-        pixels = read_image(
+    def _prepare(self, image: image_pb2.Image) -> RgbImage:
+        return read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
             max_pixels=self._max_image_pixels,
         )
-        return face_pb2.FaceList(faces=[_to_message(face) for face in self._model.analyze(pixels)])
 
 
 def _to_message(face: Face) -> face_pb2.Face:

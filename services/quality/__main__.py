@@ -7,8 +7,8 @@ from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 
 from models.registry import Role
 from services.common.model_service import (
-    BatchWorker,
     ServiceParts,
+    batching_limits,
     local_model,
     model_info,
     required_preprocessing,
@@ -42,9 +42,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         ),
         heuristic_aesthetic=aesthetic is None,
     )
-    servicer = QualityServicer(
-        model, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
-    )
+    servicer = QualityServicer(model, info, batching_limits(settings), shared.max_image_pixels)
     blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
         address=settings.address,

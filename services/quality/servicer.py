@@ -9,9 +9,10 @@ from bestshot.image.v1 import image_pb2
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from google.rpc import status_pb2
 
-from services.common.model_service import BatchWorker
+from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.imaging import RgbImage
 from services.common.pictures import check_batch, read_image
-from services.quality.model import QualityModel
+from services.quality.model import Quality, QualityModel
 
 
 class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
@@ -21,25 +22,30 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         self,
         model: QualityModel,
         info: quality_pb2.GetModelInfoResponse,
-        worker: BatchWorker,
+        limits: BatchingLimits,
         max_image_pixels: int,
     ) -> None:
-        self._model = model
         self._info = info
-        self._worker = worker
         self._max_image_pixels = max_image_pixels
+
+        def infer(pictures: list[RgbImage]) -> list[Quality]:
+            return [model.score(pixels) for pixels in pictures]
+
+        self._batcher = DynamicBatcher(self._prepare, infer, limits)
 
     async def Score(
         self, request: quality_pb2.ScoreRequest, context: grpc.aio.ServicerContext
     ) -> quality_pb2.ScoreResponse:
         """Scores a batch."""
         check_batch(request.images, "images", self._info.model.max_batch_count)
-        results = await self._worker.map(self._score, list(request.images))
+        results = await self._batcher.map(request.images)
         return quality_pb2.ScoreResponse(
             results=[
                 quality_pb2.ScoreResult(error=result)
                 if isinstance(result, status_pb2.Status)
-                else quality_pb2.ScoreResult(scores=result)
+                else quality_pb2.ScoreResult(
+                    scores=quality_pb2.QualityScores(**dataclasses.asdict(result))
+                )
                 for result in results
             ]
         )
@@ -50,10 +56,9 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         """Tells which model serves."""
         return self._info
 
-    def _score(self, image: image_pb2.Image) -> quality_pb2.QualityScores:
-        pixels = read_image(
+    def _prepare(self, image: image_pb2.Image) -> RgbImage:
+        return read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
             max_pixels=self._max_image_pixels,
         )
-        return quality_pb2.QualityScores(**dataclasses.asdict(self._model.score(pixels)))

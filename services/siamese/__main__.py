@@ -10,8 +10,8 @@ from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 
 from models.registry import Role
 from services.common.model_service import (
-    BatchWorker,
     ServiceParts,
+    batching_limits,
     local_model,
     model_info,
     run_model_service,
@@ -50,7 +50,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         )
     )
     servicer = SiameseServicer(
-        model, prepare, info, BatchWorker(settings.worker_threads), shared.max_image_pixels
+        model, prepare, info, batching_limits(settings), shared.max_image_pixels
     )
     blank = prepare(np.full((64, 64, 3), 128, np.uint8))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.onnx import ModelSession
+from services.common.onnx import ModelSession, run_items
 
 Description = NDArray[np.float32]
 
@@ -24,8 +26,11 @@ class SiameseModel:
 
     def describe(self, tensor: NDArray[np.float32]) -> Description:
         """Describes one picture, float32 (1, 3, height, width), as prepared for it, as (1, d)."""
-        (description,) = self._describe.run({"pixels": tensor})
-        return description
+        return self.describe_batch([tensor])[0]
+
+    def describe_batch(self, tensors: Sequence[NDArray[np.float32]]) -> list[Description]:
+        """Describes pictures, in one inference where graph and sizes allow it."""
+        return run_items(self._describe, [{"pixels": tensor} for tensor in tensors])
 
     def compare(self, first: Description, second: Description) -> float:
         """Compares two described pictures.
@@ -34,10 +39,14 @@ class SiameseModel:
             Probability that the first is the better photo, 0.0 to 1.0; both orders are averaged, so
             the swapped pair gives one minus this.
         """
-        forward = self._probability(first, second)
-        backward = self._probability(second, first)
-        return 0.5 * (forward + 1.0 - backward)
+        return self.compare_batch([(first, second)])[0]
 
-    def _probability(self, first: Description, second: Description) -> float:
-        (probability,) = self._compare.run({"first": first, "second": second})
-        return float(probability[0])
+    def compare_batch(self, pairs: Sequence[tuple[Description, Description]]) -> list[float]:
+        """Compares pairs, in one inference for each order where the graph allows it."""
+        forward = self._probabilities(pairs)
+        backward = self._probabilities([(second, first) for first, second in pairs])
+        return [0.5 * (one + 1.0 - other) for one, other in zip(forward, backward, strict=True)]
+
+    def _probabilities(self, pairs: Sequence[tuple[Description, Description]]) -> list[float]:
+        items = [{"first": first, "second": second} for first, second in pairs]
+        return [float(probability[0]) for probability in run_items(self._compare, items)]

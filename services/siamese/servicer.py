@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 import grpc
 import numpy as np
@@ -11,11 +12,13 @@ from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from google.rpc import status_pb2
 from numpy.typing import NDArray
 
+from services.common.batching import BatchingLimits, DynamicBatcher
 from services.common.errors import InvalidArgumentError
 from services.common.imaging import RgbImage
-from services.common.model_service import BatchWorker
 from services.common.pictures import check_batch, read_image
 from services.siamese.model import Description, SiameseModel
+
+Pair = tuple[Description, Description]
 
 
 class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
@@ -26,14 +29,14 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         model: SiameseModel,
         prepare: Callable[[RgbImage], NDArray[np.float32]],
         info: siamese_pb2.GetModelInfoResponse,
-        worker: BatchWorker,
+        limits: BatchingLimits,
         max_image_pixels: int,
     ) -> None:
-        self._model = model
-        self._prepare = prepare
+        self._to_tensor = prepare
         self._info = info
-        self._worker = worker
         self._max_image_pixels = max_image_pixels
+        self._describer = DynamicBatcher(self._prepare, model.describe_batch, limits)
+        self._comparer = DynamicBatcher(_as_it_is, model.compare_batch, limits)
 
     async def Compare(
         self, request: siamese_pb2.CompareRequest, context: grpc.aio.ServicerContext
@@ -43,15 +46,14 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         check_batch(request.pairs, "pairs", limit)
         check_batch(request.images, "images", 2 * limit)
         _check_indices(request)
-        descriptions = await self._worker.map(self._describe, list(request.images))
+        descriptions = await self._describer.map(request.images)
         pairs = [(descriptions[pair.first], descriptions[pair.second]) for pair in request.pairs]
-        results = await self._worker.map(self._compare, pairs)
+        described = [pair for pair in pairs if _is_described(pair)]
+        compared = iter(await self._comparer.map(described) if described else [])
         return siamese_pb2.CompareResponse(
             results=[
-                siamese_pb2.CompareResult(error=result)
-                if isinstance(result, status_pb2.Status)
-                else siamese_pb2.CompareResult(comparison=result)
-                for result in results
+                _result(next(compared)) if _is_described(pair) else _result(_first_error(pair))
+                for pair in pairs
             ]
         )
 
@@ -61,23 +63,37 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         """Tells which model serves."""
         return self._info
 
-    def _describe(self, image: image_pb2.Image) -> Description:
+    def _prepare(self, image: image_pb2.Image) -> NDArray[np.float32]:
         pixels = read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
             max_pixels=self._max_image_pixels,
         )
-        return self._model.describe(self._prepare(pixels))
+        return self._to_tensor(pixels)
 
-    def _compare(
-        self, pair: tuple[Description | status_pb2.Status, Description | status_pb2.Status]
-    ) -> siamese_pb2.Comparison | status_pb2.Status:
-        first, second = pair
-        if isinstance(first, status_pb2.Status):
-            return first
-        if isinstance(second, status_pb2.Status):
-            return second
-        return siamese_pb2.Comparison(first_better_probability=self._model.compare(first, second))
+
+def _as_it_is(pair: Pair) -> Pair:
+    return pair
+
+
+def _is_described(
+    pair: tuple[Description | status_pb2.Status, Description | status_pb2.Status],
+) -> TypeGuard[Pair]:
+    return not any(isinstance(side, status_pb2.Status) for side in pair)
+
+
+def _first_error(
+    pair: tuple[Description | status_pb2.Status, Description | status_pb2.Status],
+) -> status_pb2.Status:
+    return next(side for side in pair if isinstance(side, status_pb2.Status))
+
+
+def _result(answer: float | status_pb2.Status) -> siamese_pb2.CompareResult:
+    if isinstance(answer, status_pb2.Status):
+        return siamese_pb2.CompareResult(error=answer)
+    return siamese_pb2.CompareResult(
+        comparison=siamese_pb2.Comparison(first_better_probability=answer)
+    )
 
 
 def _check_indices(request: siamese_pb2.CompareRequest) -> None:

@@ -54,8 +54,9 @@ def find_chromium() -> str:
     pytest.skip("the browser tests need chromium (Debian's package of that name)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed with its module: Playwright's event loop keeps other tests from running theirs."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield opened

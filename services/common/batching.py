@@ -1,0 +1,184 @@
+"""Dynamic batching: items of many callers in one inference.
+
+Each item is prepared by itself (decoded, made a tensor), waits until an inference takes it together
+with whatever else waits, and its result goes back to its own caller. The items that are there are
+bounded: a request that would exceed the bound is refused whole, at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.rpc import status_pb2
+
+from services.common.errors import BestshotError, ResourceExhaustedError
+from services.common.interceptors import request_id
+from services.common.status import internal_status, to_status
+
+ItemT = TypeVar("ItemT")
+PreparedT = TypeVar("PreparedT")
+ResultT = TypeVar("ResultT")
+ArgumentT = TypeVar("ArgumentT")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BatchingLimits:
+    """How items become batches.
+
+    Attributes:
+        preferred_batch_count: Most items of one inference.
+        max_queue_delay_ms: How long an inference that is not full waits for more items; 0 = it
+            takes what waits already.
+        max_queue_count: Most items that may be there, waiting or at work.
+        worker_threads: Preparations and inferences at a time.
+    """
+
+    preferred_batch_count: int
+    max_queue_delay_ms: float
+    max_queue_count: int
+    worker_threads: int
+
+
+@dataclass
+class _Waiting(Generic[PreparedT, ResultT]):
+    prepared: PreparedT
+    result: asyncio.Future[ResultT | status_pb2.Status]
+    context: contextvars.Context
+
+
+class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
+    """Prepares items one by one and infers them in batches.
+
+    Args:
+        prepare: Makes an item ready; its failure is that item's own.
+        infer: Takes prepared items, returns as many results in order. Where it fails for several,
+            each is tried alone, so that one bad item fails alone.
+        limits: Bounds.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[ItemT], PreparedT],
+        infer: Callable[[list[PreparedT]], Sequence[ResultT]],
+        limits: BatchingLimits,
+    ) -> None:
+        self._prepare = prepare
+        self._infer = infer
+        self._limits = limits
+        self._count = 0
+        # what is prepared and not inferred yet takes memory: no more than the next batches
+        room = 2 * limits.worker_threads * limits.preferred_batch_count
+        self._room = asyncio.Semaphore(room)
+        self._queue: asyncio.Queue[_Waiting[PreparedT, ResultT]] = asyncio.Queue()
+        self._executor = ThreadPoolExecutor(limits.worker_threads)
+        self._workers: list[asyncio.Task[None]] = []
+        self._gathering = asyncio.Lock()  # one batch is filled before the next is begun
+
+    async def map(self, items: Sequence[ItemT]) -> list[ResultT | status_pb2.Status]:
+        """Returns, in order, each item's result or the Status of its failure.
+
+        Cancelling it drops these items alone.
+
+        Raises:
+            ResourceExhaustedError: With these items there would be more than `max_queue_count`.
+        """
+        if self._count + len(items) > self._limits.max_queue_count:
+            raise ResourceExhaustedError(
+                f"{self._count} items are waiting or at work, {len(items)} more would exceed the "
+                f"limit of {self._limits.max_queue_count} (max_queue_count); try again later"
+            )
+        self._start_workers()
+        self._count += len(items)
+        try:
+            return list(await asyncio.gather(*map(self._one, items)))
+        finally:
+            self._count -= len(items)
+
+    async def close(self) -> None:
+        """Ends the workers; what waits is cancelled."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._workers.clear()
+        self._executor.shutdown(cancel_futures=True)
+
+    async def _one(self, item: ItemT) -> ResultT | status_pb2.Status:
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        async with self._room:
+            prepared = await loop.run_in_executor(
+                self._executor, context.run, _guarded, self._prepare, item
+            )
+            if isinstance(prepared, status_pb2.Status):
+                return prepared
+            waiting = _Waiting[PreparedT, ResultT](prepared, loop.create_future(), context)
+            self._queue.put_nowait(waiting)
+            return await waiting.result
+
+    def _start_workers(self) -> None:
+        if not self._workers:
+            self._workers = [
+                asyncio.ensure_future(self._work()) for _ in range(self._limits.worker_threads)
+            ]
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            async with self._gathering:
+                batch = await self._next_batch()
+            batch = [entry for entry in batch if not entry.result.done()]
+            if not batch:
+                continue
+            results = await loop.run_in_executor(self._executor, self._infer_each, batch)
+            for entry, result in zip(batch, results, strict=True):
+                if not entry.result.done():
+                    entry.result.set_result(result)
+
+    async def _next_batch(self) -> list[_Waiting[PreparedT, ResultT]]:
+        loop = asyncio.get_running_loop()
+        batch = [await self._queue.get()]
+        deadline = loop.time() + self._limits.max_queue_delay_ms / 1000
+        while len(batch) < self._limits.preferred_batch_count:
+            if self._queue.empty() and loop.time() >= deadline:
+                break
+            try:
+                async with asyncio.timeout_at(deadline if self._queue.empty() else None):
+                    batch.append(await self._queue.get())
+            except TimeoutError:
+                break
+        return batch
+
+    def _infer_each(
+        self, batch: list[_Waiting[PreparedT, ResultT]]
+    ) -> list[ResultT | status_pb2.Status]:
+        if len(batch) > 1:
+            try:
+                results = list(self._infer([entry.prepared for entry in batch]))
+                if len(results) == len(batch):
+                    return list(results)
+            except Exception:  # which item it was shows when each is tried alone
+                logger.debug("a batch of %d failed; each is tried alone", len(batch))
+        return [entry.context.run(_guarded, self._infer_alone, entry.prepared) for entry in batch]
+
+    def _infer_alone(self, prepared: PreparedT) -> ResultT:
+        (result,) = self._infer([prepared])
+        return result
+
+
+def _guarded(
+    call: Callable[[ArgumentT], ResultT], argument: ArgumentT
+) -> ResultT | status_pb2.Status:
+    try:
+        return call(argument)
+    except BestshotError as error:
+        return to_status(error)
+    except Exception:  # a picture that trips a library fails alone
+        logger.exception("an item of a batch failed")
+        return internal_status(request_id.get())

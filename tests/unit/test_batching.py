@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass
+
+import pytest
+from google.rpc import code_pb2, status_pb2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.errors import InvalidImageError, ResourceExhaustedError
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a caller sends; some fail when they are prepared, some when they are inferred."""
+
+    caller: int
+    number: int
+    fate: str = "fine"
+
+
+class Model:
+    """Answers whose item it was; keeps count of what it was asked."""
+
+    def __init__(self, pause_s: float = 0.0) -> None:
+        self.batches: list[list[Item]] = []
+        self._pause_s = pause_s
+        self._lock = threading.Lock()
+
+    def prepare(self, item: Item) -> Item:
+        if item.fate == "unreadable":
+            raise InvalidImageError("cannot be read")
+        return item
+
+    def infer(self, items: list[Item]) -> list[tuple[int, int]]:
+        with self._lock:
+            self.batches.append(items)
+        time.sleep(self._pause_s)
+        if any(item.fate == "poison" for item in items):
+            raise ValueError("one of them trips the library")
+        return [(item.caller, item.number) for item in items]
+
+
+def limits(**changes: float) -> BatchingLimits:
+    values = {"max_queue_delay_ms": 0.0, "max_queue_count": 1000, "worker_threads": 1}
+    return BatchingLimits(**{"preferred_batch_count": 4, **values, **changes})  # type: ignore[arg-type]
+
+
+fates = st.sampled_from(["fine", "fine", "fine", "unreadable", "poison"])
+callers = st.lists(
+    st.tuples(
+        st.lists(fates, min_size=1, max_size=6), st.sampled_from(["waits", "cancels", "late"])
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=60)
+@given(callers, st.integers(1, 5), st.sampled_from([0.0, 2.0]), st.integers(1, 3))
+def test_nothing_is_lost_doubled_mixed_up_or_left_waiting(
+    drawn: list[tuple[list[str], str]], preferred: int, delay_ms: float, threads: int
+) -> None:
+    model = Model(pause_s=0.001)
+
+    async def call(batcher: DynamicBatcher, caller: int, kinds: list[str], mood: str) -> None:
+        items = [Item(caller, number, fate) for number, fate in enumerate(kinds)]
+        asked = asyncio.ensure_future(batcher.map(items))
+        if mood == "cancels":
+            await asyncio.sleep(0.001)
+            asked.cancel()
+            await asyncio.wait([asked])
+            return
+        deadline = 0.002 if mood == "late" else 20
+        try:
+            results = await asyncio.wait_for(asked, deadline)
+        except TimeoutError:
+            assert mood == "late"
+            return
+        for item, result in zip(items, results, strict=True):
+            if item.fate == "fine":
+                assert result == (caller, item.number)
+            else:
+                assert isinstance(result, status_pb2.Status)
+                unreadable = item.fate == "unreadable"
+                wanted = code_pb2.INVALID_ARGUMENT if unreadable else code_pb2.INTERNAL
+                assert result.code == wanted
+
+    async def scenario() -> None:
+        bounds = limits(
+            preferred_batch_count=preferred, max_queue_delay_ms=delay_ms, worker_threads=threads
+        )
+        batcher: DynamicBatcher = DynamicBatcher(model.prepare, model.infer, bounds)
+        await asyncio.gather(
+            *(call(batcher, caller, kinds, mood) for caller, (kinds, mood) in enumerate(drawn))
+        )
+        after = await asyncio.wait_for(batcher.map([Item(99, 0)]), 20)
+        assert after == [(99, 0)]
+        await batcher.close()
+
+    asyncio.run(scenario())
+    assert all(1 <= len(batch) <= preferred for batch in model.batches)
+    answered = [item for batch in model.batches for item in batch if item.fate == "fine"]
+    with_poison = {item for batch in model.batches if len(batch) > 1 for item in batch}
+    for item in set(answered) - with_poison:
+        assert answered.count(item) == 1
+
+
+def test_items_of_many_callers_share_an_inference() -> None:
+    model = Model(pause_s=0.02)
+
+    async def scenario() -> None:
+        bounds = limits(preferred_batch_count=8)
+        batcher: DynamicBatcher = DynamicBatcher(model.prepare, model.infer, bounds)
+        await asyncio.gather(*(batcher.map([Item(caller, 0)]) for caller in range(16)))
+        await batcher.close()
+
+    asyncio.run(scenario())
+    assert len(model.batches) < 16
+    assert max(len({item.caller for item in batch}) for batch in model.batches) > 1
+
+
+def test_an_inference_that_is_not_full_waits_as_long_as_it_may() -> None:
+    model = Model()
+
+    async def scenario(delay_ms: float) -> int:
+        model.batches.clear()
+        bounds = limits(max_queue_delay_ms=delay_ms, preferred_batch_count=2, worker_threads=2)
+        batcher: DynamicBatcher = DynamicBatcher(model.prepare, model.infer, bounds)
+        first = asyncio.ensure_future(batcher.map([Item(0, 0)]))
+        await asyncio.sleep(0.02)
+        second = asyncio.ensure_future(batcher.map([Item(1, 0)]))
+        assert await asyncio.gather(first, second) == [[(0, 0)], [(1, 0)]]
+        await batcher.close()
+        return len(model.batches)
+
+    assert asyncio.run(scenario(5000.0)) == 1
+    assert asyncio.run(scenario(0.0)) == 2
+
+
+def test_what_exceeds_the_bound_is_refused_whole_and_what_is_there_goes_on() -> None:
+    model = Model(pause_s=0.05)
+
+    async def scenario() -> None:
+        batcher: DynamicBatcher = DynamicBatcher(
+            model.prepare, model.infer, limits(max_queue_count=5)
+        )
+        taken = asyncio.ensure_future(batcher.map([Item(0, number) for number in range(4)]))
+        await asyncio.sleep(0.01)
+        with pytest.raises(ResourceExhaustedError, match=r"4 items .*limit of 5"):
+            await batcher.map([Item(1, 0), Item(1, 1)])
+        assert await batcher.map([Item(2, 0)]) == [(2, 0)]
+        assert len(await taken) == 4
+        assert await batcher.map([Item(3, number) for number in range(5)]) == [
+            (3, number) for number in range(5)
+        ]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_leaves_takes_only_its_own_items_along() -> None:
+    model = Model(pause_s=0.05)
+
+    async def scenario() -> None:
+        batcher: DynamicBatcher = DynamicBatcher(
+            model.prepare, model.infer, limits(preferred_batch_count=1)
+        )
+        stays = asyncio.ensure_future(batcher.map([Item(0, number) for number in range(3)]))
+        leaves = asyncio.ensure_future(batcher.map([Item(1, number) for number in range(3)]))
+        await asyncio.sleep(0.02)
+        leaves.cancel()
+        assert await stays == [(0, 0), (0, 1), (0, 2)]
+        await batcher.close()
+
+    asyncio.run(scenario())
+    assert sum(item.caller == 1 for batch in model.batches for item in batch) <= 1

@@ -34,6 +34,7 @@ accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where th
 	$(BIN)/pytest tests/accuracy -s
 
 bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
+	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.ui_answers
 
 screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests

@@ -9,12 +9,20 @@ import grpc
 import numpy as np
 from bestshot.image.v1 import image_pb2
 from bestshot.model.v1 import model_pb2
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from orchestrator.ports import ModelIdentity
 from services.common.channels import call_metadata, open_channel
-from services.common.errors import InternalError
+from services.common.errors import InternalError, ResourceExhaustedError
 from services.common.imaging import RgbImage, fit_long_side
 from services.common.status import from_rpc_error
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 
 _ORIGINS = {
     model_pb2.MODEL_ORIGIN_BUILTIN: "builtin",
@@ -40,7 +48,20 @@ class ServiceCaller:
         self.channel = open_channel(address, max_message_bytes=max_message_bytes)
 
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
-        """Calls a stub's method; BestshotError where it fails."""
+        """Calls a stub's method; BestshotError where it fails.
+
+        A service whose queue is full is asked again, at growing random intervals, until the
+        deadline of a call has passed.
+        """
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(ResourceExhaustedError),
+            wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
+            stop=stop_after_delay(self._timeout_s),
+            reraise=True,
+        )
+        return await attempts(self._call_once, method, request)
+
+    async def _call_once(self, method: Any, request: Any) -> Any:  # noqa: ANN401
         try:
             return await method(request, timeout=self._timeout_s, metadata=call_metadata())
         except grpc.RpcError as error:

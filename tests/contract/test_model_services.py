@@ -268,3 +268,49 @@ async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> No
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert "my-id" in (caught.value.details() or "")
     assert "secret" not in (caught.value.details() or "")
+
+
+@every_service
+async def test_a_full_queue_is_told_with_when_to_come_again(name: str, picture: Picture) -> None:
+    images = [pixels_message(picture(seed, 96, 80)) for seed in range(4)]
+    async with running(name, "max_queue_count=3") as service:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await CALLS[name](service, images)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "max_queue_count" in (caught.value.details() or "")
+        status = rpc_status.from_call(caught.value)
+        retry = error_details_pb2.RetryInfo()
+        assert any(detail.Unpack(retry) for detail in status.details)
+        assert retry.retry_delay.seconds >= 1
+        assert len((await CALLS[name](service, images[:3])).results) == 3
+
+
+@every_service
+async def test_callers_that_share_inferences_get_their_own_results(
+    name: str, picture: Picture
+) -> None:
+    images = [pixels_message(picture(seed, 96, 80)) for seed in range(8)]
+    async with running(name) as service:
+        alone = [await CALLS[name](service, [image, images[0]]) for image in images]
+    async with running(name, "preferred_batch_count=8", "max_queue_delay_ms=20") as service:
+        together = await asyncio.gather(
+            *(CALLS[name](service, [image, images[0]]) for image in images)
+        )
+    for one, other in zip(alone, together, strict=True):
+        got, wanted = (np.array(numbers_of(answer)) for answer in (other, one))
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    if name == "embedding":
+        assert len({tuple(answer.results[0].embedding.values) for answer in together}) == 8
+
+
+def numbers_of(message: Any) -> list[float]:
+    """All numbers of a message, in order."""
+    found: list[float] = []
+    for descriptor, value in message.ListFields():
+        items = value if descriptor.is_repeated else [value]
+        for item in items:
+            if descriptor.message_type is not None:
+                found += numbers_of(item)
+            elif isinstance(item, int | float):
+                found.append(float(item))
+    return found

@@ -1,0 +1,208 @@
+"""What serving costs: each service against its own model in this process, on the same pictures.
+
+The model in the process is the baseline: prepared and inferred one picture after the other, on as
+many threads as the service has workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import grpc
+import numpy as np
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from bestshot.face.v1 import face_pb2, face_pb2_grpc
+from bestshot.image.v1 import image_pb2
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+from rich.console import Console
+from rich.table import Table
+from sklearn.datasets import load_sample_images
+
+from orchestrator.supervisor import Supervisor
+from services.common.imaging import RgbImage, fit_long_side
+from services.common.service_config import SharedSettings, parse_arguments
+from tests.conftest import ROOT
+
+COUNT = {"embedding": 256, "quality": 128, "face": 32, "siamese": 64}
+BATCH = 8
+CALLERS = 8
+REPEATS = 3
+WORKERS = 1
+TARGET = ROOT / "build" / "bench" / "serving.json"
+
+Call = Callable[[Any, list[image_pb2.Image]], Awaitable[Any]]
+
+
+def _pairs(images: list[image_pb2.Image]) -> siamese_pb2.CompareRequest:
+    pairs = [siamese_pb2.Pair(first=index, second=0) for index in range(len(images))]
+    return siamese_pb2.CompareRequest(images=images, pairs=pairs)
+
+
+STUBS: dict[str, Any] = {
+    "embedding": embedding_pb2_grpc.EmbeddingServiceStub,
+    "quality": quality_pb2_grpc.QualityServiceStub,
+    "face": face_pb2_grpc.FaceServiceStub,
+    "siamese": siamese_pb2_grpc.SiameseServiceStub,
+}
+CALLS: dict[str, Call] = {
+    "embedding": lambda stub, images: stub.Embed(embedding_pb2.EmbedRequest(images=images)),
+    "quality": lambda stub, images: stub.Score(quality_pb2.ScoreRequest(images=images)),
+    "face": lambda stub, images: stub.Analyze(face_pb2.AnalyzeRequest(images=images)),
+    "siamese": lambda stub, images: stub.Compare(_pairs(images)),
+}
+
+
+def pictures(count: int) -> list[RgbImage]:
+    """Crops of scikit-learn's real pictures, 512 pixels wide."""
+    whole = load_sample_images().images
+    rng = np.random.default_rng(0)
+    found = []
+    for index in range(count):
+        picture = whole[index % len(whole)]
+        top, left = (int(rng.integers(0, 40)) for _ in range(2))
+        found.append(fit_long_side(np.ascontiguousarray(picture[top:, left:]), 512))
+    return found
+
+
+def message(pixels: RgbImage, long_side_px: int) -> image_pb2.Image:
+    """What the orchestrator sends: the size that the service asks for."""
+    small = np.ascontiguousarray(fit_long_side(pixels, long_side_px))
+    height, width = small.shape[:2]
+    return image_pb2.Image(
+        pixels=image_pb2.Pixels(width_px=width, height_px=height, rgb=small.tobytes())
+    )
+
+
+def in_process(name: str, images: list[image_pb2.Image]) -> float:
+    """Pictures a second of the same servicer's own prepare and infer, without gRPC."""
+    arguments = ["--address", "127.0.0.1:0", "--set", f"worker_threads={WORKERS}"]
+    invocation = parse_arguments(name, arguments)
+    shared = invocation.settings("shared", SharedSettings)
+    servicers: list[Any] = []
+    module = importlib.import_module(f"services.{name}.__main__")
+    parts = module.build(invocation, shared)
+    parts.register(_Catcher(servicers))
+    servicer = servicers[0]
+    batchers = [
+        value for value in vars(servicer).values() if type(value).__name__ == "DynamicBatcher"
+    ]
+
+    def analyse(image: image_pb2.Image) -> object:
+        first = batchers[0]
+        (result,) = first._infer([first._prepare(image)])
+        if len(batchers) > 1:
+            (result,) = batchers[1]._infer([(result, result)])
+        return result
+
+    def once() -> float:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            began = time.perf_counter()
+            list(pool.map(analyse, images))
+            return len(images) / (time.perf_counter() - began)
+
+    once()
+    return statistics.median(once() for _ in range(REPEATS))
+
+
+class _Catcher:
+    """Stands in for a server at registration, to get at the servicer."""
+
+    def __init__(self, servicers: list[Any]) -> None:
+        self._servicers = servicers
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        for handler in handlers:
+            for method in handler._method_handlers.values():
+                self._servicers.append(method.unary_unary.__self__)
+
+    def add_registered_method_handlers(self, *_: Any) -> None:
+        pass
+
+
+async def served(
+    name: str, address: str, images: list[image_pb2.Image], callers: int, batch: int
+) -> float:
+    """Pictures a second over gRPC, `callers` calls of `batch` pictures at a time."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub, call = STUBS[name](channel), CALLS[name]
+        parts = [images[start : start + batch] for start in range(0, len(images), batch)]
+
+        async def once() -> float:
+            queue = list(parts)
+
+            async def caller() -> None:
+                while queue:
+                    answer = await call(stub, queue.pop())
+                    assert not any(result.HasField("error") for result in answer.results)
+
+            began = time.perf_counter()
+            await asyncio.gather(*(caller() for _ in range(callers)))
+            return len(images) / (time.perf_counter() - began)
+
+        await once()
+        return statistics.median([await once() for _ in range(REPEATS)])
+
+
+def measure(name: str, logs: str) -> dict[str, float]:
+    """One service: at saturation, at one caller, and merged."""
+    side = {"embedding": 256, "siamese": 512}.get(name, 0)
+    images = [message(pixels, side) for pixels in pictures(COUNT[name])]
+    baseline = in_process(name, images)
+    found = {"in_process_per_s": baseline}
+    variants = {
+        "saturated": (CALLERS, BATCH, ()),
+        "one_caller": (1, 1, ()),
+        "eight_callers_alone": (CALLERS, 1, ()),
+        "eight_callers_merged": (CALLERS, 1, ("--set", "preferred_batch_count=8")),
+    }
+    for variant, (callers, batch, flags) in variants.items():
+        supervisor = Supervisor(Path(logs), [])
+        arguments = ["--address", "127.0.0.1:0", "--set", f"worker_threads={WORKERS}", *flags]
+        try:
+            supervisor.start(name, arguments)
+            address = supervisor.address(name)
+            found[f"{variant}_per_s"] = asyncio.run(served(name, address, images, callers, batch))
+        finally:
+            supervisor.stop()
+    found["saturated_ratio"] = found["saturated_per_s"] / baseline
+    found["one_caller_added_ms"] = 1000 / found["one_caller_per_s"] - 1000 / baseline
+    found["merged_ratio"] = found["eight_callers_merged_per_s"] / found["eight_callers_alone_per_s"]
+    return found
+
+
+def main() -> None:
+    """Measures every service, prints a table and writes JSON."""
+    with TemporaryDirectory() as logs:
+        results = {name: measure(name, logs) for name in STUBS}
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(json.dumps(results, indent=2) + "\n")
+    table = Table(
+        "service",
+        "in process, 1/s",
+        "saturated, ratio",
+        "one caller, added ms",
+        "8 callers merged, ratio",
+    )
+    for name, found in results.items():
+        table.add_row(
+            name,
+            f"{found['in_process_per_s']:.1f}",
+            f"{found['saturated_ratio']:.2f}",
+            f"{found['one_caller_added_ms']:.1f}",
+            f"{found['merged_ratio']:.2f}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -130,7 +130,6 @@ async def serve(
         await serve_until_stopped(
             server,
             name="orchestrator",
-            warm_up=lambda: None,
             port_file=invocation.port_file,
             exit_with_parent=invocation.exit_with_parent,
         )

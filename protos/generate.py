@@ -14,11 +14,14 @@ from grpc_tools import protoc
 
 PROTO_ROOT = Path(__file__).parent
 GENERATED = PROTO_ROOT / "gen"
+PACKAGES = ("bestshot", "inference")
 
 
 def generate(target: Path) -> None:
     """Writes the Python modules, stubs and service classes of every .proto below `target`."""
-    sources = sorted(path for path in PROTO_ROOT.glob("bestshot/**/*.proto"))
+    sources = sorted(
+        path for package in PACKAGES for path in PROTO_ROOT.glob(f"{package}/**/*.proto")
+    )
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     google_rpc = next(
         Path(entry) for entry in sys.path if (Path(entry) / "google/rpc/status.proto").exists()
@@ -37,7 +40,7 @@ def generate(target: Path) -> None:
     )
     if status != 0:
         raise SystemExit(f"protoc failed with status {status}")
-    for service in target.glob("bestshot/**/*_pb2_grpc.py"):
+    for service in target.rglob("*_pb2_grpc.py"):
         if "Stub" not in service.read_text():
             service.unlink()
 

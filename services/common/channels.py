@@ -27,9 +27,24 @@ _SERVICE_CONFIG: Mapping[str, Any] = {
     ],
 }
 
+KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # servers allow what clients do
+)
+"""The same for clients and servers: a peer that is gone without a word is noticed within 40 s."""
+
 
 def open_channel(address: str, *, max_message_bytes: int) -> grpc.aio.Channel:
-    """Opens a channel to `address` ("host:port", or "dns:///name:port" for all its replicas).
+    """Opens a channel.
+
+    Args:
+        address: "host:port"; or for several replicas, of which each takes its share of the calls,
+            "dns:///name:port" or "ipv4:host:port,host:port".
+        max_message_bytes: Largest message sent or taken.
 
     Calls that find the service unavailable are tried four times within about two seconds. Every
     call needs its own `timeout`.
@@ -37,6 +52,7 @@ def open_channel(address: str, *, max_message_bytes: int) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(
         address,
         options=[
+            *KEEPALIVE,
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),

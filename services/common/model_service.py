@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import grpc
 from bestshot.model.v1 import model_pb2
+from inference import open_inference_pb2_grpc
 
 from models.registry import (
     LocalModel,
@@ -23,6 +24,8 @@ from models.registry import (
 from services.common.batching import BatchingLimits
 from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, ConfigError
+from services.common.inference_protocol import SERVICE_NAME as INFERENCE_SERVICE_NAME
+from services.common.inference_protocol import InferenceServicer, TensorApi
 from services.common.log import configure_logging
 from services.common.onnx import ModelSession, SessionOptions
 from services.common.server import Server, serve_until_stopped
@@ -47,14 +50,37 @@ class ServiceParts:
     Attributes:
         address: To listen on.
         service_name: Full name of the gRPC service.
-        register: Adds the servicer to a server.
+        register: Adds the typed servicer to a server.
         warm_up: One inference.
+        tensors: The typed call as tensors.
     """
 
     address: str
     service_name: str
     register: Callable[[grpc.aio.Server], None]
     warm_up: Callable[[], object]
+    tensors: TensorApi
+
+    def server(self, shared: SharedSettings) -> Server:
+        """A server with the typed service, and beside it the Open Inference Protocol."""
+        inference = InferenceServicer(self.tensors)
+
+        def register(server: grpc.aio.Server) -> None:
+            self.register(server)
+            open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)
+
+        def warm_up() -> None:
+            self.warm_up()
+            inference.is_ready = True
+
+        return Server(
+            address=self.address,
+            service_names=[self.service_name, INFERENCE_SERVICE_NAME],
+            register=register,
+            warm_up=warm_up,
+            max_message_bytes=shared.max_message_bytes,
+            max_connection_age_s=shared.max_connection_age_s,
+        )
 
 
 def run_model_service(
@@ -77,17 +103,9 @@ async def _serve(
     invocation: Invocation,
     shared: SharedSettings,
 ) -> None:
-    parts = build(invocation, shared)
-    server = Server(
-        address=parts.address,
-        service_names=[parts.service_name],
-        register=parts.register,
-        max_message_bytes=shared.max_message_bytes,
-    )
     await serve_until_stopped(
-        server,
+        build(invocation, shared).server(shared),
         name=f"{name} service",
-        warm_up=parts.warm_up,
         port_file=invocation.port_file,
         exit_with_parent=invocation.exit_with_parent,
     )

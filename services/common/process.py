@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -20,11 +21,15 @@ def stop_when_told(request_stop: Callable[[], object], *, exit_with_parent: bool
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, request_stop)
+
+    def watch_stdin() -> None:
+        # not through sys.stdin: a daemon thread that holds its lock aborts the interpreter's end
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        loop.call_soon_threadsafe(request_stop)
+
     if exit_with_parent:
-        threading.Thread(
-            target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(request_stop)),
-            daemon=True,
-        ).start()
+        threading.Thread(target=watch_stdin, daemon=True).start()
 
 
 def write_address(port_file: Path | None, address: str) -> None:

@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.channels import KEEPALIVE
 from services.common.errors import ConfigError
 from services.common.interceptors import ErrorInterceptor
 from services.common.process import split_address, stop_when_told, write_address
@@ -29,6 +30,9 @@ class Server:
         service_names: Full names of the services that `register` adds.
         register: Adds the servicers to the server.
         max_message_bytes: Largest message taken or sent.
+        warm_up: First inference; the services count as SERVING once it is through.
+        max_connection_age_s: After this a client is asked to connect anew, and finds the replicas
+            that have come since; None = never. Calls under way are finished.
     """
 
     def __init__(
@@ -38,13 +42,18 @@ class Server:
         service_names: Sequence[str],
         register: Callable[[grpc.aio.Server], None],
         max_message_bytes: int,
+        warm_up: Callable[[], object] = lambda: None,
+        max_connection_age_s: int | None = None,
     ) -> None:
+        self._warm_up = warm_up
         self._service_names = tuple(service_names)
         self._health = health.aio.HealthServicer()
         self._stopping = asyncio.Event()
         self._server = grpc.aio.server(
             interceptors=[ErrorInterceptor()],
             options=[
+                *KEEPALIVE,
+                *_connection_age(max_connection_age_s),
                 ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a twin
                 ("grpc.max_send_message_length", max_message_bytes),
                 ("grpc.max_receive_message_length", max_message_bytes),
@@ -72,12 +81,12 @@ class Server:
             )
         return f"{host}:{bound_port}"
 
-    async def start(self, warm_up: Callable[[], object]) -> None:
-        """Starts to answer; the services count as SERVING once `warm_up` is through."""
+    async def start(self) -> None:
+        """Starts to answer; the services count as SERVING once the warm-up is through."""
         for name in self._service_names:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
-        await asyncio.to_thread(warm_up)
+        await asyncio.to_thread(self._warm_up)
         for name in self._service_names:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -92,11 +101,19 @@ class Server:
         await self._server.stop(GRACE_S)
 
 
+def _connection_age(max_connection_age_s: int | None) -> list[tuple[str, int]]:
+    if max_connection_age_s is None:
+        return []
+    return [
+        ("grpc.max_connection_age_ms", 1000 * max_connection_age_s),
+        ("grpc.max_connection_age_grace_ms", int(1000 * GRACE_S)),
+    ]
+
+
 async def serve_until_stopped(
     server: Server,
     *,
     name: str,
-    warm_up: Callable[[], object],
     port_file: Path | None,
     exit_with_parent: bool,
 ) -> None:
@@ -105,12 +122,11 @@ async def serve_until_stopped(
     Args:
         server: Bound, not yet started.
         name: For the log.
-        warm_up: First inference, before the service counts as SERVING.
         port_file: Gets the address once the services serve; for parents that passed port 0.
         exit_with_parent: Whether the end of stdin (the parent's pipe) stops the server.
     """
     stop_when_told(server.request_stop, exit_with_parent=exit_with_parent)
-    await server.start(warm_up)
+    await server.start()
     logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
     write_address(port_file, server.address)
     await server.wait()

@@ -35,12 +35,15 @@ class SharedSettings(Settings):
         max_message_bytes: Largest gRPC message sent or taken.
         max_batch_count: Most pictures or pairs in one call.
         max_image_pixels: Most pixels that an image file may announce.
+        max_connection_age_s: Seconds after which a model service asks a client to connect anew;
+            None = never.
     """
 
     log_level: Literal["debug", "info", "warning", "error"]
     max_message_bytes: Count
     max_batch_count: Count
     max_image_pixels: Count
+    max_connection_age_s: Count | None
 
 
 class ModelServiceSettings(Settings):

@@ -21,6 +21,7 @@ from services.embedding.config import EmbeddingSettings
 from services.embedding.model import EmbeddingModel
 from services.embedding.preprocess import to_tensor
 from services.embedding.servicer import EmbeddingServicer
+from services.embedding.tensors import tensor_api
 
 SERVICE_NAME = "bestshot.embedding.v1.EmbeddingService"
 
@@ -56,6 +57,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     )
 
     return ServiceParts(
+        tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,
         register=lambda server: embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(

@@ -34,6 +34,7 @@ from services.face.networks import (
     YuNet,
 )
 from services.face.servicer import FaceServicer
+from services.face.tensors import tensor_api
 
 SERVICE_NAME = "bestshot.face.v1.FaceService"
 NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
@@ -62,6 +63,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     servicer = FaceServicer(model, info, batching_limits(settings), shared.max_image_pixels)
     blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
+        tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,
         register=lambda server: face_pb2_grpc.add_FaceServiceServicer_to_server(servicer, server),

@@ -20,6 +20,7 @@ from services.common.service_config import Invocation, SharedSettings
 from services.quality.config import QualitySettings
 from services.quality.model import AestheticNetwork, QualityModel
 from services.quality.servicer import QualityServicer
+from services.quality.tensors import tensor_api
 
 SERVICE_NAME = "bestshot.quality.v1.QualityService"
 
@@ -45,6 +46,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     servicer = QualityServicer(model, info, batching_limits(settings), shared.max_image_pixels)
     blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
+        tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,
         register=lambda server: quality_pb2_grpc.add_QualityServiceServicer_to_server(

@@ -24,6 +24,7 @@ from services.siamese.config import SiameseSettings
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_tensor
 from services.siamese.servicer import SiameseServicer
+from services.siamese.tensors import tensor_api
 
 SERVICE_NAME = "bestshot.siamese.v1.SiameseService"
 
@@ -58,6 +59,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         model.compare(model.describe(blank), model.describe(blank))
 
     return ServiceParts(
+        tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,
         register=lambda server: siamese_pb2_grpc.add_SiameseServiceServicer_to_server(

@@ -19,8 +19,12 @@ from orchestrator.results import ImageFilter, RunState
 from orchestrator.supervisor import MODEL_SERVICES, PARTS
 from tests.conftest import ROOT
 
-PROTOS = sorted((ROOT / "protos" / "bestshot").rglob("*.proto"))
-ROOMS = ("__main__", "config", "preprocess", "model", "servicer")
+PROTOS = sorted(
+    path
+    for package in ("bestshot", "inference")
+    for path in (ROOT / "protos" / package).rglob("*.proto")
+)
+ROOMS = ("__main__", "config", "preprocess", "model", "servicer", "tensors")
 
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)

@@ -34,14 +34,9 @@ async def running(name: str, *flags: str) -> AsyncIterator[Running]:
     invocation = parse_arguments(name, arguments)
     shared = invocation.settings("shared", SharedSettings)
     parts = importlib.import_module(f"services.{name}.__main__").build(invocation, shared)
-    server = Server(
-        address=parts.address,
-        service_names=[parts.service_name],
-        register=parts.register,
-        max_message_bytes=shared.max_message_bytes,
-    )
+    server = parts.server(shared)
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-    await server.start(parts.warm_up)
+    await server.start()
     try:
         async with grpc.aio.insecure_channel(server.address, options=options) as channel:
             yield Running(server, channel, parts.service_name)

@@ -257,7 +257,7 @@ async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> No
         ),
         max_message_bytes=1000,
     )
-    await server.start(lambda: None)
+    await server.start()
     async with grpc.aio.insecure_channel(server.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await quality_pb2_grpc.QualityServiceStub(channel).Score(

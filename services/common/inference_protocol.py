@@ -1,0 +1,232 @@
+"""The Open Inference Protocol, version 2, over a service's own typed call.
+
+What it answers is what the typed call answers, as tensors. The protocol knows no errors of single
+items: where one picture fails, the request fails and names it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+from bestshot.image.v1 import image_pb2
+from google.rpc import status_pb2
+from inference import open_inference_pb2 as pb
+from inference import open_inference_pb2_grpc
+from numpy.typing import NDArray
+
+from services.common.errors import InvalidArgumentError, NotFoundError
+
+SERVICE_NAME = "inference.GRPCInferenceService"
+_LENGTH = struct.Struct("<I")
+_DATATYPES = {"FP32": np.float32, "FP64": np.float64, "INT32": np.int32}
+
+Images = dict[str, list[image_pb2.Image]]
+Tensors = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor that a service gives: name, element type and axes, -1 = any length."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TensorApi:
+    """A service's typed call as tensors.
+
+    Attributes:
+        service_name: Of the typed service.
+        model_names: Under which the model can be asked for; the first is its id.
+        model_version: As in ModelInfo.
+        inputs: Names of the inputs, each a batch of pictures: BYTES (n,), complete image files; or
+            UINT8 (n, height, width, 3), canonical RGB.
+        outputs: What it gives.
+        infer: The typed call.
+    """
+
+    service_name: str
+    model_names: tuple[str, ...]
+    model_version: str
+    inputs: tuple[str, ...]
+    outputs: tuple[TensorSpec, ...]
+    infer: Callable[[Images], Awaitable[Tensors]]
+
+
+class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
+    """Translates tensors to pictures, and results to tensors."""
+
+    def __init__(self, api: TensorApi) -> None:
+        self._api = api
+        self.is_ready = False
+
+    async def ServerLive(
+        self, request: pb.ServerLiveRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ServerLiveResponse:
+        """Answers."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(
+        self, request: pb.ServerReadyRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ServerReadyResponse:
+        """Whether the first inference is through."""
+        return pb.ServerReadyResponse(ready=self.is_ready)
+
+    async def ModelReady(
+        self, request: pb.ModelReadyRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ModelReadyResponse:
+        """Whether that model serves."""
+        known = self._is_known(request.name, request.version)
+        return pb.ModelReadyResponse(ready=self.is_ready and known)
+
+    async def ServerMetadata(
+        self, request: pb.ServerMetadataRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ServerMetadataResponse:
+        """What this server is."""
+        version = importlib.metadata.version("bestshot")
+        return pb.ServerMetadataResponse(name=self._api.service_name, version=version)
+
+    async def ModelMetadata(
+        self, request: pb.ModelMetadataRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ModelMetadataResponse:
+        """What the model takes and gives."""
+        self._check_model(request.name, request.version)
+        tensor = pb.ModelMetadataResponse.TensorMetadata
+        return pb.ModelMetadataResponse(
+            name=request.name,
+            versions=[self._api.model_version],
+            platform="bestshot",
+            inputs=[tensor(name=name, datatype="BYTES", shape=[-1]) for name in self._api.inputs],
+            outputs=[
+                tensor(name=spec.name, datatype=spec.datatype, shape=spec.shape)
+                for spec in self._api.outputs
+            ],
+        )
+
+    async def ModelInfer(
+        self, request: pb.ModelInferRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ModelInferResponse:
+        """Runs the typed call."""
+        self._check_model(request.model_name, request.model_version)
+        wanted = self._wanted_outputs([output.name for output in request.outputs])
+        tensors = await self._api.infer(_images(request, self._api.inputs))
+        answer = pb.ModelInferResponse(
+            model_name=request.model_name, model_version=self._api.model_version, id=request.id
+        )
+        for spec in wanted:
+            values = np.ascontiguousarray(tensors[spec.name], _DATATYPES[spec.datatype])
+            output = answer.outputs.add(name=spec.name, datatype=spec.datatype, shape=values.shape)
+            if request.raw_input_contents:
+                answer.raw_output_contents.append(values.tobytes())
+            else:
+                _fill(output.contents, spec.datatype, values)
+        return answer
+
+    def _wanted_outputs(self, names: Sequence[str]) -> Sequence[TensorSpec]:
+        known = {spec.name: spec for spec in self._api.outputs}
+        for name in names:
+            if name not in known:
+                raise InvalidArgumentError(
+                    "outputs", f"there is no {name!r}; known are {', '.join(known)}"
+                )
+        return [known[name] for name in names] or self._api.outputs
+
+    def _check_model(self, name: str, version: str) -> None:
+        if not self._is_known(name, version):
+            raise NotFoundError("model", f"{name} {version}".strip())
+
+    def _is_known(self, name: str, version: str) -> bool:
+        return name in self._api.model_names and version in ("", self._api.model_version)
+
+
+def checked(results: Sequence[object], errors: Sequence[status_pb2.Status | None]) -> None:
+    """Refuses results of which one is an error; names it."""
+    for index, error in enumerate(errors):
+        if error is not None:
+            raise InvalidArgumentError("inputs", f"item {index} of {len(results)}: {error.message}")
+
+
+def _images(request: pb.ModelInferRequest, names: Sequence[str]) -> Images:
+    """Reads the pictures of every input."""
+    raw = list(request.raw_input_contents)
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidArgumentError(
+            "raw_input_contents", f"has {len(raw)} entries for {len(request.inputs)} inputs"
+        )
+    found: Images = {}
+    for index, tensor in enumerate(request.inputs):
+        if tensor.name not in names:
+            raise InvalidArgumentError(
+                "inputs", f"there is no {tensor.name!r}; known are {', '.join(names)}"
+            )
+        found[tensor.name] = _pictures(tensor, raw[index] if raw else None)
+    for name in names:
+        if name not in found:
+            raise InvalidArgumentError("inputs", f"{name!r} is missing")
+    return found
+
+
+def _pictures(
+    tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None
+) -> list[image_pb2.Image]:
+    shape = tuple(tensor.shape)
+    if tensor.datatype == "BYTES":
+        files = list(tensor.contents.bytes_contents) if raw is None else _split(tensor.name, raw)
+        if shape not in ((len(files),), (len(files), 1)):
+            raise InvalidArgumentError(
+                tensor.name, f"has the shape {list(shape)} and {len(files)} elements"
+            )
+        return [image_pb2.Image(encoded=content) for content in files]
+    if tensor.datatype == "UINT8" and len(shape) == 4 and shape[3] == 3:
+        content = bytes(tensor.contents.uint_contents) if raw is None else raw
+        if min(shape) < 1 or len(content) != int(np.prod(shape)):
+            raise InvalidArgumentError(
+                tensor.name, f"has the shape {list(shape)} and {len(content)} elements"
+            )
+        size = len(content) // shape[0]
+        return [
+            image_pb2.Image(
+                pixels=image_pb2.Pixels(
+                    width_px=shape[2],
+                    height_px=shape[1],
+                    rgb=content[start : start + size],
+                )
+            )
+            for start in range(0, len(content), size)
+        ]
+    raise InvalidArgumentError(
+        tensor.name,
+        f"is {tensor.datatype} {list(shape)}; give BYTES [n], complete image files, or UINT8 "
+        f"[n, height, width, 3], canonical RGB",
+    )
+
+
+def _split(name: str, raw: bytes) -> list[bytes]:
+    """Elements of BYTES, each behind its length."""
+    found, at = [], 0
+    while at < len(raw):
+        if at + _LENGTH.size > len(raw):
+            raise InvalidArgumentError(name, "ends within the length of an element")
+        (length,) = _LENGTH.unpack_from(raw, at)
+        at += _LENGTH.size
+        if at + length > len(raw):
+            raise InvalidArgumentError(name, f"ends within an element of {length} bytes")
+        found.append(raw[at : at + length])
+        at += length
+    return found
+
+
+def _fill(contents: pb.InferTensorContents, datatype: str, values: NDArray[np.generic]) -> None:
+    fields: Mapping[str, str] = {
+        "FP32": "fp32_contents",
+        "FP64": "fp64_contents",
+        "INT32": "int_contents",
+    }
+    getattr(contents, fields[datatype]).extend(values.ravel().tolist())

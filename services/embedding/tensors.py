@@ -1,0 +1,30 @@
+"""The typed call as tensors of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+from bestshot.embedding.v1 import embedding_pb2
+
+from services.common.inference_protocol import Images, TensorApi, Tensors, TensorSpec, checked
+from services.embedding.servicer import EmbeddingServicer
+
+
+def tensor_api(
+    servicer: EmbeddingServicer, info: embedding_pb2.GetModelInfoResponse, service_name: str
+) -> TensorApi:
+    """Input `image`; output `embedding`, FP32 (n, dimension)."""
+
+    async def infer(images: Images) -> Tensors:
+        answer = await servicer.Embed(embedding_pb2.EmbedRequest(images=images["image"]), None)
+        results = answer.results
+        checked(results, [one.error if one.HasField("error") else None for one in results])
+        return {"embedding": np.array([one.embedding.values for one in results], np.float32)}
+
+    return TensorApi(
+        service_name=service_name,
+        model_names=(info.model.id, "embedding"),
+        model_version=info.model.version,
+        inputs=("image",),
+        outputs=(TensorSpec("embedding", "FP32", (-1, info.dimension_count)),),
+        infer=infer,
+    )

@@ -1,0 +1,35 @@
+"""The typed call as tensors of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+from bestshot.quality.v1 import quality_pb2
+
+from services.common.inference_protocol import Images, TensorApi, Tensors, TensorSpec, checked
+from services.quality.servicer import QualityServicer
+
+SCORES = (
+    *("iqa_score", "ava_score", "sharpness", "focus_score"),
+    *("exposure", "contrast", "colourfulness", "laplacian_variance"),
+)
+
+
+def tensor_api(
+    servicer: QualityServicer, info: quality_pb2.GetModelInfoResponse, service_name: str
+) -> TensorApi:
+    """Input `image`; one output a score, FP64 (n,), named as in quality.proto."""
+
+    async def infer(images: Images) -> Tensors:
+        answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)
+        results = answer.results
+        checked(results, [one.error if one.HasField("error") else None for one in results])
+        return {name: np.array([getattr(one.scores, name) for one in results]) for name in SCORES}
+
+    return TensorApi(
+        service_name=service_name,
+        model_names=(info.model.id, "quality"),
+        model_version=info.model.version,
+        inputs=("image",),
+        outputs=tuple(TensorSpec(name, "FP64", (-1,)) for name in SCORES),
+        infer=infer,
+    )

@@ -1,0 +1,70 @@
+"""Two replicas of a model service under load, of which one is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from bestshot.image.v1 import image_pb2
+
+from orchestrator.supervisor import Supervisor
+from services.common.channels import open_channel
+from tests.conftest import draw_picture
+
+CALLERS = 6
+
+
+async def call_until(
+    stub: embedding_pb2_grpc.EmbeddingServiceStub, stop: asyncio.Event, seed: int
+) -> list[bytes]:
+    """Embeds one picture over and over; every failure fails the test."""
+    pixels = draw_picture(seed, 256, 192)
+    image = image_pb2.Image(
+        pixels=image_pb2.Pixels(width_px=256, height_px=192, rgb=pixels.tobytes())
+    )
+    found = []
+    while not stop.is_set():
+        answer = await stub.Embed(embedding_pb2.EmbedRequest(images=[image] * 3), timeout=30)
+        for result in answer.results:
+            assert result.HasField("embedding"), result
+            found.append(np.array(result.embedding.values, np.float32).tobytes())
+    return found
+
+
+def test_a_replica_that_is_stopped_under_load_fails_no_call(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path / "first", [])
+    other = Supervisor(tmp_path / "second", [])
+
+    async def scenario(addresses: list[str]) -> list[list[bytes]]:
+        target = "ipv4:" + ",".join(addresses)
+        async with open_channel(target, max_message_bytes=2**26) as channel:
+            stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+            stop = asyncio.Event()
+            callers = [
+                asyncio.ensure_future(call_until(stub, stop, seed)) for seed in range(CALLERS)
+            ]
+            await asyncio.sleep(1.5)
+            os.kill(supervisor.process_id("embedding"), signal.SIGTERM)
+            await asyncio.sleep(3.0)
+            assert supervisor.ended() is not None
+            stop.set()
+            return list(await asyncio.gather(*callers))
+
+    try:
+        for one in (supervisor, other):
+            one.start("embedding", ["--address", "127.0.0.1:0"])
+        addresses = [one.address("embedding") for one in (supervisor, other)]
+        found = asyncio.run(scenario(addresses))
+        ended = supervisor.ended()
+        assert ended is not None
+        assert "exit code 0" in ended
+    finally:
+        supervisor.stop()
+        other.stop()
+    assert all(len(results) > 10 for results in found)
+    assert all(len(set(results)) == 1 for results in found)
+    assert len({results[0] for results in found}) == CALLERS

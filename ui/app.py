@@ -166,11 +166,11 @@ class Page:
 
     async def poll(self, album_id: str | None, seen: str, run_id: str | None) -> Updates:
         """Follows the newest run, and shows its results once it has ended, in every tab."""
-        progress = await run_view.newest(self._api, album_id)
         try:
             newest = await self._api.runs(album_id, 1) if album_id else []
-        except OrchestratorError:
-            return [LOST, gr.skip(), gr.skip(), *progress]
+        except OrchestratorError as error:
+            return [LOST, gr.skip(), gr.skip(), *run_view.unknown(error)]
+        progress = run_view.progress(album_id, newest)
         now = f"{newest[0].id} {newest[0].state}" if newest else ""
         is_active = bool(newest) and newest[0].state in ACTIVE_STATES
         if now == seen:
@@ -262,7 +262,7 @@ class Page:
 
     async def open_photo(self, event: gr.EventData, run_id: str) -> Updates:
         """Opens a photo in large."""
-        photo = event._data["photo"]
+        photo = event.photo
         return [await told(detail.opened(self._api, run_id, photo)), photo]
 
     async def close_photo(self) -> Updates:
@@ -271,19 +271,19 @@ class Page:
 
     async def put_beside(self, event: gr.EventData, run_id: str) -> str:
         """Puts another photo beside the open one."""
-        photo, other = event._data["photo"], event._data["other"]
+        photo, other = event.photo, event.other
         return await told(detail.opened(self._api, run_id, photo, other))
 
     async def ask(self, event: gr.EventData, run_id: str) -> str:
         """Asks the Siamese model which of the two is better."""
-        photo, other = event._data["photo"], event._data["other"]
+        photo, other = event.photo, event.other
         return await told(detail.opened(self._api, run_id, photo, other, ask=True))
 
     async def decide(
         self, event: gr.EventData, undoable: list[Decided], run_id: str
     ) -> list[Decided]:
         """Keeps or rejects a photo."""
-        photo, wanted = event._data["photo"], DECISIONS[event._data["decision"]]
+        photo, wanted = event.photo, DECISIONS[event.decision]
         previous = await told(self._set_decision(run_id, photo, wanted))
         return [*undoable, (run_id, photo, previous)]
 
@@ -341,7 +341,7 @@ class Page:
         _: int | None,
     ) -> Updates:
         """Orders the table by the heading that was clicked."""
-        wanted = metrics.toggled(order, event._data["order"])
+        wanted = metrics.toggled(order, event.order)
         shown = await metrics.shown(self._api, run_id, search, filter_by, wanted, 1)
         return [wanted, *shown]
 

@@ -32,7 +32,10 @@ class Upload:
         self._open: IO[bytes] | None = None
 
     def __enter__(self) -> Upload:
-        self._partial.mkdir(parents=True)
+        try:
+            self._partial.mkdir(parents=True)
+        except OSError as error:
+            raise self._not_stored(error) from error
         return self
 
     def __exit__(
@@ -44,9 +47,7 @@ class Upload:
         self._close()
         shutil.rmtree(self._partial, ignore_errors=True)
         if isinstance(error, OSError):
-            raise FailedPreconditionError(
-                f"the upload cannot be stored in {self.folder.parent}: {error.strerror}"
-            ) from error
+            raise self._not_stored(error) from error
 
     def begin(self, filename: str) -> None:
         """Begins a photo.
@@ -79,6 +80,11 @@ class Upload:
             raise InvalidArgumentError("filename", "the upload has no photos")
         self._close()
         self._partial.rename(self.folder)
+
+    def _not_stored(self, error: OSError) -> FailedPreconditionError:
+        return FailedPreconditionError(
+            f"the upload cannot be stored in {self.folder.parent}: {error.strerror}"
+        )
 
     def _close(self) -> None:
         if self._open is not None:

@@ -86,7 +86,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                         await asyncio.to_thread(upload.begin, request.filename)
                     case "chunk":
                         await asyncio.to_thread(upload.write, request.chunk)
-            upload.finish()
+            await asyncio.to_thread(upload.finish)
         now = utc_now()
         album = Album(
             id=album_id,

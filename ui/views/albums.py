@@ -85,7 +85,7 @@ def build(api: Orchestrator, album: gr.Dropdown) -> gr.HTML:
         return [False, *await _both(api, None)]
 
     def choose(event: gr.EventData) -> str:
-        return str(event._data["album"])
+        return str(event.album)
 
     create.click(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])
     folder.submit(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])

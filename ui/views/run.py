@@ -97,7 +97,17 @@ async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
     try:
         runs = await api.runs(album_id, 1) if album_id else []
     except OrchestratorError as error:
-        return [problem(error), gr.skip(), gr.skip()]
+        return unknown(error)
+    return progress(album_id, runs)
+
+
+def unknown(error: OrchestratorError) -> list[Any]:
+    """Updates like those of `newest`, where it cannot be asked."""
+    return [problem(error), gr.skip(), gr.skip()]
+
+
+def progress(album_id: str | None, runs: list[pb.Run]) -> list[Any]:
+    """Updates like those of `newest`, of the album's runs, the newest first."""
     active = bool(runs) and runs[0].state in ACTIVE_STATES
     shown = progress_of(runs[0]) if runs else _nothing_yet(album_id)
     return [shown, gr.update(interactive=not active), gr.update(interactive=active)]

@@ -28,6 +28,7 @@ from orchestrator.storage.uploads import remove_partial_uploads
 from orchestrator.transport.servicer import OrchestratorServicer
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.log import configure_logging
+from services.common.metrics import Metrics
 from services.common.server import Server, serve_until_stopped
 from services.common.service_config import Invocation, SharedSettings, parse_arguments
 
@@ -76,6 +77,7 @@ async def serve(
     folder: Path,
 ) -> None:
     """Wires everything and serves until stopped."""
+    metrics = Metrics()
     engine = open_database(folder)
     store = SqlRunStore(engine)
     cache = SqlFeatureCache(engine)
@@ -121,18 +123,20 @@ async def serve(
         register=lambda grpc_server: (
             orchestrator_pb2_grpc.add_OrchestratorServiceServicer_to_server(servicer, grpc_server)
         ),
+        metrics=metrics,
         max_message_bytes=shared.max_message_bytes,
     )
     await curator.recover(resume=settings.resume_runs)
     worker = asyncio.ensure_future(curator.work())
     worker.add_done_callback(lambda _: server.request_stop())
     try:
-        await serve_until_stopped(
-            server,
-            name="orchestrator",
-            port_file=invocation.port_file,
-            exit_with_parent=invocation.exit_with_parent,
-        )
+        with metrics.served(settings.metrics_address):
+            await serve_until_stopped(
+                server,
+                name="orchestrator",
+                port_file=invocation.port_file,
+                exit_with_parent=invocation.exit_with_parent,
+            )
     finally:
         worker.cancel()
         await asyncio.wait([worker])

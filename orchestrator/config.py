@@ -38,6 +38,7 @@ class OrchestratorSettings(Settings):
     """Section `orchestrator` of services.yaml."""
 
     address: Address
+    metrics_address: Address | None
     embedding_address: str
     quality_address: str
     face_address: str

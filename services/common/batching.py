@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from google.rpc import status_pb2
 
 from services.common.errors import BestshotError, ResourceExhaustedError
 from services.common.interceptors import request_id
+from services.common.metrics import Metrics
 from services.common.status import internal_status, to_status
 
 ItemT = TypeVar("ItemT")
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class BatchingLimits:
+class Batching:
     """How items become batches.
 
     Attributes:
@@ -39,12 +41,14 @@ class BatchingLimits:
             takes what waits already.
         max_queue_count: Most items that may be there, waiting or at work.
         worker_threads: Preparations and inferences at a time.
+        metrics: Told of every inference.
     """
 
     preferred_batch_count: int
     max_queue_delay_ms: float
     max_queue_count: int
     worker_threads: int
+    metrics: Metrics
 
 
 @dataclass
@@ -61,24 +65,24 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         prepare: Makes an item ready; its failure is that item's own.
         infer: Takes prepared items, returns as many results in order. Where it fails for several,
             each is tried alone, so that one bad item fails alone.
-        limits: Bounds.
+        batching: Bounds, and who is told.
     """
 
     def __init__(
         self,
         prepare: Callable[[ItemT], PreparedT],
         infer: Callable[[list[PreparedT]], Sequence[ResultT]],
-        limits: BatchingLimits,
+        batching: Batching,
     ) -> None:
         self._prepare = prepare
         self._infer = infer
-        self._limits = limits
+        self._batching = batching
         self._count = 0
         # what is prepared and not inferred yet takes memory: no more than the next batches
-        room = 2 * limits.worker_threads * limits.preferred_batch_count
+        room = 2 * batching.worker_threads * batching.preferred_batch_count
         self._room = asyncio.Semaphore(room)
         self._queue: asyncio.Queue[_Waiting[PreparedT, ResultT]] = asyncio.Queue()
-        self._executor = ThreadPoolExecutor(limits.worker_threads)
+        self._executor = ThreadPoolExecutor(batching.worker_threads)
         self._workers: list[asyncio.Task[None]] = []
         self._gathering = asyncio.Lock()  # one batch is filled before the next is begun
 
@@ -90,17 +94,17 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         Raises:
             ResourceExhaustedError: With these items there would be more than `max_queue_count`.
         """
-        if self._count + len(items) > self._limits.max_queue_count:
+        if self._count + len(items) > self._batching.max_queue_count:
             raise ResourceExhaustedError(
                 f"{self._count} items are waiting or at work, {len(items)} more would exceed the "
-                f"limit of {self._limits.max_queue_count} (max_queue_count); try again later"
+                f"limit of {self._batching.max_queue_count} (max_queue_count); try again later"
             )
         self._start_workers()
-        self._count += len(items)
+        self._add(len(items))
         try:
             return list(await asyncio.gather(*map(self._one, items)))
         finally:
-            self._count -= len(items)
+            self._add(-len(items))
 
     async def close(self) -> None:
         """Ends the workers; what waits is cancelled."""
@@ -109,6 +113,10 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers.clear()
         self._executor.shutdown(cancel_futures=True)
+
+    def _add(self, count: int) -> None:
+        self._count += count
+        self._batching.metrics.queue(self._count)
 
     async def _one(self, item: ItemT) -> ResultT | status_pb2.Status:
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
@@ -125,7 +133,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
     def _start_workers(self) -> None:
         if not self._workers:
             self._workers = [
-                asyncio.ensure_future(self._work()) for _ in range(self._limits.worker_threads)
+                asyncio.ensure_future(self._work()) for _ in range(self._batching.worker_threads)
             ]
 
     async def _work(self) -> None:
@@ -136,7 +144,9 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
             batch = [entry for entry in batch if not entry.result.done()]
             if not batch:
                 continue
+            began = time.monotonic()
             results = await loop.run_in_executor(self._executor, self._infer_each, batch)
+            self._batching.metrics.inference(len(batch), time.monotonic() - began)
             for entry, result in zip(batch, results, strict=True):
                 if not entry.result.done():
                     entry.result.set_result(result)
@@ -144,8 +154,8 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
     async def _next_batch(self) -> list[_Waiting[PreparedT, ResultT]]:
         loop = asyncio.get_running_loop()
         batch = [await self._queue.get()]
-        deadline = loop.time() + self._limits.max_queue_delay_ms / 1000
-        while len(batch) < self._limits.preferred_batch_count:
+        deadline = loop.time() + self._batching.max_queue_delay_ms / 1000
+        while len(batch) < self._batching.preferred_batch_count:
             if self._queue.empty() and loop.time() >= deadline:
                 break
             try:

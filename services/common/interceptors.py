@@ -15,6 +15,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from services.common.errors import BestshotError
+from services.common.metrics import Metrics
 from services.common.status import internal_status, to_status
 
 REQUEST_ID_KEY = "x-request-id"
@@ -26,7 +27,10 @@ _QUIET_METHODS = ("/grpc.health.", "/grpc.reflection.")
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Gives each call a request id, logs its outcome and turns what it raises into a status."""
+    """Gives each call a request id, tells its outcome and turns what it raises into a status."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     async def intercept_service(
         self,
@@ -48,56 +52,72 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         }[handler.request_streaming, handler.response_streaming]
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
-            guard(behaviour, method, caller_id),
+            guard(behaviour, _Call(method, caller_id, self._metrics)),
             handler.request_deserializer,
             handler.response_serializer,
         )
 
 
-def _guard_unary(behaviour: Any, method: str, caller_id: str) -> Any:  # noqa: ANN401
+class _Call:
+    """One method of one caller; tells how it ended, once."""
+
+    def __init__(self, method: str, caller_id: str, metrics: Metrics) -> None:
+        self.method = method
+        self._caller_id = caller_id
+        self._metrics = metrics
+        self._began = 0.0
+
+    def begin(self) -> None:
+        request_id.set(self._caller_id)
+        self._began = time.monotonic()
+
+    def end(self, code: str) -> None:
+        seconds = time.monotonic() - self._began
+        self._metrics.call(self.method, code, seconds)
+        logger.debug("%s %s %.1f ms", self.method, code, 1000 * seconds)
+
+
+def _guard_unary(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
     async def guarded(request: object, context: grpc.aio.ServicerContext) -> object:
-        request_id.set(caller_id)
-        began = time.monotonic()
+        call.begin()
         try:
             response: object = await behaviour(request, context)
-        except Exception as error:
-            await _abort(context, error, method, began)
+        except (Exception, asyncio.CancelledError) as error:
+            await _abort(context, error, call)
             raise
-        _log(method, "OK", began)
+        call.end("OK")
         return response
 
     return guarded
 
 
-def _guard_stream(behaviour: Any, method: str, caller_id: str) -> Any:  # noqa: ANN401
+def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
     async def guarded(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
-        request_id.set(caller_id)
-        began = time.monotonic()
+        call.begin()
         try:
             async for response in behaviour(request, context):
                 yield response
-        except Exception as error:
-            await _abort(context, error, method, began)
+        except (Exception, asyncio.CancelledError, GeneratorExit) as error:
+            await _abort(context, error, call)
             raise
-        _log(method, "OK", began)
+        call.end("OK")
 
     return guarded
 
 
-async def _abort(
-    context: grpc.aio.ServicerContext, error: Exception, method: str, began: float
-) -> None:
-    if isinstance(error, grpc.aio.BaseError | asyncio.CancelledError):
+async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: _Call) -> None:
+    """Ends the call with the status that an error stands for; one that was cancelled has ended."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        call.end("CANCELLED")
+        return
+    if isinstance(error, grpc.aio.BaseError):
         return
     status: status_pb2.Status
     if isinstance(error, BestshotError):
-        _log(method, error.code.name, began)
+        call.end(error.code.name)
         status = to_status(error)
     else:
-        logger.exception("%s failed", method)
+        logger.error("%s failed", call.method, exc_info=error)
+        call.end("INTERNAL")
         status = internal_status(request_id.get())
     await context.abort_with_status(rpc_status.to_status(status))
-
-
-def _log(method: str, code: str, began: float) -> None:
-    logger.debug("%s %s %.1f ms", method, code, 1000 * (time.monotonic() - began))

@@ -21,12 +21,13 @@ from models.registry import (
     Role,
     resolve,
 )
-from services.common.batching import BatchingLimits
+from services.common.batching import Batching
 from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.inference_protocol import SERVICE_NAME as INFERENCE_SERVICE_NAME
 from services.common.inference_protocol import InferenceServicer, TensorApi
 from services.common.log import configure_logging
+from services.common.metrics import Metrics
 from services.common.onnx import ModelSession, SessionOptions
 from services.common.server import Server, serve_until_stopped
 from services.common.service_config import (
@@ -53,6 +54,8 @@ class ServiceParts:
         register: Adds the typed servicer to a server.
         warm_up: One inference.
         tensors: The typed call as tensors.
+        metrics: What is counted.
+        metrics_address: Where that is told; None = nowhere.
     """
 
     address: str
@@ -60,6 +63,8 @@ class ServiceParts:
     register: Callable[[grpc.aio.Server], None]
     warm_up: Callable[[], object]
     tensors: TensorApi
+    metrics: Metrics
+    metrics_address: str | None
 
     def server(self, shared: SharedSettings) -> Server:
         """A server with the typed service, and beside it the Open Inference Protocol."""
@@ -78,6 +83,7 @@ class ServiceParts:
             service_names=[self.service_name, INFERENCE_SERVICE_NAME],
             register=register,
             warm_up=warm_up,
+            metrics=self.metrics,
             max_message_bytes=shared.max_message_bytes,
             max_connection_age_s=shared.max_connection_age_s,
         )
@@ -103,17 +109,20 @@ async def _serve(
     invocation: Invocation,
     shared: SharedSettings,
 ) -> None:
-    await serve_until_stopped(
-        build(invocation, shared).server(shared),
-        name=f"{name} service",
-        port_file=invocation.port_file,
-        exit_with_parent=invocation.exit_with_parent,
-    )
+    parts = build(invocation, shared)
+    with parts.metrics.served(parts.metrics_address):
+        await serve_until_stopped(
+            parts.server(shared),
+            name=f"{name} service",
+            port_file=invocation.port_file,
+            exit_with_parent=invocation.exit_with_parent,
+        )
 
 
-def batching_limits(settings: ModelServiceSettings) -> BatchingLimits:
+def batching_of(settings: ModelServiceSettings, metrics: Metrics) -> Batching:
     """How the settings want items to become batches."""
-    return BatchingLimits(
+    return Batching(
+        metrics=metrics,
         preferred_batch_count=settings.preferred_batch_count,
         max_queue_delay_ms=settings.max_queue_delay_ms,
         max_queue_count=settings.max_queue_count,

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from services.common.channels import KEEPALIVE
 from services.common.errors import ConfigError
 from services.common.interceptors import ErrorInterceptor
+from services.common.metrics import Metrics
 from services.common.process import split_address, stop_when_told, write_address
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Server:
         register: Adds the servicers to the server.
         max_message_bytes: Largest message taken or sent.
         warm_up: First inference; the services count as SERVING once it is through.
+        metrics: Told of every call.
         max_connection_age_s: After this a client is asked to connect anew, and finds the replicas
             that have come since; None = never. Calls under way are finished.
     """
@@ -42,6 +44,7 @@ class Server:
         service_names: Sequence[str],
         register: Callable[[grpc.aio.Server], None],
         max_message_bytes: int,
+        metrics: Metrics,
         warm_up: Callable[[], object] = lambda: None,
         max_connection_age_s: int | None = None,
     ) -> None:
@@ -50,7 +53,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._stopping = asyncio.Event()
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ErrorInterceptor(metrics)],
             options=[
                 *KEEPALIVE,
                 *_connection_age(max_connection_age_s),

@@ -51,14 +51,16 @@ class ModelServiceSettings(Settings):
 
     Attributes:
         address: "host:port" to listen on; port 0 takes a free one.
+        metrics_address: "host:port" that answers GET /metrics; None = nowhere.
         model: Id in models.yaml.
         fallback: What serves where the files of `model` are missing: "builtin", or "none" = the
             service does not start.
         worker_threads: Pictures prepared, and inferences run, at a time.
-        preferred_batch_count, max_queue_delay_ms, max_queue_count: As in BatchingLimits.
+        preferred_batch_count, max_queue_delay_ms, max_queue_count: As in Batching.
     """
 
     address: Address
+    metrics_address: Address | None
     model: str
     fallback: Literal["none", "builtin"]
     worker_threads: Count

@@ -6,9 +6,10 @@ import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
 from models.registry import Role
+from services.common.metrics import Metrics
 from services.common.model_service import (
     ServiceParts,
-    batching_limits,
+    batching_of,
     local_model,
     model_info,
     required_preprocessing,
@@ -29,6 +30,7 @@ SERVICE_NAME = "bestshot.embedding.v1.EmbeddingService"
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     settings = invocation.settings("embedding", EmbeddingSettings)
+    metrics = Metrics()
     local = local_model(invocation, Role.EMBEDDING, settings)
     session = OrtSession(local.paths["graph"], session_options(settings))
     model = EmbeddingModel(session)
@@ -48,15 +50,18 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         info.calibration.cluster_selection_epsilon = (
             local.entry.calibration.cluster_selection_epsilon
         )
+    metrics.model(info.model.id, info.model.version, info.model.digest)
     servicer = EmbeddingServicer(
         model,
         preprocessing,
         info,
-        batching_limits(settings),
+        batching_of(settings, metrics),
         shared.max_image_pixels,
     )
 
     return ServiceParts(
+        metrics=metrics,
+        metrics_address=settings.metrics_address,
         tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,

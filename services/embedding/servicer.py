@@ -10,7 +10,7 @@ from google.rpc import status_pb2
 from numpy.typing import NDArray
 
 from models.registry import Preprocessing
-from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.batching import Batching, DynamicBatcher
 from services.common.pictures import check_batch, read_image
 from services.embedding.model import EmbeddingModel
 from services.embedding.preprocess import to_tensor
@@ -24,13 +24,13 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         model: EmbeddingModel,
         preprocessing: Preprocessing,
         info: embedding_pb2.GetModelInfoResponse,
-        limits: BatchingLimits,
+        batching: Batching,
         max_image_pixels: int,
     ) -> None:
         self._preprocessing = preprocessing
         self._info = info
         self._max_image_pixels = max_image_pixels
-        self._batcher = DynamicBatcher(self._prepare, model.embed_batch, limits)
+        self._batcher = DynamicBatcher(self._prepare, model.embed_batch, batching)
 
     async def Embed(
         self, request: embedding_pb2.EmbedRequest, context: grpc.aio.ServicerContext

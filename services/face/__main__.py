@@ -10,9 +10,10 @@ from bestshot.face.v1 import face_pb2, face_pb2_grpc
 
 from models.registry import LocalModel, Role
 from services.common.errors import ConfigError
+from services.common.metrics import Metrics
 from services.common.model_service import (
     ServiceParts,
-    batching_limits,
+    batching_of,
     local_model,
     model_info,
     run_model_service,
@@ -50,6 +51,7 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     settings = invocation.settings("face", FaceSettings)
+    metrics = Metrics()
     local = local_model(invocation, Role.FACE, settings)
     model, session = load_model(local, settings)
     info = face_pb2.GetModelInfoResponse(
@@ -60,9 +62,12 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
             max_batch_count=shared.max_batch_count,
         )
     )
-    servicer = FaceServicer(model, info, batching_limits(settings), shared.max_image_pixels)
+    metrics.model(info.model.id, info.model.version, info.model.digest)
+    servicer = FaceServicer(model, info, batching_of(settings, metrics), shared.max_image_pixels)
     blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
+        metrics=metrics,
+        metrics_address=settings.metrics_address,
         tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,

@@ -7,7 +7,7 @@ from bestshot.face.v1 import face_pb2, face_pb2_grpc
 from bestshot.image.v1 import image_pb2
 from google.rpc import status_pb2
 
-from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.batching import Batching, DynamicBatcher
 from services.common.imaging import RgbImage
 from services.common.pictures import check_batch, read_image
 from services.face.model import Face, FaceModel
@@ -20,7 +20,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         self,
         model: FaceModel,
         info: face_pb2.GetModelInfoResponse,
-        limits: BatchingLimits,
+        batching: Batching,
         max_image_pixels: int,
     ) -> None:
         self._info = info
@@ -29,7 +29,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         def infer(pictures: list[RgbImage]) -> list[list[Face]]:
             return [model.analyze(pixels) for pixels in pictures]
 
-        self._batcher = DynamicBatcher(self._prepare, infer, limits)
+        self._batcher = DynamicBatcher(self._prepare, infer, batching)
 
     async def Analyze(
         self, request: face_pb2.AnalyzeRequest, context: grpc.aio.ServicerContext

@@ -6,9 +6,10 @@ import numpy as np
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 
 from models.registry import Role
+from services.common.metrics import Metrics
 from services.common.model_service import (
     ServiceParts,
-    batching_limits,
+    batching_of,
     local_model,
     model_info,
     required_preprocessing,
@@ -28,6 +29,7 @@ SERVICE_NAME = "bestshot.quality.v1.QualityService"
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Wires the formulas, the network where there is one, and the servicer."""
     settings = invocation.settings("quality", QualitySettings)
+    metrics = Metrics()
     local = local_model(invocation, Role.QUALITY, settings)
     session, aesthetic = None, None
     if "graph" in local.paths:
@@ -43,9 +45,12 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         ),
         heuristic_aesthetic=aesthetic is None,
     )
-    servicer = QualityServicer(model, info, batching_limits(settings), shared.max_image_pixels)
+    metrics.model(info.model.id, info.model.version, info.model.digest)
+    servicer = QualityServicer(model, info, batching_of(settings, metrics), shared.max_image_pixels)
     blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
+        metrics=metrics,
+        metrics_address=settings.metrics_address,
         tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,

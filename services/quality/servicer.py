@@ -9,7 +9,7 @@ from bestshot.image.v1 import image_pb2
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from google.rpc import status_pb2
 
-from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.batching import Batching, DynamicBatcher
 from services.common.imaging import RgbImage
 from services.common.pictures import check_batch, read_image
 from services.quality.model import Quality, QualityModel
@@ -22,7 +22,7 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         self,
         model: QualityModel,
         info: quality_pb2.GetModelInfoResponse,
-        limits: BatchingLimits,
+        batching: Batching,
         max_image_pixels: int,
     ) -> None:
         self._info = info
@@ -31,7 +31,7 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         def infer(pictures: list[RgbImage]) -> list[Quality]:
             return [model.score(pixels) for pixels in pictures]
 
-        self._batcher = DynamicBatcher(self._prepare, infer, limits)
+        self._batcher = DynamicBatcher(self._prepare, infer, batching)
 
     async def Score(
         self, request: quality_pb2.ScoreRequest, context: grpc.aio.ServicerContext

@@ -9,9 +9,10 @@ import numpy as np
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 
 from models.registry import Role
+from services.common.metrics import Metrics
 from services.common.model_service import (
     ServiceParts,
-    batching_limits,
+    batching_of,
     local_model,
     model_info,
     run_model_service,
@@ -34,6 +35,7 @@ logger = logging.getLogger("services.siamese")
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     settings = invocation.settings("siamese", SiameseSettings)
+    metrics = Metrics()
     local = local_model(invocation, Role.SIAMESE, settings)
     logger.info("Loading Siamese model from %s", local.paths["describe"])
     describe, compare = (
@@ -50,8 +52,9 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
             max_batch_count=shared.max_batch_count,
         )
     )
+    metrics.model(info.model.id, info.model.version, info.model.digest)
     servicer = SiameseServicer(
-        model, prepare, info, batching_limits(settings), shared.max_image_pixels
+        model, prepare, info, batching_of(settings, metrics), shared.max_image_pixels
     )
     blank = prepare(np.full((64, 64, 3), 128, np.uint8))
 
@@ -59,6 +62,8 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         model.compare(model.describe(blank), model.describe(blank))
 
     return ServiceParts(
+        metrics=metrics,
+        metrics_address=settings.metrics_address,
         tensors=tensor_api(servicer, info, SERVICE_NAME),
         address=settings.address,
         service_name=SERVICE_NAME,

@@ -12,7 +12,7 @@ from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from google.rpc import status_pb2
 from numpy.typing import NDArray
 
-from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.batching import Batching, DynamicBatcher
 from services.common.errors import InvalidArgumentError
 from services.common.imaging import RgbImage
 from services.common.pictures import check_batch, read_image
@@ -29,14 +29,14 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         model: SiameseModel,
         prepare: Callable[[RgbImage], NDArray[np.float32]],
         info: siamese_pb2.GetModelInfoResponse,
-        limits: BatchingLimits,
+        batching: Batching,
         max_image_pixels: int,
     ) -> None:
         self._to_tensor = prepare
         self._info = info
         self._max_image_pixels = max_image_pixels
-        self._describer = DynamicBatcher(self._prepare, model.describe_batch, limits)
-        self._comparer = DynamicBatcher(_as_it_is, model.compare_batch, limits)
+        self._describer = DynamicBatcher(self._prepare, model.describe_batch, batching)
+        self._comparer = DynamicBatcher(_as_it_is, model.compare_batch, batching)
 
     async def Compare(
         self, request: siamese_pb2.CompareRequest, context: grpc.aio.ServicerContext

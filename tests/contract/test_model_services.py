@@ -23,6 +23,7 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
 
+from services.common.metrics import Metrics
 from services.common.server import Server
 from tests.contract.servers import Running, pixels_message, running
 
@@ -250,6 +251,7 @@ async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> No
             raise RuntimeError("secret")
 
     server = Server(
+        metrics=Metrics(),
         address="127.0.0.1:0",
         service_names=["bestshot.quality.v1.QualityService"],
         register=lambda grpc_server: quality_pb2_grpc.add_QualityServiceServicer_to_server(

@@ -10,8 +10,9 @@ from google.rpc import code_pb2, status_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.common.batching import BatchingLimits, DynamicBatcher
+from services.common.batching import Batching, DynamicBatcher
 from services.common.errors import InvalidImageError, ResourceExhaustedError
+from services.common.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,14 @@ class Model:
         return [(item.caller, item.number) for item in items]
 
 
-def limits(**changes: float) -> BatchingLimits:
-    values = {"max_queue_delay_ms": 0.0, "max_queue_count": 1000, "worker_threads": 1}
-    return BatchingLimits(**{"preferred_batch_count": 4, **values, **changes})  # type: ignore[arg-type]
+def limits(**changes: float) -> Batching:
+    values = {
+        "max_queue_delay_ms": 0.0,
+        "max_queue_count": 1000,
+        "worker_threads": 1,
+        "metrics": Metrics(),
+    }
+    return Batching(**{"preferred_batch_count": 4, **values, **changes})  # type: ignore[arg-type]
 
 
 fates = st.sampled_from(["fine", "fine", "fine", "unreadable", "poison"])

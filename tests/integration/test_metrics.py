@@ -1,0 +1,59 @@
+"""What Prometheus reads of a running service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from bestshot.image.v1 import image_pb2
+from prometheus_client.parser import text_string_to_metric_families
+
+from orchestrator.supervisor import Supervisor
+from services.common.errors import ConfigError
+from tests.integration.up import free_ports
+
+METHOD = "/bestshot.embedding.v1.EmbeddingService/Embed"
+
+
+def values(address: str) -> dict[tuple[str, str, str], float]:
+    """Every sample by its name, method and code."""
+    text = httpx.get(f"http://{address}/metrics").text
+    return {
+        (sample.name, sample.labels.get("method", ""), sample.labels.get("code", "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
+
+
+def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    supervisor = Supervisor(tmp_path, [])
+    arguments = ["--address", "127.0.0.1:0", "--set", f"metrics_address={address}"]
+    image = image_pb2.Image(pixels=image_pb2.Pixels(width_px=8, height_px=8, rgb=bytes(192)))
+    try:
+        supervisor.start("embedding", arguments)
+        with grpc.insecure_channel(supervisor.address("embedding")) as channel:
+            stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+            for _ in range(3):
+                stub.Embed(embedding_pb2.EmbedRequest(images=[image] * 2))
+            with pytest.raises(grpc.RpcError):
+                stub.Embed(embedding_pb2.EmbedRequest())
+            info = stub.GetModelInfo(embedding_pb2.GetModelInfoRequest()).model
+        found = values(address)
+        text = httpx.get(f"http://{address}/metrics").text
+        supervisor.start("quality", arguments)
+        with pytest.raises(ConfigError, match="metrics_address: cannot listen"):
+            supervisor.address("quality")
+    finally:
+        supervisor.stop()
+    assert found["bestshot_calls_total", METHOD, "OK"] == 3
+    assert found["bestshot_calls_total", METHOD, "INVALID_ARGUMENT"] == 1
+    assert found["bestshot_call_seconds_count", METHOD, ""] == 4
+    assert found["bestshot_batch_items_sum", "", ""] == 6
+    assert found["bestshot_queue_items", "", ""] == 0
+    assert info.digest in text

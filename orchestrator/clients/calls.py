@@ -20,7 +20,7 @@ from orchestrator.ports import ModelIdentity
 from services.common.channels import call_metadata, open_channel
 from services.common.errors import InternalError, ResourceExhaustedError
 from services.common.imaging import RgbImage, fit_long_side
-from services.common.status import from_rpc_error
+from services.common.status import asks_to_come_again, from_rpc_error
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 
@@ -28,6 +28,13 @@ _ORIGINS = {
     model_pb2.MODEL_ORIGIN_BUILTIN: "builtin",
     model_pb2.MODEL_ORIGIN_PRETRAINED: "pretrained",
 }
+
+
+class _QueueFullError(ResourceExhaustedError):
+    """A service has no room for a call, and says when to come again.
+
+    gRPC itself answers the same code where a message is too large, for good.
+    """
 
 
 class ServiceCaller:
@@ -54,7 +61,7 @@ class ServiceCaller:
         deadline of a call has passed.
         """
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(ResourceExhaustedError),
+            retry=retry_if_exception_type(_QueueFullError),
             wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
             stop=stop_after_delay(self._timeout_s),
             reraise=True,
@@ -65,7 +72,10 @@ class ServiceCaller:
         try:
             return await method(request, timeout=self._timeout_s, metadata=call_metadata())
         except grpc.RpcError as error:
-            raise from_rpc_error(error, self._target) from error
+            translated = from_rpc_error(error, self._target)
+            if asks_to_come_again(error):
+                raise _QueueFullError(translated.message) from error
+            raise translated from error
 
     def check_count(self, results: Sequence[object], wanted: int) -> None:
         """Refuses an answer of another length than the request."""

@@ -116,7 +116,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
 
     def _add(self, count: int) -> None:
         self._count += count
-        self._batching.metrics.queue(self._count)
+        self._batching.metrics.queue_changed(count)
 
     async def _one(self, item: ItemT) -> ResultT | status_pb2.Status:
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()

@@ -56,9 +56,9 @@ class Metrics:
         self._batch_items.observe(item_count)
         self._inference_seconds.observe(seconds)
 
-    def queue(self, item_count: int) -> None:
-        """Tells how many items wait or are at work."""
-        self._queue_items.set(item_count)
+    def queue_changed(self, item_count: int) -> None:
+        """Counts items that have come, or gone where it is negative."""
+        self._queue_items.inc(item_count)
 
     def model(self, model_id: str, version: str, digest: str) -> None:
         """Tells which model serves."""

@@ -100,6 +100,15 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
     return _BY_CODE.get(code, InternalError)(f"{target}: {text}" if info is None else text)
 
 
+def asks_to_come_again(error: grpc.RpcError) -> bool:
+    """Whether a call failed since a queue is full: RESOURCE_EXHAUSTED with a RetryInfo."""
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return False
+    status = rpc_status.from_call(error)
+    kind = error_details_pb2.RetryInfo.DESCRIPTOR
+    return status is not None and any(detail.Is(kind) for detail in status.details)
+
+
 def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()

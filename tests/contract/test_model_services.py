@@ -23,6 +23,9 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
 
+from orchestrator.clients.calls import ServiceCaller
+from orchestrator.clients.quality import GrpcQualityScorer
+from services.common.errors import ResourceExhaustedError
 from services.common.metrics import Metrics
 from services.common.server import Server
 from tests.contract.servers import Running, pixels_message, running
@@ -316,3 +319,27 @@ def numbers_of(message: Any) -> list[float]:
             elif isinstance(item, int | float):
                 found.append(float(item))
     return found
+
+
+async def test_our_own_client_comes_again_where_a_queue_is_full(picture: Picture) -> None:
+    images = [picture(seed, 200, 160) for seed in range(2)]
+    async with running("quality", "max_queue_count=2") as service:
+        caller = ServiceCaller(
+            "quality", service.server.address, timeout_s=60, max_message_bytes=2**26
+        )
+        scorer = GrpcQualityScorer(caller)
+        answers = await asyncio.gather(*(scorer.score(images) for _ in range(6)))
+        await caller.close()
+    assert all(answer == answers[0] for answer in answers)
+
+
+async def test_a_message_that_is_too_large_is_told_at_once(picture: Picture) -> None:
+    async with running("quality") as service:
+        caller = ServiceCaller(
+            "quality", service.server.address, timeout_s=60, max_message_bytes=1000
+        )
+        with pytest.raises(ResourceExhaustedError, match=r"larger than max|max_message"):
+            await asyncio.wait_for(
+                GrpcQualityScorer(caller).score([picture(1, 200, 160)]), timeout=5
+            )
+        await caller.close()

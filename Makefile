@@ -10,6 +10,10 @@ help:  ## list the targets
 # Every target sets up the virtual environment by itself; the stamps rebuild it when pins change.
 .venv/.runtime-stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/.ui-stamp: .venv/.runtime-stamp
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[ui,parquet]'
 	touch $@
 
@@ -24,7 +28,7 @@ run: .venv/.runtime-stamp  ## curate PHOTOS into OUT
 	@if [ -z "$(PHOTOS)" ] || [ -z "$(OUT)" ]; then echo 'usage: make run PHOTOS=folder OUT=folder' >&2; exit 2; fi
 	$(BIN)/bestshot curate "$(PHOTOS)" --out "$(OUT)"
 
-ui: .venv/.runtime-stamp  ## everything with the web UI, until Ctrl-C
+ui: .venv/.ui-stamp  ## everything with the web UI, until Ctrl-C
 	$(BIN)/bestshot up
 
 test: lint verify-protos  ## everything that needs no GPU

@@ -8,7 +8,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
-from ui.controls import Value
+from ui.controls import COMPONENT_COUNT, Value
 from ui.messages import done, refused, told
 from ui.pages import ACTIVE_STATES, run_title
 from ui.templating import html, render
@@ -153,7 +153,7 @@ class Page:
             chosen = await albums.choices(self._api, None)
             return [*shown, chosen, *await run_view.defaults(self._api)]
         except OrchestratorError:
-            return [*shown, *[gr.skip()] * (2 + len(self.running.settings))]
+            return [*shown, *[gr.skip()] * (2 + COMPONENT_COUNT)]
 
     async def choose_album(self, album_id: str | None) -> Updates:
         """Shows the album's runs, the newest completed one chosen."""

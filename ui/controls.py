@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 
 Config = dict[str, Any]
 Value = float | str | bool | None
@@ -65,6 +65,7 @@ GROUPS: dict[str, tuple[Control, ...]] = {
     ),
 }
 CONTROLS = tuple(control for group in GROUPS.values() for control in group)
+COMPONENT_COUNT = sum(2 if control.kind == "distance" else 1 for control in CONTROLS)
 
 
 def build() -> list[gr.components.Component]:
@@ -101,8 +102,11 @@ def filled(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) ->
     return updates
 
 
-def overrides(values: Sequence[Value], config: Mapping[str, Any]) -> Config:
-    """What the values of the components change in `config`, nested like it."""
+def overrides(
+    values: Sequence[Value], start: pb.Run | pb.DescribeSettingsResponse
+) -> struct_pb2.Struct:
+    """What the values of the components change in the config of `start`, nested like it."""
+    config = config_of(start)
     remaining = list(values)
     changed: Config = {}
     for control in CONTROLS:
@@ -116,7 +120,9 @@ def overrides(values: Sequence[Value], config: Mapping[str, Any]) -> Config:
             for part in outer:
                 inner = inner.setdefault(part, {})
             inner[last] = value
-    return changed
+    message = struct_pb2.Struct()
+    message.update(changed)
+    return message
 
 
 def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:

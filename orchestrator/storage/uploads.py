@@ -56,11 +56,11 @@ class Upload:
             InvalidArgumentError: The name is none of a photo's.
         """
         self._close()
-        path = self._partial / _safe_name(filename)
+        first = path = self._partial / _safe_name(filename)
         count = 1
         while path.exists():
             count += 1
-            path = self._partial / f"{Path(_safe_name(filename)).stem} ({count}){path.suffix}"
+            path = first.with_stem(f"{first.stem} ({count})")
         self._open = path.open("xb")
         self.photo_count += 1
 
@@ -102,7 +102,7 @@ def remove_partial_uploads(data_folder: Path) -> None:
 
 def _safe_name(filename: str) -> str:
     """A name without folders, control characters and a leading dot."""
-    name = re.sub(r"[\x00-\x1f/\\\\:]", "_", filename).strip().lstrip(".")
+    name = re.sub(r"[\x00-\x1f/\\:]", "_", filename).strip().lstrip(".")
     if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
         raise InvalidArgumentError(
             "filename",

@@ -10,11 +10,11 @@ import importlib.metadata
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import numpy as np
 from bestshot.image.v1 import image_pb2
-from google.rpc import status_pb2
 from inference import open_inference_pb2 as pb
 from inference import open_inference_pb2_grpc
 from numpy.typing import NDArray
@@ -146,11 +146,12 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         return name in self._api.model_names and version in ("", self._api.model_version)
 
 
-def checked(results: Sequence[object], errors: Sequence[status_pb2.Status | None]) -> None:
-    """Refuses results of which one is an error; names it."""
-    for index, error in enumerate(errors):
-        if error is not None:
-            raise InvalidArgumentError("inputs", f"item {index} of {len(results)}: {error.message}")
+def checked(results: Sequence[Any]) -> None:
+    """Refuses results of a typed call of which one has its `error` set; names it."""
+    for index, result in enumerate(results):
+        if result.HasField("error"):
+            message = result.error.message
+            raise InvalidArgumentError("inputs", f"item {index} of {len(results)}: {message}")
 
 
 def _images(request: pb.ModelInferRequest, names: Sequence[str]) -> Images:

@@ -17,7 +17,7 @@ def tensor_api(
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Embed(embedding_pb2.EmbedRequest(images=images["image"]), None)
         results = answer.results
-        checked(results, [one.error if one.HasField("error") else None for one in results])
+        checked(results)
         return {"embedding": np.array([one.embedding.values for one in results], np.float32)}
 
     return TensorApi(

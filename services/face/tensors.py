@@ -26,7 +26,7 @@ def tensor_api(
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Analyze(face_pb2.AnalyzeRequest(images=images["image"]), None)
         results = answer.results
-        checked(results, [one.error if one.HasField("error") else None for one in results])
+        checked(results)
         faces = [face for one in results for face in one.faces.faces]
         boxes = [(f.box.left, f.box.top, f.box.width, f.box.height) for f in faces]
         return {

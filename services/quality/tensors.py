@@ -22,7 +22,7 @@ def tensor_api(
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)
         results = answer.results
-        checked(results, [one.error if one.HasField("error") else None for one in results])
+        checked(results)
         return {name: np.array([getattr(one.scores, name) for one in results]) for name in SCORES}
 
     return TensorApi(

@@ -27,7 +27,7 @@ def tensor_api(
             pairs=[siamese_pb2.Pair(first=i, second=count + i) for i in range(count)],
         )
         results = (await servicer.Compare(request, None)).results
-        checked(results, [one.error if one.HasField("error") else None for one in results])
+        checked(results)
         probabilities = [one.comparison.first_better_probability for one in results]
         return {"first_better_probability": np.array(probabilities)}
 

@@ -23,6 +23,13 @@ from tests.integration.command import BESTSHOT, environment
 Shoot = Callable[[Page, str], None]
 
 
+def make_album(page: Page, folder: Path) -> None:
+    """Makes the only album, of a folder."""
+    page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
+    page.get_by_role("button", name="Make an album of the folder").click()
+    expect(page.locator("table.albums tbody tr")).to_have_count(1)
+
+
 @pytest.fixture
 def ui_alone(tmp_path: Path) -> Iterator[str]:
     """The UI before an orchestrator that is not there."""
@@ -84,9 +91,7 @@ def test_a_model_service_that_is_down_is_told_and_runs_wait(
     with without_service("face", tmp_path) as (url, _):
         page.goto(url)
         expect(page.get_by_text("The face service does not serve.").first).to_be_visible()
-        page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
-        page.get_by_role("button", name="Make an album of the folder").click()
-        expect(page.locator("table.albums tbody tr")).to_have_count(1)
+        make_album(page, photos)
         open_tab(page, "Run")
         page.get_by_role("button", name="Start a run").click()
         expect(page.get_by_text("face service").locator("visible=true").nth(1)).to_be_visible()
@@ -101,9 +106,7 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
     empty = system.folder / "empty"
     empty.mkdir()
     page.goto(system.url)
-    page.get_by_label("Folder on the orchestrator's machine").fill(str(empty))
-    page.get_by_role("button", name="Make an album of the folder").click()
-    expect(page.locator("table.albums tbody tr")).to_have_count(1)
+    make_album(page, empty)
     open_tab(page, "Run")
     page.get_by_role("button", name="Start a run").click()
     expect(page.locator(".progress.failed")).to_be_visible()
@@ -126,9 +129,7 @@ def test_a_run_is_cancelled_and_another_tab_follows(page: Page, system: System) 
     for seed in range(60):
         Image.fromarray(draw_picture(seed, 1024, 768)).save(photos / f"{seed}.jpg")
     page.goto(system.url)
-    page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
-    page.get_by_role("button", name="Make an album of the folder").click()
-    expect(page.locator("table.albums tbody tr")).to_have_count(1)
+    make_album(page, photos)
     open_tab(page, "Run")
     page.get_by_role("button", name="Start a run").click()
     expect(page.locator(".progress.running .stage").nth(1)).to_be_visible()

@@ -9,9 +9,9 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
+from ui.image_pages import ALL, FILTERS, image_page
 from ui.pages import COLUMNS, charts, metrics_cells
 from ui.templating import empty, html, no_results, problem, render
-from ui.views.results import ALL, FILTERS
 
 PAGE_SIZE = 50
 
@@ -91,24 +91,19 @@ async def shown(
     """Updates for MetricsView.outputs: one page of the table."""
     if not run_id:
         return [no_results(), "", 1]
-    number = max(1, int(page or 1))
-    chosen = FILTERS.get(filter_by)
-    request = pb.ListImagesRequest(
-        run_id=run_id,
-        page_size=PAGE_SIZE,
-        skip=(number - 1) * PAGE_SIZE,
-        order_by=order,
-        search=search.strip(),
-        filters=[chosen[1]] if chosen else [],
-    )
     try:
-        answer = await api.call(api.stub.ListImages, request)
+        found = await image_page(
+            api,
+            run_id,
+            page,
+            PAGE_SIZE,
+            filter_by=filter_by,
+            order_by=order,
+            search=search.strip(),
+        )
     except OrchestratorError as error:
         return [problem(error), "", gr.skip()]
-    page_count = max(1, -(-answer.total_count // PAGE_SIZE))
-    if number > page_count:
-        return await shown(api, run_id, search, filter_by, order, page_count)
-    if not answer.images:
+    if not found.images:
         nothing = empty("No photo is like that", "Change what is searched for or shown.")
         return [nothing, "", gr.update(value=1, maximum=1)]
     field, _, direction = order.partition(" ")
@@ -117,10 +112,10 @@ async def shown(
         {"title": title, "order": name, "arrow": arrow if name == field else ""}
         for title, name in COLUMNS
     ]
-    rows = [{"path": image.path, "cells": metrics_cells(image)} for image in answer.images]
-    note = f"{answer.total_count} photos, page {number} of {page_count}"
+    rows = [{"path": image.path, "cells": metrics_cells(image)} for image in found.images]
+    note = f"{found.total_count} photos, page {found.number} of {found.page_count}"
     table = render("metrics", columns=columns, rows=rows)
-    return [table, note, gr.update(value=number, maximum=page_count)]
+    return [table, note, gr.update(value=found.number, maximum=found.page_count)]
 
 
 async def distributions(api: Orchestrator, run_id: str | None) -> str:

@@ -9,20 +9,12 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
+from ui.image_pages import ALL, FILTERS, image_page
 from ui.pages import groups
 from ui.templating import empty, html, no_results, problem, render
 
 PAGE_SIZE = 60
-ALL, MOMENT = "all", "moment"
-FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
-    "selected": ("Selected", pb.IMAGE_FILTER_SELECTED),
-    "not_selected": ("Not selected", pb.IMAGE_FILTER_NOT_SELECTED),
-    "unreadable": ("Unreadable", pb.IMAGE_FILTER_UNREADABLE),
-    "noise": ("Single shots (noise)", pb.IMAGE_FILTER_NOISE),
-    "faces": ("With faces", pb.IMAGE_FILTER_WITH_FACES),
-    "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
-    "decided": ("Decided by me", pb.IMAGE_FILTER_DECIDED),
-}
+MOMENT = "moment"
 ORDERS = {
     MOMENT: "Moment",
     "composite_score desc": "Composite score",
@@ -102,47 +94,38 @@ async def shown(
     if not run_id:
         return [no_results(), gr.skip(), "", 1]
     try:
-        return await _shown(api, run_id, filter_by, order_by, max(1, int(page or 1)))
+        return await _shown(api, run_id, filter_by, order_by, page)
     except OrchestratorError as error:
         return [problem(error), gr.skip(), "", gr.skip()]
 
 
 async def _shown(
-    api: Orchestrator, run_id: str, filter_by: str, order_by: str, page: int
+    api: Orchestrator, run_id: str, filter_by: str, order_by: str, number: int | None
 ) -> list[Any]:
-    chosen = FILTERS.get(filter_by)
-    request = pb.ListImagesRequest(
-        run_id=run_id,
-        page_size=PAGE_SIZE,
-        skip=(page - 1) * PAGE_SIZE,
-        order_by=order_by,
-        filters=[chosen[1]] if chosen else [],
-    )
-    answer = await api.call(api.stub.ListImages, request)
-    page_count = max(1, -(-answer.total_count // PAGE_SIZE))
-    if page > page_count:
-        return await _shown(api, run_id, filter_by, order_by, page_count)
+    page = await image_page(api, run_id, number, PAGE_SIZE, filter_by=filter_by, order_by=order_by)
     statistics = await api.call(
         api.stub.GetRunStatistics, pb.GetRunStatisticsRequest(run_id=run_id)
     )
     counts = {entry.filter: entry.image_count for entry in statistics.filter_counts}
     by_moment = order_by == MOMENT
-    clusters = await _clusters(api, run_id, list(answer.images)) if by_moment else {}
-    shown_groups = groups(answer.images, clusters, by_moment=by_moment)
+    clusters = await _clusters(api, run_id, page.images) if by_moment else {}
+    shown_groups = groups(page.images, clusters, by_moment=by_moment)
     gallery = render("gallery", groups=shown_groups, run_id=run_id)
     if not shown_groups:
-        gallery = await _nothing(api, run_id, chosen[0] if chosen else "")
+        gallery = await _nothing(api, run_id, FILTERS[filter_by][0] if filter_by in FILTERS else "")
     named = [(f"All photos ({statistics.image_count})", ALL)]
     for key, (title, wanted) in FILTERS.items():
         named.append((f"{title} ({counts.get(wanted, 0)})", key))
-    first = (page - 1) * PAGE_SIZE + 1
-    last = first + len(answer.images) - 1
-    note = f"Photos {first} to {last} of {answer.total_count}, page {page} of {page_count}"
+    first = (page.number - 1) * PAGE_SIZE + 1
+    last = first + len(page.images) - 1
+    note = (
+        f"Photos {first} to {last} of {page.total_count}, page {page.number} of {page.page_count}"
+    )
     return [
         gallery,
         gr.update(choices=named, value=filter_by),
-        note if answer.images else "",
-        gr.update(value=page, maximum=page_count),
+        note if page.images else "",
+        gr.update(value=page.number, maximum=page.page_count),
     ]
 
 

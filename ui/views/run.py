@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
-from google.protobuf import struct_pb2
 
 from ui import controls
 from ui.client import Orchestrator, OrchestratorError
@@ -64,9 +63,11 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
         if not chosen:
             raise refused("Choose an album first, or make one in the tab Albums.")
         described = await told(api.settings(wanted))
-        changed = struct_pb2.Struct()
-        changed.update(controls.overrides(values, controls.config_of(described)))
-        request = pb.StartRunRequest(album_id=chosen, profile=wanted, config_overrides=changed)
+        request = pb.StartRunRequest(
+            album_id=chosen,
+            profile=wanted,
+            config_overrides=controls.overrides(values, described),
+        )
         await told(api.call(api.stub.StartRun, request))
         return await newest(api, chosen)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
-from google.protobuf import struct_pb2
 
 from ui import controls
 from ui.captions import counted
@@ -50,7 +49,7 @@ def build() -> WhatIfView:
 
 async def filled(api: Orchestrator, run_id: str | None) -> list[Any]:
     """Updates for settings and changes: the run's own settings, nothing changed."""
-    skipped = [gr.skip()] * _component_count()
+    skipped = [gr.skip()] * controls.COMPONENT_COUNT
     if not run_id:
         return [*skipped, no_results()]
     try:
@@ -99,14 +98,10 @@ async def reselect(
     api: Orchestrator, run_id: str, values: Sequence[controls.Value], *, validate_only: bool
 ) -> pb.ReselectResponse:
     """Selects anew under the values."""
-    changed = struct_pb2.Struct()
-    changed.update(controls.overrides(values, controls.config_of(await api.run(run_id))))
     request = pb.ReselectRequest(
-        run_id=run_id, config_overrides=changed, validate_only=validate_only
+        run_id=run_id,
+        config_overrides=controls.overrides(values, await api.run(run_id)),
+        validate_only=validate_only,
     )
     answer: pb.ReselectResponse = await api.call(api.stub.Reselect, request)
     return answer
-
-
-def _component_count() -> int:
-    return sum(2 if control.kind == "distance" else 1 for control in controls.CONTROLS)

@@ -1,0 +1,66 @@
+"""Pages of a run's photos, as gallery and table ask for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator
+
+ALL = "all"
+FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
+    "selected": ("Selected", pb.IMAGE_FILTER_SELECTED),
+    "not_selected": ("Not selected", pb.IMAGE_FILTER_NOT_SELECTED),
+    "unreadable": ("Unreadable", pb.IMAGE_FILTER_UNREADABLE),
+    "noise": ("Single shots (noise)", pb.IMAGE_FILTER_NOISE),
+    "faces": ("With faces", pb.IMAGE_FILTER_WITH_FACES),
+    "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
+    "decided": ("Decided by me", pb.IMAGE_FILTER_DECIDED),
+}
+"""Title and filter by the key of a choice; ALL is none of them."""
+
+
+@dataclass(frozen=True)
+class ImagePage:
+    """One page: its photos, its number from 1, how many pages and photos there are."""
+
+    images: list[pb.ImageResult]
+    number: int
+    page_count: int
+    total_count: int
+
+
+async def image_page(
+    api: Orchestrator,
+    run_id: str,
+    number: int | None,
+    page_size: int,
+    *,
+    filter_by: str,
+    order_by: str,
+    search: str = "",
+) -> ImagePage:
+    """Asks for a page; one beyond the last is the last."""
+    number = max(1, int(number or 1))
+    request = pb.ListImagesRequest(
+        run_id=run_id,
+        page_size=page_size,
+        skip=(number - 1) * page_size,
+        order_by=order_by,
+        search=search,
+        filters=[FILTERS[filter_by][1]] if filter_by in FILTERS else [],
+    )
+    answer = await api.call(api.stub.ListImages, request)
+    page_count = max(1, -(-answer.total_count // page_size))
+    if number > page_count:
+        return await image_page(
+            api,
+            run_id,
+            page_count,
+            page_size,
+            filter_by=filter_by,
+            order_by=order_by,
+            search=search,
+        )
+    return ImagePage(list(answer.images), number, page_count, answer.total_count)

@@ -10,14 +10,11 @@ from pathlib import Path
 
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from orchestrator.clients.calls import ServiceCaller
-from orchestrator.clients.embedding import GrpcEmbedder
-from orchestrator.clients.face import GrpcFaceAnalyzer
-from orchestrator.clients.quality import GrpcQualityScorer
-from orchestrator.clients.siamese import GrpcPhotoComparer
+from orchestrator.clients.connect import connect
 from orchestrator.config import OrchestratorSettings, PipelineConfig, file_layers
-from orchestrator.curator import Curator, ModelPorts
+from orchestrator.curator import Curator
 from orchestrator.data_folder import data_folder
+from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
 from orchestrator.results import Album
 from orchestrator.storage.database import lock_folder, open_database
@@ -29,8 +26,9 @@ from orchestrator.transport.servicer import OrchestratorServicer
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.log import configure_logging
 from services.common.metrics import Metrics
-from services.common.server import Server, serve_until_stopped
+from services.common.server import Server, serve_until_stopped, server_options
 from services.common.service_config import Invocation, SharedSettings, parse_arguments
+from services.common.tracing import tracing
 
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
@@ -60,9 +58,12 @@ def main() -> None:
         settings = invocation.settings("orchestrator", OrchestratorSettings)
         layers = file_layers(parsed.config, parsed.pipeline_set)
         config = PipelineConfig(invocation.folder, invocation.profile, layers)
-        configure_logging(shared.log_level)
+        configure_logging(shared.log_level, shared.log_format, "orchestrator")
         folder = data_folder(parsed.data)
-        with contextlib.closing(lock_folder(folder)):
+        with (
+            contextlib.closing(lock_folder(folder)),
+            tracing("orchestrator", shared.tracing_endpoint),
+        ):
             asyncio.run(serve(invocation, shared, settings, config, folder))
     except ConfigError as error:
         print(f"error: orchestrator: {error.message}", file=sys.stderr)
@@ -78,24 +79,12 @@ async def serve(
 ) -> None:
     """Wires everything and serves until stopped."""
     metrics = Metrics()
+    options = server_options(shared, insecure=invocation.insecure)
     engine = open_database(folder)
     store = SqlRunStore(engine)
-    cache = SqlFeatureCache(engine)
-    addresses = {
-        "embedding": settings.embedding_address,
-        "quality": settings.quality_address,
-        "face": settings.face_address,
-        "siamese": settings.siamese_address,
-    }
-    callers = {
-        name: ServiceCaller(
-            name,
-            address,
-            timeout_s=settings.call_timeout_s,
-            max_message_bytes=shared.max_message_bytes,
-        )
-        for name, address in addresses.items()
-    }
+    run_metrics = RunMetrics(metrics.registry)
+    cache = SqlFeatureCache(engine, run_metrics)
+    callers, ports = connect(invocation.folder, shared, settings)
 
     def open_source(album: Album) -> FolderPhotoSource:
         return FolderPhotoSource(Path(album.folder), max_pixels=shared.max_image_pixels)
@@ -103,15 +92,11 @@ async def serve(
     curator = Curator(
         store=store,
         cache=cache,
-        ports=ModelPorts(
-            embedder=GrpcEmbedder(callers["embedding"]),
-            scorer=GrpcQualityScorer(callers["quality"]),
-            analyzer=GrpcFaceAnalyzer(callers["face"]),
-            comparer=GrpcPhotoComparer(callers["siamese"]),
-        ),
+        ports=ports,
         config=config,
         limits=Limits(settings.batch_count, settings.concurrent_batches),
         open_source=open_source,
+        metrics=run_metrics,
     )
     remove_partial_uploads(folder)
     servicer = OrchestratorServicer(
@@ -124,11 +109,11 @@ async def serve(
             orchestrator_pb2_grpc.add_OrchestratorServiceServicer_to_server(servicer, grpc_server)
         ),
         metrics=metrics,
-        max_message_bytes=shared.max_message_bytes,
+        options=options,
     )
     await curator.recover(resume=settings.resume_runs)
     worker = asyncio.ensure_future(curator.work())
-    worker.add_done_callback(lambda _: server.request_stop())
+    worker.add_done_callback(lambda _: server.stop_at_once())
     try:
         with metrics.served(settings.metrics_address):
             await serve_until_stopped(
@@ -140,7 +125,7 @@ async def serve(
     finally:
         worker.cancel()
         await asyncio.wait([worker])
-        for caller in callers.values():
+        for caller in callers:
             await caller.close()
         engine.dispose()
     if not worker.cancelled():

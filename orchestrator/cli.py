@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -24,8 +25,10 @@ from orchestrator.results import ImageRecord, Run
 from orchestrator.storage.database import DATABASE_NAME, open_database
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.supervisor import MODEL_SERVICES, PARTS, Supervisor, part_command
+from services.common.auth import ScopeName, new_token, token_digest
 from services.common.config import config_dir
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError, NotFoundError
+from services.common.service_config import SharedSettings, load_section
 
 app = typer.Typer(
     name="bestshot",
@@ -137,6 +140,13 @@ def up(
     config_dir_: ConfigDir = None,
     data: Data = None,
     ui: Annotated[bool, typer.Option(help="Whether to serve the web UI too.")] = True,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            help="Listen beyond loopback though nobody is asked for a token or a certificate.",
+        ),
+    ] = False,
 ) -> None:
     """Run everything until Ctrl-C: the four model services, the orchestrator and the web UI.
 
@@ -148,8 +158,10 @@ def up(
         )
     console = Console()
     folder = data_folder(data)
-    common = ["--config-dir", str(config_dir(config_dir_)), "--profile", profile]
-    supervisor = Supervisor(folder / "logs", common)
+    configs = config_dir(config_dir_)
+    shared = load_section(configs, profile, "shared", SharedSettings)
+    common = ["--config-dir", str(configs), "--profile", profile]
+    supervisor = Supervisor(folder / "logs", [*common, *(["--insecure"] if insecure else [])])
     try:
         for name in MODEL_SERVICES:
             supervisor.start(name, [])
@@ -159,7 +171,8 @@ def up(
         console.print(f"{'orchestrator':<13} {supervisor.address('orchestrator')}", highlight=False)
         if ui:
             supervisor.start("ui", [])
-            page = f"http://{supervisor.address('ui')}"
+            scheme = "http" if shared.tls.certificate_file is None else "https"
+            page = f"{scheme}://{supervisor.address('ui')}"
             console.print(f"{'ui':<13} {page}", highlight=False)
         console.print(f"logs in {folder / 'logs'}; Ctrl-C stops", highlight=False, soft_wrap=True)
         while (ended := supervisor.ended()) is None:
@@ -188,6 +201,21 @@ def serve(
         raise ConfigError(f"there is no part {part!r}; known are {', '.join(PARTS)}")
     command = part_command(part, context.args)
     os.execv(command[0], command)  # noqa: S606
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Who will have it: letters, digits, - and _.")],
+    scope: Annotated[ScopeName, typer.Option(help="What it allows; each includes the former.")],
+) -> None:
+    """Make a token: print it once, and the lines for shared.tokens_file that let it in."""
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"the name {name!r} must be of letters, digits, - and _")
+    secret = new_token()
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
+    console.print("for the server's shared.tokens_file, below `tokens:`:")
+    console.print(f"  {name}: {{sha256: {token_digest(secret)}, scope: {scope}}}")
 
 
 @app.command()

@@ -34,6 +34,21 @@ Distance = Annotated[float, Field(ge=0, le=2)]
 Auto = Literal["auto"]
 
 
+class HostedEmbedding(Settings):
+    """An embedding model on a foreign server: id in models.yaml, name of its graph there."""
+
+    model: str
+    graph: str
+
+
+class HostedSiamese(Settings):
+    """A Siamese model on a foreign server: id in models.yaml, names of its graphs there."""
+
+    model: str
+    describe: str
+    compare: str
+
+
 class OrchestratorSettings(Settings):
     """Section `orchestrator` of services.yaml."""
 
@@ -43,7 +58,10 @@ class OrchestratorSettings(Settings):
     quality_address: str
     face_address: str
     siamese_address: str
+    embedding_open_inference: HostedEmbedding | None
+    siamese_open_inference: HostedSiamese | None
     call_timeout_s: Annotated[float, Field(gt=0)]
+    service_wait_s: Annotated[float, Field(ge=0)]
     batch_count: Count
     concurrent_batches: Count
     allowed_roots: Annotated[list[Path], Field(min_length=1)]

@@ -27,11 +27,12 @@ from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.export.exporter import check_writable
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.supervisor import MODEL_SERVICES, Supervisor
-from services.common.channels import call_metadata, open_channel
+from services.common.channels import ClientOptions, call_metadata, client_options, open_channel
 from services.common.errors import InternalError, InvalidArgumentError
+from services.common.service_config import SharedSettings, load_section
 from services.common.status import from_rpc_error
 
-MAX_MESSAGE_BYTES = 64 * 2**20
+SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 CALL_TIMEOUT_S = 60.0
 EXPORT_TIMEOUT_S = 3600.0
 LOCAL_ADDRESS = "127.0.0.1:0"
@@ -93,13 +94,13 @@ def _check(request: Request) -> None:
 
 
 async def _curate(request: Request, console: Console) -> pb.Run:
+    shared = load_section(request.config_folder, request.profile, "shared", SharedSettings)
+    options = client_options(shared)
     with _orchestrator(request, console) as (address, supervisor):
-        channel = open_channel(address, max_message_bytes=MAX_MESSAGE_BYTES)
         try:
-            async with channel:
-                return await _drive(
-                    orchestrator_pb2_grpc.OrchestratorServiceStub(channel), request, console
-                )
+            async with open_channel(address, SERVICE_NAME, options) as channel:
+                stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+                return await _drive(stub, options, request, console)
         except grpc.RpcError as error:
             await asyncio.sleep(0.2)  # lets the system tell that a child has ended
             ended = supervisor.ended() if supervisor else None
@@ -148,22 +149,26 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
 
 
 async def _drive(
-    stub: orchestrator_pb2_grpc.OrchestratorServiceStub, request: Request, console: Console
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub,
+    options: ClientOptions,
+    request: Request,
+    console: Console,
 ) -> pb.Run:
-    options = {"timeout": CALL_TIMEOUT_S, "metadata": call_metadata()}
+    metadata = call_metadata(options)
+    brief = {"timeout": CALL_TIMEOUT_S, "metadata": metadata}
     created = await stub.CreateAlbum(
-        pb.CreateAlbumRequest(folder=str(request.photos.resolve())), **options
+        pb.CreateAlbumRequest(folder=str(request.photos.resolve())), **brief
     )
     started = await stub.StartRun(
-        pb.StartRunRequest(album_id=created.album.id, profile=request.profile), **options
+        pb.StartRunRequest(album_id=created.album.id, profile=request.profile), **brief
     )
     run_id = started.run.id
     try:
         run = await show_progress(
-            stub.WatchRun(pb.WatchRunRequest(run_id=run_id), metadata=call_metadata()), console
+            stub.WatchRun(pb.WatchRunRequest(run_id=run_id), metadata=metadata), console
         )
     except asyncio.CancelledError:
-        await stub.CancelRun(pb.CancelRunRequest(run_id=run_id), **options)
+        await stub.CancelRun(pb.CancelRunRequest(run_id=run_id), **brief)
         raise
     if run.state != pb.RUN_STATE_COMPLETED:
         raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
@@ -174,7 +179,7 @@ async def _drive(
             copy_selected=request.copy_selected,
         ),
         timeout=EXPORT_TIMEOUT_S,
-        metadata=call_metadata(),
+        metadata=metadata,
     )
     print_summary(run, console)
     _print_files(request, exported, console)

@@ -11,13 +11,13 @@ import logging
 import platform
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator import rejudging
 from orchestrator.config import PipelineConfig, PipelineSettings
 from orchestrator.domain.photo import Decision
+from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import (
     Limits,
     Outcome,
@@ -25,14 +25,11 @@ from orchestrator.pipeline import (
     Services,
 )
 from orchestrator.ports import (
-    Embedder,
-    FaceAnalyzer,
     FeatureCache,
     ModelIdentity,
     ModelPort,
-    PhotoComparer,
+    ModelPorts,
     PhotoSource,
-    QualityScorer,
 )
 from orchestrator.results import (
     Album,
@@ -53,6 +50,8 @@ from services.common.errors import (
     UnavailableError,
 )
 from services.common.imaging import CANONICAL_VERSION
+from services.common.interceptors import request_id
+from services.common.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -67,16 +66,6 @@ _COMPUTING_PACKAGES = (
 )
 
 
-@dataclass(frozen=True)
-class ModelPorts:
-    """The four model services."""
-
-    embedder: Embedder
-    scorer: QualityScorer
-    analyzer: FaceAnalyzer
-    comparer: PhotoComparer
-
-
 class Curator:
     """Works on runs one after the other, and tells how they go.
 
@@ -87,6 +76,7 @@ class Curator:
         config: Where run settings come from.
         limits: Bounds of the fan-out.
         open_source: Opens the photos of an album.
+        metrics: Told of every run that has ended.
     """
 
     def __init__(
@@ -98,7 +88,9 @@ class Curator:
         config: PipelineConfig,
         limits: Limits,
         open_source: Callable[[Album], PhotoSource],
+        metrics: RunMetrics,
     ) -> None:
+        self._metrics = metrics
         self._store = store
         self._cache = cache
         self._ports = ports
@@ -131,7 +123,9 @@ class Curator:
             run = self._live.get(run_id)
             if run is not None and run.state is RunState.PENDING:
                 await self._execute(run)
-            self._live.pop(run_id, None)
+            run = self._live.get(run_id)
+            if run is not None and run.state.is_final:  # and not resumed meanwhile
+                del self._live[run_id]
 
     async def start_run(self, album: Album, profile: str, overrides: dict[str, Any]) -> Run:
         """Checks settings and services, then queues a run.
@@ -156,6 +150,28 @@ class Curator:
         await self._publish(run, durable=True)
         await self._queue.put(run.id)
         return run
+
+    async def resume(self, run_id: str) -> Run:
+        """Queues a run that did not reach its end once more, under its own settings.
+
+        Raises:
+            FailedPreconditionError: It is under way or completed, or a model service cannot serve
+                what it was started with.
+        """
+        run = await self.run(run_id)
+        self._check_models(run, await self._preflight(stored_settings(run)))
+        stored = await self.run(run_id)
+        run = self._live.get(run_id, stored)  # not awaited: two callers resume it once
+        if not run.state.is_final or run.state is RunState.COMPLETED:
+            raise FailedPreconditionError(
+                f"run {run.id} is {run.state.value}; only one that failed, was cancelled or was "
+                f"interrupted can be resumed"
+            )
+        pending = run.changed(state=RunState.PENDING, stages=(), error="", end_time=None)
+        self._live[run.id] = pending  # at once, lest it is resumed twice
+        await self._publish(pending, durable=True)
+        await self._queue.put(run.id)
+        return pending
 
     def current(self, run: Run) -> Run:
         """Returns a stored run as it stands now: its progress is not stored."""
@@ -321,16 +337,16 @@ class Curator:
             await self._end(run_id, RunState.COMPLETED, outcome=task.result())
 
     async def _curate(self, run: Run) -> Outcome:
+        request_id.set(run.id)  # what the services log of this run can be found by it
+        with span("run", run_id=run.id, album_id=run.album_id):
+            return await self._curate_traced(run)
+
+    async def _curate_traced(self, run: Run) -> Outcome:
         run = run.changed(state=RunState.RUNNING, start_time=utc_now())
         await self._publish(run, durable=True)
         settings = stored_settings(run)
         services = await self._preflight(settings)
-        for role, model in services.models.items():
-            if run.models[role]["digest"] != model.digest:
-                raise FailedPreconditionError(
-                    f"the {role} service now serves {model.id} with another digest than when the "
-                    f"run was started; start a new run"
-                )
+        self._check_models(run, services)
         if settings.select_best.siamese.enabled:
             logger.info("Siamese comparison enabled")
         album = await asyncio.to_thread(self._store.album, run.album_id)
@@ -338,6 +354,14 @@ class Curator:
         outcome = await self._pipeline(album, settings, services, run).run(decisions)
         await asyncio.to_thread(self._store.save_images, run.id, outcome.records)
         return outcome
+
+    def _check_models(self, run: Run, services: Services) -> None:
+        for role, model in services.models.items():
+            if run.models[role]["digest"] != model.digest:
+                raise FailedPreconditionError(
+                    f"the {role} service now serves {model.id} with another digest than when the "
+                    f"run was started; start a new run"
+                )
 
     def _pipeline(
         self, album: Album, settings: PipelineSettings, services: Services, run: Run
@@ -405,6 +429,9 @@ class Curator:
         if outcome is not None:
             elapsed = (end - (run.start_time or end)).total_seconds()
             summary = summarize(outcome.records, outcome.cached_count, elapsed)
+        self._metrics.run_ended(
+            state.value, {stage.stage: stage.elapsed_seconds for stage in run.stages}
+        )
         await self._publish(
             run.changed(state=state, error=error, end_time=end, summary=summary), durable=True
         )
@@ -444,5 +471,6 @@ def _versions() -> dict[str, str]:
 
 def _advice(error: BestshotError) -> str:
     if isinstance(error, UnavailableError):
-        return f"{error.message}. Scores finished so far are kept: run again to go on"
+        kept = "Scores finished so far are kept: resume this run, or run again to go on"
+        return f"{error.message}. {kept}"
     return error.message

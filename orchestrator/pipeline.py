@@ -255,11 +255,11 @@ class Pipeline:
         self, pixels: Mapping[str, RgbImage], entries: dict[Key, bytes], errors: dict[str, str]
     ) -> None:
         """Calls the three services side by side on decoded photos."""
-        images = list(pixels.values())
+        images, models = list(pixels.values()), self._services.models
         embeddings, qualities, faces = await asyncio.gather(
-            self._services.embedder.embed(images),
-            self._services.scorer.score(images),
-            self._services.analyzer.analyze(images),
+            self._services.embedder.embed(images, models["embedding"]),
+            self._services.scorer.score(images, models["quality"]),
+            self._services.analyzer.analyze(images, models["face"]),
         )
         for digest, embedding, quality, found in zip(
             pixels, embeddings, qualities, faces, strict=True
@@ -369,7 +369,7 @@ class Pipeline:
         entries: dict[Key, bytes] = {}
         for part in _batches(pairs, model.max_batch_count):
             results = await self._services.comparer.compare(
-                images, [(index[first], index[second]) for first, second in part]
+                images, [(index[first], index[second]) for first, second in part], model
             )
             for pair, result in zip(part, results, strict=True):
                 if isinstance(result, BestshotError):

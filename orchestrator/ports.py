@@ -37,7 +37,11 @@ class ModelIdentity:
 
 
 class ModelPort(Protocol):
-    """Any model service."""
+    """Any model service.
+
+    Its calls are told the model that the caller reckons with: FailedPreconditionError where another
+    one answers. UnavailableError where none does.
+    """
 
     async def model(self) -> ModelIdentity:
         """Asks which model serves; UnavailableError where none does."""
@@ -47,7 +51,9 @@ class ModelPort(Protocol):
 class Embedder(ModelPort, Protocol):
     """Scene embeddings."""
 
-    async def embed(self, images: Sequence[RgbImage]) -> list[Embedding | BestshotError]:
+    async def embed(
+        self, images: Sequence[RgbImage], model: ModelIdentity
+    ) -> list[Embedding | BestshotError]:
         """Embeds a batch; in order, each item a unit vector or its error."""
         ...
 
@@ -59,7 +65,9 @@ class Embedder(ModelPort, Protocol):
 class QualityScorer(ModelPort, Protocol):
     """Quality scores."""
 
-    async def score(self, images: Sequence[RgbImage]) -> list[QualityScores | BestshotError]:
+    async def score(
+        self, images: Sequence[RgbImage], model: ModelIdentity
+    ) -> list[QualityScores | BestshotError]:
         """Scores a batch; in order, each item scores or its error."""
         ...
 
@@ -68,7 +76,7 @@ class FaceAnalyzer(ModelPort, Protocol):
     """Faces."""
 
     async def analyze(
-        self, images: Sequence[RgbImage]
+        self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[tuple[FaceScores, ...] | BestshotError]:
         """Analyses a batch; in order, each item the faces, largest first, or its error."""
         ...
@@ -78,10 +86,23 @@ class PhotoComparer(ModelPort, Protocol):
     """Pairwise comparison."""
 
     async def compare(
-        self, images: Sequence[RgbImage], pairs: Sequence[tuple[int, int]]
+        self,
+        images: Sequence[RgbImage],
+        pairs: Sequence[tuple[int, int]],
+        model: ModelIdentity,
     ) -> list[float | BestshotError]:
         """Compares pairs of `images`; in order, each the probability that the first is better."""
         ...
+
+
+@dataclass(frozen=True)
+class ModelPorts:
+    """The four model services."""
+
+    embedder: Embedder
+    scorer: QualityScorer
+    analyzer: FaceAnalyzer
+    comparer: PhotoComparer
 
 
 @dataclass(frozen=True, slots=True)

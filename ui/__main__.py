@@ -10,11 +10,13 @@ import socket
 import sys
 import tempfile
 
-from services.common.channels import open_channel
+from services.common.channels import client_options
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.log import configure_logging
-from services.common.process import split_address, stop_when_told, write_address
+from services.common.process import check_loopback, split_address, stop_when_told, write_address
 from services.common.service_config import Invocation, SharedSettings, parse_arguments
+from services.common.tls import check_tls
+from services.common.tracing import tracing
 from ui.settings import UiSettings, read_login
 
 logger = logging.getLogger(__name__)
@@ -26,8 +28,11 @@ def main() -> None:
         invocation = parse_arguments("ui")
         shared = invocation.settings("shared", SharedSettings)
         settings = invocation.settings("ui", UiSettings)
-        configure_logging(shared.log_level)
-        with tempfile.TemporaryDirectory(prefix="bestshot-ui-") as folder:
+        configure_logging(shared.log_level, shared.log_format, "ui")
+        with (
+            tempfile.TemporaryDirectory(prefix="bestshot-ui-") as folder,
+            tracing("ui", shared.tracing_endpoint),
+        ):
             os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are handed on
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             asyncio.run(serve(invocation, shared, settings))
@@ -43,20 +48,25 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
     from ui.client import Orchestrator
     from ui.server import build_server
 
+    check_tls(shared.tls)
     login = read_login(settings)
-    listener = _bind(settings.address)
     host, _ = split_address(settings.address)
+    if login is None and not invocation.insecure:
+        check_loopback(host)
+    listener = _bind(settings.address)
     address = f"{host}:{listener.getsockname()[1]}"
-    async with open_channel(
-        settings.orchestrator_address, max_message_bytes=shared.max_message_bytes
-    ) as channel:
-        api = Orchestrator(channel, settings.orchestrator_address, settings.call_timeout_s)
+    api = Orchestrator(
+        settings.orchestrator_address, settings.call_timeout_s, client_options(shared)
+    )
+    async with contextlib.aclosing(api):
         config = uvicorn.Config(
             build_server(api, login, settings.max_upload_mb),
             log_config=None,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=2,
+            ssl_certfile=shared.tls.certificate_file,
+            ssl_keyfile=shared.tls.key_file,
         )
         server = uvicorn.Server(config)
         # it is stopped as all parts are
@@ -65,11 +75,11 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
         def request_stop() -> None:
             server.should_exit = True
 
-        stop_when_told(request_stop, exit_with_parent=invocation.exit_with_parent)
+        stop_when_told(request_stop, request_stop if invocation.exit_with_parent else None)
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.02)
-        logger.info("ui serves on http://%s (pid %d)", address, os.getpid())
+        logger.info("ui serves on %s (pid %d)", address, os.getpid())
         write_address(invocation.port_file, address)
         await serving
     logger.info("ui has stopped")

@@ -9,8 +9,9 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from services.common.channels import call_metadata
+from services.common.channels import ClientOptions, call_metadata, open_channel
 
+SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 PAGE_SIZE = 1000
 UPLOAD_TIMEOUT_S = 3600.0
 
@@ -35,13 +36,15 @@ class Orchestrator:
     """Calls the orchestrator; every failure is an OrchestratorError.
 
     Args:
-        channel: To the orchestrator.
-        address: Of the orchestrator, for messages.
+        address: Of the orchestrator.
         timeout_s: Of one call.
+        options: How it is called.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, address: str, timeout_s: float) -> None:
-        self.stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+    def __init__(self, address: str, timeout_s: float, options: ClientOptions) -> None:
+        self._channel = open_channel(address, SERVICE_NAME, options)
+        self._options = options
+        self.stub = orchestrator_pb2_grpc.OrchestratorServiceStub(self._channel)
         self._address = address
         self._timeout_s = timeout_s
 
@@ -49,14 +52,16 @@ class Orchestrator:
         """Calls a method of `stub` that answers once."""
         timeout = UPLOAD_TIMEOUT_S if method is self.stub.UploadAlbum else self._timeout_s
         try:
-            return await method(request, timeout=timeout, metadata=call_metadata())
+            return await method(request, timeout=timeout, metadata=call_metadata(self._options))
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from error
 
     async def stream(self, request: pb.DownloadRunRequest) -> AsyncIterator[pb.DownloadRunResponse]:
         """Downloads a run's results piece by piece."""
         try:
-            async for piece in self.stub.DownloadRun(request, metadata=call_metadata()):
+            async for piece in self.stub.DownloadRun(
+                request, metadata=call_metadata(self._options)
+            ):
                 yield piece
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from error
@@ -100,6 +105,10 @@ class Orchestrator:
         request = pb.DescribeSettingsRequest(profile=profile)
         answer: pb.DescribeSettingsResponse = await self.call(self.stub.DescribeSettings, request)
         return answer
+
+    async def aclose(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
 
     def _translated(self, error: grpc.aio.AioRpcError) -> OrchestratorError:
         code, details = error.code(), error.details() or ""

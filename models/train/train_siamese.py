@@ -38,7 +38,7 @@ from models.train import pictures
 from models.train.degrade import DEGRADATIONS, RgbImage
 from services.common.onnx import OrtSession, SessionOptions
 from services.siamese.model import SiameseModel
-from services.siamese.preprocess import to_tensor
+from services.siamese.preprocess import to_full_tensor
 
 SEED = 20261124
 WORK_SIDE_PX = 1024
@@ -262,7 +262,9 @@ def accuracy_on_whole(model: SiameseModel, paths: list[Path]) -> dict[str, float
 
 
 def _prefers_first(model: SiameseModel, first: RgbImage, second: RgbImage) -> bool:
-    probability = model.compare(model.describe(to_tensor(first)), model.describe(to_tensor(second)))
+    probability = model.compare(
+        model.describe(to_full_tensor(first)), model.describe(to_full_tensor(second))
+    )
     return probability > 0.5  # an undecided comparator is wrong
 
 

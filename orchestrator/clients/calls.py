@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -11,14 +12,19 @@ from bestshot.image.v1 import image_pb2
 from bestshot.model.v1 import model_pb2
 from tenacity import (
     AsyncRetrying,
+    RetryCallState,
     retry_if_exception_type,
-    stop_after_delay,
     wait_random_exponential,
 )
 
 from orchestrator.ports import ModelIdentity
-from services.common.channels import call_metadata, open_channel
-from services.common.errors import InternalError, ResourceExhaustedError
+from services.common.channels import ClientOptions, call_metadata, open_channel
+from services.common.errors import (
+    FailedPreconditionError,
+    InternalError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from services.common.imaging import RgbImage, fit_long_side
 from services.common.status import asks_to_come_again, from_rpc_error
 
@@ -37,54 +43,96 @@ class _QueueFullError(ResourceExhaustedError):
     """
 
 
+class _DownError(UnavailableError):
+    """No server of a service takes calls."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a service is given.
+
+    Attributes:
+        call_timeout_s: Deadline of a call, and how long one comes again where the queue is full.
+        service_wait_s: How long a service that is down is waited for; it may be starting anew.
+    """
+
+    call_timeout_s: float
+    service_wait_s: float
+
+
 class ServiceCaller:
-    """A channel to one model service.
+    """A channel to one service.
 
     Args:
         name: For messages: "quality".
         address: "host:port" or a gRPC target.
-        timeout_s: Deadline of each call.
-        max_message_bytes: Largest message sent or taken.
+        service_name: Full name of the gRPC service.
+        patience: How long it is given.
+        options: How it is called.
     """
 
     def __init__(
-        self, name: str, address: str, *, timeout_s: float, max_message_bytes: int
+        self,
+        name: str,
+        address: str,
+        service_name: str,
+        patience: Patience,
+        options: ClientOptions,
     ) -> None:
-        self._target = f"the {name} service at {address}"
-        self._timeout_s = timeout_s
-        self.channel = open_channel(address, max_message_bytes=max_message_bytes)
+        self.name = name
+        self.target = f"the {name} service at {address}"
+        self._patience = patience
+        self._options = options
+        self.channel = open_channel(address, service_name, options)
 
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
-        """Calls a stub's method; BestshotError where it fails.
+        """Calls a stub's idempotent method; BestshotError where it fails.
 
-        A service whose queue is full is asked again, at growing random intervals, until the
-        deadline of a call has passed.
+        A service that is down or whose queue is full is called again, at growing random intervals.
         """
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(_QueueFullError),
+            retry=retry_if_exception_type((_QueueFullError, _DownError)),
             wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
-            stop=stop_after_delay(self._timeout_s),
+            stop=self._is_enough,
             reraise=True,
         )
-        return await attempts(self._call_once, method, request)
+        return await attempts(self.ask, method, request)
 
-    async def _call_once(self, method: Any, request: Any) -> Any:  # noqa: ANN401
+    async def ask(self, method: Any, request: Any) -> Any:  # noqa: ANN401
+        """Like `call`, with no patience: for what somebody waits for."""
+        timeout_s = self._patience.call_timeout_s
         try:
-            return await method(request, timeout=self._timeout_s, metadata=call_metadata())
+            return await method(request, timeout=timeout_s, metadata=call_metadata(self._options))
         except grpc.RpcError as error:
-            translated = from_rpc_error(error, self._target)
+            translated = from_rpc_error(error, self.target)
             if asks_to_come_again(error):
                 raise _QueueFullError(translated.message) from error
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise _DownError(translated.message) from error
             raise translated from error
 
-    def check_count(self, results: Sequence[object], wanted: int) -> None:
-        """Refuses an answer of another length than the request."""
-        if len(results) != wanted:
-            raise InternalError(f"{self._target} answered {len(results)} items for {wanted}")
+    def check(self, response: Any, wanted: int, model: ModelIdentity) -> None:  # noqa: ANN401
+        """Refuses an answer of another length than the request, or by another model."""
+        if len(response.results) != wanted:
+            raise InternalError(
+                f"{self.target} answered {len(response.results)} items for {wanted}"
+            )
+        if response.model_digest != model.digest:
+            raise FailedPreconditionError(
+                f"{self.target} now serves another model than the {model.id} that the run was "
+                f"started with; start a new run"
+            )
 
     async def close(self) -> None:
         """Closes the channel."""
         await self.channel.close()
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        assert state.outcome is not None
+        is_down = isinstance(state.outcome.exception(), _DownError)
+        patience = self._patience
+        limit_s = patience.service_wait_s if is_down else patience.call_timeout_s
+        return (state.seconds_since_start or 0.0) >= limit_s
 
 
 def identity(model: model_pb2.ModelInfo) -> ModelIdentity:

@@ -20,7 +20,6 @@ class GrpcEmbedder:
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = embedding_pb2_grpc.EmbeddingServiceStub(caller.channel)
-        self._input_long_side_px = 0
 
     async def model(self) -> ModelIdentity:
         """Asks which model serves."""
@@ -33,13 +32,15 @@ class GrpcEmbedder:
             return None
         return info.calibration.scene_distance, info.calibration.cluster_selection_epsilon
 
-    async def embed(self, images: Sequence[RgbImage]) -> list[Embedding | BestshotError]:
+    async def embed(
+        self, images: Sequence[RgbImage], model: ModelIdentity
+    ) -> list[Embedding | BestshotError]:
         """Embeds a batch."""
         request = embedding_pb2.EmbedRequest(
-            images=image_messages(images, self._input_long_side_px)
+            images=image_messages(images, model.input_long_side_px)
         )
         response = await self._caller.call(self._stub.Embed, request)
-        self._caller.check_count(response.results, len(images))
+        self._caller.check(response, len(images), model)
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"
@@ -48,8 +49,7 @@ class GrpcEmbedder:
         ]
 
     async def _info(self) -> embedding_pb2.GetModelInfoResponse:
-        info: embedding_pb2.GetModelInfoResponse = await self._caller.call(
+        info: embedding_pb2.GetModelInfoResponse = await self._caller.ask(
             self._stub.GetModelInfo, embedding_pb2.GetModelInfoRequest()
         )
-        self._input_long_side_px = info.model.input_long_side_px
         return info

@@ -20,21 +20,19 @@ class GrpcFaceAnalyzer:
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = face_pb2_grpc.FaceServiceStub(caller.channel)
-        self._input_long_side_px = 0
 
     async def model(self) -> ModelIdentity:
         """Asks which model serves."""
-        info = await self._caller.call(self._stub.GetModelInfo, face_pb2.GetModelInfoRequest())
-        self._input_long_side_px = info.model.input_long_side_px
+        info = await self._caller.ask(self._stub.GetModelInfo, face_pb2.GetModelInfoRequest())
         return identity(info.model)
 
     async def analyze(
-        self, images: Sequence[RgbImage]
+        self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[tuple[FaceScores, ...] | BestshotError]:
         """Analyses a batch."""
-        request = face_pb2.AnalyzeRequest(images=image_messages(images, self._input_long_side_px))
+        request = face_pb2.AnalyzeRequest(images=image_messages(images, model.input_long_side_px))
         response = await self._caller.call(self._stub.Analyze, request)
-        self._caller.check_count(response.results, len(images))
+        self._caller.check(response, len(images), model)
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"

@@ -20,19 +20,19 @@ class GrpcQualityScorer:
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = quality_pb2_grpc.QualityServiceStub(caller.channel)
-        self._input_long_side_px = 0
 
     async def model(self) -> ModelIdentity:
         """Asks which model serves."""
-        info = await self._caller.call(self._stub.GetModelInfo, quality_pb2.GetModelInfoRequest())
-        self._input_long_side_px = info.model.input_long_side_px
+        info = await self._caller.ask(self._stub.GetModelInfo, quality_pb2.GetModelInfoRequest())
         return identity(info.model)
 
-    async def score(self, images: Sequence[RgbImage]) -> list[QualityScores | BestshotError]:
+    async def score(
+        self, images: Sequence[RgbImage], model: ModelIdentity
+    ) -> list[QualityScores | BestshotError]:
         """Scores a batch."""
-        request = quality_pb2.ScoreRequest(images=image_messages(images, self._input_long_side_px))
+        request = quality_pb2.ScoreRequest(images=image_messages(images, model.input_long_side_px))
         response = await self._caller.call(self._stub.Score, request)
-        self._caller.check_count(response.results, len(images))
+        self._caller.check(response, len(images), model)
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"

@@ -19,24 +19,22 @@ class GrpcPhotoComparer:
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = siamese_pb2_grpc.SiameseServiceStub(caller.channel)
-        self._input_long_side_px = 0
 
     async def model(self) -> ModelIdentity:
         """Asks which model serves."""
-        info = await self._caller.call(self._stub.GetModelInfo, siamese_pb2.GetModelInfoRequest())
-        self._input_long_side_px = info.model.input_long_side_px
+        info = await self._caller.ask(self._stub.GetModelInfo, siamese_pb2.GetModelInfoRequest())
         return identity(info.model)
 
     async def compare(
-        self, images: Sequence[RgbImage], pairs: Sequence[tuple[int, int]]
+        self, images: Sequence[RgbImage], pairs: Sequence[tuple[int, int]], model: ModelIdentity
     ) -> list[float | BestshotError]:
         """Compares pairs of `images`."""
         request = siamese_pb2.CompareRequest(
-            images=image_messages(images, self._input_long_side_px),
+            images=image_messages(images, model.input_long_side_px),
             pairs=[siamese_pb2.Pair(first=first, second=second) for first, second in pairs],
         )
         response = await self._caller.call(self._stub.Compare, request)
-        self._caller.check_count(response.results, len(pairs))
+        self._caller.check(response, len(pairs), model)
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Engine, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
+from orchestrator.metrics import RunMetrics
 from orchestrator.storage.tables import features
 from services.common.imaging import CANONICAL_VERSION
 
@@ -14,10 +15,16 @@ Key = tuple[str, str, str]
 
 
 class SqlFeatureCache:
-    """Features keyed by content, role, model and canonicalisation version."""
+    """Features keyed by content, role, model and canonicalisation version.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: Of the database.
+        metrics: Told of every lookup.
+    """
+
+    def __init__(self, engine: Engine, metrics: RunMetrics) -> None:
         self._engine = engine
+        self._metrics = metrics
 
     def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
         """Returns the payloads that are there."""
@@ -26,7 +33,10 @@ class SqlFeatureCache:
             tuple_(*columns).in_(keys), features.c.canonical_version == CANONICAL_VERSION
         )
         with self._engine.connect() as connection:
-            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+            found = {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+        for key in keys:
+            self._metrics.cache_lookup(key[1], is_hit=key in found)
+        return found
 
     def put(self, entries: Mapping[Key, bytes]) -> None:
         """Stores payloads in one transaction; what is there already stays."""

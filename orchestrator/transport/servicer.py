@@ -167,6 +167,13 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         run = await self._curator.cancel(request.run_id)
         return pb.CancelRunResponse(run=converters.run_message(run, whole=False))
 
+    async def ResumeRun(
+        self, request: pb.ResumeRunRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ResumeRunResponse:
+        """Goes on with a run that did not reach its end."""
+        run = await self._curator.resume(request.run_id)
+        return pb.ResumeRunResponse(run=converters.run_message(run, whole=False))
+
     async def GetRun(
         self, request: pb.GetRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetRunResponse:

@@ -56,6 +56,7 @@ class _Waiting(Generic[PreparedT, ResultT]):
     prepared: PreparedT
     result: asyncio.Future[ResultT | status_pb2.Status]
     context: contextvars.Context
+    since: float
 
 
 class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
@@ -120,13 +121,17 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
 
     async def _one(self, item: ItemT) -> ResultT | status_pb2.Status:
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        metrics = self._batching.metrics
         async with self._room:
+            began = time.monotonic()
             prepared = await loop.run_in_executor(
                 self._executor, context.run, _guarded, self._prepare, item
             )
             if isinstance(prepared, status_pb2.Status):
                 return prepared
-            waiting = _Waiting[PreparedT, ResultT](prepared, loop.create_future(), context)
+            now = time.monotonic()
+            metrics.stage("prepare", now - began)
+            waiting = _Waiting[PreparedT, ResultT](prepared, loop.create_future(), context, now)
             self._queue.put_nowait(waiting)
             return await waiting.result
 
@@ -137,7 +142,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
             ]
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, metrics = asyncio.get_running_loop(), self._batching.metrics
         while True:
             async with self._gathering:
                 batch = await self._next_batch()
@@ -145,8 +150,11 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
             if not batch:
                 continue
             began = time.monotonic()
+            for entry in batch:
+                metrics.stage("wait", began - entry.since)
             results = await loop.run_in_executor(self._executor, self._infer_each, batch)
-            self._batching.metrics.inference(len(batch), time.monotonic() - began)
+            metrics.batch(len(batch))
+            metrics.stage("inference", time.monotonic() - began)
             for entry, result in zip(batch, results, strict=True):
                 if not entry.result.done():
                     entry.result.set_result(result)

@@ -1,31 +1,19 @@
-"""Client channels: message limits, retries, load balancing, request id."""
+"""Client channels: TLS, message limits, retries, load balancing; what goes with every call."""
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
+from services.common.auth import AUTHORIZATION_KEY, read_token
 from services.common.interceptors import REQUEST_ID_KEY, request_id
-
-_SERVICE_CONFIG: Mapping[str, Any] = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{}],
-            # only UNAVAILABLE: the call did not reach a server, or the server refused to take it
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
+from services.common.service_config import SharedSettings
+from services.common.tls import channel_credentials, check_tls
 
 KEEPALIVE = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -38,31 +26,85 @@ KEEPALIVE = (
 """The same for clients and servers: a peer that is gone without a word is noticed within 40 s."""
 
 
-def open_channel(address: str, *, max_message_bytes: int) -> grpc.aio.Channel:
+@dataclass(frozen=True)
+class ClientOptions:
+    """How the other parts are called.
+
+    Attributes:
+        max_message_bytes: Largest message sent or taken.
+        credentials: Of TLS; None = without.
+        token: Sent with every call; empty = none.
+    """
+
+    max_message_bytes: int
+    credentials: grpc.ChannelCredentials | None
+    token: str
+
+
+def client_options(shared: SharedSettings) -> ClientOptions:
+    """How the settings want other parts to be called.
+
+    Raises:
+        ConfigError: A file of a certificate or of the token is missing or wrong.
+    """
+    check_tls(shared.tls)
+    return ClientOptions(
+        max_message_bytes=shared.max_message_bytes,
+        credentials=channel_credentials(shared.tls),
+        token=read_token(shared.token_file),
+    )
+
+
+def open_channel(address: str, service_name: str, options: ClientOptions) -> grpc.aio.Channel:
     """Opens a channel.
 
     Args:
         address: "host:port"; or for several replicas, of which each takes its share of the calls,
             "dns:///name:port" or "ipv4:host:port,host:port".
-        max_message_bytes: Largest message sent or taken.
+        service_name: Full name of the gRPC service; replicas whose health says that it does not
+            serve are left out.
+        options: How it is called.
 
     Calls that find the service unavailable are tried four times within about two seconds. Every
     call needs its own `timeout`.
     """
-    return grpc.aio.insecure_channel(
-        address,
-        options=[
-            *KEEPALIVE,
-            ("grpc.max_send_message_length", max_message_bytes),
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-            ("grpc.enable_retries", 1),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1000),
-        ],
+    arguments = [
+        *KEEPALIVE,
+        ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.service_config", json.dumps(_service_config(service_name))),
+        ("grpc.enable_retries", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+    if options.credentials is None:
+        return grpc.aio.insecure_channel(address, options=arguments)
+    return grpc.aio.secure_channel(address, options.credentials, options=arguments)
+
+
+def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
+    """Metadata that carries the current request id on to the next service, and the token."""
+    request = (REQUEST_ID_KEY, request_id.get() or uuid.uuid4().hex)
+    return (
+        (request, (AUTHORIZATION_KEY, f"Bearer {options.token}")) if options.token else (request,)
     )
 
 
-def call_metadata() -> tuple[tuple[str, str], ...]:
-    """Metadata that carries the current request id on to the next service."""
-    return ((REQUEST_ID_KEY, request_id.get()),)
+def _service_config(service_name: str) -> Mapping[str, Any]:
+    return {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": service_name},
+        "methodConfig": [
+            {
+                "name": [{}],
+                # only UNAVAILABLE: the call reached no server, or the server refused to take it
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }

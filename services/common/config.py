@@ -210,7 +210,8 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
     try:
         return settings.model_validate(merge(layer.data for layer in layers))
     except ValidationError as error:
-        lines = [_explain(problem, layers) for problem in error.errors()]
+        is_secret = settings.model_config.get("hide_input_in_errors", False)
+        lines = [_explain(problem, layers, is_secret) for problem in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 
@@ -270,13 +271,14 @@ def _parse(text: str, source: str) -> object:
         raise ConfigError(f"{source}: the value is no valid YAML") from error
 
 
-def _explain(problem: Mapping[str, Any], layers: Sequence[Layer]) -> str:
+def _explain(problem: Mapping[str, Any], layers: Sequence[Layer], is_secret: bool) -> str:
     path = [str(part) for part in problem["loc"]]
     sources = [layer.source for layer in layers if _has(layer.data, path)]
     if problem["type"] == "missing":
         return f"the key {'.'.join(path)!r} is missing in {layers[0].source}"
     source = sources[-1] if sources else layers[0].source
-    return f"{'.'.join(path)} in {source}: {problem['msg']}, got {problem['input']!r}"
+    got = "" if is_secret else f", got {problem['input']!r}"
+    return f"{'.'.join(path)} in {source}: {problem['msg']}{got}"
 
 
 def _has(data: object, path: Sequence[str]) -> bool:

@@ -4,6 +4,8 @@ BestshotError
 ├── ConfigError               a setting, file or environment of ours is wrong; stops the start
 ├── InvalidArgumentError      a caller's request is wrong; names the field
 │   └── InvalidImageError     a picture cannot be read
+├── UnauthenticatedError      the call has no token, or an unknown one
+├── PermissionDeniedError     the call's token does not allow it
 ├── NotFoundError             what was asked for does not exist
 ├── FailedPreconditionError   it exists, but not in a state that allows the call
 ├── ResourceExhaustedError    a limit was reached
@@ -57,6 +59,20 @@ class InvalidImageError(InvalidArgumentError):
 
     def __init__(self, message: str) -> None:
         super().__init__("", message)
+
+
+class UnauthenticatedError(BestshotError):
+    """A call has no token, or an unknown one."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(BestshotError):
+    """A call's token does not allow it."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason = "SCOPE_MISSING"
 
 
 class NotFoundError(BestshotError):

@@ -1,36 +1,47 @@
-"""Server interceptors: request id, access log, exception to status."""
+"""The server interceptor: request id, authorization, access log, exception to status."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import logging
+import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
+from services.common.auth import Authorize
 from services.common.errors import BestshotError
 from services.common.metrics import Metrics
 from services.common.status import internal_status, to_status
 
 REQUEST_ID_KEY = "x-request-id"
-request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 logger = logging.getLogger(__name__)
 
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _QUIET_METHODS = ("/grpc.health.", "/grpc.reflection.")
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Gives each call a request id, tells its outcome and turns what it raises into a status."""
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Gives each call a request id, lets it pass or not, tells how it ended.
 
-    def __init__(self, metrics: Metrics) -> None:
+    What it raises becomes a status.
+
+    Args:
+        metrics: Told of every call.
+        authorize: Lets a call pass.
+    """
+
+    def __init__(self, metrics: Metrics, authorize: Authorize) -> None:
         self._metrics = metrics
+        self._authorize = authorize
 
     async def intercept_service(
         self,
@@ -43,7 +54,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or method.startswith(_QUIET_METHODS):
             return handler
         metadata = dict(handler_call_details.invocation_metadata or ())
-        caller_id = str(metadata.get(REQUEST_ID_KEY) or uuid.uuid4().hex)
         make_handler, behaviour = {
             (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
             (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
@@ -52,7 +62,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         }[handler.request_streaming, handler.response_streaming]
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
-            guard(behaviour, _Call(method, caller_id, self._metrics)),
+            guard(behaviour, _Call(method, metadata, self._metrics, self._authorize)),
             handler.request_deserializer,
             handler.response_serializer,
         )
@@ -61,15 +71,22 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One method of one caller; tells how it ended, once."""
 
-    def __init__(self, method: str, caller_id: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        method: str,
+        metadata: Mapping[str, str | bytes],
+        metrics: Metrics,
+        authorize: Authorize,
+    ) -> None:
         self.method = method
-        self._caller_id = caller_id
+        self._metadata = metadata
         self._metrics = metrics
-        self._began = 0.0
+        self._authorize = authorize
+        self._began = time.monotonic()
 
     def begin(self) -> None:
-        request_id.set(self._caller_id)
-        self._began = time.monotonic()
+        request_id.set(_acceptable(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
+        self._authorize(self.method, self._metadata)
 
     def end(self, code: str) -> None:
         seconds = time.monotonic() - self._began
@@ -79,8 +96,8 @@ class _Call:
 
 def _guard_unary(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
     async def guarded(request: object, context: grpc.aio.ServicerContext) -> object:
-        call.begin()
         try:
+            call.begin()
             response: object = await behaviour(request, context)
         except (Exception, asyncio.CancelledError) as error:
             await _abort(context, error, call)
@@ -93,8 +110,8 @@ def _guard_unary(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
 
 def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
     async def guarded(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
-        call.begin()
         try:
+            call.begin()
             async for response in behaviour(request, context):
                 yield response
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:
@@ -103,6 +120,11 @@ def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
         call.end("OK")
 
     return guarded
+
+
+def _acceptable(caller_id: str | bytes | None) -> str:
+    """A caller's request id, where it is one that a line of a log can hold; else nothing."""
+    return caller_id if isinstance(caller_id, str) and _REQUEST_ID.fullmatch(caller_id) else ""
 
 
 async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: _Call) -> None:

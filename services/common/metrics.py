@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 
@@ -35,9 +36,10 @@ class Metrics:
         self._batch_items = Histogram(
             "bestshot_batch_items", "Items of an inference.", buckets=_ITEMS, registry=self.registry
         )
-        self._inference_seconds = Histogram(
-            "bestshot_inference_seconds",
-            "Time that an inference took.",
+        self._stage_seconds = Histogram(
+            "bestshot_stage_seconds",
+            "Time that an item took to be prepared or waited, or that an inference took.",
+            ("stage",),
             buckets=_SECONDS,
             registry=self.registry,
         )
@@ -51,10 +53,13 @@ class Metrics:
         self._calls.labels(method, code).inc()
         self._call_seconds.labels(method).observe(seconds)
 
-    def inference(self, item_count: int, seconds: float) -> None:
-        """Counts an inference."""
+    def stage(self, stage: Literal["prepare", "wait", "inference"], seconds: float) -> None:
+        """Counts how long a stage took."""
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def batch(self, item_count: int) -> None:
+        """Counts the items of an inference."""
         self._batch_items.observe(item_count)
-        self._inference_seconds.observe(seconds)
 
     def queue_changed(self, item_count: int) -> None:
         """Counts items that have come, or gone where it is negative."""

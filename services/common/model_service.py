@@ -29,7 +29,7 @@ from services.common.inference_protocol import InferenceServicer, TensorApi
 from services.common.log import configure_logging
 from services.common.metrics import Metrics
 from services.common.onnx import ModelSession, SessionOptions
-from services.common.server import Server, serve_until_stopped
+from services.common.server import Server, ServerOptions, serve_until_stopped, server_options
 from services.common.service_config import (
     Invocation,
     ModelServiceSettings,
@@ -37,6 +37,7 @@ from services.common.service_config import (
     SharedSettings,
     parse_arguments,
 )
+from services.common.tracing import tracing
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -66,7 +67,7 @@ class ServiceParts:
     metrics: Metrics
     metrics_address: str | None
 
-    def server(self, shared: SharedSettings) -> Server:
+    def server(self, options: ServerOptions, max_connection_age_s: int | None) -> Server:
         """A server with the typed service, and beside it the Open Inference Protocol."""
         inference = InferenceServicer(self.tensors)
 
@@ -84,8 +85,8 @@ class ServiceParts:
             register=register,
             warm_up=warm_up,
             metrics=self.metrics,
-            max_message_bytes=shared.max_message_bytes,
-            max_connection_age_s=shared.max_connection_age_s,
+            options=options,
+            max_connection_age_s=max_connection_age_s,
         )
 
 
@@ -96,8 +97,9 @@ def run_model_service(
     try:
         invocation = parse_arguments(name)
         shared = invocation.settings("shared", SharedSettings)
-        configure_logging(shared.log_level)
-        asyncio.run(_serve(name, build, invocation, shared))
+        configure_logging(shared.log_level, shared.log_format, name)
+        with tracing(name, shared.tracing_endpoint):
+            asyncio.run(_serve(name, build, invocation, shared))
     except ConfigError as error:
         print(f"error: {name} service: {error.message}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
@@ -109,10 +111,11 @@ async def _serve(
     invocation: Invocation,
     shared: SharedSettings,
 ) -> None:
+    options = server_options(shared, insecure=invocation.insecure)
     parts = build(invocation, shared)
     with parts.metrics.served(parts.metrics_address):
         await serve_until_stopped(
-            parts.server(shared),
+            parts.server(options, shared.max_connection_age_s),
             name=f"{name} service",
             port_file=invocation.port_file,
             exit_with_parent=invocation.exit_with_parent,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import os
 import signal
 import sys
@@ -10,13 +12,17 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from services.common.errors import ConfigError
 
-def stop_when_told(request_stop: Callable[[], object], *, exit_with_parent: bool) -> None:
-    """Calls `request_stop` on SIGTERM, SIGINT and, if asked, at the end of stdin.
+
+def stop_when_told(
+    request_stop: Callable[[], object], at_parents_end: Callable[[], object] | None
+) -> None:
+    """Calls `request_stop` on SIGTERM and SIGINT.
 
     Args:
-        request_stop: Called within the running event loop.
-        exit_with_parent: Whether the end of stdin (the parent's pipe) counts.
+        request_stop: Called within the running event loop, as the other is.
+        at_parents_end: Called at the end of stdin, the parent's pipe; None = that is no reason.
     """
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -26,9 +32,10 @@ def stop_when_told(request_stop: Callable[[], object], *, exit_with_parent: bool
         # not through sys.stdin: a daemon thread that holds its lock aborts the interpreter's end
         while os.read(sys.stdin.fileno(), 4096):
             pass
-        loop.call_soon_threadsafe(request_stop)
+        if at_parents_end is not None:
+            loop.call_soon_threadsafe(at_parents_end)
 
-    if exit_with_parent:
+    if at_parents_end is not None:
         threading.Thread(target=watch_stdin, daemon=True).start()
 
 
@@ -44,3 +51,20 @@ def split_address(address: str) -> tuple[str, str]:
     """Host and port of "host:port"; both empty where it is not of that form."""
     host, _, port = address.rpartition(":")
     return (host, port) if host and port.isdigit() else ("", "")
+
+
+def check_loopback(host: str) -> None:
+    """Refuses to listen where other machines can reach a part that lets everybody in.
+
+    Raises:
+        ConfigError: `host` is not one of this machine's loopback addresses.
+    """
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host.strip("[]")).is_loopback:
+            return
+    if host != "localhost":
+        raise ConfigError(
+            f"the address {host} can be reached by other machines, and nobody is asked who they "
+            f"are. Set shared.tokens_file, or shared.tls.require_client_certificate with its "
+            f"files; or listen on 127.0.0.1; or say --insecure where the network keeps others out"
+        )

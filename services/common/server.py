@@ -6,21 +6,69 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.auth import Authorize, authorize_by
 from services.common.channels import KEEPALIVE
 from services.common.errors import ConfigError
-from services.common.interceptors import ErrorInterceptor
+from services.common.interceptors import CallInterceptor
 from services.common.metrics import Metrics
-from services.common.process import split_address, stop_when_told, write_address
+from services.common.process import check_loopback, split_address, stop_when_told, write_address
+from services.common.service_config import SharedSettings
+from services.common.tls import check_tls, server_credentials
 
 logger = logging.getLogger(__name__)
 
 GRACE_S = 10.0
+"""How long calls under way may take to their end once the server stops."""
+LAME_DUCK_S = 1.0
+"""How long a server that was told to stop still takes calls: its clients watch its health and have
+gone to the other replicas by then."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How callers are served.
+
+    Attributes:
+        max_message_bytes: Largest message taken or sent.
+        max_concurrent_calls: Most calls under way; more are answered RESOURCE_EXHAUSTED.
+        credentials: Of TLS; None = without.
+        authorize: Lets a call pass.
+        is_open: Whether anybody who reaches the server may call it.
+        insecure: Whether it may then listen beyond loopback.
+    """
+
+    max_message_bytes: int
+    max_concurrent_calls: int
+    credentials: grpc.ServerCredentials | None
+    authorize: Authorize
+    is_open: bool
+    insecure: bool
+
+
+def server_options(shared: SharedSettings, *, insecure: bool) -> ServerOptions:
+    """How the settings want callers to be served.
+
+    Raises:
+        ConfigError: A file of certificates or tokens is missing or wrong.
+    """
+    check_tls(shared.tls)
+    if shared.tokens_file is not None and shared.tls.certificate_file is None:
+        logger.warning("tokens travel in the clear: shared.tls.certificate_file is not set")
+    return ServerOptions(
+        max_message_bytes=shared.max_message_bytes,
+        max_concurrent_calls=shared.max_concurrent_calls,
+        credentials=server_credentials(shared.tls),
+        authorize=authorize_by(shared.tokens_file),
+        is_open=shared.tokens_file is None and not shared.tls.require_client_certificate,
+        insecure=insecure,
+    )
 
 
 class Server:
@@ -30,7 +78,7 @@ class Server:
         address: "host:port"; port 0 takes a free one.
         service_names: Full names of the services that `register` adds.
         register: Adds the servicers to the server.
-        max_message_bytes: Largest message taken or sent.
+        options: How callers are served.
         warm_up: First inference; the services count as SERVING once it is through.
         metrics: Told of every call.
         max_connection_age_s: After this a client is asked to connect anew, and finds the replicas
@@ -43,7 +91,7 @@ class Server:
         address: str,
         service_names: Sequence[str],
         register: Callable[[grpc.aio.Server], None],
-        max_message_bytes: int,
+        options: ServerOptions,
         metrics: Metrics,
         warm_up: Callable[[], object] = lambda: None,
         max_connection_age_s: int | None = None,
@@ -52,14 +100,18 @@ class Server:
         self._service_names = tuple(service_names)
         self._health = health.aio.HealthServicer()
         self._stopping = asyncio.Event()
+        self._lame_duck_s = LAME_DUCK_S
+        self._options = options
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(metrics)],
+            interceptors=[CallInterceptor(metrics, options.authorize)],
+            maximum_concurrent_rpcs=options.max_concurrent_calls,
             options=[
                 *KEEPALIVE,
                 *_connection_age(max_connection_age_s),
                 ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a twin
-                ("grpc.max_send_message_length", max_message_bytes),
-                ("grpc.max_receive_message_length", max_message_bytes),
+                ("grpc.max_concurrent_streams", options.max_concurrent_calls),
+                ("grpc.max_send_message_length", options.max_message_bytes),
+                ("grpc.max_receive_message_length", options.max_message_bytes),
             ],
         )
         register(self._server)
@@ -73,8 +125,13 @@ class Server:
         host, port = split_address(address)
         if not port:
             raise ConfigError(f"address {address!r} is not of the form host:port")
+        if self._options.is_open and not self._options.insecure:
+            check_loopback(host)
         try:
-            bound_port = self._server.add_insecure_port(address)
+            if self._options.credentials is None:
+                bound_port = self._server.add_insecure_port(address)
+            else:
+                bound_port = self._server.add_secure_port(address, self._options.credentials)
         except RuntimeError:
             bound_port = 0
         if bound_port == 0:
@@ -94,13 +151,19 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def request_stop(self) -> None:
-        """Lets `wait` drain the server and return."""
+        """Lets `wait` send the clients elsewhere, drain the server and return."""
+        self._stopping.set()
+
+    def stop_at_once(self) -> None:
+        """Like `request_stop`, where no other replica is to take over."""
+        self._lame_duck_s = 0.0
         self._stopping.set()
 
     async def wait(self) -> None:
         """Returns when a stop was requested and the calls under way have ended (or 10 s passed)."""
         await self._stopping.wait()
         await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._lame_duck_s)
         await self._server.stop(GRACE_S)
 
 
@@ -128,7 +191,7 @@ async def serve_until_stopped(
         port_file: Gets the address once the services serve; for parents that passed port 0.
         exit_with_parent: Whether the end of stdin (the parent's pipe) stops the server.
     """
-    stop_when_told(server.request_stop, exit_with_parent=exit_with_parent)
+    stop_when_told(server.request_stop, server.stop_at_once if exit_with_parent else None)
     await server.start()
     logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
     write_address(port_file, server.address)

@@ -22,6 +22,7 @@ from services.common.config import (
     models_dir,
     profile_names,
 )
+from services.common.tls import TlsSettings
 
 Address = Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")]
 Count = Annotated[int, Field(ge=1)]
@@ -32,18 +33,31 @@ class SharedSettings(Settings):
 
     Attributes:
         log_level: debug, info, warning or error.
+        log_format: Lines of text, or of JSON.
         max_message_bytes: Largest gRPC message sent or taken.
         max_batch_count: Most pictures or pairs in one call.
         max_image_pixels: Most pixels that an image file may announce.
         max_connection_age_s: Seconds after which a model service asks a client to connect anew;
             None = never.
+        max_concurrent_calls: Most calls that a server has under way, and that one connection may.
+        tls: Certificates.
+        tokens_file: Tokens that a server lets in; None = it asks for none.
+        token_file: Its first line is the token that a client sends; None = it sends none.
+        tracing_endpoint: "host:port" of an OpenTelemetry collector (OTLP over gRPC); None = no
+            tracing.
     """
 
     log_level: Literal["debug", "info", "warning", "error"]
+    log_format: Literal["text", "json"]
     max_message_bytes: Count
     max_batch_count: Count
     max_image_pixels: Count
     max_connection_age_s: Count | None
+    max_concurrent_calls: Count
+    tls: TlsSettings
+    tokens_file: Path | None
+    token_file: Path | None
+    tracing_endpoint: Address | None
 
 
 class ModelServiceSettings(Settings):
@@ -96,6 +110,7 @@ class Invocation:
         address: Overrides the config's address.
         port_file: Gets the bound address once the part serves.
         exit_with_parent: Whether the end of stdin stops the part.
+        insecure: Whether it may listen beyond loopback without authentication.
     """
 
     folder: Path
@@ -105,20 +120,36 @@ class Invocation:
     address: str | None
     port_file: Path | None
     exit_with_parent: bool
+    insecure: bool
 
     def settings(self, name: str, settings: type[SettingsT]) -> SettingsT:
-        """Loads the section `name` of services.yaml, and checks it in the profiles not in force."""
-        layers = layers_of(self.folder, "services.yaml", "services", self.profile, (name,))
-        base = layers[0]
-        for other in profile_names(self.folder):
-            profile = load_profile(self.folder, other)
-            data = (profile.data.get("services") or {}).get(name) or {}
-            load(settings, [base, Layer(profile.source, data)])
+        """Loads the section `name` of services.yaml, with the flags where it is the part's own."""
+        own: list[Layer] = []
         if name != "shared":
-            layers += [flag_layer(flag) for flag in self.flags]
+            own = [flag_layer(flag) for flag in self.flags]
             if self.address is not None:
-                layers.append(Layer("--address", {"address": self.address}))
-        return load(settings, layers)
+                own.append(Layer("--address", {"address": self.address}))
+        return load_section(self.folder, self.profile, name, settings, own)
+
+
+def load_section(
+    folder: Path, profile: str, name: str, settings: type[SettingsT], flags: Sequence[Layer] = ()
+) -> SettingsT:
+    """Loads a section of services.yaml, and checks it in the profiles not in force.
+
+    Args:
+        folder: Config folder.
+        profile: Profile in force.
+        name: Of the section.
+        settings: Its class.
+        flags: Layers on top.
+    """
+    layers = layers_of(folder, "services.yaml", "services", profile, (name,))
+    for other in profile_names(folder):
+        layer = load_profile(folder, other)
+        data = (layer.data.get("services") or {}).get(name) or {}
+        load(settings, [layers[0], Layer(layer.source, data)])
+    return load(settings, [*layers, *flags])
 
 
 def parse_arguments(
@@ -149,6 +180,11 @@ def parse_arguments(
     parser.add_argument(
         "--exit-with-parent", action="store_true", help="stop when stdin reaches its end"
     )
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="listen beyond loopback though nobody is asked for a token or a certificate",
+    )
     parsed = parser.parse_args(arguments)
     return Invocation(
         folder=config_dir(parsed.config_dir),
@@ -158,4 +194,5 @@ def parse_arguments(
         address=parsed.address,
         port_file=parsed.port_file,
         exit_with_parent=parsed.exit_with_parent,
+        insecure=parsed.insecure,
     )

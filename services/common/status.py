@@ -87,6 +87,8 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
         return UnavailableError(f"{target} cannot be reached ({text})")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnavailableError(f"{target} did not answer in time")
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return FailedPreconditionError(f"{target} does not let us in: {text}")
     if status is not None and info is not None and info.domain == ERROR_DOMAIN:
         if code is grpc.StatusCode.NOT_FOUND:
             for detail in status.details:

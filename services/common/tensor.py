@@ -15,6 +15,25 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 
+MIN_SIDE_PX = 32
+"""Graphs that take any size halve their input five times."""
+
+
+def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
+    """For graphs that take any size: keeps size and aspect; a side below 32 px is stretched to it.
+
+    Args:
+        pixels: uint8, (height, width, 3), RGB.
+
+    Returns:
+        float32, (1, 3, height, width), 0 to 255.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE_PX:
+        size = (max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX))
+        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(pixels, np.float32).transpose(2, 0, 1)[np.newaxis]
+
 
 def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
     """Brings a picture to the graph's square: the whole squashed, or scaled and its middle.

@@ -39,6 +39,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         check_batch(request.images, "images", self._info.model.max_batch_count)
         results = await self._batcher.map(request.images)
         return embedding_pb2.EmbedResponse(
+            model_digest=self._info.model.digest,
             results=[
                 embedding_pb2.EmbedResult(error=result)
                 if isinstance(result, status_pb2.Status)
@@ -46,7 +47,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                     embedding=embedding_pb2.Embedding(values=result.tolist())
                 )
                 for result in results
-            ]
+            ],
         )
 
     async def GetModelInfo(

@@ -38,6 +38,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         check_batch(request.images, "images", self._info.model.max_batch_count)
         results = await self._batcher.map(request.images)
         return face_pb2.AnalyzeResponse(
+            model_digest=self._info.model.digest,
             results=[
                 face_pb2.AnalyzeResult(error=result)
                 if isinstance(result, status_pb2.Status)
@@ -45,7 +46,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
                     faces=face_pb2.FaceList(faces=[_to_message(face) for face in result])
                 )
                 for result in results
-            ]
+            ],
         )
 
     async def GetModelInfo(

@@ -40,6 +40,7 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         check_batch(request.images, "images", self._info.model.max_batch_count)
         results = await self._batcher.map(request.images)
         return quality_pb2.ScoreResponse(
+            model_digest=self._info.model.digest,
             results=[
                 quality_pb2.ScoreResult(error=result)
                 if isinstance(result, status_pb2.Status)
@@ -47,7 +48,7 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
                     scores=quality_pb2.QualityScores(**dataclasses.asdict(result))
                 )
                 for result in results
-            ]
+            ],
         )
 
     async def GetModelInfo(

@@ -20,10 +20,9 @@ from services.common.model_service import (
 )
 from services.common.onnx import OrtSession
 from services.common.service_config import Invocation, SharedSettings
-from services.common.tensor import to_tensor as to_square_tensor
 from services.siamese.config import SiameseSettings
 from services.siamese.model import SiameseModel
-from services.siamese.preprocess import to_tensor
+from services.siamese.preprocess import to_full_tensor, to_tensor
 from services.siamese.servicer import SiameseServicer
 from services.siamese.tensors import tensor_api
 
@@ -43,7 +42,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     )
     model = SiameseModel(describe, compare)
     wanted = local.entry.preprocessing
-    prepare = to_tensor if wanted is None else partial(to_square_tensor, wanted=wanted)
+    prepare = to_full_tensor if wanted is None else partial(to_tensor, wanted=wanted)
     info = siamese_pb2.GetModelInfoResponse(
         model=model_info(
             local,

@@ -51,10 +51,11 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         described = [pair for pair in pairs if _is_described(pair)]
         compared = iter(await self._comparer.map(described) if described else [])
         return siamese_pb2.CompareResponse(
+            model_digest=self._info.model.digest,
             results=[
                 _result(next(compared)) if _is_described(pair) else _result(_first_error(pair))
                 for pair in pairs
-            ]
+            ],
         )
 
     async def GetModelInfo(

@@ -14,7 +14,7 @@ from models.registry import Role, resolve
 from services.common.imaging import decode, fit_long_side
 from services.common.onnx import OrtSession, SessionOptions
 from services.siamese.model import SiameseModel
-from services.siamese.preprocess import to_tensor
+from services.siamese.preprocess import to_full_tensor
 from tests.accuracy.conftest import Figures
 from tests.conftest import ROOT
 
@@ -135,9 +135,9 @@ def test_the_undegraded_photo_is_preferred(
             if path.name.startswith(("176_HONOR-7X_F", "176_HONOR-7X_M", "thompson")):
                 continue  # blurred as they are; 150 pixels wide
             picture = decode(path.read_bytes(), max_pixels=10**9).pixels
-            whole = model.describe(to_tensor(fit_long_side(picture, INPUT_SIDE_PX)))
+            whole = model.describe(to_full_tensor(fit_long_side(picture, INPUT_SIDE_PX)))
             for degrade in DEGRADATIONS:
-                worse = to_tensor(fit_long_side(degrade(picture), INPUT_SIDE_PX))
+                worse = to_full_tensor(fit_long_side(degrade(picture), INPUT_SIDE_PX))
                 probability = model.compare(whole, model.describe(worse))
                 right[degrade.__name__].append(probability > 0.5)
     assert add_figures(figures, "pairs of a photo and its worsened copy", right) >= 0.90
@@ -148,7 +148,7 @@ def test_the_sharp_one_of_a_real_triplet_is_preferred(
 ) -> None:
     sharp, defocused, shaken = (
         model.describe(
-            to_tensor(
+            to_full_tensor(
                 fit_long_side(
                     decode(
                         (real_photos("trip") / f"176_HONOR-7X_{kind}.jpg").read_bytes(),
@@ -177,10 +177,10 @@ def test_the_pairs_of_the_earlier_benchmark(
     right: dict[str, list[bool]] = {kind: [] for kind in EARLIER_KINDS}
     for path in paths:
         picture = decode(path.read_bytes(), max_pixels=10**9).pixels
-        whole = model.describe(to_tensor(fit_long_side(picture, INPUT_SIDE_PX)))
+        whole = model.describe(to_full_tensor(fit_long_side(picture, INPUT_SIDE_PX)))
         for kind, variants in EARLIER_KINDS.items():
             for change in variants:
-                changed = to_tensor(fit_long_side(change(picture), INPUT_SIDE_PX))
+                changed = to_full_tensor(fit_long_side(change(picture), INPUT_SIDE_PX))
                 right[kind].append(model.compare(whole, model.describe(changed)) > 0.5)
     add_figures(figures, "pairs of the earlier benchmark's kinds", right)
     seen = [hit for kind, hits in right.items() if "crop" not in kind for hit in hits]

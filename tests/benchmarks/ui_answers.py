@@ -21,11 +21,13 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
 from orchestrator.config import PipelineConfig
 from orchestrator.domain.photo import QualityScores
+from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.results import Album, ImageRecord, Run, RunState, summarize, utc_now
 from orchestrator.run_config import recorded_config
@@ -74,7 +76,7 @@ def fill_database(folder: Path) -> None:
     """Stores one completed run of PHOTO_COUNT photos."""
     folder.mkdir(parents=True)
     engine = open_database(folder)
-    store, cache = SqlRunStore(engine), SqlFeatureCache(engine)
+    store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     album = store.add_album(Album("a" * 32, "Five thousand", str(folder), utc_now()))
     rng = np.random.default_rng(0)
     records = [record(index, rng) for index in range(PHOTO_COUNT)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,8 +13,16 @@ import numpy as np
 from bestshot.image.v1 import image_pb2
 from numpy.typing import NDArray
 
-from services.common.server import Server
-from services.common.service_config import SharedSettings, parse_arguments
+from orchestrator.clients.calls import Patience, ServiceCaller
+from services.common.channels import client_options
+from services.common.server import Server, server_options
+from services.common.service_config import SharedSettings, load_section, parse_arguments
+from tests.conftest import ROOT
+
+SHARED = load_section(ROOT / "configs", "builtin", "shared", SharedSettings)
+
+
+NAMES = ("embedding", "quality", "face", "siamese")
 
 
 @dataclass(frozen=True)
@@ -26,22 +35,31 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(name: str, *flags: str) -> AsyncIterator[Running]:
-    """Starts a service as its process would, and stops it."""
-    arguments = ["--address", "127.0.0.1:0"]
+async def running(
+    name: str, *flags: str, address: str = "127.0.0.1:0", insecure: bool = False
+) -> AsyncIterator[Running]:
+    """Starts a service as its process would, and stops it.
+
+    Args:
+        name: The service.
+        flags: Of --set.
+        address: To listen on.
+        insecure: As of the command line.
+    """
+    arguments = ["--address", address]
     for flag in flags:
         arguments += ["--set", flag]
     invocation = parse_arguments(name, arguments)
     shared = invocation.settings("shared", SharedSettings)
     parts = importlib.import_module(f"services.{name}.__main__").build(invocation, shared)
-    server = parts.server(shared)
+    server = parts.server(server_options(shared, insecure=insecure), None)
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(server.address, options=options) as channel:
-            yield Running(server, channel, parts.service_name)
+        async with grpc.aio.insecure_channel(server.address, options=options) as opened:
+            yield Running(server, opened, parts.service_name)
     finally:
-        server.request_stop()
+        server.stop_at_once()
         await server.wait()
 
 
@@ -50,3 +68,13 @@ def pixels_message(pixels: NDArray[np.uint8]) -> image_pb2.Image:
     return image_pb2.Image(
         pixels=image_pb2.Pixels(width_px=width, height_px=height, rgb=pixels.tobytes())
     )
+
+
+def caller_to(
+    service: Running, *, max_message_bytes: int = SHARED.max_message_bytes
+) -> ServiceCaller:
+    """Our own client of a service."""
+    options = dataclasses.replace(client_options(SHARED), max_message_bytes=max_message_bytes)
+    name = service.service_name.split(".")[1]
+    patience = Patience(call_timeout_s=60, service_wait_s=5)
+    return ServiceCaller(name, service.server.address, service.service_name, patience, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 from collections.abc import Callable
 from typing import Any
@@ -23,15 +24,13 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.clients.calls import ServiceCaller
 from orchestrator.clients.quality import GrpcQualityScorer
-from services.common.errors import ResourceExhaustedError
+from services.common.errors import FailedPreconditionError, ResourceExhaustedError
 from services.common.metrics import Metrics
-from services.common.server import Server
-from tests.contract.servers import Running, pixels_message, running
+from services.common.server import Server, server_options
+from tests.contract.servers import NAMES, SHARED, Running, caller_to, pixels_message, running
 
 Picture = Callable[..., NDArray[np.uint8]]
-NAMES = ("embedding", "quality", "face", "siamese")
 
 
 def siamese_request(images: list[image_pb2.Image]) -> siamese_pb2.CompareRequest:
@@ -260,7 +259,7 @@ async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> No
         register=lambda grpc_server: quality_pb2_grpc.add_QualityServiceServicer_to_server(
             Failing(), grpc_server
         ),
-        max_message_bytes=1000,
+        options=server_options(SHARED, insecure=False),
     )
     await server.start()
     async with grpc.aio.insecure_channel(server.address) as channel:
@@ -268,7 +267,7 @@ async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> No
             await quality_pb2_grpc.QualityServiceStub(channel).Score(
                 quality_pb2.ScoreRequest(), metadata=(("x-request-id", "my-id"),)
             )
-    server.request_stop()
+    server.stop_at_once()
     await server.wait()
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert "my-id" in (caught.value.details() or "")
@@ -324,22 +323,30 @@ def numbers_of(message: Any) -> list[float]:
 async def test_our_own_client_comes_again_where_a_queue_is_full(picture: Picture) -> None:
     images = [picture(seed, 200, 160) for seed in range(2)]
     async with running("quality", "max_queue_count=2") as service:
-        caller = ServiceCaller(
-            "quality", service.server.address, timeout_s=60, max_message_bytes=2**26
-        )
+        caller = caller_to(service)
         scorer = GrpcQualityScorer(caller)
-        answers = await asyncio.gather(*(scorer.score(images) for _ in range(6)))
+        model = await scorer.model()
+        answers = await asyncio.gather(*(scorer.score(images, model) for _ in range(6)))
         await caller.close()
     assert all(answer == answers[0] for answer in answers)
 
 
 async def test_a_message_that_is_too_large_is_told_at_once(picture: Picture) -> None:
     async with running("quality") as service:
-        caller = ServiceCaller(
-            "quality", service.server.address, timeout_s=60, max_message_bytes=1000
-        )
+        caller = caller_to(service, max_message_bytes=1000)
+        model = await GrpcQualityScorer(caller).model()
         with pytest.raises(ResourceExhaustedError, match=r"larger than max|max_message"):
             await asyncio.wait_for(
-                GrpcQualityScorer(caller).score([picture(1, 200, 160)]), timeout=5
+                GrpcQualityScorer(caller).score([picture(1, 200, 160)], model), timeout=5
             )
+        await caller.close()
+
+
+async def test_an_answer_by_another_model_is_refused(picture: Picture) -> None:
+    async with running("quality") as service:
+        caller = caller_to(service)
+        scorer = GrpcQualityScorer(caller)
+        other = dataclasses.replace(await scorer.model(), digest="0" * 64)
+        with pytest.raises(FailedPreconditionError, match="now serves another model"):
+            await scorer.score([picture()], other)
         await caller.close()

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests.integration.command import Curated, bestshot, curate
 
@@ -190,12 +191,13 @@ def test_the_reference_profile_clusters_as_hdbscan_does(curated: Curated, tmp_pa
     from sklearn.metrics import adjusted_rand_score
 
     from orchestrator.features import unpack_embedding
+    from orchestrator.metrics import RunMetrics
     from orchestrator.storage.database import open_database
     from orchestrator.storage.feature_cache import SqlFeatureCache
 
     found = curate(curated.photos, tmp_path / "out", curated.data, "--profile", "reference")
     images = [image for image in found.images.values() if image["quality"]]
-    cache = SqlFeatureCache(open_database(found.data))
+    cache = SqlFeatureCache(open_database(found.data), RunMetrics(CollectorRegistry()))
     digest = found.run["models"]["embedding"]["digest"]
     keys = [(image["content_digest"], "embedding", digest) for image in images]
     stored = cache.get(keys)

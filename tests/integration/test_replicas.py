@@ -7,26 +7,23 @@ import os
 import signal
 from pathlib import Path
 
-import grpc
 import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
 
 from orchestrator.supervisor import Supervisor
-from services.common.channels import open_channel
+from services.common.channels import client_options, open_channel
 from tests.conftest import draw_picture
+from tests.contract.servers import SHARED
 
+SERVICE_NAME = "bestshot.embedding.v1.EmbeddingService"
 CALLERS = 6
 
 
 async def call_until(
     stub: embedding_pb2_grpc.EmbeddingServiceStub, stop: asyncio.Event, seed: int
 ) -> list[bytes]:
-    """Embeds one picture over and over; every failure but one kind fails the test.
-
-    A call that arrives in the very moment of the stop can be answered CANCELLED by grpc.aio; the
-    caller sends it again.
-    """
+    """Embeds one picture over and over; a failure fails the test."""
     pixels = draw_picture(seed, 256, 192)
     image = image_pb2.Image(
         pixels=image_pb2.Pixels(width_px=256, height_px=192, rgb=pixels.tobytes())
@@ -34,12 +31,7 @@ async def call_until(
     found = []
     while not stop.is_set():
         request = embedding_pb2.EmbedRequest(images=[image] * 3)
-        try:
-            answer = await stub.Embed(request, timeout=30)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.CANCELLED:
-                continue
-            raise
+        answer = await stub.Embed(request, timeout=30)
         for result in answer.results:
             assert result.HasField("embedding"), result
             found.append(np.array(result.embedding.values, np.float32).tobytes())
@@ -54,7 +46,7 @@ def test_a_replica_that_is_stopped_under_load_ends_cleanly_and_the_other_goes_on
 
     async def scenario(addresses: list[str]) -> list[list[bytes]]:
         target = "ipv4:" + ",".join(addresses)
-        async with open_channel(target, max_message_bytes=2**26) as channel:
+        async with open_channel(target, SERVICE_NAME, client_options(SHARED)) as channel:
             stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             stop = asyncio.Event()
             callers = [

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from prometheus_client import CollectorRegistry
 
 from orchestrator.config import PipelineConfig
-from orchestrator.curator import Curator, ModelPorts
+from orchestrator.curator import Curator
+from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
-from orchestrator.ports import ModelIdentity
+from orchestrator.ports import ModelIdentity, ModelPorts
 from orchestrator.results import Album, RunState, utc_now
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
@@ -40,7 +42,7 @@ class HangingService:
     async def calibration(self) -> tuple[float, float]:
         return 0.4, 0.3
 
-    async def hang(self, images: Sequence[Any]) -> Any:
+    async def hang(self, images: Sequence[Any], model: ModelIdentity) -> Any:
         self.called.set()
         try:
             await asyncio.sleep(60)
@@ -67,9 +69,11 @@ async def hanging_run(
     store = SqlRunStore(engine)
     store.add_album(album)
     service: Any = HangingService()
+    metrics = RunMetrics(CollectorRegistry())
     curator = Curator(
+        metrics=metrics,
         store=store,
-        cache=SqlFeatureCache(engine),
+        cache=SqlFeatureCache(engine, metrics),
         ports=ModelPorts(service, service, service, service),
         config=PipelineConfig(ROOT / "configs", "builtin"),
         limits=Limits(4, 2),
@@ -129,3 +133,27 @@ def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(
                 await curator.cancel(run_id)
 
     asyncio.run(scenario())
+
+
+def test_a_run_that_was_cancelled_can_be_resumed_once(album: Album, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with hanging_run(album, tmp_path) as (curator, _, run_id):
+            with pytest.raises(FailedPreconditionError, match="only one that failed"):
+                await curator.resume(run_id)
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            assert state is RunState.CANCELLED
+            resumed = await asyncio.gather(
+                curator.resume(run_id), curator.resume(run_id), return_exceptions=True
+            )
+            assert sum(isinstance(one, FailedPreconditionError) for one in resumed) == 1
+            async for run in curator.watch(run_id):
+                if run.state is RunState.RUNNING:
+                    break
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            assert state is RunState.CANCELLED
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

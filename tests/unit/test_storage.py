@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from orchestrator.domain.photo import Decision
+from orchestrator.metrics import RunMetrics
 from orchestrator.results import (
     Album,
     ImageFilter,
@@ -173,7 +175,7 @@ def test_decisions_are_kept_changed_and_undone(store: SqlRunStore) -> None:
 
 
 def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:
-    cache = SqlFeatureCache(engine)
+    cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     keys = [(f"{i:064}", "face", "m") for i in range(1000)]
     cache.put({key: str(i).encode() for i, key in enumerate(keys)})
     cache.put({keys[0]: b"later"})

@@ -1,4 +1,4 @@
-"""Tab Run: settings, start, progress, cancel."""
+"""Tab Run: settings, start, progress, cancel, resume."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ui.pages import ACTIVE_STATES, HEADLINES, stages
 from ui.templating import empty, html, problem, render
 
 _ADVICE = {
-    pb.RUN_STATE_FAILED: "What was scored is kept: mend the cause and start the run again, it goes "
-    "on from there.",
+    pb.RUN_STATE_FAILED: "What was scored is kept: mend the cause and resume the run.",
     pb.RUN_STATE_INTERRUPTED: "The orchestrator ended before the run did. What was scored is kept: "
-    "start the run again.",
+    "resume the run.",
 }
+_RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class RunView:
         progress: How the newest run goes.
         start: Begins a run.
         cancel: Stops it.
+        resume: Goes on with it where it did not reach its end.
         profile: Chooses what the settings start from.
         settings: The components of controls.build.
     """
@@ -37,13 +38,14 @@ class RunView:
     progress: gr.HTML
     start: gr.Button
     cancel: gr.Button
+    resume: gr.Button
     profile: gr.Dropdown
     settings: list[gr.components.Component]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What `newest` answers."""
-        return [self.progress, self.start, self.cancel]
+        return [self.progress, self.start, self.cancel, self.resume]
 
 
 def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
@@ -54,10 +56,11 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
             with gr.Row():
                 start = gr.Button("Start a run", variant="primary")
                 cancel = gr.Button("Cancel the run", interactive=False)
+                resume = gr.Button("Resume the run", visible=False)
         with gr.Column(scale=2, min_width=340):
             profile = gr.Dropdown(label="Profile")
             settings = controls.build()
-    view = RunView(progress, start, cancel, profile, settings)
+    view = RunView(progress, start, cancel, resume, profile, settings)
 
     async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
         if not chosen:
@@ -76,11 +79,17 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
             await told(api.call(api.stub.CancelRun, pb.CancelRunRequest(run_id=run.id)))
         return await newest(api, chosen)
 
+    async def resume_run(chosen: str | None) -> Any:  # noqa: ANN401
+        for run in await told(api.runs(chosen or "", 1)):
+            await told(api.call(api.stub.ResumeRun, pb.ResumeRunRequest(run_id=run.id)))
+        return await newest(api, chosen)
+
     async def fill(wanted: str) -> list[Any]:
         return await told(defaults(api, wanted))
 
     start.click(start_run, [album, profile, *settings], view.outputs)
     cancel.click(cancel_run, album, view.outputs)
+    resume.click(resume_run, album, view.outputs)
     profile.input(fill, profile, [profile, *settings])
     return view
 
@@ -94,7 +103,7 @@ async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
 
 
 async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
-    """Updates for progress, start and cancel, from the album's newest run."""
+    """Updates for progress and the three buttons, from the album's newest run."""
     try:
         runs = await api.runs(album_id, 1) if album_id else []
     except OrchestratorError as error:
@@ -104,14 +113,20 @@ async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
 
 def unknown(error: OrchestratorError) -> list[Any]:
     """Updates like those of `newest`, where it cannot be asked."""
-    return [problem(error), gr.skip(), gr.skip()]
+    return [problem(error), gr.skip(), gr.skip(), gr.skip()]
 
 
 def progress(album_id: str | None, runs: list[pb.Run]) -> list[Any]:
     """Updates like those of `newest`, of the album's runs, the newest first."""
     active = bool(runs) and runs[0].state in ACTIVE_STATES
     shown = progress_of(runs[0]) if runs else _nothing_yet(album_id)
-    return [shown, gr.update(interactive=not active), gr.update(interactive=active)]
+    resumable = bool(runs) and runs[0].state in _RESUMABLE
+    return [
+        shown,
+        gr.update(interactive=not active),
+        gr.update(interactive=active),
+        gr.update(visible=resumable),
+    ]
 
 
 def progress_of(run: pb.Run) -> str:

@@ -1,3 +1,4 @@
+from bestshot.auth.v1 import auth_pb2 as _auth_pb2
 from bestshot.image.v1 import image_pb2 as _image_pb2
 from bestshot.model.v1 import model_pb2 as _model_pb2
 from google.rpc import status_pb2 as _status_pb2
@@ -16,10 +17,12 @@ class EmbedRequest(_message.Message):
     def __init__(self, images: _Optional[_Iterable[_Union[_image_pb2.Image, _Mapping]]] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "model_digest")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[EmbedResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[EmbedResult, _Mapping]]] = ...) -> None: ...
+    model_digest: str
+    def __init__(self, results: _Optional[_Iterable[_Union[EmbedResult, _Mapping]]] = ..., model_digest: _Optional[str] = ...) -> None: ...
 
 class EmbedResult(_message.Message):
     __slots__ = ("embedding", "error")

@@ -1,3 +1,4 @@
+from bestshot.auth.v1 import auth_pb2 as _auth_pb2
 from bestshot.image.v1 import image_pb2 as _image_pb2
 from bestshot.model.v1 import model_pb2 as _model_pb2
 from google.rpc import status_pb2 as _status_pb2
@@ -32,10 +33,12 @@ class AnalyzeRequest(_message.Message):
     def __init__(self, images: _Optional[_Iterable[_Union[_image_pb2.Image, _Mapping]]] = ...) -> None: ...
 
 class AnalyzeResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "model_digest")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[AnalyzeResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[AnalyzeResult, _Mapping]]] = ...) -> None: ...
+    model_digest: str
+    def __init__(self, results: _Optional[_Iterable[_Union[AnalyzeResult, _Mapping]]] = ..., model_digest: _Optional[str] = ...) -> None: ...
 
 class AnalyzeResult(_message.Message):
     __slots__ = ("faces", "error")

@@ -1,5 +1,6 @@
 import datetime
 
+from bestshot.auth.v1 import auth_pb2 as _auth_pb2
 from bestshot.face.v1 import face_pb2 as _face_pb2
 from bestshot.model.v1 import model_pb2 as _model_pb2
 from bestshot.quality.v1 import quality_pb2 as _quality_pb2
@@ -113,6 +114,18 @@ REASON_CODE_NOISE_EXCLUDED: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision
+
+class ResumeRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ResumeRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class CreateAlbumRequest(_message.Message):
     __slots__ = ("folder", "display_name")

@@ -22,30 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bestshot.auth.v1 import auth_pb2 as bestshot_dot_auth_dot_v1_dot_auth__pb2
 from bestshot.image.v1 import image_pb2 as bestshot_dot_image_dot_v1_dot_image__pb2
 from bestshot.model.v1 import model_pb2 as bestshot_dot_model_dot_v1_dot_model__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/quality/v1/quality.proto\x12\x13\x62\x65stshot.quality.v1\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"8\n\x0cScoreRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"B\n\rScoreResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .bestshot.quality.v1.ScoreResult\"r\n\x0bScoreResult\x12\x34\n\x06scores\x18\x01 \x01(\x0b\x32\".bestshot.quality.v1.QualityScoresH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xce\x01\n\rQualityScores\x12\x11\n\tiqa_score\x18\x01 \x01(\x01\x12\x11\n\tava_score\x18\x02 \x01(\x01\x12\x18\n\x10\x61va_distribution\x18\x03 \x03(\x01\x12\x11\n\tsharpness\x18\x04 \x01(\x01\x12\x10\n\x08\x65xposure\x18\x05 \x01(\x01\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12\x15\n\rcolourfulness\x18\x07 \x01(\x01\x12\x1a\n\x12laplacian_variance\x18\x08 \x01(\x01\x12\x13\n\x0b\x66ocus_score\x18\t \x01(\x01\"\x15\n\x13GetModelInfoRequest\"`\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x1b\n\x13heuristic_aesthetic\x18\x02 \x01(\x08\x32\xc5\x01\n\x0eQualityService\x12N\n\x05Score\x12!.bestshot.quality.v1.ScoreRequest\x1a\".bestshot.quality.v1.ScoreResponse\x12\x63\n\x0cGetModelInfo\x12(.bestshot.quality.v1.GetModelInfoRequest\x1a).bestshot.quality.v1.GetModelInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/quality/v1/quality.proto\x12\x13\x62\x65stshot.quality.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"8\n\x0cScoreRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"X\n\rScoreResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .bestshot.quality.v1.ScoreResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"r\n\x0bScoreResult\x12\x34\n\x06scores\x18\x01 \x01(\x0b\x32\".bestshot.quality.v1.QualityScoresH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xce\x01\n\rQualityScores\x12\x11\n\tiqa_score\x18\x01 \x01(\x01\x12\x11\n\tava_score\x18\x02 \x01(\x01\x12\x18\n\x10\x61va_distribution\x18\x03 \x03(\x01\x12\x11\n\tsharpness\x18\x04 \x01(\x01\x12\x10\n\x08\x65xposure\x18\x05 \x01(\x01\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12\x15\n\rcolourfulness\x18\x07 \x01(\x01\x12\x1a\n\x12laplacian_variance\x18\x08 \x01(\x01\x12\x13\n\x0b\x66ocus_score\x18\t \x01(\x01\"\x15\n\x13GetModelInfoRequest\"`\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x1b\n\x13heuristic_aesthetic\x18\x02 \x01(\x08\x32\xd1\x01\n\x0eQualityService\x12T\n\x05Score\x12!.bestshot.quality.v1.ScoreRequest\x1a\".bestshot.quality.v1.ScoreResponse\"\x04\xc8\xf3\x18\x02\x12i\n\x0cGetModelInfo\x12(.bestshot.quality.v1.GetModelInfoRequest\x1a).bestshot.quality.v1.GetModelInfoResponse\"\x04\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bestshot.quality.v1.quality_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCOREREQUEST']._serialized_start=145
-  _globals['_SCOREREQUEST']._serialized_end=201
-  _globals['_SCORERESPONSE']._serialized_start=203
-  _globals['_SCORERESPONSE']._serialized_end=269
-  _globals['_SCORERESULT']._serialized_start=271
-  _globals['_SCORERESULT']._serialized_end=385
-  _globals['_QUALITYSCORES']._serialized_start=388
-  _globals['_QUALITYSCORES']._serialized_end=594
-  _globals['_GETMODELINFOREQUEST']._serialized_start=596
-  _globals['_GETMODELINFOREQUEST']._serialized_end=617
-  _globals['_GETMODELINFORESPONSE']._serialized_start=619
-  _globals['_GETMODELINFORESPONSE']._serialized_end=715
-  _globals['_QUALITYSERVICE']._serialized_start=718
-  _globals['_QUALITYSERVICE']._serialized_end=915
+  _globals['_QUALITYSERVICE'].methods_by_name['Score']._loaded_options = None
+  _globals['_QUALITYSERVICE'].methods_by_name['Score']._serialized_options = b'\310\363\030\002'
+  _globals['_QUALITYSERVICE'].methods_by_name['GetModelInfo']._loaded_options = None
+  _globals['_QUALITYSERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\310\363\030\001'
+  _globals['_SCOREREQUEST']._serialized_start=174
+  _globals['_SCOREREQUEST']._serialized_end=230
+  _globals['_SCORERESPONSE']._serialized_start=232
+  _globals['_SCORERESPONSE']._serialized_end=320
+  _globals['_SCORERESULT']._serialized_start=322
+  _globals['_SCORERESULT']._serialized_end=436
+  _globals['_QUALITYSCORES']._serialized_start=439
+  _globals['_QUALITYSCORES']._serialized_end=645
+  _globals['_GETMODELINFOREQUEST']._serialized_start=647
+  _globals['_GETMODELINFOREQUEST']._serialized_end=668
+  _globals['_GETMODELINFORESPONSE']._serialized_start=670
+  _globals['_GETMODELINFORESPONSE']._serialized_end=766
+  _globals['_QUALITYSERVICE']._serialized_start=769
+  _globals['_QUALITYSERVICE']._serialized_end=978
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from bestshot.auth.v1 import auth_pb2 as _auth_pb2
 from bestshot.image.v1 import image_pb2 as _image_pb2
 from bestshot.model.v1 import model_pb2 as _model_pb2
 from google.rpc import status_pb2 as _status_pb2
@@ -26,10 +27,12 @@ class Pair(_message.Message):
     def __init__(self, first: _Optional[int] = ..., second: _Optional[int] = ...) -> None: ...
 
 class CompareResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "model_digest")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[CompareResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[CompareResult, _Mapping]]] = ...) -> None: ...
+    model_digest: str
+    def __init__(self, results: _Optional[_Iterable[_Union[CompareResult, _Mapping]]] = ..., model_digest: _Optional[str] = ...) -> None: ...
 
 class CompareResult(_message.Message):
     __slots__ = ("comparison", "error")

@@ -1,0 +1,77 @@
+"""Which client speaks to which service, as services.yaml says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.registry import Role, find_entry
+from orchestrator.clients.calls import Patience, ServiceCaller
+from orchestrator.clients.embedding import GrpcEmbedder
+from orchestrator.clients.face import GrpcFaceAnalyzer
+from orchestrator.clients.open_inference import (
+    HostedModel,
+    OpenInferenceClient,
+    OpenInferenceComparer,
+    OpenInferenceEmbedder,
+)
+from orchestrator.clients.quality import GrpcQualityScorer
+from orchestrator.clients.siamese import GrpcPhotoComparer
+from orchestrator.config import HostedEmbedding, HostedSiamese, OrchestratorSettings
+from orchestrator.ports import Embedder, ModelPorts, PhotoComparer
+from services.common.channels import client_options
+from services.common.service_config import SharedSettings
+
+_OPEN_INFERENCE = "inference.GRPCInferenceService"
+
+
+def connect(
+    config_folder: Path, shared: SharedSettings, settings: OrchestratorSettings
+) -> tuple[list[ServiceCaller], ModelPorts]:
+    """Opens a channel to every model service.
+
+    Returns:
+        The callers, which are to be closed, and the ports over them.
+
+    Raises:
+        ConfigError: A hosted model is not in models.yaml, or a file of TLS or the token is wrong.
+    """
+    options = client_options(shared)
+    patience = Patience(settings.call_timeout_s, settings.service_wait_s)
+    callers: list[ServiceCaller] = []
+
+    def caller(name: str, address: str, service_name: str) -> ServiceCaller:
+        callers.append(ServiceCaller(name, address, service_name, patience, options))
+        return callers[-1]
+
+    def typed(name: str, address: str) -> ServiceCaller:
+        return caller(name, address, f"bestshot.{name}.v1.{name.capitalize()}Service")
+
+    def hosted(
+        role: Role, address: str, wanted: HostedEmbedding | HostedSiamese
+    ) -> OpenInferenceClient:
+        entry = find_entry(config_folder, wanted.model, role)
+        graphs = wanted.model_dump(exclude={"model"})
+        model = HostedModel(wanted.model, entry, graphs, shared.max_batch_count)
+        return OpenInferenceClient(caller(role.value, address, _OPEN_INFERENCE), model)
+
+    embedder: Embedder
+    if settings.embedding_open_inference is None:
+        embedder = GrpcEmbedder(typed("embedding", settings.embedding_address))
+    else:
+        embedder = OpenInferenceEmbedder(
+            hosted(Role.EMBEDDING, settings.embedding_address, settings.embedding_open_inference)
+        )
+    comparer: PhotoComparer
+    if settings.siamese_open_inference is None:
+        comparer = GrpcPhotoComparer(typed("siamese", settings.siamese_address))
+    else:
+        comparer = OpenInferenceComparer(
+            hosted(Role.SIAMESE, settings.siamese_address, settings.siamese_open_inference)
+        )
+    ports = ModelPorts(
+        embedder=embedder,
+        scorer=GrpcQualityScorer(typed("quality", settings.quality_address)),
+        analyzer=GrpcFaceAnalyzer(typed("face", settings.face_address)),
+        comparer=comparer,
+    )
+    return callers, ports

@@ -1,0 +1,292 @@
+"""Who is let in: TLS, client certificates, tokens and their scopes, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import logging
+import ssl
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import trustme
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from inference import open_inference_pb2, open_inference_pb2_grpc
+
+from services.common.auth import _FOREIGN, new_token, required_scope, token_digest
+from services.common.channels import ClientOptions, call_metadata, client_options, open_channel
+from services.common.errors import ConfigError
+from services.common.server import server_options
+from services.common.service_config import SharedSettings, load_section, parse_arguments
+from tests.conftest import ROOT
+from tests.contract.servers import NAMES, SHARED, pixels_message, running
+
+QUALITY = "bestshot.quality.v1.QualityService"
+Setter = Callable[..., None]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Setter:
+    """Sets keys of `shared` as a user does, by environment."""
+
+    def set_keys(**keys: object) -> None:
+        for key, value in keys.items():
+            monkeypatch.setenv(f"BESTSHOT_SERVICES__SHARED__{key.upper()}", str(value))
+
+    return set_keys
+
+
+def shared() -> SharedSettings:
+    return load_section(ROOT / "configs", "builtin", "shared", SharedSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Of one part: its certificate, key and authority."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    @property
+    def keys(self) -> dict[str, Path]:
+        return {
+            "tls__ca_file": self.ca,
+            "tls__certificate_file": self.certificate,
+            "tls__key_file": self.key,
+        }
+
+
+def write_files(folder: Path, authority: trustme.CA) -> Files:
+    folder.mkdir(exist_ok=True)
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    files = Files(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+    authority.cert_pem.write_to_path(str(files.ca))
+    issued.private_key_pem.write_to_path(str(files.key))
+    files.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    return files
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return write_files(tmp_path / "tls", trustme.CA())
+
+
+async def score(address: str, options: ClientOptions) -> Any:
+    """One call of our own client."""
+    pixels = pixels_message(np.zeros((64, 64, 3), np.uint8))
+    async with open_channel(address, QUALITY, options) as channel:
+        return await quality_pb2_grpc.QualityServiceStub(channel).Score(
+            quality_pb2.ScoreRequest(images=[pixels]),
+            timeout=20,
+            metadata=call_metadata(options),
+        )
+
+
+async def failure(address: str, options: ClientOptions) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await score(address, options)
+    return caught.value.code(), caught.value.details() or ""
+
+
+async def test_mutual_tls_lets_in_who_has_a_certificate_and_nobody_else(
+    files: Files, tmp_path: Path, configure: Setter
+) -> None:
+    configure(**files.keys, tls__require_client_certificate=True)
+    stranger = write_files(tmp_path / "stranger", trustme.CA())
+    plain = client_options(SHARED)
+    ca = files.ca.read_bytes()
+    async with running("quality") as service:
+        address = service.server.address
+        assert (await score(address, client_options(shared()))).results[0].HasField("scores")
+        without = dataclasses.replace(plain, credentials=grpc.ssl_channel_credentials(ca))
+        other_pair = (stranger.key.read_bytes(), stranger.certificate.read_bytes())
+        by_stranger = dataclasses.replace(
+            plain, credentials=grpc.ssl_channel_credentials(ca, *other_pair)
+        )
+        for options in (plain, without, by_stranger):
+            code, _ = await failure(address, options)
+            assert code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_server_with_a_certificate_by_a_stranger_is_not_believed(
+    files: Files, tmp_path: Path, configure: Setter
+) -> None:
+    stranger = write_files(tmp_path / "stranger", trustme.CA())
+    configure(**stranger.keys)
+    async with running("quality") as service:
+        configure(tls__ca_file=files.ca)
+        code, details = await failure(service.server.address, client_options(shared()))
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "CERTIFICATE_VERIFY_FAILED" in details
+
+
+async def test_a_renewed_certificate_counts_for_the_next_connection(
+    tmp_path: Path, configure: Setter
+) -> None:
+    authority = trustme.CA()
+    files = write_files(tmp_path / "tls", authority)
+    configure(**files.keys)
+
+    async def shown(address: str) -> str:
+        host, _, port = address.rpartition(":")
+        return await asyncio.to_thread(ssl.get_server_certificate, (host, int(port)))
+
+    async with running("quality") as service:
+        first = await shown(service.server.address)
+        files.certificate.write_text("half written")
+        assert await shown(service.server.address) == first
+        write_files(tmp_path / "tls", authority)
+        second = await shown(service.server.address)
+        assert second != first
+        assert second in files.certificate.read_text().replace("\r", "")
+        assert (await score(service.server.address, client_options(shared()))).results
+
+
+@pytest.fixture
+def tokens(tmp_path: Path, configure: Setter) -> dict[str, str]:
+    """A token of each scope, known to the servers of this test."""
+    made = {scope: new_token() for scope in ("read", "run", "admin")}
+    path = tmp_path / "tokens.yaml"
+    lines = [f"  {s}-er: {{sha256: {token_digest(t)}, scope: {s}}}" for s, t in made.items()]
+    path.write_text("\n".join(["tokens:", *lines]))
+    configure(tokens_file=path)
+    return made
+
+
+async def test_a_token_allows_what_its_scope_says(
+    tokens: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    plain = client_options(SHARED)
+    async with running("quality") as service:
+        address = service.server.address
+        for scope in ("run", "admin"):
+            answer = await score(address, dataclasses.replace(plain, token=tokens[scope]))
+            assert answer.results
+        code, details = await failure(address, dataclasses.replace(plain, token=tokens["read"]))
+        assert (code, "'run'" in details) == (grpc.StatusCode.PERMISSION_DENIED, True)
+        for token, hint in (("", "Bearer"), ("wrong", "not one of those")):
+            code, details = await failure(address, dataclasses.replace(plain, token=token))
+            assert code is grpc.StatusCode.UNAUTHENTICATED
+            assert hint in details
+        info = await quality_pb2_grpc.QualityServiceStub(service.channel).GetModelInfo(
+            quality_pb2.GetModelInfoRequest(),
+            metadata=(("authorization", f"Bearer {tokens['read']}"),),
+        )
+        assert info.model.digest
+    text = caplog.text + "".join(str(record.args) for record in caplog.records)
+    assert not any(token in text for token in tokens.values())
+
+
+async def test_probes_need_no_token_and_inference_of_the_open_protocol_does(
+    tokens: dict[str, str],
+) -> None:
+    async with running("quality") as service:
+        health = health_pb2_grpc.HealthStub(service.channel)
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=QUALITY))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(service.channel)
+        assert (await stub.ServerReady(open_inference_pb2.ServerReadyRequest())).ready
+        for call, request in (
+            (stub.ServerMetadata, open_inference_pb2.ServerMetadataRequest()),
+            (stub.ModelInfer, open_inference_pb2.ModelInferRequest()),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(request)
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_every_method_says_what_it_asks_for() -> None:
+    modules = [
+        importlib.import_module(f"bestshot.{name}.v1.{name}_pb2")
+        for name in (*NAMES, "orchestrator")
+    ]
+    for module in modules:
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                options = {field.full_name for field, _ in method.GetOptions().ListFields()}
+                assert "bestshot.auth.v1.required_scope" in options, method.full_name
+    foreign = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    assert {f"/{foreign.full_name}/{method.name}" for method in foreign.methods} == set(_FOREIGN)
+    assert required_scope("/a.b.Unknown/Method") == 3
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"tls__certificate_file": "/none"}, "go together"),
+        ({"tls__require_client_certificate": True}, "needs certificate_file"),
+        ({"tls__ca_file": "/none"}, "ca_file: cannot read /none"),
+        ({"tls__certificate_file": "{text}", "tls__key_file": "{text}"}, "no PEM certificate"),
+        ({"tls__ca_file": "{text}"}, "has no PEM certificate"),
+        ({"token_file": "/none"}, "token_file: cannot read /none"),
+        ({"token_file": "{empty}"}, "first line"),
+        ({"token_file": "{umlaut}"}, "must be of ASCII"),
+        ({"tokens_file": "/none"}, "cannot read /none"),
+        ({"tokens_file": "{plain}"}, "tokens.ui.sha256"),
+        ({"tokens_file": "{misspelt}"}, "did you mean 'scope'"),
+    ],
+)
+def test_a_wrong_file_is_named(
+    keys: dict[str, object], message: str, tmp_path: Path, configure: Setter
+) -> None:
+    contents = {
+        "text": "no certificate",
+        "empty": "\n",
+        "umlaut": "Schlüssel",
+        "plain": "tokens: {ui: {sha256: my-token, scope: run}}",
+        "misspelt": "tokens: {ui: {sha256: " + "a" * 64 + ", scop: run}}",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    paths = {name: str(tmp_path / name) for name in contents}
+    configure(**{key: str(value).format(**paths) for key, value in keys.items()})
+    wrong = shared()
+    build = client_options if "token_file" in keys else partial(server_options, insecure=False)
+    with pytest.raises(ConfigError, match=message) as caught:
+        build(wrong)
+    assert "my-token" not in caught.value.message
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
+async def test_it_listens_beyond_loopback_only_where_somebody_is_asked(
+    address: str, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running("quality", address=address):
+        pass
+    monkeypatch.delenv("BESTSHOT_SERVICES__SHARED__TOKENS_FILE")
+    with pytest.raises(ConfigError, match="--insecure"):
+        async with running("quality", address=address):
+            pass
+    async with running("quality", address=address, insecure=True):
+        pass
+
+
+async def test_more_calls_than_are_allowed_are_refused_and_the_others_are_answered(
+    configure: Setter,
+) -> None:
+    configure(max_concurrent_calls=2)
+    async with running("face") as service:
+        health = health_pb2_grpc.HealthStub(service.channel)
+        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        async with grpc.aio.insecure_channel(service.server.address) as another:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await health_pb2_grpc.HealthStub(another).Check(health_pb2.HealthCheckRequest())
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for watch in watches:
+            watch.cancel()
+
+
+def test_the_command_line_knows_insecure() -> None:
+    assert parse_arguments("quality", ["--insecure"]).insecure
+    assert not parse_arguments("quality", []).insecure

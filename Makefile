@@ -49,7 +49,7 @@ lint: .venv/.dev-stamp  ## style, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PYTHONPATH=.:protos/gen $(BIN)/lint-imports
+	PYTHONPATH=.:protos/gen:client $(BIN)/lint-imports
 
 fix: .venv/.dev-stamp  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -24,6 +24,8 @@ RETRY_DELAY_S = 1
 
 _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
+    grpc.StatusCode.NOT_FOUND: FailedPreconditionError,  # another server than ours
+    grpc.StatusCode.UNIMPLEMENTED: FailedPreconditionError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhaustedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: UnavailableError,

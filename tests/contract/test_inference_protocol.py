@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,27 +18,15 @@ from inference import open_inference_pb2 as pb
 from inference import open_inference_pb2_grpc
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.contract.other_pythons import python_with
 from tests.contract.servers import Running, running
 from tests.contract.test_model_services import CALLS, INFOS, every_service
-
-TRITONCLIENT = "tritonclient[grpc]==2.73.0"
 
 
 @pytest.fixture(scope="session")
 def triton_python() -> Path:
     """A Python that has tritonclient as it is published."""
-    folder = ROOT / "build" / "tritonclient"
-    python = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        command = [python, "-m", "pip", "install", "-q", TRITONCLIENT]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode and "CI" not in os.environ:
-            pytest.skip(f"tritonclient cannot be installed here: {done.stderr[-300:]}")
-        assert done.returncode == 0, done.stderr
-        (folder / "installed").touch()
-    return python
+    return python_with("tritonclient[grpc]==2.73.0")
 
 
 @pytest.fixture

@@ -1,0 +1,212 @@
+"""The client that blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from bestshot.face.v1 import face_pb2, face_pb2_grpc
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from bestshot.siamese.v1 import siamese_pb2_grpc
+
+from bestshot_client import _messages
+from bestshot_client._channels import Addresses, Role, Security, channel_options
+from bestshot_client._messages import Embedding, ImageError, Picture
+
+CALL_TIMEOUT_S = 120.0
+UPLOAD_TIMEOUT_S = 3600.0
+StubT = TypeVar("StubT")
+
+
+class Client:
+    """Calls the model services and the orchestrator; use it in `with`, or `close` it.
+
+    Every method raises BestshotError where a call fails, ValueError where it needs a part of which
+    no address was given, and OSError where a file cannot be read.
+
+    Args:
+        addresses: Where the parts are.
+        security: Token and certificates.
+        timeout_s: Deadline of a call.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses | None = None,
+        security: Security | None = None,
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
+        self._addresses = addresses or Addresses()
+        security = security or Security()
+        self._credentials = security.credentials()
+        self._metadata = security.metadata()
+        self._timeout_s = timeout_s
+        self._channels: dict[Role, grpc.Channel] = {}
+
+    def __enter__(self) -> Client:
+        """Returns itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes its channels."""
+        for channel in self._channels.values():
+            channel.close()
+        self._channels.clear()
+
+    def embed(self, pictures: Sequence[Picture]) -> list[Embedding | ImageError]:
+        """Embeds pictures; in order, each a unit vector or its error."""
+        stub = embedding_pb2_grpc.EmbeddingServiceStub(self._channel("embedding"))
+        found: list[Embedding | ImageError] = []
+        for images in _messages.batches(pictures):
+            answer = self._call(stub.Embed, embedding_pb2.EmbedRequest(images=images))
+            found += _messages.results(answer.results, _messages.embedding)
+        return found
+
+    def score(self, pictures: Sequence[Picture]) -> list[quality_pb2.QualityScores | ImageError]:
+        """Scores pictures; in order, each all quality scores or its error."""
+        stub = quality_pb2_grpc.QualityServiceStub(self._channel("quality"))
+        found: list[quality_pb2.QualityScores | ImageError] = []
+        for images in _messages.batches(pictures):
+            answer = self._call(stub.Score, quality_pb2.ScoreRequest(images=images))
+            found += _messages.results(answer.results, _messages.scores)
+        return found
+
+    def analyze(self, pictures: Sequence[Picture]) -> list[list[face_pb2.Face] | ImageError]:
+        """Finds faces; in order, each picture's faces, largest first, or its error."""
+        stub = face_pb2_grpc.FaceServiceStub(self._channel("face"))
+        found: list[list[face_pb2.Face] | ImageError] = []
+        for images in _messages.batches(pictures):
+            answer = self._call(stub.Analyze, face_pb2.AnalyzeRequest(images=images))
+            found += _messages.results(answer.results, _messages.faces)
+        return found
+
+    def compare(self, pairs: Sequence[tuple[Picture, Picture]]) -> list[float | ImageError]:
+        """Compares pairs; in order, each the probability that the first is the better photo."""
+        stub = siamese_pb2_grpc.SiameseServiceStub(self._channel("siamese"))
+        found: list[float | ImageError] = []
+        for request in _messages.comparisons(pairs):
+            answer = self._call(stub.Compare, request)
+            found += _messages.results(answer.results, _messages.probability)
+        return found
+
+    def curate(
+        self,
+        folder: Path | str,
+        *,
+        profile: str = "",
+        settings: Mapping[str, Any] | None = None,
+        on_progress: Callable[[pb.Run], None] | None = None,
+    ) -> pb.Run:
+        """Curates a folder on the orchestrator's host; `photos` then tells the results.
+
+        Args:
+            folder: Absolute; under one of the orchestrator's allowed roots.
+            profile: Of the orchestrator's; empty = its own.
+            settings: Settings that differ, nested like configs/pipeline.yaml.
+            on_progress: Told of every change of the run.
+
+        Returns:
+            The run, completed.
+
+        Raises:
+            BestshotError: The run failed or was cancelled.
+        """
+        answer = self._call(
+            self._orchestrator().CreateAlbum, pb.CreateAlbumRequest(folder=str(folder))
+        )
+        return self.run(
+            answer.album.id, profile=profile, settings=settings, on_progress=on_progress
+        )
+
+    def upload(self, display_name: str, files: Sequence[Path | str]) -> pb.Album:
+        """Makes an album of local files, which the orchestrator keeps; `run` then curates it."""
+        call = self._orchestrator().UploadAlbum
+        try:
+            answer: pb.UploadAlbumResponse = call(
+                _messages.upload(display_name, files),
+                timeout=UPLOAD_TIMEOUT_S,
+                metadata=self._metadata,
+            )
+        except grpc.RpcError as error:
+            raise _messages.error_of(error) from error
+        return answer.album
+
+    def run(
+        self,
+        album_id: str,
+        *,
+        profile: str = "",
+        settings: Mapping[str, Any] | None = None,
+        on_progress: Callable[[pb.Run], None] | None = None,
+    ) -> pb.Run:
+        """Curates an album; arguments, result and errors as those of `curate`."""
+        stub = self._orchestrator()
+        request = _messages.run_request(album_id, profile, settings or {})
+        run: pb.Run = (self._call(stub.StartRun, request)).run
+        watched = stub.WatchRun(pb.WatchRunRequest(run_id=run.id), metadata=self._metadata)
+        try:
+            for snapshot in watched:
+                run = snapshot.run
+                if on_progress is not None:
+                    on_progress(run)
+        except grpc.RpcError as error:
+            raise _messages.error_of(error) from error
+        return _messages.completed(run)
+
+    def photos(self, run_id: str, *, selected_only: bool = False) -> Iterator[pb.ImageResult]:
+        """Yields the photos of a run by path, each with all that is known of it."""
+        token = ""
+        while True:
+            request = _messages.images_request(run_id, token, selected_only=selected_only)
+            answer = self._call(self._orchestrator().ListImages, request)
+            yield from answer.images
+            token = answer.next_page_token
+            if not token:
+                return
+
+    def download(self, run_id: str, file_format: pb.DownloadFormat) -> bytes:
+        """Results of a run as a file: CSV, JSON, Parquet, XMP sidecars or the selected photos."""
+        request = pb.DownloadRunRequest(run_id=run_id, format=file_format)
+        content = bytearray()
+        try:
+            pieces = self._orchestrator().DownloadRun(request, metadata=self._metadata)
+            for piece in pieces:
+                content += piece.chunk
+        except grpc.RpcError as error:
+            raise _messages.error_of(error) from error
+        return bytes(content)
+
+    def _orchestrator(self) -> orchestrator_pb2_grpc.OrchestratorServiceStub:
+        return orchestrator_pb2_grpc.OrchestratorServiceStub(self._channel("orchestrator"))
+
+    def _channel(self, role: Role) -> grpc.Channel:
+        if role not in self._channels:
+            address, options = self._addresses.of(role), channel_options(role)
+            self._channels[role] = (
+                grpc.insecure_channel(address, options)
+                if self._credentials is None
+                else grpc.secure_channel(address, self._credentials, options)
+            )
+        return self._channels[role]
+
+    def _call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
+        try:
+            return method(request, timeout=self._timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise _messages.error_of(error) from error

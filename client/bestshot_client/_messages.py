@@ -1,0 +1,171 @@
+"""What both clients say and understand: requests, results, errors. Nothing here waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+from bestshot.embedding.v1 import embedding_pb2
+from bestshot.face.v1 import face_pb2
+from bestshot.image.v1 import image_pb2
+from bestshot.orchestrator.v1 import orchestrator_pb2
+from bestshot.quality.v1 import quality_pb2
+from bestshot.siamese.v1 import siamese_pb2
+
+Picture = bytes | str | Path
+"""A complete image file, or its path."""
+Embedding = tuple[float, ...]
+"""Unit vector."""
+ResultT = TypeVar("ResultT")
+
+BATCH_COUNT = 16
+BATCH_BYTES = 32 * 2**20
+UPLOAD_CHUNK_BYTES = 2**20
+PAGE_SIZE = 200
+
+
+class BestshotError(Exception):
+    """A call failed, or a run did.
+
+    Attributes:
+        code: Of gRPC.
+        message: What happened, for people.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+        self.message = message
+
+
+class ImageError(Exception):
+    """One picture could not be read or analysed; the others of its call could.
+
+    Attributes:
+        message: Why, for people.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def error_of(error: grpc.RpcError) -> BestshotError:
+    """Translates a failed call."""
+    return BestshotError(error.code(), error.details() or error.code().name)
+
+
+def batches(pictures: Sequence[Picture]) -> Iterator[list[image_pb2.Image]]:
+    """Reads pictures, so many at a time as one call may carry.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    batch: list[image_pb2.Image] = []
+    size = 0
+    for picture in pictures:
+        content = _content(picture)
+        if batch and (len(batch) == BATCH_COUNT or size + len(content) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(image_pb2.Image(encoded=content))
+        size += len(content)
+    if batch:
+        yield batch
+
+
+def comparisons(pairs: Sequence[tuple[Picture, Picture]]) -> Iterator[siamese_pb2.CompareRequest]:
+    """Requests for pairs, each picture of a request sent once.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    request, known, size = siamese_pb2.CompareRequest(), dict[Picture, int](), 0
+    for pair in pairs:
+        contents = {picture: _content(picture) for picture in pair if picture not in known}
+        size += sum(map(len, contents.values()))
+        if request.pairs and (len(known) + 2 > BATCH_COUNT or size > BATCH_BYTES):
+            yield request
+            request, known = siamese_pb2.CompareRequest(), {}
+            contents = {picture: _content(picture) for picture in pair}
+            size = sum(map(len, contents.values()))
+        for picture, content in contents.items():
+            known[picture] = len(known)
+            request.images.append(image_pb2.Image(encoded=content))
+        request.pairs.append(siamese_pb2.Pair(first=known[pair[0]], second=known[pair[1]]))
+    if request.pairs:
+        yield request
+
+
+def results(items: Sequence[Any], read: Callable[[Any], ResultT]) -> list[ResultT | ImageError]:
+    """Each item's result, or its error."""
+    return [
+        ImageError(item.error.message) if item.HasField("error") else read(item) for item in items
+    ]
+
+
+def embedding(item: embedding_pb2.EmbedResult) -> Embedding:
+    """Reads a vector."""
+    return tuple(item.embedding.values)
+
+
+def scores(item: quality_pb2.ScoreResult) -> quality_pb2.QualityScores:
+    """Reads scores."""
+    return item.scores
+
+
+def faces(item: face_pb2.AnalyzeResult) -> list[face_pb2.Face]:
+    """Reads faces."""
+    return list(item.faces.faces)
+
+
+def probability(item: siamese_pb2.CompareResult) -> float:
+    """Reads the probability that the first picture is the better one."""
+    return item.comparison.first_better_probability
+
+
+def run_request(
+    album_id: str, profile: str, settings: Mapping[str, Any]
+) -> orchestrator_pb2.StartRunRequest:
+    """Asks for a run."""
+    request = orchestrator_pb2.StartRunRequest(album_id=album_id, profile=profile)
+    request.config_overrides.update(settings)
+    return request
+
+
+def completed(run: orchestrator_pb2.Run) -> orchestrator_pb2.Run:
+    """Returns a run that has reached its end; BestshotError for another."""
+    if run.state != orchestrator_pb2.RUN_STATE_COMPLETED:
+        state = orchestrator_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
+        raise BestshotError(
+            grpc.StatusCode.ABORTED, f"run {run.id} is {state}: {run.error or 'it has no results'}"
+        )
+    return run
+
+
+def upload(
+    display_name: str, files: Sequence[Path | str]
+) -> Iterator[orchestrator_pb2.UploadAlbumRequest]:
+    """The messages of an upload: header, then each file in pieces."""
+    request = orchestrator_pb2.UploadAlbumRequest
+    yield request(header=orchestrator_pb2.UploadHeader(display_name=display_name))
+    for file in map(Path, files):
+        yield request(filename=file.name)
+        with file.open("rb") as opened:
+            while chunk := opened.read(UPLOAD_CHUNK_BYTES):
+                yield request(chunk=chunk)
+
+
+def images_request(
+    run_id: str, page_token: str, *, selected_only: bool
+) -> orchestrator_pb2.ListImagesRequest:
+    """Asks for a page of photos."""
+    return orchestrator_pb2.ListImagesRequest(
+        run_id=run_id, page_size=PAGE_SIZE, page_token=page_token, selected_only=selected_only
+    )
+
+
+def _content(picture: Picture) -> bytes:
+    return picture if isinstance(picture, bytes) else Path(picture).read_bytes()

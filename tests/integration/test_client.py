@@ -1,0 +1,221 @@
+"""The client library as its users have it: installed alone, its page followed to the letter."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import trustme
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot_client import (
+    Addresses,
+    AsyncClient,
+    BestshotError,
+    Client,
+    ImageError,
+    Security,
+)
+from bestshot_client import _channels as client_channels
+from PIL import Image
+
+from services.common import channels
+from services.common.auth import new_token, token_digest
+from tests.conftest import ROOT, draw_picture
+from tests.contract.servers import SHARED
+from tests.contract.test_security import write_files
+from tests.integration.parts import Orchestrator, Part, model_services, orchestrator
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures of the page: two, and one file that is none."""
+    folder = tmp_path_factory.mktemp("client") / "photos"
+    folder.mkdir()
+    for seed, name in enumerate(("first", "second")):
+        Image.fromarray(draw_picture(seed, 480, 360)).save(folder / f"{name}.jpg")
+    (folder / "letter.txt").write_text("Dear all")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
+    with model_services(tmp_path_factory.mktemp("services")) as parts:
+        yield parts
+
+
+@pytest.fixture(scope="module")
+def running(
+    services: dict[str, Part], photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Orchestrator]:
+    own = {name: part.address for name, part in services.items()}
+    with orchestrator(tmp_path_factory.mktemp("orchestrator"), own, photos) as part:
+        yield part
+
+
+@pytest.fixture
+def addresses(services: dict[str, Part], running: Orchestrator) -> Addresses:
+    own = {name: part.address for name, part in services.items()}
+    return Addresses(orchestrator=running.address, **own)
+
+
+def test_installed_alone_it_is_light_and_its_page_runs(
+    addresses: Addresses, photos: Path, tmp_path: Path
+) -> None:
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    constraints = ROOT / "constraints.txt"
+    command = [python, "-m", "pip", "install", "-q", "-c", constraints, ROOT / "client"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run(
+        [python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
+    )
+    installed = {line.split("==")[0] for line in listed.stdout.splitlines()}
+    assert installed - {"pip", "setuptools"} == {
+        *("bestshot-client", "googleapis-common-protos", "grpcio", "protobuf"),
+        "typing_extensions",
+    }
+    page = (ROOT / "client" / "README.md").read_text()
+    (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    script = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    for name in ("orchestrator", "embedding", "quality", "face", "siamese"):
+        script = script.replace(f"127.0.0.1:{name}", addresses.of(name))
+    script = script.replace("Client()", f"Client({addresses!r})")
+    script = script.replace("/home/me/photos", str(photos))
+    (tmp_path / "page.py").write_text(script)
+    (tmp_path / "photos").symlink_to(photos)
+    ran = subprocess.run(
+        [python, "-W", "error", "page.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "photos/letter.txt cannot be scored: " in ran.stdout
+    assert re.search(r"^similarity -?0\.\d+", ran.stdout, re.MULTILINE)
+    assert re.search(r"^2 photos, \d selected", ran.stdout, re.MULTILINE)
+    assert "['first.jpg', 'second.jpg']" in ran.stdout
+
+
+def test_it_answers_what_the_services_answer(addresses: Addresses, photos: Path) -> None:
+    paths = [photos / "first.jpg", (photos / "second.jpg").read_bytes(), photos / "letter.txt"]
+    with Client(addresses) as client:
+        vectors = client.embed(paths)
+        scores = client.score(paths)
+        faces = client.analyze(paths)
+        pairs = [(paths[0], paths[1]), (paths[1], paths[0]), (paths[0], paths[2])]
+        compared = client.compare(pairs)
+
+    async def same() -> list[object]:
+        async with AsyncClient(addresses) as client:
+            calls = (client.embed(paths), client.score(paths), client.analyze(paths))
+            return [*await asyncio.gather(*calls), await client.compare(pairs)]
+
+    for found, again in zip((vectors, scores, faces, compared), asyncio.run(same()), strict=True):
+        assert isinstance(found[2], ImageError)
+        assert list(found[:2]) == list(again)[:2]  # type: ignore[call-overload]
+    assert np.linalg.norm(vectors[0]) == pytest.approx(1.0, abs=1e-6)
+    assert compared[0] + compared[1] == pytest.approx(1.0)
+
+
+def test_many_pictures_travel_in_several_calls(addresses: Addresses, photos: Path) -> None:
+    first, second = photos / "first.jpg", (photos / "second.jpg").read_bytes()
+    with Client(addresses) as client:
+        alone, other = client.score([first, second])
+        assert client.score([first, second] * 20) == [alone, other] * 20
+        (probability,) = client.compare([(first, second)])
+        many = client.compare([(first, second), (second, first)] * 20)
+        assert many == [probability, pytest.approx(1 - probability)] * 20
+        assert client.score([]) == []
+
+
+def test_curation_tells_how_it_goes_and_gives_all(addresses: Addresses, photos: Path) -> None:
+    seen: list[pb.Run] = []
+    with Client(addresses) as client:
+        run = client.curate(photos, on_progress=seen.append)
+        found = list(client.photos(run.id))
+        content = client.download(run.id, pb.DOWNLOAD_FORMAT_CSV)
+        album = client.upload("Two", [photos / "first.jpg", photos / "second.jpg"])
+        strict = client.run(album.id, settings={"filter_quality": {"min_iqa_score": 1.0}})
+        all_codes = {photo.reason_code for photo in client.photos(strict.id)}
+        picked = list(client.photos(strict.id, selected_only=True))
+    assert run.state == seen[-1].state == pb.RUN_STATE_COMPLETED
+    assert [photo.path for photo in found] == ["first.jpg", "second.jpg"]
+    assert all(photo.HasField("quality") for photo in found)
+    assert content.startswith(b"Image,Status,AVA")
+    assert pb.REASON_CODE_LOW_IQA in all_codes
+    assert len(picked) < 2
+
+
+def test_what_goes_wrong_is_one_kind_of_error(addresses: Addresses, photos: Path) -> None:
+    with Client(addresses, timeout_s=20) as client:
+        with pytest.raises(BestshotError, match="allowed") as caught:
+            client.curate("/etc")
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(BestshotError, match="min_iqa_scor"):
+            client.curate(photos, settings={"filter_quality": {"min_iqa_scor": 1.0}})
+        with pytest.raises(FileNotFoundError):
+            client.score([photos / "absent.jpg"])
+    with Client(Addresses(embedding=None)) as client, pytest.raises(ValueError, match="embedding"):
+        client.embed([photos / "first.jpg"])
+    with Client(Addresses(quality="127.0.0.1:1")) as client:
+        with pytest.raises(BestshotError) as caught:
+            client.score([photos / "first.jpg"])
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_it_shows_a_token_and_a_certificate(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_files(tmp_path / "tls", trustme.CA())
+    token = new_token()
+    known = tmp_path / "tokens.yaml"
+    known.write_text(f"tokens: {{me: {{sha256: {token_digest(token)}, scope: run}}}}")
+    settings = {
+        "TOKENS_FILE": known,
+        "TLS__CERTIFICATE_FILE": files.certificate,
+        "TLS__KEY_FILE": files.key,
+        "TLS__CA_FILE": files.ca,
+        "TLS__REQUIRE_CLIENT_CERTIFICATE": True,
+    }
+    for key, value in settings.items():
+        monkeypatch.setenv(f"BESTSHOT_SERVICES__SHARED__{key}", str(value))
+    part = Part("quality", tmp_path / "quality")
+    part.start()
+    try:
+        where = Addresses(quality=part.address)
+        me = Security(token, files.ca, files.certificate, files.key)
+        assert token not in repr(me)
+        with Client(where, me) as client:
+            assert not isinstance(client.score([photos / "first.jpg"])[0], ImageError)
+        for stranger in (Security(), Security("x", *me_files(files)), Security(token, files.ca)):
+            with Client(where, stranger) as client, pytest.raises(BestshotError):
+                client.score([photos / "first.jpg"])
+    finally:
+        part.stop()
+
+
+def me_files(files: object) -> tuple[Path, Path, Path]:
+    return files.ca, files.certificate, files.key  # type: ignore[attr-defined]
+
+
+def test_both_clients_have_the_same_methods_and_call_as_our_own_parts_do() -> None:
+    def signatures(kind: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(member).parameters)
+            for name, member in vars(kind).items()
+            if not name.startswith("_")
+        }
+
+    assert signatures(Client) == signatures(AsyncClient)
+    assert client_channels.service_config("a.b") == channels._service_config("a.b")
+    assert SHARED.max_message_bytes == client_channels.MAX_MESSAGE_BYTES

@@ -33,7 +33,7 @@ def configure_logging(level: str, log_format: Literal["text", "json"], part: str
     handler.setFormatter(logging.Formatter(_TEXT) if log_format == "text" else _json(part))
     handler.addFilter(_RequestIdFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("alembic", "PIL", "sqlalchemy"):
+    for noisy in ("alembic", "asyncio", "grpc", "PIL", "sqlalchemy"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

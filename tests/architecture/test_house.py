@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pool, json_format, message_factory
 from typer.main import get_command
 
 from models.registry import read_registry
@@ -85,6 +87,21 @@ def test_every_make_target_of_the_readme_exists() -> None:
     for page in ("README.md", "CONTRIBUTING.md", "protos/README.md", "models/README.md"):
         for target in re.findall(r"`make ([a-z-]+)", (ROOT / page).read_text()):
             assert target in targets, f"{page}: make {target}"
+
+
+def test_the_calls_by_grpcurl_that_the_readme_shows_are_in_the_contract() -> None:
+    text = (ROOT / "README.md").read_text().replace("\\\n", " ")
+    calls = re.findall(
+        r"^\$ grpcurl .*-d (\"(?:\\.|[^\"])*\"|'[^']*') \S+\s+(\S+)$", text, re.MULTILINE
+    )
+    assert len(calls) == text.count("$ grpcurl") > 3
+    for body, method in calls:
+        area = method.split(".")[1]
+        importlib.import_module(f"bestshot.{area}.v1.{area}_pb2")
+        found = descriptor_pool.Default().FindMethodByName(method.replace("/", "."))
+        shown = body[1:-1].replace('\\"', '"').replace("$(base64 -w0 photo.jpg)", "AAAA")
+        message = message_factory.GetMessageClass(found.input_type)()
+        json_format.Parse(shown, message)
 
 
 PAGES = [

@@ -49,6 +49,12 @@ class Part:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self._supervisor.process_id(self.name), number)
 
+    @property
+    def memory_mib(self) -> float:
+        """Resident memory of its process."""
+        status = Path(f"/proc/{self._supervisor.process_id(self.name)}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
     def kill(self) -> None:
         """Kills it and waits for its end."""
         self.signal(signal.SIGKILL)

@@ -1,0 +1,180 @@
+"""Thousands of damaged picture files through every call that takes pictures.
+
+None may crash or hang a process, be answered with an error that we did not foresee, or leave memory
+behind.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pillow_heif
+import pytest
+import skimage.data
+from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from bestshot.face.v1 import face_pb2, face_pb2_grpc
+from bestshot.image.v1 import image_pb2
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+from google.rpc import code_pb2
+from PIL import Image
+
+from orchestrator.supervisor import MODEL_SERVICES
+from tests.integration.parts import Part, model_services, orchestrator
+
+INPUTS_OF_A_SERVICE = 1280
+INPUTS_OF_THE_ORCHESTRATOR = 320
+BATCH = 16
+WARM_UP = 256
+MEMORY_GROWTH_MIB = 96
+"""Growth of a process from its 256th to its last damaged picture: heaps fragment, leaks add up."""
+
+
+def real_pictures() -> list[bytes]:
+    """A real picture in every format that is read, and in the formats' own variants."""
+    pillow_heif.register_heif_opener()
+    picture = Image.fromarray(skimage.data.astronaut()).resize((128, 128))
+    found = []
+    variants: list[tuple[str, dict[str, Any]]] = [
+        ("JPEG", {"quality": 85}),
+        ("JPEG", {"quality": 60, "progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {"quality": 80}),
+        ("WEBP", {"lossless": True}),
+        ("HEIF", {"quality": 70}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("GIF", {}),
+        ("BMP", {}),
+    ]
+    for name, options in variants:
+        buffer = io.BytesIO()
+        picture.save(buffer, name, **options)
+        found.append(buffer.getvalue())
+    return found
+
+
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """One to three damages: bits, bytes, numbers, cuts, doubled and misplaced pieces."""
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 3)):
+        at, size = rng.randrange(len(data)), rng.choice([1, 2, 4, 16, 256])
+        near_the_start = rng.randrange(min(len(data), 160))
+        kind = rng.randrange(7)
+        if kind == 0:
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[near_the_start : near_the_start + 1] = rng.randbytes(1)
+        elif kind == 2:
+            data[near_the_start : near_the_start + 4] = rng.choice(
+                [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\x40\0"]
+            )
+        elif kind == 3:
+            data = data[: max(1, at)]
+        elif kind == 4:
+            del data[at : at + size]
+        elif kind == 5:
+            data[at:at] = data[at : at + size]
+        else:
+            data[at : at + size] = rng.randbytes(size)
+        data = data or bytearray(b"\0")
+    return bytes(data)
+
+
+def call(name: str, channel: grpc.Channel, images: list[image_pb2.Image]) -> Any:
+    """The results of one call."""
+    if name == "embedding":
+        embed = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed
+        return embed(embedding_pb2.EmbedRequest(images=images), timeout=60).results
+    if name == "quality":
+        score = quality_pb2_grpc.QualityServiceStub(channel).Score
+        return score(quality_pb2.ScoreRequest(images=images), timeout=60).results
+    if name == "face":
+        analyze = face_pb2_grpc.FaceServiceStub(channel).Analyze
+        return analyze(face_pb2.AnalyzeRequest(images=images), timeout=60).results
+    pairs = [siamese_pb2.Pair(first=index, second=0) for index in range(len(images))]
+    compare = siamese_pb2_grpc.SiameseServiceStub(channel).Compare
+    request = siamese_pb2.CompareRequest(images=images, pairs=pairs)
+    return compare(request, timeout=60).results
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
+    with model_services(tmp_path_factory.mktemp("services")) as parts:
+        yield parts
+
+
+@pytest.mark.parametrize("name", MODEL_SERVICES)
+def test_no_damaged_picture_harms_a_service(name: str, services: dict[str, Part]) -> None:
+    rng = random.Random(f"{name}-1")
+    seeds = real_pictures()
+    good = image_pb2.Image(encoded=seeds[0])
+    part = services[name]
+    outcomes = {"read": 0, "refused": 0}
+    with grpc.insecure_channel(part.address) as channel:
+        before = None
+        for start in range(0, INPUTS_OF_A_SERVICE, BATCH):
+            if start == WARM_UP:
+                before = part.memory_mib
+            broken = [damaged(rng.choice(seeds), rng) for _ in range(BATCH)]
+            images = [good, *(image_pb2.Image(encoded=content) for content in broken)]
+            results = call(name, channel, images)
+            assert len(results) == len(images)
+            assert not results[0].HasField("error")
+            for content, result in zip(broken, results[1:], strict=True):
+                if result.HasField("error"):
+                    code, message = result.error.code, result.error.message
+                    assert code == code_pb2.INVALID_ARGUMENT, (message, content.hex())
+                outcomes["refused" if result.HasField("error") else "read"] += 1
+    assert before is not None
+    assert part.memory_mib - before < MEMORY_GROWTH_MIB
+    assert min(outcomes.values()) > INPUTS_OF_A_SERVICE / 10  # both ways are gone
+
+
+def test_no_damaged_pixels_harm_a_service(services: dict[str, Part]) -> None:
+    """Pixels whose size is not what is said."""
+    rng = np.random.default_rng(1)
+    for name, part in services.items():
+        images = []
+        for _ in range(24):
+            width, height, extra = (int(one) for one in rng.integers([1, 1, -2], [40, 40, 3]))
+            size = max(0, 3 * width * height + extra)
+            pixels = image_pb2.Pixels(width_px=width, height_px=height, rgb=bytes(size))
+            images.append(image_pb2.Image(pixels=pixels))
+        images += [image_pb2.Image(), image_pb2.Image(encoded=b"")]
+        pixels = image_pb2.Pixels(width_px=2**31 - 1, height_px=2**31 - 1, rgb=b"abc")
+        images.append(image_pb2.Image(pixels=pixels))
+        with grpc.insecure_channel(part.address) as channel:
+            for image in images:
+                (result,) = call(name, channel, [image])
+                is_whole = len(image.pixels.rgb) == 3 * image.pixels.width_px * (
+                    image.pixels.height_px
+                )
+                assert result.HasField("error") != (is_whole and image.HasField("pixels"))
+                if result.HasField("error"):
+                    assert result.error.code == code_pb2.INVALID_ARGUMENT, result.error.message
+
+
+def test_no_damaged_picture_harms_the_orchestrator(
+    services: dict[str, Part], tmp_path: Path
+) -> None:
+    rng = random.Random("orchestrator-1")
+    seeds = real_pictures()
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(INPUTS_OF_THE_ORCHESTRATOR):
+        (photos / f"{number:03}.jpg").write_bytes(damaged(rng.choice(seeds), rng))
+    (photos / "whole.jpg").write_bytes(seeds[0])
+    own = {name: part.address for name, part in services.items()}
+    with orchestrator(tmp_path, own, photos) as part:
+        run = part.end(part.begin())
+        assert run.state == pb.RUN_STATE_COMPLETED, run.error
+        assert run.summary.photo_count == INPUTS_OF_THE_ORCHESTRATOR + 1
+        assert 0 < run.summary.unreadable_count < INPUTS_OF_THE_ORCHESTRATOR
+        assert b"internal error" not in part.results(run.id)

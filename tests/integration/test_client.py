@@ -83,7 +83,7 @@ def test_installed_alone_it_is_light_and_its_page_runs(
         *("bestshot-client", "googleapis-common-protos", "grpcio", "protobuf"),
         "typing_extensions",
     }
-    page = (ROOT / "client" / "README.md").read_text()
+    page = (ROOT / "README.md").read_text() + (ROOT / "client" / "README.md").read_text()
     (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
     script = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     for name in ("orchestrator", "embedding", "quality", "face", "siamese"):

@@ -85,7 +85,8 @@ def test_installed_alone_it_is_light_and_its_page_runs(
     }
     page = (ROOT / "README.md").read_text() + (ROOT / "client" / "README.md").read_text()
     (tmp_path / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
-    script = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    script = "from bestshot_client import Addresses\n"
+    script += "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     for name in ("orchestrator", "embedding", "quality", "face", "siamese"):
         script = script.replace(f"127.0.0.1:{name}", addresses.of(name))
     script = script.replace("Client()", f"Client({addresses!r})")

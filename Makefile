@@ -39,6 +39,7 @@ accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where th
 
 bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 	$(BIN)/python -m tests.benchmarks.serving
+	$(BIN)/python -m tests.benchmarks.clustering
 	$(BIN)/python -m tests.benchmarks.ui_answers
 
 screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests

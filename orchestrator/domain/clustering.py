@@ -1,4 +1,8 @@
-"""Photos to scenes: HDBSCAN or DBSCAN on embeddings, bounded by a scene distance."""
+"""Photos to scenes: HDBSCAN or DBSCAN on embeddings, bounded by a scene distance.
+
+Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
+`DENSE_COUNT` of them no matrix of all distances is made.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,24 @@ from typing import Any, Literal
 
 import hdbscan
 import numpy as np
+from hdbscan._hdbscan_linkage import label as single_linkage
+from hdbscan.hdbscan_ import _tree_to_labels
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from sklearn.cluster import DBSCAN
 
+from orchestrator.domain.complete_linkage import complete_linkage
+from orchestrator.domain.spanning_tree import spanning_tree
+from orchestrator.domain.tiles import Rows
+
 NOISE = -1
+DENSE_COUNT = 3072
+"""Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
+CROWDED_PAIR_COUNT = 200_000
+"""Pairs of linked photos from which their matrix is made instead, if there are few enough."""
 
 Embeddings = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -99,6 +114,9 @@ def pairwise_distances(embeddings: Embeddings, metric: str) -> Distances:
 def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
     if len(embeddings) < max(2, parameters.min_cluster_size):
         return np.full(len(embeddings), NOISE, np.int64)
+    if parameters.metric == "cosine" and len(embeddings) > DENSE_COUNT:
+        tree = spanning_tree(Rows(embeddings), parameters.min_samples)
+        return _labels_of_tree(tree, parameters)
     algorithm = "generic" if parameters.metric == "cosine" else "best"
     return _fit(
         embeddings.astype(np.float64),
@@ -107,6 +125,19 @@ def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
         algorithm=algorithm,
         allow_single_cluster=False,
     )
+
+
+def _labels_of_tree(tree: Distances, parameters: ClusterParameters) -> Labels:
+    """What hdbscan makes of its spanning tree: hierarchy, condensed, and the clusters of it."""
+    hierarchy = single_linkage(tree[np.argsort(tree.T[2]), :])
+    labels = _tree_to_labels(
+        None,
+        hierarchy,
+        parameters.min_cluster_size,
+        parameters.cluster_selection_method,
+        cluster_selection_epsilon=parameters.cluster_selection_epsilon,
+    )[0]
+    return np.asarray(labels, np.int64)
 
 
 def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: Any) -> Labels:  # noqa: ANN401
@@ -126,20 +157,38 @@ def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
         min_samples=parameters.dbscan_min_samples,
         metric="precomputed",
     )
+    if len(embeddings) > DENSE_COUNT:
+        near = _near(Rows(embeddings), parameters, parameters.dbscan_eps)
+        return np.asarray(model.fit(near).labels_, np.int64)
     distances = pairwise_distances(embeddings, parameters.metric)
     return np.asarray(model.fit(distances).labels_, np.int64)
+
+
+def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix:
+    """All distances up to `radius`, in the metric's unit, both ways; the diagonal as zeros."""
+    found = list(rows.pairs_within(_as_cosine(radius, parameters.metric)))
+    own = np.arange(len(rows))
+    first = np.concatenate([own, *(pairs[0] for pairs in found), *(pairs[1] for pairs in found)])
+    second = np.concatenate([own, *(pairs[1] for pairs in found), *(pairs[0] for pairs in found)])
+    values = [np.zeros(len(rows)), *(pairs[2] for pairs in found), *(pairs[2] for pairs in found)]
+    cosine = np.concatenate(values)
+    distance = cosine if parameters.metric == "cosine" else np.sqrt(2.0 * cosine)
+    return csr_matrix((distance, (first, second)), (len(rows), len(rows)))
+
+
+def _as_cosine(distance: float, metric: str) -> float:
+    return distance if metric == "cosine" else distance**2 / 2.0  # |a - b|^2 = 2 - 2 cos
 
 
 def _bounded_hdbscan(
     embeddings: Embeddings, parameters: ClusterParameters, scene_distance: float
 ) -> Labels:
-    distances = pairwise_distances(embeddings, parameters.metric)
     labels = np.full(len(embeddings), NOISE, np.int64)
     next_label = 0
-    for members in _bounded_groups(distances, scene_distance):
+    for members in _bounded_groups(embeddings, parameters.metric, scene_distance):
         if len(members) < max(2, parameters.min_cluster_size):
             continue
-        part = distances[np.ix_(members, members)]
+        part = pairwise_distances(embeddings[members], parameters.metric)
         local = _join_close(_fit_part(part, parameters), part, parameters)
         labels[members] = np.where(local == NOISE, NOISE, local + next_label)
         next_label += int(local.max()) + 1
@@ -165,17 +214,43 @@ def _join_close(labels: Labels, part: Distances, parameters: ClusterParameters) 
     return joined
 
 
-def _bounded_groups(distances: Distances, diameter: float) -> list[NDArray[np.intp]]:
-    """Complete linkage at `diameter`, within each single-linkage group: it never crosses those."""
-    groups = []
-    for linked in _linked_groups(distances, diameter):
-        if len(linked) == 1:
-            groups.append(linked)
-            continue
-        part = squareform(distances[np.ix_(linked, linked)], checks=False)
-        labels = fcluster(linkage(part, "complete"), diameter, "distance")
-        groups += [linked[labels == label] for label in np.unique(labels)]
-    return groups
+def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> list[NDArray[np.intp]]:
+    """Complete linkage at `diameter`: groups of which no two members are farther apart."""
+    found = list(Rows(embeddings).pairs_within(_as_cosine(diameter, metric)))
+    first, second, distance = (
+        np.concatenate([pairs[part] for pairs in found] or [np.empty(0, kind)])
+        for part, kind in enumerate((np.intp, np.intp, np.float64))
+    )
+    count = len(embeddings)
+    group = np.arange(count)
+    is_crowded = np.zeros(count, np.bool_)
+    for linked in _crowded_groups(count, first, second):
+        part = pairwise_distances(embeddings[linked], metric)
+        local = fcluster(linkage(squareform(part, checks=False), "complete"), diameter, "distance")
+        group[linked] = linked[np.unique(local, return_index=True)[1][local - 1]]
+        is_crowded[linked] = True
+    sparse = ~is_crowded[first]
+    joined = complete_linkage(count, first[sparse], second[sparse], distance[sparse])
+    group[~is_crowded] = joined[~is_crowded]
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    return sorted(groups, key=lambda members: int(members[0]))
+
+
+def _crowded_groups(
+    count: int, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> list[NDArray[np.intp]]:
+    """Linked photos with so many pairs among so few that their matrix takes less memory."""
+    linked = _components(count, first, second)
+    sizes = np.bincount(linked)
+    pairs = np.bincount(linked[first], minlength=len(sizes))
+    crowded = np.flatnonzero((pairs > CROWDED_PAIR_COUNT) & (sizes <= DENSE_COUNT))
+    return [np.flatnonzero(linked == one) for one in crowded]
+
+
+def _components(count: int, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.intp]:
+    edges = csr_matrix((np.ones(len(first), np.int8), (first, second)), (count, count))
+    return np.asarray(connected_components(edges, directed=False)[1], np.intp)
 
 
 def _linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:

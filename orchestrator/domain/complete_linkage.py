@@ -1,0 +1,77 @@
+"""Complete linkage up to a diameter, on the pairs that are no farther apart than that.
+
+Two groups of which one pair is missing are farther apart than the diameter and never joined, so the
+missing distances are not needed, and neither is their matrix.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.intp]
+
+
+def complete_linkage(
+    count: int, first: Indices, second: Indices, distance: NDArray[np.float64]
+) -> Indices:
+    """Groups items so that all pairs of a group are among the given ones.
+
+    The two groups whose farthest members are nearest are joined first; ties go to the group with
+    the lowest item, then to the lower second.
+
+    Args:
+        count: Number of items.
+        first: Pairs, no pair twice ...
+        second: ... none of an item with itself ...
+        distance: ... and how far apart each is.
+
+    Returns:
+        (count,): group of each item, named by its lowest item.
+    """
+    farthest: list[dict[int, float]] = [{} for _ in range(count)]
+    for one, other, apart in zip(first.tolist(), second.tolist(), distance.tolist(), strict=True):
+        farthest[one][other] = farthest[other][one] = apart
+    queue = [
+        (apart, one, other)
+        for one, others in enumerate(farthest)
+        for other, apart in others.items()
+        if one < other
+    ]
+    heapq.heapify(queue)
+    group = np.arange(count)
+    while queue:
+        apart, one, other = heapq.heappop(queue)
+        if farthest[one].get(other) != apart:  # one of them has been joined since
+            continue
+        _join(farthest, one, other, queue)
+        group[other] = one
+    for item in range(count):  # the lowest item of a group comes first
+        group[item] = group[group[item]]
+    return group
+
+
+def _join(
+    farthest: list[dict[int, float]],
+    one: int,
+    other: int,
+    queue: list[tuple[float, int, int]],
+) -> None:
+    """Joins the group `other` to `one`, the lower; only groups near to both are near to it."""
+    near, near_other = farthest[one], farthest[other]
+    joined: dict[int, float] = {}
+    for third in near:
+        if third in (one, other):
+            continue
+        del farthest[third][one]
+        if third in near_other:
+            joined[third] = max(near[third], near_other[third])
+    for third in near_other:
+        if third != one:
+            del farthest[third][other]
+    for third, apart in joined.items():
+        farthest[third][one] = apart
+        heapq.heappush(queue, (apart, min(one, third), max(one, third)))
+    farthest[one], farthest[other] = joined, {}

@@ -1,0 +1,204 @@
+"""Cosine distances between many unit vectors, tile by tile: never a whole matrix.
+
+A tile is a float32 product of two blocks of rows; what it leaves in doubt is computed anew in
+float64. `Rows.tolerance` bounds how far a float32 similarity can be from the float64 one, so
+nothing that a float64 matrix would show is missed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.intp]
+Doubles = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+TILE_COUNT = 2048
+"""Rows of a block: a tile takes 16 MiB, and its product outweighs the calls around it."""
+_PAIRS_AT_A_TIME = 4096
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A piece of the upper triangle.
+
+    Attributes:
+        first_row: Of its rows.
+        first_column: Of its columns; equal to `first_row` on the diagonal.
+        similarity: float32, (rows, columns).
+    """
+
+    first_row: int
+    first_column: int
+    similarity: Singles
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether it has each of its pairs twice, and each row with itself."""
+        return self.first_row == self.first_column
+
+
+class Rows:
+    """Unit vectors to be compared with each other.
+
+    Args:
+        vectors: float32, (n, d), no row zero.
+        tile_count: Rows of a block.
+    """
+
+    def __init__(self, vectors: Singles, tile_count: int = TILE_COUNT) -> None:
+        self._tile_count = tile_count
+        exact = vectors.astype(np.float64)
+        exact /= np.sqrt(np.einsum("ij,ij->i", exact, exact))[:, np.newaxis]
+        self._exact = exact
+        self._units = exact.astype(np.float32)
+        self._place: Indices | None = None  # of each row in _exact, where it is another one
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def taken(self, rows: Indices) -> Rows:
+        """Some rows, in the given order; the float64 ones are shared."""
+        found = copy.copy(self)
+        found._units = self._units[rows]
+        found._place = rows if self._place is None else self._place[rows]
+        return found
+
+    @property
+    def tolerance(self) -> float:
+        """Bound of the float32 error: (d + 4) 2^-24, of a sum of d products of unit vectors.
+
+        Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), 3.1: |error| <=
+        d u / (1 - d u) of the sum of the absolute products, which is at most 1; the rest is for the
+        rounding of the operands.
+        """
+        return float((self._units.shape[1] + 4) * 2.0**-24)
+
+    def tiles(self) -> Iterator[Tile]:
+        """Yields the upper triangle, tile by tile; a tile is overwritten by the next."""
+        count, side = len(self), self._tile_count
+        buffer = np.empty((min(side, count), min(side, count)), np.float32)
+        for row in range(0, count, side):
+            above = self._units[row : row + side]
+            for column in range(row, count, side):
+                left = self._units[column : column + side]
+                # not above @ left.T: some BLAS builds crash on a product with its own transpose
+                room = buffer[: len(above), : len(left)]
+                np.matmul(above, left.T.copy() if row == column else left.T, out=room)
+                yield Tile(row, column, room)
+
+    def distances(self, first: Indices, second: Indices) -> Doubles:
+        """Cosine distances of pairs, computed in float64: 0 to 2."""
+        if self._place is not None:
+            first, second = self._place[first], self._place[second]
+        found = np.empty(len(first), np.float64)
+        for start in range(0, len(first), _PAIRS_AT_A_TIME):
+            part = slice(start, start + _PAIRS_AT_A_TIME)
+            one, other = self._exact[first[part]], self._exact[second[part]]
+            found[part] = 1.0 - np.einsum("ij,ij->i", one, other)
+        return np.clip(found, 0.0, 2.0, out=found)
+
+    def pairs(
+        self, thresholds: Callable[[Tile], NDArray[np.bool_]]
+    ) -> Iterator[tuple[Indices, Indices]]:
+        """Yields index pairs, first < second, of each tile's entries that `thresholds` marks."""
+        for tile in self.tiles():
+            marked = thresholds(tile)
+            if tile.is_diagonal:
+                marked = np.triu(marked, 1)
+            place = np.flatnonzero(marked)
+            if len(place):
+                row, column = np.divmod(place, marked.shape[1])
+                yield row + tile.first_row, column + tile.first_column
+
+    def pairs_within(self, radius: float) -> Iterator[tuple[Indices, Indices, Doubles]]:
+        """Yields all pairs at most `radius` apart, first < second, with their distances."""
+        floor = np.float32(1.0 - radius - 2.0 * self.tolerance)
+        for first, second in self.pairs(lambda tile: tile.similarity >= floor):
+            distances = self.distances(first, second)
+            is_near = distances <= radius
+            yield first[is_near], second[is_near], distances[is_near]
+
+    def nearest(self, count: int) -> tuple[Indices, Singles]:
+        """The rows most similar to each row, by float32, itself left out.
+
+        Args:
+            count: How many, fewer than there are rows.
+
+        Returns:
+            Indices and similarities, (n, count) each, the most similar first.
+        """
+        lists = _BestLists(len(self), count)
+        for tile in self.tiles():
+            if tile.is_diagonal:
+                np.fill_diagonal(tile.similarity, -np.inf)
+            else:
+                lists.offer(tile.first_column, tile.first_row, tile.similarity, axis=0)
+            lists.offer(tile.first_row, tile.first_column, tile.similarity, axis=1)
+        return lists.indices, lists.similarities
+
+    def sorted_distances(self, row: int) -> Doubles:
+        """Distances from one row to all others, ascending, in float64."""
+        others = np.delete(np.arange(len(self)), row)
+        return np.sort(self.distances(np.full(len(others), row), others))
+
+
+class _BestLists:
+    """The best candidates of every row so far."""
+
+    def __init__(self, row_count: int, count: int) -> None:
+        self.indices = np.zeros((row_count, count), np.intp)
+        self.similarities = np.full((row_count, count), -np.inf, np.float32)
+
+    def offer(
+        self, first_own: int, first_candidate: int, similarity: Singles, *, axis: Literal[0, 1]
+    ) -> None:
+        """Takes what is better than the worst of each list.
+
+        Args:
+            first_own: Row of the first list.
+            first_candidate: Row of the first candidate.
+            similarity: float32, its candidates along `axis`, its lists along the other.
+            axis: See there.
+        """
+        count = self.indices.shape[1]
+        worst = self.similarities[first_own : first_own + similarity.shape[1 - axis], -1]
+        few = 16 * count
+        if worst[0] == -np.inf and similarity.shape[axis] > few:  # a good start saves merges
+            ahead, rest = np.split(similarity, [few], axis=axis)
+            self._begin(first_own, first_candidate, ahead if axis else ahead.T)
+            self.offer(first_own, first_candidate + few, rest, axis=axis)
+            return
+        place = np.flatnonzero(similarity > np.expand_dims(worst, axis))
+        if not len(place):
+            return
+        first, second = np.divmod(place, similarity.shape[1])
+        own, candidate = (first, second) if axis else (second, first)
+        self._merge(own + first_own, candidate + first_candidate, similarity[first, second])
+
+    def _begin(self, first_own: int, first_candidate: int, similarity: Singles) -> None:
+        count = self.indices.shape[1]
+        best = np.argpartition(similarity, -count, axis=1)[:, -count:]
+        values = np.take_along_axis(similarity, best, axis=1)
+        order = np.argsort(-values, axis=1)
+        own = slice(first_own, first_own + len(similarity))
+        self.similarities[own] = np.take_along_axis(values, order, axis=1)
+        self.indices[own] = np.take_along_axis(best, order, axis=1) + first_candidate
+
+    def _merge(self, own: Indices, candidate: Indices, similarity: Singles) -> None:
+        count = self.indices.shape[1]
+        touched, position = np.unique(own, return_inverse=True)
+        owners = np.concatenate([np.repeat(np.arange(len(touched)), count), position])
+        values = np.concatenate([self.similarities[touched].ravel(), similarity])
+        indices = np.concatenate([self.indices[touched].ravel(), candidate])
+        order = np.lexsort((-values, owners))
+        starts = np.searchsorted(owners[order], np.arange(len(touched)))
+        chosen = order[(starts[:, np.newaxis] + np.arange(count)).ravel()]
+        self.similarities[touched] = values[chosen].reshape(-1, count)
+        self.indices[touched] = indices[chosen].reshape(-1, count)

@@ -1,9 +1,9 @@
 """How clustering grows: ours against hdbscan's generic path (the baseline) and fast_hdbscan.
 
 Every measurement is a process of its own, on the same vectors: scenes of a few shots each, 384-d.
-Time is of the clustering alone, memory the process's peak less what it held before it began. The
-baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix with its own
-transpose crashes on some processors.
+Time is of the clustering alone, memory the process's peak less what it held before it began.
+The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix with
+its own transpose crashes on some processors.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ ui: .venv/.ui-stamp  ## everything with the web UI, until Ctrl-C
 	$(BIN)/bestshot up
 
 test: lint verify-protos  ## everything that needs no GPU
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where they are present
 	$(BIN)/pytest tests/accuracy -s
@@ -40,6 +40,7 @@ accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where th
 bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.clustering
+	$(BIN)/python -m tests.benchmarks.curation
 	$(BIN)/python -m tests.benchmarks.ui_answers
 
 screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
+
 from orchestrator import rejudging
 from orchestrator.config import PipelineConfig, PipelineSettings
 from orchestrator.domain.photo import Decision
@@ -55,6 +57,8 @@ from services.common.tracing import span
 
 logger = logging.getLogger(__name__)
 
+RECONNECT_S = 1.5
+"""A channel tries every second to find a service again."""
 _COMPUTING_PACKAGES = (
     "bestshot",
     "numpy",
@@ -382,7 +386,19 @@ class Curator:
         )
 
     async def _preflight(self, settings: PipelineSettings) -> Services:
-        """Asks every service that the settings need which model it serves."""
+        """Asks every service that the settings need which model it serves.
+
+        One that has just started is found within a moment.
+        """
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(_is_down),
+            wait=wait_fixed(0.3),
+            stop=stop_after_delay(RECONNECT_S),
+            reraise=True,
+        )
+        return await attempts(self._services_now, settings)
+
+    async def _services_now(self, settings: PipelineSettings) -> Services:
         ports = self._ports
         models = {
             "embedding": await ports.embedder.model(),
@@ -443,6 +459,10 @@ class Curator:
         self._live[run.id] = run
         async with self._changed:
             self._changed.notify_all()
+
+
+def _is_down(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError) or isinstance(error.__cause__, UnavailableError)
 
 
 def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:

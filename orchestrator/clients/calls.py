@@ -29,8 +29,6 @@ from services.common.imaging import RgbImage, fit_long_side
 from services.common.status import asks_to_come_again, from_rpc_error
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
-RECONNECT_S = 3.0
-"""Within this a channel finds a service that has just started again."""
 
 _ORIGINS = {
     model_pb2.MODEL_ORIGIN_BUILTIN: "builtin",
@@ -92,28 +90,16 @@ class ServiceCaller:
 
         A service that is down or whose queue is full is called again, at growing random intervals.
         """
-        return await self._call_patiently(method, request, self._patience.service_wait_s)
-
-    async def ask(self, method: Any, request: Any) -> Any:  # noqa: ANN401
-        """Like `call`, for what somebody waits for: a service that is down is told soon."""
-        return await self._call_patiently(method, request, RECONNECT_S)
-
-    async def _call_patiently(self, method: Any, request: Any, service_wait_s: float) -> Any:  # noqa: ANN401
-        def is_enough(state: RetryCallState) -> bool:
-            assert state.outcome is not None
-            is_down = isinstance(state.outcome.exception(), _DownError)
-            limit_s = service_wait_s if is_down else self._patience.call_timeout_s
-            return (state.seconds_since_start or 0.0) >= limit_s
-
         attempts = AsyncRetrying(
             retry=retry_if_exception_type((_QueueFullError, _DownError)),
             wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
-            stop=is_enough,
+            stop=self._is_enough,
             reraise=True,
         )
-        return await attempts(self._call_once, method, request)
+        return await attempts(self.ask, method, request)
 
-    async def _call_once(self, method: Any, request: Any) -> Any:  # noqa: ANN401
+    async def ask(self, method: Any, request: Any) -> Any:  # noqa: ANN401
+        """Like `call`, with the patience of the channel alone: for what somebody waits for."""
         timeout_s = self._patience.call_timeout_s
         try:
             return await method(request, timeout=timeout_s, metadata=call_metadata(self._options))
@@ -140,6 +126,13 @@ class ServiceCaller:
     async def close(self) -> None:
         """Closes the channel."""
         await self.channel.close()
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        assert state.outcome is not None
+        is_down = isinstance(state.outcome.exception(), _DownError)
+        patience = self._patience
+        limit_s = patience.service_wait_s if is_down else patience.call_timeout_s
+        return (state.seconds_since_start or 0.0) >= limit_s
 
 
 def identity(model: model_pb2.ModelInfo) -> ModelIdentity:

@@ -65,8 +65,8 @@ def open_channel(address: str, service_name: str, options: ClientOptions) -> grp
             serve are left out.
         options: How it is called.
 
-    Calls that find the service unavailable are tried four times within about two seconds. Every
-    call needs its own `timeout`.
+    Calls that find the service unavailable are tried four times within about a second. Every call
+    needs its own `timeout`.
     """
     arguments = [
         *KEEPALIVE,

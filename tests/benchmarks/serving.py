@@ -7,7 +7,6 @@ many threads as the service has workers.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import statistics
 import time
@@ -30,7 +29,7 @@ from sklearn.datasets import load_sample_images
 
 from orchestrator.supervisor import Supervisor
 from services.common.imaging import RgbImage, fit_long_side
-from services.common.service_config import SharedSettings, parse_arguments
+from tests.benchmarks.models_here import model_here
 from tests.conftest import ROOT
 
 COUNT = {"embedding": 256, "quality": 128, "face": 32, "siamese": 64}
@@ -85,24 +84,7 @@ def message(pixels: RgbImage, long_side_px: int) -> image_pb2.Image:
 
 def in_process(name: str, images: list[image_pb2.Image]) -> float:
     """Pictures a second of the same servicer's own prepare and infer, without gRPC."""
-    arguments = ["--address", "127.0.0.1:0", "--set", f"worker_threads={WORKERS}"]
-    invocation = parse_arguments(name, arguments)
-    shared = invocation.settings("shared", SharedSettings)
-    servicers: list[Any] = []
-    module = importlib.import_module(f"services.{name}.__main__")
-    parts = module.build(invocation, shared)
-    parts.register(_Catcher(servicers))
-    servicer = servicers[0]
-    batchers = [
-        value for value in vars(servicer).values() if type(value).__name__ == "DynamicBatcher"
-    ]
-
-    def analyse(image: image_pb2.Image) -> object:
-        first = batchers[0]
-        (result,) = first._infer([first._prepare(image)])
-        if len(batchers) > 1:
-            (result,) = batchers[1]._infer([(result, result)])
-        return result
+    analyse, _ = model_here(name, WORKERS)
 
     def once() -> float:
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -112,21 +94,6 @@ def in_process(name: str, images: list[image_pb2.Image]) -> float:
 
     once()
     return statistics.median(once() for _ in range(REPEATS))
-
-
-class _Catcher:
-    """Stands in for a server at registration, to get at the servicer."""
-
-    def __init__(self, servicers: list[Any]) -> None:
-        self._servicers = servicers
-
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        for handler in handlers:
-            for method in handler._method_handlers.values():
-                self._servicers.append(method.unary_unary.__self__)
-
-    def add_registered_method_handlers(self, *_: Any) -> None:
-        pass
 
 
 async def served(

@@ -1,0 +1,175 @@
+"""A whole run over photos of camera size, against one process that does the same without gRPC.
+
+The baseline is a script: it reads, decodes and analyses one photo after the other, and clusters.
+The limit is what is left where everything but the models costs nothing: their processor time,
+shared by all cores. Each is a process of its own on the same photos; the better of two rounds
+counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import skimage.data
+from bestshot.image.v1 import image_pb2
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from services.common.imaging import decode, fit_long_side
+from tests.benchmarks.models_here import model_here
+from tests.conftest import ROOT
+
+TARGET = ROOT / "build" / "bench" / "curation.json"
+PHOTO_COUNT = 64
+SIZE = (4000, 3000)
+ROUNDS = 2
+MAX_PIXELS = 250_000_000
+SCENES = ("astronaut", "cat", "coffee", "rocket")
+
+
+def make_album(folder: Path, count: int) -> None:
+    """JPEGs of 12 megapixels: crops of real pictures, enlarged, with grain as of a sensor."""
+    rng = np.random.default_rng(0)
+    grain = rng.normal(0, 4, (SIZE[1], SIZE[0], 1)).astype(np.float32)
+    for number in range(count):
+        picture = Image.fromarray(getattr(skimage.data, SCENES[number // 4 % len(SCENES)]()))
+        left, top = (int(rng.integers(0, 24)) for _ in range(2))
+        cut = picture.crop((left, top, picture.width - 24 + left, picture.height - 24 + top))
+        large = np.asarray(cut.resize(SIZE, Image.Resampling.BICUBIC), np.float32)
+        pixels = np.clip(large + np.roll(grain, number, axis=0), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:03}.jpg", quality=90)
+
+
+def single_process(folder: Path) -> None:
+    """Prints photos per second and the models' processor seconds of a run without gRPC, as JSON."""
+    from orchestrator.domain.clustering import ClusterParameters, cluster_scenes
+
+    models = {name: model_here(name) for name in ("embedding", "quality", "face")}
+    paths = sorted(folder.iterdir())
+
+    def analysed(name: str, pixels: Any) -> Any:
+        analyse, long_side_px = models[name]
+        small = np.ascontiguousarray(fit_long_side(pixels, long_side_px))
+        height, width = small.shape[:2]
+        return analyse(
+            image_pb2.Image(
+                pixels=image_pb2.Pixels(width_px=width, height_px=height, rgb=small.tobytes())
+            )
+        )
+
+    analysed("face", decode(paths[0].read_bytes(), max_pixels=MAX_PIXELS).pixels)
+    began, model_seconds = time.perf_counter(), 0.0
+    embeddings = []
+    for path in paths:
+        pixels = decode(path.read_bytes(), max_pixels=MAX_PIXELS).pixels
+        before = time.process_time()
+        embeddings.append(analysed("embedding", pixels))
+        analysed("quality", pixels)
+        analysed("face", pixels)
+        model_seconds += time.process_time() - before
+    cluster_scenes(
+        np.stack(embeddings),
+        ClusterParameters("hdbscan", "cosine", 2, 2, 0.32, "eom", 0.4, 0.3, 1),
+    )
+    seconds = time.perf_counter() - began
+    print(json.dumps({"per_s": len(paths) / seconds, "model_seconds": model_seconds}))
+
+
+def whole_run(photos: Path, base: Path) -> dict[str, float]:
+    """Photos per second of `bestshot curate`: within the run, and with all processes' start."""
+    bestshot = Path(sys.executable).with_name("bestshot")
+    command = [bestshot, "curate", photos, "--out", base / "out"]
+    environment = {**os.environ, "BESTSHOT_DATA_DIR": str(base / "data")}
+    began = time.perf_counter()
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    command_seconds = time.perf_counter() - began
+    run = json.loads((base / "out" / "run.json").read_text())
+    count = run["summary"]["photo_count"]
+    return {
+        "per_s": count / run["summary"]["elapsed_seconds"],
+        "command_per_s": count / command_seconds,
+    }
+
+
+def decoding(photos: Path) -> dict[str, float]:
+    """Photos per second: ours, scaled within the decoder, and Pillow's of the full size."""
+    contents = [path.read_bytes() for path in sorted(photos.iterdir())[:24]]
+
+    def full_size(content: bytes) -> None:
+        image = Image.open(io.BytesIO(content)).convert("RGB")
+        image.thumbnail((1024, 1024), Image.Resampling.BOX)
+
+    def rate(one: Callable[[bytes], object]) -> float:
+        began = time.perf_counter()
+        for content in contents:
+            one(content)
+        return len(contents) / (time.perf_counter() - began)
+
+    return {
+        "ours_per_s": max(rate(lambda one: decode(one, max_pixels=MAX_PIXELS)) for _ in range(2)),
+        "full_size_per_s": max(rate(full_size) for _ in range(2)),
+    }
+
+
+def _baseline(photos: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.curation", "--single-process", str(photos)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measures all, prints a table and writes JSON."""
+    with TemporaryDirectory() as folder:
+        photos = Path(folder) / "photos"
+        photos.mkdir()
+        make_album(photos, PHOTO_COUNT)
+        baselines, runs = [], []
+        for number in range(ROUNDS):
+            baselines.append(_baseline(photos))
+            runs.append(whole_run(photos, Path(folder) / str(number)))
+        decoded = decoding(photos)
+    base = max(baselines, key=lambda one: one["per_s"])
+    run = max(runs, key=lambda one: one["per_s"])
+    cores = len(os.sched_getaffinity(0))
+    limit = cores * PHOTO_COUNT / min(one["model_seconds"] for one in baselines)
+    results = {
+        "photos": PHOTO_COUNT,
+        "megapixels": SIZE[0] * SIZE[1] / 1e6,
+        "cores": cores,
+        "single_process_per_s": base["per_s"],
+        "model_limit_per_s": limit,
+        "run_per_s": run["per_s"],
+        "command_per_s": run["command_per_s"],
+        "run_to_single_process": run["per_s"] / base["per_s"],
+        "run_to_model_limit": run["per_s"] / limit,
+        "decode_per_s": decoded["ours_per_s"],
+        "decode_to_full_size": decoded["ours_per_s"] / decoded["full_size_per_s"],
+    }
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(json.dumps(results, indent=2) + "\n")
+    table = Table("what", "value")
+    for name, value in results.items():
+        table.add_row(name, f"{value:.2f}" if isinstance(value, float) else str(value))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--single-process", type=Path, metavar="PHOTOS")
+    given = parser.parse_args().single_process
+    if given:
+        single_process(given)
+    else:
+        main()

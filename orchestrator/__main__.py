@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
@@ -30,6 +31,8 @@ from services.common.server import Server, serve_until_stopped, server_options
 from services.common.service_config import Invocation, SharedSettings, parse_arguments
 from services.common.tracing import tracing
 
+CLUSTERING = "orchestrator.domain.clustering"
+"""Loaded beside the first calls: it takes a second."""
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
 
@@ -111,6 +114,7 @@ async def serve(
         metrics=metrics,
         options=options,
     )
+    loading = asyncio.ensure_future(asyncio.to_thread(import_module, CLUSTERING))
     await curator.recover(resume=settings.resume_runs)
     worker = asyncio.ensure_future(curator.work())
     worker.add_done_callback(lambda _: server.stop_at_once())
@@ -124,7 +128,7 @@ async def serve(
             )
     finally:
         worker.cancel()
-        await asyncio.wait([worker])
+        await asyncio.wait([worker, loading])
         for caller in callers:
             await caller.close()
         engine.dispose()

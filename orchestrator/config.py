@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from orchestrator.domain.clustering import ClusterParameters
+from orchestrator.domain.cluster_parameters import ClusterParameters
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
 from orchestrator.domain.selection import (
     FilterParameters,

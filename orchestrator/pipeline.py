@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
-from orchestrator.domain.clustering import ClusterParameters, Labels, cluster_scenes
+from orchestrator.domain.cluster_parameters import ClusterParameters
 from orchestrator.domain.explaining import damaged, explain, unreadable
 from orchestrator.domain.photo import Candidate, Decision, FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import (
@@ -320,9 +320,9 @@ class Pipeline:
             record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached
         )
 
-    async def _cluster(self, embeddings: NDArray[np.float32]) -> Labels:
+    async def _cluster(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
         progress = _Stage("cluster", self._report, total=len(embeddings))
-        labels = await asyncio.to_thread(cluster_scenes, embeddings, self._clustering)
+        labels = await asyncio.to_thread(cluster, embeddings, self._clustering)
         await progress.advance(len(embeddings))
         await progress.finish()
         return labels
@@ -443,6 +443,13 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def cluster(embeddings: NDArray[np.float32], parameters: ClusterParameters) -> NDArray[np.int64]:
+    """`cluster_scenes`, whose libraries take a second to load: not before they are wanted."""
+    from orchestrator.domain.clustering import cluster_scenes
+
+    return cluster_scenes(embeddings, parameters)
 
 
 def stack_embeddings(embeddings: Sequence[Embedding | None]) -> NDArray[np.float32]:

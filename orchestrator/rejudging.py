@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
-from orchestrator.domain.clustering import cluster_scenes
-from orchestrator.pipeline import cached_comparisons, judge, stack_embeddings, wanted_pairs
+from orchestrator.pipeline import cached_comparisons, cluster, judge, stack_embeddings, wanted_pairs
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.results import ImageFilter, ImageRecord, Run, summarize, utc_now
 from orchestrator.run_config import recorded_config, stored_calibration, stored_settings
@@ -45,7 +44,7 @@ def reselect(
     before = store.images(run.id)
     readable = [record for record in before if record.is_readable]
     embeddings = stack_embeddings(_embeddings(cache, run, readable))
-    labels = cluster_scenes(embeddings, settings.cluster_scenes.parameters(calibration))
+    labels = cluster(embeddings, settings.cluster_scenes.parameters(calibration))
     clustered = [
         dataclasses.replace(record, cluster_id=int(label))
         for record, label in zip(readable, labels, strict=True)

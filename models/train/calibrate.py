@@ -25,7 +25,8 @@ from sklearn.metrics import adjusted_rand_score
 from models.registry import Role, resolve
 from models.train import pictures
 from models.train.degrade import defocus, noise
-from orchestrator.domain.clustering import ClusterParameters, cluster_scenes
+from orchestrator.domain.cluster_parameters import ClusterParameters
+from orchestrator.domain.clustering import cluster_scenes
 from services.common.config import models_dir
 from services.common.imaging import RgbImage, fit_long_side
 from services.common.onnx import OrtSession, SessionOptions

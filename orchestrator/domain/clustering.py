@@ -6,8 +6,7 @@ Memory grows with the number of photos and of near pairs, not with the square of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import hdbscan
 import numpy as np
@@ -20,11 +19,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from sklearn.cluster import DBSCAN
 
+from orchestrator.domain.cluster_parameters import NOISE, ClusterParameters
 from orchestrator.domain.complete_linkage import complete_linkage
 from orchestrator.domain.spanning_tree import spanning_tree
 from orchestrator.domain.tiles import Rows
 
-NOISE = -1
 DENSE_COUNT = 3072
 """Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
 CROWDED_PAIR_COUNT = 200_000
@@ -35,33 +34,6 @@ Labels = NDArray[np.int64]
 Distances = NDArray[np.float64]
 
 _ROW_BLOCK = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterParameters:
-    """Parameters of `cluster_scenes`, named as HDBSCAN and DBSCAN name them.
-
-    Attributes:
-        method: Which algorithm.
-        metric: "cosine" distance, or "euclidean" on the unit vectors.
-        min_cluster_size: Fewest photos of a cluster (HDBSCAN).
-        min_samples: Neighbours that make a photo a core point (HDBSCAN).
-        cluster_selection_epsilon: Clusters closer than this are not split (HDBSCAN).
-        cluster_selection_method: "eom" or "leaf" (HDBSCAN).
-        scene_distance: Photos farther apart are never in one cluster (HDBSCAN); None = no bound.
-        dbscan_eps: Neighbourhood radius (DBSCAN).
-        dbscan_min_samples: Neighbours, itself counted, that make a core point (DBSCAN).
-    """
-
-    method: Literal["hdbscan", "dbscan"]
-    metric: Literal["cosine", "euclidean"]
-    min_cluster_size: int
-    min_samples: int
-    cluster_selection_epsilon: float
-    cluster_selection_method: Literal["eom", "leaf"]
-    scene_distance: float | None
-    dbscan_eps: float
-    dbscan_min_samples: int
 
 
 def cluster_scenes(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:

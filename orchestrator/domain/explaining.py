@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.domain.clustering import NOISE
+from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.domain.photo import Candidate, Reason
 from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.domain.selection import FilterParameters, SelectionParameters, Verdict

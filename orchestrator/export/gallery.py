@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jinja2
 
-from orchestrator.domain.clustering import NOISE
+from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.results import Album, ImageRecord, Run
 
 EYES_OPEN, SMILING, FACING = 0.5, 0.5, 0.5

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import IO
 
-import alembic.command
-import alembic.config
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -65,6 +63,9 @@ def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> Non
 
 
 def _migrate(engine: Engine) -> None:
+    import alembic.command  # takes a quarter of a second, which commands without a database save
+    import alembic.config
+
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, select
 
-from orchestrator.domain.clustering import NOISE
+from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.results import ImageFilter
 from orchestrator.storage.tables import decisions, images, runs
 from services.common.errors import InvalidArgumentError

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Row, Select, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from orchestrator import features as codec
-from orchestrator.domain.clustering import NOISE
+from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.domain.photo import Decision
 from orchestrator.results import (
     Album,

@@ -110,7 +110,7 @@ def decode(
     if orientation in _SIDES_SWAPPED:
         width, height = height, width
     return CanonicalImage(
-        pixels=fit_long_side(np.asarray(upright), long_side_px),
+        pixels=np.asarray(_fitted(upright, long_side_px)),
         source_width_px=width,
         source_height_px=height,
         format=image_format,
@@ -129,12 +129,9 @@ def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
     Returns:
         uint8, (new height, new width, 3); the input itself where it fits already.
     """
-    height, width = pixels.shape[:2]
-    if long_side_px == 0 or max(height, width) <= long_side_px:
+    if long_side_px == 0 or max(pixels.shape[:2]) <= long_side_px:
         return pixels
-    scale = long_side_px / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    return np.asarray(_fitted(Image.fromarray(pixels), long_side_px))
 
 
 def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
@@ -142,6 +139,14 @@ def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
     target = io.BytesIO()
     Image.fromarray(fit_long_side(pixels, long_side_px)).save(target, "JPEG", quality=85)
     return target.getvalue()
+
+
+def _fitted(image: Image.Image, long_side_px: int) -> Image.Image:
+    if max(image.size) <= long_side_px:
+        return image
+    scale = long_side_px / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BOX)
 
 
 @functools.cache

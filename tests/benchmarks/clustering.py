@@ -44,7 +44,8 @@ def scenes(count: int) -> Vectors:
 
 
 def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
-    from orchestrator.domain.clustering import ClusterParameters, cluster_scenes
+    from orchestrator.domain.cluster_parameters import ClusterParameters
+    from orchestrator.domain.clustering import cluster_scenes
 
     wanted = ClusterParameters(
         method="hdbscan",

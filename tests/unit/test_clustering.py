@@ -12,7 +12,8 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from orchestrator.domain import clustering
-from orchestrator.domain.clustering import ClusterParameters, cluster_scenes, pairwise_distances
+from orchestrator.domain.cluster_parameters import ClusterParameters
+from orchestrator.domain.clustering import cluster_scenes, pairwise_distances
 
 PLAIN = ClusterParameters(
     method="hdbscan",

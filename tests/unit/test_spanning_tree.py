@@ -19,6 +19,7 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score, pairwise_distances
 
 from orchestrator.domain import clustering
+from orchestrator.domain.cluster_parameters import ClusterParameters
 from orchestrator.domain.clustering import cluster_scenes
 from orchestrator.domain.complete_linkage import complete_linkage
 from orchestrator.domain.spanning_tree import spanning_tree
@@ -82,7 +83,7 @@ SETS = dict([*untied_sets(), *tied_sets()])
 UNTIED = [name for name, _ in untied_sets()]
 
 
-def parameters_of(name: str) -> Iterator[clustering.ClusterParameters]:
+def parameters_of(name: str) -> Iterator[ClusterParameters]:
     """The plain ones, and some others."""
     rng = np.random.default_rng(sum(map(ord, name)))
     yield PLAIN
@@ -95,7 +96,7 @@ def parameters_of(name: str) -> Iterator[clustering.ClusterParameters]:
     )
 
 
-def hdbscan_labels(vectors: Vectors, wanted: clustering.ClusterParameters) -> NDArray[np.int64]:
+def hdbscan_labels(vectors: Vectors, wanted: ClusterParameters) -> NDArray[np.int64]:
     """What hdbscan's generic path says."""
     model = hdbscan.HDBSCAN(
         min_cluster_size=wanted.min_cluster_size,

@@ -1,0 +1,39 @@
+"""What `cluster_scenes` is told, and the label of what belongs to no cluster.
+
+By themselves: who reads settings or results needs no clustering library, which takes a second to
+load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+NOISE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterParameters:
+    """Parameters of `cluster_scenes`, named as HDBSCAN and DBSCAN name them.
+
+    Attributes:
+        method: Which algorithm.
+        metric: "cosine" distance, or "euclidean" on the unit vectors.
+        min_cluster_size: Fewest photos of a cluster (HDBSCAN).
+        min_samples: Neighbours that make a photo a core point (HDBSCAN).
+        cluster_selection_epsilon: Clusters closer than this are not split (HDBSCAN).
+        cluster_selection_method: "eom" or "leaf" (HDBSCAN).
+        scene_distance: Photos farther apart are never in one cluster (HDBSCAN); None = no bound.
+        dbscan_eps: Neighbourhood radius (DBSCAN).
+        dbscan_min_samples: Neighbours, itself counted, that make a core point (DBSCAN).
+    """
+
+    method: Literal["hdbscan", "dbscan"]
+    metric: Literal["cosine", "euclidean"]
+    min_cluster_size: int
+    min_samples: int
+    cluster_selection_epsilon: float
+    cluster_selection_method: Literal["eom", "leaf"]
+    scene_distance: float | None
+    dbscan_eps: float
+    dbscan_min_samples: int

@@ -41,6 +41,8 @@ bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.clustering
 	$(BIN)/python -m tests.benchmarks.curation
+	$(BIN)/python -W ignore -m tests.benchmarks.near_duplicates
+	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.ui_answers
 
 screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests

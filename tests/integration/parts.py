@@ -52,8 +52,16 @@ class Part:
     @property
     def memory_mib(self) -> float:
         """Resident memory of its process."""
+        return self._memory("VmRSS")
+
+    @property
+    def peak_memory_mib(self) -> float:
+        """The most that it was."""
+        return self._memory("VmHWM")
+
+    def _memory(self, field: str) -> float:
         status = Path(f"/proc/{self._supervisor.process_id(self.name)}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return int(status.split(f"{field}:")[1].split()[0]) / 1024
 
     def kill(self) -> None:
         """Kills it and waits for its end."""
@@ -120,10 +128,10 @@ class Orchestrator(Part):
                 if progress.stage == stage and progress.completed_count >= count:
                     return
 
-    def end(self, run_id: str) -> pb.Run:
+    def end(self, run_id: str, timeout_s: float = 120.0) -> pb.Run:
         """Waits for the end of a run."""
         run = pb.Run()
-        for snapshot in self.stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=120):
+        for snapshot in self.stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=timeout_s):
             run = snapshot.run
         return run
 

@@ -103,7 +103,14 @@ async def serve(
     )
     remove_partial_uploads(folder)
     servicer = OrchestratorServicer(
-        curator, store, cache, config, open_source, settings.allowed_roots, folder
+        curator,
+        store,
+        cache,
+        config,
+        open_source,
+        settings.allowed_roots,
+        folder,
+        settings.max_upload_mb * 10**6,
     )
     server = Server(
         address=settings.address,

@@ -65,6 +65,7 @@ class OrchestratorSettings(Settings):
     batch_count: Count
     concurrent_batches: Count
     allowed_roots: Annotated[list[Path], Field(min_length=1)]
+    max_upload_mb: Count
     resume_runs: bool
 
 

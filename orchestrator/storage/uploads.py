@@ -23,9 +23,11 @@ class Upload:
     Args:
         data_folder: Has the folder of all uploads.
         album_id: Names the album's folder.
+        max_bytes: Most that all photos may have together.
     """
 
-    def __init__(self, data_folder: Path, album_id: str) -> None:
+    def __init__(self, data_folder: Path, album_id: str, max_bytes: int) -> None:
+        self._max_bytes = self._bytes_left = max_bytes
         self.folder = data_folder / UPLOADS_NAME / album_id
         self.photo_count = 0
         self._partial = self.folder.with_name(album_id + _PARTIAL_SUFFIX)
@@ -65,9 +67,20 @@ class Upload:
         self.photo_count += 1
 
     def write(self, chunk: bytes) -> None:
-        """Adds to the photo that was begun last; InvalidArgumentError before the first."""
+        """Adds to the photo that was begun last.
+
+        Raises:
+            InvalidArgumentError: No photo was begun, or the upload is too large.
+        """
         if self._open is None:
             raise InvalidArgumentError("chunk", "comes before any filename")
+        self._bytes_left -= len(chunk)
+        if self._bytes_left < 0:
+            raise InvalidArgumentError(
+                "chunk",
+                f"the upload has more than the {self._max_bytes // 10**6} MB that one may have "
+                f"(orchestrator.max_upload_mb)",
+            )
         self._open.write(chunk)
 
     def finish(self) -> None:

@@ -43,7 +43,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         open_source: Callable[[Album], FolderPhotoSource],
         allowed_roots: Sequence[Path],
         data_folder: Path,
+        max_upload_bytes: int,
     ) -> None:
+        self._max_upload_bytes = max_upload_bytes
         self._curator = curator
         self._store = store
         self._cache = cache
@@ -77,7 +79,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Makes an album of uploaded photos."""
         album_id = uuid.uuid4().hex
         display_name = ""
-        with Upload(self._data_folder, album_id) as upload:
+        with Upload(self._data_folder, album_id, self._max_upload_bytes) as upload:
             async for request in request_iterator:
                 match request.WhichOneof("part"):
                     case "header":

@@ -27,6 +27,7 @@ from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
+from orchestrator.storage.uploads import Upload
 from services.common.errors import (
     ConfigError,
     InvalidArgumentError,
@@ -233,3 +234,16 @@ def test_paths_outside_the_allowed_roots_are_refused_links_resolved(tmp_path: Pa
             check_allowed(path, [root], field="folder")
     with pytest.raises(InvalidArgumentError, match="absolute"):
         check_allowed(Path("in"), [root], field="folder")
+
+
+def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with Upload(tmp_path, "fits", 10**6) as upload:
+        upload.begin("a.jpg")
+        upload.write(bytes(10**6))
+        upload.finish()
+    with Upload(tmp_path, "too-large", 10**6) as upload:
+        upload.begin("a.jpg")
+        upload.write(bytes(10**6))
+        with pytest.raises(InvalidArgumentError, match="more than the 1 MB"):
+            upload.write(b"x")
+    assert [path.name for path in (tmp_path / "uploads").iterdir()] == ["fits"]

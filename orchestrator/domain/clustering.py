@@ -27,7 +27,9 @@ from orchestrator.domain.tiles import Rows
 DENSE_COUNT = 3072
 """Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
 CROWDED_PAIR_COUNT = 200_000
-"""Pairs of linked photos from which their matrix is made instead, if there are few enough."""
+CROWDED_RATIO = 10
+"""From so many pairs of linked photos on their matrix is made instead, where it has less than so
+many places a pair: a pair takes 250 bytes, a place of the matrix with what is made of it 28."""
 
 Embeddings = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -216,8 +218,8 @@ def _crowded_groups(
     linked = _components(count, first, second)
     sizes = np.bincount(linked)
     pairs = np.bincount(linked[first], minlength=len(sizes))
-    crowded = np.flatnonzero((pairs > CROWDED_PAIR_COUNT) & (sizes <= DENSE_COUNT))
-    return [np.flatnonzero(linked == one) for one in crowded]
+    is_crowded = (pairs > CROWDED_PAIR_COUNT) & (sizes**2 < CROWDED_RATIO * pairs)
+    return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_crowded)]
 
 
 def _components(count: int, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Engine, select, tuple_
+from sqlalchemy import Engine, select
 from sqlalchemy.dialects.sqlite import insert
 
 from orchestrator.metrics import RunMetrics
@@ -29,11 +29,15 @@ class SqlFeatureCache:
     def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
         """Returns the payloads that are there."""
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
+        # one list a column: SQLite reads the whole table for a list of tuples
         query = select(*columns, features.c.payload).where(
-            tuple_(*columns).in_(keys), features.c.canonical_version == CANONICAL_VERSION
+            *(column.in_({key[part] for key in keys}) for part, column in enumerate(columns)),
+            features.c.canonical_version == CANONICAL_VERSION,
         )
+        wanted = set(keys)
         with self._engine.connect() as connection:
-            found = {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+            rows = connection.execute(query)
+            found = {key: row[3] for row in rows if (key := (row[0], row[1], row[2])) in wanted}
         for key in keys:
             self._metrics.cache_lookup(key[1], is_hit=key in found)
         return found

@@ -113,6 +113,10 @@ class ClusterScenes(Settings):
     scene_distance: Distance | Auto | None
     """photos farther apart are never in one cluster: a distance, `null` for no bound, or `auto`
     (HDBSCAN)"""
+    max_joint_count: Count | None
+    """most photos that are clustered together, which takes time and memory beyond their number;
+    more are parted at the longest pauses between captures first, and no cluster reaches over two
+    parts; `null` for no bound"""
     dbscan: DbscanSettings
 
     def parameters(self, calibration: tuple[float, float] | None) -> ClusterParameters:
@@ -145,6 +149,7 @@ class ClusterScenes(Settings):
             scene_distance=(
                 calibrated_distance if isinstance(scene_distance, str) else scene_distance
             ),
+            max_joint_count=self.max_joint_count,
             dbscan_eps=self.dbscan.eps,
             dbscan_min_samples=self.dbscan.min_samples,
         )

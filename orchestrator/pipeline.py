@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.capture_time import capture_seconds
 from orchestrator.domain.cluster_parameters import ClusterParameters
 from orchestrator.domain.explaining import damaged, explain, unreadable
 from orchestrator.domain.photo import Candidate, Decision, FaceScores, QualityScores, Reason
@@ -151,7 +152,7 @@ class Pipeline:
         scored = await self._score(photos)
         readable = [photo for photo in scored if photo.embedding is not None]
         embeddings = stack_embeddings([photo.embedding for photo in readable])
-        labels = await self._cluster(embeddings)
+        labels = await self._cluster(embeddings, [photo.record for photo in readable])
         records = [
             dataclasses.replace(photo.record, cluster_id=int(label))
             for photo, label in zip(readable, labels, strict=True)
@@ -320,9 +321,11 @@ class Pipeline:
             record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached
         )
 
-    async def _cluster(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
+    async def _cluster(
+        self, embeddings: NDArray[np.float32], records: Sequence[ImageRecord]
+    ) -> NDArray[np.int64]:
         progress = _Stage("cluster", self._report, total=len(embeddings))
-        labels = await asyncio.to_thread(cluster, embeddings, self._clustering)
+        labels = await asyncio.to_thread(cluster, embeddings, records, self._clustering)
         await progress.advance(len(embeddings))
         await progress.finish()
         return labels
@@ -445,11 +448,22 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
         raise
 
 
-def cluster(embeddings: NDArray[np.float32], parameters: ClusterParameters) -> NDArray[np.int64]:
-    """`cluster_scenes`, whose libraries take a second to load: not before they are wanted."""
+def cluster(
+    embeddings: NDArray[np.float32],
+    records: Sequence[ImageRecord],
+    parameters: ClusterParameters,
+) -> NDArray[np.int64]:
+    """`cluster_scenes`, whose libraries take a second to load: not before they are wanted.
+
+    Args:
+        embeddings: float32, (n, d), row i for record i.
+        records: Readable photos.
+        parameters: In force.
+    """
     from orchestrator.domain.clustering import cluster_scenes
 
-    return cluster_scenes(embeddings, parameters)
+    seconds = np.array([capture_seconds(record.capture_time) for record in records])
+    return cluster_scenes(embeddings, parameters, seconds)
 
 
 def stack_embeddings(embeddings: Sequence[Embedding | None]) -> NDArray[np.float32]:

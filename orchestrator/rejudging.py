@@ -44,7 +44,7 @@ def reselect(
     before = store.images(run.id)
     readable = [record for record in before if record.is_readable]
     embeddings = stack_embeddings(_embeddings(cache, run, readable))
-    labels = cluster(embeddings, settings.cluster_scenes.parameters(calibration))
+    labels = cluster(embeddings, readable, settings.cluster_scenes.parameters(calibration))
     clustered = [
         dataclasses.replace(record, cluster_id=int(label))
         for record, label in zip(readable, labels, strict=True)

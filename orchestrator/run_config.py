@@ -10,6 +10,9 @@ from orchestrator.results import Run
 from services.common.config import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
 
+_SINCE = Layer("runs before it", {"cluster_scenes": {"max_joint_count": None}})
+"""What settings meant for runs that were stored before there were those settings."""
+
 
 def recorded_config(
     settings: PipelineSettings, calibration: tuple[float, float] | None
@@ -29,7 +32,7 @@ def stored_settings(run: Run, overrides: dict[str, Any] | None = None) -> Pipeli
         InvalidArgumentError: An override is wrong.
     """
     stored = {key: value for key, value in run.config.items() if key != "resolved"}
-    layers = [Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]
+    layers = [_SINCE, Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]
     try:
         return load(PipelineSettings, layers)
     except ConfigError as error:

@@ -13,7 +13,7 @@ from services.common.channels import ClientOptions, call_metadata, open_channel
 
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 PAGE_SIZE = 1000
-UPLOAD_TIMEOUT_S = 3600.0
+TRANSFER_TIMEOUT_S = 3600.0
 
 
 class OrchestratorError(Exception):
@@ -50,7 +50,7 @@ class Orchestrator:
 
     async def call(self, method: Callable[..., Any], request: Any) -> Any:  # noqa: ANN401
         """Calls a method of `stub` that answers once."""
-        timeout = UPLOAD_TIMEOUT_S if method is self.stub.UploadAlbum else self._timeout_s
+        timeout = TRANSFER_TIMEOUT_S if method is self.stub.UploadAlbum else self._timeout_s
         try:
             return await method(request, timeout=timeout, metadata=call_metadata(self._options))
         except grpc.aio.AioRpcError as error:
@@ -59,9 +59,9 @@ class Orchestrator:
     async def stream(self, request: pb.DownloadRunRequest) -> AsyncIterator[pb.DownloadRunResponse]:
         """Downloads a run's results piece by piece."""
         try:
-            async for piece in self.stub.DownloadRun(
-                request, metadata=call_metadata(self._options)
-            ):
+            metadata = call_metadata(self._options)
+            call = self.stub.DownloadRun(request, timeout=TRANSFER_TIMEOUT_S, metadata=metadata)
+            async for piece in call:
                 yield piece
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from error

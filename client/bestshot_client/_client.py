@@ -20,7 +20,7 @@ from bestshot_client._channels import Addresses, Role, Security, channel_options
 from bestshot_client._messages import Embedding, ImageError, Picture
 
 CALL_TIMEOUT_S = 120.0
-UPLOAD_TIMEOUT_S = 3600.0
+TRANSFER_TIMEOUT_S = 3600.0
 StubT = TypeVar("StubT")
 
 
@@ -140,7 +140,7 @@ class Client:
         try:
             answer: pb.UploadAlbumResponse = call(
                 _messages.upload(display_name, files),
-                timeout=UPLOAD_TIMEOUT_S,
+                timeout=TRANSFER_TIMEOUT_S,
                 metadata=self._metadata,
             )
         except grpc.RpcError as error:
@@ -185,7 +185,9 @@ class Client:
         request = pb.DownloadRunRequest(run_id=run_id, format=file_format)
         content = bytearray()
         try:
-            pieces = self._orchestrator().DownloadRun(request, metadata=self._metadata)
+            pieces = self._orchestrator().DownloadRun(
+                request, timeout=TRANSFER_TIMEOUT_S, metadata=self._metadata
+            )
             for piece in pieces:
                 content += piece.chunk
         except grpc.RpcError as error:

@@ -133,6 +133,7 @@ def mean_rand_index(
         scene_distance=distance,
         dbscan_eps=0.3,
         dbscan_min_samples=1,
+        max_joint_count=None,
     )
     scores = []
     for embeddings, wanted in albums:

@@ -79,7 +79,6 @@ class ServiceCaller:
         patience: Patience,
         options: ClientOptions,
     ) -> None:
-        self.name = name
         self.target = f"the {name} service at {address}"
         self._patience = patience
         self._options = options

@@ -24,6 +24,8 @@ class ClusterParameters:
         cluster_selection_epsilon: Clusters closer than this are not split (HDBSCAN).
         cluster_selection_method: "eom" or "leaf" (HDBSCAN).
         scene_distance: Photos farther apart are never in one cluster (HDBSCAN); None = no bound.
+        max_joint_count: Most photos that are clustered together; more are parted by capture time
+            first, and no cluster reaches over two parts. None = no bound.
         dbscan_eps: Neighbourhood radius (DBSCAN).
         dbscan_min_samples: Neighbours, itself counted, that make a core point (DBSCAN).
     """
@@ -37,3 +39,4 @@ class ClusterParameters:
     scene_distance: float | None
     dbscan_eps: float
     dbscan_min_samples: int
+    max_joint_count: int | None

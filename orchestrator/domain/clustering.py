@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from sklearn.cluster import DBSCAN
 
+from orchestrator.domain.capture_time import parts_by_time
 from orchestrator.domain.cluster_parameters import NOISE, ClusterParameters
 from orchestrator.domain.complete_linkage import complete_linkage
 from orchestrator.domain.spanning_tree import spanning_tree
@@ -38,7 +39,11 @@ Distances = NDArray[np.float64]
 _ROW_BLOCK = 1024
 
 
-def cluster_scenes(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+def cluster_scenes(
+    embeddings: Embeddings,
+    parameters: ClusterParameters,
+    capture_seconds: NDArray[np.float64] | None = None,
+) -> Labels:
     """Groups photos of one scene.
 
     Without `scene_distance`, the labels are those of `hdbscan.HDBSCAN` itself. With it, photos are
@@ -51,6 +56,8 @@ def cluster_scenes(embeddings: Embeddings, parameters: ClusterParameters) -> Lab
     Args:
         embeddings: float32, (n, d), rows of unit length.
         parameters: See `ClusterParameters`; distances in the metric's unit.
+        capture_seconds: (n,), when each photo was taken, NaN for unknown; matters beyond
+            `max_joint_count` alone. None = all unknown.
 
     Returns:
         int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty for no photos;
@@ -60,11 +67,31 @@ def cluster_scenes(embeddings: Embeddings, parameters: ClusterParameters) -> Lab
     """
     if len(embeddings) == 0:
         return np.empty(0, np.int64)
+    limit = parameters.max_joint_count
+    if limit is not None and len(embeddings) > limit:
+        return _renumbered(_parted(embeddings, parameters, limit, capture_seconds))
     if parameters.method == "dbscan":
         return _renumbered(_dbscan(embeddings, parameters))
     if parameters.scene_distance is None:
         return _renumbered(_hdbscan(embeddings, parameters))
     return _renumbered(_bounded_hdbscan(embeddings, parameters, parameters.scene_distance))
+
+
+def _parted(
+    embeddings: Embeddings,
+    parameters: ClusterParameters,
+    max_count: int,
+    capture_seconds: NDArray[np.float64] | None,
+) -> Labels:
+    """Clusters each part by itself."""
+    if capture_seconds is None:
+        capture_seconds = np.full(len(embeddings), np.nan)
+    labels = np.full(len(embeddings), NOISE, np.int64)
+    for part in parts_by_time(capture_seconds, max_count):
+        members = np.sort(part)
+        local = cluster_scenes(embeddings[members], parameters)
+        labels[members] = np.where(local == NOISE, NOISE, local + labels.max() + 1)
+    return labels
 
 
 def pairwise_distances(embeddings: Embeddings, metric: str) -> Distances:

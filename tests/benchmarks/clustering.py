@@ -57,6 +57,7 @@ def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
         scene_distance=scene_distance,
         dbscan_eps=0.3,
         dbscan_min_samples=1,
+        max_joint_count=None,
     )
     return lambda vectors: cluster_scenes(vectors, wanted)
 

@@ -87,7 +87,7 @@ def single_process(folder: Path) -> None:
         model_seconds += time.process_time() - before
     cluster_scenes(
         np.stack(embeddings),
-        ClusterParameters("hdbscan", "cosine", 2, 2, 0.32, "eom", 0.4, 0.3, 1),
+        ClusterParameters("hdbscan", "cosine", 2, 2, 0.32, "eom", 0.4, 0.3, 1, None),
     )
     seconds = time.perf_counter() - began
     print(json.dumps({"per_s": len(paths) / seconds, "model_seconds": model_seconds}))

@@ -24,12 +24,14 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from google.rpc import code_pb2
+from inference import open_inference_pb2, open_inference_pb2_grpc
 from PIL import Image
 
 from orchestrator.supervisor import MODEL_SERVICES
 from tests.integration.parts import Part, model_services, orchestrator
 
 INPUTS_OF_A_SERVICE = 1280
+INPUTS_OF_THE_OPEN_PROTOCOL = 160
 INPUTS_OF_THE_ORCHESTRATOR = 320
 BATCH = 16
 WARM_UP = 256
@@ -135,6 +137,30 @@ def test_no_damaged_picture_harms_a_service(name: str, services: dict[str, Part]
     assert before is not None
     assert part.memory_mib - before < MEMORY_GROWTH_MIB
     assert min(outcomes.values()) > INPUTS_OF_A_SERVICE / 10  # both ways are gone
+
+
+@pytest.mark.parametrize("name", MODEL_SERVICES)
+def test_no_damaged_picture_harms_the_open_protocol(name: str, services: dict[str, Part]) -> None:
+    """Whole requests fail there, so each has one picture."""
+    rng = random.Random(f"{name}-2")
+    seeds = real_pictures()
+    inputs = ("first", "second") if name == "siamese" else ("image",)
+    read = 0
+    with grpc.insecure_channel(services[name].address) as channel:
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for _ in range(INPUTS_OF_THE_OPEN_PROTOCOL):
+            content = damaged(rng.choice(seeds), rng)
+            request = open_inference_pb2.ModelInferRequest(model_name=name)
+            for one in inputs:
+                tensor = request.inputs.add(name=one, datatype="BYTES", shape=[1])
+                tensor.contents.bytes_contents.append(content)
+            try:
+                stub.ModelInfer(request, timeout=60)
+                read += 1
+            except grpc.RpcError as error:
+                code, details = error.code(), error.details()
+                assert code is grpc.StatusCode.INVALID_ARGUMENT, (details, content.hex())
+    assert 0 < read < INPUTS_OF_THE_OPEN_PROTOCOL
 
 
 def test_no_damaged_pixels_harm_a_service(services: dict[str, Part]) -> None:

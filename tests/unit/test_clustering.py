@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import hdbscan
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from orchestrator.domain import clustering
+from orchestrator.domain.capture_time import capture_seconds, parts_by_time
 from orchestrator.domain.cluster_parameters import ClusterParameters
 from orchestrator.domain.clustering import cluster_scenes, pairwise_distances
 
@@ -25,6 +27,7 @@ PLAIN = ClusterParameters(
     scene_distance=None,
     dbscan_eps=0.3,
     dbscan_min_samples=1,
+    max_joint_count=None,
 )
 BOUNDED = replace(PLAIN, scene_distance=0.2, cluster_selection_epsilon=0.15)
 
@@ -183,3 +186,43 @@ def test_every_parameter_reaches_dbscan(
     monkeypatch.setattr(clustering, "DBSCAN", spy)
     cluster_scenes(scenes([6, 5], 0.3), replace(PLAIN, method="dbscan", **{name: value}))
     assert seen[argument] == value
+
+
+def test_more_photos_than_are_clustered_together_are_parted_by_time() -> None:
+    vectors = scenes([6, 6, 6, 6], 0.2)
+    seconds = np.array([scene * 3600.0 + shot for scene in range(4) for shot in range(6)])
+    order = np.random.default_rng(1).permutation(len(vectors))
+    joint = cluster_scenes(vectors, BOUNDED)
+    parted = cluster_scenes(vectors[order], replace(BOUNDED, max_joint_count=8), seconds[order])
+    assert adjusted_rand_score(joint[order], parted) == 1.0
+    again = cluster_scenes(vectors, replace(BOUNDED, max_joint_count=24), seconds)
+    assert (again == joint).all()
+
+
+@given(
+    st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1e9)), min_size=1, max_size=80),
+    st.integers(1, 20),
+)
+def test_parts_by_time_hold_every_photo_once_and_few_enough(
+    seconds: list[float], max_count: int
+) -> None:
+    parts = parts_by_time(np.array(seconds), max_count)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(seconds)))
+    assert all(0 < len(part) <= max_count for part in parts)
+    known = [[seconds[i] for i in part if seconds[i] == seconds[i]] for part in parts]
+    ends = [(min(part), max(part)) for part in known if part]
+    assert all(before[1] <= after[0] for before, after in pairwise(ends))
+
+
+def test_the_cut_is_where_the_pause_is_longest() -> None:
+    seconds = np.array([0, 1, 2, 3, 1000, 1001, 1002, 1003, 1004, 1005], float)
+    assert [part.tolist() for part in parts_by_time(seconds, 6)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7, 8, 9],
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "0000-00-00T00:00:00", "2026-13-45T99:00:00"])
+def test_what_is_no_time_is_unknown(text: str) -> None:
+    assert np.isnan(capture_seconds(text))
+    assert capture_seconds("1970-01-02T00:00:01.5") == 86401.5

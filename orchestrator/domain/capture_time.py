@@ -1,0 +1,48 @@
+"""Photos parted by when they were taken."""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def capture_seconds(text: str) -> float:
+    """Seconds of a local time without zone, ISO 8601; NaN where it is unknown or no time at all."""
+    try:
+        time = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return math.nan
+    return (time - datetime.datetime(1970, 1, 1)).total_seconds()
+
+
+def parts_by_time(seconds: NDArray[np.float64], max_count: int) -> list[NDArray[np.intp]]:
+    """Parts photos where nobody took one for long, until no part is too large.
+
+    A part that is too large is cut at the longest pause of its middle half. Photos of unknown time
+    come after the others, in their own order, and are cut anywhere.
+
+    Args:
+        seconds: (n,), when each was taken, NaN for unknown.
+        max_count: Most photos of a part.
+
+    Returns:
+        Indices of each part, ordered by time.
+    """
+    order = np.argsort(seconds, kind="stable")
+    pauses = np.diff(seconds[order])
+    is_known = ~np.isnan(seconds[order])
+    pauses = np.where(is_known[:-1] != is_known[1:], np.inf, np.nan_to_num(pauses, nan=0.0))
+    parts, waiting = [], [(0, len(order))]
+    while waiting:
+        start, end = waiting.pop()
+        count = end - start
+        if count <= max_count:
+            parts.append(order[start:end])
+            continue
+        low, high = start + count // 4, max(start + count // 4 + 1, end - count // 4)
+        cut = low + int(np.argmax(pauses[low : min(high, end - 1)])) + 1
+        waiting += [(cut, end), (start, cut)]
+    return parts

@@ -123,7 +123,7 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
     system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=run.album_id))
 
 
-def test_a_run_is_cancelled_and_another_tab_follows(page: Page, system: System) -> None:
+def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, system: System) -> None:
     photos = system.folder / "many"
     photos.mkdir()
     for seed in range(60):
@@ -142,6 +142,11 @@ def test_a_run_is_cancelled_and_another_tab_follows(page: Page, system: System) 
     expect(page.get_by_role("button", name="Start a run")).to_be_enabled()
     run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
     assert run.state == pb.RUN_STATE_CANCELLED
+    second.get_by_role("button", name="Resume the run").click()
+    expect(page.locator(".progress.completed")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="Resume the run")).to_be_hidden()
+    resumed = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
+    assert (resumed.id, resumed.state) == (run.id, pb.RUN_STATE_COMPLETED)
     system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=run.album_id))
 
 

@@ -1,13 +1,15 @@
-"""A small album of real pictures, curated once for all tests that look at the results."""
+"""What several files of tests share: an album, its results, running model services."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.demo import make_album
 from tests.integration.command import Curated, curate
+from tests.integration.parts import Part, model_services
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,10 @@ def curated(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
     """The album's results."""
     base = tmp_path_factory.mktemp("curated")
     return curate(album, base / "out", base / "data")
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
+    """The four model services as processes, for the tests of one file."""
+    with model_services(tmp_path_factory.mktemp("services")) as parts:
+        yield parts

@@ -31,7 +31,7 @@ from services.common.auth import new_token, token_digest
 from tests.conftest import ROOT, draw_picture
 from tests.contract.servers import SHARED
 from tests.contract.test_security import write_files
-from tests.integration.parts import Orchestrator, Part, model_services, orchestrator
+from tests.integration.parts import Orchestrator, Part, orchestrator
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(draw_picture(seed, 480, 360)).save(folder / f"{name}.jpg")
     (folder / "letter.txt").write_text("Dear all")
     return folder
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    with model_services(tmp_path_factory.mktemp("services")) as parts:
-        yield parts
 
 
 @pytest.fixture(scope="module")

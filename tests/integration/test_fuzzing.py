@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from inference import open_inference_pb2, open_inference_pb2_grpc
 from PIL import Image
 
 from orchestrator.supervisor import MODEL_SERVICES
-from tests.integration.parts import Part, model_services, orchestrator
+from tests.integration.parts import Part, orchestrator
 
 INPUTS_OF_A_SERVICE = 1280
 INPUTS_OF_THE_OPEN_PROTOCOL = 160
@@ -104,12 +103,6 @@ def call(name: str, channel: grpc.Channel, images: list[image_pb2.Image]) -> Any
     compare = siamese_pb2_grpc.SiameseServiceStub(channel).Compare
     request = siamese_pb2.CompareRequest(images=images, pairs=pairs)
     return compare(request, timeout=60).results
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    with model_services(tmp_path_factory.mktemp("services")) as parts:
-        yield parts
 
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)

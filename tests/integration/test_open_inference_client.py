@@ -24,7 +24,7 @@ from services.common.service_config import load_section
 from tests.conftest import ROOT, draw_picture
 from tests.contract.other_pythons import python_with
 from tests.contract.servers import SHARED
-from tests.integration.parts import Part, model_services, orchestrator
+from tests.integration.parts import Part, orchestrator
 from tests.integration.up import free_ports
 
 GRAPHS = {"scenes": "scene-embedding", "describe": "siamese-describe", "compare": "siamese-compare"}
@@ -62,12 +62,6 @@ def kserve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    with model_services(tmp_path_factory.mktemp("services")) as parts:
-        yield parts
 
 
 async def answers(**changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
@@ -22,7 +22,7 @@ from orchestrator.supervisor import MODEL_SERVICES
 from services.common.auth import new_token, token_digest
 from tests.conftest import draw_picture
 from tests.contract.test_security import write_files
-from tests.integration.parts import Part, model_services, orchestrator
+from tests.integration.parts import Part, orchestrator
 
 PHOTO_COUNT = 28
 
@@ -35,12 +35,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = Image.fromarray(draw_picture(number // 2, 800, 600))
         picture.save(folder / f"{number:02}.jpg", quality=90 - 4 * (number % 2))
     return folder
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    with model_services(tmp_path_factory.mktemp("services")) as parts:
-        yield parts
 
 
 def addresses(services: Mapping[str, Part], **others: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ from tests.benchmarks.models_here import model_here
 from tests.conftest import ROOT
 
 TARGET = ROOT / "build" / "bench" / "curation.json"
-PHOTO_COUNT = 64
+PHOTO_COUNT = 160
 SIZE = (4000, 3000)
 ROUNDS = 2
 MAX_PIXELS = 250_000_000

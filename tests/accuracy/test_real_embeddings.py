@@ -1,0 +1,59 @@
+"""The clustering without a matrix on embeddings of real photos: hdbscan's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bestshot.image.v1 import image_pb2
+from numpy.typing import NDArray
+
+from orchestrator.domain import clustering
+from orchestrator.domain.spanning_tree import spanning_tree
+from orchestrator.domain.tiles import Rows
+from services.common.errors import InvalidImageError
+from services.common.imaging import decode, fit_long_side
+from tests.benchmarks.models_here import model_here
+from tests.unit.test_clustering import PLAIN
+from tests.unit.test_spanning_tree import assert_same, hdbscan_labels
+
+
+@pytest.fixture(scope="module")
+def embeddings(real_photos: Callable[[str], Path]) -> NDArray[np.float32]:
+    """Of all real photos that can be read, by the builtin model."""
+    embed, long_side_px = model_here("embedding")
+    found = []
+    for name in ("album", "trip", "faces", "portraits"):
+        for path in sorted(real_photos(name).iterdir()):
+            try:
+                pixels = decode(path.read_bytes(), max_pixels=10**9).pixels
+            except InvalidImageError:  # the labels
+                continue
+            small = np.ascontiguousarray(fit_long_side(pixels, long_side_px))
+            message = image_pb2.Pixels(
+                width_px=small.shape[1], height_px=small.shape[0], rgb=small.tobytes()
+            )
+            found.append(embed(image_pb2.Image(pixels=message)))
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("tile_count", [16, 50, 4096])
+def test_the_labels_are_those_of_hdbscan(embeddings: NDArray[np.float32], tile_count: int) -> None:
+    assert len(embeddings) > 90
+    for min_samples, epsilon, method, size in product(
+        (1, 2, 3, 5), (0.0, 0.2, 0.32), ("eom", "leaf"), (2, 3, 5)
+    ):
+        wanted = replace(
+            PLAIN,
+            min_samples=min_samples,
+            cluster_selection_epsilon=epsilon,
+            cluster_selection_method=method,
+            min_cluster_size=size,
+        )
+        tree = spanning_tree(Rows(embeddings, tile_count), min_samples)
+        ours = clustering._labels_of_tree(tree, wanted)
+        assert_same(ours, hdbscan_labels(embeddings, wanted))

@@ -148,8 +148,8 @@ def _core_distances(rows: Rows, near: Indices, similarity: Singles, min_samples:
     distances[row, place] = rows.distances(row, near[row, place])
     core = np.sort(distances, axis=1)[:, min_samples - 1]
     if near.shape[1] < len(rows) - 1:  # one that is not listed may be as near as float32 can tell
-        for crowded in np.flatnonzero(np.isfinite(distances[:, -1])):
-            core[crowded] = rows.sorted_distances(int(crowded))[min_samples - 1]
+        crowded = np.flatnonzero(np.isfinite(distances[:, -1]))
+        core[crowded] = rows.distances_of_neighbours(crowded, min_samples)
     return core
 
 

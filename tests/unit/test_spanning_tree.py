@@ -74,6 +74,7 @@ def tied_sets() -> Iterator[tuple[str, Vectors]]:
         yield f"grid {number}: {count}", unit(rng.integers(1, 4, (count, 3)).astype(float))
         angles = np.arange(int(rng.integers(3, 200))) * 0.1
         yield f"arc {number}", unit(np.c_[np.cos(angles), np.sin(angles)])
+    yield "a dozen copies each: 480", np.repeat(scenes(40, 32, 3, 0.3, 3.0), 12, axis=0)
     for count in (2, 5, 30, 120, 500):
         yield f"identical: {count}", np.repeat(scenes(1, 16, 1, 0.0, 1.0), count, axis=0)
         yield f"all at right angles: {count}", np.eye(count, dtype=np.float32)

@@ -27,12 +27,17 @@ from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.export.exporter import check_writable
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.supervisor import MODEL_SERVICES, Supervisor
-from services.common.channels import ClientOptions, call_metadata, client_options, open_channel
+from services.common.channels import (
+    ClientOptions,
+    call_metadata,
+    client_options,
+    open_channel,
+    service_name,
+)
 from services.common.errors import InternalError, InvalidArgumentError
 from services.common.service_config import SharedSettings, load_section
 from services.common.status import from_rpc_error
 
-SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 CALL_TIMEOUT_S = 60.0
 EXPORT_TIMEOUT_S = 3600.0
 LOCAL_ADDRESS = "127.0.0.1:0"
@@ -98,7 +103,7 @@ async def _curate(request: Request, console: Console) -> pb.Run:
     options = client_options(shared)
     with _orchestrator(request, console) as (address, supervisor):
         try:
-            async with open_channel(address, SERVICE_NAME, options) as channel:
+            async with open_channel(address, service_name("orchestrator"), options) as channel:
                 stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
                 return await _drive(stub, options, request, console)
         except grpc.RpcError as error:

@@ -9,9 +9,8 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from services.common.channels import ClientOptions, call_metadata, open_channel
+from services.common.channels import ClientOptions, call_metadata, open_channel, service_name
 
-SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 PAGE_SIZE = 1000
 TRANSFER_TIMEOUT_S = 3600.0
 
@@ -42,7 +41,7 @@ class Orchestrator:
     """
 
     def __init__(self, address: str, timeout_s: float, options: ClientOptions) -> None:
-        self._channel = open_channel(address, SERVICE_NAME, options)
+        self._channel = open_channel(address, service_name("orchestrator"), options)
         self._options = options
         self.stub = orchestrator_pb2_grpc.OrchestratorServiceStub(self._channel)
         self._address = address

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
@@ -21,7 +21,6 @@ from bestshot_client._messages import Embedding, ImageError, Picture
 
 CALL_TIMEOUT_S = 120.0
 TRANSFER_TIMEOUT_S = 3600.0
-StubT = TypeVar("StubT")
 
 
 class AsyncClient:

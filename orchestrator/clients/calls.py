@@ -117,10 +117,14 @@ class ServiceCaller:
                 f"{self.target} answered {len(response.results)} items for {wanted}"
             )
         if response.model_digest != model.digest:
-            raise FailedPreconditionError(
-                f"{self.target} now serves another model than the {model.id} that the run was "
-                f"started with; start a new run"
-            )
+            raise self.another_model(model)
+
+    def another_model(self, model: ModelIdentity) -> FailedPreconditionError:
+        """The error where another model answers than `model`."""
+        return FailedPreconditionError(
+            f"{self.target} now serves another model than the {model.id} that the run was started "
+            f"with; start a new run"
+        )
 
     async def close(self) -> None:
         """Closes the channel."""

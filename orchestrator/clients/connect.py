@@ -18,7 +18,7 @@ from orchestrator.clients.quality import GrpcQualityScorer
 from orchestrator.clients.siamese import GrpcPhotoComparer
 from orchestrator.config import HostedEmbedding, HostedSiamese, OrchestratorSettings
 from orchestrator.ports import Embedder, ModelPorts, PhotoComparer
-from services.common.channels import client_options
+from services.common.channels import client_options, service_name
 from services.common.service_config import SharedSettings
 
 _OPEN_INFERENCE = "inference.GRPCInferenceService"
@@ -39,12 +39,12 @@ def connect(
     patience = Patience(settings.call_timeout_s, settings.service_wait_s)
     callers: list[ServiceCaller] = []
 
-    def caller(name: str, address: str, service_name: str) -> ServiceCaller:
-        callers.append(ServiceCaller(name, address, service_name, patience, options))
+    def caller(name: str, address: str, service: str) -> ServiceCaller:
+        callers.append(ServiceCaller(name, address, service, patience, options))
         return callers[-1]
 
     def typed(name: str, address: str) -> ServiceCaller:
-        return caller(name, address, f"bestshot.{name}.v1.{name.capitalize()}Service")
+        return caller(name, address, service_name(name))
 
     def hosted(
         role: Role, address: str, wanted: HostedEmbedding | HostedSiamese

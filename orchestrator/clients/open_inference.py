@@ -44,8 +44,7 @@ class HostedModel:
 
     def tensor(self, image: RgbImage) -> Tensor:
         """A canonical image as the graph wants it, its first axis 1."""
-        if self.entry.input_long_side_px:
-            image = fit_long_side(image, self.entry.input_long_side_px)
+        image = fit_long_side(image, self.entry.input_long_side_px)
         wanted = self.entry.preprocessing
         return to_full_tensor(image) if wanted is None else to_tensor(image, wanted)
 
@@ -115,7 +114,7 @@ class OpenInferenceClient:
             FailedPreconditionError: Another model is hosted now.
         """
         if model.digest != self._digest:
-            raise FailedPreconditionError(_changed(self._caller.target, model))
+            raise self._caller.another_model(model)
         metadata = self._metadata[graph]
         alike = len({tuple(array.shape for array in item) for item in items}) == 1
         if alike and all(list(spec.shape)[:1] == [-1] for spec in metadata.inputs):
@@ -136,7 +135,7 @@ class OpenInferenceClient:
             request.raw_input_contents.append(np.ascontiguousarray(array, "<f4").tobytes())
         response = await self._caller.call(self._stub.ModelInfer, request)
         if response.model_version not in ("", *metadata.versions):
-            raise FailedPreconditionError(_changed(self._caller.target, model))
+            raise self._caller.another_model(model)
         output = response.outputs[0]
         if output.datatype != "FP32":
             raise InternalError(f"{self._caller.target} answered {output.datatype}, not FP32")
@@ -204,10 +203,3 @@ def _digest(
         },
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _changed(target: str, model: ModelIdentity) -> str:
-    return (
-        f"{target} now hosts another model than the {model.id} that the run was started with; "
-        f"start a new run"
-    )

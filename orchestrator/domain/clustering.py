@@ -23,7 +23,7 @@ from orchestrator.domain.capture_time import parts_by_time
 from orchestrator.domain.cluster_parameters import NOISE, ClusterParameters
 from orchestrator.domain.complete_linkage import complete_linkage
 from orchestrator.domain.spanning_tree import spanning_tree
-from orchestrator.domain.tiles import Rows
+from orchestrator.domain.tiles import Rows, components
 
 DENSE_COUNT = 3072
 """Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
@@ -167,14 +167,24 @@ def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
 
 def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix:
     """All distances up to `radius`, in the metric's unit, both ways; the diagonal as zeros."""
-    found = list(rows.pairs_within(_as_cosine(radius, parameters.metric)))
-    own = np.arange(len(rows))
-    first = np.concatenate([own, *(pairs[0] for pairs in found), *(pairs[1] for pairs in found)])
-    second = np.concatenate([own, *(pairs[1] for pairs in found), *(pairs[0] for pairs in found)])
-    values = [np.zeros(len(rows)), *(pairs[2] for pairs in found), *(pairs[2] for pairs in found)]
-    cosine = np.concatenate(values)
+    low, high, cosine = _near_pairs(rows, parameters.metric, radius)
     distance = cosine if parameters.metric == "cosine" else np.sqrt(2.0 * cosine)
-    return csr_matrix((distance, (first, second)), (len(rows), len(rows)))
+    own = np.arange(len(rows))
+    values = np.concatenate([np.zeros(len(rows)), distance, distance])
+    places = np.concatenate([own, low, high]), np.concatenate([own, high, low])
+    return csr_matrix((values, places), (len(rows), len(rows)))
+
+
+def _near_pairs(
+    rows: Rows, metric: str, radius: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Distances]:
+    """All pairs up to `radius` of the metric's unit apart, with their cosine distances."""
+    found = list(rows.pairs_within(_as_cosine(radius, metric)))
+    first, second, distance = (
+        np.concatenate([pairs[part] for pairs in found] or [np.empty(0, kind)])
+        for part, kind in enumerate((np.intp, np.intp, np.float64))
+    )
+    return first, second, distance
 
 
 def _as_cosine(distance: float, metric: str) -> float:
@@ -217,11 +227,7 @@ def _join_close(labels: Labels, part: Distances, parameters: ClusterParameters) 
 
 def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> list[NDArray[np.intp]]:
     """Complete linkage at `diameter`: groups of which no two members are farther apart."""
-    found = list(Rows(embeddings).pairs_within(_as_cosine(diameter, metric)))
-    first, second, distance = (
-        np.concatenate([pairs[part] for pairs in found] or [np.empty(0, kind)])
-        for part, kind in enumerate((np.intp, np.intp, np.float64))
-    )
+    first, second, distance = _near_pairs(Rows(embeddings), metric, diameter)
     count = len(embeddings)
     group = np.arange(count)
     is_crowded = np.zeros(count, np.bool_)
@@ -242,16 +248,11 @@ def _crowded_groups(
     count: int, first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> list[NDArray[np.intp]]:
     """Linked photos with so many pairs among so few that their matrix takes less memory."""
-    linked = _components(count, first, second)
+    linked = components(count, first, second)
     sizes = np.bincount(linked)
     pairs = np.bincount(linked[first], minlength=len(sizes))
     is_crowded = (pairs > CROWDED_PAIR_COUNT) & (sizes**2 < CROWDED_RATIO * pairs)
     return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_crowded)]
-
-
-def _components(count: int, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.intp]:
-    edges = csr_matrix((np.ones(len(first), np.int8), (first, second)), (count, count))
-    return np.asarray(connected_components(edges, directed=False)[1], np.intp)
 
 
 def _linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:
@@ -263,7 +264,7 @@ def _linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]
 def _renumbered(labels: Labels) -> Labels:
     """Numbers clusters by their first photo."""
     renumbered = np.full_like(labels, NOISE)
-    clusters = labels[labels != NOISE]
-    for number, label in enumerate(dict.fromkeys(clusters.tolist())):
-        renumbered[labels == label] = number
+    is_member = labels != NOISE
+    _, begins, number = np.unique(labels[is_member], return_index=True, return_inverse=True)
+    renumbered[is_member] = np.argsort(np.argsort(begins))[number]
     return renumbered

@@ -17,14 +17,15 @@ Source: Campello, Moulavi and Sander (2013); for the cycle property Tarjan (1983
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hdbscan._hdbscan_linkage import label
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from scipy.sparse.csgraph import minimum_spanning_tree
 
-from orchestrator.domain.tiles import Doubles, Indices, Rows, Singles, Tile
+from orchestrator.domain.tiles import Doubles, Indices, Rows, Singles, Tile, components
 
 NEIGHBOUR_COUNT = 8
 """Nearest rows that the first tree is made of, besides those that core distances take."""
@@ -32,36 +33,36 @@ _PAIRS_HELD = 8
 """Pairs held per row before they are sifted anew."""
 
 
+@dataclass(frozen=True)
 class _Edges:
-    """Pairs of rows with their mutual reachability; first < second, no pair twice."""
+    """Pairs of rows with their mutual reachability; first < second, no pair twice, in order."""
 
-    def __init__(self, first: Indices, second: Indices, weight: Doubles, row_count: int) -> None:
-        low, high = np.minimum(first, second), np.maximum(first, second)
-        _, kept = np.unique(low.astype(np.int64) * row_count + high, return_index=True)
-        self.first, self.second, self.weight = low[kept], high[kept], weight[kept]
-        self.row_count = row_count
+    first: Indices
+    second: Indices
+    weight: Doubles
+    row_count: int
 
     def __len__(self) -> int:
         return len(self.first)
 
-    def joined(self, first: Indices, second: Indices, weight: Doubles) -> _Edges:
-        """With more pairs."""
-        return _Edges(
-            np.concatenate([self.first, first]),
-            np.concatenate([self.second, second]),
-            np.concatenate([self.weight, weight]),
-            self.row_count,
+    def joined(self, *more: tuple[Indices, Indices, Doubles]) -> _Edges:
+        """With more pairs, either way round; of a pair that is there already the weight stays."""
+        first, second, weight = (
+            np.concatenate(parts)
+            for parts in zip((self.first, self.second, self.weight), *more, strict=True)
         )
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        _, kept = np.unique(low.astype(np.int64) * self.row_count + high, return_index=True)
+        return _Edges(low[kept], high[kept], weight[kept], self.row_count)
 
     def taken(self, which: NDArray[np.bool_] | Indices) -> _Edges:
-        """Some of them."""
+        """Some of them, in the same order."""
         return _Edges(self.first[which], self.second[which], self.weight[which], self.row_count)
 
     def weighed(self, rows: Rows, core: Doubles) -> _Edges:
         """With exact weights."""
         distance = rows.distances(self.first, self.second)
-        weight = np.maximum(distance, np.maximum(core[self.first], core[self.second]))
-        return _Edges(self.first, self.second, weight, self.row_count)
+        return replace(self, weight=_reachability(distance, self.first, self.second, core))
 
     def tree(self) -> _Edges:
         """A minimum spanning forest of them."""
@@ -70,7 +71,7 @@ class _Edges:
         order = np.argsort(self.weight, kind="stable")
         ranks[order] = np.arange(1, len(self) + 1)
         found = minimum_spanning_tree(csr_matrix((ranks, (self.first, self.second)), shape))
-        return self.taken(order[found.data.astype(np.intp) - 1])
+        return self.taken(np.sort(order[found.data.astype(np.intp) - 1]))
 
 
 class _Layout:
@@ -156,27 +157,26 @@ def _core_distances(rows: Rows, near: Indices, similarity: Singles, min_samples:
 def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -> _Edges:
     """A spanning tree of true weights that is near the minimum one."""
     count = len(rows)
-    own = np.repeat(np.arange(count), near.shape[1])
-    edges = _roughly_weighed(own, near.ravel(), similarity.ravel(), core).tree()
+    none = np.empty(0, np.intp)
+    edges = _Edges(none, none, np.empty(0), count)
+    speakers = np.arange(count)
     while True:
-        group_count, group = connected_components(
-            csr_matrix((np.ones(len(edges)), (edges.first, edges.second)), (count, count)),
-            directed=False,
-        )
+        first, second = np.repeat(speakers, near.shape[1]), speakers[near.ravel()]
+        roughly = 1.0 - similarity.ravel().astype(np.float64)
+        more = (first, second, _reachability(roughly, first, second, core))
+        edges = edges.joined(more).tree()
+        group = components(count, edges.first, edges.second)
+        group_count = int(group.max()) + 1
         if group_count == 1:
             return edges.weighed(rows, core)
         densest = np.lexsort((core, group))
         speakers = densest[np.searchsorted(group[densest], np.arange(group_count))]
         near, similarity = rows.taken(speakers).nearest(min(group_count - 1, NEIGHBOUR_COUNT))
-        first = np.repeat(speakers, near.shape[1])
-        more = _roughly_weighed(first, speakers[near.ravel()], similarity.ravel(), core)
-        edges = edges.joined(more.first, more.second, more.weight).tree()
 
 
 def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
     """All pairs that a minimum spanning tree could have, few more."""
     layout = _Layout(tree)
-    laid_out, place_core = rows.taken(layout.order), core[layout.order]
     gaps = layout.gaps
     held: list[tuple[Indices, Indices, Doubles]] = []
     held_count = 0
@@ -184,11 +184,10 @@ def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
     def is_near(tile: Tile) -> NDArray[np.bool_]:
         return _within_bounds(tile, gaps, 2.0 * rows.tolerance)
 
-    for low, high in laid_out.pairs(is_near):
-        distance = laid_out.distances(low, high)
-        weight = np.maximum(distance, np.maximum(place_core[low], place_core[high]))
+    for low, high in rows.taken(layout.order).pairs(is_near):
         first, second = layout.order[low], layout.order[high]
-        held.append((first, second, weight))
+        distance = rows.distances(first, second)
+        held.append((first, second, _reachability(distance, first, second, core)))
         held_count += len(first)
         if held_count > _PAIRS_HELD * len(rows):
             tree, gaps = _sifted(tree, held, layout)
@@ -205,8 +204,7 @@ def _sifted(
     Returns:
         The pairs, and the gaps of `layout` under the better tree.
     """
-    for first, second, weight in held:
-        edges = edges.joined(first, second, weight)
+    edges = edges.joined(*held)
     tree = edges.tree()
     better = _Layout(tree)
     kept = edges.taken(edges.weight <= better.bounds(edges.first, edges.second))
@@ -231,10 +229,9 @@ def _within_bounds(tile: Tile, gaps: Doubles, tolerance: float) -> NDArray[np.bo
     return near
 
 
-def _roughly_weighed(first: Indices, second: Indices, similarity: Singles, core: Doubles) -> _Edges:
-    distance = 1.0 - similarity.astype(np.float64)
-    weight = np.maximum(distance, np.maximum(core[first], core[second]))
-    return _Edges(first, second, weight, len(core))
+def _reachability(distance: Doubles, first: Indices, second: Indices, core: Doubles) -> Doubles:
+    """Mutual reachability of pairs that are so far apart."""
+    return np.maximum(distance, np.maximum(core[first], core[second]))
 
 
 def _prim(edges: _Edges) -> Doubles:

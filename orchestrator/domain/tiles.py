@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 Indices = NDArray[np.intp]
 Doubles = NDArray[np.float64]
@@ -155,6 +157,12 @@ class Rows:
             distances[np.arange(len(distances)), rows[part]] = np.inf
             found[part] = np.partition(distances, number - 1, axis=1)[:, number - 1]
         return found
+
+
+def components(count: int, first: Indices, second: Indices) -> Indices:
+    """Which of `count` items hang together by pairs: (count,), number of the component of each."""
+    edges = csr_matrix((np.ones(len(first), np.int8), (first, second)), (count, count))
+    return np.asarray(connected_components(edges, directed=False)[1], np.intp)
 
 
 class _BestLists:

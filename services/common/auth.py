@@ -83,7 +83,7 @@ def read_token(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"shared.token_file: cannot read {path}: {error}") from error
     if not lines or not lines[0].strip():
@@ -106,7 +106,6 @@ def authorize_by(path: Path | None) -> Authorize:
     """
     if path is None:
         return let_all_in
-    path = path.expanduser()
     tokens = load(TokensFile, [Layer(str(path), read_yaml(path))]).tokens
 
     def authorize(method: str, metadata: Mapping[str, str | bytes]) -> None:

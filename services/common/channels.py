@@ -55,13 +55,13 @@ def client_options(shared: SharedSettings) -> ClientOptions:
     )
 
 
-def open_channel(address: str, service_name: str, options: ClientOptions) -> grpc.aio.Channel:
+def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio.Channel:
     """Opens a channel.
 
     Args:
         address: "host:port"; or for several replicas, of which each takes its share of the calls,
             "dns:///name:port" or "ipv4:host:port,host:port".
-        service_name: Full name of the gRPC service; replicas whose health says that it does not
+        service: Full name of the gRPC service; replicas whose health says that it does not
             serve are left out.
         options: How it is called.
 
@@ -72,7 +72,7 @@ def open_channel(address: str, service_name: str, options: ClientOptions) -> grp
         *KEEPALIVE,
         ("grpc.max_send_message_length", options.max_message_bytes),
         ("grpc.max_receive_message_length", options.max_message_bytes),
-        ("grpc.service_config", json.dumps(_service_config(service_name))),
+        ("grpc.service_config", json.dumps(_service_config(service))),
         ("grpc.enable_retries", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
@@ -80,6 +80,11 @@ def open_channel(address: str, service_name: str, options: ClientOptions) -> grp
     if options.credentials is None:
         return grpc.aio.insecure_channel(address, options=arguments)
     return grpc.aio.secure_channel(address, options.credentials, options=arguments)
+
+
+def service_name(part: str) -> str:
+    """Full name of a part's gRPC service."""
+    return f"bestshot.{part}.v1.{part.capitalize()}Service"
 
 
 def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
@@ -90,10 +95,10 @@ def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _service_config(service_name: str) -> Mapping[str, Any]:
+def _service_config(service: str) -> Mapping[str, Any]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
-        "healthCheckConfig": {"serviceName": service_name},
+        "healthCheckConfig": {"serviceName": service},
         "methodConfig": [
             {
                 "name": [{}],

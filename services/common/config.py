@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from services.common.errors import ConfigError
 
@@ -30,6 +30,8 @@ PROFILE_KEYS = ("description", "pipeline", "services")
 SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
 
 Tree = dict[str, Any]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in which `~` is the home of the process's user."""
 
 
 class Settings(BaseModel):

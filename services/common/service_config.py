@@ -14,6 +14,7 @@ from services.common.config import (
     Layer,
     Settings,
     SettingsT,
+    UserPath,
     config_dir,
     flag_layer,
     layers_of,
@@ -55,8 +56,8 @@ class SharedSettings(Settings):
     max_connection_age_s: Count | None
     max_concurrent_calls: Count
     tls: TlsSettings
-    tokens_file: Path | None
-    token_file: Path | None
+    tokens_file: UserPath | None
+    token_file: UserPath | None
     tracing_endpoint: Address | None
 
 

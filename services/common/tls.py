@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from services.common.config import Settings
+from services.common.config import Settings, UserPath
 from services.common.errors import ConfigError
 
 
@@ -23,9 +23,9 @@ class TlsSettings(Settings):
             such an authority (mutual TLS).
     """
 
-    certificate_file: Path | None
-    key_file: Path | None
-    ca_file: Path | None
+    certificate_file: UserPath | None
+    key_file: UserPath | None
+    ca_file: UserPath | None
     require_client_certificate: bool
 
 
@@ -110,7 +110,7 @@ def _server_configuration(tls: TlsSettings) -> grpc.ServerCertificateConfigurati
 
 def _read(path: Path, key: str) -> bytes:
     try:
-        return path.expanduser().read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"shared.tls.{key}: cannot read {path}: {error.strerror}") from error
 

@@ -22,9 +22,6 @@ from tests.conftest import ROOT
 SHARED = load_section(ROOT / "configs", "builtin", "shared", SharedSettings)
 
 
-NAMES = ("embedding", "quality", "face", "siamese")
-
-
 @dataclass(frozen=True)
 class Running:
     """A service that answers."""

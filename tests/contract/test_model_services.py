@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator.clients.quality import GrpcQualityScorer
+from orchestrator.supervisor import MODEL_SERVICES
 from services.common.errors import FailedPreconditionError, ResourceExhaustedError
 from services.common.metrics import Metrics
 from services.common.server import Server, server_options
-from tests.contract.servers import NAMES, SHARED, Running, caller_to, pixels_message, running
+from tests.contract.servers import SHARED, Running, caller_to, pixels_message, running
 
 Picture = Callable[..., NDArray[np.uint8]]
 
@@ -67,7 +68,7 @@ INFOS: dict[str, Callable[[Running], Any]] = {
         siamese_pb2.GetModelInfoRequest()
     ),
 }
-every_service = pytest.mark.parametrize("name", NAMES)
+every_service = pytest.mark.parametrize("name", MODEL_SERVICES)
 
 
 def png(pixels: NDArray[np.uint8]) -> image_pb2.Image:

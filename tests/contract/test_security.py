@@ -20,13 +20,14 @@ from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference import open_inference_pb2, open_inference_pb2_grpc
 
+from orchestrator.supervisor import MODEL_SERVICES
 from services.common.auth import _FOREIGN, new_token, required_scope, token_digest
 from services.common.channels import ClientOptions, call_metadata, client_options, open_channel
 from services.common.errors import ConfigError
 from services.common.server import server_options
 from services.common.service_config import SharedSettings, load_section, parse_arguments
 from tests.conftest import ROOT
-from tests.contract.servers import NAMES, SHARED, pixels_message, running
+from tests.contract.servers import SHARED, pixels_message, running
 
 QUALITY = "bestshot.quality.v1.QualityService"
 Setter = Callable[..., None]
@@ -207,7 +208,7 @@ async def test_probes_need_no_token_and_inference_of_the_open_protocol_does(
 def test_every_method_says_what_it_asks_for() -> None:
     modules = [
         importlib.import_module(f"bestshot.{name}.v1.{name}_pb2")
-        for name in (*NAMES, "orchestrator")
+        for name in (*MODEL_SERVICES, "orchestrator")
     ]
     for module in modules:
         for service in module.DESCRIPTOR.services_by_name.values():
@@ -217,6 +218,15 @@ def test_every_method_says_what_it_asks_for() -> None:
     foreign = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     assert {f"/{foreign.full_name}/{method.name}" for method in foreign.methods} == set(_FOREIGN)
     assert required_scope("/a.b.Unknown/Method") == 3
+
+
+def test_files_may_lie_in_the_home_folder(
+    files: Files, tmp_path: Path, configure: Setter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    configure(**{key: f"~/tls/{path.name}" for key, path in files.keys.items()})
+    assert server_options(shared(), insecure=False).credentials is not None
+    assert client_options(shared()).credentials is not None
 
 
 @pytest.mark.parametrize(

@@ -75,13 +75,9 @@ class Part:
 
 
 @contextlib.contextmanager
-def model_services(
-    folder: Path, settings: Mapping[str, Settings] = {}
-) -> Iterator[dict[str, Part]]:
+def model_services(folder: Path) -> Iterator[dict[str, Part]]:
     """The four model services."""
-    parts = {
-        name: Part(name, folder / name, settings=settings.get(name, {})) for name in MODEL_SERVICES
-    }
+    parts = {name: Part(name, folder / name) for name in MODEL_SERVICES}
     try:
         for part in parts.values():
             part.start()

@@ -162,7 +162,7 @@ class Pipeline:
         judged = judge(records, embeddings, self._settings, comparisons, decisions)
         broken = [photo.record for photo in scored if photo.embedding is None]
         await progress.advance(len(photos))
-        await progress.finish()
+        await progress.report()
         return Outcome(
             records=sorted([*judged, *broken], key=lambda record: record.path),
             cached_count=sum(photo.is_cached for photo in scored),
@@ -172,12 +172,13 @@ class Pipeline:
         progress = _Stage("discover", self._report)
         photos = await asyncio.to_thread(self._source.list_photos)
         await progress.advance(len(photos))
-        await progress.finish()
+        await progress.report()
         return photos
 
     async def _score(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
         """Scores all photos, a bounded number of batches at a time; the first failure stops all."""
         progress = _Stage("score", self._report, total=len(photos))
+        await progress.report()
         batches = iter(list(enumerate(_batches(photos, self._limits.batch_count))))
         results: dict[int, list[ScoredPhoto]] = {}
 
@@ -191,7 +192,7 @@ class Pipeline:
                 )
 
         await run_workers(work, self._limits.concurrent_batches)
-        await progress.finish()
+        await progress.report()
         return [photo for index in sorted(results) for photo in results[index]]
 
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
@@ -325,9 +326,10 @@ class Pipeline:
         self, embeddings: NDArray[np.float32], records: Sequence[ImageRecord]
     ) -> NDArray[np.int64]:
         progress = _Stage("cluster", self._report, total=len(embeddings))
+        await progress.report()
         labels = await asyncio.to_thread(cluster, embeddings, records, self._clustering)
         await progress.advance(len(embeddings))
-        await progress.finish()
+        await progress.report()
         return labels
 
     async def _compare(
@@ -337,6 +339,7 @@ class Pipeline:
         pairs = wanted_pairs(records, self._settings, decisions)
         digests = {record.path: record.content_digest for record in records}
         progress = _Stage("compare", self._report, total=len(pairs))
+        await progress.report()
         comparisons = await asyncio.to_thread(self.known_comparisons, pairs, digests)
         await progress.advance(len(comparisons), cached=len(comparisons))
         blocks = iter(_pair_blocks([pair for pair in pairs if pair not in comparisons]))
@@ -348,7 +351,7 @@ class Pipeline:
                 await progress.advance(len(block), failed=len(block) - len(answers))
 
         await run_workers(work, self._limits.concurrent_batches)
-        await progress.finish()
+        await progress.report()
         return comparisons
 
     def known_comparisons(
@@ -432,7 +435,8 @@ class _Stage:
         )
         await self._report(self._progress)
 
-    async def finish(self) -> None:
+    async def report(self) -> None:
+        """Tells how far it is: as it begins, before its first items are done, and as it ends."""
         await self.advance(0)
 
 

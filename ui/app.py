@@ -74,8 +74,8 @@ class Page:
         """Says which events call what."""
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
-        loaded = [self.notices, self.models, self.listing, self.album, *defaults]
-        self._on(blocks.load, self.load, [], loaded)
+        self._on(blocks.load, self.load, [], [self.listing, self.album, *defaults])
+        self._on(blocks.load, self.show_models, [], [self.notices, self.models])
         self._on(self.album.change, self.choose_album, [self.album], [self.run, self.listing])
         self._on(self.album.change, self.show_progress, [self.album], progress)
         run_inputs = [self.run, *self.results.chosen, *self.metrics.chosen]
@@ -148,12 +148,11 @@ class Page:
 
     async def load(self) -> Updates:
         """Fills the page when it is opened."""
-        shown = [*await models.shown(self._api), await albums.listed(self._api, None)]
+        listed = await albums.listed(self._api, None)
         try:
-            chosen = await albums.choices(self._api, None)
-            return [*shown, chosen, *await run_view.defaults(self._api)]
+            return [listed, await self._first_album(), *await run_view.defaults(self._api)]
         except OrchestratorError:
-            return [*shown, *[gr.skip()] * (2 + COMPONENT_COUNT)]
+            return [listed, *[gr.skip()] * (2 + COMPONENT_COUNT)]
 
     async def choose_album(self, album_id: str | None) -> Updates:
         """Shows the album's runs, the newest completed one chosen."""
@@ -187,7 +186,7 @@ class Page:
         """Tells what does not serve; chooses an album once the orchestrator is back."""
         notices, _ = await models.shown(self._api)
         try:
-            chosen = gr.skip() if album_id else await albums.choices(self._api, None)
+            chosen = gr.skip() if album_id else await self._first_album()
         except OrchestratorError:
             chosen = gr.skip()
         return [notices, chosen]
@@ -195,6 +194,13 @@ class Page:
     async def show_models(self) -> Updates:
         """Shows which model serves each role now."""
         return list(await models.shown(self._api))
+
+    async def _first_album(self) -> Any:  # noqa: ANN401
+        """An update of the album dropdown where none is chosen.
+
+        Where there are none nothing is set: one may be made and chosen while this is on its way.
+        """
+        return await albums.choices(self._api, None) if await self._api.albums() else gr.skip()
 
     # A run
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
+import socket
 import sys
+import uuid
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from sqlalchemy import Engine
 
 from orchestrator.clients.connect import connect
 from orchestrator.config import OrchestratorSettings, PipelineConfig, file_layers
@@ -18,12 +23,19 @@ from orchestrator.data_folder import data_folder
 from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
 from orchestrator.results import Album
-from orchestrator.storage.database import lock_folder, open_database
+from orchestrator.storage.database import (
+    is_shared,
+    lock_folder,
+    open_database,
+    open_postgresql,
+)
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import remove_partial_uploads
 from orchestrator.transport.servicer import OrchestratorServicer
+from orchestrator.worker import Worker
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.log import configure_logging
 from services.common.metrics import Metrics
@@ -33,6 +45,8 @@ from services.common.tracing import tracing
 
 CLUSTERING = "orchestrator.domain.clustering"
 """Loaded beside the first calls: it takes a second."""
+SHARED_UPLOAD_S = 24 * 3600.0
+"""After this an upload is no other orchestrator's any more that shares the data folder."""
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
 
@@ -64,13 +78,26 @@ def main() -> None:
         configure_logging(shared.log_level, shared.log_format, "orchestrator")
         folder = data_folder(parsed.data)
         with (
-            contextlib.closing(lock_folder(folder)),
+            open_store(settings, folder) as engine,
             tracing("orchestrator", shared.tracing_endpoint),
         ):
-            asyncio.run(serve(invocation, shared, settings, config, folder))
+            asyncio.run(serve(invocation, shared, settings, config, folder, engine))
     except ConfigError as error:
         print(f"error: orchestrator: {error.message}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
+
+
+@contextlib.contextmanager
+def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]:
+    """The database: PostgreSQL by its URL, else SQLite in a data folder of this process's own."""
+    with contextlib.ExitStack() as stack:
+        if settings.database_url is None:
+            stack.enter_context(contextlib.closing(lock_folder(folder)))
+            engine = open_database(folder)
+        else:
+            engine = open_postgresql(settings.database_url, settings.database_password_file)
+        stack.callback(engine.dispose)
+        yield engine
 
 
 async def serve(
@@ -79,11 +106,11 @@ async def serve(
     settings: OrchestratorSettings,
     config: PipelineConfig,
     folder: Path,
+    engine: Engine,
 ) -> None:
     """Wires everything and serves until stopped."""
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
-    engine = open_database(folder)
     store = SqlRunStore(engine)
     run_metrics = RunMetrics(metrics.registry)
     cache = SqlFeatureCache(engine, run_metrics)
@@ -92,16 +119,25 @@ async def serve(
     def open_source(album: Album) -> FolderPhotoSource:
         return FolderPhotoSource(Path(album.folder), max_pixels=shared.max_image_pixels)
 
-    curator = Curator(
+    owner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    queue = SqlRunQueue(engine, owner_id, takes_over=settings.resume_runs)
+    worker = Worker(
+        queue=queue,
         store=store,
         cache=cache,
         ports=ports,
-        config=config,
         limits=Limits(settings.batch_count, settings.concurrent_batches),
         open_source=open_source,
         metrics=run_metrics,
     )
-    remove_partial_uploads(folder)
+    curator = Curator(
+        store=store, queue=queue, cache=cache, ports=ports, config=config, worker=worker
+    )
+    if is_shared(engine):
+        remove_partial_uploads(folder, untouched_s=SHARED_UPLOAD_S)
+    else:
+        remove_partial_uploads(folder, untouched_s=0)
+        queue.recover()
     servicer = OrchestratorServicer(
         curator,
         store,
@@ -122,9 +158,8 @@ async def serve(
         options=options,
     )
     loading = asyncio.ensure_future(asyncio.to_thread(import_module, CLUSTERING))
-    await curator.recover(resume=settings.resume_runs)
-    worker = asyncio.ensure_future(curator.work())
-    worker.add_done_callback(lambda _: server.stop_at_once())
+    working = asyncio.ensure_future(worker.work())
+    working.add_done_callback(lambda _: server.stop_at_once())
     try:
         with metrics.served(settings.metrics_address):
             await serve_until_stopped(
@@ -134,13 +169,12 @@ async def serve(
                 exit_with_parent=invocation.exit_with_parent,
             )
     finally:
-        worker.cancel()
-        await asyncio.wait([worker, loading])
+        working.cancel()
+        await asyncio.wait([working, loading])
         for caller in callers:
             await caller.close()
-        engine.dispose()
-    if not worker.cancelled():
-        worker.result()  # raises what ended it
+    if not working.cancelled():
+        working.result()  # raises what ended it
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from rich.table import Table
 
 from models.cli import app as models_app
 from orchestrator import curate as curating
+from orchestrator.config import OrchestratorSettings
 from orchestrator.curate import Request
 from orchestrator.data_folder import data_folder
 from orchestrator.demo import make_album
 from orchestrator.export.gallery import face_line, moments, score_line
 from orchestrator.results import ImageRecord, Run
-from orchestrator.storage.database import DATABASE_NAME, open_database
+from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.supervisor import MODEL_SERVICES, PARTS, Supervisor, part_command
 from services.common.auth import ScopeName, new_token, token_digest
@@ -275,6 +276,10 @@ def _print_photos(records: list[ImageRecord], console: Console) -> None:
 
 
 def _store(data: Path | None) -> SqlRunStore:
+    configs = config_dir(None)
+    settings = load_section(configs, "builtin", "orchestrator", OrchestratorSettings)
+    if data is None and settings.database_url is not None:
+        return SqlRunStore(open_postgresql(settings.database_url, settings.database_password_file))
     folder = data_folder(data)
     if not (folder / DATABASE_NAME).exists():
         raise ConfigError(f"there are no runs in {folder} yet; `bestshot curate` makes the first")

@@ -19,6 +19,7 @@ from orchestrator.domain.selection import (
 from services.common.config import (
     Layer,
     Settings,
+    UserPath,
     flag_layer,
     layers_of,
     load,
@@ -54,6 +55,8 @@ class OrchestratorSettings(Settings):
 
     address: Address
     metrics_address: Address | None
+    database_url: str | None
+    database_password_file: UserPath | None
     embedding_address: str
     quality_address: str
     face_address: str

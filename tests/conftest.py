@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from sqlalchemy import Engine
+
+from orchestrator.storage.database import open_database, open_postgresql
+from tests.integration.up import free_ports
+from tests.postgresql import Postgresql, running_postgresql
 
 hypothesis.settings.register_profile("bestshot", deadline=None)  # speed is no property
 hypothesis.settings.load_profile("bestshot")
@@ -29,6 +34,28 @@ def real_photos() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgresql]:
+    """A PostgreSQL server; without sync, since no test cuts its power."""
+    (port,) = free_ports(1)
+    with running_postgresql("127.0.0.1", port, settings=["fsync=off"]) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database of either kind, with its tables."""
+    if request.param == "sqlite":
+        opened = open_database(tmp_path)
+        yield opened
+        opened.dispose()
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        opened = open_postgresql(url, None)
+        yield opened
+        opened.dispose()
 
 
 @pytest.fixture(autouse=True)

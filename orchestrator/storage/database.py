@@ -1,20 +1,68 @@
-"""The database: opened, locked to one orchestrator, migrated."""
+"""The database, SQLite in a folder or PostgreSQL by URL: opened, locked, migrated."""
 
 from __future__ import annotations
 
+import datetime
 import fcntl
+import importlib.util
+import logging
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    Table,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
+from tenacity import (
+    Retrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_fixed,
+)
 
-from services.common.errors import ConfigError
+from orchestrator.results import utc_now
+from services.common.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    pass
+
+logger = logging.getLogger(__name__)
 
 DATABASE_NAME = "bestshot.db"
 LOCK_NAME = "bestshot.lock"
+POSTGRESQL = "postgresql"
+START_WAIT_S = 30.0
+"""How long PostgreSQL, which may be starting too, is waited for."""
+_MIGRATION_LOCK = 6_218_744_312
+"""Key of PostgreSQL's advisory lock under which the tables are migrated; any number would do."""
+_CONNECT_ARGUMENTS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "bestshot",
+}
+"""Of libpq: a server that is gone without a word is noticed within 25 s."""
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database cannot be reached."""
 
 
 def open_database(folder: Path) -> Engine:
@@ -26,6 +74,60 @@ def open_database(folder: Path) -> Engine:
     event.listen(engine, "connect", _set_pragmas)
     _migrate(engine)
     return engine
+
+
+def open_postgresql(url: str, password_file: Path | None) -> Engine:
+    """Opens a PostgreSQL database, making the tables where absent.
+
+    Args:
+        url: "postgresql://user@host:port/database", with libpq's options as its query.
+        password_file: Its first line is the password; None = the URL or libpq knows it.
+
+    Raises:
+        ConfigError: The URL is wrong, the file cannot be read, the extra `postgres` is not
+            installed, or the database does not answer within 30 s.
+    """
+    parsed = _parse_url(url, password_file)
+    engine = create_engine(
+        parsed,
+        connect_args=_CONNECT_ARGUMENTS,
+        pool_pre_ping=True,
+        pool_size=8,
+        max_overflow=24,
+    )
+    event.listen(engine, "handle_error", _say_unavailable)
+    attempts = Retrying(
+        retry=retry_if_exception_type(DatabaseUnavailableError),
+        wait=wait_fixed(1.0),
+        stop=stop_after_delay(START_WAIT_S),
+        before_sleep=before_sleep_log(logger, logging.WARNING),
+        reraise=True,
+    )
+    try:
+        attempts(_migrate, engine)
+    except DatabaseUnavailableError as error:
+        raise ConfigError(f"orchestrator.database_url: {error.message}") from error
+    return engine
+
+
+def is_shared(engine: Engine) -> bool:
+    """Whether several orchestrators may work on the database."""
+    return engine.dialect.name == POSTGRESQL
+
+
+def insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401
+    """The database's own INSERT, which knows ON CONFLICT."""
+    if connection.dialect.name == POSTGRESQL:
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def database_time(connection: Connection) -> datetime.datetime:
+    """The time now by the database's clock, which all orchestrators share."""
+    if connection.dialect.name == POSTGRESQL:
+        time: datetime.datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return time
+    return utc_now()
 
 
 def lock_folder(folder: Path) -> IO[str]:
@@ -55,6 +157,43 @@ def lock_folder(folder: Path) -> IO[str]:
     return handle
 
 
+def _parse_url(url: str, password_file: Path | None) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            "orchestrator.database_url is no URL; write postgresql://user@host:port/database"
+        ) from error
+    if parsed.drivername != POSTGRESQL:
+        raise ConfigError(
+            f"orchestrator.database_url begins with {parsed.drivername}://; it must begin with "
+            f"{POSTGRESQL}://, or be null for SQLite in the data folder"
+        )
+    if importlib.util.find_spec("psycopg") is None:
+        raise ConfigError("orchestrator.database_url needs psycopg: install 'bestshot[postgres]'")
+    if password_file is not None:
+        try:
+            lines = password_file.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise ConfigError(
+                f"orchestrator.database_password_file: cannot read {password_file}: "
+                f"{error.strerror}"
+            ) from error
+        if not lines or not lines[0]:
+            raise ConfigError(
+                f"orchestrator.database_password_file: the first line of {password_file} is empty"
+            )
+        parsed = parsed.set(password=lines[0])
+    return parsed.set(drivername=f"{POSTGRESQL}+psycopg")
+
+
+def _say_unavailable(context: ExceptionContext) -> None:
+    """Turns what psycopg says of a lost or refused connection into an error of ours."""
+    if context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError):
+        problem = " ".join(str(context.original_exception).split())
+        raise DatabaseUnavailableError(f"the database cannot be reached: {problem}")
+
+
 def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -65,9 +204,17 @@ def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> Non
 def _migrate(engine: Engine) -> None:
     import alembic.command  # takes a quarter of a second, which commands without a database save
     import alembic.config
+    import alembic.util
 
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
+        if is_shared(engine):
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         config.attributes["connection"] = connection
-        alembic.command.upgrade(config, "head")
+        try:
+            alembic.command.upgrade(config, "head")
+        except alembic.util.CommandError as error:
+            raise ConfigError(
+                f"the database was made by a newer bestshot than this one ({error}); use that"
+            ) from error

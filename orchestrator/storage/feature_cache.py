@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine, select
-from sqlalchemy.dialects.sqlite import insert
 
 from orchestrator.metrics import RunMetrics
+from orchestrator.storage.database import insert
 from orchestrator.storage.tables import features
 from services.common.imaging import CANONICAL_VERSION
 
@@ -54,7 +54,8 @@ class SqlFeatureCache:
                 "canonical_version": CANONICAL_VERSION,
                 "payload": payload,
             }
-            for (content_digest, role, model_digest), payload in entries.items()
+            # in order, lest two orchestrators wait for each other's rows
+            for (content_digest, role, model_digest), payload in sorted(entries.items())
         ]
         with self._engine.begin() as connection:
-            connection.execute(insert(features).on_conflict_do_nothing(), rows)
+            connection.execute(insert(connection, features).on_conflict_do_nothing(), rows)

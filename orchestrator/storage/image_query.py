@@ -42,7 +42,7 @@ _MOMENT_ORDER = (
     case((images.c.cluster_id == NOISE, 0), else_=images.c.cluster_id),
     ~images.c.is_selected,
     images.c.reason_code.not_in(_BEST_REASONS),
-    images.c.composite_score.desc(),
+    images.c.composite_score.desc().nulls_last(),
 )
 BEST_PATH = func.min(case((images.c.reason_code.in_(_BEST_REASONS), images.c.path)))
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, Row, Select, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
-from orchestrator import features as codec
 from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.domain.photo import Decision
 from orchestrator.results import (
@@ -20,14 +20,22 @@ from orchestrator.results import (
     ImageRecord,
     Run,
     RunState,
-    RunSummary,
-    StageProgress,
 )
+from orchestrator.storage.database import insert
 from orchestrator.storage.image_query import (
     BEST_PATH,
     SCORES,
     ImageQuery,
     filter_condition,
+)
+from orchestrator.storage.rows import (
+    RUN_COLUMNS,
+    add_images,
+    album_from_row,
+    image_from_row,
+    replace_all_images,
+    run_from_row,
+    run_values,
 )
 from orchestrator.storage.tables import albums, decisions, images, runs
 from services.common.errors import NotFoundError
@@ -38,17 +46,17 @@ class SqlRunStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._local_lock = threading.Lock()
 
     # Albums
 
     def add_album(self, album: Album) -> Album:
         """Stores an album; returns the one of its folder where there is one."""
         with self._engine.begin() as connection:
-            connection.execute(
-                insert(albums).values(dataclasses.asdict(album)).on_conflict_do_nothing()
-            )
+            new = insert(connection, albums).values(dataclasses.asdict(album))
+            connection.execute(new.on_conflict_do_nothing())
             row = connection.execute(select(albums).where(albums.c.folder == album.folder)).one()
-        return _album(row)
+        return album_from_row(row)
 
     def album(self, album_id: str) -> Album:
         """Returns an album; NotFoundError where there is none."""
@@ -56,12 +64,12 @@ class SqlRunStore:
             row = connection.execute(select(albums).where(albums.c.id == album_id)).one_or_none()
         if row is None:
             raise NotFoundError("album", album_id)
-        return _album(row)
+        return album_from_row(row)
 
     def list_albums(self, limit: int, offset: int) -> list[Album]:
         """Albums, oldest first."""
         query = select(albums).order_by(albums.c.create_time, albums.c.id)
-        return [_album(row) for row in self._page(query, limit, offset)]
+        return [album_from_row(row) for row in self._page(query, limit, offset)]
 
     def rename_album(self, album_id: str, display_name: str) -> None:
         """Gives an album another name."""
@@ -79,55 +87,57 @@ class SqlRunStore:
 
     def save_run(self, run: Run) -> None:
         """Stores a run as it stands."""
-        values = _run_values(run)
-        statement = insert(runs).values(values)
-        changes = {name: statement.excluded[name] for name in values if name != "id"}
+        values = run_values(run)
         with self._engine.begin() as connection:
+            statement = insert(connection, runs).values(values)
+            changes = {name: statement.excluded[name] for name in values if name != "id"}
             connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
 
     def run(self, run_id: str) -> Run:
         """Returns a run; NotFoundError where there is none."""
         with self._engine.connect() as connection:
-            row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+            row = connection.execute(select(*RUN_COLUMNS).where(runs.c.id == run_id)).one_or_none()
         if row is None:
             raise NotFoundError("run", run_id)
-        return _run(row)
+        return run_from_row(row)
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
         """Runs of an album (empty = of all), newest first."""
-        query = select(runs).order_by(runs.c.create_time.desc(), runs.c.id)
+        query = select(*RUN_COLUMNS).order_by(runs.c.create_time.desc(), runs.c.id)
         if album_id:
             query = query.where(runs.c.album_id == album_id)
-        return [_run(row) for row in self._page(query, limit, offset)]
+        return [run_from_row(row) for row in self._page(query, limit, offset)]
 
-    def unfinished_runs(self) -> list[Run]:
-        """Runs that an orchestrator left pending or running, oldest first."""
+    def is_active(self, album_id: str) -> bool:
+        """Whether a run of the album waits or works."""
         states = [state.value for state in RunState if not state.is_final]
-        query = select(runs).where(runs.c.state.in_(states)).order_by(runs.c.create_time)
+        query = select(runs.c.id).where(runs.c.album_id == album_id, runs.c.state.in_(states))
         with self._engine.connect() as connection:
-            return [_run(row) for row in connection.execute(query)]
+            return connection.execute(query.limit(1)).first() is not None
+
+    @contextlib.contextmanager
+    def locked(self, run_id: str) -> Iterator[None]:
+        """Keeps others from changing a run's results meanwhile."""
+        key_share = select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
+        with self._local_lock, self._engine.begin() as connection:
+            connection.execute(key_share)
+            yield
 
     # Results
 
     def save_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
         """Replaces the results of a run, all or nothing."""
-        rows = [{"run_id": run_id, **_image_values(record)} for record in records]
         with self._engine.begin() as connection:
-            connection.execute(delete(images).where(images.c.run_id == run_id))
-            if rows:
-                connection.execute(insert(images), rows)
+            replace_all_images(connection, run_id, records)
 
     def replace_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
         """Replaces some results of a run, all or nothing."""
-        rows = [{"run_id": run_id, **_image_values(record)} for record in records]
-        paths = [record.path for record in records]
         with self._engine.begin() as connection:
-            for path in paths:
+            for record in records:
                 connection.execute(
-                    delete(images).where(images.c.run_id == run_id, images.c.path == path)
+                    delete(images).where(images.c.run_id == run_id, images.c.path == record.path)
                 )
-            if rows:
-                connection.execute(insert(images), rows)
+            add_images(connection, run_id, records)
 
     def images(
         self,
@@ -140,7 +150,7 @@ class SqlRunStore:
         """Results of a run that a query asks for; without one all, ordered by path."""
         query = query or ImageQuery()
         statement = query.ordered(query.restricted(select(images), run_id))
-        return [_image(row) for row in self._page(statement, limit, offset)]
+        return [image_from_row(row) for row in self._page(statement, limit, offset)]
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
         """Number of results that `images` would give without a limit."""
@@ -193,7 +203,7 @@ class SqlRunStore:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFoundError("photo", path)
-        return _image(row)
+        return image_from_row(row)
 
     def clusters_of(self, run_id: str, content_digest: str) -> list[ImageRecord]:
         """Results of a photo's content and of the clusters that it is in, ordered by path."""
@@ -205,7 +215,7 @@ class SqlRunStore:
             .where(same | images.c.cluster_id.in_(clusters))
             .order_by(images.c.path)
         )
-        return [_image(row) for row in self._page(query, None, 0)]
+        return [image_from_row(row) for row in self._page(query, None, 0)]
 
     def content_digest(self, album_id: str, path: str) -> str:
         """Digest of a photo in the newest run that has it; NotFoundError where none has."""
@@ -242,72 +252,19 @@ class SqlRunStore:
         """Stores a decision; None undoes it."""
         key = (decisions.c.album_id == album_id) & (decisions.c.content_digest == content_digest)
         with self._engine.begin() as connection:
-            connection.execute(delete(decisions).where(key))
-            if decision is not None:
-                connection.execute(
-                    insert(decisions).values(
-                        album_id=album_id,
-                        content_digest=content_digest,
-                        decision=decision.value,
-                        create_time=time,
-                    )
-                )
-
-    def interrupt(self, run: Run, time: datetime.datetime) -> None:
-        """Marks a run whose orchestrator ended before it."""
-        with self._engine.begin() as connection:
+            if decision is None:
+                connection.execute(delete(decisions).where(key))
+                return
+            values = {"decision": decision.value, "create_time": time}
+            new = insert(connection, decisions).values(
+                album_id=album_id, content_digest=content_digest, **values
+            )
             connection.execute(
-                update(runs)
-                .where(runs.c.id == run.id)
-                .values(state=RunState.INTERRUPTED.value, end_time=time, revision=run.revision + 1)
+                new.on_conflict_do_update(
+                    index_elements=["album_id", "content_digest"], set_=values
+                )
             )
 
     def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:
             return connection.execute(query.limit(limit).offset(offset)).all()
-
-
-def _utc(time: datetime.datetime | None) -> datetime.datetime | None:
-    """SQLite forgets the zone; all our times are UTC."""
-    return time.replace(tzinfo=datetime.UTC) if time and time.tzinfo is None else time
-
-
-def _album(row: Row[Any]) -> Album:
-    values = row._asdict()
-    return Album(**{**values, "create_time": _utc(values["create_time"])})
-
-
-def _run_values(run: Run) -> dict[str, Any]:
-    values = dataclasses.asdict(run)
-    return {**values, "state": run.state.value, "stages": list(values["stages"])}
-
-
-def _run(row: Row[Any]) -> Run:
-    values = row._asdict()
-    times = {name: _utc(values[name]) for name in ("create_time", "start_time", "end_time")}
-    return Run(
-        **{
-            **values,
-            **times,
-            "state": RunState(values["state"]),
-            "stages": tuple(StageProgress(**stage) for stage in values["stages"]),
-            "summary": RunSummary(**values["summary"]) if values["summary"] else None,
-        }
-    )
-
-
-def _image_values(record: ImageRecord) -> dict[str, Any]:
-    fields = [field.name for field in dataclasses.fields(record)]
-    values = {name: getattr(record, name) for name in fields}
-    values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
-    values["faces"] = codec.faces_to_json(record.faces)
-    return values
-
-
-def _image(row: Row[Any]) -> ImageRecord:
-    values = row._asdict()
-    del values["run_id"]
-    quality = values["quality"]
-    values["quality"] = codec.quality_from_json(quality) if quality else None
-    values["faces"] = codec.faces_from_json(values["faces"])
-    return ImageRecord(**values)

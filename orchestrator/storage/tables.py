@@ -16,7 +16,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
+
+PATH = Text().with_variant(Text(collation="C"), "postgresql")
+"""A path; ordered by its bytes in every database, whatever language it speaks."""
 
 metadata = MetaData(
     naming_convention={
@@ -41,7 +45,7 @@ runs = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("album_id", ForeignKey("albums.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("state", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
     Column("profile", Text, nullable=False),
     Column("config", JSON, nullable=False),
     Column("models", JSON, nullable=False),
@@ -54,13 +58,18 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("summary", JSON),
     Column("source_run_id", String(32), nullable=False),
+    Column("owner_id", Text),
+    Column("lease_expire_time", DateTime(timezone=True)),
+    Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
+    Column("takeover_count", Integer, nullable=False, server_default="0"),
 )
+"""The last four are of `run_queue`: which orchestrator works on the run, and until when."""
 
 images = Table(
     "images",
     metadata,
     Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    Column("path", Text, primary_key=True),
+    Column("path", PATH, primary_key=True),
     Column("content_digest", String(64), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("error", Text, nullable=False),

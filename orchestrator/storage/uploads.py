@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -107,10 +108,17 @@ class Upload:
             self._open = None
 
 
-def remove_partial_uploads(data_folder: Path) -> None:
-    """Removes what an orchestrator that was killed left of uploads."""
+def remove_partial_uploads(data_folder: Path, *, untouched_s: float) -> None:
+    """Removes what orchestrators that were killed left of uploads.
+
+    Args:
+        data_folder: Has the folder of all uploads.
+        untouched_s: For how long nothing must have come for an upload to count as left.
+    """
     for folder in (data_folder / UPLOADS_NAME).glob(f"*{_PARTIAL_SUFFIX}"):
-        shutil.rmtree(folder, ignore_errors=True)
+        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        if time.time() - newest >= untouched_s:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _safe_name(filename: str) -> str:

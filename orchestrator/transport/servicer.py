@@ -137,7 +137,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.DeleteAlbumResponse:
         """Forgets an album."""
         await asyncio.to_thread(self._store.album, request.album_id)
-        if self._curator.is_active(request.album_id):
+        if await self._curator.is_active(request.album_id):
             raise FailedPreconditionError(
                 f"a run of album {request.album_id} is under way; cancel it first"
             )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
 
 from orchestrator.config import PipelineConfig
 from orchestrator.curator import Curator
@@ -18,10 +19,11 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
 from orchestrator.ports import ModelIdentity, ModelPorts
 from orchestrator.results import Album, RunState, utc_now
-from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.worker import Worker
 from services.common.errors import FailedPreconditionError, UnavailableError
 from tests.conftest import ROOT, draw_picture
 
@@ -62,51 +64,53 @@ def album(tmp_path: Path) -> Album:
 
 @contextlib.asynccontextmanager
 async def hanging_run(
-    album: Album, data: Path, *, wait: bool = True
+    album: Album, engine: Engine, *, wait: bool = True
 ) -> AsyncIterator[tuple[Curator, asyncio.Task[None], str]]:
     """A curator, its worker, and a run of it that waits for the services."""
-    engine = open_database(data)
     store = SqlRunStore(engine)
     store.add_album(album)
     service: Any = HangingService()
     metrics = RunMetrics(CollectorRegistry())
-    curator = Curator(
-        metrics=metrics,
-        store=store,
-        cache=SqlFeatureCache(engine, metrics),
-        ports=ModelPorts(service, service, service, service),
-        config=PipelineConfig(ROOT / "configs", "builtin"),
+    parts: dict[str, Any] = {
+        "queue": SqlRunQueue(engine, "me", takes_over=True),
+        "store": store,
+        "cache": SqlFeatureCache(engine, metrics),
+        "ports": ModelPorts(service, service, service, service),
+    }
+    working = Worker(
+        **parts,
         limits=Limits(4, 2),
         open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
+        metrics=metrics,
     )
-    worker = asyncio.ensure_future(curator.work())
+    curator = Curator(**parts, config=PipelineConfig(ROOT / "configs", "builtin"), worker=working)
+    worker = asyncio.ensure_future(working.work())
     run = await curator.start_run(album, "", {})
     if wait:
         await service.called.wait()
     yield curator, worker, run.id
     worker.cancel()
     await asyncio.wait([worker])
-    engine.dispose()
 
 
 def test_the_worker_stops_though_a_service_fails_at_that_moment(
-    album: Album, tmp_path: Path
+    album: Album, engine: Engine
 ) -> None:
     async def scenario() -> RunState:
-        async with hanging_run(album, tmp_path) as (curator, worker, run_id):
+        async with hanging_run(album, engine) as (curator, worker, run_id):
             worker.cancel()
             await asyncio.wait_for(asyncio.wait([worker]), 10)
             assert worker.cancelled()
             return (await curator.run(run_id)).state
 
-    assert asyncio.run(scenario()) is RunState.RUNNING  # for the next orchestrator to deal with
+    assert asyncio.run(scenario()) is RunState.PENDING  # for the next orchestrator to deal with
 
 
 def test_a_cancelled_run_is_cancelled_though_a_service_fails_at_that_moment(
-    album: Album, tmp_path: Path
+    album: Album, engine: Engine
 ) -> None:
     async def scenario() -> RunState:
-        async with hanging_run(album, tmp_path) as (curator, _, run_id):
+        async with hanging_run(album, engine) as (curator, _, run_id):
             await curator.cancel(run_id)
             async for run in curator.watch(run_id):
                 state = run.state
@@ -117,10 +121,10 @@ def test_a_cancelled_run_is_cancelled_though_a_service_fails_at_that_moment(
 
 @pytest.mark.parametrize("steps", range(12))
 def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(
-    album: Album, tmp_path: Path, steps: int
+    album: Album, engine: Engine, steps: int
 ) -> None:
     async def scenario() -> None:
-        async with hanging_run(album, tmp_path, wait=False) as (curator, _, run_id):
+        async with hanging_run(album, engine, wait=False) as (curator, _, run_id):
             for _ in range(steps):
                 await asyncio.sleep(0.0005)
             await curator.cancel(run_id)
@@ -135,9 +139,9 @@ def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(
     asyncio.run(scenario())
 
 
-def test_a_run_that_was_cancelled_can_be_resumed_once(album: Album, tmp_path: Path) -> None:
+def test_a_run_that_was_cancelled_can_be_resumed_once(album: Album, engine: Engine) -> None:
     async def scenario() -> None:
-        async with hanging_run(album, tmp_path) as (curator, _, run_id):
+        async with hanging_run(album, engine) as (curator, _, run_id):
             with pytest.raises(FailedPreconditionError, match="only one that failed"):
                 await curator.resume(run_id)
             await curator.cancel(run_id)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from orchestrator.results import (
     StageProgress,
     utc_now,
 )
-from orchestrator.storage.database import lock_folder, open_database
+from orchestrator.storage.database import lock_folder, open_database, open_postgresql
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
@@ -34,14 +35,10 @@ from services.common.errors import (
     InvalidImageError,
     NotFoundError,
 )
+from tests.postgresql import Postgresql
 from tests.unit.values import face, quality
 
 TIME = datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return open_database(tmp_path)
 
 
 @pytest.fixture
@@ -77,16 +74,25 @@ def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_the_database_is_durable(tmp_path: Path, engine: Engine) -> None:
+def test_the_database_is_durable(tmp_path: Path) -> None:
+    engine = open_database(tmp_path)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     assert sqlite3.connect(tmp_path / "bestshot.db").execute("SELECT count(*) FROM runs")
 
 
-def test_opening_twice_keeps_what_is_there(tmp_path: Path, store: SqlRunStore) -> None:
-    store.add_album(album())
-    assert SqlRunStore(open_database(tmp_path)).album("a") == album()
+def test_opening_twice_keeps_what_is_there(tmp_path: Path, postgresql: Postgresql) -> None:
+    def open_twice(opened: Callable[[], Engine]) -> None:
+        first, again = opened(), opened()
+        SqlRunStore(first).add_album(album())
+        first.dispose()
+        assert SqlRunStore(again).album("a") == album()
+        again.dispose()
+
+    open_twice(lambda: open_database(tmp_path))
+    with postgresql.database() as url:
+        open_twice(lambda: open_postgresql(url, None))
 
 
 def test_a_run_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+PATH = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -48,7 +50,7 @@ def upgrade() -> None:
     op.create_table(
         "images",
         sa.Column("run_id", sa.String(32), nullable=False),
-        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("path", PATH, nullable=False),
         sa.Column("content_digest", sa.String(64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.Column("error", sa.Text, nullable=False),

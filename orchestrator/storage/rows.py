@@ -1,0 +1,84 @@
+"""Between rows of the tables and the dataclasses of `orchestrator.results`."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert
+
+from orchestrator import features as codec
+from orchestrator.results import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
+from orchestrator.storage.tables import images, runs
+
+RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
+"""What a row must have for `run_from_row`."""
+
+
+def album_from_row(row: Row[Any]) -> Album:
+    """An album."""
+    values = row._asdict()
+    return Album(**{**values, "create_time": _utc(values["create_time"])})
+
+
+def run_values(run: Run) -> dict[str, Any]:
+    """The columns of a run."""
+    values = dataclasses.asdict(run)
+    return {**values, "state": run.state.value, "stages": list(values["stages"])}
+
+
+def run_from_row(row: Row[Any]) -> Run:
+    """A run, of a row with RUN_COLUMNS."""
+    values = row._asdict()
+    times = {name: _utc(values[name]) for name in ("create_time", "start_time", "end_time")}
+    return Run(
+        **{
+            **values,
+            **times,
+            "state": RunState(values["state"]),
+            "stages": tuple(StageProgress(**stage) for stage in values["stages"]),
+            "summary": RunSummary(**values["summary"]) if values["summary"] else None,
+        }
+    )
+
+
+def replace_all_images(connection: Connection, run_id: str, records: Sequence[ImageRecord]) -> None:
+    """Replaces the results of a run."""
+    connection.execute(delete(images).where(images.c.run_id == run_id))
+    add_images(connection, run_id, records)
+
+
+def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecord]) -> None:
+    """Adds results to a run."""
+    rows = [{"run_id": run_id, **_image_values(record)} for record in records]
+    if rows:
+        connection.execute(insert(images), rows)
+
+
+def image_from_row(row: Row[Any]) -> ImageRecord:
+    """A result."""
+    values = row._asdict()
+    del values["run_id"]
+    quality = values["quality"]
+    values["quality"] = codec.quality_from_json(quality) if quality else None
+    values["faces"] = codec.faces_from_json(values["faces"])
+    return ImageRecord(**values)
+
+
+def _image_values(record: ImageRecord) -> dict[str, Any]:
+    fields = [field.name for field in dataclasses.fields(record)]
+    values = {name: getattr(record, name) for name in fields}
+    values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
+    values["faces"] = codec.faces_to_json(record.faces)
+    return values
+
+
+def _utc(time: datetime.datetime | None) -> datetime.datetime | None:
+    """All our times are UTC: SQLite forgets the zone, PostgreSQL tells its session's."""
+    if time is None:
+        return None
+    return (
+        time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
+    )

@@ -1,0 +1,221 @@
+"""Works on runs, one after the other, for as long as each is this orchestrator's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from orchestrator.metrics import RunMetrics
+from orchestrator.pipeline import Limits, Outcome, Pipeline, Services
+from orchestrator.ports import FeatureCache, ModelPorts, PhotoSource
+from orchestrator.preflight import check_models, find_services
+from orchestrator.results import Album, Run, RunState, StageProgress, summarize, utc_now
+from orchestrator.run_config import stored_calibration, stored_settings
+from orchestrator.storage.database import DatabaseUnavailableError
+from orchestrator.storage.run_queue import Renewal, SqlRunQueue
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import BestshotError, UnavailableError
+from services.common.interceptors import request_id
+from services.common.tracing import span
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+"""How often runs are looked for that other orchestrators have queued or left."""
+RENEW_S = 2.0
+"""How often a run's lease is renewed and its progress stored."""
+
+
+class Worker:
+    """Claims runs and works on them.
+
+    Args:
+        queue: The runs that wait.
+        store: Albums and decisions.
+        cache: Features.
+        ports: Model services.
+        limits: Bounds of the fan-out.
+        open_source: Opens the photos of an album.
+        metrics: Told of every run that has ended here.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: SqlRunQueue,
+        store: SqlRunStore,
+        cache: FeatureCache,
+        ports: ModelPorts,
+        limits: Limits,
+        open_source: Callable[[Album], PhotoSource],
+        metrics: RunMetrics,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._cache = cache
+        self._ports = ports
+        self._limits = limits
+        self._open_source = open_source
+        self._metrics = metrics
+        self._wanted = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._live: Run | None = None
+        self._task: asyncio.Task[Outcome] | None = None
+        self._is_lost = False
+
+    async def work(self) -> None:
+        """Works on runs until cancelled."""
+        while True:
+            self._wanted.clear()
+            try:
+                run = await asyncio.to_thread(self._queue.claim)
+            except DatabaseUnavailableError as error:
+                logger.warning("no runs are looked for: %s", error.message)
+                run = None
+            if run is not None:
+                await self._execute(run)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), POLL_S)
+
+    def wake(self) -> None:
+        """Tells that a run waits."""
+        self._wanted.set()
+
+    def live(self, run_id: str) -> Run | None:
+        """The run as it stands at this moment, if it is worked on here."""
+        return self._live if self._live is not None and self._live.id == run_id else None
+
+    def stop_cancelled(self, run_id: str) -> None:
+        """Ends a run whose end was asked for, if it is worked on here."""
+        if self.live(run_id) is not None and self._task is not None:
+            self._task.cancel()
+
+    async def wait_for_change(self, run_id: str, revision: int) -> None:
+        """Returns once the run may be newer than `revision`; runs of others are looked at often."""
+        async with self._changed:
+            live = self.live(run_id)
+            if live is None or live.revision <= revision:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), POLL_S)
+
+    async def _execute(self, run: Run) -> None:
+        self._live, self._is_lost = run, False
+        self._task = task = asyncio.ensure_future(self._curate(run))
+        lease = asyncio.ensure_future(self._hold(task))
+        try:
+            await self._publish(run)
+            await asyncio.wait([task])  # `await task` could not tell its cancellation from ours
+        except asyncio.CancelledError:
+            task.cancel()
+            lease.cancel()
+            await asyncio.wait([task, lease])
+            with contextlib.suppress(DatabaseUnavailableError):
+                await asyncio.to_thread(self._queue.release, self._live)
+            self._live = self._task = None
+            raise
+        lease.cancel()
+        await asyncio.wait([lease])
+        try:
+            await self._conclude(task)
+        except DatabaseUnavailableError as error:
+            logger.warning("run %s is left to whoever takes it over: %s", run.id, error.message)
+        self._live = self._task = None
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _hold(self, task: asyncio.Task[Outcome]) -> None:
+        """Renews the lease; ends `task` when its run is cancelled or no longer ours."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            assert self._live is not None
+            try:
+                renewal = await asyncio.to_thread(self._queue.renew, self._live)
+            except DatabaseUnavailableError as error:
+                logger.warning("the lease of run %s: %s", self._live.id, error.message)
+                continue
+            if renewal is not Renewal.HELD:
+                self._is_lost = renewal is Renewal.LOST
+                task.cancel()
+
+    async def _conclude(self, task: asyncio.Task[Outcome]) -> None:
+        assert self._live is not None
+        run_id = self._live.id
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, DatabaseUnavailableError):
+            raise error
+        if self._is_lost:
+            logger.warning("run %s is another orchestrator's now", run_id)
+        elif task.cancelled() or (error is not None and task.cancelling()):
+            await self._finish(self._ended(RunState.CANCELLED))
+        elif isinstance(error, BestshotError):
+            logger.error("run %s failed: %s", run_id, error.message)
+            await self._finish(self._ended(RunState.FAILED, _advice(error)))
+        elif error is not None:
+            logger.error("run %s failed", run_id, exc_info=error)
+            problem = "internal error; the orchestrator's log has more"
+            await self._finish(self._ended(RunState.FAILED, problem))
+        else:
+            await self._finish(self._ended(RunState.COMPLETED), task.result())
+
+    def _ended(self, state: RunState, error: str = "") -> Run:
+        assert self._live is not None
+        return self._live.changed(state=state, error=error, end_time=utc_now())
+
+    async def _finish(self, run: Run, outcome: Outcome | None = None) -> None:
+        records = None
+        if outcome is not None:
+            records = outcome.records
+            end = run.end_time or utc_now()
+            elapsed = (end - (run.start_time or end)).total_seconds()
+            run = run.changed(summary=summarize(records, outcome.cached_count, elapsed))
+        if not await asyncio.to_thread(self._queue.finish, run, records):
+            logger.warning("run %s is another orchestrator's now", run.id)
+            return
+        self._metrics.run_ended(
+            run.state.value, {stage.stage: stage.elapsed_seconds for stage in run.stages}
+        )
+
+    async def _curate(self, run: Run) -> Outcome:
+        request_id.set(run.id)  # what the services log of this run can be found by it
+        with span("run", run_id=run.id, album_id=run.album_id):
+            settings = stored_settings(run)
+            services = await find_services(self._ports, settings)
+            check_models(run, services)
+            if settings.select_best.siamese.enabled:
+                logger.info("Siamese comparison enabled")
+            album = await asyncio.to_thread(self._store.album, run.album_id)
+            decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
+            return await self.pipeline(album, services, run).run(decisions)
+
+    def pipeline(self, album: Album, services: Services, run: Run) -> Pipeline:
+        """The pipeline of a run, under the run's own settings."""
+        settings = stored_settings(run)
+        return Pipeline(
+            source=self._open_source(album),
+            cache=self._cache,
+            services=services,
+            settings=settings,
+            clustering=settings.cluster_scenes.parameters(stored_calibration(run)),
+            limits=self._limits,
+            report=self._report,
+        )
+
+    async def _report(self, progress: StageProgress) -> None:
+        assert self._live is not None
+        earlier = tuple(stage for stage in self._live.stages if stage.stage != progress.stage)
+        await self._publish(self._live.changed(stages=(*earlier, progress)))
+
+    async def _publish(self, run: Run) -> None:
+        self._live = run
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def _advice(error: BestshotError) -> str:
+    if isinstance(error, UnavailableError):
+        kept = "Scores finished so far are kept: resume this run, or run again to go on"
+        return f"{error.message}. {kept}"
+    return error.message

@@ -1,0 +1,112 @@
+"""A PostgreSQL server of the tests' own: Debian's package, started on a port that is free."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+PASSWORD = "swordfish"
+USER = "bestshot"
+
+
+@dataclass(frozen=True)
+class Postgresql:
+    """A server that runs.
+
+    Attributes:
+        address: "host:port".
+    """
+
+    address: str
+
+    def url(self, database: str) -> str:
+        """Of a database, for `orchestrator.database_url`."""
+        return f"postgresql://{USER}:{PASSWORD}@{self.address}/{database}"
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a new database, dropped in the end."""
+        name = f"t{uuid.uuid4().hex}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE template0 LC_COLLATE 'C.UTF-8'").format(
+                    sql.Identifier(name)
+                )
+            )
+            yield self.url(name)
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(name)))
+
+
+def find_binaries() -> Path:
+    """Folder of initdb and postgres; in CI they must be there, elsewhere a test is skipped."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if found:
+        return found[-1].parent
+    if named := shutil.which("postgres"):
+        return Path(named).resolve().parent
+    if "CI" in os.environ:
+        raise AssertionError("the tests need Debian's package postgresql")
+    pytest.skip("PostgreSQL is not here (Debian's package postgresql)")
+
+
+@contextlib.contextmanager
+def running_postgresql(
+    host: str, port: int, prefix: Sequence[str] = (), settings: Sequence[str] = ()
+) -> Iterator[Postgresql]:
+    """A server that listens on an address, its data in a folder that goes with it.
+
+    Args:
+        host: An address of this machine's, or of the one that `prefix` leads to.
+        port: A free one.
+        prefix: What a command must begin with, such as that of another network namespace.
+        settings: "name=value" of postgresql.conf.
+    """
+    binaries = find_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="bestshot-postgresql-"))
+    # the server refuses to run as root
+    user = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
+    if user:
+        shutil.chown(folder, "postgres", "postgres")
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o644)
+    data = str(folder / "data")
+    initdb = [str(binaries / "initdb"), "-D", data, "-U", USER, "--pwfile", str(password)]
+    options = ("--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+    subprocess.run([*user, *initdb, *options], check=True, capture_output=True, cwd=folder)
+    all_settings = (f"listen_addresses={host}", f"port={port}", *settings)
+    command = [
+        *(*prefix, *user, str(binaries / "postgres"), "-D", data, "-k", str(folder)),
+        *(part for setting in all_settings for part in ("-c", setting)),
+    ]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    try:
+        _wait_until_ready([*prefix, str(binaries / "pg_isready"), "-h", host, "-p", str(port)])
+        yield Postgresql(f"{host}:{port}")
+    finally:
+        stop = [str(binaries / "pg_ctl"), "-D", data, "stop", "-m", "immediate"]
+        subprocess.run([*user, *stop], check=True, capture_output=True, cwd=folder)
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_ready(probe: Sequence[str]) -> None:
+    deadline = time.monotonic() + 30
+    while subprocess.run(probe, capture_output=True, check=False).returncode != 0:
+        assert time.monotonic() < deadline, "PostgreSQL did not start"
+        time.sleep(0.05)

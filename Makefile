@@ -2,7 +2,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo run ui test accuracy bench screenshots lint fix protos verify-protos lock clean
+.PHONY: help demo run ui test accuracy bench screenshots images lint fix protos verify-protos lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests
 	$(BIN)/pytest tests/browser/test_journey.py
 	$(BIN)/python -m tests.browser.readme_pictures
+
+images:  ## build every container image and see it serve; as root, with buildah and debootstrap
+	tests/deploy/images.sh
 
 lint: .venv/.dev-stamp  ## style, types, import rules
 	$(BIN)/ruff check .

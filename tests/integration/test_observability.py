@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import yaml
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from PIL import Image
@@ -133,7 +134,7 @@ def test_the_orchestrator_counts_runs_stages_and_what_the_cache_knew(observed: O
         assert found[key] == PHOTO_COUNT
 
 
-def test_the_dashboard_asks_for_metrics_that_there_are(observed: Observed) -> None:
+def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are(observed: Observed) -> None:
     import re
 
     from services.common.metrics import Metrics
@@ -145,7 +146,9 @@ def test_the_dashboard_asks_for_metrics_that_there_are(observed: Observed) -> No
     queries = [
         target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])
     ]
-    assert len(queries) > 8
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yaml").read_text())
+    queries += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    assert len(queries) > 12
     for query in queries:
         for name in re.findall(r"\bbestshot_\w+", query):
             base = re.sub(r"_(total|bucket|sum|count|info)$", "", name)

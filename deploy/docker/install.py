@@ -1,0 +1,71 @@
+"""Installs a component into the virtual environment that runs this, and leaves out what it lacks.
+
+    python install.py dependencies COMPONENT cpu|cuda
+    python install.py project COMPONENT cpu|cuda
+
+In two steps, so that a change of the code does not install the dependencies again.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
+EXTRAS = {
+    **dict.fromkeys(MODEL_SERVICES, ("tracing",)),
+    "orchestrator": ("parquet", "postgres", "tracing"),
+    "ui": ("tracing", "ui"),
+}
+"""Extras of pyproject.toml that a component needs."""
+CLUSTERING = ("hdbscan", "joblib", "scikit-learn", "scipy", "threadpoolctl")
+DATABASE = ("alembic", "mako", "sqlalchemy")
+RUNTIME = ("onnxruntime-gpu",)
+NEVER_IMPORTED = {
+    **dict.fromkeys(MODEL_SERVICES, (*CLUSTERING, *DATABASE)),
+    "orchestrator": RUNTIME,
+    "ui": (*CLUSTERING, *DATABASE, *RUNTIME, "opencv-python-headless", "pillow-heif"),
+}
+"""What the distribution needs as a whole, and a component alone does not."""
+
+
+def main() -> None:
+    step, component, accelerator = sys.argv[1:]
+    if component not in EXTRAS or accelerator not in ("cpu", "cuda"):
+        raise SystemExit(
+            f"build with COMPONENT={'|'.join(EXTRAS)} and ACCELERATOR=cpu|cuda, "
+            f"got {component!r} and {accelerator!r}"
+        )
+    if step == "dependencies":
+        install_dependencies(component, accelerator)
+    else:
+        pip("install", "--no-deps", ".")
+        pip("uninstall", "--yes", "pip")
+
+
+def install_dependencies(component: str, accelerator: str) -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    is_on_gpu = accelerator == "cuda" and component in MODEL_SERVICES
+    extras = (*EXTRAS[component], *(["cuda"] if is_on_gpu else []))
+    optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    pip("install", "-c", "constraints.txt", *project["dependencies"], *optional)
+    unneeded = NEVER_IMPORTED[component]
+    if component in MODEL_SERVICES and accelerator == "cpu":
+        # the same release without CUDA: a sixth of the size
+        version = importlib.metadata.version("onnxruntime-gpu")
+        pip("uninstall", "--yes", "onnxruntime-gpu")
+        pip("install", "-c", "constraints.txt", f"onnxruntime=={version}")
+    pip("uninstall", "--yes", *unneeded)
+
+
+def pip(command: str, *arguments: str) -> None:
+    options = ["--no-cache-dir", "--disable-pip-version-check", "--root-user-action=ignore"]
+    known = options if command == "install" else options[1:2]
+    subprocess.run([sys.executable, "-m", "pip", command, *known, *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Builds the image of every component and sees it serve as it will be deployed: as its own user, on a
+# read-only root file system. As root, with Debian's packages buildah and debootstrap:
+#
+#   tests/deploy/images.sh [COMPONENT...]
+#
+# Where the pinned base image cannot be pulled, a new Debian with its Python stands in for it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+components=("$@")
+[ $# -gt 0 ] || components=(embedding quality face siamese orchestrator ui)
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
+
+base=$(sed -n 's/^ARG PYTHON_IMAGE=//p' deploy/docker/Dockerfile)
+if ! buildah pull -q "$base" > /dev/null 2>&1; then
+  base=localhost/python-stand-in:bookworm
+  if ! buildah inspect --type image "$base" > /dev/null 2>&1; then
+    echo "the base image cannot be pulled: a new Debian stands in for it"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/root" > "$work/debootstrap.log"
+    # the host's authorities, for hosts behind a proxy with one of its own
+    cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
+    printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' > "$work/root/etc/pip.conf"
+    container=$(buildah from scratch)
+    buildah add -q "$container" "$work/root" / > /dev/null
+    buildah commit -q "$container" "$base" > /dev/null
+    buildah rm "$container" > /dev/null
+  fi
+fi
+
+# Runs a command in a mounted image: its user and environment, nothing writable but /tmp and /data.
+run_in() { # MOUNTED ENVIRONMENT COMMAND...
+  local root=$1 environment=$2
+  shift 2
+  unshare --mount --pid --fork --kill-child sh -c '
+    root=$1; environment=$2; shift 2
+    mount --bind "$root" "$root" && mount -o remount,bind,ro "$root"
+    mount -t tmpfs tmpfs "$root/tmp" && mount -t tmpfs -o uid=65532,gid=65532 tmpfs "$root/data"
+    mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev"
+    exec chroot --userspec=65532:65532 "$root" env -i $environment "$@"
+  ' run "$root" "$environment" "$@"
+}
+
+for component in "${components[@]}"; do
+  image=localhost/bestshot-$component:$version
+  buildah bud -q --layers --pull-never -f deploy/docker/Dockerfile -t "$image" \
+    --build-arg PYTHON_IMAGE="$base" --build-arg ACCELERATOR=cpu \
+    --build-arg COMPONENT="$component" . > "$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
+  container=$(buildah from --pull-never "$image")
+  root=$(buildah mount "$container")
+  environment=$(buildah inspect --format '{{range .OCIv1.Config.Env}}{{.}} {{end}}' "$container")
+  run_in "$root" "$environment" /bin/sh /usr/local/bin/bestshot-component > "$work/log" 2>&1 &
+  part=$!
+  for _ in $(seq 60); do
+    sleep 1
+    if run_in "$root" "$environment" python -m services.common.probe "$component" 2> "$work/probe"; then
+      size=$(du -sm "$root/opt/bestshot" | cut -f1)
+      echo "$component serves; $size MiB on top of its base"
+      served=yes
+      break
+    fi
+    served=no
+  done
+  kill "$part" || true
+  wait "$part" 2> /dev/null || true
+  buildah rm "$container" > /dev/null
+  if [ "$served" = no ]; then
+    echo "$component does not serve:"
+    cat "$work/log" "$work/probe"
+    exit 1
+  fi
+done

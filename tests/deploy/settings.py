@@ -1,0 +1,71 @@
+"""What manifests set, read by the code that will read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from orchestrator.config import OrchestratorSettings, PipelineConfig
+from orchestrator.supervisor import PARTS
+from services.common.config import Settings
+from services.common.service_config import ModelServiceSettings, SharedSettings, load_section
+from services.embedding.config import EmbeddingSettings
+from services.face.config import FaceSettings
+from services.quality.config import QualitySettings
+from services.siamese.config import SiameseSettings
+from tests.conftest import ROOT
+from ui.settings import UiSettings
+
+SECTIONS: dict[str, type[Settings]] = {
+    "shared": SharedSettings,
+    "embedding": EmbeddingSettings,
+    "quality": QualitySettings,
+    "face": FaceSettings,
+    "siamese": SiameseSettings,
+    "orchestrator": OrchestratorSettings,
+    "ui": UiSettings,
+}
+MODEL_SERVICES = tuple(name for name in PARTS if name not in ("orchestrator", "ui"))
+
+
+def load_all(environment: Mapping[str, str], profile: str) -> dict[str, Settings]:
+    """All sections under an environment; a wrong or unknown key is an error."""
+    folder = ROOT / "configs"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        PipelineConfig(folder, profile)
+        return {
+            name: load_section(folder, profile, name, section) for name, section in SECTIONS.items()
+        }
+
+
+def port_of(settings: Mapping[str, Settings], part: str) -> int:
+    """Where a part listens."""
+    section = settings[part]
+    assert isinstance(section, ModelServiceSettings | OrchestratorSettings | UiSettings)
+    host, port = section.address.rsplit(":", 1)
+    assert host == "0.0.0.0"
+    return int(port)
+
+
+def metrics_port_of(settings: Mapping[str, Settings], part: str) -> int | None:
+    """Where it tells its metrics."""
+    address = getattr(settings[part], "metrics_address", None)
+    return int(address.rsplit(":", 1)[1]) if address else None
+
+
+def called_addresses(settings: Mapping[str, Settings]) -> dict[tuple[str, str], tuple[str, int]]:
+    """Host and port that each part calls another one at, by caller and called."""
+    orchestrator, ui = settings["orchestrator"], settings["ui"]
+    targets = {
+        ("orchestrator", name): getattr(orchestrator, f"{name}_address") for name in MODEL_SERVICES
+    }
+    targets["ui", "orchestrator"] = ui.orchestrator_address  # type: ignore[attr-defined]
+    found = {}
+    for pair, target in targets.items():
+        assert target.startswith("dns:///"), "a client must see all replicas"
+        host, port = target.removeprefix("dns:///").rsplit(":", 1)
+        found[pair] = (host, int(port))
+    return found

@@ -1,0 +1,126 @@
+"""The compose files agree with the specification, with each other and with the code."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import combinations
+from typing import Any
+
+import compose_spec
+import pytest
+import yaml
+
+from services.common.config import Settings, merge
+from tests.conftest import ROOT
+from tests.deploy.settings import (
+    MODEL_SERVICES,
+    called_addresses,
+    load_all,
+    metrics_port_of,
+    port_of,
+)
+
+COMPOSE = ROOT / "deploy" / "compose"
+OVERRIDES = ("gpu", "postgresql", "observability")
+STACKS = [chosen for count in range(4) for chosen in combinations(OVERRIDES, count)]
+PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
+Document = dict[str, Any]
+
+
+def load(file_name: str) -> Document:
+    """A file with every variable set."""
+    text = re.sub(r"\$\{\w+:\?[^}]+\}", "/set/by/the/user", (COMPOSE / file_name).read_text())
+    document = yaml.safe_load(text)
+    return {key: value for key, value in document.items() if not key.startswith("x-")}
+
+
+def stack(overrides: tuple[str, ...]) -> Document:
+    """The base with overrides on top, as compose merges what we use of it."""
+    files = ["compose.yaml", *(f"compose.{name}.yaml" for name in overrides)]
+    return merge(load(name) for name in files)
+
+
+def settings_of(document: Document) -> dict[str, Settings]:
+    environment = merge(document["services"][name]["environment"] for name in PARTS)
+    is_on_gpu = "--profile=pretrained" in document["services"]["ui"]["command"]
+    return load_all(environment, "pretrained" if is_on_gpu else "builtin")
+
+
+@pytest.mark.parametrize("overrides", STACKS)
+def test_every_stack_is_valid(overrides: tuple[str, ...]) -> None:
+    document = stack(overrides)
+    compose_spec.PyCompose.from_yaml(yaml.safe_dump(document)).validate()
+    assert set(PARTS) <= set(document["services"])
+
+
+def test_the_validation_refuses_what_compose_would_not_know() -> None:
+    document = stack(())
+    document["services"]["face"]["imag"] = "x"
+    with pytest.raises(ValueError, match="imag"):
+        compose_spec.PyCompose.from_yaml(yaml.safe_dump(document))
+
+
+@pytest.mark.parametrize("overrides", STACKS)
+def test_the_code_reads_every_setting_and_finds_every_part(overrides: tuple[str, ...]) -> None:
+    document = stack(overrides)
+    settings = settings_of(document)
+    for (_, called), (host, port) in called_addresses(settings).items():
+        assert host == called
+        assert port == port_of(settings, called)
+    (published,) = document["services"]["ui"]["ports"]
+    assert published == f"127.0.0.1:7860:{port_of(settings, 'ui')}"
+    for name in PARTS:
+        if name != "ui":
+            assert "ports" not in document["services"][name], "only the page is for outside"
+
+
+@pytest.mark.parametrize("overrides", STACKS)
+def test_images_are_built_by_the_dockerfile(overrides: tuple[str, ...]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    document = stack(overrides)
+    for name in PARTS:
+        service = document["services"][name]
+        on_gpu = "gpu" in overrides and name in MODEL_SERVICES
+        assert service["image"] == f"bestshot-{name}:{version}{'-cuda' if on_gpu else ''}"
+        wanted = {"COMPONENT": name, **({"ACCELERATOR": "cuda"} if on_gpu else {})}
+        assert service["build"]["args"] == wanted
+        assert (COMPOSE / service["build"]["context"]).resolve() == ROOT
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+
+
+@pytest.mark.parametrize("overrides", STACKS)
+def test_containers_are_confined_and_wait_for_whom_they_need(overrides: tuple[str, ...]) -> None:
+    document = stack(overrides)
+    for name, service in document["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert {"cpus", "memory"} <= service["deploy"]["resources"]["limits"].keys()
+    needed = document["services"]["orchestrator"]["depends_on"]
+    wanted = {*MODEL_SERVICES, *(["postgresql"] if "postgresql" in overrides else [])}
+    assert needed == {name: {"condition": "service_healthy"} for name in wanted}
+    assert document["networks"]["parts"]["internal"] is True
+
+
+def test_prometheus_asks_every_part_where_it_tells_its_metrics() -> None:
+    settings = settings_of(stack(()))
+    scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yaml").read_text())
+    found = {
+        config["job_name"]: (source["names"], source["port"])
+        for config in scraped["scrape_configs"]
+        for source in config["dns_sd_configs"]
+    }
+    parts = (*MODEL_SERVICES, "orchestrator")
+    assert found == {name: ([name], metrics_port_of(settings, name)) for name in parts}
+
+
+@pytest.mark.parametrize("override", ["postgresql", "observability"])
+def test_passwords_come_from_files(override: str) -> None:
+    document = stack((override,))
+    assert all(set(secret) == {"file"} for secret in document["secrets"].values())
+    for service in document["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if "PASSWORD" in name:
+                assert name.endswith("FILE")
+                assert value.removeprefix("/run/secrets/") in service["secrets"]

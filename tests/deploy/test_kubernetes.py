@@ -1,0 +1,308 @@
+"""The manifests agree with Kubernetes' schemas, with each other and with the code."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from services.common.channels import service_name
+from services.common.config import Settings
+from tests.conftest import ROOT
+from tests.deploy.settings import (
+    MODEL_SERVICES,
+    called_addresses,
+    load_all,
+    metrics_port_of,
+    port_of,
+)
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
+KUBERNETES_VERSIONS = ("1.35", "1.36", "1.37")
+CUSTOM_KINDS = {"Certificate", "Issuer", "InferenceService", "PodMonitor", "PrometheusRule"}
+KSERVE_FIELDS = ("labels", "maxReplicas", "minReplicas", "scaleMetric", "scaleTarget")
+"""Of a predictor, besides those of a pod."""
+NAME = "app.kubernetes.io/name"
+Document = dict[str, Any]
+
+
+@functools.cache
+def built(overlay: str) -> list[Document]:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl (1.27 or newer) is not here")
+    command = [kubectl, "kustomize", str(KUBERNETES / "overlays" / overlay)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return list(yaml.safe_load_all(answer.stdout))
+
+
+def of_kind(overlay: str, kind: str) -> list[Document]:
+    return [document for document in built(overlay) if document["kind"] == kind]
+
+
+def pods(overlay: str) -> dict[str, tuple[dict[str, str], Document]]:
+    """Labels and spec of every component's pods."""
+    found = {}
+    for document in built(overlay):
+        if document["kind"] in ("Deployment", "StatefulSet"):
+            template = document["spec"]["template"]
+            found[template["metadata"]["labels"][NAME]] = (
+                template["metadata"]["labels"],
+                template["spec"],
+            )
+        if document["kind"] == "InferenceService":
+            predictor = dict(document["spec"]["predictor"])
+            own = {name: predictor.pop(name, None) for name in KSERVE_FIELDS}
+            labels = {**document["metadata"]["labels"], **own["labels"]}
+            found[labels[NAME]] = (labels, predictor)
+    return found
+
+
+def parts(overlay: str) -> dict[str, Document]:
+    """The container of each of our parts."""
+    found = {name: spec["containers"] for name, (_, spec) in pods(overlay).items()}
+    assert all(len(containers) == 1 for containers in found.values())
+    return {name: only for name, (only,) in found.items() if name != "postgresql"}
+
+
+def environment(overlay: str) -> dict[str, str]:
+    (settings,) = of_kind(overlay, "ConfigMap")[:1]
+    (settings,) = [
+        document
+        for document in of_kind(overlay, "ConfigMap")
+        if document["metadata"]["name"] == "settings"
+    ]
+    return dict(settings["data"])
+
+
+def settings_of(overlay: str) -> dict[str, Settings]:
+    return load_all(environment(overlay), profile(overlay))
+
+
+def profile(overlay: str) -> str:
+    """The profile that all parts run under."""
+    named = {
+        argument.removeprefix("--profile=")
+        for container in parts(overlay).values()
+        for argument in container.get("args", [])
+        if argument.startswith("--profile=")
+    }
+    assert len(named) <= 1
+    return named.pop() if named else "builtin"
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_overlay_is_valid(overlay: str, version: str) -> None:
+    assert built(overlay)
+    for document in built(overlay):
+        if document["kind"] in CUSTOM_KINDS:
+            continue
+        kubernetes_validate.validate(document, version, strict=True)
+    for labels, spec in pods(overlay).values():
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "any", "labels": labels},
+            "spec": spec,
+        }
+        kubernetes_validate.validate(pod, version, strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_code_reads_every_setting_and_serves_where_the_manifests_look(overlay: str) -> None:
+    settings = settings_of(overlay)
+    assert set(parts(overlay)) == {*MODEL_SERVICES, "orchestrator", "ui"}
+    for name, container in parts(overlay).items():
+        assert {"configMapRef": {"name": "settings"}} in container["envFrom"]
+        ports = {port["containerPort"] for port in container["ports"]}
+        assert port_of(settings, name) in ports
+        if len(ports) > 1:
+            assert ports == {port_of(settings, name), metrics_port_of(settings, name)}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_probes_ask_the_code_s_own_services(overlay: str) -> None:
+    settings = settings_of(overlay)
+    is_tls = settings["shared"].tls.certificate_file is not None  # type: ignore[attr-defined]
+    for name, container in parts(overlay).items():
+        probes = [container[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")]
+        if name == "ui":
+            for probe in probes:
+                assert probe["httpGet"]["path"] == "/healthz"
+                assert probe["httpGet"].get("scheme", "HTTP") == ("HTTPS" if is_tls else "HTTP")
+        elif is_tls:  # the kubelet's gRPC probe knows no TLS
+            for probe in probes[:2]:
+                assert "services.common.probe" in probe["exec"]["command"][-1]
+            assert probes[2]["tcpSocket"]
+        else:
+            assert all(probe["grpc"]["port"] == port_of(settings, name) for probe in probes)
+            assert [probe["grpc"].get("service") for probe in probes] == [
+                *(service_name(name), service_name(name)),
+                None,
+            ]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_images_are_those_that_the_dockerfile_builds(overlay: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name, container in parts(overlay).items():
+        image, tag = container["image"].rsplit(":", 1)
+        assert image.rsplit("/", 1)[-1] == f"bestshot-{name}"
+        cuda = "-cuda" if overlay == "gpu" and name in MODEL_SERVICES else ""
+        assert tag == project["version"] + cuda
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_address_that_a_part_calls_is_a_service_of_the_right_pods(overlay: str) -> None:
+    services = {document["metadata"]["name"]: document for document in of_kind(overlay, "Service")}
+    labels = {name: found for name, (found, _) in pods(overlay).items()}
+    for (_, called), (host, port) in called_addresses(settings_of(overlay)).items():
+        spec = services[host]["spec"]
+        assert spec["clusterIP"] == "None", "a client must see all replicas"
+        assert [one["port"] for one in spec["ports"]] == [port]
+        assert selected(spec["selector"], labels) == {called}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_network_lets_through_what_is_called_and_nothing_else(overlay: str) -> None:
+    settings = settings_of(overlay)
+    labels = {name: found for name, (found, _) in pods(overlay).items()}
+    wanted = {(caller, called, port) for (caller, called), (_, port) in
+              called_addresses(settings).items()}  # fmt: skip
+    if "postgresql" in labels:
+        wanted.add(("orchestrator", "postgresql", 5432))
+    policies = of_kind(overlay, "NetworkPolicy")
+    ports = {port for _, _, port in wanted}
+    allowed = {
+        (caller, called, port)
+        for caller in labels
+        for called in labels
+        for port in ports
+        if lets(policies, "egress", labels[caller], labels[called], port)
+        and lets(policies, "ingress", labels[called], labels[caller], port)
+    }
+    assert allowed == wanted
+
+
+def lets(
+    policies: list[Document], way: str, own: Mapping[str, str], peer: Mapping[str, str], port: int
+) -> bool:
+    """Whether policies let a pod with the labels `own` be called by, or call, one of `peer`."""
+    for policy in policies:
+        if not matches(policy["spec"]["podSelector"], own):
+            continue
+        for rule in policy["spec"].get(way, []):
+            peers = rule.get("from" if way == "ingress" else "to")
+            if port not in {one["port"] for one in rule["ports"]}:
+                continue
+            if peers is None or any(
+                "podSelector" in one and matches(one["podSelector"], peer) for one in peers
+            ):
+                return True
+    return False
+
+
+def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    pairs = selector.get("matchLabels", {}).items()
+    expressions = selector.get("matchExpressions", [])
+    assert all(one["operator"] == "In" for one in expressions)
+    return all(labels.get(key) == value for key, value in pairs) and all(
+        labels.get(one["key"]) in one["values"] for one in expressions
+    )
+
+
+def selected(pairs: Mapping[str, str], labels: Mapping[str, Mapping[str, str]]) -> set[str]:
+    return {name for name, found in labels.items() if matches({"matchLabels": pairs}, found)}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_are_restricted(overlay: str) -> None:
+    for name, (_, spec) in pods(overlay).items():
+        assert spec["enableServiceLinks"] is False, "BESTSHOT_ variables that nobody reads"
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+            assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_budgets_and_autoscalers_mean_what_is_there(overlay: str) -> None:
+    labels = {name: found for name, (found, _) in pods(overlay).items()}
+    deployments = {document["metadata"]["name"] for document in of_kind(overlay, "Deployment")}
+    for budget in of_kind(overlay, "PodDisruptionBudget"):
+        assert len(selected(budget["spec"]["selector"]["matchLabels"], labels)) == 1
+    scaled = {
+        scaler["spec"]["scaleTargetRef"]["name"]
+        for scaler in of_kind(overlay, "HorizontalPodAutoscaler")
+    }
+    assert scaled <= deployments
+    if overlay in ("gpu", "production"):
+        assert scaled == {f"{name}-service" for name in MODEL_SERVICES}
+
+
+def test_production_lets_nobody_in_who_does_not_say_who_they_are() -> None:
+    settings = settings_of("production")
+    tls = settings["shared"].tls  # type: ignore[attr-defined]
+    assert tls.require_client_certificate
+    assert settings["ui"].username  # type: ignore[attr-defined]
+    mounted = {"tls.crt", "tls.key", "ca.crt"}
+    assert {path.name for path in (tls.certificate_file, tls.key_file, tls.ca_file)} == mounted
+    certificates = {
+        document["spec"]["secretName"]: document["spec"]
+        for document in of_kind("production", "Certificate")
+    }
+    called = {called: host for (_, called), (host, _) in called_addresses(settings).items()} | {
+        "ui": "ui"
+    }
+    for name, container in parts("production").items():
+        assert "--insecure" not in container.get("args", [])
+        _, spec = pods("production")[name]
+        (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "tls"]
+        names = certificates[volume["secret"]["secretName"]]["dnsNames"]
+        assert called[name] in names
+        assert "localhost" in names, "where the probe asks"
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts["tls"] == str(tls.certificate_file.parent)
+
+
+def test_production_s_orchestrators_share_a_database_and_their_files() -> None:
+    settings: Any = settings_of("production")["orchestrator"]
+    assert settings.database_url.startswith("postgresql://")
+    (deployment,) = [
+        document
+        for document in of_kind("production", "Deployment")
+        if document["metadata"]["name"] == "orchestrator"
+    ]
+    assert deployment["spec"]["replicas"] > 1
+    assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    for claim in of_kind("production", "PersistentVolumeClaim"):
+        assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    for overlay in set(OVERLAYS) - {"production"}:  # SQLite has one orchestrator
+        (alone,) = [
+            document
+            for document in of_kind(overlay, "Deployment")
+            if document["metadata"]["name"] == "orchestrator"
+        ]
+        assert (alone["spec"]["replicas"], alone["spec"]["strategy"]["type"]) == (1, "Recreate")
+
+
+def test_the_alerts_of_the_operator_are_those_of_prometheus() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yaml").read_text())
+    (custom,) = of_kind("production", "PrometheusRule")
+    assert custom["spec"] == rules

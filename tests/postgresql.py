@@ -88,6 +88,10 @@ def running_postgresql(
     initdb = [str(binaries / "initdb"), "-D", data, "-U", USER, "--pwfile", str(password)]
     options = ("--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
     subprocess.run([*user, *initdb, *options], check=True, capture_output=True, cwd=folder)
+    with Path(data, "pg_hba.conf").open("a") as rules:
+        rules.write(
+            "host all all 0.0.0.0/0 scram-sha-256\n"
+        )  # from wherever the address can be reached
     all_settings = (f"listen_addresses={host}", f"port={port}", *settings)
     command = [
         *(*prefix, *user, str(binaries / "postgres"), "-D", data, "-k", str(folder)),

@@ -76,6 +76,7 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
         ("grpc.enable_retries", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.dns_min_time_between_resolutions_ms", 5000),  # 30 s would hide new replicas longer
     ]
     if options.credentials is None:
         return grpc.aio.insecure_channel(address, options=arguments)

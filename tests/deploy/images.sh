@@ -20,6 +20,7 @@ if ! buildah pull -q "$base" > /dev/null 2>&1; then
   if ! buildah inspect --type image "$base" > /dev/null 2>&1; then
     echo "the base image cannot be pulled: a new Debian stands in for it"
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/root" > "$work/debootstrap.log"
+    touch "$work/root/etc/hosts"
     # the host's authorities, for hosts behind a proxy with one of its own
     cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
     printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' > "$work/root/etc/pip.conf"
@@ -38,6 +39,7 @@ run_in() { # MOUNTED ENVIRONMENT COMMAND...
     root=$1; environment=$2; shift 2
     mount --bind "$root" "$root" && mount -o remount,bind,ro "$root"
     mount -t tmpfs tmpfs "$root/tmp" && mount -t tmpfs -o uid=65532,gid=65532 tmpfs "$root/data"
+    mount --bind /etc/hosts "$root/etc/hosts"
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev"
     exec chroot --userspec=65532:65532 "$root" env -i $environment "$@"
   ' run "$root" "$environment" "$@"

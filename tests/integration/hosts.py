@@ -1,0 +1,163 @@
+"""Several hosts on one machine: network namespaces with addresses of their own on one bridge."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from orchestrator.supervisor import part_command
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+class Host:
+    """A machine with an address.
+
+    Args:
+        name: Of its network namespace.
+        address: In the network that it shares with the others and with this process.
+        link: Its cable's end at the bridge.
+        folder: Gets the logs of its parts.
+    """
+
+    def __init__(self, name: str, address: str, link: str, folder: Path) -> None:
+        self.address = address
+        self.folder = folder
+        self._name = name
+        self._link = link
+        self._names = Path("/etc/netns", name, "hosts")
+
+    @property
+    def prefix(self) -> list[str]:
+        """What a command begins with that runs there."""
+        return ["ip", "netns", "exec", self._name]
+
+    def cut(self) -> None:
+        """Pulls its cable: nothing arrives or leaves, and nobody is told."""
+        ip("link", "set", self._link, "down")
+
+    def mend(self) -> None:
+        ip("link", "set", self._link, "up")
+
+    def know(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Sets the names that it can look up, each with its addresses."""
+        lines = [f"{address} {name}\n" for name, found in names.items() for address in found]
+        self._names.parent.mkdir(parents=True, exist_ok=True)
+        self._names.write_text("".join(["127.0.0.1 localhost\n", *lines]))
+
+
+class HostedPart:
+    """One part as a process of a host.
+
+    Args:
+        host: Where it runs.
+        name: The part.
+        port: Where it listens.
+        settings: Of --set.
+        arguments: Further ones.
+        variables: Environment variables, besides those of this process.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        port: int,
+        settings: Mapping[str, str],
+        arguments: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.host = host
+        self.name = name
+        self.address = f"{host.address}:{port}"
+        self._log = host.folder / f"{name}.log"
+        flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        own = ["--address", self.address, "--insecure", "--exit-with-parent"]
+        self._port_file = host.folder / f".{name}.address"
+        own += ["--port-file", str(self._port_file), *arguments, *flags]
+        self._command = [*host.prefix, *part_command(name, own)]
+        self._environment = {**os.environ, **(variables or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of its process: `ip netns exec` becomes the command."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Starts it and waits until it serves."""
+        self._port_file.unlink(missing_ok=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment
+            )
+        deadline = time.monotonic() + 60
+        while not self._port_file.exists():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ends it and waits for its end."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+            self._process.wait(60)
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process = None
+
+    def restart(self) -> None:
+        """Gracefully, as an upgrade does."""
+        self.stop()
+        self.start()
+
+
+@contextlib.contextmanager
+def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
+    """Makes hosts; skips the test where this process may not."""
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and iproute2")
+    tag = f"{random.SystemRandom().randrange(16**4):04x}"
+    subnet = f"10.77.{random.SystemRandom().randrange(1, 255)}"
+    bridge = f"bs{tag}"
+    made: dict[str, Host] = {}
+    try:
+        ip("link", "add", bridge, "type", "bridge")
+        ip("address", "add", f"{subnet}.1/24", "dev", bridge)
+        ip("link", "set", bridge, "up")
+        for number, name in enumerate(names):
+            space, link = f"bs{tag}-{name}", f"bs{tag}v{number}"
+            own = folder / name
+            own.mkdir(parents=True)
+            made[name] = Host(space, f"{subnet}.{11 + number}", link, own)
+            ip("netns", "add", space)
+            ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
+            ip("link", "set", link, "master", bridge, "up")
+            for arguments in (
+                ("address", "add", f"{subnet}.{11 + number}/24", "dev", "eth0"),
+                ("link", "set", "eth0", "up"),
+                ("link", "set", "lo", "up"),
+            ):
+                ip("-netns", space, *arguments)
+        yield made
+    finally:
+        for name in made:
+            with contextlib.suppress(subprocess.CalledProcessError):
+                ip("netns", "delete", f"bs{tag}-{name}")
+            shutil.rmtree(f"/etc/netns/bs{tag}-{name}", ignore_errors=True)
+        with contextlib.suppress(subprocess.CalledProcessError):
+            ip("link", "delete", bridge)

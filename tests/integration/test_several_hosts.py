@@ -1,0 +1,369 @@
+"""Services and two orchestrators on hosts of their own, on one PostgreSQL.
+
+Whatever happens to one of them, a run ends with the results that one machine gives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import psycopg
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from PIL import Image
+
+from orchestrator.storage.run_queue import LEASE
+from orchestrator.supervisor import MODEL_SERVICES
+from tests.conftest import draw_picture
+from tests.integration.hosts import Host, HostedPart, hosts
+from tests.integration.parts import model_services, orchestrator
+from tests.postgresql import Postgresql, running_postgresql
+
+PHOTO_COUNT = 36
+MODEL_HOSTS = ("model-a", "model-b")
+ORCHESTRATOR_HOSTS = ("orchestrator-a", "orchestrator-b")
+PORTS = {name: 50051 + number for number, name in enumerate(MODEL_SERVICES)}
+METRICS_PORT = 9000
+SLOWLY = {"preferred_batch_count": "64", "max_queue_delay_ms": "400"}
+"""A quality service waits for pictures that do not come: runs take long enough for something to
+happen, and no processor meanwhile."""
+_ANY_REPLICA = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": "bestshot.orchestrator.v1.OrchestratorService"},
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """All that runs, but for the orchestrators.
+
+    Attributes:
+        hosts: By name.
+        services: Of both model hosts.
+        postgresql: The database server.
+    """
+
+    hosts: dict[str, Host]
+    services: dict[tuple[str, str], HostedPart]
+    postgresql: Postgresql
+
+    def calls(self, host: str, service: str) -> float:
+        """Calls that a replica has answered so far."""
+        return calls_at(f"{self.hosts[host].address}:{METRICS_PORT + PORTS[service]}")
+
+
+def calls_at(metrics_address: str) -> float:
+    """Calls that a part has answered so far, but for questions about its health."""
+    text = httpx.get(f"http://{metrics_address}/metrics").text
+    found = re.findall(r'bestshot_calls_total\{code="OK",method="/bestshot.*\} (\S+)', text)
+    return sum(map(float, found))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures in twos that are nearly the same, so that the comparator is asked."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(PHOTO_COUNT):
+        picture = Image.fromarray(draw_picture(number // 2, 800, 600))
+        picture.save(folder / f"{number:02}.jpg", quality=90 - 4 * (number % 2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_one_machine(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The results of a single machine with SQLite."""
+    folder = tmp_path_factory.mktemp("alone")
+    with model_services(folder / "services") as services:
+        addresses = {name: part.address for name, part in services.items()}
+        with orchestrator(folder / "orchestrator", addresses, photos) as part:
+            run = part.end(part.begin())
+            assert run.state == pb.RUN_STATE_COMPLETED
+            return part.results(run.id)
+
+
+@pytest.fixture(scope="module")
+def cluster(on_one_machine: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("hosts")
+    names = (*MODEL_HOSTS, *ORCHESTRATOR_HOSTS, "database")
+    with hosts(names, folder) as made, contextlib.ExitStack() as stack:
+        database = made["database"]
+        server = stack.enter_context(
+            running_postgresql(database.address, 5432, database.prefix, ["fsync=off"])
+        )
+        services = {
+            (host, name): HostedPart(
+                made[host],
+                name,
+                PORTS[name],
+                {
+                    "metrics_address": f"{made[host].address}:{METRICS_PORT + PORTS[name]}",
+                    **(SLOWLY if name == "quality" else {}),
+                },
+            )
+            for host in MODEL_HOSTS
+            for name in MODEL_SERVICES
+        }
+        for part in services.values():
+            stack.callback(part.stop, signal.SIGKILL)
+            part.start()
+        yield Cluster(made, services, server)
+
+
+class Orchestrators:
+    """Both orchestrators on a database, and what a caller of whichever of them does."""
+
+    def __init__(
+        self, cluster: Cluster, photos: Path, database: str, changes: Mapping[str, str]
+    ) -> None:
+        self._photos = photos
+        self._database = database
+        addresses = {
+            f"{name}_address": "ipv4:"
+            + ",".join(cluster.services[host, name].address for host in MODEL_HOSTS)
+            for name in MODEL_SERVICES
+        }
+        settings = {
+            **addresses,
+            "batch_count": "1",
+            "database_url": database,
+            "allowed_roots": str([str(photos)]),
+            **changes,
+        }
+        self.parts = []
+        for host in ORCHESTRATOR_HOSTS:
+            data = ("--data", str(cluster.hosts[host].folder / "data"))
+            self.parts.append(
+                HostedPart(cluster.hosts[host], "orchestrator", 50050, settings, data)
+            )
+        self._ask(self.parts)
+
+    def _ask(self, parts: list[HostedPart]) -> None:
+        target = "ipv4:" + ",".join(part.address for part in parts)
+        options = [
+            ("grpc.service_config", json.dumps(_ANY_REPLICA)),
+            ("grpc.max_reconnect_backoff_ms", 500),
+        ]
+        self.channel = grpc.insecure_channel(target, options)
+        self._stub = orchestrator_pb2_grpc.OrchestratorServiceStub(self.channel)
+
+    def ask_only(self, part: HostedPart) -> None:
+        """From now on: the other one is out of reach, and a call to it would hang."""
+        self.channel.close()
+        self._ask([part])
+
+    def begin(self) -> str:
+        album = self._stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(self._photos)), timeout=20)
+        request = pb.StartRunRequest(album_id=album.album.id)
+        return str(self._stub.StartRun(request, timeout=20).run.id)
+
+    def run(self, run_id: str) -> pb.Run:
+        """Asks whichever is there, again where that one has just gone."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return self._stub.GetRun(pb.GetRunRequest(run_id=run_id), timeout=5).run
+            except grpc.RpcError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+    def until(self, run_id: str, count: int) -> None:
+        """Waits until some photos are scored, by what the database knows."""
+        self.wait_for(run_id, lambda run: _scored(run) >= count)
+
+    def end(self, run_id: str) -> pb.Run:
+        return self.wait_for(run_id, lambda run: run.HasField("end_time"))
+
+    def wait_for(self, run_id: str, is_enough: Callable[[pb.Run], bool]) -> pb.Run:
+        deadline = time.monotonic() + 180
+        while not is_enough(run := self.run(run_id)):
+            assert time.monotonic() < deadline, run
+            time.sleep(0.1)
+        return run
+
+    def results(self, run_id: str) -> bytes:
+        request = pb.DownloadRunRequest(run_id=run_id, format=pb.DOWNLOAD_FORMAT_CSV)
+        return b"".join(piece.chunk for piece in self._stub.DownloadRun(request, timeout=60))
+
+    def owner(self, run_id: str) -> HostedPart:
+        """Whoever works on a run."""
+        with psycopg.connect(self._database) as connection:
+            query = "SELECT owner_id FROM runs WHERE id = %s"
+            (owner_id,) = connection.execute(query, [run_id]).fetchone() or (None,)
+        assert owner_id is not None
+        (found,) = [part for part in self.parts if f"-{part.pid}-" in owner_id]
+        return found
+
+    def other(self, part: HostedPart) -> HostedPart:
+        (found,) = [one for one in self.parts if one is not part]
+        return found
+
+
+def _scored(run: pb.Run) -> int:
+    return sum(stage.completed_count for stage in run.stages if stage.stage == "score")
+
+
+@contextlib.contextmanager
+def both(cluster: Cluster, photos: Path, **changes: str) -> Iterator[Orchestrators]:
+    """Both of them, on a new database, under some other settings."""
+    with cluster.postgresql.database() as url:
+        made = Orchestrators(cluster, photos, url, changes)
+        try:
+            for part in made.parts:
+                part.start()
+            yield made
+        finally:
+            made.channel.close()
+            for part in made.parts:
+                part.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def orchestrators(cluster: Cluster, photos: Path) -> Iterator[Orchestrators]:
+    with both(cluster, photos) as made:
+        yield made
+
+
+def test_a_run_spreads_over_both_replicas_of_every_service(
+    cluster: Cluster, orchestrators: Orchestrators, on_one_machine: bytes
+) -> None:
+    def asked() -> dict[tuple[str, str], float]:
+        return {key: cluster.calls(*key) for key in cluster.services}
+
+    before = asked()
+    run = orchestrators.end(orchestrators.begin())
+    assert run.state == pb.RUN_STATE_COMPLETED, run.error
+    assert orchestrators.results(run.id) == on_one_machine
+    gained = {key: count - before[key] for key, count in asked().items()}
+    for name in ("embedding", "quality", "face"):
+        shares = [gained[host, name] for host in MODEL_HOSTS]
+        assert min(shares) > 0.3 * sum(shares), gained
+
+
+def test_a_replica_whose_link_is_cut_costs_time_and_nothing_else(
+    cluster: Cluster, orchestrators: Orchestrators, on_one_machine: bytes
+) -> None:
+    run_id = orchestrators.begin()
+    orchestrators.until(run_id, 8)
+    cluster.hosts["model-b"].cut()
+    try:
+        run = orchestrators.end(run_id)
+    finally:
+        cluster.hosts["model-b"].mend()
+    assert run.state == pb.RUN_STATE_COMPLETED, run.error
+    assert orchestrators.results(run_id) == on_one_machine
+
+
+def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
+    orchestrators: Orchestrators, on_one_machine: bytes
+) -> None:
+    run_id = orchestrators.begin()
+    orchestrators.until(run_id, 8)
+    owner = orchestrators.owner(run_id)
+    owner.stop(signal.SIGKILL)
+    began = time.monotonic()
+    run = orchestrators.end(run_id)
+    assert run.state == pb.RUN_STATE_COMPLETED, run.error
+    assert run.summary.cached_count >= 8
+    assert time.monotonic() - began < LEASE.total_seconds() + 45
+    assert orchestrators.results(run_id) == on_one_machine
+
+
+def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_more(
+    cluster: Cluster, orchestrators: Orchestrators, on_one_machine: bytes
+) -> None:
+    run_id = orchestrators.begin()
+    orchestrators.until(run_id, 8)
+    owner = orchestrators.owner(run_id)
+    orchestrators.ask_only(orchestrators.other(owner))
+    owner.host.cut()
+    try:
+        run = orchestrators.end(run_id)
+        assert run.state == pb.RUN_STATE_COMPLETED, run.error
+        assert orchestrators.results(run_id) == on_one_machine
+    finally:
+        owner.host.mend()
+    time.sleep(3.0)  # it is back, and has something to say
+    assert orchestrators.run(run_id) == run
+    assert orchestrators.results(run_id) == on_one_machine
+
+
+def test_a_rolling_restart_of_every_part_loses_nothing(
+    cluster: Cluster, photos: Path, on_one_machine: bytes
+) -> None:
+    with both(cluster, photos, concurrent_batches="1") as orchestrators:
+        run_id = orchestrators.begin()
+        orchestrators.until(run_id, 2)
+        owner = orchestrators.owner(run_id)
+        meanwhile = 0
+        for part in (owner, *cluster.services.values(), orchestrators.other(owner)):
+            part.restart()
+            meanwhile += not orchestrators.run(run_id).HasField("end_time")
+        run = orchestrators.end(run_id)
+        assert meanwhile > 6, "it has seen too little of it"
+        assert run.state == pb.RUN_STATE_COMPLETED, run.error
+        assert orchestrators.results(run_id) == on_one_machine
+
+
+def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
+    orchestrators: Orchestrators, on_one_machine: bytes
+) -> None:
+    run_id = orchestrators.begin()
+    orchestrators.until(run_id, 4)
+    owner = orchestrators.owner(run_id)
+    with grpc.insecure_channel(orchestrators.other(owner).address) as channel:
+        stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+        stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=10)
+        snapshots = stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=30)
+        assert [snapshot.run.state for snapshot in snapshots][-1] == pb.RUN_STATE_CANCELLED
+        stub.ResumeRun(pb.ResumeRunRequest(run_id=run_id), timeout=10)
+    run = orchestrators.end(run_id)
+    assert run.state == pb.RUN_STATE_COMPLETED, run.error
+    assert orchestrators.results(run_id) == on_one_machine
+
+
+def test_a_replica_that_comes_later_is_found_by_its_name(cluster: Cluster, photos: Path) -> None:
+    replicas = {
+        host: HostedPart(
+            cluster.hosts[host],
+            "quality",
+            50061,
+            {"metrics_address": f"{cluster.hosts[host].address}:9061", **SLOWLY},
+            variables={"BESTSHOT_SERVICES__SHARED__MAX_CONNECTION_AGE_S": "2"},
+        )
+        for host in MODEL_HOSTS
+    }
+    address = {"quality_address": "dns:///quality.models:50061"}
+
+    def know(*known: str) -> None:
+        for name in ORCHESTRATOR_HOSTS:
+            found = [cluster.hosts[host].address for host in known]
+            cluster.hosts[name].know({"quality.models": found})
+
+    def calls(host: str) -> float:
+        return calls_at(f"{cluster.hosts[host].address}:9061")
+
+    know("model-a")
+    try:
+        for part in replicas.values():
+            part.start()
+        with both(cluster, photos, concurrent_batches="1", **address) as orchestrators:
+            run_id = orchestrators.begin()
+            orchestrators.until(run_id, 4)
+            assert calls("model-a") > 0
+            assert calls("model-b") == 0
+            know("model-a", "model-b")
+            assert orchestrators.end(run_id).state == pb.RUN_STATE_COMPLETED
+            assert calls("model-b") > 0
+    finally:
+        for part in replicas.values():
+            part.stop()

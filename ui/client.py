@@ -12,6 +12,8 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from services.common.channels import ClientOptions, call_metadata, open_channel, service_name
 
 PAGE_SIZE = 1000
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+"""Goes with every error that one of our parts answers."""
 TRANSFER_TIMEOUT_S = 3600.0
 
 
@@ -111,7 +113,7 @@ class Orchestrator:
 
     def _translated(self, error: grpc.aio.AioRpcError) -> OrchestratorError:
         code, details = error.code(), error.details() or ""
-        if code is grpc.StatusCode.UNAVAILABLE and "service" not in details:
+        if code is grpc.StatusCode.UNAVAILABLE and not _is_answer(error):
             return OrchestratorError(
                 f"The orchestrator at {self._address} does not answer.",
                 "Start it with `bestshot up`, or set ui.orchestrator_address in services.yaml to "
@@ -125,3 +127,8 @@ class Orchestrator:
                 code,
             )
         return OrchestratorError(details[:1].upper() + details[1:], "", code)
+
+
+def _is_answer(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the orchestrator itself says so; else nobody was there to say anything."""
+    return any(key == STATUS_DETAILS_KEY for key, _ in error.trailing_metadata() or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -160,14 +161,17 @@ class AsyncClient:
         stub = self._orchestrator()
         request = _messages.run_request(album_id, profile, settings or {})
         run: pb.Run = (await self._call(stub.StartRun, request)).run
-        watched = stub.WatchRun(pb.WatchRunRequest(run_id=run.id), metadata=self._metadata)
-        try:
-            async for snapshot in watched:
-                run = snapshot.run
-                if on_progress is not None:
-                    on_progress(run)
-        except grpc.RpcError as error:
-            raise _messages.error_of(error) from error
+        watching = _messages.Watching()
+        while not _messages.has_ended(run):
+            watched = stub.WatchRun(pb.WatchRunRequest(run_id=run.id), metadata=self._metadata)
+            try:
+                async for snapshot in watched:
+                    run = snapshot.run
+                    watching.saw()
+                    if on_progress is not None:
+                        on_progress(run)
+            except grpc.RpcError as error:
+                await asyncio.sleep(watching.pause_after(error))
         return _messages.completed(run)
 
     async def photos(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -158,14 +159,17 @@ class Client:
         stub = self._orchestrator()
         request = _messages.run_request(album_id, profile, settings or {})
         run: pb.Run = (self._call(stub.StartRun, request)).run
-        watched = stub.WatchRun(pb.WatchRunRequest(run_id=run.id), metadata=self._metadata)
-        try:
-            for snapshot in watched:
-                run = snapshot.run
-                if on_progress is not None:
-                    on_progress(run)
-        except grpc.RpcError as error:
-            raise _messages.error_of(error) from error
+        watching = _messages.Watching()
+        while not _messages.has_ended(run):
+            watched = stub.WatchRun(pb.WatchRunRequest(run_id=run.id), metadata=self._metadata)
+            try:
+                for snapshot in watched:
+                    run = snapshot.run
+                    watching.saw()
+                    if on_progress is not None:
+                        on_progress(run)
+            except grpc.RpcError as error:
+                time.sleep(watching.pause_after(error))
         return _messages.completed(run)
 
     def photos(self, run_id: str, *, selected_only: bool = False) -> Iterator[pb.ImageResult]:

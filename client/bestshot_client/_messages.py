@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,9 @@ BATCH_COUNT = 16
 BATCH_BYTES = 32 * 2**20
 UPLOAD_CHUNK_BYTES = 2**20
 PAGE_SIZE = 200
+REWATCH_S = 20.0
+"""How long the orchestrators may all be away while a run is watched: one takes over within 15 s."""
+REWATCH_PAUSE_S = 0.5
 
 
 class BestshotError(Exception):
@@ -143,6 +147,30 @@ def completed(run: orchestrator_pb2.Run) -> orchestrator_pb2.Run:
             grpc.StatusCode.ABORTED, f"run {run.id} is {state}: {run.error or 'it has no results'}"
         )
     return run
+
+
+def has_ended(run: orchestrator_pb2.Run) -> bool:
+    """Whether nothing more will happen to a run."""
+    active = (orchestrator_pb2.RUN_STATE_PENDING, orchestrator_pb2.RUN_STATE_RUNNING)
+    return run.state not in active
+
+
+class Watching:
+    """How long a watch that broke is begun anew: orchestrators are replaced while runs go on."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def saw(self) -> None:
+        """Tells that the orchestrator has said something."""
+        self._last = time.monotonic()
+
+    def pause_after(self, error: grpc.RpcError) -> float:
+        """Seconds to wait before the next try; BestshotError where there is to be none."""
+        is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        if not is_passing or time.monotonic() - self._last > REWATCH_S:
+            raise error_of(error) from error
+        return REWATCH_PAUSE_S
 
 
 def upload(

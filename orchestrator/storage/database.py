@@ -72,7 +72,7 @@ def open_database(folder: Path) -> Engine:
     """
     engine = create_engine(f"sqlite:///{folder / DATABASE_NAME}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _set_pragmas)
-    _migrate(engine)
+    migrate(engine)
     return engine
 
 
@@ -104,7 +104,7 @@ def open_postgresql(url: str, password_file: Path | None) -> Engine:
         reraise=True,
     )
     try:
-        attempts(_migrate, engine)
+        attempts(migrate, engine)
     except DatabaseUnavailableError as error:
         raise ConfigError(f"orchestrator.database_url: {error.message}") from error
     return engine
@@ -201,7 +201,12 @@ def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> Non
     cursor.close()
 
 
-def _migrate(engine: Engine) -> None:
+def migrate(engine: Engine) -> None:
+    """Brings the tables to the state that the code knows; one at a time, where several want to.
+
+    Raises:
+        ConfigError: They are newer than the code.
+    """
     import alembic.command  # takes a quarter of a second, which commands without a database save
     import alembic.config
     import alembic.util

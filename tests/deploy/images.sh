@@ -31,11 +31,11 @@ if ! buildah pull -q "$base" > /dev/null 2>&1; then
   fi
 fi
 
-# Runs a command in a mounted image: its user and environment, nothing writable but /tmp and /data.
-run_in() { # MOUNTED ENVIRONMENT COMMAND...
+# Becomes a command in a mounted image: its user and environment, nothing writable but /tmp and /data.
+exec_in() { # MOUNTED ENVIRONMENT COMMAND...
   local root=$1 environment=$2
   shift 2
-  unshare --mount --pid --fork --kill-child sh -c '
+  exec unshare --mount --pid --fork --kill-child sh -c '
     root=$1; environment=$2; shift 2
     mount --bind "$root" "$root" && mount -o remount,bind,ro "$root"
     mount -t tmpfs tmpfs "$root/tmp" && mount -t tmpfs -o uid=65532,gid=65532 tmpfs "$root/data"
@@ -53,11 +53,11 @@ for component in "${components[@]}"; do
   container=$(buildah from --pull-never "$image")
   root=$(buildah mount "$container")
   environment=$(buildah inspect --format '{{range .OCIv1.Config.Env}}{{.}} {{end}}' "$container")
-  run_in "$root" "$environment" /bin/sh /usr/local/bin/bestshot-component > "$work/log" 2>&1 &
+  exec_in "$root" "$environment" /bin/sh /usr/local/bin/bestshot-component > "$work/log" 2>&1 &
   part=$!
   for _ in $(seq 60); do
     sleep 1
-    if run_in "$root" "$environment" python -m services.common.probe "$component" 2> "$work/probe"; then
+    if (exec_in "$root" "$environment" python -m services.common.probe "$component") 2> "$work/probe"; then
       size=$(du -sm "$root/opt/bestshot" | cut -f1)
       echo "$component serves; $size MiB on top of its base"
       served=yes
@@ -65,7 +65,7 @@ for component in "${components[@]}"; do
     fi
     served=no
   done
-  kill "$part" || true
+  kill "$part" || true  # and with it the component
   wait "$part" 2> /dev/null || true
   buildah rm "$container" > /dev/null
   if [ "$served" = no ]; then

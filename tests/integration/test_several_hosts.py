@@ -11,6 +11,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from bestshot_client import Addresses, Client
 from PIL import Image
 
 from orchestrator.storage.run_queue import LEASE
@@ -165,6 +167,14 @@ class Orchestrators:
         album = self._stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(self._photos)), timeout=20)
         request = pb.StartRunRequest(album_id=album.album.id)
         return str(self._stub.StartRun(request, timeout=20).run.id)
+
+    def newest(self) -> str:
+        """Waits for a run that somebody else begins."""
+        deadline = time.monotonic() + 20
+        while not (runs := self._stub.ListRuns(pb.ListRunsRequest(), timeout=5).runs):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return str(runs[0].id)
 
     def run(self, run_id: str) -> pb.Run:
         """Asks whichever is there, again where that one has just gone."""
@@ -367,3 +377,21 @@ def test_a_replica_that_comes_later_is_found_by_its_name(cluster: Cluster, photo
     finally:
         for part in replicas.values():
             part.stop()
+
+
+def test_a_caller_of_the_client_library_notices_nothing(
+    orchestrators: Orchestrators, photos: Path, on_one_machine: bytes
+) -> None:
+    target = "ipv4:" + ",".join(part.address for part in orchestrators.parts)
+    with Client(Addresses(orchestrator=target)) as client, ThreadPoolExecutor(1) as caller:
+        curated = caller.submit(client.curate, photos)
+        found = orchestrators.newest()
+        orchestrators.until(found, 4)
+        owner = orchestrators.owner(found)
+        owner.stop(signal.SIGKILL)
+        other = orchestrators.other(owner)
+        owner.start()
+        other.restart()
+        run = curated.result(timeout=120)
+        assert run.id == found
+        assert client.download(run.id, pb.DOWNLOAD_FORMAT_CSV) == on_one_machine

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sqlite3
+import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,15 @@ from orchestrator.results import (
     StageProgress,
     utc_now,
 )
-from orchestrator.storage.database import lock_folder, open_database, open_postgresql
+from orchestrator.storage import database
+from orchestrator.storage.database import (
+    DATABASE_NAME,
+    DatabaseUnavailableError,
+    lock_folder,
+    migrate,
+    open_database,
+    open_postgresql,
+)
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
@@ -35,7 +46,8 @@ from services.common.errors import (
     InvalidImageError,
     NotFoundError,
 )
-from tests.postgresql import Postgresql
+from tests.integration.up import free_ports
+from tests.postgresql import PASSWORD, Postgresql, find_binaries, running_postgresql
 from tests.unit.values import face, quality
 
 TIME = datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC)
@@ -93,6 +105,101 @@ def test_opening_twice_keeps_what_is_there(tmp_path: Path, postgresql: Postgresq
     open_twice(lambda: open_database(tmp_path))
     with postgresql.database() as url:
         open_twice(lambda: open_postgresql(url, None))
+
+
+def test_orchestrators_that_start_at_once_migrate_once(postgresql: Postgresql) -> None:
+    with postgresql.database() as url, ThreadPoolExecutor(4) as threads:
+        engines = list(threads.map(lambda _: open_postgresql(url, None), range(4)))
+        SqlRunStore(engines[0]).add_album(album())
+        assert all(SqlRunStore(engine).album("a") == album() for engine in engines)
+        for engine in engines:
+            engine.dispose()
+
+
+def test_a_database_of_a_newer_bestshot_is_refused(engine: Engine, tmp_path: Path) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigError, match="made by a newer bestshot"):
+        migrate(engine)
+
+
+def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
+    (tmp_path / "copy").mkdir()
+    engine = open_database(tmp_path)
+    SqlRunStore(engine).add_album(album())
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as source,
+        contextlib.closing(sqlite3.connect(tmp_path / "copy" / DATABASE_NAME)) as copy,
+    ):
+        source.backup(copy)
+    engine.dispose()
+    restored = open_database(tmp_path / "copy")
+    assert SqlRunStore(restored).album("a") == album()
+    restored.dispose()
+    with postgresql.database() as url, postgresql.database() as other:
+        engine = open_postgresql(url, None)
+        SqlRunStore(engine).add_album(album())
+        engine.dispose()
+        dump = str(tmp_path / "bestshot.dump")
+        for command in (
+            ["pg_dump", "--format=custom", f"--file={dump}", url],
+            ["pg_restore", "--no-owner", f"--dbname={other}", dump],
+        ):
+            subprocess.run([find_binaries() / command[0], *command[1:]], check=True)
+        restored = open_postgresql(other, None)
+        assert SqlRunStore(restored).album("a") == album()
+        restored.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("no url", "is no URL"),
+        ("sqlite:///x.db", "must begin with postgresql://"),
+        ("mysql://a@b/c", "must begin with postgresql://"),
+    ],
+)
+def test_a_wrong_database_url_says_what_would_be_right(url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        open_postgresql(url, None)
+
+
+def test_the_password_comes_from_a_file_and_shows_nowhere(
+    tmp_path: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "START_WAIT_S", 0.0)
+    url = f"postgresql://bestshot@{postgresql.address}/postgres"
+    password = tmp_path / "password"
+    with pytest.raises(ConfigError, match="cannot read"):
+        open_postgresql(url, password)
+    password.write_text("")
+    with pytest.raises(ConfigError, match="first line"):
+        open_postgresql(url, password)
+    password.write_text("wrong-secret\n")
+    with pytest.raises(ConfigError, match="password authentication failed") as caught:
+        open_postgresql(url, password)
+    assert "wrong-secret" not in caught.value.message
+    with postgresql.database() as made:
+        password.write_text(f"{PASSWORD}\n")
+        open_postgresql(made.replace(f":{PASSWORD}", ""), password).dispose()
+
+
+def test_a_database_that_goes_away_is_unavailable_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,) = free_ports(1)
+    with running_postgresql("127.0.0.1", port) as server:
+        engine = open_postgresql(server.url("postgres"), None)
+        store = SqlRunStore(engine)
+        store.add_album(album())
+    with pytest.raises(DatabaseUnavailableError, match="cannot be reached"):
+        store.album("a")
+    with running_postgresql("127.0.0.1", port) as server:
+        again = open_postgresql(server.url("postgres"), None)
+        with pytest.raises(NotFoundError):  # another database, but one that answers
+            store.album("a")
+        again.dispose()
+    engine.dispose()
 
 
 def test_a_run_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:

@@ -16,14 +16,14 @@ from services.common.service_config import SharedSettings
 from services.common.tls import channel_credentials, check_tls
 
 KEEPALIVE = (
-    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # servers allow what clients do
 )
-"""The same for clients and servers: a peer that is gone without a word is noticed within 40 s."""
+"""The same for clients and servers: a peer that is gone without a word is noticed within 25 s."""
 
 
 @dataclass(frozen=True)

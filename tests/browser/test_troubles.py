@@ -128,7 +128,7 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
 def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, system: System) -> None:
     photos = system.folder / "many"
     photos.mkdir()
-    for seed in range(60):
+    for seed in range(40):
         Image.fromarray(draw_picture(seed, 1024, 768)).save(photos / f"{seed}.jpg")
     page.goto(system.url)
     make_album(page, photos)

@@ -17,16 +17,23 @@ from PIL import Image
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, bestshot, curate, environment, heed_ctrl_c
 
-PHOTO_COUNT = 60
+PHOTO_COUNT = 40
+SERVICE_WAIT = "BESTSHOT_SERVICES__ORCHESTRATOR__SERVICE_WAIT_S"
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
     for seed in range(PHOTO_COUNT):
         Image.fromarray(draw_picture(seed, 1024, 768)).save(folder / f"{seed:02}.jpg")
     return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The results where nothing happens."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return curate(photos, folder / "out", folder / "data").csv_bytes
 
 
 def finished_photos(data: Path) -> int:
@@ -67,7 +74,7 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A curation of which some photos are scored and others are not."""
     with subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
-        env=environment(tmp_path / "data"),
+        env=environment(tmp_path / "data", {SERVICE_WAIT: "2.0"}),
         preexec_fn=heed_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -78,19 +85,18 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def resume(photos: Path, tmp_path: Path) -> None:
+def resume(photos: Path, tmp_path: Path, undisturbed: bytes) -> None:
     """Runs the same command again: what was finished comes from the cache, nothing is missing."""
     before = finished_photos(tmp_path / "data")
     assert 0 < before < PHOTO_COUNT
     again = curate(photos, tmp_path / "out", tmp_path / "data")
     assert len(again.rows) == PHOTO_COUNT
     assert f"({before} from the cache)" in again.text
-    untouched = curate(photos, tmp_path / "fresh", tmp_path / "fresh-data")
-    assert again.csv_bytes == untouched.csv_bytes
+    assert again.csv_bytes == undisturbed
 
 
 def test_kill_of_the_orchestrator_loses_no_finished_photo(
-    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+    started: subprocess.Popen[str], photos: Path, tmp_path: Path, undisturbed: bytes
 ) -> None:
     os.kill(int((tmp_path / "data" / "bestshot.lock").read_text()), signal.SIGKILL)
     text, _ = started.communicate(timeout=60)
@@ -99,13 +105,13 @@ def test_kill_of_the_orchestrator_loses_no_finished_photo(
     assert "run the same command again to go on" in text
     assert "Traceback" not in text
     assert not (tmp_path / "out" / "image_metrics.csv").exists()
-    resume(photos, tmp_path)
+    resume(photos, tmp_path, undisturbed)
     listed = bestshot(["runs"], data=tmp_path / "data").text
     assert "interrupted" in listed
 
 
 def test_a_killed_service_ends_the_run_with_its_name(
-    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+    started: subprocess.Popen[str], photos: Path, tmp_path: Path, undisturbed: bytes
 ) -> None:
     os.kill(service_pid(tmp_path / "out", "face"), signal.SIGKILL)
     text, _ = started.communicate(timeout=90)
@@ -114,7 +120,7 @@ def test_a_killed_service_ends_the_run_with_its_name(
     assert "cannot be reached" in text
     assert "run again to go on" in text
     assert "Traceback" not in text
-    resume(photos, tmp_path)
+    resume(photos, tmp_path, undisturbed)
 
 
 def test_no_process_is_left_behind_when_the_command_is_killed(

@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.domain.photo import Decision, FaceScores, QualityScores
-from orchestrator.results import ImageRecord, Run
+from orchestrator.domain.photo import FaceScores, QualityScores
 from services.common.errors import BestshotError
 from services.common.imaging import CanonicalImage, RgbImage
 
@@ -141,20 +140,4 @@ class FeatureCache(Protocol):
 
     def put(self, entries: Mapping[tuple[str, str, str], bytes]) -> None:
         """Stores payloads durably; what is there already stays."""
-        ...
-
-
-class RunStore(Protocol):
-    """Runs and their results; blocking calls, for worker threads."""
-
-    def save_run(self, run: Run) -> None:
-        """Stores a run as it stands."""
-        ...
-
-    def save_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
-        """Replaces the results of a run, all or nothing."""
-        ...
-
-    def decisions(self, album_id: str) -> dict[str, Decision]:
-        """The user's decisions by content digest."""
         ...

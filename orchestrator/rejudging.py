@@ -65,8 +65,7 @@ def reselect(
         source_run_id=run.id,
     )
     if not validate_only:
-        store.save_run(new_run)
-        store.save_images(new_run.id, records)
+        store.save_results(new_run, records)
     selected_before = {record.path for record in before if record.is_selected}
     selected = {record.path for record in records if record.is_selected}
     return Reselection(

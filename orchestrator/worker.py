@@ -7,6 +7,8 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from sqlalchemy.exc import OperationalError
+
 from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits, Outcome, Pipeline, Services
 from orchestrator.ports import FeatureCache, ModelPorts, PhotoSource
@@ -133,8 +135,8 @@ class Worker:
             assert self._live is not None
             try:
                 renewal = await asyncio.to_thread(self._queue.renew, self._live)
-            except DatabaseUnavailableError as error:
-                logger.warning("the lease of run %s: %s", self._live.id, error.message)
+            except (DatabaseUnavailableError, OperationalError) as error:
+                logger.warning("the lease of run %s is not renewed: %s", self._live.id, error)
                 continue
             if renewal is not Renewal.HELD:
                 self._is_lost = renewal is Renewal.LOST

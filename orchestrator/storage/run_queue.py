@@ -213,8 +213,8 @@ class SqlRunQueue:
             return _ended(RunState.INTERRUPTED, now)
         if row.takeover_count >= MAX_TAKEOVER_COUNT:
             error = (
-                f"given up: {row.takeover_count + 1} orchestrators ended while they worked on this "
-                f"run; their logs, and their memory, may tell why"
+                f"given up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
+                f"while they worked on this run; their logs, and their memory, may tell why"
             )
             return {**_ended(RunState.FAILED, now), "error": error}
         return None

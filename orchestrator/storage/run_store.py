@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, delete, func, select, update
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 
 from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.domain.photo import Decision
@@ -42,7 +42,7 @@ from services.common.errors import NotFoundError
 
 
 class SqlRunStore:
-    """The RunStore port, and the queries of the API."""
+    """What is kept of albums, runs and photos, and the queries of the API."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -87,11 +87,14 @@ class SqlRunStore:
 
     def save_run(self, run: Run) -> None:
         """Stores a run as it stands."""
-        values = run_values(run)
         with self._engine.begin() as connection:
-            statement = insert(connection, runs).values(values)
-            changes = {name: statement.excluded[name] for name in values if name != "id"}
-            connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
+            _save_run(connection, run)
+
+    def save_results(self, run: Run, records: Sequence[ImageRecord]) -> None:
+        """Stores a run as it stands and replaces its results, all or nothing."""
+        with self._engine.begin() as connection:
+            _save_run(connection, run)
+            replace_all_images(connection, run.id, records)
 
     def run(self, run_id: str) -> Run:
         """Returns a run; NotFoundError where there is none."""
@@ -124,11 +127,6 @@ class SqlRunStore:
             yield
 
     # Results
-
-    def save_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
-        """Replaces the results of a run, all or nothing."""
-        with self._engine.begin() as connection:
-            replace_all_images(connection, run_id, records)
 
     def replace_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
         """Replaces some results of a run, all or nothing."""
@@ -268,3 +266,10 @@ class SqlRunStore:
     def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:
             return connection.execute(query.limit(limit).offset(offset)).all()
+
+
+def _save_run(connection: Connection, run: Run) -> None:
+    values = run_values(run)
+    statement = insert(connection, runs).values(values)
+    changes = {name: statement.excluded[name] for name in values if name != "id"}
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))

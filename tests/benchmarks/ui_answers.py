@@ -95,8 +95,7 @@ def fill_database(folder: Path) -> None:
         end_time=now,
         summary=summarize(records, 0, 1.0),
     )
-    store.save_run(run)
-    store.save_images(run.id, records)
+    store.save_results(run, records)
     jpeg = encode_thumbnail(draw_picture(1, 320, 240), 320)
     cache.put({(entry.content_digest, THUMBNAIL_ROLE, NO_MODEL): jpeg for entry in records})
     Image.fromarray(draw_picture(1)).save(folder / "00000.jpg")

@@ -53,12 +53,12 @@ def leaves(tree: dict[str, object], path: tuple[str, ...] = ()) -> list[tuple[st
 
 
 def rename(path: Path, keys: tuple[str, ...], wrong: str) -> None:
-    tree = yaml.safe_load(path.read_text())
+    tree = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
     inner = tree
     for key in keys[:-1]:
         inner = inner[key]
     inner[wrong] = inner.pop(keys[-1])
-    path.write_text(yaml.safe_dump(tree))
+    path.write_text(yaml.dump(tree, Dumper=yaml.CSafeDumper))
 
 
 FILES = ("pipeline.yaml", "services.yaml", "models.yaml", "profiles/reference.yaml")

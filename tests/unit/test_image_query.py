@@ -53,10 +53,9 @@ def records() -> list[ImageRecord]:
 def store(engine: Engine) -> SqlRunStore:
     made = SqlRunStore(engine)
     made.add_album(album())
-    made.save_run(run())
     shuffled = records()
     random.Random(3).shuffle(shuffled)
-    made.save_images("r", shuffled)
+    made.save_results(run(), shuffled)
     return made
 
 

@@ -217,7 +217,6 @@ def test_a_run_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
 
 def test_a_result_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
     store.add_album(album())
-    store.save_run(run())
     records = [
         image(
             "a.jpg",
@@ -232,7 +231,7 @@ def test_a_result_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
         ),
         image("sub/ü b.jpg", error="torn"),
     ]
-    store.save_images("r", records)
+    store.save_results(run(), records)
     assert store.images("r") == records
     assert store.image("r", "sub/ü b.jpg") == records[1]
     assert store.images("r", ImageQuery([ImageFilter.SELECTED])) == records[:1]
@@ -243,9 +242,8 @@ def test_a_result_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
 
 def test_results_are_replaced_whole(store: SqlRunStore) -> None:
     store.add_album(album())
-    store.save_run(run())
-    store.save_images("r", [image("a"), image("b")])
-    store.save_images("r", [image("c")])
+    store.save_results(run(), [image("a"), image("b")])
+    store.save_results(run(), [image("c")])
     assert [record.path for record in store.images("r")] == ["c"]
 
 
@@ -268,8 +266,7 @@ def test_runs_are_listed_newest_first(store: SqlRunStore) -> None:
 
 def test_a_deleted_album_takes_its_runs_results_and_decisions_along(store: SqlRunStore) -> None:
     store.add_album(album())
-    store.save_run(run())
-    store.save_images("r", [image("a")])
+    store.save_results(run(), [image("a")])
     store.set_decision("a", "digest of a", Decision.KEEP, TIME)
     store.delete_album("a")
     assert store.list_albums(10, 0) == []

@@ -1,0 +1,220 @@
+"""Two runs beside each other: what went in, what came out, and which moments are others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.results import ImageRecord, Run
+
+Scalar = str | float | int | bool | None
+
+INPUT_FIELDS = ("content_digest", "size_bytes")
+"""Fields of a photo that tell of its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value that differs.
+
+    Attributes:
+        subject: Path of the photo; empty for what is the whole run's.
+        field: Dotted, as "quality.iqa_score" or "faces.0.smile_score".
+        before: Value in the first run; None also where it has none.
+        after: Value in the second run.
+    """
+
+    subject: str
+    field: str
+    before: Scalar
+    after: Scalar
+
+    @property
+    def difference(self) -> float | None:
+        """By how much a number has changed; None for what is no number."""
+        numbers = [
+            value
+            for value in (self.before, self.after)
+            if isinstance(value, float | int) and not isinstance(value, bool)
+        ]
+        return float(numbers[1]) - float(numbers[0]) if len(numbers) == 2 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Regrouping:
+    """Photos that are other moments in the second run than in the first.
+
+    Attributes:
+        before: The moments of the first run, each its paths; a single shot is one of its own.
+        after: The same photos in the second.
+    """
+
+    before: tuple[tuple[str, ...], ...]
+    after: tuple[tuple[str, ...], ...]
+
+    @property
+    def kind(self) -> str:
+        """Either "split", "merged", or "regrouped" where it is neither alone."""
+        if len(self.before) == 1:
+            return "split"
+        return "merged" if len(self.after) == 1 else "regrouped"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiff:
+    """How a second run differs from a first.
+
+    Attributes:
+        settings: Changes of the configuration in force.
+        models: Changes of the models, by role and field.
+        versions: Changes of what computed.
+        added_paths: Photos of the second run alone.
+        removed_paths: Photos of the first run alone.
+        photos: Changes of photos that both have.
+        regroupings: Moments that were split, merged or both, of photos that both have read.
+        gained_paths: Photos that are selected in the second alone.
+        lost_paths: Photos that are selected in the first alone.
+    """
+
+    settings: tuple[Change, ...]
+    models: tuple[Change, ...]
+    versions: tuple[Change, ...]
+    added_paths: tuple[str, ...]
+    removed_paths: tuple[str, ...]
+    photos: tuple[Change, ...]
+    regroupings: tuple[Regrouping, ...]
+    gained_paths: tuple[str, ...]
+    lost_paths: tuple[str, ...]
+
+    @property
+    def changed_files(self) -> tuple[str, ...]:
+        """Photos whose files differ."""
+        return tuple(
+            dict.fromkeys(change.subject for change in self.photos if change.field in INPUT_FIELDS)
+        )
+
+    @property
+    def results(self) -> tuple[Change, ...]:
+        """Changes of what was computed."""
+        return tuple(change for change in self.photos if change.field not in INPUT_FIELDS)
+
+    @property
+    def is_same_input(self) -> bool:
+        """Whether settings, models, versions and files are the same."""
+        return not (
+            self.settings
+            or self.models
+            or self.versions
+            or self.added_paths
+            or self.removed_paths
+            or self.changed_files
+        )
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs at all."""
+        return self.is_same_input and not self.photos
+
+
+def compare_runs(
+    first: Run,
+    first_records: Sequence[ImageRecord],
+    second: Run,
+    second_records: Sequence[ImageRecord],
+) -> RunDiff:
+    """Compares two runs with their results; photos are the same where their paths are."""
+    before = {record.path: record for record in first_records}
+    after = {record.path: record for record in second_records}
+    common = sorted(before.keys() & after.keys())
+    selected_before = {path for path, record in before.items() if record.is_selected}
+    selected_after = {path for path, record in after.items() if record.is_selected}
+    return RunDiff(
+        settings=tuple(changes("", first.config, second.config)),
+        models=tuple(changes("", first.models, second.models)),
+        versions=tuple(changes("", first.versions, second.versions)),
+        added_paths=tuple(sorted(after.keys() - before.keys())),
+        removed_paths=tuple(sorted(before.keys() - after.keys())),
+        photos=tuple(
+            change
+            for path in common
+            if before[path] != after[path]
+            for change in changes(
+                path, dataclasses.asdict(before[path]), dataclasses.asdict(after[path])
+            )
+        ),
+        regroupings=tuple(regroupings(before, after)),
+        gained_paths=tuple(sorted(selected_after - selected_before)),
+        lost_paths=tuple(sorted(selected_before - selected_after)),
+    )
+
+
+def changes(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    """Yields every value that differs between two trees of values, in order of its name."""
+    first, second = dict(_leaves(before)), dict(_leaves(after))
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name) != second.get(name):
+            yield Change(subject, name, first.get(name), second.get(name))
+
+
+def regroupings(
+    before: Mapping[str, ImageRecord], after: Mapping[str, ImageRecord]
+) -> Iterator[Regrouping]:
+    """Yields what became of moments that are not the same in both, in order of their photos."""
+    common = [
+        path
+        for path in sorted(before.keys() & after.keys())
+        if before[path].cluster_id is not None and after[path].cluster_id is not None
+    ]
+    first, second = _moments(common, before), _moments(common, after)
+    seen: set[str] = set()
+    for path in common:
+        if path in seen:
+            continue
+        entangled = _entangled(path, first, second)
+        seen |= entangled
+        old = tuple(sorted({first[one] for one in entangled}))
+        new = tuple(sorted({second[one] for one in entangled}))
+        if old != new:
+            yield Regrouping(old, new)
+
+
+def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
+    if isinstance(tree, Mapping):
+        items: list[tuple[object, object]] = list(tree.items())
+    elif isinstance(tree, list | tuple):
+        items = list(enumerate(tree))
+    else:
+        yield prefix, tree  # type: ignore[misc]
+        return
+    for name, value in items:
+        yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name))
+
+
+def _moments(
+    paths: Sequence[str], records: Mapping[str, ImageRecord]
+) -> dict[str, tuple[str, ...]]:
+    """The moment of every photo: its paths; a single shot is alone."""
+    clusters: dict[int, list[str]] = {}
+    for path in paths:
+        label = records[path].cluster_id
+        if label is not None and label != NOISE:
+            clusters.setdefault(label, []).append(path)
+    joint = {path: tuple(members) for members in clusters.values() for path in members}
+    return {path: joint.get(path, (path,)) for path in paths}
+
+
+def _entangled(
+    path: str, first: Mapping[str, tuple[str, ...]], second: Mapping[str, tuple[str, ...]]
+) -> set[str]:
+    """All photos that share a moment with a photo in either run, and with those, and so on."""
+    found: set[str] = set()
+    open_paths = [path]
+    while open_paths:
+        one = open_paths.pop()
+        if one not in found:
+            found.add(one)
+            open_paths += [other for other in (*first[one], *second[one]) if other not in found]
+    return found

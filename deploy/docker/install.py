@@ -30,6 +30,7 @@ NEVER_IMPORTED = {
     "ui": (*CLUSTERING, *DATABASE, *RUNTIME, "opencv-python-headless", "pillow-heif"),
 }
 """What the distribution needs as a whole, and a component alone does not."""
+CONSTRAINTS = ("-c", "constraints.txt", "-c", "deploy/docker/constraints-cuda.txt")
 
 
 def main() -> None:
@@ -51,13 +52,13 @@ def install_dependencies(component: str, accelerator: str) -> None:
     is_on_gpu = accelerator == "cuda" and component in MODEL_SERVICES
     extras = (*EXTRAS[component], *(["cuda"] if is_on_gpu else []))
     optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
-    pip("install", "-c", "constraints.txt", *project["dependencies"], *optional)
+    pip("install", *CONSTRAINTS, *project["dependencies"], *optional)
     unneeded = NEVER_IMPORTED[component]
     if component in MODEL_SERVICES and accelerator == "cpu":
         # the same release without CUDA: a sixth of the size
         version = importlib.metadata.version("onnxruntime-gpu")
         pip("uninstall", "--yes", "onnxruntime-gpu")
-        pip("install", "-c", "constraints.txt", f"onnxruntime=={version}")
+        pip("install", *CONSTRAINTS, f"onnxruntime=={version}")
     pip("uninstall", "--yes", *unneeded)
 
 

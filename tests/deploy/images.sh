@@ -65,9 +65,14 @@ for component in "${components[@]}"; do
     fi
     served=no
   done
-  kill "$part" || true  # and with it the component
-  wait "$part" 2> /dev/null || true
+  pkill -TERM --parent "$part" || true  # the component itself: it stops as it would be told to
+  stopped=0
+  wait "$part" || stopped=$?
   buildah rm "$container" > /dev/null
+  if [ "$served" = yes ] && [ "$stopped" != 0 ]; then
+    echo "$component does not stop cleanly: exit code $stopped"
+    exit 1
+  fi
   if [ "$served" = no ]; then
     echo "$component does not serve:"
     cat "$work/log" "$work/probe"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -74,6 +75,18 @@ def test_what_is_removed_is_pinned_so_it_was_there(install: ModuleType) -> None:
     pinned = set(re.findall(r"^([\w.-]+)==", constraints, re.MULTILINE))
     for names in install.NEVER_IMPORTED.values():
         assert set(names) <= pinned
+
+
+def test_what_cuda_brings_is_pinned_too() -> None:
+    requirements = importlib.metadata.requires("onnxruntime-gpu") or []
+    wanted = {
+        re.split(r"[~=<>! ;]", line)[0]
+        for line in requirements
+        if re.search(r"extra == ['\"](cuda|cudnn)['\"]", line)
+    }
+    pins = (DOCKER / "constraints-cuda.txt").read_text()
+    assert wanted
+    assert wanted <= set(re.findall(r"^([\w-]+)==", pins, re.MULTILINE))
 
 
 @pytest.mark.parametrize("component", PARTS)

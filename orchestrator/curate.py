@@ -54,10 +54,13 @@ STAGE_TITLES = {
 
 @dataclass(frozen=True)
 class Request:
-    """What `curate` was asked to do; names as the command's options."""
+    """What `curate` was asked to do; names as the command's options.
+
+    Without `out` nothing is exported.
+    """
 
     photos: Path
-    out: Path
+    out: Path | None
     config_folder: Path
     data_folder: Path
     profile: str
@@ -84,16 +87,18 @@ def curate(request: Request, console: Console) -> pb.Run:
 
 def _check(request: Request) -> None:
     """Finds the user's mistakes before anything is started."""
-    photos, out = request.photos.resolve(), request.out.resolve()
+    photos = request.photos.resolve()
     if request.orchestrator is None:
         FolderPhotoSource(photos, max_pixels=0).list_photos()
-    if out.is_relative_to(photos):
-        raise InvalidArgumentError(
-            "",
-            f"the output folder {out} lies inside {photos}: its pictures would be taken for "
-            f"photos in the next run; choose a folder outside",
-        )
-    check_writable(out)
+    if request.out is not None:
+        out = request.out.resolve()
+        if out.is_relative_to(photos):
+            raise InvalidArgumentError(
+                "",
+                f"the output folder {out} lies inside {photos}: its pictures would be taken for "
+                f"photos in the next run; choose a folder outside",
+            )
+        check_writable(out)
     layers = file_layers(request.config_files, request.flags)
     PipelineConfig(request.config_folder, request.profile, layers)
 
@@ -123,7 +128,8 @@ def _orchestrator(request: Request, console: Console) -> Iterator[tuple[str, Sup
         yield request.orchestrator, None
         return
     common = ["--config-dir", str(request.config_folder), "--profile", request.profile]
-    supervisor = Supervisor(request.out.resolve() / LOG_FOLDER, common)
+    logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
+    supervisor = Supervisor(logs, common)
     try:
         with console.status("starting the services"):
             address = start_all(supervisor, request)
@@ -136,7 +142,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
     """Starts the four services and the orchestrator on free ports; returns its address."""
     for name in MODEL_SERVICES:
         supervisor.start(name, ["--address", LOCAL_ADDRESS])
-    roots = [str(request.photos.resolve()), str(request.out.resolve())]
+    roots = [str(path.resolve()) for path in (request.photos, request.out) if path is not None]
     arguments = [
         *("--address", LOCAL_ADDRESS),
         *("--data", str(request.data_folder)),
@@ -178,17 +184,18 @@ async def _drive(
         raise
     if run.state != pb.RUN_STATE_COMPLETED:
         raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
-    exported = await stub.ExportRun(
-        pb.ExportRunRequest(
-            run_id=run_id,
-            output_folder=str(request.out.resolve()),
-            copy_selected=request.copy_selected,
-        ),
-        timeout=EXPORT_TIMEOUT_S,
-        metadata=metadata,
-    )
-    print_summary(run, console)
-    _print_files(request, exported, console)
+    if request.out is not None:
+        exported = await stub.ExportRun(
+            pb.ExportRunRequest(
+                run_id=run_id,
+                output_folder=str(request.out.resolve()),
+                copy_selected=request.copy_selected,
+            ),
+            timeout=EXPORT_TIMEOUT_S,
+            metadata=metadata,
+        )
+        print_summary(run, console)
+        _print_files(request.out, exported, console)
     return run
 
 
@@ -248,8 +255,8 @@ def print_summary(run: pb.Run, console: Console) -> None:
     console.print(table)
 
 
-def _print_files(request: Request, exported: pb.ExportRunResponse, console: Console) -> None:
+def _print_files(out: Path, exported: pb.ExportRunResponse, console: Console) -> None:
     for path in exported.paths:
-        console.print(f"  {request.out / path}", highlight=False, soft_wrap=True)
-    if request.copy_selected:
-        console.print(f"  {request.out / 'selected'}: {exported.copied_count} photos copied")
+        console.print(f"  {out / path}", highlight=False, soft_wrap=True)
+    if exported.copied_count:
+        console.print(f"  {out / 'selected'}: {exported.copied_count} photos copied")

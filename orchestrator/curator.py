@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import platform
+import subprocess
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from orchestrator import rejudging
@@ -88,7 +91,7 @@ class Curator:
             profile=profile or self._config.profile,
             config=recorded_config(settings, calibration),
             models={role: dataclasses.asdict(model) for role, model in services.models.items()},
-            versions=_versions(),
+            versions=await asyncio.to_thread(_versions),
             create_time=utc_now(),
         )
         await asyncio.to_thread(self._store.save_run, run)
@@ -233,8 +236,33 @@ class Curator:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "canonical_image": CANONICAL_VERSION}
+    versions = {
+        "python": platform.python_version(),
+        "canonical_image": CANONICAL_VERSION,
+        "machine": platform.machine(),
+    }
+    if revision := _git_revision():
+        versions["git_revision"] = revision
     for package in _COMPUTING_PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     return versions
+
+
+@functools.cache
+def _git_revision() -> str:
+    """Of the checkout that this runs from; empty where it was installed otherwise."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        answer = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.photo import Decision
 from orchestrator.pipeline import cached_comparisons, cluster, judge, stack_embeddings, wanted_pairs
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.results import ImageFilter, ImageRecord, Run, summarize, utc_now
@@ -49,7 +51,8 @@ def reselect(
         dataclasses.replace(record, cluster_id=int(label))
         for record, label in zip(readable, labels, strict=True)
     ]
-    judged, missing_count = _judge(store, cache, run, settings, clustered, embeddings)
+    decisions = store.decisions(run.album_id)
+    judged, missing_count = _judge(cache, run, settings, clustered, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
     records = sorted([*judged, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
@@ -63,6 +66,7 @@ def reselect(
         end_time=utc_now(),
         summary=summarize(records, len(records), (utc_now() - began).total_seconds()),
         source_run_id=run.id,
+        decisions={digest: decision.value for digest, decision in decisions.items()},
     )
     if not validate_only:
         store.save_results(new_run, records)
@@ -85,27 +89,37 @@ def heed_decision(
         return []
     settings = stored_settings(run)
     embeddings = stack_embeddings(_embeddings(cache, run, before))
-    judged, _ = _judge(store, cache, run, settings, before, embeddings)
+    decisions = store.decisions(run.album_id)
+    judged, _ = _judge(cache, run, settings, before, embeddings, decisions)
     changed = [new for new, old in zip(judged, before, strict=True) if new != old]
     store.replace_images(run.id, changed)
+    run = run.changed(decisions=_recorded(run, before, decisions))
     if run.summary is not None:
         eyes_threshold = settings.select_best.person_penalties.eyes_threshold
         count = store.count_by_filter(run.id, eyes_threshold)[ImageFilter.SELECTED]
-        summary = dataclasses.replace(run.summary, selected_count=count)
-        store.save_run(run.changed(summary=summary))
+        run = run.changed(summary=dataclasses.replace(run.summary, selected_count=count))
+    store.save_run(run)
     return changed
 
 
+def _recorded(
+    run: Run, judged: list[ImageRecord], decisions: Mapping[str, Decision]
+) -> dict[str, str]:
+    """A run's decisions after some of its photos were judged anew."""
+    digests = {record.content_digest for record in judged}
+    others = {digest: value for digest, value in run.decisions.items() if digest not in digests}
+    return {**others, **{digest: decisions[digest].value for digest in digests & decisions.keys()}}
+
+
 def _judge(
-    store: SqlRunStore,
     cache: FeatureCache,
     run: Run,
     settings: PipelineSettings,
     clustered: list[ImageRecord],
     embeddings: NDArray[np.float32],
+    decisions: Mapping[str, Decision],
 ) -> tuple[list[ImageRecord], int]:
     """Judges with the stored comparisons; also says how many comparisons are missing."""
-    decisions = store.decisions(run.album_id)
     pairs = wanted_pairs(clustered, settings, decisions)
     digests = {record.path: record.content_digest for record in clustered}
     siamese_digest = run.models.get("siamese", {}).get("digest", "")

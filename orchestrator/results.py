@@ -81,6 +81,8 @@ class Run:
         config: Pipeline settings in force, and under `resolved` the values that `auto` stood for.
         models: Identity of each model by role.
         versions: Versions of what computed.
+        decisions: What the user had decided about its photos, by content digest, when they were
+            judged last.
     """
 
     id: str
@@ -98,6 +100,7 @@ class Run:
     error: str = ""
     summary: RunSummary | None = None
     source_run_id: str = ""
+    decisions: dict[str, str] = field(default_factory=dict)
 
     def changed(self, **changes: Any) -> Run:  # noqa: ANN401
         """Returns the run with `changes` and the next revision."""

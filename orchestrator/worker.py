@@ -190,6 +190,8 @@ class Worker:
                 logger.info("Siamese comparison enabled")
             album = await asyncio.to_thread(self._store.album, run.album_id)
             decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
+            recorded = {digest: decision.value for digest, decision in decisions.items()}
+            await self._publish(run.changed(decisions=recorded))
             return await self.pipeline(album, services, run).run(decisions)
 
     def pipeline(self, album: Album, services: Services, run: Run) -> Pipeline:

@@ -21,7 +21,7 @@ from orchestrator.results import (
     Run,
     RunState,
 )
-from orchestrator.storage.database import insert
+from orchestrator.storage.database import insert, is_shared
 from orchestrator.storage.image_query import (
     BEST_PATH,
     SCORES,
@@ -120,10 +120,11 @@ class SqlRunStore:
 
     @contextlib.contextmanager
     def locked(self, run_id: str) -> Iterator[None]:
-        """Keeps others from changing a run's results meanwhile."""
-        key_share = select(runs.c.id).where(runs.c.id == run_id).with_for_update(key_share=True)
+        """Keeps others, here and in other orchestrators, from judging a run anew meanwhile."""
         with self._local_lock, self._engine.begin() as connection:
-            connection.execute(key_share)
+            if is_shared(self._engine):
+                key = func.hashtextextended(run_id, 0)
+                connection.execute(select(func.pg_advisory_xact_lock(key)))
             yield
 
     # Results

@@ -58,6 +58,7 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("summary", JSON),
     Column("source_run_id", String(32), nullable=False),
+    Column("decisions", JSON, nullable=False, server_default="{}"),
     Column("owner_id", Text),
     Column("lease_expire_time", DateTime(timezone=True)),
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),

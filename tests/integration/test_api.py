@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
@@ -28,11 +29,19 @@ from tests.integration.command import Curated, bestshot
 from tests.integration.up import PARTS, running_up
 
 
-@pytest.fixture(scope="module")
-def system(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`bestshot up`; yields the orchestrator's address."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def system(
+    request: pytest.FixtureRequest, album: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """`bestshot up` on either database; yields the orchestrator's address."""
     base = tmp_path_factory.mktemp("up")
-    with running_up(base, [album.parent, base], "--no-ui") as addresses:
+    with contextlib.ExitStack() as stack:
+        changes = {}
+        if request.param == "postgresql":
+            url = stack.enter_context(request.getfixturevalue("postgresql").database())
+            changes["BESTSHOT_SERVICES__ORCHESTRATOR__DATABASE_URL"] = url
+        roots = [album.parent, base]
+        addresses = stack.enter_context(running_up(base, roots, "--no-ui", changes=changes))
         yield addresses["orchestrator"]
 
 
@@ -475,7 +484,7 @@ def test_curate_can_use_the_running_system(
 
 def test_a_run_can_be_cancelled_and_its_album_deleted(stub: Stub, album: Path) -> None:
     folder = album.parent / "many"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for seed in range(40):
         Image.fromarray(draw_picture(seed, 1024, 768)).save(folder / f"{seed}.jpg")
     created = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(folder))).album

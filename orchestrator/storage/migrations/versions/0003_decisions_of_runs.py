@@ -1,0 +1,21 @@
+"""What the user had decided when a run's photos were judged."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Adds the column; earlier runs recorded none."""
+    op.add_column("runs", sa.Column("decisions", sa.JSON, nullable=False, server_default="{}"))
+
+
+def downgrade() -> None:
+    """Drops it."""
+    op.drop_column("runs", "decisions")

@@ -17,10 +17,13 @@ from rich.table import Table
 
 from models.cli import app as models_app
 from orchestrator import curate as curating
+from orchestrator import reproduce as reproducing
+from orchestrator.comparing import compare_runs
 from orchestrator.config import OrchestratorSettings
 from orchestrator.curate import Request
 from orchestrator.data_folder import data_folder
 from orchestrator.demo import make_album
+from orchestrator.differences import diff_lines, reproduction_lines
 from orchestrator.export.gallery import face_line, moments, score_line
 from orchestrator.results import ImageRecord, Run
 from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
@@ -44,6 +47,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 
 EXIT_FAILED = 1
+EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 
 ConfigDir = Annotated[
     Path | None, typer.Option("--config-dir", help="Folder of services.yaml, pipeline.yaml, ...")
@@ -65,6 +69,8 @@ Flags = Annotated[
         help="Override one key of pipeline.yaml, as select_best.max_images_per_cluster=3.",
     ),
 ]
+
+ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change, however many.")]
 
 
 @app.command()
@@ -265,6 +271,47 @@ def show(
         [record for record in records if record.cluster_id is None or record.cluster_id < 0],
         console,
     )
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")],
+    second: Annotated[str, typer.Argument(help="The run to compare it with.")] = "latest",
+    all_: ShowsAll = False,
+    data: Data = None,
+) -> None:
+    """Show how two runs differ: settings, models, photos, picks, moments and scores."""
+    store = _store(data)
+    runs_ = [_find_run(store, name) for name in (first, second)]
+    before, after = (store.images(run.id) for run in runs_)
+    found = compare_runs(runs_[0], before, runs_[1], after)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"run {runs_[0].id} and run {runs_[1].id}")
+    for line in diff_lines(found, shows_all=all_):
+        console.print(escape(line))
+
+
+@app.command()
+def reproduce(
+    run: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")] = "latest",
+    all_: ShowsAll = False,
+    config_dir_: ConfigDir = None,
+    data: Data = None,
+) -> None:
+    """Compute a run again from its photos and what was stored of it, and show what differs.
+
+    Exit code 0: everything is equal. 3: settings, models or photos are others than they were. 4:
+    they are the same, and gave other results.
+    """
+    store = _store(data)
+    console = Console(soft_wrap=True, highlight=False)
+    found = reproducing.reproduce(store, _find_run(store, run), config_dir(config_dir_), console)
+    for line in reproduction_lines(found, shows_all=all_):
+        console.print(escape(line))
+    if not found.is_same_input:
+        raise typer.Exit(EXIT_OTHER_INPUT)
+    if found.diff.results:
+        raise typer.Exit(EXIT_OTHER_RESULTS)
 
 
 def _print_photos(records: list[ImageRecord], console: Console) -> None:

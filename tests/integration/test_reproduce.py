@@ -1,0 +1,129 @@
+"""`bestshot reproduce` and `bestshot diff`: exactly what differs is named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, draw_picture
+from tests.integration.command import Curated, Finished, bestshot, curate
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    """A small album's results, the photos in twos that are nearly the same."""
+    base = tmp_path_factory.mktemp("reproduce")
+    photos = base / "photos"
+    photos.mkdir()
+    for number in range(COUNT):
+        picture = Image.fromarray(draw_picture(number // 2, 480, 360))
+        picture.save(photos / f"{number}.jpg", quality=90 - 4 * (number % 2))
+    return curate(photos, base / "out", base / "data")
+
+
+def reproduce(done: Curated, *arguments: object) -> Finished:
+    return bestshot(["reproduce", *arguments], data=done.data)
+
+
+def configs(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
+    """The settings with one place in a file changed."""
+    shutil.copytree(ROOT / "configs", folder)
+    for name, (old, new) in changes.items():
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+    return folder
+
+
+def told(finished: Finished) -> list[str]:
+    """What is told, without the bars of progress."""
+    lines = finished.text.splitlines()
+    return [line for line in lines if line and " ━" not in line]
+
+
+def test_an_untouched_run_is_reproduced_whole(done: Curated) -> None:
+    found = reproduce(done)
+    assert found.code == 0, found.text
+    assert told(found) == [
+        f"{COUNT} of {COUNT} photos are equal in every field",
+        "reproduced: everything is equal",
+    ]
+    listed = bestshot(["runs"], data=done.data).text
+    assert listed.count("completed") == 1, "nothing was added to the store"
+
+
+def test_a_byte_of_a_photo_and_a_setting_are_named_and_nothing_else(
+    done: Curated, tmp_path: Path
+) -> None:
+    photo = done.photos / "3.jpg"
+    content = photo.read_bytes()
+    photo.write_bytes(content + b"x")
+    change = {"pipeline.yaml": ("max_images_per_cluster: 2", "max_images_per_cluster: 1")}
+    try:
+        found = reproduce(done, "--config-dir", configs(tmp_path / "configs", change))
+    finally:
+        photo.write_bytes(content)
+    assert found.code == 3, found.text
+    assert told(found) == [
+        "settings in force now, which were not used:",
+        "  select_best.max_images_per_cluster: 2 -> 1 (-1)",
+        "photos whose files have changed:",
+        "  3.jpg",
+        f"{COUNT - 1} of {COUNT} photos are equal in every field",
+        "what went in differs, as told above",
+    ]
+
+
+def test_another_model_is_named_with_what_it_changes(done: Curated, tmp_path: Path) -> None:
+    change = {
+        "services.yaml": (
+            "sharpness_weight: 0.40\n    exposure_weight: 0.30",
+            "sharpness_weight: 0.39\n    exposure_weight: 0.31",
+        )
+    }
+    found = reproduce(done, "--all", "--config-dir", configs(tmp_path / "configs", change))
+    assert found.code == 3, found.text
+    lines = told(found)
+    assert lines[0] == "models:"
+    assert lines[1].startswith("  quality.digest: ")
+    fields = {line.split()[1] for line in lines[lines.index("results:") + 1 : -2]}
+    assert "quality.iqa_score:" in fields
+    assert fields <= {"quality.iqa_score:", "composite_score:", "reason:"}
+
+
+def test_photos_that_are_gone_are_an_error(done: Curated) -> None:
+    moved = done.photos.with_name("moved")
+    done.photos.rename(moved)
+    try:
+        found = reproduce(done)
+    finally:
+        moved.rename(done.photos)
+    assert found.code == 1
+    assert f"{done.photos} does not exist" in found.text
+
+
+def test_two_runs_are_compared(done: Curated, tmp_path: Path) -> None:
+    flags = [
+        "--set",
+        "select_best.max_images_per_cluster=1",
+        "--set",
+        "cluster_scenes.method=dbscan",
+    ]
+    arguments = ["curate", done.photos, "--out", tmp_path / "out", *flags]
+    assert bestshot(arguments, data=done.data).code == 0
+    first = done.run["id"]
+    assert "nothing differs" in bestshot(["diff", first, first], data=done.data).text
+    found = bestshot(["diff", first], data=done.data)
+    assert found.code == 0
+    assert "  select_best.max_images_per_cluster: 2 -> 1 (-1)" in found.text
+    assert "cluster_scenes.method: hdbscan -> dbscan" in found.text
+    assert "scores" not in found.text
+    missing = bestshot(["diff", "nowhere", first], data=done.data)
+    assert missing.code == 1
+    assert "there is no run 'nowhere'" in missing.text

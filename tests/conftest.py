@@ -81,3 +81,12 @@ def draw_picture(seed: int = 0, width: int = 320, height: int = 240) -> NDArray[
         side = int(rng.integers(8, 40))
         pixels[y : y + side, x : x + side] = rng.integers(0, 256, 3)
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def draw_pairs(folder: Path, count: int, width: int, height: int) -> Path:
+    """Makes a folder of pictures in twos that are nearly the same: the comparator is asked."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        picture = Image.fromarray(draw_picture(number // 2, width, height))
+        picture.save(folder / f"{number:02}.jpg", quality=90 - 4 * (number % 2))
+    return folder

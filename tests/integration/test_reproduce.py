@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from tests.conftest import ROOT, draw_picture
+from tests.conftest import ROOT, draw_pairs
 from tests.integration.command import Curated, Finished, bestshot, curate
 
 COUNT = 6
@@ -19,11 +18,7 @@ COUNT = 6
 def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     """A small album's results, the photos in twos that are nearly the same."""
     base = tmp_path_factory.mktemp("reproduce")
-    photos = base / "photos"
-    photos.mkdir()
-    for number in range(COUNT):
-        picture = Image.fromarray(draw_picture(number // 2, 480, 360))
-        picture.save(photos / f"{number}.jpg", quality=90 - 4 * (number % 2))
+    photos = draw_pairs(base / "photos", COUNT, 480, 360)
     return curate(photos, base / "out", base / "data")
 
 
@@ -61,7 +56,7 @@ def test_an_untouched_run_is_reproduced_whole(done: Curated) -> None:
 def test_a_byte_of_a_photo_and_a_setting_are_named_and_nothing_else(
     done: Curated, tmp_path: Path
 ) -> None:
-    photo = done.photos / "3.jpg"
+    photo = done.photos / "03.jpg"
     content = photo.read_bytes()
     photo.write_bytes(content + b"x")
     change = {"pipeline.yaml": ("max_images_per_cluster: 2", "max_images_per_cluster: 1")}
@@ -74,7 +69,7 @@ def test_a_byte_of_a_photo_and_a_setting_are_named_and_nothing_else(
         "settings in force now, which were not used:",
         "  select_best.max_images_per_cluster: 2 -> 1 (-1)",
         "photos whose files have changed:",
-        "  3.jpg",
+        "  03.jpg",
         f"{COUNT - 1} of {COUNT} photos are equal in every field",
         "what went in differs, as told above",
     ]

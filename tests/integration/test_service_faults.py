@@ -16,11 +16,10 @@ import grpc
 import pytest
 import trustme
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
-from PIL import Image
 
 from orchestrator.supervisor import MODEL_SERVICES
 from services.common.auth import new_token, token_digest
-from tests.conftest import draw_picture
+from tests.conftest import draw_pairs
 from tests.contract.test_security import write_files
 from tests.integration.parts import Part, orchestrator
 
@@ -29,12 +28,7 @@ PHOTO_COUNT = 28
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures in twos that are nearly the same, so that the comparator is asked."""
-    folder = tmp_path_factory.mktemp("photos")
-    for number in range(PHOTO_COUNT):
-        picture = Image.fromarray(draw_picture(number // 2, 800, 600))
-        picture.save(folder / f"{number:02}.jpg", quality=90 - 4 * (number % 2))
-    return folder
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 800, 600)
 
 
 def addresses(services: Mapping[str, Part], **others: str) -> dict[str, str]:

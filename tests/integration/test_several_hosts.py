@@ -22,11 +22,10 @@ import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from bestshot_client import Addresses, Client
-from PIL import Image
 
 from orchestrator.storage.run_queue import LEASE
 from orchestrator.supervisor import MODEL_SERVICES
-from tests.conftest import draw_picture
+from tests.conftest import draw_pairs
 from tests.integration.hosts import Host, HostedPart, hosts
 from tests.integration.parts import model_services, orchestrator
 from tests.postgresql import Postgresql, running_postgresql
@@ -73,12 +72,7 @@ def calls_at(metrics_address: str) -> float:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures in twos that are nearly the same, so that the comparator is asked."""
-    folder = tmp_path_factory.mktemp("photos")
-    for number in range(PHOTO_COUNT):
-        picture = Image.fromarray(draw_picture(number // 2, 800, 600))
-        picture.save(folder / f"{number:02}.jpg", quality=90 - 4 * (number % 2))
-    return folder
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 800, 600)
 
 
 @pytest.fixture(scope="module")

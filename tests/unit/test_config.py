@@ -7,26 +7,12 @@ import pytest
 import yaml
 
 from models.registry import read_registry
-from orchestrator.config import OrchestratorSettings, PipelineConfig, describe_settings, file_layers
+from orchestrator.config import PipelineConfig, describe_settings, file_layers
 from services.common.config import Layer, read_yaml
 from services.common.errors import ConfigError
-from services.common.service_config import SharedSettings, parse_arguments
-from services.embedding.config import EmbeddingSettings
-from services.face.config import FaceSettings
-from services.quality.config import QualitySettings
-from services.siamese.config import SiameseSettings
+from services.common.service_config import parse_arguments
 from tests.conftest import ROOT
-from ui.settings import UiSettings
-
-SECTIONS = {
-    "shared": SharedSettings,
-    "embedding": EmbeddingSettings,
-    "quality": QualitySettings,
-    "face": FaceSettings,
-    "siamese": SiameseSettings,
-    "orchestrator": OrchestratorSettings,
-    "ui": UiSettings,
-}
+from tests.deploy.settings import SECTIONS
 
 
 @pytest.fixture

@@ -282,11 +282,10 @@ def diff(
 ) -> None:
     """Show how two runs differ: settings, models, photos, picks, moments and scores."""
     store = _store(data)
-    runs_ = [_find_run(store, name) for name in (first, second)]
-    before, after = (store.images(run.id) for run in runs_)
-    found = compare_runs(runs_[0], before, runs_[1], after)
+    before, after = (_find_run(store, name) for name in (first, second))
+    found = compare_runs(before, store.images(before.id), after, store.images(after.id))
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"run {runs_[0].id} and run {runs_[1].id}")
+    console.print(f"run {before.id} and run {after.id}")
     for line in diff_lines(found, shows_all=all_):
         console.print(escape(line))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import rejudging
+from orchestrator.comparing import RunDiff, compare_runs
 from orchestrator.config import PipelineConfig, PipelineSettings
 from orchestrator.domain.photo import Decision
 from orchestrator.pipeline import Services
@@ -164,6 +165,20 @@ class Curator:
             validate_only=validate_only,
         )
 
+    async def diff(self, run_id: str, other_run_id: str) -> RunDiff:
+        """Compares two completed runs with their results.
+
+        Raises:
+            FailedPreconditionError: One of them is not completed.
+        """
+        first, second = await self.run(run_id), await self.run(other_run_id)
+        for run in (first, second):
+            if run.state is not RunState.COMPLETED:
+                raise FailedPreconditionError(
+                    f"run {run.id} is {run.state.value}; only completed runs can be compared"
+                )
+        return await asyncio.to_thread(self._diff, first, second)
+
     async def decide(
         self, album_id: str, path: str, decision: Decision | None, run: Run | None
     ) -> tuple[Decision | None, list[ImageRecord]]:
@@ -216,6 +231,10 @@ class Curator:
         if pair not in answers:
             raise UnavailableError("the siamese service could not compare the two photos")
         return answers[pair]
+
+    def _diff(self, first: Run, second: Run) -> RunDiff:
+        before, after = self._store.images(first.id), self._store.images(second.id)
+        return compare_runs(first, before, second, after)
 
     def _load_settings(self, profile: str, overrides: dict[str, Any]) -> PipelineSettings:
         try:

@@ -12,7 +12,7 @@ from ui.controls import COMPONENT_COUNT, Value
 from ui.messages import done, refused, told
 from ui.pages import ACTIVE_STATES, run_title
 from ui.templating import html, render
-from ui.views import albums, detail, export, metrics, models, results, what_if
+from ui.views import albums, compare, detail, export, metrics, models, results, what_if
 from ui.views import run as run_view
 
 DECISIONS = {"keep": pb.DECISION_KEEP, "reject": pb.DECISION_REJECT}
@@ -58,6 +58,8 @@ class Page:
                 self.results = results.build()
             with gr.Tab("What if", id="what-if"):
                 self.trial = what_if.build()
+            with gr.Tab("Compare", id="compare"):
+                self.comparison = compare.build()
             with gr.Tab("Metrics", id="metrics"):
                 self.metrics = metrics.build()
             with gr.Tab("Export", id="export"):
@@ -84,6 +86,8 @@ class Page:
             self._on(event, self.show_results, run_inputs, self.results.outputs)
             self._on(event, self.show_metrics, run_inputs, self.metrics.all_outputs)
             self._on(event, self.show_settings, [self.run], trial_outputs)
+            both = [self.album, self.run]
+            self._on(event, self.show_comparison, both, self.comparison.outputs)
             closed = [self.downloads, self.panel, self.opened]
             self._on(event, self.show_downloads, [self.run], closed)
         polled = [self.seen, self.finished, self.run, *progress]
@@ -93,6 +97,9 @@ class Page:
         self._wire_results()
         self._wire_metrics()
         self._wire_trial()
+        compared = [self.run, self.comparison.other]
+        other = self.comparison.other
+        self._on(other.input, self.compare_with, compared, [self.comparison.changes])
 
     def _wire_results(self) -> None:
         shown = self.results
@@ -102,7 +109,8 @@ class Page:
         for button, step in ((shown.previous, self.back), (shown.following, self.forward)):
             self._on(button.click, step, [self.run, *shown.inputs], shown.outputs)
         opened = [self.panel, self.opened]
-        for source in (shown.gallery, self.metrics.table, self.trial.changes):
+        sources = (shown.gallery, self.metrics.table, self.trial.changes, self.comparison.changes)
+        for source in sources:
             self._on(source.open_photo, self.open_photo, [self.run], opened)
         self._on(self.panel.beside, self.put_beside, [self.run], [self.panel])
         self._on(self.panel.ask, self.ask, [self.run], [self.panel])
@@ -229,6 +237,14 @@ class Page:
     async def show_settings(self, run_id: str | None) -> Updates:
         """Sets the controls of What if to the run's own settings."""
         return await what_if.filled(self._api, run_id)
+
+    async def show_comparison(self, album_id: str | None, run_id: str | None) -> Updates:
+        """Compares the run with the newest other one of its album."""
+        return await compare.filled(self._api, album_id, run_id)
+
+    async def compare_with(self, run_id: str | None, other_id: str | None) -> str:
+        """Compares the run with another one."""
+        return await compare.shown(self._api, run_id, other_id)
 
     async def show_downloads(self, run_id: str | None) -> Updates:
         """Links to the run's files, and closes what was open of another run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
+from orchestrator.comparing import Change, Regrouping, RunDiff
 from orchestrator.config import SettingDescription
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.export.download import DownloadFormat
@@ -218,4 +220,35 @@ def _face_message(face: FaceScores) -> face_pb2.Face:
         pose_score=face.pose_score,
         eyes_score=face.eyes_score,
         smile_score=face.smile_score,
+    )
+
+
+def diff_message(diff: RunDiff, photo_changes: Sequence[Change]) -> pb.DiffRunsResponse:
+    """Translates how runs differ, with a page of the changes of photos."""
+    return pb.DiffRunsResponse(
+        settings=map(_change_message, diff.settings),
+        models=map(_change_message, diff.models),
+        versions=map(_change_message, diff.versions),
+        added_paths=diff.added_paths,
+        removed_paths=diff.removed_paths,
+        changed_file_paths=diff.changed_files,
+        gained_paths=diff.gained_paths,
+        lost_paths=diff.lost_paths,
+        regroupings=map(_regrouping_message, diff.regroupings),
+        photo_changes=map(_change_message, photo_changes),
+        total_change_count=len(diff.photos),
+    )
+
+
+def _change_message(change: Change) -> pb.ValueChange:
+    message = pb.ValueChange(path=change.subject, field=change.field)
+    json_format.Parse(json.dumps(change.before), message.before)
+    json_format.Parse(json.dumps(change.after), message.after)
+    return message
+
+
+def _regrouping_message(found: Regrouping) -> pb.Regrouping:
+    return pb.Regrouping(
+        before=[pb.Moment(paths=paths) for paths in found.before],
+        after=[pb.Moment(paths=paths) for paths in found.after],
     )

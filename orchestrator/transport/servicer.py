@@ -337,6 +337,18 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             missing_comparison_count=reselection.missing_comparison_count,
         )
 
+    async def DiffRuns(
+        self, request: pb.DiffRunsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.DiffRunsResponse:
+        """Tells how two runs differ."""
+        query = ("diff", request.run_id, request.other_run_id)
+        size = page_token.page_size(request.page_size)
+        offset = page_token.decode(request.page_token, *query)
+        diff = await self._curator.diff(request.run_id, request.other_run_id)
+        answer = converters.diff_message(diff, diff.photos[offset : offset + size])
+        answer.next_page_token = _next_token(len(diff.photos) - offset, size, offset, *query)
+        return answer
+
     async def SetDecision(
         self, request: pb.SetDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SetDecisionResponse:

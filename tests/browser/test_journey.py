@@ -205,6 +205,18 @@ def test_the_whole_journey(
     assert reselected[rejected.path].reason_code == pb.REASON_CODE_USER_REJECT
     assert reselected[kept].reason_code == pb.REASON_CODE_USER_KEEP
 
+    # beside the run that it was made of
+    open_tab(page, "Compare")
+    expect(page.locator(".diff table").first).to_contain_text("select_best.max_images_per_cluster")
+    lost = [
+        path
+        for path, image in images_of(system, run.id).items()
+        if image.is_selected and not reselected[path].is_selected
+    ]
+    assert lost
+    expect(page.locator(".diff .strip button.lost")).to_have_count(len(lost))
+    shoot(page, "compare")
+
     # the table, and the files behind it
     open_tab(page, "Metrics")
     expect(page.locator(".metrics tbody tr")).to_have_count(16)

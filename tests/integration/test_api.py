@@ -208,6 +208,43 @@ def test_reselect_with_the_same_settings_changes_nothing(stub: Stub, run: pb.Run
     assert all_images(stub, same.run.id) == all_images(stub, run.id)
 
 
+def test_runs_are_compared_page_by_page(stub: Stub, run: pb.Run) -> None:
+    same = stub.DiffRuns(pb.DiffRunsRequest(run_id=run.id, other_run_id=run.id))
+    assert same == pb.DiffRunsResponse()
+    changes = {
+        "select_best": {"max_images_per_cluster": 1},
+        "cluster_scenes": {"scene_distance": 0},
+    }
+    reselected = stub.Reselect(
+        pb.ReselectRequest(run_id=run.id, config_overrides=overrides(**changes))
+    )
+    request = pb.DiffRunsRequest(run_id=run.id, other_run_id=reselected.run.id, page_size=3)
+    first = stub.DiffRuns(request)
+    assert list(first.gained_paths) == list(reselected.gained_paths)
+    assert list(first.lost_paths) == list(reselected.lost_paths)
+    told = {change.field: (change.before, change.after) for change in first.settings}
+    before, after = told["select_best.max_images_per_cluster"]
+    assert (before.number_value, after.number_value) == (2, 1)
+    assert [*first.models, *first.added_paths, *first.changed_file_paths] == []
+    assert first.regroupings
+    for regrouping in first.regroupings:
+        photos = [path for moment in regrouping.before for path in moment.paths]
+        assert sorted(photos) == sorted(path for one in regrouping.after for path in one.paths)
+    found = list(first.photo_changes)
+    page = first
+    while page.next_page_token:
+        request.page_token = page.next_page_token
+        page = stub.DiffRuns(request)
+        found += page.photo_changes
+    assert len(found) == first.total_change_count > 3
+    assert [(change.path, change.field) for change in found] == sorted(
+        (change.path, change.field) for change in found
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.DiffRuns(pb.DiffRunsRequest(run_id=run.id, other_run_id="none"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 def test_decisions_win_outlive_runs_and_can_be_undone(stub: Stub, run: pb.Run) -> None:
     path = "china-3-blurred.jpg"
 

@@ -499,6 +499,72 @@ class ReselectResponse(_message.Message):
     missing_comparison_count: int
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., gained_paths: _Optional[_Iterable[str]] = ..., lost_paths: _Optional[_Iterable[str]] = ..., missing_comparison_count: _Optional[int] = ...) -> None: ...
 
+class DiffRunsRequest(_message.Message):
+    __slots__ = ("run_id", "other_run_id", "page_size", "page_token")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    OTHER_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    other_run_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, run_id: _Optional[str] = ..., other_run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class DiffRunsResponse(_message.Message):
+    __slots__ = ("settings", "models", "versions", "added_paths", "removed_paths", "changed_file_paths", "gained_paths", "lost_paths", "regroupings", "photo_changes", "next_page_token", "total_change_count")
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    ADDED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FILE_PATHS_FIELD_NUMBER: _ClassVar[int]
+    GAINED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    LOST_PATHS_FIELD_NUMBER: _ClassVar[int]
+    REGROUPINGS_FIELD_NUMBER: _ClassVar[int]
+    PHOTO_CHANGES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_CHANGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    settings: _containers.RepeatedCompositeFieldContainer[ValueChange]
+    models: _containers.RepeatedCompositeFieldContainer[ValueChange]
+    versions: _containers.RepeatedCompositeFieldContainer[ValueChange]
+    added_paths: _containers.RepeatedScalarFieldContainer[str]
+    removed_paths: _containers.RepeatedScalarFieldContainer[str]
+    changed_file_paths: _containers.RepeatedScalarFieldContainer[str]
+    gained_paths: _containers.RepeatedScalarFieldContainer[str]
+    lost_paths: _containers.RepeatedScalarFieldContainer[str]
+    regroupings: _containers.RepeatedCompositeFieldContainer[Regrouping]
+    photo_changes: _containers.RepeatedCompositeFieldContainer[ValueChange]
+    next_page_token: str
+    total_change_count: int
+    def __init__(self, settings: _Optional[_Iterable[_Union[ValueChange, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[ValueChange, _Mapping]]] = ..., versions: _Optional[_Iterable[_Union[ValueChange, _Mapping]]] = ..., added_paths: _Optional[_Iterable[str]] = ..., removed_paths: _Optional[_Iterable[str]] = ..., changed_file_paths: _Optional[_Iterable[str]] = ..., gained_paths: _Optional[_Iterable[str]] = ..., lost_paths: _Optional[_Iterable[str]] = ..., regroupings: _Optional[_Iterable[_Union[Regrouping, _Mapping]]] = ..., photo_changes: _Optional[_Iterable[_Union[ValueChange, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_change_count: _Optional[int] = ...) -> None: ...
+
+class ValueChange(_message.Message):
+    __slots__ = ("path", "field", "before", "after")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    field: str
+    before: _struct_pb2.Value
+    after: _struct_pb2.Value
+    def __init__(self, path: _Optional[str] = ..., field: _Optional[str] = ..., before: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., after: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
+
+class Regrouping(_message.Message):
+    __slots__ = ("before", "after")
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    before: _containers.RepeatedCompositeFieldContainer[Moment]
+    after: _containers.RepeatedCompositeFieldContainer[Moment]
+    def __init__(self, before: _Optional[_Iterable[_Union[Moment, _Mapping]]] = ..., after: _Optional[_Iterable[_Union[Moment, _Mapping]]] = ...) -> None: ...
+
+class Moment(_message.Message):
+    __slots__ = ("paths",)
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, paths: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class SetDecisionRequest(_message.Message):
     __slots__ = ("album_id", "path", "decision", "run_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]

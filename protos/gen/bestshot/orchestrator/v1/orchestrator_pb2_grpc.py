@@ -136,6 +136,11 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReselectRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReselectResponse.FromString,
                 _registered_method=True)
+        self.DiffRuns = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/DiffRuns',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsResponse.FromString,
+                _registered_method=True)
         self.SetDecision = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/SetDecision',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.SerializeToString,
@@ -314,6 +319,14 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DiffRuns(self, request, context):
+        """Tells how a second run differs from a first: settings, models, photos, picks, moments and scores.
+        FAILED_PRECONDITION where one of them is not completed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetDecision(self, request, context):
         """Keeps or rejects a photo of an album by the user's will, or undoes that. It outlives re-runs and
         wins over the machine's choice: from the next run or Reselect on, and at once in the run that the
@@ -448,6 +461,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.Reselect,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReselectRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReselectResponse.SerializeToString,
+            ),
+            'DiffRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffRuns,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsResponse.SerializeToString,
             ),
             'SetDecision': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDecision,
@@ -1012,6 +1030,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/Reselect',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReselectRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ReselectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/DiffRuns',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

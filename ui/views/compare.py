@@ -1,0 +1,127 @@
+"""Tab Compare: how the shown run differs from another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from google.protobuf import json_format, struct_pb2
+
+from ui.client import Orchestrator, OrchestratorError
+from ui.pages import run_title
+from ui.templating import empty, html, no_results, problem, render
+
+SHOWN_COUNT = 40
+CHANGE_COUNT = 200
+"""Changes of photos that are shown; the command `bestshot diff --all` and the API have the rest."""
+
+
+@dataclass(frozen=True)
+class CompareView:
+    """The parts of the tab that the page wires.
+
+    Attributes:
+        other: Chooses the run to compare with.
+        changes: How the shown run differs from it.
+    """
+
+    other: gr.Dropdown
+    changes: gr.HTML
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What `filled` answers."""
+        return [self.other, self.changes]
+
+
+def build() -> CompareView:
+    """Adds the tab's content."""
+    other = gr.Dropdown(label="Compare the run with", elem_id="other-run")
+    return CompareView(other, html(no_results(), "rows.js"))
+
+
+async def filled(api: Orchestrator, album_id: str | None, run_id: str | None) -> list[Any]:
+    """Updates for the other runs of the album, the newest chosen, and how they differ."""
+    if not run_id or not album_id:
+        return [gr.update(choices=[], value=None), no_results()]
+    try:
+        runs = await api.runs(album_id)
+    except OrchestratorError as error:
+        return [gr.skip(), problem(error)]
+    others = [run for run in runs if run.id != run_id and run.state == pb.RUN_STATE_COMPLETED]
+    chosen = others[0].id if others else None
+    update = gr.update(choices=[(run_title(run), run.id) for run in others], value=chosen)
+    return [update, await shown(api, run_id, chosen)]
+
+
+async def shown(api: Orchestrator, run_id: str | None, other_id: str | None) -> str:
+    """How the run differs from the other one."""
+    if not run_id:
+        return no_results()
+    if not other_id:
+        return empty(
+            "There is no other run of this album",
+            "Start one with other settings, or apply some in the tab What if.",
+        )
+    request = pb.DiffRunsRequest(run_id=other_id, other_run_id=run_id, page_size=CHANGE_COUNT)
+    try:
+        diff: pb.DiffRunsResponse = await api.call(api.stub.DiffRuns, request)
+    except OrchestratorError as error:
+        return problem(error)
+    return render(
+        "diff",
+        run_id=run_id,
+        inputs=[
+            ("Settings", _rows(diff.settings)),
+            ("Models", _rows(diff.models)),
+            ("Versions", _rows(diff.versions)),
+        ],
+        photos=[
+            _strip("Selected now", "gained", diff.gained_paths),
+            _strip("Not selected any more", "lost", diff.lost_paths),
+            _strip("New photos", "", diff.added_paths),
+            _strip("Photos whose files have changed", "", diff.changed_file_paths),
+        ],
+        gone=list(diff.removed_paths),
+        regroupings=[
+            {"before": _moments(one.before), "after": _moments(one.after)}
+            for one in diff.regroupings
+        ],
+        changes=_rows(diff.photo_changes),
+        more=diff.total_change_count - len(diff.photo_changes),
+    )
+
+
+def _rows(changes: Sequence[pb.ValueChange]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": change.path,
+            "field": change.field,
+            "before": _text(change.before),
+            "after": _text(change.after),
+        }
+        for change in changes
+    ]
+
+
+def _text(value: struct_pb2.Value) -> str:
+    plain = json_format.MessageToDict(value)
+    if plain is None:
+        return "none"
+    return f"{plain:.6g}" if isinstance(plain, float) else str(plain)
+
+
+def _strip(title: str, kind: str, paths: Sequence[str]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "kind": kind,
+        "paths": list(paths[:SHOWN_COUNT]),
+        "more": max(0, len(paths) - SHOWN_COUNT),
+    }
+
+
+def _moments(moments: Sequence[pb.Moment]) -> list[list[str]]:
+    return [list(moment.paths) for moment in moments]

@@ -103,11 +103,10 @@ class RunDiff:
 
     @property
     def is_same_input(self) -> bool:
-        """Whether settings, models, versions and files are the same."""
+        """Whether settings, models and files are the same; versions may differ."""
         return not (
             self.settings
             or self.models
-            or self.versions
             or self.added_paths
             or self.removed_paths
             or self.changed_files
@@ -116,7 +115,7 @@ class RunDiff:
     @property
     def is_same(self) -> bool:
         """Whether nothing differs at all."""
-        return self.is_same_input and not self.photos
+        return self.is_same_input and not self.versions and not self.photos
 
 
 def compare_runs(

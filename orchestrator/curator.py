@@ -21,7 +21,7 @@ from orchestrator.domain.photo import Decision
 from orchestrator.pipeline import Services
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
 from orchestrator.preflight import check_models, find_services, served_models
-from orchestrator.results import Album, ImageRecord, Run, RunState, utc_now
+from orchestrator.results import Album, ImageRecord, Run, RunState, check_completed, utc_now
 from orchestrator.run_config import recorded_config, stored_settings
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
@@ -152,10 +152,7 @@ class Curator:
             FailedPreconditionError: The run is not completed.
             InvalidArgumentError: A setting is wrong.
         """
-        if run.state is not RunState.COMPLETED:
-            raise FailedPreconditionError(
-                f"run {run.id} is {run.state.value}; only a completed run can be reselected"
-            )
+        check_completed(run, "reselected")
         return await asyncio.to_thread(
             rejudging.reselect,
             self._store,
@@ -173,10 +170,7 @@ class Curator:
         """
         first, second = await self.run(run_id), await self.run(other_run_id)
         for run in (first, second):
-            if run.state is not RunState.COMPLETED:
-                raise FailedPreconditionError(
-                    f"run {run.id} is {run.state.value}; only completed runs can be compared"
-                )
+            check_completed(run, "compared")
         return await asyncio.to_thread(self._diff, first, second)
 
     async def decide(

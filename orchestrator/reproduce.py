@@ -14,10 +14,9 @@ from orchestrator.comparing import Change, RunDiff, changes, compare_runs
 from orchestrator.config import PipelineConfig
 from orchestrator.curate import Request, curate
 from orchestrator.domain.photo import Decision
-from orchestrator.results import Album, ImageRecord, Run, RunState, utc_now
+from orchestrator.results import Album, ImageRecord, Run, check_completed, utc_now
 from orchestrator.storage.database import open_database
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.errors import FailedPreconditionError
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,7 @@ class Reproduction:
     @property
     def is_same_input(self) -> bool:
         """Whether settings, models and files are what they were; versions may differ."""
-        diff = self.diff
-        return not (
-            self.settings_now
-            or diff.settings
-            or diff.models
-            or diff.added_paths
-            or diff.removed_paths
-            or diff.changed_files
-        )
+        return self.diff.is_same_input and not self.settings_now
 
 
 def reproduce(store: SqlRunStore, run: Run, config_folder: Path, console: Console) -> Reproduction:
@@ -58,10 +49,7 @@ def reproduce(store: SqlRunStore, run: Run, config_folder: Path, console: Consol
         FailedPreconditionError: The run has no results to compare with.
         BestshotError: It cannot be computed, as where its photos are gone.
     """
-    if run.state is not RunState.COMPLETED:
-        raise FailedPreconditionError(
-            f"run {run.id} is {run.state.value}; only a completed run can be reproduced"
-        )
+    check_completed(run, "reproduced")
     album = store.album(run.album_id)
     records = store.images(run.id)
     stored = {key: value for key, value in run.config.items() if key != "resolved"}

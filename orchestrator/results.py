@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.domain.photo import FaceScores, QualityScores
+from services.common.errors import FailedPreconditionError
 
 
 class RunState(enum.StrEnum):
@@ -166,6 +167,18 @@ def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: fl
         cached_count=cached_count,
         elapsed_seconds=elapsed_seconds,
     )
+
+
+def check_completed(run: Run, purpose: str) -> None:
+    """Refuses a run without results; `purpose` says what only a completed run can be.
+
+    Raises:
+        FailedPreconditionError: The run is not completed.
+    """
+    if run.state is not RunState.COMPLETED:
+        raise FailedPreconditionError(
+            f"run {run.id} is {run.state.value}; only a completed run can be {purpose}"
+        )
 
 
 def utc_now() -> datetime.datetime:

@@ -58,7 +58,7 @@ class Page:
                 self.results = results.build()
             with gr.Tab("What if", id="what-if"):
                 self.trial = what_if.build()
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab(compare.TITLE, id="compare"):
                 self.comparison = compare.build()
             with gr.Tab("Metrics", id="metrics"):
                 self.metrics = metrics.build()
@@ -71,6 +71,7 @@ class Page:
         self.undoable = gr.State([])
         self.seen = gr.State("")
         self.finished = gr.State("")
+        self.is_comparing = gr.State(False)
 
     def wire(self, blocks: gr.Blocks) -> None:
         """Says which events call what."""
@@ -86,8 +87,6 @@ class Page:
             self._on(event, self.show_results, run_inputs, self.results.outputs)
             self._on(event, self.show_metrics, run_inputs, self.metrics.all_outputs)
             self._on(event, self.show_settings, [self.run], trial_outputs)
-            both = [self.album, self.run]
-            self._on(event, self.show_comparison, both, self.comparison.outputs)
             closed = [self.downloads, self.panel, self.opened]
             self._on(event, self.show_downloads, [self.run], closed)
         polled = [self.seen, self.finished, self.run, *progress]
@@ -97,9 +96,7 @@ class Page:
         self._wire_results()
         self._wire_metrics()
         self._wire_trial()
-        compared = [self.run, self.comparison.other]
-        other = self.comparison.other
-        self._on(other.input, self.compare_with, compared, [self.comparison.changes])
+        self._wire_comparison()
 
     def _wire_results(self) -> None:
         shown = self.results
@@ -140,6 +137,14 @@ class Page:
         self._on(trial.apply.click, self.apply, [self.album, *inputs], applied)
         outputs = [*trial.settings, trial.changes]
         self._on(trial.reset.click, self.show_settings, [self.run], outputs)
+
+    def _wire_comparison(self) -> None:
+        other, outputs = self.comparison.other, self.comparison.outputs
+        self._on(self.tabs.select, self.see_tab, [], [self.is_comparing])
+        inputs = [self.is_comparing, self.album, self.run, other]
+        for event in (self.run.change, self.finished.change, self.is_comparing.change):
+            self._on(event, self.show_comparison, inputs, outputs)
+        self._on(other.input, self.compare_with, [self.run, other], [self.comparison.changes])
 
     @staticmethod
     def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
@@ -208,7 +213,8 @@ class Page:
 
         Where there are none nothing is set: one may be made and chosen while this is on its way.
         """
-        return await albums.choices(self._api, None) if await self._api.albums() else gr.skip()
+        chosen = await albums.choices(self._api, None)
+        return chosen if chosen["choices"] else gr.skip()
 
     # A run
 
@@ -238,9 +244,17 @@ class Page:
         """Sets the controls of What if to the run's own settings."""
         return await what_if.filled(self._api, run_id)
 
-    async def show_comparison(self, album_id: str | None, run_id: str | None) -> Updates:
-        """Compares the run with the newest other one of its album."""
-        return await compare.filled(self._api, album_id, run_id)
+    async def see_tab(self, event: gr.SelectData) -> bool:
+        """Whether the tab Compare is open."""
+        return bool(event.value == compare.TITLE)
+
+    async def show_comparison(
+        self, is_comparing: bool, album_id: str | None, run_id: str | None, other_id: str | None
+    ) -> Updates:
+        """Compares the run with another one of its album; only in sight, for it takes a while."""
+        if not is_comparing:
+            return [gr.skip(), gr.skip()]
+        return await compare.filled(self._api, album_id, run_id, other_id)
 
     async def compare_with(self, run_id: str | None, other_id: str | None) -> str:
         """Compares the run with another one."""

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from orchestrator.export.exporter import check_completed
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.results_json import results_json
 from orchestrator.export.xmp import sidecar, sidecar_paths
-from orchestrator.results import Album, ImageRecord, Run
+from orchestrator.results import Album, ImageRecord, Run, check_completed
 from services.common.errors import FailedPreconditionError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -39,7 +38,7 @@ def download(
         FailedPreconditionError: The run is not completed, a selected photo cannot be read any more,
             or Parquet is wanted and pyarrow is not there.
     """
-    check_completed(run)
+    check_completed(run, "exported")
     target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
     match wanted:
         case DownloadFormat.CSV:

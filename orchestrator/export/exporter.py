@@ -16,9 +16,9 @@ from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.results_json import results_json, run_json
 from orchestrator.export.xmp import sidecar, sidecar_paths
 from orchestrator.ports import FeatureCache
-from orchestrator.results import Album, ImageRecord, Run, RunState
+from orchestrator.results import Album, ImageRecord, Run, check_completed
 from orchestrator.thumbnails import thumbnail
-from services.common.errors import FailedPreconditionError, InvalidArgumentError
+from services.common.errors import InvalidArgumentError
 
 SELECTED_FOLDER = "selected"
 THUMBNAIL_FOLDER = "thumbnails"
@@ -75,7 +75,7 @@ def export_run(
         InvalidArgumentError: The folder cannot be written, or lies inside the album where copies
             would be taken for photos.
     """
-    check_completed(run)
+    check_completed(run, "exported")
     if options.copy_selected and folder.resolve().is_relative_to(Path(album.folder).resolve()):
         raise InvalidArgumentError(
             "output_folder",
@@ -106,14 +106,6 @@ def export_run(
             "output_folder", f"cannot write into {folder}: {error.strerror}"
         ) from error
     return Exported(paths=list(files), copied_count=copied)
-
-
-def check_completed(run: Run) -> None:
-    """FailedPreconditionError where a run has no results to export."""
-    if run.state is not RunState.COMPLETED:
-        raise FailedPreconditionError(
-            f"run {run.id} is {run.state.value}; only a completed run can be exported"
-        )
 
 
 def _write_sidecars(records: Sequence[ImageRecord], folder: Path, *, beside_copies: bool) -> None:

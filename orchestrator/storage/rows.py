@@ -79,6 +79,6 @@ def _utc(time: datetime.datetime | None) -> datetime.datetime | None:
     """All our times are UTC: SQLite forgets the zone, PostgreSQL tells its session's."""
     if time is None:
         return None
-    return (
-        time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time.astimezone(datetime.UTC)
-    )
+    if time.tzinfo is None:
+        return time.replace(tzinfo=datetime.UTC)
+    return time.astimezone(datetime.UTC)

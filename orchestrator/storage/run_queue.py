@@ -35,10 +35,8 @@ MAX_TAKEOVER_COUNT = 3
 """A run that has outlived more orchestrators than this is thought to be what kills them."""
 _UNFINISHED = tuple(state.value for state in RunState if not state.is_final)
 _RESUMABLE = (RunState.FAILED.value, RunState.CANCELLED.value, RunState.INTERRUPTED.value)
-_QUEUE_COLUMNS = (
-    *(runs.c.owner_id, runs.c.lease_expire_time),
-    *(runs.c.is_cancel_requested, runs.c.takeover_count),
-)
+_QUEUE_COLUMNS = (runs.c.owner_id, runs.c.is_cancel_requested, runs.c.takeover_count)
+_OWNERLESS: dict[str, Any] = {"owner_id": None, "lease_expire_time": None}
 
 
 class Renewal(enum.Enum):
@@ -82,8 +80,8 @@ class SqlRunQueue:
         It is RUNNING then, and this orchestrator's for as long as it renews its lease.
         """
         with self._engine.begin() as connection:
-            while row := self._next(connection):
-                now = database_time(connection)
+            now = database_time(connection)
+            while row := _next(connection, now):
                 end = self._end_instead(row, now)
                 changes = end or {
                     "state": RunState.RUNNING.value,
@@ -124,7 +122,7 @@ class SqlRunQueue:
         Returns:
             Whether the run was still this orchestrator's; else nothing was stored.
         """
-        values = {**run_values(run), "owner_id": None, "lease_expire_time": None}
+        values = {**run_values(run), **_OWNERLESS}
         with self._engine.begin() as connection:
             ended = update(runs).where(runs.c.id == run.id, self._is_owner).values(values)
             if connection.execute(ended).rowcount == 0:
@@ -138,8 +136,7 @@ class SqlRunQueue:
         values = {
             "state": RunState.PENDING.value,
             "revision": run.revision + 1,
-            "owner_id": None,
-            "lease_expire_time": None,
+            **_OWNERLESS,
         }
         with self._engine.begin() as connection:
             connection.execute(
@@ -189,20 +186,6 @@ class SqlRunQueue:
                 )
         return run_from_row(row)
 
-    def _next(self, connection: Connection) -> Row[*tuple[Any, ...]] | None:
-        """The oldest run that may be claimed; locked, where the database has row locks."""
-        expired = runs.c.lease_expire_time < database_time(connection)
-        ownerless: ColumnElement[bool] = or_(runs.c.lease_expire_time.is_(None), expired)
-        abandoned = (runs.c.state == RunState.RUNNING.value) & ownerless
-        query = (
-            select(*RUN_COLUMNS, *_QUEUE_COLUMNS)
-            .where(or_(runs.c.state == RunState.PENDING.value, abandoned))
-            .order_by(runs.c.create_time, runs.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        return connection.execute(query).one_or_none()
-
     def _end_instead(self, row: Row[Any], now: datetime.datetime) -> dict[str, Any] | None:
         """What ends a run that shall not be worked on; None where it shall."""
         if row.is_cancel_requested:
@@ -220,13 +203,27 @@ class SqlRunQueue:
         return None
 
 
+def _next(connection: Connection, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
+    """The oldest run that may be claimed; locked, where the database has row locks."""
+    expired = runs.c.lease_expire_time < now
+    ownerless: ColumnElement[bool] = or_(runs.c.lease_expire_time.is_(None), expired)
+    abandoned = (runs.c.state == RunState.RUNNING.value) & ownerless
+    query = (
+        select(*RUN_COLUMNS, *_QUEUE_COLUMNS)
+        .where(or_(runs.c.state == RunState.PENDING.value, abandoned))
+        .order_by(runs.c.create_time, runs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return connection.execute(query).one_or_none()
+
+
 def _ended(state: RunState, now: datetime.datetime) -> dict[str, Any]:
     return {
         "state": state.value,
         "end_time": now,
         "revision": runs.c.revision + 1,
-        "owner_id": None,
-        "lease_expire_time": None,
+        **_OWNERLESS,
     }
 
 

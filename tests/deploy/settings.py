@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from orchestrator.config import OrchestratorSettings, PipelineConfig
-from orchestrator.supervisor import PARTS
+from orchestrator.supervisor import MODEL_SERVICES
 from services.common.config import Settings
 from services.common.service_config import ModelServiceSettings, SharedSettings, load_section
 from services.embedding.config import EmbeddingSettings
@@ -26,7 +26,6 @@ SECTIONS: dict[str, type[Settings]] = {
     "orchestrator": OrchestratorSettings,
     "ui": UiSettings,
 }
-MODEL_SERVICES = tuple(name for name in PARTS if name not in ("orchestrator", "ui"))
 
 
 def load_all(environment: Mapping[str, str], profile: str) -> dict[str, Settings]:

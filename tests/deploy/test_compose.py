@@ -11,10 +11,10 @@ import compose_spec
 import pytest
 import yaml
 
+from orchestrator.supervisor import MODEL_SERVICES, PARTS
 from services.common.config import Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (
-    MODEL_SERVICES,
     called_addresses,
     load_all,
     metrics_port_of,
@@ -24,7 +24,6 @@ from tests.deploy.settings import (
 COMPOSE = ROOT / "deploy" / "compose"
 OVERRIDES = ("gpu", "postgresql", "observability")
 STACKS = [chosen for count in range(4) for chosen in combinations(OVERRIDES, count)]
-PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 Document = dict[str, Any]
 
 

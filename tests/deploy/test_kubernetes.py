@@ -13,11 +13,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from orchestrator.supervisor import MODEL_SERVICES, PARTS
 from services.common.channels import service_name
 from services.common.config import Settings
 from tests.conftest import ROOT
 from tests.deploy.settings import (
-    MODEL_SERVICES,
     called_addresses,
     load_all,
     metrics_port_of,
@@ -49,6 +49,11 @@ def of_kind(overlay: str, kind: str) -> list[Document]:
     return [document for document in built(overlay) if document["kind"] == kind]
 
 
+def named(overlay: str, kind: str, name: str) -> Document:
+    (found,) = [one for one in of_kind(overlay, kind) if one["metadata"]["name"] == name]
+    return found
+
+
 def pods(overlay: str) -> dict[str, tuple[dict[str, str], Document]]:
     """Labels and spec of every component's pods."""
     found = {}
@@ -75,13 +80,7 @@ def parts(overlay: str) -> dict[str, Document]:
 
 
 def environment(overlay: str) -> dict[str, str]:
-    (settings,) = of_kind(overlay, "ConfigMap")[:1]
-    (settings,) = [
-        document
-        for document in of_kind(overlay, "ConfigMap")
-        if document["metadata"]["name"] == "settings"
-    ]
-    return dict(settings["data"])
+    return dict(named(overlay, "ConfigMap", "settings")["data"])
 
 
 def settings_of(overlay: str) -> dict[str, Settings]:
@@ -90,14 +89,14 @@ def settings_of(overlay: str) -> dict[str, Settings]:
 
 def profile(overlay: str) -> str:
     """The profile that all parts run under."""
-    named = {
+    profiles = {
         argument.removeprefix("--profile=")
         for container in parts(overlay).values()
         for argument in container.get("args", [])
         if argument.startswith("--profile=")
     }
-    assert len(named) <= 1
-    return named.pop() if named else "builtin"
+    assert len(profiles) <= 1
+    return profiles.pop() if profiles else "builtin"
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
@@ -121,7 +120,7 @@ def test_every_overlay_is_valid(overlay: str, version: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_code_reads_every_setting_and_serves_where_the_manifests_look(overlay: str) -> None:
     settings = settings_of(overlay)
-    assert set(parts(overlay)) == {*MODEL_SERVICES, "orchestrator", "ui"}
+    assert set(parts(overlay)) == set(PARTS)
     for name, container in parts(overlay).items():
         assert {"configMapRef": {"name": "settings"}} in container["envFrom"]
         ports = {port["containerPort"] for port in container["ports"]}
@@ -284,21 +283,13 @@ def test_production_lets_nobody_in_who_does_not_say_who_they_are() -> None:
 def test_production_s_orchestrators_share_a_database_and_their_files() -> None:
     settings: Any = settings_of("production")["orchestrator"]
     assert settings.database_url.startswith("postgresql://")
-    (deployment,) = [
-        document
-        for document in of_kind("production", "Deployment")
-        if document["metadata"]["name"] == "orchestrator"
-    ]
+    deployment = named("production", "Deployment", "orchestrator")
     assert deployment["spec"]["replicas"] > 1
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     for claim in of_kind("production", "PersistentVolumeClaim"):
         assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     for overlay in set(OVERLAYS) - {"production"}:  # SQLite has one orchestrator
-        (alone,) = [
-            document
-            for document in of_kind(overlay, "Deployment")
-            if document["metadata"]["name"] == "orchestrator"
-        ]
+        alone = named(overlay, "Deployment", "orchestrator")
         assert (alone["spec"]["replicas"], alone["spec"]["strategy"]["type"]) == (1, "Recreate")
 
 

@@ -187,6 +187,13 @@ class Orchestrators:
     def end(self, run_id: str) -> pb.Run:
         return self.wait_for(run_id, lambda run: run.HasField("end_time"))
 
+    def ends_as(self, run_id: str, wanted: bytes) -> pb.Run:
+        """Waits for the end of a run, which must be completed with the wanted results."""
+        run = self.end(run_id)
+        assert run.state == pb.RUN_STATE_COMPLETED, run.error
+        assert self.results(run_id) == wanted
+        return run
+
     def wait_for(self, run_id: str, is_enough: Callable[[pb.Run], bool]) -> pb.Run:
         deadline = time.monotonic() + 180
         while not is_enough(run := self.run(run_id)):
@@ -244,9 +251,7 @@ def test_a_run_spreads_over_both_replicas_of_every_service(
         return {key: cluster.calls(*key) for key in cluster.services}
 
     before = asked()
-    run = orchestrators.end(orchestrators.begin())
-    assert run.state == pb.RUN_STATE_COMPLETED, run.error
-    assert orchestrators.results(run.id) == on_one_machine
+    orchestrators.ends_as(orchestrators.begin(), on_one_machine)
     gained = {key: count - before[key] for key, count in asked().items()}
     for name in ("embedding", "quality", "face"):
         shares = [gained[host, name] for host in MODEL_HOSTS]
@@ -260,11 +265,9 @@ def test_a_replica_whose_link_is_cut_costs_time_and_nothing_else(
     orchestrators.until(run_id, 8)
     cluster.hosts["model-b"].cut()
     try:
-        run = orchestrators.end(run_id)
+        orchestrators.ends_as(run_id, on_one_machine)
     finally:
         cluster.hosts["model-b"].mend()
-    assert run.state == pb.RUN_STATE_COMPLETED, run.error
-    assert orchestrators.results(run_id) == on_one_machine
 
 
 def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
@@ -275,11 +278,9 @@ def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
     owner = orchestrators.owner(run_id)
     owner.stop(signal.SIGKILL)
     began = time.monotonic()
-    run = orchestrators.end(run_id)
-    assert run.state == pb.RUN_STATE_COMPLETED, run.error
+    run = orchestrators.ends_as(run_id, on_one_machine)
     assert run.summary.cached_count >= 8
     assert time.monotonic() - began < LEASE.total_seconds() + 45
-    assert orchestrators.results(run_id) == on_one_machine
 
 
 def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_more(
@@ -291,9 +292,7 @@ def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_mo
     orchestrators.ask_only(orchestrators.other(owner))
     owner.host.cut()
     try:
-        run = orchestrators.end(run_id)
-        assert run.state == pb.RUN_STATE_COMPLETED, run.error
-        assert orchestrators.results(run_id) == on_one_machine
+        run = orchestrators.ends_as(run_id, on_one_machine)
     finally:
         owner.host.mend()
     time.sleep(3.0)  # it is back, and has something to say
@@ -312,10 +311,8 @@ def test_a_rolling_restart_of_every_part_loses_nothing(
         for part in (owner, *cluster.services.values(), orchestrators.other(owner)):
             part.restart()
             meanwhile += not orchestrators.run(run_id).HasField("end_time")
-        run = orchestrators.end(run_id)
+        orchestrators.ends_as(run_id, on_one_machine)
         assert meanwhile > 6, "it has seen too little of it"
-        assert run.state == pb.RUN_STATE_COMPLETED, run.error
-        assert orchestrators.results(run_id) == on_one_machine
 
 
 def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
@@ -330,9 +327,7 @@ def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
         snapshots = stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=30)
         assert [snapshot.run.state for snapshot in snapshots][-1] == pb.RUN_STATE_CANCELLED
         stub.ResumeRun(pb.ResumeRunRequest(run_id=run_id), timeout=10)
-    run = orchestrators.end(run_id)
-    assert run.state == pb.RUN_STATE_COMPLETED, run.error
-    assert orchestrators.results(run_id) == on_one_machine
+    orchestrators.ends_as(run_id, on_one_machine)
 
 
 def test_a_replica_that_comes_later_is_found_by_its_name(cluster: Cluster, photos: Path) -> None:

@@ -14,6 +14,7 @@ from ui.client import Orchestrator, OrchestratorError
 from ui.pages import run_title
 from ui.templating import empty, html, no_results, problem, render
 
+TITLE = "Compare"
 SHOWN_COUNT = 40
 CHANGE_COUNT = 200
 """Changes of photos that are shown; the command `bestshot diff --all` and the API have the rest."""
@@ -43,8 +44,10 @@ def build() -> CompareView:
     return CompareView(other, html(no_results(), "rows.js"))
 
 
-async def filled(api: Orchestrator, album_id: str | None, run_id: str | None) -> list[Any]:
-    """Updates for the other runs of the album, the newest chosen, and how they differ."""
+async def filled(
+    api: Orchestrator, album_id: str | None, run_id: str | None, wanted: str | None
+) -> list[Any]:
+    """Updates for the other runs of the album, `wanted` or else the newest chosen, and the diff."""
     if not run_id or not album_id:
         return [gr.update(choices=[], value=None), no_results()]
     try:
@@ -52,7 +55,8 @@ async def filled(api: Orchestrator, album_id: str | None, run_id: str | None) ->
     except OrchestratorError as error:
         return [gr.skip(), problem(error)]
     others = [run for run in runs if run.id != run_id and run.state == pb.RUN_STATE_COMPLETED]
-    chosen = others[0].id if others else None
+    known = [run.id for run in others]
+    chosen = wanted if wanted in known else next(iter(known), None)
     update = gr.update(choices=[(run_title(run), run.id) for run in others], value=chosen)
     return [update, await shown(api, run_id, chosen)]
 

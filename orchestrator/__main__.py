@@ -29,6 +29,7 @@ from orchestrator.storage.database import (
     open_database,
     open_postgresql,
 )
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
@@ -112,6 +113,7 @@ async def serve(
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
     store = SqlRunStore(engine)
+    log = SqlDecisionLog(engine)
     run_metrics = RunMetrics(metrics.registry)
     cache = SqlFeatureCache(engine, run_metrics)
     callers, ports = connect(invocation.folder, shared, settings)
@@ -124,6 +126,7 @@ async def serve(
     worker = Worker(
         queue=queue,
         store=store,
+        log=log,
         cache=cache,
         ports=ports,
         limits=Limits(settings.batch_count, settings.concurrent_batches),
@@ -131,7 +134,13 @@ async def serve(
         metrics=run_metrics,
     )
     curator = Curator(
-        store=store, queue=queue, cache=cache, ports=ports, config=config, worker=worker
+        store=store,
+        log=log,
+        queue=queue,
+        cache=cache,
+        ports=ports,
+        config=config,
+        worker=worker,
     )
     if is_shared(engine):
         remove_partial_uploads(folder, untouched_s=SHARED_UPLOAD_S)
@@ -141,6 +150,7 @@ async def serve(
     servicer = OrchestratorServicer(
         curator,
         store,
+        log,
         cache,
         config,
         open_source,

@@ -18,20 +18,20 @@ from rich.table import Table
 from models.cli import app as models_app
 from orchestrator import curate as curating
 from orchestrator import reproduce as reproducing
+from orchestrator.cli_decisions import app as decisions_app
+from orchestrator.cli_options import LATEST, ConfigDir, Data, RunId, find_run, open_stored
 from orchestrator.comparing import compare_runs
-from orchestrator.config import OrchestratorSettings
 from orchestrator.curate import Request
 from orchestrator.data_folder import data_folder
 from orchestrator.demo import make_album
 from orchestrator.differences import diff_lines, reproduction_lines
 from orchestrator.export.gallery import face_line, moments, score_line
-from orchestrator.results import ImageRecord, Run
-from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
+from orchestrator.results import ImageRecord
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.supervisor import MODEL_SERVICES, PARTS, Supervisor, part_command
 from services.common.auth import ScopeName, new_token, token_digest
 from services.common.config import config_dir
-from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError, NotFoundError
+from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.service_config import SharedSettings, load_section
 
 app = typer.Typer(
@@ -45,17 +45,11 @@ app = typer.Typer(
 )
 
 app.add_typer(models_app, name="models")
+app.add_typer(decisions_app, name="decisions")
 
 EXIT_FAILED = 1
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 
-ConfigDir = Annotated[
-    Path | None, typer.Option("--config-dir", help="Folder of services.yaml, pipeline.yaml, ...")
-]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder of the database. Default: the user's data folder."),
-]
 Profile = Annotated[str, typer.Option(help="Profile of configs/profiles.")]
 ConfigFiles = Annotated[
     list[Path] | None,
@@ -228,7 +222,7 @@ def token(
 @app.command()
 def runs(data: Data = None) -> None:
     """List the runs, newest first."""
-    store = _store(data)
+    store = SqlRunStore(open_stored(data))
     table = Table("Run", "Started", "State", "Photos", "Selected", "Album")
     for run in store.list_runs("", 1000, 0):
         summary = run.summary
@@ -245,12 +239,12 @@ def runs(data: Data = None) -> None:
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")] = "latest",
+    run: RunId = LATEST,
     data: Data = None,
 ) -> None:
     """Show what a run selected and why; without an id, the newest one."""
-    store = _store(data)
-    found = _find_run(store, run)
+    store = SqlRunStore(open_stored(data))
+    found = find_run(store, run)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]run {found.id}[/bold], {found.state.value.lower()}")
     console.print(f"album {escape(store.album(found.album_id).folder)}")
@@ -275,14 +269,14 @@ def show(
 
 @app.command()
 def diff(
-    first: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")],
-    second: Annotated[str, typer.Argument(help="The run to compare it with.")] = "latest",
+    first: RunId,
+    second: Annotated[str, typer.Argument(help="The run to compare it with.")] = LATEST,
     all_: ShowsAll = False,
     data: Data = None,
 ) -> None:
     """Show how two runs differ: settings, models, photos, picks, moments and scores."""
-    store = _store(data)
-    before, after = (_find_run(store, name) for name in (first, second))
+    store = SqlRunStore(open_stored(data))
+    before, after = (find_run(store, name) for name in (first, second))
     found = compare_runs(before, store.images(before.id), after, store.images(after.id))
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"run {before.id} and run {after.id}")
@@ -292,7 +286,7 @@ def diff(
 
 @app.command()
 def reproduce(
-    run: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")] = "latest",
+    run: RunId = LATEST,
     all_: ShowsAll = False,
     config_dir_: ConfigDir = None,
     data: Data = None,
@@ -302,9 +296,9 @@ def reproduce(
     Exit code 0: everything is equal. 3: settings, models or photos are others than they were. 4:
     they are the same, and gave other results.
     """
-    store = _store(data)
+    store = SqlRunStore(open_stored(data))
     console = Console(soft_wrap=True, highlight=False)
-    found = reproducing.reproduce(store, _find_run(store, run), config_dir(config_dir_), console)
+    found = reproducing.reproduce(store, find_run(store, run), config_dir(config_dir_), console)
     for line in reproduction_lines(found, shows_all=all_):
         console.print(escape(line))
     if not found.is_same_input:
@@ -319,28 +313,6 @@ def _print_photos(records: list[ImageRecord], console: Console) -> None:
         lines = filter(None, (score_line(record), face_line(record)))
         console.print(f"{mark} {escape(record.path)}  {' | '.join(lines)}")
         console.print(f"    {escape(record.reason)}")
-
-
-def _store(data: Path | None) -> SqlRunStore:
-    configs = config_dir(None)
-    settings = load_section(configs, "builtin", "orchestrator", OrchestratorSettings)
-    if data is None and settings.database_url is not None:
-        return SqlRunStore(open_postgresql(settings.database_url, settings.database_password_file))
-    folder = data_folder(data)
-    if not (folder / DATABASE_NAME).exists():
-        raise ConfigError(f"there are no runs in {folder} yet; `bestshot curate` makes the first")
-    return SqlRunStore(open_database(folder))
-
-
-def _find_run(store: SqlRunStore, prefix: str) -> Run:
-    found = store.list_runs("", 1000, 0)
-    if prefix != "latest":
-        found = [run for run in found if run.id.startswith(prefix)]
-        if len(found) > 1:
-            raise ConfigError(f"{len(found)} runs begin with {prefix!r}; give more of the id")
-    if not found:
-        raise NotFoundError("run", prefix)
-    return found[0]
 
 
 def main() -> None:

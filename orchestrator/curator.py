@@ -10,19 +10,21 @@ import importlib.metadata
 import platform
 import subprocess
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator import rejudging
+from orchestrator import deciding, rejudging
 from orchestrator.comparing import RunDiff, compare_runs
 from orchestrator.config import PipelineConfig, PipelineSettings
-from orchestrator.domain.photo import Decision
+from orchestrator.deciding import DecisionStores
+from orchestrator.domain.decisions import DecisionEntry
 from orchestrator.pipeline import Services
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
 from orchestrator.preflight import check_models, find_services, served_models
 from orchestrator.results import Album, ImageRecord, Run, RunState, check_completed, utc_now
 from orchestrator.run_config import recorded_config, stored_settings
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.worker import Worker
@@ -51,6 +53,7 @@ class Curator:
 
     Args:
         store: Runs and results.
+        log: Decisions.
         queue: The runs that wait.
         cache: Features.
         ports: Model services.
@@ -62,6 +65,7 @@ class Curator:
         self,
         *,
         store: SqlRunStore,
+        log: SqlDecisionLog,
         queue: SqlRunQueue,
         cache: FeatureCache,
         ports: ModelPorts,
@@ -74,6 +78,8 @@ class Curator:
         self._ports = ports
         self._config = config
         self._worker = worker
+        self._log = log
+        self._stores = DecisionStores(store, log, cache)
 
     async def start_run(self, album: Album, profile: str, overrides: dict[str, Any]) -> Run:
         """Checks settings and services, then queues a run.
@@ -156,6 +162,7 @@ class Curator:
         return await asyncio.to_thread(
             rejudging.reselect,
             self._store,
+            self._log,
             self._cache,
             run,
             overrides,
@@ -174,28 +181,10 @@ class Curator:
         return await asyncio.to_thread(self._diff, first, second)
 
     async def decide(
-        self, album_id: str, path: str, decision: Decision | None, run: Run | None
-    ) -> tuple[Decision | None, list[ImageRecord]]:
-        """Stores what the user decided about a photo.
-
-        Args:
-            album_id: The photo's album.
-            path: The photo's path in it.
-            decision: None undoes an earlier one.
-            run: Completed run of the album whose results shall heed it at once.
-
-        Returns:
-            What was decided before, and the photos of the run that stand otherwise now.
-
-        Raises:
-            FailedPreconditionError: The run is not completed.
-            InvalidArgumentError: The run is another album's.
-        """
-        if run is not None and run.album_id != album_id:
-            raise InvalidArgumentError("run_id", f"run {run.id} is of another album")
-        if run is not None and run.state is not RunState.COMPLETED:
-            raise FailedPreconditionError(f"run {run.id} is {run.state.value}, not completed")
-        return await asyncio.to_thread(self._decide, album_id, path, decision, run)
+        self, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
+    ) -> tuple[int, list[ImageRecord]]:
+        """Adds what the user decided to the album's log; see `deciding.decide`."""
+        return await asyncio.to_thread(deciding.decide, self._stores, album_id, entries, run)
 
     async def served_models(self) -> dict[str, ModelIdentity | BestshotError]:
         """Asks every model service which model it serves; by role, the model or the error."""
@@ -235,17 +224,6 @@ class Curator:
             return self._config.load(profile, overrides)
         except ConfigError as error:
             raise InvalidArgumentError("config_overrides", error.message) from error
-
-    def _decide(
-        self, album_id: str, path: str, decision: Decision | None, run: Run | None
-    ) -> tuple[Decision | None, list[ImageRecord]]:
-        digest = self._store.content_digest(album_id, path)
-        previous = self._store.decisions(album_id).get(digest)
-        self._store.set_decision(album_id, digest, decision, utc_now())
-        if run is None:
-            return previous, []
-        with self._store.locked(run.id):
-            return previous, rejudging.heed_decision(self._store, self._cache, run, digest)
 
 
 def _versions() -> dict[str, str]:

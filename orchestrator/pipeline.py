@@ -19,6 +19,7 @@ from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.capture_time import capture_seconds
 from orchestrator.domain.cluster_parameters import ClusterParameters
+from orchestrator.domain.decisions import Correction, corrected
 from orchestrator.domain.explaining import damaged, explain, unreadable
 from orchestrator.domain.photo import Candidate, Decision, FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import (
@@ -138,11 +139,14 @@ class Pipeline:
         self._report = report
         self._renditions = Renditions()
 
-    async def run(self, decisions: Mapping[str, Decision]) -> Outcome:
+    async def run(
+        self, decisions: Mapping[str, Decision], corrections: Sequence[Correction]
+    ) -> Outcome:
         """Curates the album.
 
         Args:
             decisions: The user's will by content digest.
+            corrections: What the user changed about moments.
 
         Raises:
             BestshotError: The album holds no photos, or a service fails. Scores finished by then
@@ -153,10 +157,7 @@ class Pipeline:
         readable = [photo for photo in scored if photo.embedding is not None]
         embeddings = stack_embeddings([photo.embedding for photo in readable])
         labels = await self._cluster(embeddings, [photo.record for photo in readable])
-        records = [
-            dataclasses.replace(photo.record, cluster_id=int(label))
-            for photo, label in zip(readable, labels, strict=True)
-        ]
+        records = grouped([photo.record for photo in readable], labels, corrections)
         comparisons = await self._compare(records, decisions)
         progress = _Stage("select", self._report, total=len(photos))
         judged = judge(records, embeddings, self._settings, comparisons, decisions)
@@ -468,6 +469,26 @@ def cluster(
 
     seconds = np.array([capture_seconds(record.capture_time) for record in records])
     return cluster_scenes(embeddings, parameters, seconds)
+
+
+def grouped(
+    records: Sequence[ImageRecord],
+    labels: NDArray[np.int64],
+    corrections: Sequence[Correction],
+) -> list[ImageRecord]:
+    """Puts photos into the moments that the algorithm found and the user corrected.
+
+    Args:
+        records: Readable photos, ordered by path.
+        labels: (n,), the algorithm's.
+        corrections: The user's, in order.
+    """
+    digests = [record.content_digest for record in records]
+    final = corrected(labels, digests, corrections)
+    return [
+        dataclasses.replace(record, machine_cluster_id=int(machine), cluster_id=int(label))
+        for record, machine, label in zip(records, labels, final, strict=True)
+    ]
 
 
 def stack_embeddings(embeddings: Sequence[Embedding | None]) -> NDArray[np.float32]:

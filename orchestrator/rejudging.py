@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,26 @@ from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.domain.decisions import corrections_in
 from orchestrator.domain.photo import Decision
-from orchestrator.pipeline import cached_comparisons, cluster, judge, stack_embeddings, wanted_pairs
+from orchestrator.pipeline import (
+    cached_comparisons,
+    cluster,
+    grouped,
+    judge,
+    stack_embeddings,
+    wanted_pairs,
+)
 from orchestrator.ports import Embedding, FeatureCache
-from orchestrator.results import ImageFilter, ImageRecord, Run, summarize, utc_now
-from orchestrator.run_config import recorded_config, stored_calibration, stored_settings
+from orchestrator.results import ImageRecord, Run, summarize, utc_now
+from orchestrator.run_config import (
+    recorded_config,
+    recorded_corrections,
+    stored_calibration,
+    stored_settings,
+)
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 
 
@@ -33,6 +48,7 @@ class Reselection:
 
 def reselect(
     store: SqlRunStore,
+    log: SqlDecisionLog,
     cache: FeatureCache,
     run: Run,
     overrides: dict[str, Any],
@@ -47,11 +63,9 @@ def reselect(
     readable = [record for record in before if record.is_readable]
     embeddings = stack_embeddings(_embeddings(cache, run, readable))
     labels = cluster(embeddings, readable, settings.cluster_scenes.parameters(calibration))
-    clustered = [
-        dataclasses.replace(record, cluster_id=int(label))
-        for record, label in zip(readable, labels, strict=True)
-    ]
-    decisions = store.decisions(run.album_id)
+    corrections = corrections_in(log.entries(run.album_id))
+    clustered = grouped(readable, labels, corrections)
+    decisions = log.decisions(run.album_id)
     judged, missing_count = _judge(cache, run, settings, clustered, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
     records = sorted([*judged, *broken], key=lambda record: record.path)
@@ -67,6 +81,7 @@ def reselect(
         summary=summarize(records, len(records), (utc_now() - began).total_seconds()),
         source_run_id=run.id,
         decisions={digest: decision.value for digest, decision in decisions.items()},
+        corrections=recorded_corrections(corrections),
     )
     if not validate_only:
         store.save_results(new_run, records)
@@ -80,24 +95,79 @@ def reselect(
     )
 
 
-def heed_decision(
-    store: SqlRunStore, cache: FeatureCache, run: Run, content_digest: str
+def heed_decisions(
+    store: SqlRunStore,
+    log: SqlDecisionLog,
+    cache: FeatureCache,
+    run: Run,
+    content_digests: Sequence[str],
 ) -> list[ImageRecord]:
-    """Judges the moment of a photo anew after a decision about it; returns what has changed."""
-    before = [record for record in store.clusters_of(run.id, content_digest) if record.is_readable]
-    if not before:
-        return []
-    settings = stored_settings(run)
-    embeddings = stack_embeddings(_embeddings(cache, run, before))
-    decisions = store.decisions(run.album_id)
-    judged, _ = _judge(cache, run, settings, before, embeddings, decisions)
-    changed = [new for new, old in zip(judged, before, strict=True) if new != old]
-    store.replace_images(run.id, changed)
-    run = run.changed(decisions=_recorded(run, before, decisions))
+    """Judges the moments of photos anew after decisions about them; returns what has changed."""
+    before = [record for record in store.clusters_of(run.id, content_digests) if record.is_readable]
+    return _rejudge(store, log, cache, run, before, before)
+
+
+def heed_corrections(
+    store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run
+) -> list[ImageRecord]:
+    """Groups a run's photos as the user's corrections want it, and judges moments that are others.
+
+    Returns:
+        What has changed of these moments. Clusters that are only numbered otherwise are left out.
+    """
+    corrections = corrections_in(log.entries(run.album_id))
+    before = [record for record in store.images(run.id) if record.is_readable]
+    labels = np.array([record.machine_cluster_id for record in before], np.int64)
+    after = grouped(before, labels, corrections)
+    run = run.changed(corrections=recorded_corrections(corrections))
+    others = moments_of(before).items() ^ moments_of(after).items()
+    changed = {path for path, _ in others}
+    renumbered = [
+        new
+        for new, old in zip(after, before, strict=True)
+        if new != old and new.path not in changed
+    ]
+    store.replace_images(run.id, renumbered)
+    return _rejudge(
+        store,
+        log,
+        cache,
+        run,
+        [record for record in before if record.path in changed],
+        [record for record in after if record.path in changed],
+    )
+
+
+def moments_of(records: Sequence[ImageRecord]) -> dict[str, frozenset[str]]:
+    """The paths of each photo's moment, by its path; a single shot's is itself."""
+    clusters: dict[int, set[str]] = {}
+    for record in records:
+        if record.cluster_id is not None and record.cluster_id != NOISE:
+            clusters.setdefault(record.cluster_id, set()).add(record.path)
+    joint = {path: frozenset(members) for members in clusters.values() for path in members}
+    return {record.path: joint.get(record.path, frozenset({record.path})) for record in records}
+
+
+def _rejudge(
+    store: SqlRunStore,
+    log: SqlDecisionLog,
+    cache: FeatureCache,
+    run: Run,
+    before: Sequence[ImageRecord],
+    grouped_anew: list[ImageRecord],
+) -> list[ImageRecord]:
+    """Judges whole moments, stores and returns what is another thing than `before`."""
+    changed: list[ImageRecord] = []
+    if grouped_anew:
+        settings = stored_settings(run)
+        embeddings = stack_embeddings(_embeddings(cache, run, grouped_anew))
+        decisions = log.decisions(run.album_id)
+        judged, _ = _judge(cache, run, settings, grouped_anew, embeddings, decisions)
+        changed = [new for new, old in zip(judged, before, strict=True) if new != old]
+        store.replace_images(run.id, changed)
+        run = run.changed(decisions=_recorded(run, grouped_anew, decisions))
     if run.summary is not None:
-        eyes_threshold = settings.select_best.person_penalties.eyes_threshold
-        count = store.count_by_filter(run.id, eyes_threshold)[ImageFilter.SELECTED]
-        run = run.changed(summary=dataclasses.replace(run.summary, selected_count=count))
+        run = run.changed(summary=dataclasses.replace(run.summary, **store.counts(run.id)))
     store.save_run(run)
     return changed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,11 @@ from rich.console import Console
 from orchestrator.comparing import Change, RunDiff, changes, compare_runs
 from orchestrator.config import PipelineConfig
 from orchestrator.curate import Request, curate
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.results import Album, ImageRecord, Run, check_completed, utc_now
+from orchestrator.run_config import stored_corrections
 from orchestrator.storage.database import open_database
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 
 
@@ -58,7 +59,7 @@ def reproduce(store: SqlRunStore, run: Run, config_folder: Path, console: Consol
         data.mkdir()
         settings = Path(folder) / "settings.yaml"
         settings.write_text(yaml.safe_dump(stored))
-        _prepare(data, album, run.decisions)
+        _prepare(data, album, run)
         again = curate(
             Request(
                 photos=Path(album.folder),
@@ -82,14 +83,31 @@ def reproduce(store: SqlRunStore, run: Run, config_folder: Path, console: Consol
     )
 
 
-def _prepare(data: Path, album: Album, decisions: Mapping[str, str]) -> None:
+def _prepare(data: Path, album: Album, run: Run) -> None:
     """Makes a database that knows of the album and of what was decided, and of nothing else."""
     engine = open_database(data)
-    store = SqlRunStore(engine)
-    store.add_album(album)
-    for digest, decision in decisions.items():
-        store.set_decision(album.id, digest, Decision(decision), utc_now())
+    SqlRunStore(engine).add_album(album)
+    SqlDecisionLog(engine).append(album.id, _log(run))
     engine.dispose()
+
+
+def _log(run: Run) -> list[DecisionEntry]:
+    """A log that comes to what a run recorded."""
+    wishes = [
+        DecisionEntry(digest, DecisionAction(value), (DecidedPhoto(digest, ""),), utc_now())
+        for digest, value in run.decisions.items()
+    ]
+    corrections = [
+        DecisionEntry(
+            f"correction {number}",
+            correction.action,
+            tuple(DecidedPhoto(digest, "") for digest in correction.content_digests),
+            utc_now(),
+            DecidedPhoto(correction.target_digest, "") if correction.target_digest else None,
+        )
+        for number, correction in enumerate(stored_corrections(run))
+    ]
+    return [*wishes, *corrections]
 
 
 def _results(data: Path, run_id: str) -> tuple[Run, list[ImageRecord]]:

@@ -84,6 +84,8 @@ class Run:
         versions: Versions of what computed.
         decisions: What the user had decided about its photos, by content digest, when they were
             judged last.
+        corrections: What the user had changed about moments when photos were grouped last, as
+            `Correction` has it.
     """
 
     id: str
@@ -102,6 +104,7 @@ class Run:
     summary: RunSummary | None = None
     source_run_id: str = ""
     decisions: dict[str, str] = field(default_factory=dict)
+    corrections: list[dict[str, Any]] = field(default_factory=list)
 
     def changed(self, **changes: Any) -> Run:  # noqa: ANN401
         """Returns the run with `changes` and the next revision."""
@@ -127,6 +130,7 @@ class ImageRecord:
     eyes_score: float | None = None
     smile_score: float | None = None
     cluster_id: int | None = None
+    machine_cluster_id: int | None = None
     person_penalty: float | None = None
     composite_score: float | None = None
     is_selected: bool = False

@@ -1,11 +1,13 @@
-"""The settings of a run as they are stored with it."""
+"""Settings and corrections of a run as they are stored with it."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.results import Run
 from services.common.config import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
@@ -43,3 +45,27 @@ def stored_calibration(run: Run) -> tuple[float, float] | None:
     """The embedding's (scene_distance, cluster_selection_epsilon) that a run recorded."""
     stored = run.config["resolved"].get("calibration")
     return (stored[0], stored[1]) if stored else None
+
+
+def recorded_corrections(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
+    """Corrections as a run records them."""
+    return [
+        {
+            "action": correction.action.value,
+            "content_digests": list(correction.content_digests),
+            "target_digest": correction.target_digest,
+        }
+        for correction in corrections
+    ]
+
+
+def stored_corrections(run: Run) -> list[Correction]:
+    """The user's corrections that a run recorded, in order."""
+    return [
+        Correction(
+            DecisionAction(stored["action"]),
+            tuple(stored["content_digests"]),
+            stored["target_digest"],
+        )
+        for stored in run.corrections
+    ]

@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import OperationalError
 
+from orchestrator.domain.decisions import corrections_in, decisions_in
 from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits, Outcome, Pipeline, Services
 from orchestrator.ports import FeatureCache, ModelPorts, PhotoSource
 from orchestrator.preflight import check_models, find_services
 from orchestrator.results import Album, Run, RunState, StageProgress, summarize, utc_now
-from orchestrator.run_config import stored_calibration, stored_settings
+from orchestrator.run_config import recorded_corrections, stored_calibration, stored_settings
 from orchestrator.storage.database import DatabaseUnavailableError
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_queue import Renewal, SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import BestshotError, UnavailableError
@@ -35,7 +37,8 @@ class Worker:
 
     Args:
         queue: The runs that wait.
-        store: Albums and decisions.
+        store: Albums.
+        log: Decisions.
         cache: Features.
         ports: Model services.
         limits: Bounds of the fan-out.
@@ -48,6 +51,7 @@ class Worker:
         *,
         queue: SqlRunQueue,
         store: SqlRunStore,
+        log: SqlDecisionLog,
         cache: FeatureCache,
         ports: ModelPorts,
         limits: Limits,
@@ -56,6 +60,7 @@ class Worker:
     ) -> None:
         self._queue = queue
         self._store = store
+        self._log = log
         self._cache = cache
         self._ports = ports
         self._limits = limits
@@ -189,10 +194,15 @@ class Worker:
             if settings.select_best.siamese.enabled:
                 logger.info("Siamese comparison enabled")
             album = await asyncio.to_thread(self._store.album, run.album_id)
-            decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
-            recorded = {digest: decision.value for digest, decision in decisions.items()}
-            await self._publish(run.changed(decisions=recorded))
-            return await self.pipeline(album, services, run).run(decisions)
+            log = await asyncio.to_thread(self._log.entries, run.album_id)
+            decisions, corrections = decisions_in(log), corrections_in(log)
+            await self._publish(
+                run.changed(
+                    decisions={digest: decision.value for digest, decision in decisions.items()},
+                    corrections=recorded_corrections(corrections),
+                )
+            )
+            return await self.pipeline(album, services, run).run(decisions, corrections)
 
     def pipeline(self, album: Album, services: Services, run: Run) -> Pipeline:
         """The pipeline of a run, under the run's own settings."""

@@ -15,7 +15,14 @@ from ui.templating import html, render
 from ui.views import albums, compare, detail, export, metrics, models, results, what_if
 from ui.views import run as run_view
 
-DECISIONS = {"keep": pb.DECISION_KEEP, "reject": pb.DECISION_REJECT}
+ACTIONS = {
+    "keep": pb.DECISION_ACTION_KEEP,
+    "reject": pb.DECISION_ACTION_REJECT,
+    "move": pb.DECISION_ACTION_MOVE,
+    "split": pb.DECISION_ACTION_SPLIT,
+    "merge": pb.DECISION_ACTION_MERGE,
+}
+"""Of the buttons and keys of gallery and large view."""
 POLL_S = 1.0
 NOTICE_S = 10.0
 LOST = "lost"
@@ -24,8 +31,8 @@ LOST = "lost"
 Updates = list[Any]
 """New values of the components that an event fills, in their order."""
 
-Decided = tuple[str, str, int]
-"""Run, photo and what was decided about it before: what an undo needs."""
+Decided = tuple[str, str]
+"""A run, and an entry of its album's log of decisions."""
 
 
 def build_app(api: Orchestrator) -> gr.Blocks:
@@ -318,18 +325,27 @@ class Page:
     async def decide(
         self, event: gr.EventData, undoable: list[Decided], run_id: str
     ) -> list[Decided]:
-        """Keeps or rejects a photo."""
-        photo, wanted = event.photo, DECISIONS[event.decision]
-        previous = await told(self._set_decision(run_id, photo, wanted))
-        return [*undoable, (run_id, photo, previous)]
+        """Keeps or rejects photos, or corrects their moments."""
+        run = await told(self._api.run(run_id))
+        request = pb.AppendDecisionRequest(
+            album_id=run.album_id,
+            action=pb.DecisionAction.Name(ACTIONS[event.action]),
+            paths=event.photos,
+            target_path=event.moment_of,
+            run_id=run_id,
+        )
+        answer = await told(self._api.call(self._api.stub.AppendDecision, request))
+        return [*undoable, (run_id, answer.entry.id)]
 
     async def undo(self, undoable: list[Decided]) -> list[Decided]:
         """Takes the last decision of this browser tab back."""
         if not undoable:
             done("There is nothing to undo.")
             return undoable
-        *stack, (decided_in, photo, previous) = undoable
-        await told(self._set_decision(decided_in, photo, previous))
+        *stack, (run_id, entry_id) = undoable
+        run = await told(self._api.run(run_id))
+        request = pb.UndoDecisionRequest(album_id=run.album_id, entry_id=entry_id, run_id=run_id)
+        await told(self._api.call(self._api.stub.UndoDecision, request))
         return stack
 
     async def show_decided(
@@ -347,17 +363,6 @@ class Page:
         """
         panel = await told(detail.opened(self._api, run_id, opened)) if opened else ""
         return [panel, *await results.shown(self._api, run_id, filter_by, order_by, page)]
-
-    async def _set_decision(self, run_id: str, photo: str, wanted: int) -> int:
-        run = await self._api.run(run_id)
-        request = pb.SetDecisionRequest(
-            album_id=run.album_id,
-            path=photo,
-            decision=pb.Decision.Name(wanted),
-            run_id=run_id,
-        )
-        answer = await self._api.call(self._api.stub.SetDecision, request)
-        return int(answer.previous_decision)
 
     # Metrics
 

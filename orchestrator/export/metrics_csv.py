@@ -48,6 +48,7 @@ COLUMNS = (
     "Content_Digest",
     "Error",
     "Damage",
+    "Machine_Cluster",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -118,6 +119,7 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Content_Digest": record.content_digest,
         "Error": _text(record.error),
         "Damage": _text(record.damage),
+        "Machine_Cluster": _number(record.machine_cluster_id),
     }
 
 

@@ -36,7 +36,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
             ("face_count", pa.int32()),
             *((name, pa.float64()) for name in ("pose_score", "eyes_score", "smile_score")),
             ("faces", pa.list_(_face_type(pa))),
-            ("cluster_id", pa.int32()),
+            *((name, pa.int32()) for name in ("cluster_id", "machine_cluster_id")),
             *((name, pa.float64()) for name in ("person_penalty", "composite_score")),
             ("is_selected", pa.bool_()),
             *((name, pa.string()) for name in ("reason_code", "reason", "lost_to_path")),

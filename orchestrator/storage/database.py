@@ -8,7 +8,7 @@ import importlib.util
 import logging
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from sqlalchemy import (
     URL,
@@ -37,9 +37,6 @@ from tenacity import (
 
 from orchestrator.results import utc_now
 from services.common.errors import ConfigError, UnavailableError
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

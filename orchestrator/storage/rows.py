@@ -20,7 +20,7 @@ RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 def album_from_row(row: Row[Any]) -> Album:
     """An album."""
     values = row._asdict()
-    return Album(**{**values, "create_time": _utc(values["create_time"])})
+    return Album(**{**values, "create_time": utc(values["create_time"])})
 
 
 def run_values(run: Run) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def run_values(run: Run) -> dict[str, Any]:
 def run_from_row(row: Row[Any]) -> Run:
     """A run, of a row with RUN_COLUMNS."""
     values = row._asdict()
-    times = {name: _utc(values[name]) for name in ("create_time", "start_time", "end_time")}
+    times = {name: utc(values[name]) for name in ("create_time", "start_time", "end_time")}
     return Run(
         **{
             **values,
@@ -75,7 +75,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     return values
 
 
-def _utc(time: datetime.datetime | None) -> datetime.datetime | None:
+def utc(time: datetime.datetime | None) -> datetime.datetime | None:
     """All our times are UTC: SQLite forgets the zone, PostgreSQL tells its session's."""
     if time is None:
         return None

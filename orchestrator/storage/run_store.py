@@ -1,10 +1,9 @@
-"""Albums, runs, results and decisions on SQL."""
+"""Albums, runs and results on SQL."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 
 from orchestrator.domain.cluster_parameters import NOISE
-from orchestrator.domain.photo import Decision
 from orchestrator.results import (
     Album,
     Cluster,
@@ -37,7 +35,7 @@ from orchestrator.storage.rows import (
     run_from_row,
     run_values,
 )
-from orchestrator.storage.tables import albums, decisions, images, runs
+from orchestrator.storage.tables import albums, images, runs
 from services.common.errors import NotFoundError
 
 
@@ -169,6 +167,17 @@ class SqlRunStore:
             row = connection.execute(select(*counts).where(images.c.run_id == run_id)).one()
         return dict(zip(ImageFilter, row, strict=True))
 
+    def counts(self, run_id: str) -> dict[str, int]:
+        """What of a run's summary depends on the user's decisions."""
+        labels = images.c.cluster_id
+        query = select(
+            func.count(labels.distinct()).filter(labels > NOISE).label("cluster_count"),
+            func.count().filter(labels == NOISE).label("noise_count"),
+            func.count().filter(images.c.is_selected).label("selected_count"),
+        ).where(images.c.run_id == run_id)
+        with self._engine.connect() as connection:
+            return dict(connection.execute(query).one()._asdict())
+
     def scores(self, run_id: str) -> dict[str, list[float]]:
         """The known values of every score of a run."""
         query = select(*SCORES.values()).where(images.c.run_id == run_id)
@@ -204,9 +213,9 @@ class SqlRunStore:
             raise NotFoundError("photo", path)
         return image_from_row(row)
 
-    def clusters_of(self, run_id: str, content_digest: str) -> list[ImageRecord]:
-        """Results of a photo's content and of the clusters that it is in, ordered by path."""
-        same = (images.c.run_id == run_id) & (images.c.content_digest == content_digest)
+    def clusters_of(self, run_id: str, content_digests: Sequence[str]) -> list[ImageRecord]:
+        """Results of photos' contents and of the clusters that they are in, ordered by path."""
+        same = (images.c.run_id == run_id) & images.c.content_digest.in_(content_digests)
         clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
         query = (
             select(images)
@@ -230,39 +239,6 @@ class SqlRunStore:
         if digest is None:
             raise NotFoundError("photo", path)
         return str(digest)
-
-    # Decisions
-
-    def decisions(self, album_id: str) -> dict[str, Decision]:
-        """The user's decisions by content digest."""
-        query = select(decisions.c.content_digest, decisions.c.decision).where(
-            decisions.c.album_id == album_id
-        )
-        with self._engine.connect() as connection:
-            return {row[0]: Decision(row[1]) for row in connection.execute(query)}
-
-    def set_decision(
-        self,
-        album_id: str,
-        content_digest: str,
-        decision: Decision | None,
-        time: datetime.datetime,
-    ) -> None:
-        """Stores a decision; None undoes it."""
-        key = (decisions.c.album_id == album_id) & (decisions.c.content_digest == content_digest)
-        with self._engine.begin() as connection:
-            if decision is None:
-                connection.execute(delete(decisions).where(key))
-                return
-            values = {"decision": decision.value, "create_time": time}
-            new = insert(connection, decisions).values(
-                album_id=album_id, content_digest=content_digest, **values
-            )
-            connection.execute(
-                new.on_conflict_do_update(
-                    index_elements=["album_id", "content_digest"], set_=values
-                )
-            )
 
     def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:

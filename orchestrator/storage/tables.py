@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     false,
 )
 
@@ -59,6 +60,7 @@ runs = Table(
     Column("summary", JSON),
     Column("source_run_id", String(32), nullable=False),
     Column("decisions", JSON, nullable=False, server_default="{}"),
+    Column("corrections", JSON, nullable=False, server_default="[]"),
     Column("owner_id", Text),
     Column("lease_expire_time", DateTime(timezone=True)),
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
@@ -85,6 +87,7 @@ images = Table(
     Column("eyes_score", Float(53)),
     Column("smile_score", Float(53)),
     Column("cluster_id", Integer),
+    Column("machine_cluster_id", Integer),
     Column("person_penalty", Float(53)),
     Column("composite_score", Float(53)),
     Column("is_selected", Boolean, nullable=False),
@@ -103,6 +106,21 @@ features = Table(
     Column("payload", LargeBinary, nullable=False),
 )
 
+decision_log = Table(
+    "decision_log",
+    metadata,
+    Column("album_id", ForeignKey("albums.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("action", String(8), nullable=False),
+    Column("photos", JSON, nullable=False),
+    Column("target", JSON(none_as_null=True)),
+    Column("undone_id", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("album_id", "id"),
+)
+"""Only added to; `sequence` counts an album's entries from 1."""
+
 decisions = Table(
     "decisions",
     metadata,
@@ -111,3 +129,4 @@ decisions = Table(
     Column("decision", String(8), nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
+"""What the log comes to for single photos; written with it, for queries."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from orchestrator.comparing import Change, Regrouping, RunDiff
 from orchestrator.config import SettingDescription
+from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.export.download import DownloadFormat
 from orchestrator.ports import ModelIdentity
@@ -33,6 +35,7 @@ _DECISIONS = {
     "DECISION_KEEP": Decision.KEEP,
     "DECISION_REJECT": Decision.REJECT,
 }
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def album_message(album: Album) -> pb.Album:
@@ -99,6 +102,7 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         reason=record.reason,
         lost_to_path=record.lost_to_path,
         decision=decision_message(decision),
+        machine_cluster_id=record.machine_cluster_id,
     )
 
 
@@ -108,13 +112,57 @@ def cluster_message(cluster: Cluster) -> pb.Cluster:
 
 
 def decision_value(decision: int) -> Decision | None:
-    """Translates a decision; None = undo."""
+    """Translates a decision; None = no wish."""
     return _DECISIONS[pb.Decision.Name(decision)]
 
 
 def decision_message(decision: Decision | None) -> str:
     """Translates a decision to the name of its enum value."""
     return next(name for name, value in _DECISIONS.items() if value is decision)
+
+
+def decision_action(number: int) -> DecisionAction:
+    """Translates an action; InvalidArgumentError for one that is not stated or unknown."""
+    names = {f"DECISION_ACTION_{known.name}": known for known in DecisionAction}
+    name = pb.DecisionAction.Name(number) if number in pb.DecisionAction.values() else ""
+    if name not in names:
+        raise InvalidArgumentError("action", f"{number} is no DecisionAction")
+    return names[name]
+
+
+def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntry:
+    """Translates an entry of a log."""
+    return pb.DecisionEntry(
+        id=entry.id,
+        action=f"DECISION_ACTION_{entry.action.name}",
+        photos=[pb.DecidedPhoto(**dataclasses.asdict(photo)) for photo in entry.photos],
+        target=pb.DecidedPhoto(**dataclasses.asdict(entry.target)) if entry.target else None,
+        undone_id=entry.undone_id,
+        create_time=_timestamp(entry.create_time),
+        is_in_force=is_in_force,
+    )
+
+
+def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
+    """Translates an entry of another log; InvalidArgumentError where a field of it is missing."""
+    photos = [*message.photos, *([message.target] if message.HasField("target") else [])]
+    if not message.id or not message.HasField("create_time"):
+        raise InvalidArgumentError("entries", "an entry has no id or no create_time")
+    for photo in photos:
+        if not _SHA256.fullmatch(photo.content_digest):
+            raise InvalidArgumentError(
+                "entries",
+                f"entry {message.id}: content_digest {photo.content_digest!r} is no hex sha256",
+            )
+    decided = [DecidedPhoto(photo.content_digest, photo.path) for photo in photos]
+    return DecisionEntry(
+        id=message.id,
+        action=decision_action(message.action),
+        photos=tuple(decided[: len(message.photos)]),
+        create_time=message.create_time.ToDatetime(datetime.UTC),
+        target=decided[-1] if message.HasField("target") else None,
+        undone_id=message.undone_id,
+    )
 
 
 def filter_value(number: int) -> ImageFilter:

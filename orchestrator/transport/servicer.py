@@ -13,6 +13,8 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
 from orchestrator.config import PipelineConfig, describe_settings
 from orchestrator.curator import Curator
+from orchestrator.deciding import new_entry, undo_entry
+from orchestrator.domain.decisions import DecisionAction, DecisionEntry, in_force
 from orchestrator.export import exporter
 from orchestrator.export.download import download
 from orchestrator.pipeline import THUMBNAIL_LONG_SIDE_PX
@@ -20,6 +22,7 @@ from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageFilter, Run, utc_now
 from orchestrator.run_config import stored_settings
 from orchestrator.statistics import cluster_sizes, histograms
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
@@ -38,6 +41,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self,
         curator: Curator,
         store: SqlRunStore,
+        log: SqlDecisionLog,
         cache: FeatureCache,
         config: PipelineConfig,
         open_source: Callable[[Album], FolderPhotoSource],
@@ -48,6 +52,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self._max_upload_bytes = max_upload_bytes
         self._curator = curator
         self._store = store
+        self._log = log
         self._cache = cache
         self._config = config
         self._open_source = open_source
@@ -250,7 +255,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         found = await asyncio.to_thread(
             self._store.images, run.id, query, limit=size, offset=offset
         )
-        decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
+        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
         return pb.ListImagesResponse(
             images=[
                 converters.image_message(record, decisions.get(record.content_digest))
@@ -280,7 +285,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Returns one photo of a run."""
         run = await self._curator.run(request.run_id)
         record = await asyncio.to_thread(self._store.image, run.id, request.path)
-        decisions = await asyncio.to_thread(self._store.decisions, run.album_id)
+        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
         return pb.GetImageResponse(
             image=converters.image_message(record, decisions.get(record.content_digest))
         )
@@ -352,23 +357,98 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def SetDecision(
         self, request: pb.SetDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SetDecisionResponse:
-        """Keeps or rejects a photo, or undoes that."""
+        """Keeps or rejects a photo, or clears that."""
         if request.decision not in pb.Decision.values():
             raise InvalidArgumentError("decision", f"{request.decision} is no Decision")
-        await asyncio.to_thread(self._store.album, request.album_id)
-        run = await self._curator.run(request.run_id) if request.run_id else None
         decision = converters.decision_value(request.decision)
-        previous, changed = await self._curator.decide(
-            request.album_id, request.path, decision, run
-        )
-        decisions = await asyncio.to_thread(self._store.decisions, request.album_id)
+        action = DecisionAction(decision.value) if decision else DecisionAction.CLEAR
+        paths = [request.path]
+        entry = await self._new_entry(request.album_id, action, paths)
+        before = await asyncio.to_thread(self._log.decisions, request.album_id)
+        changed = await self._decide(request.album_id, [entry], request.run_id)
+        previous = before.get(entry.photos[0].content_digest)
         return pb.SetDecisionResponse(
             previous_decision=converters.decision_message(previous),
-            changed_images=[
-                converters.image_message(record, decisions.get(record.content_digest))
-                for record in changed
-            ],
+            changed_images=changed,
+            entry_id=entry.id,
         )
+
+    async def AppendDecision(
+        self, request: pb.AppendDecisionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.AppendDecisionResponse:
+        """Adds a decision to an album's log."""
+        action = converters.decision_action(request.action)
+        if action is DecisionAction.UNDO:
+            raise InvalidArgumentError("action", "to undo call UndoDecision")
+        entry = await self._new_entry(request.album_id, action, request.paths, request.target_path)
+        changed = await self._decide(request.album_id, [entry], request.run_id)
+        return pb.AppendDecisionResponse(
+            entry=converters.entry_message(entry, is_in_force=True), changed_images=changed
+        )
+
+    async def UndoDecision(
+        self, request: pb.UndoDecisionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.UndoDecisionResponse:
+        """Takes a decision back."""
+        await asyncio.to_thread(self._store.album, request.album_id)
+        log = await asyncio.to_thread(self._log.entries, request.album_id)
+        entry = undo_entry(log, request.entry_id)
+        changed = await self._decide(request.album_id, [entry], request.run_id)
+        undone = next(known for known in log if known.id == entry.undone_id)
+        return pb.UndoDecisionResponse(
+            entry=converters.entry_message(entry, is_in_force=True),
+            undone_entry=converters.entry_message(undone, is_in_force=False),
+            changed_images=changed,
+        )
+
+    async def ListDecisions(
+        self, request: pb.ListDecisionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListDecisionsResponse:
+        """Lists an album's log."""
+        query = ("decisions", request.album_id)
+        size = page_token.page_size(request.page_size)
+        offset = page_token.decode(request.page_token, *query)
+        await asyncio.to_thread(self._store.album, request.album_id)
+        log = await asyncio.to_thread(self._log.entries, request.album_id)
+        counting = {entry.id for entry in in_force(log)}
+        return pb.ListDecisionsResponse(
+            entries=[
+                converters.entry_message(entry, is_in_force=entry.id in counting)
+                for entry in log[offset : offset + size]
+            ],
+            next_page_token=_next_token(len(log) - offset, size, offset, *query),
+        )
+
+    async def ImportDecisions(
+        self, request: pb.ImportDecisionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ImportDecisionsResponse:
+        """Adds entries of another log."""
+        entries = [converters.entry_value(message) for message in request.entries]
+        run = await self._curator.run(request.run_id) if request.run_id else None
+        added, _ = await self._curator.decide(request.album_id, entries, run)
+        return pb.ImportDecisionsResponse(added_count=added)
+
+    async def _new_entry(
+        self,
+        album_id: str,
+        action: DecisionAction,
+        paths: Sequence[str],
+        target_path: str = "",
+    ) -> DecisionEntry:
+        await asyncio.to_thread(self._store.album, album_id)
+        return await asyncio.to_thread(new_entry, self._store, album_id, action, paths, target_path)
+
+    async def _decide(
+        self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
+    ) -> list[pb.ImageResult]:
+        """Adds entries, has the run heed them where one is named, and tells what it changed."""
+        run = await self._curator.run(run_id) if run_id else None
+        _, changed = await self._curator.decide(album_id, entries, run)
+        decisions = await asyncio.to_thread(self._log.decisions, album_id)
+        return [
+            converters.image_message(record, decisions.get(record.content_digest))
+            for record in changed
+        ]
 
     async def CompareImages(
         self, request: pb.CompareImagesRequest, context: grpc.aio.ServicerContext

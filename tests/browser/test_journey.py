@@ -171,6 +171,31 @@ def test_the_whole_journey(
     page.keyboard.press("Escape")
     expect(page.locator(".detail")).to_have_count(0)
 
+    # a photo that the machine put into another moment goes where it belongs, and back
+    def moment_of(path: str) -> set[str]:
+        listed = images_of(system, run.id)
+        same = listed[path].cluster_id
+        return {other for other, image in listed.items() if image.cluster_id == same}
+
+    coffee = moment_of("coffee-1.jpg")
+    card(page, "coffee-2.jpg").locator(".mark").click()
+    page.keyboard.press("s")
+    expect(page.locator(".moment", has_text="coffee-2.jpg").locator(".card")).to_have_count(1)
+    page.keyboard.press("m")
+    expect(page.locator(".marked")).to_contain_text("1 marked")
+    shoot(page, "marked")
+    page.locator(".moment", has_text="chelsea-1.jpg").get_by_text("Move here").click()
+    expect(
+        page.locator(".moment", has_text="chelsea-1.jpg").locator("[data-photo='coffee-2.jpg']")
+    ).to_have_count(1)
+    assert "chelsea-1.jpg" in moment_of("coffee-2.jpg")
+    page.keyboard.press("u")
+    page.keyboard.press("u")
+    expect(
+        page.locator(".moment", has_text="coffee-1.jpg").locator("[data-photo='coffee-2.jpg']")
+    ).to_have_count(1)
+    assert moment_of("coffee-1.jpg") == coffee
+
     # the same in a second tab and after a reload
     second = context.new_page()
     second.goto(system.url)

@@ -364,6 +364,96 @@ def test_a_decision_is_heeded_at_once_by_the_run_that_is_named(stub: Stub, run: 
     assert images_by(stub, own) == before
 
 
+def moments(stub: Stub, run_id: str) -> set[frozenset[str]]:
+    found: dict[object, set[str]] = {}
+    for image in all_images(stub, run_id, 1000):
+        if image.HasField("cluster_id"):
+            is_single = image.cluster_id < 0
+            found.setdefault(image.path if is_single else image.cluster_id, set()).add(image.path)
+    return set(map(frozenset, found.values()))
+
+
+def test_moments_are_corrected_at_once_in_later_runs_and_undone(stub: Stub, run: pb.Run) -> None:
+    own = stub.Reselect(pb.ReselectRequest(run_id=run.id)).run
+    before = {image.path: image for image in all_images(stub, own.id, 1000)}
+    china, flower = "china-1-sharp.jpg", "flower-1-sharp.jpg"
+
+    def append(action: int, *paths: str, target: str = "") -> pb.AppendDecisionResponse:
+        return stub.AppendDecision(
+            pb.AppendDecisionRequest(
+                album_id=own.album_id,
+                action=action,
+                paths=paths,
+                target_path=target,
+                run_id=own.id,
+            )
+        )
+
+    found = moments(stub, own.id)
+    merged = append(pb.DECISION_ACTION_MERGE, china, flower)
+    assert flower in {image.path for image in merged.changed_images}
+    together = next(moment for moment in moments(stub, own.id) if china in moment)
+    assert flower in together
+    listed = {image.path: image for image in all_images(stub, own.id, 1000)}
+    assert sum(listed[path].is_selected for path in together) <= 2
+    for path, image in before.items():
+        assert listed[path].HasField("machine_cluster_id") == image.HasField("cluster_id")
+        assert listed[path].machine_cluster_id == image.cluster_id
+    summary = stub.GetRun(pb.GetRunRequest(run_id=own.id)).run.summary
+    assert summary.cluster_count == own.summary.cluster_count - 1
+    assert summary.selected_count == sum(image.is_selected for image in listed.values())
+
+    append(pb.DECISION_ACTION_SPLIT, china)
+    moved = append(pb.DECISION_ACTION_MOVE, "china-2-shifted.jpg", target=china)
+    assert frozenset({china, "china-2-shifted.jpg"}) in moments(stub, own.id)
+    later = stub.Reselect(pb.ReselectRequest(run_id=run.id)).run
+    assert moments(stub, later.id) == moments(stub, own.id), "every later run heeds them"
+
+    def undo(entry_id: str = "") -> pb.UndoDecisionResponse:
+        return stub.UndoDecision(
+            pb.UndoDecisionRequest(album_id=own.album_id, entry_id=entry_id, run_id=own.id)
+        )
+
+    assert undo().undone_entry.id == moved.entry.id
+    undo(merged.entry.id)
+    undone = undo()
+    assert undone.undone_entry.action == pb.DECISION_ACTION_SPLIT
+    assert moments(stub, own.id) == found
+    after = {image.path: image for image in all_images(stub, own.id, 1000)}
+    assert after == before
+    log = stub.ListDecisions(pb.ListDecisionsRequest(album_id=own.album_id, page_size=1000)).entries
+    assert [entry.is_in_force for entry in log[-6:]] == [False] * 3 + [True] * 3
+    again = pb.ImportDecisionsRequest(album_id=own.album_id, entries=log, run_id=own.id)
+    assert stub.ImportDecisions(again).added_count == 0
+    redone = undo(undone.entry.id)
+    assert redone.undone_entry.action == pb.DECISION_ACTION_UNDO
+    assert frozenset({china}) in moments(stub, own.id)
+    undo(redone.entry.id)
+
+
+def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> None:
+    def append(action: int, *paths: str, target: str = "") -> grpc.RpcError:
+        request = pb.AppendDecisionRequest(
+            album_id=run.album_id, action=action, paths=paths, target_path=target
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.AppendDecision(request)
+        return caught.value
+
+    path = "china-1-sharp.jpg"
+    assert "needs 2 photos" in append(pb.DECISION_ACTION_MERGE, path).details()
+    assert "needs a target" in append(pb.DECISION_ACTION_MOVE, path).details()
+    assert "its own moment" in append(pb.DECISION_ACTION_MOVE, path, target=path).details()
+    assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO).details()
+    assert "no DecisionAction" in append(99, path).details()
+    assert append(pb.DECISION_ACTION_KEEP, "nowhere.jpg").code() == grpc.StatusCode.NOT_FOUND
+    with pytest.raises(grpc.RpcError, match="no earlier entry"):
+        stub.UndoDecision(pb.UndoDecisionRequest(album_id=run.album_id, entry_id="none"))
+    entries = [pb.DecisionEntry(id="x", action=pb.DECISION_ACTION_KEEP)]
+    with pytest.raises(grpc.RpcError, match="create_time"):
+        stub.ImportDecisions(pb.ImportDecisionsRequest(album_id=run.album_id, entries=entries))
+
+
 def test_an_album_is_renamed(stub: Stub, run: pb.Run) -> None:
     for name in ("Summer", "Trip"):
         request = pb.UpdateAlbumRequest(album_id=run.album_id, display_name=f" {name} ")

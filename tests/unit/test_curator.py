@@ -19,6 +19,7 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
 from orchestrator.ports import ModelIdentity, ModelPorts
 from orchestrator.results import Album, RunState, utc_now
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
@@ -74,6 +75,7 @@ async def hanging_run(
     parts: dict[str, Any] = {
         "queue": SqlRunQueue(engine, "me", takes_over=True),
         "store": store,
+        "log": SqlDecisionLog(engine),
         "cache": SqlFeatureCache(engine, metrics),
         "ports": ModelPorts(service, service, service, service),
     }

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.decisions import DecisionAction
 from orchestrator.results import ImageFilter, ImageRecord
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import QUALITY_SCORES, SCORES, ImageQuery
 from orchestrator.storage.run_store import SqlRunStore
-from tests.unit.test_storage import TIME, album, image, run
-from tests.unit.values import face, quality
+from tests.unit.test_storage import album, image, run
+from tests.unit.values import entry, face, quality
 
 PATHS = ("B.jpg", "a.jpg", "a/z.jpg", "Äpfel.jpg", "é.jpg", "100%.jpg", "a_b.jpg", "zz.jpg")
 """In no order; by bytes "B" comes before "a", and "Ä" behind "z"."""
@@ -117,8 +118,8 @@ def test_moments_come_with_their_best_first(store: SqlRunStore) -> None:
     assert [record.composite_score is None for record in found[4:6]] == [False, True]
 
 
-def test_filters(store: SqlRunStore) -> None:
-    store.set_decision("a", "digest of a.jpg", Decision.KEEP, TIME)
+def test_filters(store: SqlRunStore, engine: Engine) -> None:
+    SqlDecisionLog(engine).append("a", [entry("e", DecisionAction.KEEP, "digest of a.jpg")])
     wanted = {
         ImageFilter.SELECTED: lambda record: record.is_selected,
         ImageFilter.NOT_SELECTED: lambda record: not record.error and not record.is_selected,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import sqlite3
 import subprocess
@@ -8,12 +9,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from orchestrator.domain.decisions import DecisionAction, decisions_in
 from orchestrator.domain.photo import Decision
 from orchestrator.metrics import RunMetrics
 from orchestrator.results import (
@@ -34,6 +38,7 @@ from orchestrator.storage.database import (
     open_database,
     open_postgresql,
 )
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
@@ -46,9 +51,10 @@ from services.common.errors import (
     InvalidImageError,
     NotFoundError,
 )
+from tests.conftest import ROOT
 from tests.integration.up import free_ports
 from tests.postgresql import PASSWORD, Postgresql, find_binaries, running_postgresql
-from tests.unit.values import face, quality
+from tests.unit.values import entry, face, quality
 
 TIME = datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC)
 
@@ -56,6 +62,11 @@ TIME = datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC)
 @pytest.fixture
 def store(engine: Engine) -> SqlRunStore:
     return SqlRunStore(engine)
+
+
+@pytest.fixture
+def log(engine: Engine) -> SqlDecisionLog:
+    return SqlDecisionLog(engine)
 
 
 def album(name: str = "a") -> Album:
@@ -84,6 +95,24 @@ def image(path: str, **changes: object) -> ImageRecord:
 def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "0003")
+        connection.execute(metadata.tables["albums"].insert().values(dataclasses.asdict(album())))
+        connection.execute(
+            metadata.tables["decisions"]
+            .insert()
+            .values(album_id="a", content_digest="d", decision="reject", create_time=TIME)
+        )
+    migrate(engine)
+    log = SqlDecisionLog(engine)
+    assert decisions_in(log.entries("a")) == log.decisions("a") == {"d": Decision.REJECT}
+    assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
 def test_the_database_is_durable(tmp_path: Path) -> None:
@@ -264,25 +293,66 @@ def test_runs_are_listed_newest_first(store: SqlRunStore) -> None:
     assert [found.id for found in store.list_runs("a", 10, 1)] == ["old"]
 
 
-def test_a_deleted_album_takes_its_runs_results_and_decisions_along(store: SqlRunStore) -> None:
+def test_a_deleted_album_takes_its_runs_results_and_decisions_along(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
     store.add_album(album())
     store.save_results(run(), [image("a")])
-    store.set_decision("a", "digest of a", Decision.KEEP, TIME)
+    log.append("a", [entry("e", DecisionAction.KEEP, "digest of a")])
     store.delete_album("a")
     assert store.list_albums(10, 0) == []
     assert store.list_runs("", 10, 0) == []
     assert store.images("r") == []
-    assert store.decisions("a") == {}
+    assert log.entries("a") == []
+    assert log.decisions("a") == {}
 
 
-def test_decisions_are_kept_changed_and_undone(store: SqlRunStore) -> None:
+def test_a_log_is_added_to_and_read_back_whole(store: SqlRunStore, log: SqlDecisionLog) -> None:
     store.add_album(album())
-    store.set_decision("a", "d", Decision.KEEP, TIME)
-    assert store.decisions("a") == {"d": Decision.KEEP}
-    store.set_decision("a", "d", Decision.REJECT, TIME)
-    assert store.decisions("a") == {"d": Decision.REJECT}
-    store.set_decision("a", "d", None, TIME)
-    assert store.decisions("a") == {}
+    store.add_album(album("b"))
+    entries = [
+        entry("1", DecisionAction.KEEP, "d"),
+        entry("2", DecisionAction.REJECT, "d", "e"),
+        entry("3", DecisionAction.MOVE, "d", target="f"),
+        entry("4", DecisionAction.UNDO, undone_id="2"),
+        entry("5", DecisionAction.CLEAR, "d"),
+    ]
+    wanted: list[dict[str, Decision]] = [
+        {"d": Decision.KEEP},
+        dict.fromkeys("de", Decision.REJECT),
+        dict.fromkeys("de", Decision.REJECT),
+        {"d": Decision.KEEP},
+        {},
+    ]
+    for number, state in enumerate(wanted):
+        assert log.append("a", [entries[number]]) == 1
+        assert log.decisions("a") == state
+    assert log.entries("a") == entries
+    assert log.append("a", entries) == 0, "what is there is passed over"
+    assert log.append("b", entries) == 5, "each album has its own"
+
+
+def test_a_log_takes_all_or_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
+    store.add_album(album())
+    good, bad = entry("1", DecisionAction.KEEP, "d"), entry("2", DecisionAction.MERGE, "d")
+    with pytest.raises(InvalidArgumentError, match="entry 2 of 2: merge needs 2 photos"):
+        log.append("a", [good, bad])
+    assert log.entries("a") == []
+    with pytest.raises(NotFoundError):
+        log.append("nowhere", [good])
+
+
+def test_a_log_that_several_add_to_loses_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
+    store.add_album(album())
+
+    def add(writer: int) -> None:
+        for number in range(10):
+            log.append("a", [entry(f"{writer}-{number}", DecisionAction.KEEP, f"{writer}")])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    assert len(log.entries("a")) == 40
+    assert log.decisions("a") == {str(writer): Decision.KEEP for writer in range(4)}
 
 
 def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:

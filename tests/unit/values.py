@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.photo import Candidate, FaceScores, QualityScores
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
 from orchestrator.domain.selection import (
@@ -74,3 +76,16 @@ def rules(**changes: Any) -> SelectionParameters:
         siamese=SiameseParameters(enabled=True, duplicate_threshold=0.95, tiebreaker_range=0.05),
     )
     return replace(plain, **changes)
+
+
+def entry(
+    entry_id: str, action: DecisionAction, *digests: str, target: str = "", undone_id: str = ""
+) -> DecisionEntry:
+    return DecisionEntry(
+        id=entry_id,
+        action=action,
+        photos=tuple(DecidedPhoto(digest, f"{digest}.jpg") for digest in digests),
+        create_time=datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC),
+        target=DecidedPhoto(target, f"{target}.jpg") if target else None,
+        undone_id=undone_id,
+    )

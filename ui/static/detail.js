@@ -12,7 +12,7 @@ element.addEventListener("click", (event) => {
     if (asked.close) trigger("close_photo", {});
     else if (asked.step)
       document.dispatchEvent(new CustomEvent("bestshot:step", { detail: Number(asked.step) }));
-    else if (asked.decision) trigger("decide", { photo, decision: asked.decision });
+    else if (asked.action) trigger("decide", { action: asked.action, photos: [photo], moment_of: "" });
     else if (asked.undo) trigger("undo", {});
     else if (asked.faces) panel.classList.toggle("no-faces");
     else if (asked.beside) trigger("beside", { photo, other: asked.beside });

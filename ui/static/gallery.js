@@ -1,4 +1,5 @@
 // The keyboard of the whole page, and the cards of the gallery.
+const marked = new Set(); // photos that a correction of moments is about
 let focused = null; // the photo that keys act on
 let asked = null; // the photo that was asked for in large and does not show yet
 
@@ -47,13 +48,51 @@ function row_step(by) {
   focus(near[0].dataset.photo, true);
 }
 
+function show_marked() {
+  for (const card of cards()) {
+    const button = card.querySelector(".mark");
+    if (button) button.setAttribute("aria-pressed", marked.has(card.dataset.photo));
+  }
+  const bar = element.querySelector(".marked");
+  if (!bar) return;
+  bar.hidden = !marked.size;
+  element.classList.toggle("has-marked", marked.size > 0);
+  bar.querySelector(".count").textContent = `${marked.size} marked`;
+}
+
+function mark(photo) {
+  if (!marked.delete(photo)) marked.add(photo);
+  show_marked();
+}
+
+function unmark() {
+  marked.clear();
+  show_marked();
+}
+
+function decide(action) {
+  if (focused) trigger("decide", { action, photos: [focused], moment_of: "" });
+}
+
+function correct(action, moment_of = "") {
+  const chosen = [...(marked.size ? marked : [focused])];
+  const photos = chosen.filter((photo) => photo && photo !== moment_of);
+  if (!photos.length || (action === "merge" && photos.length < 2)) return;
+  trigger("decide", { action, photos, moment_of });
+  unmark();
+}
+
 element.addEventListener("click", (event) => {
+  const asked = event.target.dataset;
   const card = event.target.closest(".card");
-  if (!card) return;
-  focus(card.dataset.photo, false);
-  const decision = event.target.dataset.decision;
-  if (decision) trigger("decide", { photo: card.dataset.photo, decision });
-  else open(card.dataset.photo);
+  if (card) {
+    const photo = card.dataset.photo;
+    focus(photo, false);
+    if (event.target.classList.contains("mark")) mark(photo);
+    else if (asked.action) decide(asked.action);
+    else open(photo);
+  } else if (asked.action) correct(asked.action, asked.target);
+  else if (asked.unmark) unmark();
 });
 
 function pressed(event) {
@@ -69,8 +108,12 @@ function pressed(event) {
     ArrowUp: () => (detail() ? step(-1) : row_step(-1)),
     Enter: () => photo && !detail() && open(photo),
     Escape: () => detail() && trigger("close_photo", {}),
-    k: () => photo && trigger("decide", { photo, decision: "keep" }),
-    x: () => photo && trigger("decide", { photo, decision: "reject" }),
+    k: () => decide("keep"),
+    x: () => decide("reject"),
+    m: () => photo && !detail() && mark(photo),
+    s: () => !detail() && correct("split"),
+    g: () => !detail() && correct("merge"),
+    v: () => focused && !detail() && correct("move", focused),
     u: () => trigger("undo", {}),
   };
   const action = actions[event.key];
@@ -85,4 +128,7 @@ document.addEventListener("bestshot:shown", (event) => {
   focus(event.detail, true);
 });
 document.addEventListener("bestshot:step", (event) => step(event.detail));
-watch("value", () => focus(focused, false));
+watch("value", () => {
+  focus(focused, false);
+  show_marked();
+});

@@ -81,7 +81,9 @@ def build() -> ResultsView:
         following = gr.Button("Next page", size="sm", scale=0, min_width=130)
     html(
         "<p class='keys soft'><kbd>arrows</kbd> move, <kbd>Enter</kbd> opens, "
-        "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>u</kbd> undoes</p>"
+        "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>m</kbd> marks, <kbd>s</kbd> makes what is "
+        "marked a moment, <kbd>g</kbd> merges its moments, <kbd>v</kbd> moves it to where you are, "
+        "<kbd>u</kbd> undoes</p>"
     )
     gallery = html(no_results(), "gallery.js")
     return ResultsView(filter_by, order_by, page, pages, gallery, previous, following)

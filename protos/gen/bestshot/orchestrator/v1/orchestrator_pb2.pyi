@@ -26,6 +26,17 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_EYES_CLOSED: _ClassVar[ImageFilter]
     IMAGE_FILTER_DECIDED: _ClassVar[ImageFilter]
 
+class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DECISION_ACTION_UNSPECIFIED: _ClassVar[DecisionAction]
+    DECISION_ACTION_KEEP: _ClassVar[DecisionAction]
+    DECISION_ACTION_REJECT: _ClassVar[DecisionAction]
+    DECISION_ACTION_CLEAR: _ClassVar[DecisionAction]
+    DECISION_ACTION_MOVE: _ClassVar[DecisionAction]
+    DECISION_ACTION_SPLIT: _ClassVar[DecisionAction]
+    DECISION_ACTION_MERGE: _ClassVar[DecisionAction]
+    DECISION_ACTION_UNDO: _ClassVar[DecisionAction]
+
 class DownloadFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DOWNLOAD_FORMAT_UNSPECIFIED: _ClassVar[DownloadFormat]
@@ -81,6 +92,14 @@ IMAGE_FILTER_NOISE: ImageFilter
 IMAGE_FILTER_WITH_FACES: ImageFilter
 IMAGE_FILTER_EYES_CLOSED: ImageFilter
 IMAGE_FILTER_DECIDED: ImageFilter
+DECISION_ACTION_UNSPECIFIED: DecisionAction
+DECISION_ACTION_KEEP: DecisionAction
+DECISION_ACTION_REJECT: DecisionAction
+DECISION_ACTION_CLEAR: DecisionAction
+DECISION_ACTION_MOVE: DecisionAction
+DECISION_ACTION_SPLIT: DecisionAction
+DECISION_ACTION_MERGE: DecisionAction
+DECISION_ACTION_UNDO: DecisionAction
 DOWNLOAD_FORMAT_UNSPECIFIED: DownloadFormat
 DOWNLOAD_FORMAT_CSV: DownloadFormat
 DOWNLOAD_FORMAT_JSON: DownloadFormat
@@ -578,12 +597,116 @@ class SetDecisionRequest(_message.Message):
     def __init__(self, album_id: _Optional[str] = ..., path: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class SetDecisionResponse(_message.Message):
-    __slots__ = ("previous_decision", "changed_images")
+    __slots__ = ("previous_decision", "changed_images", "entry_id")
     PREVIOUS_DECISION_FIELD_NUMBER: _ClassVar[int]
     CHANGED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     previous_decision: Decision
     changed_images: _containers.RepeatedCompositeFieldContainer[ImageResult]
-    def __init__(self, previous_decision: _Optional[_Union[Decision, str]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
+    entry_id: str
+    def __init__(self, previous_decision: _Optional[_Union[Decision, str]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ..., entry_id: _Optional[str] = ...) -> None: ...
+
+class AppendDecisionRequest(_message.Message):
+    __slots__ = ("album_id", "action", "paths", "target_path", "run_id")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_PATH_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    action: DecisionAction
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    target_path: str
+    run_id: str
+    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class AppendDecisionResponse(_message.Message):
+    __slots__ = ("entry", "changed_images")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    entry: DecisionEntry
+    changed_images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
+
+class DecisionEntry(_message.Message):
+    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    PHOTOS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    UNDONE_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    IS_IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    action: DecisionAction
+    photos: _containers.RepeatedCompositeFieldContainer[DecidedPhoto]
+    target: DecidedPhoto
+    undone_id: str
+    create_time: _timestamp_pb2.Timestamp
+    is_in_force: bool
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ...) -> None: ...
+
+class DecidedPhoto(_message.Message):
+    __slots__ = ("content_digest", "path")
+    CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    content_digest: str
+    path: str
+    def __init__(self, content_digest: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class UndoDecisionRequest(_message.Message):
+    __slots__ = ("album_id", "entry_id", "run_id")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    entry_id: str
+    run_id: str
+    def __init__(self, album_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class UndoDecisionResponse(_message.Message):
+    __slots__ = ("entry", "undone_entry", "changed_images")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    UNDONE_ENTRY_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    entry: DecisionEntry
+    undone_entry: DecisionEntry
+    changed_images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., undone_entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
+
+class ListDecisionsRequest(_message.Message):
+    __slots__ = ("album_id", "page_size", "page_token")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, album_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListDecisionsResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[DecisionEntry]
+    next_page_token: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ImportDecisionsRequest(_message.Message):
+    __slots__ = ("album_id", "entries", "run_id")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    entries: _containers.RepeatedCompositeFieldContainer[DecisionEntry]
+    run_id: str
+    def __init__(self, album_id: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class ImportDecisionsResponse(_message.Message):
+    __slots__ = ("added_count",)
+    ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    added_count: int
+    def __init__(self, added_count: _Optional[int] = ...) -> None: ...
 
 class CompareImagesRequest(_message.Message):
     __slots__ = ("run_id", "first_path", "second_path")
@@ -734,7 +857,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -759,6 +882,7 @@ class ImageResult(_message.Message):
     LOST_TO_PATH_FIELD_NUMBER: _ClassVar[int]
     DAMAGE_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -783,7 +907,8 @@ class ImageResult(_message.Message):
     lost_to_path: str
     damage: str
     decision: Decision
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ...) -> None: ...
+    machine_cluster_id: int
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ...) -> None: ...
 
 class Cluster(_message.Message):
     __slots__ = ("cluster_id", "image_count", "selected_count", "best_path")

@@ -146,6 +146,26 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionResponse.FromString,
                 _registered_method=True)
+        self.AppendDecision = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/AppendDecision',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.AppendDecisionRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.AppendDecisionResponse.FromString,
+                _registered_method=True)
+        self.UndoDecision = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/UndoDecision',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoDecisionRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoDecisionResponse.FromString,
+                _registered_method=True)
+        self.ListDecisions = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListDecisions',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsResponse.FromString,
+                _registered_method=True)
+        self.ImportDecisions = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ImportDecisions',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsResponse.FromString,
+                _registered_method=True)
         self.CompareImages = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/CompareImages',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CompareImagesRequest.SerializeToString,
@@ -328,9 +348,41 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetDecision(self, request, context):
-        """Keeps or rejects a photo of an album by the user's will, or undoes that. It outlives re-runs and
+        """Keeps or rejects a photo of an album by the user's will, or clears that. It outlives re-runs and
         wins over the machine's choice: from the next run or Reselect on, and at once in the run that the
         request names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppendDecision(self, request, context):
+        """Adds a decision to an album's log: about single photos, as SetDecision does, or about moments.
+        Decisions hold for photos by their content, in this and in every later run. INVALID_ARGUMENT
+        where it makes no sense.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoDecision(self, request, context):
+        """Takes a decision back by adding an entry that says so; an undo can be taken back too.
+        FAILED_PRECONDITION where there is nothing to undo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDecisions(self, request, context):
+        """Lists an album's log, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportDecisions(self, request, context):
+        """Adds entries of another log, as ListDecisions lists them, all or none. Those that are there
+        already, by id, are passed over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -471,6 +523,26 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.SetDecision,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionResponse.SerializeToString,
+            ),
+            'AppendDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendDecision,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.AppendDecisionRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.AppendDecisionResponse.SerializeToString,
+            ),
+            'UndoDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoDecision,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoDecisionRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoDecisionResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsResponse.SerializeToString,
+            ),
+            'ImportDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportDecisions,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsResponse.SerializeToString,
             ),
             'CompareImages': grpc.unary_unary_rpc_method_handler(
                     servicer.CompareImages,
@@ -1084,6 +1156,114 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/SetDecision',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/AppendDecision',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.AppendDecisionRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.AppendDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/UndoDecision',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoDecisionRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListDecisions',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ImportDecisions',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

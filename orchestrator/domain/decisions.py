@@ -1,0 +1,206 @@
+"""What the user decided: an append-only log, and what it comes to."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.domain.photo import Decision
+
+Labels = NDArray[np.int64]
+
+
+class DecisionAction(StrEnum):
+    """What an entry of the log says; the names of orchestrator.proto."""
+
+    KEEP = "keep"
+    REJECT = "reject"
+    CLEAR = "clear"
+    MOVE = "move"
+    SPLIT = "split"
+    MERGE = "merge"
+    UNDO = "undo"
+
+
+CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
+"""Actions on moments; the others are on single photos."""
+_WISHES = {
+    DecisionAction.KEEP: Decision.KEEP,
+    DecisionAction.REJECT: Decision.REJECT,
+    DecisionAction.CLEAR: None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedPhoto:
+    """A photo that an entry is about: its content decides, its path then is for people."""
+
+    content_digest: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionEntry:
+    """An entry of an album's log.
+
+    Attributes:
+        id: Unique.
+        action: KEEP, REJECT and CLEAR (no wish any more) are about each of `photos`. MOVE puts them
+            into the moment of `target`, SPLIT makes them a moment of their own, MERGE makes one
+            moment of all that hold one of them. UNDO takes `undone_id` back, which may be an UNDO.
+        photos: Empty for UNDO.
+        create_time: When it was decided.
+        target: Of a MOVE; None otherwise.
+        undone_id: Of an UNDO; empty otherwise.
+    """
+
+    id: str
+    action: DecisionAction
+    photos: tuple[DecidedPhoto, ...]
+    create_time: datetime.datetime
+    target: DecidedPhoto | None = None
+    undone_id: str = ""
+
+    @property
+    def content_digests(self) -> tuple[str, ...]:
+        """Of the photos."""
+        return tuple(photo.content_digest for photo in self.photos)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A MOVE, SPLIT or MERGE, as it is applied to a run.
+
+    Attributes:
+        action: Which of them.
+        content_digests: The photos.
+        target_digest: Of a MOVE; empty otherwise.
+    """
+
+    action: DecisionAction
+    content_digests: tuple[str, ...]
+    target_digest: str = ""
+
+
+def fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
+    """Says what is wrong with an entry that would follow `earlier`; empty for nothing."""
+    fewest = {DecisionAction.UNDO: 0, DecisionAction.MERGE: 2}.get(entry.action, 1)
+    count = len(set(entry.content_digests))
+    if count < fewest:
+        return f"{entry.action} needs {fewest} photos at least, not {count}"
+    if (entry.action is DecisionAction.MOVE) != (entry.target is not None):
+        return "move, and only that, needs a target"
+    if entry.target is not None and entry.target.content_digest in entry.content_digests:
+        return f"{entry.target.path} cannot be moved to its own moment"
+    if entry.action is not DecisionAction.UNDO:
+        return "only undo takes back an entry" if entry.undone_id else ""
+    if entry.photos:
+        return "undo names an entry, not photos"
+    if entry.undone_id not in {known.id for known in earlier}:
+        return f"there is no earlier entry {entry.undone_id!r} to undo"
+    if entry.undone_id not in {known.id for known in in_force(earlier)}:
+        return f"the entry {entry.undone_id} is undone already"
+    return ""
+
+
+def in_force(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
+    """The entries that nothing in force takes back, in order."""
+    found: list[DecisionEntry] = []
+    undone: set[str] = set()
+    for entry in reversed(log):
+        if entry.id not in undone:
+            found.append(entry)
+            undone.add(entry.undone_id)
+    return found[::-1]
+
+
+def last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
+    """The newest entry in force that is no undo itself."""
+    found = [entry for entry in in_force(log) if entry.action is not DecisionAction.UNDO]
+    return found[-1] if found else None
+
+
+def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
+    """What the user wants of photos, by content digest; the last entry in force on each counts."""
+    wishes: dict[str, Decision] = {}
+    for entry in in_force(log):
+        if entry.action not in _WISHES:
+            continue
+        wish = _WISHES[entry.action]
+        for digest in entry.content_digests:
+            if wish is None:
+                wishes.pop(digest, None)
+            else:
+                wishes[digest] = wish
+    return wishes
+
+
+def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
+    """What the user changed about moments, in order."""
+    return tuple(
+        Correction(
+            entry.action,
+            entry.content_digests,
+            entry.target.content_digest if entry.target else "",
+        )
+        for entry in in_force(log)
+        if entry.action in CORRECTIONS
+    )
+
+
+def corrected(
+    labels: Labels, content_digests: Sequence[str], corrections: Sequence[Correction]
+) -> Labels:
+    """Applies corrections to the moments that the algorithm found.
+
+    Photos that the run lacks are passed over: a MOVE whose target it lacks does nothing. A moment
+    that is left with one photo is noise, as a single shot is.
+
+    Args:
+        labels: int64, (n,), NOISE for single shots.
+        content_digests: (n,); two files of the same content go together.
+        corrections: In order.
+
+    Returns:
+        int64, (n,), clusters numbered from 0 by the first photo in them; `labels` itself where
+        there are no corrections.
+    """
+    if not corrections:
+        return labels
+    moment = np.where(
+        labels == NOISE, labels.max(initial=NOISE) + 1 + np.arange(len(labels)), labels
+    )
+    places: dict[str, list[int]] = {}
+    for index, digest in enumerate(content_digests):
+        places.setdefault(digest, []).append(index)
+    for correction in corrections:
+        _apply(moment, places, correction)
+    _, begins, number, sizes = np.unique(
+        moment, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.full(len(sizes), NOISE, np.int64)
+    joint = np.flatnonzero(sizes > 1)
+    order[joint[np.argsort(begins[joint])]] = np.arange(len(joint))
+    return order[number]
+
+
+def _apply(moment: Labels, places: Mapping[str, Sequence[int]], correction: Correction) -> None:
+    """Changes `moment` in place; its numbers need no order."""
+    chosen = [place for digest in correction.content_digests for place in places.get(digest, ())]
+    if not chosen:
+        return
+    match correction.action:
+        case DecisionAction.MOVE:
+            targets = places.get(correction.target_digest, ())
+            if targets:
+                moment[chosen] = moment[targets[0]]
+        case DecisionAction.SPLIT:
+            moment[chosen] = moment.max() + 1
+        case DecisionAction.MERGE:
+            moment[np.isin(moment, moment[chosen])] = moment[chosen[0]]

@@ -1,0 +1,71 @@
+"""decisions.json: an album's log of decisions, to keep or to bring to another bestshot."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
+from services.common.errors import InvalidArgumentError
+
+ContentDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Photo(_Strict):
+    content_digest: ContentDigest
+    path: str
+
+
+class _Entry(_Strict):
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    action: DecisionAction
+    photos: list[_Photo]
+    create_time: AwareDatetime
+    target: _Photo | None
+    undone_id: str
+
+
+class _File(_Strict):
+    entries: list[_Entry]
+
+
+def decisions_json(log: Sequence[DecisionEntry]) -> str:
+    """Writes a log; fields named as in orchestrator.proto."""
+    entries = [
+        {**dataclasses.asdict(entry), "create_time": entry.create_time.isoformat()} for entry in log
+    ]
+    return json.dumps({"entries": entries}, indent=2, ensure_ascii=False) + "\n"
+
+
+def parse_decisions(text: str) -> list[DecisionEntry]:
+    """Reads what `decisions_json` wrote.
+
+    Raises:
+        InvalidArgumentError: It is no such file; the message names the place.
+    """
+    try:
+        entries = _File.model_validate_json(text).entries
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InvalidArgumentError("entries", f"{place}: {first['msg']}") from error
+    return [
+        DecisionEntry(
+            id=entry.id,
+            action=entry.action,
+            photos=tuple(DecidedPhoto(**photo.model_dump()) for photo in entry.photos),
+            create_time=entry.create_time.astimezone(datetime.UTC),
+            target=DecidedPhoto(**entry.target.model_dump()) if entry.target else None,
+            undone_id=entry.undone_id,
+        )
+        for entry in entries
+    ]

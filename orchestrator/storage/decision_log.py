@@ -1,0 +1,140 @@
+"""The users' decisions on SQL: a log that is only added to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+
+from orchestrator.domain.decisions import (
+    DecidedPhoto,
+    DecisionAction,
+    DecisionEntry,
+    decisions_in,
+    fault,
+)
+from orchestrator.domain.photo import Decision
+from orchestrator.storage.rows import utc
+from orchestrator.storage.tables import albums, decision_log, decisions
+from services.common.errors import InvalidArgumentError, NotFoundError
+
+
+class SqlDecisionLog:
+    """The logs of all albums."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def entries(self, album_id: str) -> list[DecisionEntry]:
+        """An album's log, oldest first."""
+        with self._engine.connect() as connection:
+            return _entries(connection, album_id)
+
+    def decisions(self, album_id: str) -> dict[str, Decision]:
+        """What the log comes to for single photos, by content digest."""
+        query = select(decisions.c.content_digest, decisions.c.decision).where(
+            decisions.c.album_id == album_id
+        )
+        with self._engine.connect() as connection:
+            return {row[0]: Decision(row[1]) for row in connection.execute(query)}
+
+    def append(self, album_id: str, entries: Sequence[DecisionEntry]) -> int:
+        """Adds entries, all or none; those that the log has already, by id, are passed over.
+
+        Returns:
+            Number of entries added.
+
+        Raises:
+            InvalidArgumentError: An entry makes no sense where it stands.
+            NotFoundError: There is no such album.
+        """
+        with self._engine.begin() as connection:
+            _lock(connection, album_id)
+            log = _entries(connection, album_id)
+            count = len(log)
+            known = {entry.id for entry in log}
+            for number, entry in enumerate(entries, start=1):
+                if entry.id in known:
+                    continue
+                if problem := fault(entry, log):
+                    where = f"entry {number} of {len(entries)}: " if len(entries) > 1 else ""
+                    raise InvalidArgumentError("entries", f"{where}{problem}")
+                log.append(entry)
+                known.add(entry.id)
+            rows = [
+                _values(album_id, sequence, entry)
+                for sequence, entry in enumerate(log[count:], start=count + 1)
+            ]
+            if rows:
+                connection.execute(insert(decision_log), rows)
+                _write_decisions(connection, album_id, log, log[count:])
+        return len(rows)
+
+
+def _lock(connection: Connection, album_id: str) -> None:
+    """Keeps others from adding meanwhile: takes SQLite's write lock, PostgreSQL's of the row."""
+    held = update(albums).where(albums.c.id == album_id).values(id=album_id)
+    if connection.execute(held).rowcount == 0:
+        raise NotFoundError("album", album_id)
+
+
+def _write_decisions(
+    connection: Connection,
+    album_id: str,
+    log: Sequence[DecisionEntry],
+    added: Iterable[DecisionEntry],
+) -> None:
+    """Brings the table of decisions to what the log comes to, where it has changed."""
+    stored = {
+        row.content_digest: row.decision
+        for row in connection.execute(select(decisions).where(decisions.c.album_id == album_id))
+    }
+    wanted = {digest: decision.value for digest, decision in decisions_in(log).items()}
+    times = {digest: entry.create_time for entry in added for digest in entry.content_digests}
+    changed = {digest for digest, _ in stored.items() ^ wanted.items()}
+    for digest in sorted(changed & stored.keys()):
+        key = (decisions.c.album_id == album_id) & (decisions.c.content_digest == digest)
+        connection.execute(delete(decisions).where(key))
+    latest = log[-1].create_time
+    rows = [
+        {
+            "album_id": album_id,
+            "content_digest": digest,
+            "decision": wanted[digest],
+            "create_time": times.get(digest, latest),
+        }
+        for digest in sorted(changed & wanted.keys())
+    ]
+    if rows:
+        connection.execute(insert(decisions), rows)
+
+
+def _entries(connection: Connection, album_id: str) -> list[DecisionEntry]:
+    query = select(decision_log).where(decision_log.c.album_id == album_id)
+    return [_entry(row) for row in connection.execute(query.order_by(decision_log.c.sequence))]
+
+
+def _entry(row: Row[Any]) -> DecisionEntry:
+    time = utc(row.create_time)
+    assert time is not None
+    return DecisionEntry(
+        id=row.id,
+        action=DecisionAction(row.action),
+        photos=tuple(DecidedPhoto(**photo) for photo in row.photos),
+        create_time=time,
+        target=DecidedPhoto(**row.target) if row.target else None,
+        undone_id=row.undone_id,
+    )
+
+
+def _values(album_id: str, sequence: int, entry: DecisionEntry) -> dict[str, Any]:
+    values = dataclasses.asdict(entry)
+    return {
+        **values,
+        "album_id": album_id,
+        "sequence": sequence,
+        "action": entry.action.value,
+        "photos": list(values["photos"]),
+    }

@@ -19,12 +19,23 @@ from models.cli import app as models_app
 from orchestrator import curate as curating
 from orchestrator import reproduce as reproducing
 from orchestrator.cli_decisions import app as decisions_app
-from orchestrator.cli_options import LATEST, ConfigDir, Data, RunId, find_run, open_stored
+from orchestrator.cli_options import (
+    LATEST,
+    ConfigDir,
+    Data,
+    RunId,
+    find_photo,
+    find_run,
+    open_stored,
+    stored_features,
+)
 from orchestrator.comparing import compare_runs
 from orchestrator.curate import Request
 from orchestrator.data_folder import data_folder
 from orchestrator.demo import make_album
 from orchestrator.differences import diff_lines, reproduction_lines
+from orchestrator.domain.explanation_text import explanation_lines
+from orchestrator.explain import explain_photo
 from orchestrator.export.gallery import face_line, moments, score_line
 from orchestrator.results import ImageRecord
 from orchestrator.storage.run_store import SqlRunStore
@@ -265,6 +276,24 @@ def show(
         [record for record in records if record.cluster_id is None or record.cluster_id < 0],
         console,
     )
+
+
+@app.command()
+def explain(
+    photo: Annotated[str, typer.Argument(help="Path of a photo in its album, or its file name.")],
+    run: RunId = LATEST,
+    data: Data = None,
+) -> None:
+    """Show everything that led to what became of a photo, with the numbers that were used."""
+    engine = open_stored(data)
+    store = SqlRunStore(engine)
+    found = find_run(store, run)
+    path = find_photo(store, found, photo)
+    explanation = explain_photo(store, stored_features(engine), found, path)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
+    for line in explanation_lines(explanation):
+        console.print(escape(line))
 
 
 @app.command()

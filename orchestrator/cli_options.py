@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from orchestrator.config import OrchestratorSettings
 from orchestrator.data_folder import data_folder
+from orchestrator.metrics import RunMetrics
 from orchestrator.results import Album, Run
 from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
+from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.config import config_dir
 from services.common.errors import ConfigError, NotFoundError
@@ -58,6 +61,24 @@ def find_run(store: SqlRunStore, prefix: str) -> Run:
     if not found:
         raise NotFoundError("run", prefix)
     return found[0]
+
+
+def stored_features(engine: Engine) -> SqlFeatureCache:
+    """The features that runs have computed; nobody counts the lookups."""
+    return SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
+
+
+def find_photo(store: SqlRunStore, run: Run, name: str) -> str:
+    """Finds a photo of a run by its path or, where that is plain, by its file name."""
+    paths = [record.path for record in store.images(run.id)]
+    same = [path for path in paths if path.rpartition("/")[2] == name]
+    if name in paths:
+        return name
+    if len(same) > 1:
+        raise ConfigError(f"{len(same)} photos are named {name!r}: {', '.join(same)}")
+    if not same:
+        raise NotFoundError("photo", name)
+    return same[0]
 
 
 def find_album(store: SqlRunStore, folder: str) -> Album:

@@ -19,6 +19,8 @@ from orchestrator.comparing import RunDiff, compare_runs
 from orchestrator.config import PipelineConfig, PipelineSettings
 from orchestrator.deciding import DecisionStores
 from orchestrator.domain.decisions import DecisionEntry
+from orchestrator.domain.explanation import Explanation
+from orchestrator.explain import explain_photo
 from orchestrator.pipeline import Services
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
 from orchestrator.preflight import check_models, find_services, served_models
@@ -179,6 +181,11 @@ class Curator:
         for run in (first, second):
             check_completed(run, "compared")
         return await asyncio.to_thread(self._diff, first, second)
+
+    async def explain(self, run_id: str, path: str) -> Explanation:
+        """Tells everything that led to what became of a photo; see `explain.explain_photo`."""
+        run = await self.run(run_id)
+        return await asyncio.to_thread(explain_photo, self._store, self._cache, run, path)
 
     async def decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run: Run | None

@@ -103,6 +103,7 @@ class Outcome:
     """What a run found."""
 
     records: list[ImageRecord]
+    comparisons: dict[tuple[str, str], float]
     cached_count: int
 
 
@@ -166,6 +167,7 @@ class Pipeline:
         await progress.report()
         return Outcome(
             records=sorted([*judged, *broken], key=lambda record: record.path),
+            comparisons=comparisons,
             cached_count=sum(photo.is_cached for photo in scored),
         )
 
@@ -528,15 +530,34 @@ def judge(
         comparisons: Answers to `wanted_pairs`.
         decisions: The user's will by content digest.
     """
-    candidates, by_path = _candidates(records, decisions)
     filters = settings.filter_quality.parameters()
     parameters = settings.select_best.parameters()
-    verdicts = select_best(candidates, embeddings, filters, parameters, comparisons, by_path)
+    candidates, verdicts = verdicts_of(records, embeddings, settings, comparisons, decisions)
     reasons = explain(candidates, verdicts, filters, parameters)
     return [
         _with_verdict(record, verdict, reason)
         for record, verdict, reason in zip(records, verdicts, reasons, strict=True)
     ]
+
+
+def verdicts_of(
+    records: Sequence[ImageRecord],
+    embeddings: NDArray[np.float32],
+    settings: PipelineSettings,
+    comparisons: Comparisons,
+    decisions: Mapping[str, Decision],
+) -> tuple[list[Candidate], list[Verdict]]:
+    """Selects; arguments as those of `judge`, results in the order of `records`."""
+    candidates, by_path = _candidates(records, decisions)
+    verdicts = select_best(
+        candidates,
+        embeddings,
+        settings.filter_quality.parameters(),
+        settings.select_best.parameters(),
+        comparisons,
+        by_path,
+    )
+    return candidates, verdicts
 
 
 def cached_comparisons(

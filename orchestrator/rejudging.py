@@ -61,12 +61,14 @@ def reselect(
     calibration = stored_calibration(run)
     before = store.images(run.id)
     readable = [record for record in before if record.is_readable]
-    embeddings = stack_embeddings(_embeddings(cache, run, readable))
+    embeddings = stored_embeddings(cache, run, readable)
     labels = cluster(embeddings, readable, settings.cluster_scenes.parameters(calibration))
     corrections = corrections_in(log.entries(run.album_id))
     clustered = grouped(readable, labels, corrections)
     decisions = log.decisions(run.album_id)
-    judged, missing_count = _judge(cache, run, settings, clustered, embeddings, decisions)
+    judged, comparisons, missing_count = _judge(
+        cache, run, settings, clustered, embeddings, decisions
+    )
     broken = [record for record in before if not record.is_readable]
     records = sorted([*judged, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
@@ -84,7 +86,7 @@ def reselect(
         corrections=recorded_corrections(corrections),
     )
     if not validate_only:
-        store.save_results(new_run, records)
+        store.save_results(new_run, records, comparisons)
     selected_before = {record.path for record in before if record.is_selected}
     selected = {record.path for record in records if record.is_selected}
     return Reselection(
@@ -160,11 +162,12 @@ def _rejudge(
     changed: list[ImageRecord] = []
     if grouped_anew:
         settings = stored_settings(run)
-        embeddings = stack_embeddings(_embeddings(cache, run, grouped_anew))
+        embeddings = stored_embeddings(cache, run, grouped_anew)
         decisions = log.decisions(run.album_id)
-        judged, _ = _judge(cache, run, settings, grouped_anew, embeddings, decisions)
+        judged, comparisons, _ = _judge(cache, run, settings, grouped_anew, embeddings, decisions)
         changed = [new for new, old in zip(judged, before, strict=True) if new != old]
         store.replace_images(run.id, changed)
+        store.replace_comparisons(run.id, [record.path for record in grouped_anew], comparisons)
         run = run.changed(decisions=_recorded(run, grouped_anew, decisions))
     if run.summary is not None:
         run = run.changed(summary=dataclasses.replace(run.summary, **store.counts(run.id)))
@@ -188,17 +191,20 @@ def _judge(
     clustered: list[ImageRecord],
     embeddings: NDArray[np.float32],
     decisions: Mapping[str, Decision],
-) -> tuple[list[ImageRecord], int]:
-    """Judges with the stored comparisons; also says how many comparisons are missing."""
+) -> tuple[list[ImageRecord], dict[tuple[str, str], float], int]:
+    """Judges with stored comparisons; also returns these, and how many are missing."""
     pairs = wanted_pairs(clustered, settings, decisions)
     digests = {record.path: record.content_digest for record in clustered}
     siamese_digest = run.models.get("siamese", {}).get("digest", "")
     comparisons = cached_comparisons(cache, pairs, digests, siamese_digest)
     judged = judge(clustered, embeddings, settings, comparisons, decisions)
-    return judged, len(pairs) - len(comparisons)
+    return judged, comparisons, len(pairs) - len(comparisons)
 
 
-def _embeddings(cache: FeatureCache, run: Run, records: list[ImageRecord]) -> list[Embedding]:
+def stored_embeddings(
+    cache: FeatureCache, run: Run, records: Sequence[ImageRecord]
+) -> NDArray[np.float32]:
+    """The embeddings of a run's photos: float32, (n, d), unit rows."""
     model_digest = run.models["embedding"]["digest"]
     vectors: list[Embedding] = []
     for start in range(0, len(records), 500):
@@ -206,4 +212,4 @@ def _embeddings(cache: FeatureCache, run: Run, records: list[ImageRecord]) -> li
         keys = [(record.content_digest, "embedding", model_digest) for record in part]
         found = cache.get(keys)
         vectors.extend(codec.unpack_embedding(found[key]) for key in keys)
-    return vectors
+    return stack_embeddings(vectors)

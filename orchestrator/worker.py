@@ -172,13 +172,13 @@ class Worker:
         return self._live.changed(state=state, error=error, end_time=utc_now())
 
     async def _finish(self, run: Run, outcome: Outcome | None = None) -> None:
-        records = None
+        records, comparisons = None, {}
         if outcome is not None:
-            records = outcome.records
+            records, comparisons = outcome.records, outcome.comparisons
             end = run.end_time or utc_now()
             elapsed = (end - (run.start_time or end)).total_seconds()
             run = run.changed(summary=summarize(records, outcome.cached_count, elapsed))
-        if not await asyncio.to_thread(self._queue.finish, run, records):
+        if not await asyncio.to_thread(self._queue.finish, run, records, comparisons):
             logger.warning("run %s is another orchestrator's now", run.id)
             return
         self._metrics.run_ended(

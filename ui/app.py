@@ -118,6 +118,7 @@ class Page:
             self._on(source.open_photo, self.open_photo, [self.run], opened)
         self._on(self.panel.beside, self.put_beside, [self.run], [self.panel])
         self._on(self.panel.ask, self.ask, [self.run], [self.panel])
+        self._on(self.panel.explain, self.explain, [self.run], [self.panel])
         for source in (shown.gallery, self.panel):
             self._on(source.close_photo, self.close_photo, [], opened)
             self._on_each(source.decide, self.decide, [self.undoable, self.run], [self.undoable])
@@ -321,6 +322,11 @@ class Page:
         """Asks the Siamese model which of the two is better."""
         photo, other = event.photo, event.other
         return await told(detail.opened(self._api, run_id, photo, other, ask=True))
+
+    async def explain(self, event: gr.EventData, run_id: str) -> str:
+        """Shows all that led to what became of the open photo."""
+        photo, other = event.photo, event.other
+        return await told(detail.opened(self._api, run_id, photo, other, explain=True))
 
     async def decide(
         self, event: gr.EventData, undoable: list[Decided], run_id: str

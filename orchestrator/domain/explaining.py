@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.domain.decisions import Correction, DecisionAction
+from orchestrator.domain.explanation import Grouping
 from orchestrator.domain.photo import Candidate, Reason
 from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.domain.selection import FilterParameters, SelectionParameters, Verdict
@@ -38,6 +40,101 @@ def unreadable(error: str) -> str:
 def damaged(damage: str) -> str:
     """The further sentence of a photo that was read although its file has lost data."""
     return f"Read as far as it goes: {damage}."
+
+
+def grouping_text(grouping: Grouping) -> str:
+    """Says why the algorithm put a photo into its moment, or into none."""
+    if grouping.cluster_size == 1:
+        return _alone(grouping)
+    near, far = grouping.nearest_inside, grouping.farthest_inside
+    assert near is not None
+    assert far is not None
+    count = grouping.cluster_size
+    if count == 2:
+        text = f"Grouped with {near.path}, {near.distance:.3f} apart."
+    else:
+        text = (
+            f"Grouped with {count - 1} others: the nearest is {near.path}, {near.distance:.3f} "
+            f"apart, the farthest {far.path}, {far.distance:.3f}."
+        )
+    if near.distance <= grouping.cluster_selection_epsilon and grouping.method == "hdbscan":
+        text += f" Photos up to {grouping.cluster_selection_epsilon:.3f} apart are not split."
+    return f"{text} {_outside(grouping)}".rstrip()
+
+
+def correction_texts(
+    content_digest: str, corrections: Sequence[Correction], paths: Mapping[str, str]
+) -> list[str]:
+    """The user's corrections of moments that concern a photo, in words.
+
+    Args:
+        content_digest: The photo.
+        corrections: Those that its run heeds.
+        paths: By content digest; a photo that the run lacks is left out.
+    """
+    texts = []
+    for correction in corrections:
+        digests = (*correction.content_digests, correction.target_digest)
+        if content_digest not in digests:
+            continue
+        others = ", ".join(
+            paths[digest]
+            for digest in correction.content_digests
+            if digest != content_digest and digest in paths
+        )
+        target = paths.get(correction.target_digest, "a photo that this run lacks")
+        match correction.action:
+            case DecisionAction.MOVE if content_digest == correction.target_digest:
+                texts.append(f"you moved {others or 'another photo'} to its moment")
+            case DecisionAction.MOVE:
+                texts.append(f"you moved it to the moment of {target}")
+            case DecisionAction.SPLIT:
+                together = f", with {others}" if others else ""
+                texts.append(f"you made it a moment of its own{together}")
+            case _:
+                texts.append(f"you merged its moment with that of {others or 'another photo'}")
+    return texts
+
+
+def _alone(grouping: Grouping) -> str:
+    near = grouping.nearest_outside
+    if near is None:
+        return "It is the only photo."
+    text = f"Grouped with none: the nearest photo, {near.path}, is {near.distance:.3f} apart"
+    limit = grouping.scene_distance
+    if grouping.method == "dbscan":
+        return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
+    if limit is not None and near.distance > limit:
+        return f"{text}, more than the {limit:.3f} that a moment may span."
+    if limit is not None and (grouping.joint_distance or 0.0) > limit:
+        return (
+            f"{text}, but a moment of both would span {grouping.joint_distance:.3f}, more than the "
+            f"{limit:.3f} allowed."
+        )
+    mine, theirs = grouping.core_distance, grouping.outside_core_distance
+    if mine is not None and theirs is not None and mine > theirs:
+        return (
+            f"{text}, but photos lie less densely around it than there: {mine:.3f} to photo "
+            f"{grouping.min_samples} by distance, where that moment has {theirs:.3f} at most. "
+            f"HDBSCAN calls it noise."
+        )
+    return f"{text}; HDBSCAN calls it noise, for its density."
+
+
+def _outside(grouping: Grouping) -> str:
+    """Why the nearest photo of another moment is not in this one."""
+    near, limit = grouping.nearest_outside, grouping.scene_distance
+    if near is None:
+        return ""
+    text = f"The nearest photo outside, {near.path}, is {near.distance:.3f} apart"
+    if grouping.method == "dbscan":
+        return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
+    if limit is not None and (grouping.joint_distance or 0.0) > limit:
+        return (
+            f"{text}; a moment of both would span {grouping.joint_distance:.3f}, more than the "
+            f"{limit:.3f} allowed."
+        )
+    return f"{text}; HDBSCAN parts the two by density."
 
 
 def _sentence(

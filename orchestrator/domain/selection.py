@@ -82,6 +82,7 @@ class Verdict:
         similarity: Cosine similarity to `lost_to`, where it decided.
         probability: Probability that `lost_to` is better, where the comparator decided.
         tied_count: Other photos with about the same score that the comparator ranked it among.
+        points: What its comparisons with those add up to; None where it was not tied.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
     """
@@ -96,6 +97,7 @@ class Verdict:
     similarity: float | None
     probability: float | None
     tied_count: int
+    points: float | None
     rank: int
     moment_size: int
 
@@ -281,7 +283,7 @@ def _judge_moment(
     for rank, photo in enumerate([*kept, *others], start=1):
         base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
         if photo.path in points:
-            base = replace(base, tied_count=len(points) - 1)
+            base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
         if photo in kept:
             verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
         elif taken and photo.path in floors:
@@ -312,6 +314,7 @@ def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Ver
         similarity=None,
         probability=None,
         tied_count=0,
+        points=None,
         rank=rank,
         moment_size=moment_size,
     )

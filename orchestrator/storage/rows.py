@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert
 
 from orchestrator import features as codec
+from orchestrator.domain.selection import Comparisons
 from orchestrator.results import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
-from orchestrator.storage.tables import images, runs
+from orchestrator.storage.tables import comparisons, images, runs
 
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """What a row must have for `run_from_row`."""
@@ -48,6 +49,29 @@ def replace_all_images(connection: Connection, run_id: str, records: Sequence[Im
     """Replaces the results of a run."""
     connection.execute(delete(images).where(images.c.run_id == run_id))
     add_images(connection, run_id, records)
+
+
+def replace_comparisons(
+    connection: Connection, run_id: str, paths: Sequence[str] | None, found: Comparisons
+) -> None:
+    """Replaces the comparisons among `paths`, or all of a run."""
+    old = delete(comparisons).where(comparisons.c.run_id == run_id)
+    if paths is None:
+        connection.execute(old)
+    for start in range(0, len(paths or ()), 500):
+        part = (paths or ())[start : start + 500]
+        connection.execute(old.where(comparisons.c.first_path.in_(part)))
+    rows = [
+        {
+            "run_id": run_id,
+            "first_path": first,
+            "second_path": second,
+            "first_better_probability": probability,
+        }
+        for (first, second), probability in found.items()
+    ]
+    if rows:
+        connection.execute(insert(comparisons), rows)
 
 
 def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecord]) -> None:

@@ -17,13 +17,21 @@ import datetime
 import enum
 import logging
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, or_, select, update
 
+from orchestrator.domain.selection import Comparisons
 from orchestrator.results import ImageRecord, Run, RunState
 from orchestrator.storage.database import database_time
-from orchestrator.storage.rows import RUN_COLUMNS, replace_all_images, run_from_row, run_values
+from orchestrator.storage.rows import (
+    RUN_COLUMNS,
+    replace_all_images,
+    replace_comparisons,
+    run_from_row,
+    run_values,
+)
 from orchestrator.storage.tables import runs
 from services.common.errors import FailedPreconditionError, NotFoundError
 
@@ -116,7 +124,12 @@ class SqlRunQueue:
             return Renewal.LOST
         return Renewal.CANCEL_REQUESTED if row.is_cancel_requested else Renewal.HELD
 
-    def finish(self, run: Run, records: Sequence[ImageRecord] | None) -> bool:
+    def finish(
+        self,
+        run: Run,
+        records: Sequence[ImageRecord] | None,
+        comparisons: Comparisons = MappingProxyType({}),
+    ) -> bool:
         """Stores the end of a claimed run and, where it has any, its results; all or nothing.
 
         Returns:
@@ -129,6 +142,7 @@ class SqlRunQueue:
                 return False
             if records is not None:
                 replace_all_images(connection, run.id, records)
+                replace_comparisons(connection, run.id, None, comparisons)
         return True
 
     def release(self, run: Run) -> None:

@@ -6,11 +6,13 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 
 from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.domain.selection import Comparisons
 from orchestrator.results import (
     Album,
     Cluster,
@@ -32,10 +34,12 @@ from orchestrator.storage.rows import (
     album_from_row,
     image_from_row,
     replace_all_images,
+    replace_comparisons,
     run_from_row,
     run_values,
 )
 from orchestrator.storage.tables import albums, images, runs
+from orchestrator.storage.tables import comparisons as comparisons_table
 from services.common.errors import NotFoundError
 
 
@@ -88,11 +92,17 @@ class SqlRunStore:
         with self._engine.begin() as connection:
             _save_run(connection, run)
 
-    def save_results(self, run: Run, records: Sequence[ImageRecord]) -> None:
+    def save_results(
+        self,
+        run: Run,
+        records: Sequence[ImageRecord],
+        comparisons: Comparisons = MappingProxyType({}),
+    ) -> None:
         """Stores a run as it stands and replaces its results, all or nothing."""
         with self._engine.begin() as connection:
             _save_run(connection, run)
             replace_all_images(connection, run.id, records)
+            replace_comparisons(connection, run.id, None, comparisons)
 
     def run(self, run_id: str) -> Run:
         """Returns a run; NotFoundError where there is none."""
@@ -135,6 +145,25 @@ class SqlRunStore:
                     delete(images).where(images.c.run_id == run_id, images.c.path == record.path)
                 )
             add_images(connection, run_id, records)
+
+    def replace_comparisons(self, run_id: str, paths: Sequence[str], found: Comparisons) -> None:
+        """Replaces the comparisons that the selection used among whole moments."""
+        with self._engine.begin() as connection:
+            replace_comparisons(connection, run_id, paths, found)
+
+    def comparisons(self, run_id: str, path: str) -> dict[tuple[str, str], float]:
+        """The comparisons that the selection used in a photo's moment, by its pairs of paths."""
+        cluster = select(images.c.cluster_id).where(
+            images.c.run_id == run_id, images.c.path == path, images.c.cluster_id > NOISE
+        )
+        members = select(images.c.path).where(
+            images.c.run_id == run_id, images.c.cluster_id == cluster.scalar_subquery()
+        )
+        used = comparisons_table.c
+        query = select(comparisons_table).where(used.run_id == run_id, used.first_path.in_(members))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {(row.first_path, row.second_path): row.first_better_probability for row in rows}
 
     def images(
         self,

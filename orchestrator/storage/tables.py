@@ -96,6 +96,15 @@ images = Table(
     Column("lost_to_path", Text, nullable=False),
 )
 
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("first_path", PATH, primary_key=True),
+    Column("second_path", PATH, primary_key=True),
+    Column("first_better_probability", Float(53), nullable=False),
+)
+
 features = Table(
     "features",
     metadata,

@@ -19,6 +19,8 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from orchestrator.comparing import Change, Regrouping, RunDiff
 from orchestrator.config import SettingDescription
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
+from orchestrator.domain.explanation import Explanation
+from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.export.download import DownloadFormat
 from orchestrator.ports import ModelIdentity
@@ -286,6 +288,15 @@ def diff_message(diff: RunDiff, photo_changes: Sequence[Change]) -> pb.DiffRunsR
         photo_changes=map(_change_message, photo_changes),
         total_change_count=len(diff.photos),
     )
+
+
+def explanation_message(found: Explanation) -> pb.Explanation:
+    """Translates an explanation; fields have the names that they have in the domain."""
+    fields = dataclasses.asdict(found)
+    fields["lost_to_path"] = fields.pop("lost_to") or ""
+    for match, message in zip(found.matches, fields["matches"], strict=True):
+        message["is_won"] = match.is_won
+    return pb.Explanation(**fields, lines=explanation_lines(found))
 
 
 def _change_message(change: Change) -> pb.ValueChange:

@@ -354,6 +354,13 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         answer.next_page_token = _next_token(len(diff.photos) - offset, size, offset, *query)
         return answer
 
+    async def ExplainImage(
+        self, request: pb.ExplainImageRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ExplainImageResponse:
+        """Tells everything that led to what became of a photo."""
+        explanation = await self._curator.explain(request.run_id, request.path)
+        return pb.ExplainImageResponse(explanation=converters.explanation_message(explanation))
+
     async def SetDecision(
         self, request: pb.SetDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SetDecisionResponse:

@@ -118,6 +118,10 @@ def test_the_whole_journey(
         "pans => pans.map(p => getComputedStyle(p).transform)"
     )
     assert len(set(scales)) == 1
+    page.get_by_role("button", name="Why, in numbers").click()
+    expect(page.locator(".why")).to_contain_text(re.compile(r"Score 0\.\d{4} = 0\.3 x 0\."))
+    expect(page.locator(".why")).to_contain_text("Most similar: ")
+    shoot(page, "why")
     page.locator(".beside input").fill("rocket-1.jpg")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".detail .shot").nth(1)).to_contain_text("rocket-1.jpg")

@@ -454,6 +454,47 @@ def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> No
         stub.ImportDecisions(pb.ImportDecisionsRequest(album_id=run.album_id, entries=entries))
 
 
+def test_every_photo_is_explained_with_the_numbers_that_were_used(stub: Stub, run: pb.Run) -> None:
+    images = {image.path: image for image in all_images(stub, run.id, 1000)}
+    weights = run.config["select_best"]["quality_weights"]
+    tied = 0
+    for path, image in images.items():
+        request = pb.ExplainImageRequest(run_id=run.id, path=path)
+        if image.status == pb.IMAGE_STATUS_UNREADABLE:
+            with pytest.raises(grpc.RpcError, match="could not be read"):
+                stub.ExplainImage(request)
+            continue
+        found = stub.ExplainImage(request).explanation
+        iqa, ava = found.terms
+        assert (iqa.value, iqa.weight) == (image.quality.iqa_score, weights["iqa"])
+        assert ava.contribution == weights["ava"] * ((image.quality.ava_score - 1) / 9)
+        composite = iqa.contribution + ava.contribution + found.person_penalty
+        assert composite == found.composite_score == image.composite_score
+        assert found.person_penalty == image.person_penalty
+        assert (found.reason, found.lost_to_path) == (image.reason, image.lost_to_path)
+        same = [other for other in images.values() if other.cluster_id == image.cluster_id]
+        assert found.moment_size == (1 if image.cluster_id < 0 else len(same))
+        inside = found.grouping.nearest_inside
+        if image.cluster_id >= 0:
+            assert images[inside.path].cluster_id == image.cluster_id
+            assert inside.distance <= found.grouping.farthest_inside.distance
+        assert images[found.grouping.nearest_outside.path].cluster_id != image.cluster_id
+        assert [one.similarity for one in found.neighbours] == sorted(
+            (one.similarity for one in found.neighbours), reverse=True
+        )
+        if found.HasField("points"):
+            tied += 1
+            assert found.points == pytest.approx(sum(m.probability for m in found.matches))
+            assert len(found.matches) == found.tied_count
+            for match in found.matches:
+                compared = stub.CompareImages(
+                    pb.CompareImagesRequest(run_id=run.id, first_path=path, second_path=match.path)
+                ).first_better_probability
+                assert match.probability == pytest.approx(compared, abs=1e-12)
+        assert found.lines[0] == image.reason
+    assert tied
+
+
 def test_an_album_is_renamed(stub: Stub, run: pb.Run) -> None:
     for name in ("Summer", "Trip"):
         request = pb.UpdateAlbumRequest(album_id=run.album_id, display_name=f" {name} ")

@@ -16,6 +16,7 @@ element.addEventListener("click", (event) => {
     else if (asked.undo) trigger("undo", {});
     else if (asked.faces) panel.classList.toggle("no-faces");
     else if (asked.beside) trigger("beside", { photo, other: asked.beside });
+    else if (asked.explain) trigger("explain", { photo, other: panel.dataset.other });
     else if (asked.ask) trigger("ask", { photo, other: panel.dataset.other });
   } else if (canvas) {
     panel.classList.toggle("zoomed");

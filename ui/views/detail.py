@@ -19,7 +19,13 @@ def build() -> gr.HTML:
 
 
 async def opened(
-    api: Orchestrator, run_id: str, path: str, other_path: str = "", *, ask: bool = False
+    api: Orchestrator,
+    run_id: str,
+    path: str,
+    other_path: str = "",
+    *,
+    ask: bool = False,
+    explain: bool = False,
 ) -> str:
     """Shows a photo.
 
@@ -29,9 +35,11 @@ async def opened(
         path: The photo.
         other_path: The photo beside it; empty = the one that it lost to.
         ask: Whether the Siamese model is asked which of them is better.
+        explain: Whether all that led to what became of it is shown.
     """
     image = await api.image(run_id, path)
     other, trouble, probability = None, "", None
+    lines: list[str] = []
     try:
         beside = other_path or image.lost_to_path
         other = await api.image(run_id, beside) if beside and beside != path else None
@@ -41,6 +49,9 @@ async def opened(
             )
             answer = await api.call(api.stub.CompareImages, request)
             probability = answer.first_better_probability
+        if explain:
+            why = pb.ExplainImageRequest(run_id=run_id, path=path)
+            lines = list((await api.call(api.stub.ExplainImage, why)).explanation.lines)
     except OrchestratorError as error:
         trouble = f"{error.message} {error.advice}".strip()
     lost = other is not None and other.path == image.lost_to_path
@@ -54,6 +65,7 @@ async def opened(
         rows=score_rows(image, other),
         neighbours=[near for near in await _moment(api, run_id, image) if near.path != path],
         probability=probability,
+        lines=lines[1:],
         problem=trouble,
     )
 

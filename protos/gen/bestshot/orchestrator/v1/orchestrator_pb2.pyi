@@ -584,6 +584,142 @@ class Moment(_message.Message):
     paths: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, paths: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class ExplainImageRequest(_message.Message):
+    __slots__ = ("run_id", "path")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    path: str
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class ExplainImageResponse(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: Explanation
+    def __init__(self, explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("path", "reason", "grouping_text", "terms", "penalties", "person_penalty", "max_penalty", "composite_score", "lost_to_path", "similarity", "rank", "moment_size", "points", "tied_count", "tiebreaker_range", "matches", "neighbours", "grouping", "decisions", "lines")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    GROUPING_TEXT_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    PENALTIES_FIELD_NUMBER: _ClassVar[int]
+    PERSON_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    MAX_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    LOST_TO_PATH_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    TIED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TIEBREAKER_RANGE_FIELD_NUMBER: _ClassVar[int]
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    GROUPING_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    grouping_text: str
+    terms: _containers.RepeatedCompositeFieldContainer[ScoreTerm]
+    penalties: _containers.RepeatedCompositeFieldContainer[FacePenalty]
+    person_penalty: float
+    max_penalty: float
+    composite_score: float
+    lost_to_path: str
+    similarity: float
+    rank: int
+    moment_size: int
+    points: float
+    tied_count: int
+    tiebreaker_range: float
+    matches: _containers.RepeatedCompositeFieldContainer[ComparisonMatch]
+    neighbours: _containers.RepeatedCompositeFieldContainer[SimilarPhoto]
+    grouping: Grouping
+    decisions: _containers.RepeatedScalarFieldContainer[str]
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ..., grouping_text: _Optional[str] = ..., terms: _Optional[_Iterable[_Union[ScoreTerm, _Mapping]]] = ..., penalties: _Optional[_Iterable[_Union[FacePenalty, _Mapping]]] = ..., person_penalty: _Optional[float] = ..., max_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., lost_to_path: _Optional[str] = ..., similarity: _Optional[float] = ..., rank: _Optional[int] = ..., moment_size: _Optional[int] = ..., points: _Optional[float] = ..., tied_count: _Optional[int] = ..., tiebreaker_range: _Optional[float] = ..., matches: _Optional[_Iterable[_Union[ComparisonMatch, _Mapping]]] = ..., neighbours: _Optional[_Iterable[_Union[SimilarPhoto, _Mapping]]] = ..., grouping: _Optional[_Union[Grouping, _Mapping]] = ..., decisions: _Optional[_Iterable[str]] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ScoreTerm(_message.Message):
+    __slots__ = ("name", "value", "weight", "contribution")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    weight: float
+    contribution: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., weight: _Optional[float] = ..., contribution: _Optional[float] = ...) -> None: ...
+
+class FacePenalty(_message.Message):
+    __slots__ = ("name", "score", "threshold", "penalty", "is_applied")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    PENALTY_FIELD_NUMBER: _ClassVar[int]
+    IS_APPLIED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    score: float
+    threshold: float
+    penalty: float
+    is_applied: bool
+    def __init__(self, name: _Optional[str] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., penalty: _Optional[float] = ..., is_applied: _Optional[bool] = ...) -> None: ...
+
+class ComparisonMatch(_message.Message):
+    __slots__ = ("path", "probability", "is_won")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    IS_WON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    probability: float
+    is_won: bool
+    def __init__(self, path: _Optional[str] = ..., probability: _Optional[float] = ..., is_won: _Optional[bool] = ...) -> None: ...
+
+class SimilarPhoto(_message.Message):
+    __slots__ = ("path", "similarity", "distance", "is_same_moment")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    IS_SAME_MOMENT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    similarity: float
+    distance: float
+    is_same_moment: bool
+    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: _Optional[bool] = ...) -> None: ...
+
+class Grouping(_message.Message):
+    __slots__ = ("method", "metric", "scene_distance", "cluster_selection_epsilon", "dbscan_eps", "cluster_size", "nearest_inside", "farthest_inside", "nearest_outside", "joint_distance", "core_distance", "outside_core_distance", "min_samples")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    SCENE_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_SELECTION_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DBSCAN_EPS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_INSIDE_FIELD_NUMBER: _ClassVar[int]
+    FARTHEST_INSIDE_FIELD_NUMBER: _ClassVar[int]
+    NEAREST_OUTSIDE_FIELD_NUMBER: _ClassVar[int]
+    JOINT_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    CORE_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    OUTSIDE_CORE_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    metric: str
+    scene_distance: float
+    cluster_selection_epsilon: float
+    dbscan_eps: float
+    cluster_size: int
+    nearest_inside: SimilarPhoto
+    farthest_inside: SimilarPhoto
+    nearest_outside: SimilarPhoto
+    joint_distance: float
+    core_distance: float
+    outside_core_distance: float
+    min_samples: int
+    def __init__(self, method: _Optional[str] = ..., metric: _Optional[str] = ..., scene_distance: _Optional[float] = ..., cluster_selection_epsilon: _Optional[float] = ..., dbscan_eps: _Optional[float] = ..., cluster_size: _Optional[int] = ..., nearest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., farthest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., nearest_outside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., joint_distance: _Optional[float] = ..., core_distance: _Optional[float] = ..., outside_core_distance: _Optional[float] = ..., min_samples: _Optional[int] = ...) -> None: ...
+
 class SetDecisionRequest(_message.Message):
     __slots__ = ("album_id", "path", "decision", "run_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]

@@ -141,6 +141,11 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsResponse.FromString,
                 _registered_method=True)
+        self.ExplainImage = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ExplainImage',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageResponse.FromString,
+                _registered_method=True)
         self.SetDecision = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/SetDecision',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.SerializeToString,
@@ -347,6 +352,14 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainImage(self, request, context):
+        """Tells everything that led to what became of a photo, with the numbers that were used.
+        FAILED_PRECONDITION where the run is not completed or the photo could not be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetDecision(self, request, context):
         """Keeps or rejects a photo of an album by the user's will, or clears that. It outlives re-runs and
         wins over the machine's choice: from the next run or Reselect on, and at once in the run that the
@@ -518,6 +531,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.DiffRuns,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsResponse.SerializeToString,
+            ),
+            'ExplainImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainImage,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageResponse.SerializeToString,
             ),
             'SetDecision': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDecision,
@@ -1129,6 +1147,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/DiffRuns',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DiffRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ExplainImage',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

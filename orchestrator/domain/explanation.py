@@ -1,0 +1,311 @@
+"""Everything that led to what became of one photo, with the numbers that were used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.domain.cluster_parameters import NOISE, ClusterParameters
+from orchestrator.domain.photo import Candidate
+from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
+
+Embeddings = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A part of the composite score: `value` times `weight` is `contribution`."""
+
+    name: str
+    value: float
+    weight: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """A rule on the worst prominent face: below `threshold` a score costs `penalty`."""
+
+    name: str
+    score: float
+    threshold: float
+    penalty: float
+    is_applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A comparison with another tied photo: the probability that this one is better than `path`."""
+
+    path: str
+    probability: float
+
+    @property
+    def is_won(self) -> bool:
+        """Whether the comparator prefers this one."""
+        return self.probability > 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another photo of the run, and how alike the two are.
+
+    Attributes:
+        path: The other photo.
+        similarity: Cosine similarity, -1 to 1.
+        distance: In the metric that photos were grouped by.
+        is_same_moment: Whether the two are in one moment.
+    """
+
+    path: str
+    similarity: float
+    distance: float
+    is_same_moment: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Why a photo is in its moment, as the algorithm found it, before the user's corrections.
+
+    Distances are in the metric of the clustering; None where there is no such photo.
+
+    Attributes:
+        method: "hdbscan" or "dbscan".
+        metric: "cosine" or "euclidean".
+        scene_distance: No two photos of a cluster are farther apart; None = no bound.
+        cluster_selection_epsilon: Closer photos are not split.
+        dbscan_eps: Neighbourhood radius of DBSCAN.
+        cluster_size: Photos of its cluster, 1 for noise.
+        nearest_inside, farthest_inside: Of its cluster.
+        nearest_outside: Of the others.
+        joint_distance: Largest distance there would be if its cluster and that of
+            `nearest_outside` were one.
+        core_distance: To its `min_samples`-th nearest photo: how thinly it is surrounded.
+        outside_core_distance: The largest such distance in the cluster of `nearest_outside`.
+        min_samples: Of HDBSCAN.
+    """
+
+    method: str
+    metric: str
+    scene_distance: float | None
+    cluster_selection_epsilon: float
+    dbscan_eps: float
+    cluster_size: int
+    nearest_inside: Neighbour | None
+    farthest_inside: Neighbour | None
+    nearest_outside: Neighbour | None
+    joint_distance: float | None
+    core_distance: float | None
+    outside_core_distance: float | None
+    min_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What became of a photo, and all that led to it.
+
+    Attributes:
+        path: The photo.
+        reason: The sentence that is stored with it.
+        grouping_text: Sentences: why it is in its moment.
+        terms: Their contributions and `person_penalty` add up to `composite_score`.
+        penalties: Empty without faces.
+        person_penalty: Sum of those applied, never below `max_penalty`.
+        max_penalty: Of the settings.
+        composite_score: What ranked it.
+        lost_to: Path of the photo that was preferred; None where there is none.
+        similarity: Cosine similarity to a taken photo, where it decided.
+        rank: Place in its moment, from 1.
+        moment_size: Photos of its moment.
+        points: What its comparisons add up to; None where it was not tied.
+        tied_count: Other photos that it was tied with.
+        tiebreaker_range: Composite scores this close to the leader's are a tie.
+        matches: With each of these, the closest first.
+        neighbours: Most similar photos of the run, the nearest first.
+        grouping: The numbers behind `grouping_text`.
+        decisions: The user's decisions in force about it, in words.
+    """
+
+    path: str
+    reason: str
+    grouping_text: str
+    terms: tuple[Term, ...]
+    penalties: tuple[Penalty, ...]
+    person_penalty: float
+    max_penalty: float
+    composite_score: float
+    lost_to: str | None
+    similarity: float | None
+    rank: int
+    moment_size: int
+    points: float | None
+    tied_count: int
+    tiebreaker_range: float
+    matches: tuple[Match, ...]
+    neighbours: tuple[Neighbour, ...]
+    grouping: Grouping
+    decisions: tuple[str, ...]
+
+
+def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Term, ...]:
+    """The parts of the composite score that quality gives."""
+    weights, quality = parameters.quality_weights, candidate.quality
+    aesthetic = (quality.ava_score - 1.0) / 9.0
+    return (
+        Term("iqa_score", quality.iqa_score, weights.iqa, weights.iqa * quality.iqa_score),
+        Term("(ava_score - 1) / 9", aesthetic, weights.ava, weights.ava * aesthetic),
+    )
+
+
+def penalties_of(verdict: Verdict, parameters: SelectionParameters) -> tuple[Penalty, ...]:
+    """The rules on faces, applied to a photo; none without faces."""
+    worst, rules = verdict.worst, parameters.person_penalties
+    if worst is None:
+        return ()
+    return tuple(
+        Penalty(name, score, threshold, penalty, score < threshold)
+        for name, score, threshold, penalty in (
+            ("eyes_closed", worst.eyes_score, rules.eyes_threshold, rules.eyes_closed),
+            ("face_turned", worst.pose_score, rules.pose_threshold, rules.face_turned),
+            ("not_smiling", worst.smile_score, rules.smile_threshold, rules.not_smiling),
+        )
+    )
+
+
+def matches_of(path: str, comparisons: Comparisons) -> tuple[Match, ...]:
+    """A photo's comparisons, the closest match first."""
+    found = [
+        Match(second, probability) if first == path else Match(first, 1.0 - probability)
+        for (first, second), probability in comparisons.items()
+        if path in (first, second)
+    ]
+    return tuple(sorted(found, key=lambda match: (abs(match.probability - 0.5), match.path)))
+
+
+def neighbours_of(
+    index: int,
+    paths: Sequence[str],
+    embeddings: Embeddings,
+    labels: Labels,
+    metric: str,
+    count: int,
+) -> tuple[Neighbour, ...]:
+    """The most similar photos.
+
+    Args:
+        index: The photo's row.
+        paths: (n,).
+        embeddings: float32, (n, d), unit rows.
+        labels: (n,), moments in force.
+        metric: "cosine" or "euclidean".
+        count: How many.
+    """
+    similarity = _similarity(index, embeddings)
+    order = [int(row) for row in np.argsort(-similarity, kind="stable") if row != index]
+    return tuple(_neighbour(index, row, paths, similarity, labels, metric) for row in order[:count])
+
+
+def grouping_of(
+    index: int,
+    paths: Sequence[str],
+    embeddings: Embeddings,
+    labels: Labels,
+    parameters: ClusterParameters,
+) -> Grouping:
+    """Finds the distances that put a photo where it is.
+
+    Args:
+        index: The photo's row.
+        paths: (n,).
+        embeddings: float32, (n, d), unit rows.
+        labels: (n,), as the algorithm gave them.
+        parameters: In force.
+    """
+    similarity = _similarity(index, embeddings)
+    mine = _members(labels, index)
+    inside = mine[mine != index]
+    outside = np.setdiff1d(np.arange(len(paths)), mine)
+
+    def neighbour(row: int) -> Neighbour:
+        return _neighbour(index, row, paths, similarity, labels, parameters.metric)
+
+    nearest = int(outside[np.argmax(similarity[outside])]) if len(outside) else None
+    theirs = _members(labels, nearest) if nearest is not None else np.empty(0, np.intp)
+    joint = np.concatenate([mine, theirs])
+    return Grouping(
+        method=parameters.method,
+        metric=parameters.metric,
+        scene_distance=parameters.scene_distance,
+        cluster_selection_epsilon=parameters.cluster_selection_epsilon,
+        dbscan_eps=parameters.dbscan_eps,
+        cluster_size=len(mine),
+        nearest_inside=neighbour(int(inside[np.argmax(similarity[inside])]))
+        if len(inside)
+        else None,
+        farthest_inside=neighbour(int(inside[np.argmin(similarity[inside])]))
+        if len(inside)
+        else None,
+        nearest_outside=neighbour(nearest) if nearest is not None else None,
+        joint_distance=_diameter(embeddings[joint], parameters.metric)
+        if nearest is not None
+        else None,
+        core_distance=_core_distance(index, embeddings, parameters),
+        outside_core_distance=_largest_core_distance(theirs, embeddings, parameters),
+        min_samples=parameters.min_samples,
+    )
+
+
+def _members(labels: Labels, index: int) -> NDArray[np.intp]:
+    if labels[index] == NOISE:
+        return np.array([index])
+    return np.flatnonzero(labels == labels[index])
+
+
+def _neighbour(
+    index: int,
+    row: int,
+    paths: Sequence[str],
+    similarity: NDArray[np.float64],
+    labels: Labels,
+    metric: str,
+) -> Neighbour:
+    is_same = bool(labels[row] == labels[index] and labels[row] != NOISE)
+    distance = _distance(float(similarity[row]), metric)
+    return Neighbour(paths[row], float(similarity[row]), distance, is_same)
+
+
+def _distance(similarity: float, metric: str) -> float:
+    cosine = max(0.0, 1.0 - similarity)
+    return cosine if metric == "cosine" else float((2.0 * cosine) ** 0.5)
+
+
+def _similarity(index: int, embeddings: Embeddings) -> NDArray[np.float64]:
+    """Cosine similarities of a row to all, float64 as the clustering takes them."""
+    found = embeddings.astype(np.float64) @ embeddings[index].astype(np.float64)
+    return np.asarray(found, np.float64)
+
+
+def _diameter(embeddings: Embeddings, metric: str) -> float:
+    lowest = min(float(_similarity(row, embeddings).min()) for row in range(len(embeddings)))
+    return _distance(lowest, metric)
+
+
+def _core_distance(
+    index: int, embeddings: Embeddings, parameters: ClusterParameters
+) -> float | None:
+    similarity = np.delete(_similarity(index, embeddings), index)
+    if len(similarity) < parameters.min_samples:
+        return None
+    nth = np.partition(similarity, len(similarity) - parameters.min_samples)
+    return _distance(float(nth[len(similarity) - parameters.min_samples]), parameters.metric)
+
+
+def _largest_core_distance(
+    members: NDArray[np.intp], embeddings: Embeddings, parameters: ClusterParameters
+) -> float | None:
+    found = [_core_distance(int(index), embeddings, parameters) for index in members]
+    return max((value for value in found if value is not None), default=None)

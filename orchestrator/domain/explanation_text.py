@@ -29,7 +29,7 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
             f"Tied with {others} within {found.tiebreaker_range:g} of the highest score, so the "
             f"direct comparisons decide: it has {points}."
         )
-    yield from (f"- {_match(match)}" for match in found.matches)
+    yield from map(_match, found.matches)
     yield found.grouping_text
     if found.neighbours:
         near = ", ".join(
@@ -66,9 +66,9 @@ def _faces(found: Explanation) -> str:
 
 def _match(match: Match) -> str:
     if match.probability == 0.5:
-        return f"even with {match.path}"
-    verb = "won against" if match.is_won else "lost to"
-    return f"{verb} {match.path}: better with a probability of {match.probability:.3f}"
+        return f"Even with {match.path}."
+    verb = "Won against" if match.is_won else "Lost to"
+    return f"{verb} {match.path}: better with a probability of {match.probability:.3f}."
 
 
 def _signed(value: float) -> str:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from models.cli import app as models_app
 from orchestrator import curate as curating
+from orchestrator import evaluating, tuning
 from orchestrator import reproduce as reproducing
 from orchestrator.cli_decisions import app as decisions_app
 from orchestrator.cli_options import (
@@ -38,6 +39,7 @@ from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.explain import explain_photo
 from orchestrator.export.gallery import face_line, moments, score_line
 from orchestrator.results import ImageRecord
+from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.supervisor import MODEL_SERVICES, PARTS, Supervisor, part_command
 from services.common.auth import ScopeName, new_token, token_digest
@@ -294,6 +296,46 @@ def explain(
     console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
     for line in explanation_lines(explanation):
         console.print(escape(line))
+
+
+@app.command()
+def evaluate(run: RunId = LATEST, data: Data = None) -> None:
+    """Show how well a run's own choice agrees with what you decided."""
+    engine = open_stored(data)
+    store = SqlRunStore(engine)
+    found = find_run(store, run)
+    result = evaluating.evaluate(store, SqlDecisionLog(engine), stored_features(engine), found)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"run {found.id}")
+    for line in evaluating.evaluation_lines(result):
+        console.print(escape(line))
+
+
+@app.command()
+def tune(
+    run: RunId = LATEST,
+    out: Annotated[Path | None, typer.Option(help="YAML file to write, for --config.")] = None,
+    data: Data = None,
+) -> None:
+    """Propose weights and thresholds that fit your decisions better, cross-validated.
+
+    Changes nothing by itself.
+    """
+    engine = open_stored(data)
+    store = SqlRunStore(engine)
+    found = find_run(store, run)
+    console = Console(soft_wrap=True, highlight=False)
+    with console.status("fitting"):
+        proposal = tuning.tune(store, SqlDecisionLog(engine), stored_features(engine), found)
+    console.print(f"run {found.id}")
+    for line in tuning.proposal_lines(proposal):
+        console.print(escape(line))
+    if out is not None and proposal.after:
+        try:
+            out.write_text(tuning.proposal_yaml(proposal), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {out}: {error.strerror}") from error
+        console.print(escape(f"written into {out}"))
 
 
 @app.command()

@@ -1,0 +1,105 @@
+"""`bestshot decisions`, `evaluate`, `tune` and `explain`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.demo import make_album
+from tests.browser.conftest import make_shots
+from tests.integration.command import Curated, bestshot, curate
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    """Six scenes in three to six shots each."""
+    base = tmp_path_factory.mktemp("decisions")
+    make_shots(base / "photos")
+    make_album(base / "photos" / "more")
+    return curate(base / "photos", base / "out", base / "data")
+
+
+def run(done: Curated, *arguments: object, code: int = 0) -> str:
+    finished = bestshot(list(arguments), data=done.data)
+    assert finished.code == code, finished.text
+    return finished.text
+
+
+def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[str, Any]:
+    time = "2026-05-17T10:00:00.123456+00:00"
+    values = {"id": name, "action": action, "photos": list(photos), "create_time": time}
+    return {**values, "target": None, "undone_id": "", **more}
+
+
+def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
+    done: Curated, tmp_path: Path
+) -> None:
+    photos = {
+        path: {"content_digest": image["content_digest"], "path": path}
+        for path, image in done.images.items()
+    }
+    scored = {path: image for path, image in done.images.items() if image["quality"]}
+    moments = {image["cluster_id"] for image in scored.values()}
+    assert len(moments) == 6
+    selected = [path for path, image in scored.items() if image["is_selected"]]
+    left = [path for path, image in scored.items() if not image["is_selected"]]
+    assert "nothing was decided" in run(done, "evaluate", code=1)
+    assert "there is no decision to undo" in run(done, "decisions", "undo", code=1)
+
+    # the user turns everything around but one photo, and merges two moments
+    first, last = left[0], left[-1]
+    entries = [
+        *(entry(f"k{n}", "keep", photos[path]) for n, path in enumerate(left)),
+        *(entry(f"r{n}", "reject", photos[path]) for n, path in enumerate(selected[:-1])),
+        entry("same", "keep", photos[selected[-1]]),
+        entry("merge", "merge", photos[first], photos[last]),
+    ]
+    log = tmp_path / "log.json"
+    log.write_text(json.dumps({"entries": entries}))
+    told = run(done, "decisions", "import", log)
+    assert f"{len(entries)} of {len(entries)} entries added" in told
+    assert f"0 of {len(entries)} entries added" in run(done, "decisions", "import", log)
+    again = tmp_path / "again.json"
+    run(done, "decisions", "export", again)
+    assert json.loads(again.read_text()) == {"entries": entries}, "nothing is lost"
+    listed = run(done, "decisions", "list")
+    assert f"merge {first}, {last}" in listed
+
+    curate(done.photos, tmp_path / "out", done.data)
+    after = Curated(done.photos, tmp_path / "out", done.data, "").images
+    assert all(after[path]["is_selected"] for path in left)
+    assert not any(after[path]["is_selected"] for path in selected[:-1])
+    assert after[first]["cluster_id"] == after[last]["cluster_id"]
+    assert after[first]["machine_cluster_id"] != after[last]["machine_cluster_id"]
+    why = run(done, "explain", first)
+    assert f"you keep it; you merged its moment with that of {last}" in why
+
+    found = run(done, "evaluate")
+    count = len(scored)
+    assert f"the machine alone does what you want with 1 of {count} photos" in found
+    assert f"of {len(selected)} of them that it selects you keep 1" in found
+    assert f"of {len(left) + 1} that you keep it selects 1" in found
+    assert f"you keep {first}. Not selected" in found
+    assert "photos are in another one" in found
+    proposed = tmp_path / "tuned.yaml"
+    assert f"in force: agrees with 1 of {count}" in run(done, "tune", "--out", proposed)
+    assert proposed.read_text().startswith("# Proposed by `bestshot tune`")
+
+    assert run(done, "decisions", "undo").strip() == f"undo: merge {first}, {last}"
+    assert f"undo: keep {first}" in run(done, "decisions", "undo", "k0")
+    assert f"[keep {first}]" in run(done, "decisions", "list")
+    assert "undone already" in run(done, "decisions", "undo", "k0", code=1)
+    assert "entries begin with 'r'" in run(done, "decisions", "undo", "r", code=2)
+
+
+def test_mistakes_are_told(done: Curated, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"entries": [{"id": "x"}]}')
+    assert "entries.0.action: Field required" in run(done, "decisions", "import", bad, code=1)
+    missing = tmp_path / "missing.json"
+    assert "cannot read" in run(done, "decisions", "import", missing, code=2)
+    assert "there is no album" in run(done, "decisions", "list", "--album", tmp_path, code=1)
+    assert "there is no photo 'none.jpg'" in run(done, "explain", "none.jpg", code=1)

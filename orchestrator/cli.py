@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import importlib.util
 import os
 import re
@@ -37,6 +38,9 @@ from orchestrator.demo import make_album
 from orchestrator.differences import diff_lines, reproduction_lines
 from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.explain import explain_photo
+from orchestrator.export.download import DownloadFormat, download
+from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, export_run
+from orchestrator.export.files import FileTransfer, write_file
 from orchestrator.export.gallery import face_line, moments, score_line
 from orchestrator.results import ImageRecord
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -59,6 +63,18 @@ app = typer.Typer(
 
 app.add_typer(models_app, name="models")
 app.add_typer(decisions_app, name="decisions")
+
+
+class ExportedAs(enum.StrEnum):
+    """What `export` writes; the names of `DownloadFormat` but for the folder."""
+
+    FOLDER = "folder"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+    XMP_ZIP = "xmp-zip"
+    SELECTED_ZIP = "selected-zip"
+
 
 EXIT_FAILED = 1
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
@@ -296,6 +312,53 @@ def explain(
     console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
     for line in explanation_lines(explanation):
         console.print(escape(line))
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="Folder for the files; with --as a file to write.")],
+    run: RunId = LATEST,
+    as_: Annotated[
+        ExportedAs, typer.Option("--as", help="All files into a folder, or one of them.")
+    ] = ExportedAs.FOLDER,
+    selected: Annotated[
+        FileTransfer | None,
+        typer.Option(help="Put the selected photos into OUT/selected, as copies or links."),
+    ] = None,
+    xmp: Annotated[
+        bool, typer.Option("--xmp", help="Write XMP sidecars into OUT/xmp, and beside copies.")
+    ] = False,
+    xmp_beside_photos: Annotated[
+        bool,
+        typer.Option(
+            "--xmp-beside-photos",
+            help="Write XMP sidecars beside your photos; those that are there are merged into.",
+        ),
+    ] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write the Parquet table too.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Write what a run found: tables, gallery, sidecars, the selected photos."""
+    engine = open_stored(data)
+    store = SqlRunStore(engine)
+    found = find_run(store, run)
+    album, records = store.album(found.album_id), store.images(found.id)
+    console = Console(soft_wrap=True, highlight=False)
+    if as_ is not ExportedAs.FOLDER:
+        with download(album, found, records, DownloadFormat[as_.name]) as content:
+            write_file(out, content)
+        console.print(escape(str(out)))
+        return
+    options = ExportOptions(selected, xmp, xmp_beside_photos, parquet)
+    done = export_run(album, found, records, stored_features(engine), out, options)
+    for path in done.paths:
+        console.print(escape(f"  {out / path}"))
+    if done.transferred_count:
+        console.print(escape(f"  {out / SELECTED_FOLDER}: {done.transferred_count} photos"))
+    for warning in done.warnings:
+        console.print(f"[yellow]{escape(warning)}[/yellow]")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import IO
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.results_json import results_json
-from orchestrator.export.xmp import sidecar, sidecar_paths
+from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
 from orchestrator.results import Album, ImageRecord, Run, check_completed
 from services.common.errors import FailedPreconditionError
 
@@ -48,21 +48,25 @@ def download(
         case DownloadFormat.PARQUET:
             target.write(metrics_parquet(records))
         case DownloadFormat.XMP_ZIP:
-            _write_zip(target, [record for record in records if record.is_readable], None)
+            _write_zip(target, album, [record for record in records if record.is_readable])
         case DownloadFormat.SELECTED_ZIP:
             selected = [record for record in records if record.is_selected]
-            _write_zip(target, selected, Path(album.folder))
+            _write_zip(target, album, selected, has_photos=True)
     target.seek(0)
     return target
 
 
-def _write_zip(target: IO[bytes], records: Sequence[ImageRecord], photos: Path | None) -> None:
-    """Sidecars, and the photos where their folder is given; stored, as photos do not shrink."""
+def _write_zip(
+    target: IO[bytes], album: Album, records: Sequence[ImageRecord], *, has_photos: bool = False
+) -> None:
+    """Sidecars, and the photos where they are wanted; stored, as photos do not shrink."""
+    photos = Path(album.folder)
     names = sidecar_paths(records)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
-            archive.writestr(zipfile.ZipInfo(names[record.path], _EPOCH), sidecar(record))
-            if photos is not None:
+            entry = zipfile.ZipInfo(names[record.path], _EPOCH)
+            archive.writestr(entry, merged_sidecar(photos, record, names[record.path]))
+            if has_photos:
                 try:
                     archive.write(photos / record.path, record.path)
                 except OSError as error:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.export.files import FileTransfer, replace_file, transfer_file
 from orchestrator.export.gallery import gallery_html, thumbnail_name
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.results_json import results_json, run_json
-from orchestrator.export.xmp import sidecar, sidecar_paths
+from orchestrator.export.sidecars import sidecar_paths, write_sidecars, write_sidecars_beside
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageRecord, Run, check_completed
 from orchestrator.thumbnails import thumbnail
@@ -27,19 +26,34 @@ XMP_FOLDER = "xmp"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is written beside the usual files; fields as in orchestrator.proto."""
+    """What is written beside the usual files.
 
-    copy_selected: bool = False
+    Attributes:
+        selected_transfer: How selected photos come into `selected/`; None = not at all.
+        write_xmp: Sidecars into `xmp/`, and beside copied photos.
+        write_xmp_beside_photos: Sidecars into the album itself.
+        write_parquet: image_metrics.parquet.
+    """
+
+    selected_transfer: FileTransfer | None = None
     write_xmp: bool = False
+    write_xmp_beside_photos: bool = False
     write_parquet: bool = False
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: paths relative to the folder, and the number of photos copied."""
+    """What was written.
+
+    Attributes:
+        paths: Files, relative to the folder.
+        transferred_count: Photos copied or linked.
+        warnings: What could not be written, and why.
+    """
 
     paths: list[str]
-    copied_count: int
+    transferred_count: int
+    warnings: list[str]
 
 
 def check_writable(folder: Path) -> None:
@@ -76,7 +90,8 @@ def export_run(
             would be taken for photos.
     """
     check_completed(run, "exported")
-    if options.copy_selected and folder.resolve().is_relative_to(Path(album.folder).resolve()):
+    photos = Path(album.folder)
+    if options.selected_transfer and folder.resolve().is_relative_to(photos.resolve()):
         raise InvalidArgumentError(
             "output_folder",
             f"{folder} lies inside the album {album.folder}: copies would be taken for photos "
@@ -92,34 +107,34 @@ def export_run(
     if options.write_parquet:
         files["image_metrics.parquet"] = metrics_parquet(records)
     try:
-        copied_before = _copied_before(folder)
+        transferred_before = _transferred_before(folder)
         _write_thumbnails(records, cache, folder / THUMBNAIL_FOLDER)
         for name, content in files.items():
-            _replace(folder / name, content)
-        copied = 0
-        if options.copy_selected:
-            copied = _copy_selected(album, records, folder, copied_before)
-        if options.write_xmp:
-            _write_sidecars(records, folder, beside_copies=options.copy_selected)
+            replace_file(folder / name, content)
+        transferred = 0
+        if options.selected_transfer:
+            transferred = _transfer_selected(
+                photos, records, folder, transferred_before, options.selected_transfer
+            )
     except OSError as error:
         raise InvalidArgumentError(
             "output_folder", f"cannot write into {folder}: {error.strerror}"
         ) from error
-    return Exported(paths=list(files), copied_count=copied)
+    warnings = list(_write_xmp(photos, records, folder, options))
+    return Exported(paths=list(files), transferred_count=transferred, warnings=warnings)
 
 
-def _write_sidecars(records: Sequence[ImageRecord], folder: Path, *, beside_copies: bool) -> None:
-    names = sidecar_paths(records)
-    for record in records:
-        if not record.is_readable:
-            continue
-        targets = [folder / XMP_FOLDER]
-        if beside_copies and record.is_selected:
-            targets.append(folder / SELECTED_FOLDER)
-        for target in targets:
-            path = target / names[record.path]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, sidecar(record))
+def _write_xmp(
+    photos: Path, records: Sequence[ImageRecord], folder: Path, options: ExportOptions
+) -> Iterator[str]:
+    """Writes the sidecars that are wanted; yields what could not be written."""
+    if options.write_xmp:
+        yield from write_sidecars(photos, records, folder / XMP_FOLDER)
+        if options.selected_transfer:
+            selected = [record for record in records if record.is_selected]
+            yield from write_sidecars(photos, selected, folder / SELECTED_FOLDER)
+    if options.write_xmp_beside_photos:
+        yield from write_sidecars_beside(photos, records)
 
 
 def _write_thumbnails(records: Sequence[ImageRecord], cache: FeatureCache, folder: Path) -> None:
@@ -127,10 +142,10 @@ def _write_thumbnails(records: Sequence[ImageRecord], cache: FeatureCache, folde
     for record in records:
         target = folder / thumbnail_name(record)
         if record.is_readable and not target.exists():
-            _replace(target, thumbnail(cache, record))
+            replace_file(target, thumbnail(cache, record))
 
 
-def _copied_before(folder: Path) -> list[str]:
+def _transferred_before(folder: Path) -> list[str]:
     """Paths that the export which stands in `folder` called selected."""
     try:
         images = json.loads((folder / "results.json").read_text(encoding="utf-8"))["images"]
@@ -139,25 +154,23 @@ def _copied_before(folder: Path) -> list[str]:
         return []  # no export of ours stands there
 
 
-def _copy_selected(
-    album: Album, records: Sequence[ImageRecord], folder: Path, copied_before: Sequence[str]
+def _transfer_selected(
+    photos: Path,
+    records: Sequence[ImageRecord],
+    folder: Path,
+    transferred_before: Sequence[str],
+    transfer: FileTransfer,
 ) -> int:
-    """Copies the selected photos, sub-folders kept; takes back its own earlier copies only."""
+    """Copies or links the selected photos; takes back what it did so earlier, nothing else."""
     target = folder / SELECTED_FOLDER
     selected = [record.path for record in records if record.is_selected]
     names = sidecar_paths(records)
-    for path in set(copied_before) - set(selected):
+    for path in set(transferred_before) - set(selected):
         (target / path).unlink(missing_ok=True)
         if path in names:
             (target / names[path]).unlink(missing_ok=True)
     for path in selected:
-        copy = target / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(Path(album.folder) / path, copy)
+        place = target / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        transfer_file(photos / path, place, transfer)
     return len(selected)
-
-
-def _replace(target: Path, content: bytes) -> None:
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, target)

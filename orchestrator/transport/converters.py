@@ -23,6 +23,7 @@ from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.export.download import DownloadFormat
+from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
 from orchestrator.results import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
 from orchestrator.statistics import Histogram
@@ -174,6 +175,17 @@ def filter_value(number: int) -> ImageFilter:
     if name not in names:
         raise InvalidArgumentError("filters", f"{number} is no ImageFilter")
     return names[name]
+
+
+def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
+    """How selected photos are wanted; InvalidArgumentError for an unknown way."""
+    number = request.selected_transfer
+    names = {f"FILE_TRANSFER_{known.name}": known for known in FileTransfer}
+    if number == pb.FILE_TRANSFER_UNSPECIFIED:
+        return FileTransfer.COPY if request.copy_selected else None
+    if number not in pb.FileTransfer.values():
+        raise InvalidArgumentError("selected_transfer", f"{number} is no FileTransfer")
+    return names[pb.FileTransfer.Name(number)]
 
 
 def download_format(number: int) -> DownloadFormat:

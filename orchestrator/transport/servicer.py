@@ -32,6 +32,7 @@ from orchestrator.transport import converters, page_token
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 CHUNK_BYTES = 2**20
+MAX_WARNING_COUNT = 100
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
@@ -483,12 +484,18 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             self._cache,
             folder,
             exporter.ExportOptions(
-                copy_selected=request.copy_selected,
+                selected_transfer=converters.file_transfer(request),
                 write_xmp=request.write_xmp,
+                write_xmp_beside_photos=request.write_xmp_beside_photos,
                 write_parquet=request.write_parquet,
             ),
         )
-        return pb.ExportRunResponse(paths=written.paths, copied_count=written.copied_count)
+        return pb.ExportRunResponse(
+            paths=written.paths,
+            copied_count=written.transferred_count,
+            warnings=written.warnings[:MAX_WARNING_COUNT],
+            warning_count=len(written.warnings),
+        )
 
     async def DownloadRun(
         self, request: pb.DownloadRunRequest, context: grpc.aio.ServicerContext

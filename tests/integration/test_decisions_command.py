@@ -95,6 +95,29 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert "entries begin with 'r'" in run(done, "decisions", "undo", "r", code=2)
 
 
+def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
+    kinds = ("csv", "json", "parquet", "xmp-zip", "selected-zip")
+    for kind in kinds:
+        run(done, "export", "--out", tmp_path / kind, "--as", kind)
+        assert (tmp_path / kind).stat().st_size > 500
+    text = run(
+        done, "export", "--out", tmp_path / "out", "--selected", "hardlink", "--xmp", "--parquet"
+    )
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {
+        *("image_metrics.csv", "image_metrics.parquet", "results.json", "run.json", "index.html"),
+        *("thumbnails", "selected", "xmp"),
+    }
+    assert "photos" in text
+    first = next((tmp_path / "out" / "selected").rglob("*.jpg"))
+    relative = first.relative_to(tmp_path / "out" / "selected")
+    assert first.samefile(done.photos / relative)
+    assert "lies inside the album" in run(
+        done, "export", "--out", done.photos / "x", "--selected", "copy", code=1
+    )
+    assert "cannot write" in run(done, "export", "--out", "/proc/x/y", "--as", "csv", code=1)
+
+
 def test_mistakes_are_told(done: Curated, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text('{"entries": [{"id": "x"}]}')

@@ -15,10 +15,16 @@ TABLES = (
 )
 FILES = (
     ("selected", "Selected photos (zip)", "the originals, with XMP sidecars"),
-    ("xmp", "XMP sidecars (zip)", "rating and label of every photo, for Lightroom or digiKam"),
+    ("xmp", "XMP sidecars (zip)", "rating, label and keywords, for Lightroom or digiKam"),
     *TABLES,
     ("parquet", "Table (Parquet)", "image_metrics.parquet: typed, faces nested"),
 )
+TRANSFERS = {
+    "copies": pb.FileTransfer.FILE_TRANSFER_COPY,
+    "hard links": pb.FileTransfer.FILE_TRANSFER_HARDLINK,
+    "symbolic links": pb.FileTransfer.FILE_TRANSFER_SYMLINK,
+    "none": pb.FileTransfer.FILE_TRANSFER_UNSPECIFIED,
+}
 FORMATS = {
     "csv": pb.DOWNLOAD_FORMAT_CSV,
     "json": pb.DOWNLOAD_FORMAT_JSON,
@@ -43,29 +49,40 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
             scale=3,
         )
         with gr.Column(scale=2, min_width=260):
-            copies = gr.Checkbox(True, label="Copy the selected photos into selected/")
-            sidecars = gr.Checkbox(False, label="XMP sidecars with rating and label")
+            transfer = gr.Radio(
+                list(TRANSFERS), value="copies", label="Selected photos, into selected/"
+            )
+            sidecars = gr.Checkbox(False, label="XMP sidecars, into xmp/ and beside copies")
+            beside = gr.Checkbox(
+                False, label="XMP sidecars beside your photos, merged into those there"
+            )
             parquet = gr.Checkbox(False, label="Parquet table")
     write = gr.Button("Write", variant="primary")
     written = gr.Markdown()
 
     async def export(
-        run_id: str | None, path: str, copy: bool, xmp: bool, with_parquet: bool
+        run_id: str | None, path: str, way: str, xmp: bool, xmp_beside: bool, with_parquet: bool
     ) -> str:
         if not run_id:
             raise refused("There is no run to export: start one in the tab Run.")
         request = pb.ExportRunRequest(
             run_id=run_id,
             output_folder=path.strip(),
-            copy_selected=copy,
+            selected_transfer=TRANSFERS[way],
             write_xmp=xmp,
+            write_xmp_beside_photos=xmp_beside,
             write_parquet=with_parquet,
         )
         answer = await told(api.call(api.stub.ExportRun, request))
-        copied = f", and {answer.copied_count} photos copied into `selected/`" if copy else ""
-        return f"Written into `{path.strip()}`: {', '.join(answer.paths)}{copied}."
+        count = answer.copied_count
+        photos = f", and {way} of {count} photos in `selected/`" if count else ""
+        text = f"Written into `{path.strip()}`: {', '.join(answer.paths)}{photos}."
+        if answer.warning_count:
+            shown = "".join(f"\n- {warning}" for warning in answer.warnings)
+            text += f"\n\n{answer.warning_count} could not be written:\n{shown}"
+        return text
 
-    write.click(export, [run, folder, copies, sidecars, parquet], written)
+    write.click(export, [run, folder, transfer, sidecars, beside, parquet], written)
     return downloads
 
 

@@ -37,6 +37,13 @@ class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_ACTION_MERGE: _ClassVar[DecisionAction]
     DECISION_ACTION_UNDO: _ClassVar[DecisionAction]
 
+class FileTransfer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_TRANSFER_UNSPECIFIED: _ClassVar[FileTransfer]
+    FILE_TRANSFER_COPY: _ClassVar[FileTransfer]
+    FILE_TRANSFER_HARDLINK: _ClassVar[FileTransfer]
+    FILE_TRANSFER_SYMLINK: _ClassVar[FileTransfer]
+
 class DownloadFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DOWNLOAD_FORMAT_UNSPECIFIED: _ClassVar[DownloadFormat]
@@ -100,6 +107,10 @@ DECISION_ACTION_MOVE: DecisionAction
 DECISION_ACTION_SPLIT: DecisionAction
 DECISION_ACTION_MERGE: DecisionAction
 DECISION_ACTION_UNDO: DecisionAction
+FILE_TRANSFER_UNSPECIFIED: FileTransfer
+FILE_TRANSFER_COPY: FileTransfer
+FILE_TRANSFER_HARDLINK: FileTransfer
+FILE_TRANSFER_SYMLINK: FileTransfer
 DOWNLOAD_FORMAT_UNSPECIFIED: DownloadFormat
 DOWNLOAD_FORMAT_CSV: DownloadFormat
 DOWNLOAD_FORMAT_JSON: DownloadFormat
@@ -861,26 +872,34 @@ class CompareImagesResponse(_message.Message):
     def __init__(self, first_better_probability: _Optional[float] = ...) -> None: ...
 
 class ExportRunRequest(_message.Message):
-    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet")
+    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     COPY_SELECTED_FIELD_NUMBER: _ClassVar[int]
     WRITE_XMP_FIELD_NUMBER: _ClassVar[int]
     WRITE_PARQUET_FIELD_NUMBER: _ClassVar[int]
+    SELECTED_TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    WRITE_XMP_BESIDE_PHOTOS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     output_folder: str
     copy_selected: bool
     write_xmp: bool
     write_parquet: bool
-    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ...) -> None: ...
+    selected_transfer: FileTransfer
+    write_xmp_beside_photos: bool
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ...) -> None: ...
 
 class ExportRunResponse(_message.Message):
-    __slots__ = ("paths", "copied_count")
+    __slots__ = ("paths", "copied_count", "warnings", "warning_count")
     PATHS_FIELD_NUMBER: _ClassVar[int]
     COPIED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    WARNING_COUNT_FIELD_NUMBER: _ClassVar[int]
     paths: _containers.RepeatedScalarFieldContainer[str]
     copied_count: int
-    def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    warning_count: int
+    def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., warning_count: _Optional[int] = ...) -> None: ...
 
 class DownloadRunRequest(_message.Message):
     __slots__ = ("run_id", "format")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -35,14 +36,20 @@ from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import remove_partial_uploads
+from orchestrator.transport.json_api import JsonApi, build_json_app
+from orchestrator.transport.reader import Reader
 from orchestrator.transport.servicer import OrchestratorServicer
 from orchestrator.worker import Worker
 from services.common.errors import EXIT_CONFIG, ConfigError
+from services.common.http import HttpServer
 from services.common.log import configure_logging
 from services.common.metrics import Metrics
-from services.common.server import Server, serve_until_stopped, server_options
+from services.common.process import check_loopback, split_address
+from services.common.server import Server, ServerOptions, serve_until_stopped, server_options
 from services.common.service_config import Invocation, SharedSettings, parse_arguments
 from services.common.tracing import tracing
+
+logger = logging.getLogger(__name__)
 
 CLUSTERING = "orchestrator.domain.clustering"
 """Loaded beside the first calls: it takes a second."""
@@ -101,6 +108,37 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
         yield engine
 
 
+@contextlib.asynccontextmanager
+async def json_served(
+    api: JsonApi, shared: SharedSettings, address: str | None, options: ServerOptions
+) -> AsyncIterator[None]:
+    """Serves the JSON mirror meanwhile, where it has an address.
+
+    Raises:
+        ConfigError: The address cannot be listened on, or anybody could reach it.
+    """
+    if address is None:
+        yield
+        return
+    if options.is_open and not options.insecure:
+        check_loopback(split_address(address)[0])
+    app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
+    http = HttpServer(
+        app,
+        address=address,
+        key="orchestrator.http_address",
+        tls=shared.tls,
+        is_for_browsers=False,
+    )
+    await http.start()
+    logger.info("orchestrator serves JSON on %s", http.address)
+    try:
+        yield
+    finally:
+        http.request_stop()
+        await http.wait()
+
+
 async def serve(
     invocation: Invocation,
     shared: SharedSettings,
@@ -147,13 +185,14 @@ async def serve(
     else:
         remove_partial_uploads(folder, untouched_s=0)
         queue.recover()
+    reader = Reader(curator, store, log, cache, open_source)
     servicer = OrchestratorServicer(
         curator,
+        reader,
         store,
         log,
         cache,
         config,
-        open_source,
         settings.allowed_roots,
         folder,
         settings.max_upload_mb * 10**6,
@@ -171,13 +210,15 @@ async def serve(
     working = asyncio.ensure_future(worker.work())
     working.add_done_callback(lambda _: server.stop_at_once())
     try:
+        api = JsonApi(reader, curator, store, config)
         with metrics.served(settings.metrics_address):
-            await serve_until_stopped(
-                server,
-                name="orchestrator",
-                port_file=invocation.port_file,
-                exit_with_parent=invocation.exit_with_parent,
-            )
+            async with json_served(api, shared, settings.http_address, options):
+                await serve_until_stopped(
+                    server,
+                    name="orchestrator",
+                    port_file=invocation.port_file,
+                    exit_with_parent=invocation.exit_with_parent,
+                )
     finally:
         working.cancel()
         await asyncio.wait([working, loading])

@@ -55,6 +55,7 @@ class OrchestratorSettings(Settings):
 
     address: Address
     metrics_address: Address | None
+    http_address: Address | None
     database_url: str | None
     database_password_file: UserPath | None
     embedding_address: str

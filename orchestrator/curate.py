@@ -148,6 +148,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
         *("--data", str(request.data_folder)),
         *("--set", "resume_runs=false"),
         *("--set", "database_url=null"),  # a shared one has runs of others
+        *("--set", "http_address=null"),
         *("--set", f"allowed_roots={roots}"),
     ]
     for name in MODEL_SERVICES:

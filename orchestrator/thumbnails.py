@@ -30,7 +30,10 @@ def large_picture(
 
     Raises:
         FailedPreconditionError: The file is not there any more, or not as it was scored.
+        NotFoundError: The photo was not read then either.
     """
+    if not record.is_readable:
+        raise NotFoundError("picture of", record.path)
     content = source.read(record.path)
     if hashlib.sha256(content).hexdigest() != record.content_digest:
         raise FailedPreconditionError(

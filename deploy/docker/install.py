@@ -24,10 +24,14 @@ EXTRAS = {
 CLUSTERING = ("hdbscan", "joblib", "scikit-learn", "scipy", "threadpoolctl")
 DATABASE = ("alembic", "mako", "sqlalchemy")
 RUNTIME = ("onnxruntime-gpu",)
+HTTP = ("fastapi", "starlette", "uvicorn")
 NEVER_IMPORTED = {
-    **dict.fromkeys(MODEL_SERVICES, (*CLUSTERING, *DATABASE)),
+    **dict.fromkeys(MODEL_SERVICES, (*CLUSTERING, *DATABASE, *HTTP, "lxml")),
     "orchestrator": RUNTIME,
-    "ui": (*CLUSTERING, *DATABASE, *RUNTIME, "opencv-python-headless", "pillow-heif"),
+    "ui": (
+        *(*CLUSTERING, *DATABASE, *RUNTIME),
+        *("lxml", "opencv-python-headless", "pillow-heif"),
+    ),
 }
 """What the distribution needs as a whole, and a component alone does not."""
 CONSTRAINTS = ("-c", "constraints.txt", "-c", "deploy/docker/constraints-cuda.txt")

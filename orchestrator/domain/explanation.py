@@ -39,15 +39,17 @@ class Penalty:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A comparison with another tied photo: the probability that this one is better than `path`."""
+    """A comparison with another tied photo.
+
+    Attributes:
+        path: The other photo.
+        probability: That this one is the better one.
+        is_won: Whether the comparator prefers this one.
+    """
 
     path: str
     probability: float
-
-    @property
-    def is_won(self) -> bool:
-        """Whether the comparator prefers this one."""
-        return self.probability > 0.5
+    is_won: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +181,12 @@ def penalties_of(verdict: Verdict, parameters: SelectionParameters) -> tuple[Pen
 def matches_of(path: str, comparisons: Comparisons) -> tuple[Match, ...]:
     """A photo's comparisons, the closest match first."""
     found = [
-        Match(second, probability) if first == path else Match(first, 1.0 - probability)
+        (second, probability) if first == path else (first, 1.0 - probability)
         for (first, second), probability in comparisons.items()
         if path in (first, second)
     ]
-    return tuple(sorted(found, key=lambda match: (abs(match.probability - 0.5), match.path)))
+    found.sort(key=lambda match: (abs(match[1] - 0.5), match[0]))
+    return tuple(Match(other, probability, probability > 0.5) for other, probability in found)
 
 
 def neighbours_of(

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from tenacity import (
     Retrying,
@@ -36,7 +36,7 @@ from tenacity import (
 )
 
 from orchestrator.results import utc_now
-from services.common.errors import ConfigError, UnavailableError
+from services.common.errors import ConfigError, InvalidArgumentError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def open_postgresql(url: str, password_file: Path | None) -> Engine:
         pool_size=8,
         max_overflow=24,
     )
-    event.listen(engine, "handle_error", _say_unavailable)
+    event.listen(engine, "handle_error", _say_what_is_wrong)
     attempts = Retrying(
         retry=retry_if_exception_type(DatabaseUnavailableError),
         wait=wait_fixed(1.0),
@@ -184,8 +184,12 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
     return parsed.set(drivername=f"{POSTGRESQL}+psycopg")
 
 
-def _say_unavailable(context: ExceptionContext) -> None:
-    """Turns what psycopg says of a lost or refused connection into an error of ours."""
+def _say_what_is_wrong(context: ExceptionContext) -> None:
+    """Turns what psycopg says of a lost connection, or of text that it refuses, into our errors."""
+    if isinstance(context.sqlalchemy_exception, DataError) and "NUL" in str(
+        context.original_exception
+    ):
+        raise InvalidArgumentError("", "text holds a NUL character, which no text here has")
     if context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError):
         problem = " ".join(str(context.original_exception).split())
         raise DatabaseUnavailableError(f"the database cannot be reached: {problem}")

@@ -37,6 +37,8 @@ _ORDERS: dict[str, ColumnElement[Any]] = {
     "reason": images.c.reason,
     "capture_time": func.nullif(images.c.capture_time, ""),
 }
+ORDER_PATTERN = rf"^(({'|'.join(_ORDERS)})( asc| desc)?|{MOMENT})?$"
+"""Of a legal `order_by`."""
 _MOMENT_ORDER = (
     case((~IS_READABLE, 2), (images.c.cluster_id == NOISE, 1), else_=0),
     case((images.c.cluster_id == NOISE, 0), else_=images.c.cluster_id),

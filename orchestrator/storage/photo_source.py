@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.ports import PhotoFile
+from orchestrator.results import Album
 from services.common import imaging
 from services.common.errors import InvalidArgumentError, InvalidImageError
 from services.common.imaging import CanonicalImage
@@ -62,6 +63,10 @@ class FolderPhotoSource:
     ) -> CanonicalImage:
         """Decodes a photo."""
         return imaging.decode(content, max_pixels=self._max_pixels, long_side_px=long_side_px)
+
+
+OpenSource = Callable[[Album], FolderPhotoSource]
+"""Opens the photos of an album."""
 
 
 def check_folder(folder: Path) -> None:

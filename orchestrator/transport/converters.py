@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bestshot.face.v1 import face_pb2
@@ -26,7 +26,7 @@ from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
 from orchestrator.results import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
-from orchestrator.statistics import Histogram
+from orchestrator.transport.reader import Statistics
 from services.common.errors import BestshotError, InvalidArgumentError
 
 _ORIGINS = {
@@ -204,22 +204,20 @@ def served_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb
     return pb.ServedModel(role=role, model=_model_message(dataclasses.asdict(answer)))
 
 
-def statistics_message(
-    counts: Mapping[ImageFilter, int],
-    image_count: int,
-    histograms: Sequence[Histogram],
-    sizes: Sequence[tuple[int, int]],
-) -> pb.GetRunStatisticsResponse:
+def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
     """Translates counted photos."""
     return pb.GetRunStatisticsResponse(
-        image_count=image_count,
+        image_count=found.image_count,
         filter_counts=[
             pb.FilterCount(filter=f"IMAGE_FILTER_{wanted.value}", image_count=count)
-            for wanted, count in counts.items()
+            for wanted, count in found.filter_counts.items()
         ],
-        histograms=[pb.Histogram(**dataclasses.asdict(histogram)) for histogram in histograms],
+        histograms=[
+            pb.Histogram(**dataclasses.asdict(histogram)) for histogram in found.histograms
+        ],
         cluster_sizes=[
-            pb.ClusterSizeCount(image_count=size, cluster_count=count) for size, count in sizes
+            pb.ClusterSizeCount(image_count=size, cluster_count=count)
+            for size, count in found.cluster_sizes
         ],
     )
 
@@ -306,8 +304,6 @@ def explanation_message(found: Explanation) -> pb.Explanation:
     """Translates an explanation; fields have the names that they have in the domain."""
     fields = dataclasses.asdict(found)
     fields["lost_to_path"] = fields.pop("lost_to") or ""
-    for match, message in zip(found.matches, fields["matches"], strict=True):
-        message["is_won"] = match.is_won
     return pb.Explanation(**fields, lines=explanation_lines(found))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -14,21 +15,17 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from orchestrator.config import PipelineConfig, describe_settings
 from orchestrator.curator import Curator
 from orchestrator.deciding import new_entry, undo_entry
-from orchestrator.domain.decisions import DecisionAction, DecisionEntry, in_force
+from orchestrator.domain.decisions import DecisionAction, DecisionEntry
 from orchestrator.export import exporter
 from orchestrator.export.download import download
-from orchestrator.pipeline import THUMBNAIL_LONG_SIDE_PX
 from orchestrator.ports import FeatureCache
-from orchestrator.results import Album, ImageFilter, Run, utc_now
-from orchestrator.run_config import stored_settings
-from orchestrator.statistics import cluster_sizes, histograms
+from orchestrator.results import Album, ImageFilter, utc_now
 from orchestrator.storage.decision_log import SqlDecisionLog
-from orchestrator.storage.image_query import ImageQuery
-from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed, check_folder
+from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import Upload
-from orchestrator.thumbnails import MAX_LONG_SIDE_PX, large_picture, thumbnail
-from orchestrator.transport import converters, page_token
+from orchestrator.transport import converters
+from orchestrator.transport.reader import PageRequest, Reader
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 CHUNK_BYTES = 2**20
@@ -41,22 +38,22 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     def __init__(
         self,
         curator: Curator,
+        reader: Reader,
         store: SqlRunStore,
         log: SqlDecisionLog,
         cache: FeatureCache,
         config: PipelineConfig,
-        open_source: Callable[[Album], FolderPhotoSource],
         allowed_roots: Sequence[Path],
         data_folder: Path,
         max_upload_bytes: int,
     ) -> None:
         self._max_upload_bytes = max_upload_bytes
         self._curator = curator
+        self._reader = reader
         self._store = store
         self._log = log
         self._cache = cache
         self._config = config
-        self._open_source = open_source
         self._allowed_roots = allowed_roots
         self._data_folder = data_folder
 
@@ -123,19 +120,16 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.GetAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetAlbumResponse:
         """Returns one album."""
-        album = await asyncio.to_thread(self._store.album, request.album_id)
+        album = await self._reader.album(request.album_id)
         return pb.GetAlbumResponse(album=converters.album_message(album))
 
     async def ListAlbums(
         self, request: pb.ListAlbumsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListAlbumsResponse:
         """Lists albums, oldest first."""
-        size = page_token.page_size(request.page_size)
-        offset = page_token.decode(request.page_token, "albums")
-        found = await asyncio.to_thread(self._store.list_albums, size + 1, offset)
+        page = await self._reader.albums(_page_request(request))
         return pb.ListAlbumsResponse(
-            albums=[converters.album_message(album) for album in found[:size]],
-            next_page_token=_next_token(len(found), size, offset, "albums"),
+            albums=map(converters.album_message, page.items), next_page_token=page.next_page_token
         )
 
     async def DeleteAlbum(
@@ -186,23 +180,17 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.GetRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetRunResponse:
         """Returns one run."""
-        run = await self._curator.run(request.run_id)
+        run = await self._reader.run(request.run_id)
         return pb.GetRunResponse(run=converters.run_message(run, whole=True))
 
     async def ListRuns(
         self, request: pb.ListRunsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListRunsResponse:
         """Lists runs, newest first."""
-        query = ("runs", request.album_id)
-        size = page_token.page_size(request.page_size)
-        offset = page_token.decode(request.page_token, *query)
-        found = await asyncio.to_thread(self._store.list_runs, request.album_id, size + 1, offset)
+        page = await self._reader.runs(request.album_id, _page_request(request))
         return pb.ListRunsResponse(
-            runs=[
-                converters.run_message(self._curator.current(run), whole=False)
-                for run in found[:size]
-            ],
-            next_page_token=_next_token(len(found), size, offset, *query),
+            runs=[converters.run_message(run, whole=False) for run in page.items],
+            next_page_token=page.next_page_token,
         )
 
     async def DescribeSettings(
@@ -239,90 +227,52 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.ListImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListImagesResponse:
         """Lists the photos of a run."""
-        run = await self._curator.run(request.run_id)
         filters = [converters.filter_value(wanted) for wanted in request.filters]
         if request.selected_only:
             filters.append(ImageFilter.SELECTED)
-        query = ImageQuery(
-            filters=tuple(filters),
+        page = await self._reader.images(
+            request.run_id,
+            _page_request(request),
+            filters=filters,
             cluster_id=request.cluster_id if request.HasField("cluster_id") else None,
             search=request.search,
             order_by=request.order_by,
-            eyes_threshold=_eyes_threshold(run),
         )
-        size = page_token.page_size(request.page_size)
-        offset = page_token.offset(request.page_token, request.skip, run.id, query)
-        total = await asyncio.to_thread(self._store.count_images, run.id, query)
-        found = await asyncio.to_thread(
-            self._store.images, run.id, query, limit=size, offset=offset
-        )
-        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
         return pb.ListImagesResponse(
-            images=[
-                converters.image_message(record, decisions.get(record.content_digest))
-                for record in found
-            ],
-            next_page_token=_next_token(total - offset, size, offset, run.id, query),
-            total_count=total,
+            images=[converters.image_message(*item) for item in page.items],
+            next_page_token=page.next_page_token,
+            total_count=page.total_count,
         )
 
     async def ListClusters(
         self, request: pb.ListClustersRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListClustersResponse:
         """Lists the clusters of a run."""
-        query = ("clusters", request.run_id)
-        size = page_token.page_size(request.page_size)
-        offset = page_token.offset(request.page_token, request.skip, *query)
-        await self._curator.run(request.run_id)
-        found = await asyncio.to_thread(self._store.clusters, request.run_id, size + 1, offset)
+        page = await self._reader.clusters(request.run_id, _page_request(request))
         return pb.ListClustersResponse(
-            clusters=[converters.cluster_message(cluster) for cluster in found[:size]],
-            next_page_token=_next_token(len(found), size, offset, *query),
+            clusters=map(converters.cluster_message, page.items),
+            next_page_token=page.next_page_token,
         )
 
     async def GetImage(
         self, request: pb.GetImageRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetImageResponse:
         """Returns one photo of a run."""
-        run = await self._curator.run(request.run_id)
-        record = await asyncio.to_thread(self._store.image, run.id, request.path)
-        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
-        return pb.GetImageResponse(
-            image=converters.image_message(record, decisions.get(record.content_digest))
-        )
+        found = await self._reader.image(request.run_id, request.path)
+        return pb.GetImageResponse(image=converters.image_message(*found))
 
     async def GetRunStatistics(
         self, request: pb.GetRunStatisticsRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetRunStatisticsResponse:
         """Counts a run's photos."""
-        run = await self._curator.run(request.run_id)
-        counts = await asyncio.to_thread(self._store.count_by_filter, run.id, _eyes_threshold(run))
-        scores = await asyncio.to_thread(self._store.scores, run.id)
-        clusters = await asyncio.to_thread(self._store.clusters, run.id)
-        return converters.statistics_message(
-            counts,
-            await asyncio.to_thread(self._store.count_images, run.id),
-            histograms(scores),
-            cluster_sizes(clusters, counts[ImageFilter.NOISE]),
-        )
+        statistics = await self._reader.statistics(request.run_id)
+        return converters.statistics_message(statistics)
 
     async def GetThumbnail(
         self, request: pb.GetThumbnailRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetThumbnailResponse:
         """Returns a JPEG of a photo."""
-        long_side_px = request.long_side_px or THUMBNAIL_LONG_SIDE_PX
-        if not 0 < long_side_px <= MAX_LONG_SIDE_PX:
-            raise InvalidArgumentError(
-                "long_side_px", f"{long_side_px} is not within 1 to {MAX_LONG_SIDE_PX}"
-            )
-        run = await self._curator.run(request.run_id)
-        record = await asyncio.to_thread(self._store.image, run.id, request.path)
-        if long_side_px <= THUMBNAIL_LONG_SIDE_PX:
-            jpeg = await asyncio.to_thread(thumbnail, self._cache, record)
-        else:
-            album = await asyncio.to_thread(self._store.album, run.album_id)
-            source = self._open_source(album)
-            jpeg = await asyncio.to_thread(large_picture, album, record, source, long_side_px)
+        jpeg = await self._reader.picture(request.run_id, request.path, request.long_side_px)
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
     # Actions on results
@@ -347,12 +297,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.DiffRunsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DiffRunsResponse:
         """Tells how two runs differ."""
-        query = ("diff", request.run_id, request.other_run_id)
-        size = page_token.page_size(request.page_size)
-        offset = page_token.decode(request.page_token, *query)
-        diff = await self._curator.diff(request.run_id, request.other_run_id)
-        answer = converters.diff_message(diff, diff.photos[offset : offset + size])
-        answer.next_page_token = _next_token(len(diff.photos) - offset, size, offset, *query)
+        diff, begin, end, token = await self._reader.diff(
+            request.run_id, request.other_run_id, _page_request(request)
+        )
+        answer = converters.diff_message(diff, diff.photos[begin:end])
+        answer.next_page_token = token
         return answer
 
     async def ExplainImage(
@@ -413,18 +362,13 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.ListDecisionsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListDecisionsResponse:
         """Lists an album's log."""
-        query = ("decisions", request.album_id)
-        size = page_token.page_size(request.page_size)
-        offset = page_token.decode(request.page_token, *query)
-        await asyncio.to_thread(self._store.album, request.album_id)
-        log = await asyncio.to_thread(self._log.entries, request.album_id)
-        counting = {entry.id for entry in in_force(log)}
+        page = await self._reader.decisions(request.album_id, _page_request(request))
         return pb.ListDecisionsResponse(
             entries=[
-                converters.entry_message(entry, is_in_force=entry.id in counting)
-                for entry in log[offset : offset + size]
+                converters.entry_message(entry, is_in_force=is_in_force)
+                for entry, is_in_force in page.items
             ],
-            next_page_token=_next_token(len(log) - offset, size, offset, *query),
+            next_page_token=page.next_page_token,
         )
 
     async def ImportDecisions(
@@ -511,9 +455,6 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 yield pb.DownloadRunResponse(chunk=chunk)
 
 
-def _eyes_threshold(run: Run) -> float:
-    return stored_settings(run).select_best.person_penalties.eyes_threshold
-
-
-def _next_token(found: int, size: int, offset: int, *query: object) -> str:
-    return page_token.encode(offset + size, *query) if found > size else ""
+def _page_request(request: Any) -> PageRequest:  # noqa: ANN401
+    """The page that a List request asks for; not every one can skip."""
+    return PageRequest(request.page_size, request.page_token, getattr(request, "skip", 0))

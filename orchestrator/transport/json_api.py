@@ -1,0 +1,377 @@
+"""/api/v1: the read calls of the orchestrator as JSON over HTTP, described by OpenAPI."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import http
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import grpc
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from orchestrator.comparing import RunDiff
+from orchestrator.config import PipelineConfig, describe_settings
+from orchestrator.curator import Curator
+from orchestrator.domain.explanation import Explanation
+from orchestrator.domain.photo import Decision
+from orchestrator.export.download import DownloadFormat, download
+from orchestrator.results import Album, ImageFilter, ImageRecord, Run
+from orchestrator.storage.image_query import ORDER_PATTERN
+from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.transport import json_models as models
+from orchestrator.transport.reader import Page, PageRequest, Reader
+from services.common.auth import AUTHORIZATION_KEY, Authorize
+from services.common.errors import BestshotError, InvalidArgumentError, NotFoundError
+
+PREFIX = "/api/v1"
+CHUNK_BYTES = 2**20
+MAX_INT = 2**31 - 1
+_SERVICE = "/bestshot.orchestrator.v1.OrchestratorService"
+_HTTP_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+"""As google/rpc/code.proto maps them, but for 409: 400 is the caller's mistake here."""
+_PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {
+        "description": http.HTTPStatus(code).phrase,
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
+    }
+    for code in (*sorted(_HTTP_STATUS.values()), 500)
+}
+
+
+class PageQuery(BaseModel):
+    """Which page of a list; an unknown parameter is an error."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    page_size: Annotated[int, Field(ge=0, le=1000)] = 0
+    """most items to return; 0 = 50"""
+    page_token: str = ""
+    """next_page_token of the page before"""
+
+
+class AlbumsRunsQuery(PageQuery):
+    """A page of runs."""
+
+    album_id: str = ""
+    """only runs of this album"""
+
+
+class SkippingQuery(PageQuery):
+    """A page of a list in which one can skip."""
+
+    skip: Annotated[int, Field(ge=0, le=MAX_INT)] = 0
+    """items to skip before the page; not together with page_token"""
+
+
+class ImagesQuery(SkippingQuery):
+    """A page of a run's photos; the filters add up."""
+
+    filters: list[ImageFilter] = []
+    """properties that photos must have"""
+    cluster_id: Annotated[int | None, Field(ge=-1, le=MAX_INT)] = None
+    """only photos of this cluster; -1 = noise"""
+    search: str = ""
+    """only photos whose path or reason has this text in it"""
+    order_by: Annotated[str, Field(pattern=ORDER_PATTERN)] = ""
+    """as ListImagesRequest.order_by in orchestrator.proto"""
+
+
+PhotoPath = Annotated[str, Query(min_length=1, description="Path of the photo in its album.")]
+LongSide = Annotated[int, Query(ge=0, le=2048, description="Longest side in pixels; 0 = 320.")]
+
+
+class JsonApi:
+    """The handlers; arguments and answers as `_ROUTES` and their annotations say.
+
+    Args:
+        reader: Reads what is stored.
+        curator: Explains, compares runs, asks the model services.
+        store: Runs and results.
+        config: Settings of profiles.
+    """
+
+    def __init__(
+        self, reader: Reader, curator: Curator, store: SqlRunStore, config: PipelineConfig
+    ) -> None:
+        self._reader = reader
+        self._curator = curator
+        self._store = store
+        self._config = config
+
+    async def albums(self, query: Annotated[PageQuery, Query()]) -> object:
+        """Albums, oldest first."""
+        page = await self._reader.albums(_page_request(query))
+        return {"albums": page.items, "next_page_token": page.next_page_token}
+
+    async def album(self, album_id: str) -> object:
+        """One album."""
+        return await self._reader.album(album_id)
+
+    async def decisions(self, album_id: str, query: Annotated[PageQuery, Query()]) -> object:
+        """What the user decided about an album's photos and moments, oldest first."""
+        page = await self._reader.decisions(album_id, _page_request(query))
+        entries = [
+            {
+                **dataclasses.asdict(entry),
+                "create_time": entry.create_time.isoformat(),
+                "is_in_force": is_in_force,
+            }
+            for entry, is_in_force in page.items
+        ]
+        return {"entries": entries, "next_page_token": page.next_page_token}
+
+    async def runs(self, query: Annotated[AlbumsRunsQuery, Query()]) -> object:
+        """Runs of an album, or of all, newest first."""
+        page = await self._reader.runs(query.album_id, _page_request(query))
+        return {"runs": page.items, "next_page_token": page.next_page_token}
+
+    async def run(self, run_id: str) -> object:
+        """One run with its whole config, models and timings."""
+        return await self._reader.run(run_id)
+
+    async def clusters(self, run_id: str, query: Annotated[SkippingQuery, Query()]) -> object:
+        """The clusters of a run, ordered by id; noise is no cluster."""
+        page = await self._reader.clusters(run_id, _page_request(query))
+        return {"clusters": page.items, "next_page_token": page.next_page_token}
+
+    async def statistics(self, run_id: str) -> object:
+        """A run's photos, counted: by filter, by score, by size of their cluster."""
+        return dataclasses.asdict(await self._reader.statistics(run_id))
+
+    async def diff(self, run_id: str, other_run_id: str) -> object:
+        """How a second run differs from a first."""
+        return await self._curator.diff(run_id, other_run_id)
+
+    async def images(self, run_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
+        """Photos of a run with everything that is known of them."""
+        page = await self._images(run_id, query)
+        return {
+            "images": [models.image(*item) for item in page.items],
+            "next_page_token": page.next_page_token,
+            "total_count": page.total_count,
+        }
+
+    async def image(self, run_id: str, path: PhotoPath) -> object:
+        """One photo of a run."""
+        return models.image(*await self._reader.image(run_id, path))
+
+    async def explanation(self, run_id: str, path: PhotoPath) -> object:
+        """Everything that led to what became of a photo, with the numbers that were used."""
+        return await self._curator.explain(run_id, path)
+
+    async def thumbnail(self, run_id: str, path: PhotoPath, long_side_px: LongSide = 0) -> Response:
+        """A JPEG of a photo."""
+        jpeg = await self._reader.picture(run_id, path, long_side_px)
+        return Response(jpeg, media_type="image/jpeg")
+
+    async def files(self, run_id: str, filename: DownloadFormat) -> Response:
+        """A run's results as one file."""
+        run = await self._reader.run(run_id)
+        album = await self._reader.album(run.album_id)
+        records = await asyncio.to_thread(self._store.images, run.id)
+        opened = await asyncio.to_thread(download, album, run, records, filename)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            with opened:
+                while chunk := await asyncio.to_thread(opened.read, CHUNK_BYTES):
+                    yield chunk
+
+        headers = {"Content-Disposition": f'attachment; filename="{filename.value}"'}
+        return StreamingResponse(chunks(), media_type="application/octet-stream", headers=headers)
+
+    async def models(self) -> object:
+        """Which model every service serves."""
+        served = await self._curator.served_models()
+        return [
+            {"role": role, "model": None, "error": answer.message}
+            if isinstance(answer, BestshotError)
+            else {"role": role, "model": answer, "error": ""}
+            for role, answer in served.items()
+        ]
+
+    async def settings(self, profile: str = "") -> object:
+        """The settings of a profile; without one, of the orchestrator's own."""
+        profiles = await asyncio.to_thread(self._config.profiles)
+        name = profile or self._config.profile
+        if name not in profiles:
+            raise NotFoundError("profile", name)
+        values = await asyncio.to_thread(self._config.load, name)
+        return {
+            "profile": name,
+            "config": values.model_dump(mode="json"),
+            "settings": describe_settings(),
+        }
+
+    async def results(self, job_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
+        """Photos of a run (a job) with their scores in one level."""
+        page = await self._images(job_id, query)
+        return {
+            "images": [models.result_image(record) for record, _ in page.items],
+            "next_page_token": page.next_page_token,
+            "total_count": page.total_count,
+        }
+
+    async def _images(
+        self, run_id: str, query: ImagesQuery
+    ) -> Page[tuple[ImageRecord, Decision | None]]:
+        return await self._reader.images(
+            run_id,
+            _page_request(query),
+            filters=query.filters,
+            cluster_id=query.cluster_id,
+            search=query.search,
+            order_by=query.order_by,
+        )
+
+
+@dataclass(frozen=True)
+class _Route:
+    """A path, what handles it, and the gRPC method that lets in the same callers."""
+
+    path: str
+    handler: Callable[..., Awaitable[object]]
+    method: str
+    model: Any = None
+    media_type: str = "application/json"
+
+
+_ROUTES = (
+    _Route("/albums", JsonApi.albums, "ListAlbums", models.Albums),
+    _Route("/albums/{album_id}", JsonApi.album, "GetAlbum", Album),
+    _Route("/albums/{album_id}/decisions", JsonApi.decisions, "ListDecisions", models.Decisions),
+    _Route("/runs", JsonApi.runs, "ListRuns", models.Runs),
+    _Route("/runs/{run_id}", JsonApi.run, "GetRun", Run),
+    _Route("/runs/{run_id}/clusters", JsonApi.clusters, "ListClusters", models.Clusters),
+    _Route("/runs/{run_id}/statistics", JsonApi.statistics, "GetRunStatistics", models.Statistics),
+    _Route("/runs/{run_id}/diff/{other_run_id}", JsonApi.diff, "DiffRuns", RunDiff),
+    _Route("/runs/{run_id}/images", JsonApi.images, "ListImages", models.Images),
+    _Route("/runs/{run_id}/image", JsonApi.image, "GetImage", models.Image),
+    _Route("/runs/{run_id}/explanation", JsonApi.explanation, "ExplainImage", Explanation),
+    _Route("/runs/{run_id}/thumbnail", JsonApi.thumbnail, "GetThumbnail", None, "image/jpeg"),
+    _Route(
+        "/runs/{run_id}/files/{filename}",
+        JsonApi.files,
+        "DownloadRun",
+        None,
+        "application/octet-stream",
+    ),
+    _Route("/models", JsonApi.models, "ListModels", list[models.ServedModel]),
+    _Route("/settings", JsonApi.settings, "DescribeSettings", models.ProfileSettings),
+    _Route("/results/{job_id}/images", JsonApi.results, "ListImages", models.ResultImages),
+)
+
+
+def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> FastAPI:
+    """Builds the application.
+
+    Args:
+        api: The handlers.
+        authorize: Lets a call pass, as that of the same name by gRPC.
+        has_tokens: Whether callers are asked for one.
+    """
+    app = FastAPI(
+        title="bestshot",
+        version="1",
+        description=__doc__ or "",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+    )
+    bearer = [Depends(HTTPBearer(auto_error=False))] if has_tokens else []
+    for route in _ROUTES:
+        found = {"description": "What was asked for.", "content": {route.media_type: {}}}
+        app.add_api_route(
+            PREFIX + route.path,
+            route.handler.__get__(api),
+            operation_id=route.handler.__name__,
+            response_model=route.model,
+            response_class=JSONResponse if route.model else Response,
+            responses=_PROBLEMS if route.model else {200: found, **_PROBLEMS},
+            dependencies=[*bearer, Depends(_check(authorize, route.method))],
+        )
+    app.add_exception_handler(BestshotError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.openapi = _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _page_request(query: PageQuery) -> PageRequest:
+    return PageRequest(query.page_size, query.page_token, getattr(query, "skip", 0))
+
+
+def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
+    """Lets in whom the gRPC method of that name lets in."""
+
+    def check(request: Request) -> None:
+        header = request.headers.get(AUTHORIZATION_KEY, "")
+        authorize(f"{_SERVICE}/{method}", {AUTHORIZATION_KEY: header})
+
+    return check
+
+
+def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI document; what FastAPI says of 422 is never answered here."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = models.Problem.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        return document
+
+    return openapi
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BestshotError)
+    status = _HTTP_STATUS.get(error.code, 500)
+    field = error.field if isinstance(error, InvalidArgumentError) else ""
+    return _problem(status, error.message, error.reason, field)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = str(first["loc"][-1])
+    return _problem(400, f"{field}: {first['msg']}", InvalidArgumentError.reason, field)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = _problem(error.status_code, str(error.detail), "HTTP")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _problem(status: int, detail: str, reason: str, field: str = "") -> Response:
+    title = http.HTTPStatus(status).phrase
+    content = models.Problem(status=status, title=title, detail=detail, reason=reason, field=field)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(
+        content.model_dump(), status, headers, media_type="application/problem+json"
+    )

@@ -1,0 +1,176 @@
+"""What the JSON mirror answers with, where that is no dataclass of ours already."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_type_hints
+
+from pydantic import BaseModel, create_model
+
+from orchestrator.config import SettingDescription
+from orchestrator.domain.decisions import DecidedPhoto, DecisionAction
+from orchestrator.domain.photo import Decision
+from orchestrator.export.metrics_csv import status
+from orchestrator.ports import ModelIdentity
+from orchestrator.results import Album, Cluster, ImageFilter, ImageRecord, Run
+from orchestrator.statistics import Histogram
+
+Status = Literal["selected", "not_selected", "unreadable"]
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it: application/problem+json.
+
+    Attributes:
+        status: Of HTTP.
+        title: Of that status.
+        detail: What is wrong, for people.
+        reason: For programs, as in google.rpc.ErrorInfo.
+        field: The parameter that is wrong; empty where it is none.
+    """
+
+    status: int
+    title: str
+    detail: str
+    reason: str
+    field: str = ""
+
+
+class ResultImage(BaseModel):
+    """A photo with its scores in one level; fields as the earlier system named them."""
+
+    path: str
+    filename: str
+    status: Status
+    iqa_score: float | None
+    ava_score: float | None
+    sharpness: float | None
+    composite_score: float | None
+    cluster_id: int | None
+    face_count: int
+    face_pose_scores: list[float]
+    face_eyes_scores: list[float]
+    face_smile_scores: list[float]
+    is_selected: bool
+    reason_code: str
+    reason: str
+    lost_to_path: str
+
+
+def result_image(record: ImageRecord) -> ResultImage:
+    """Flattens a result."""
+    quality, faces = record.quality, record.faces
+    return ResultImage(
+        path=record.path,
+        filename=record.filename,
+        status=status(record),
+        iqa_score=quality.iqa_score if quality else None,
+        ava_score=quality.ava_score if quality else None,
+        sharpness=quality.sharpness if quality else None,
+        composite_score=record.composite_score,
+        cluster_id=record.cluster_id,
+        face_count=len(faces),
+        face_pose_scores=[face.pose_score for face in faces],
+        face_eyes_scores=[face.eyes_score for face in faces],
+        face_smile_scores=[face.smile_score for face in faces],
+        is_selected=record.is_selected,
+        reason_code=record.reason_code,
+        reason=record.reason,
+        lost_to_path=record.lost_to_path,
+    )
+
+
+_IMAGE_FIELDS: dict[str, Any] = {
+    **get_type_hints(ImageRecord),
+    "filename": str,
+    "status": Status,
+    "decision": Decision | None,
+}
+Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
+    "Image", **{name: (hint, ...) for name, hint in _IMAGE_FIELDS.items()}
+)
+"""Every field of a result, what became of it, and what the user decided."""
+
+
+def image(record: ImageRecord, decision: Decision | None) -> BaseModel:
+    """A result with what the user decided about it."""
+    fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
+    return Image(**fields, filename=record.filename, status=status(record), decision=decision)
+
+
+class LoggedDecision(BaseModel):
+    """An entry of an album's log; as DecisionEntry in orchestrator.proto."""
+
+    id: str
+    action: DecisionAction
+    photos: list[DecidedPhoto]
+    target: DecidedPhoto | None
+    undone_id: str
+    create_time: str
+    is_in_force: bool
+
+
+class ServedModel(BaseModel):
+    """What one model service answers: its model, or why it does not."""
+
+    role: str
+    model: ModelIdentity | None
+    error: str
+
+
+class Statistics(BaseModel):
+    """A run's photos, counted."""
+
+    image_count: int
+    filter_counts: dict[ImageFilter, int]
+    histograms: list[Histogram]
+    cluster_sizes: list[tuple[int, int]]
+
+
+class ProfileSettings(BaseModel):
+    """The settings of a profile: values in force, and what is known of each."""
+
+    profile: str
+    config: dict[str, Any]
+    settings: list[SettingDescription]
+
+
+class _Page(BaseModel):
+    next_page_token: str
+
+
+class Albums(_Page):
+    """A page of albums."""
+
+    albums: list[Album]
+
+
+class Runs(_Page):
+    """A page of runs."""
+
+    runs: list[Run]
+
+
+class Clusters(_Page):
+    """A page of clusters."""
+
+    clusters: list[Cluster]
+
+
+class Decisions(_Page):
+    """A page of an album's log."""
+
+    entries: list[LoggedDecision]
+
+
+class Images(_Page):
+    """A page of photos, every field."""
+
+    images: list[Image]
+    total_count: int
+
+
+class ResultImages(_Page):
+    """A page of photos with their scores in one level."""
+
+    images: list[ResultImage]
+    total_count: int

@@ -1,0 +1,221 @@
+"""/api/v1 tells what gRPC tells, and schemathesis finds no fault in it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from PIL import Image
+
+from services.common.auth import token_digest
+from tests.integration.command import BESTSHOT
+from tests.integration.up import free_ports, running_up
+
+TOKENS = """tokens:
+  reader: {sha256: %s, scope: read}
+"""
+
+
+@dataclass(frozen=True)
+class System:
+    """A running bestshot with a completed run.
+
+    Attributes:
+        url: Of the JSON mirror, with /api/v1.
+        stub: Of the orchestrator.
+        run: The run.
+    """
+
+    url: str
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub
+    run: pb.Run
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def system(
+    request: pytest.FixtureRequest, album: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    base = tmp_path_factory.mktemp("json")
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    changes = {"BESTSHOT_SERVICES__ORCHESTRATOR__HTTP_ADDRESS": address}
+    with contextlib.ExitStack() as stack:
+        if request.param == "postgresql":
+            url = stack.enter_context(request.getfixturevalue("postgresql").database())
+            changes["BESTSHOT_SERVICES__ORCHESTRATOR__DATABASE_URL"] = url
+        parts = stack.enter_context(running_up(base, [album.parent], "--no-ui", changes=changes))
+        channel = stack.enter_context(grpc.insecure_channel(parts["orchestrator"]))
+        stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+        created = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(album))).album
+        started = stub.StartRun(pb.StartRunRequest(album_id=created.id)).run
+        *_, last = stub.WatchRun(pb.WatchRunRequest(run_id=started.id))
+        assert last.run.state == pb.RUN_STATE_COMPLETED
+        stub.SetDecision(
+            pb.SetDecisionRequest(
+                album_id=created.id, path="china-1-sharp.jpg", decision=pb.DECISION_KEEP
+            )
+        )
+        run = stub.GetRun(pb.GetRunRequest(run_id=started.id)).run
+        yield System(f"http://{address}/api/v1", stub, run)
+
+
+def get(system: System, place: str, **query: Any) -> Any:
+    answer = httpx.get(f"{system.url}{place}", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_results_have_every_score_that_grpc_has(system: System) -> None:
+    run_id = system.run.id
+    listed = system.stub.ListImages(pb.ListImagesRequest(run_id=run_id, page_size=1000)).images
+    found = get(system, f"/results/{run_id}/images")
+    assert found["total_count"] == len(found["images"]) == len(listed) == 15
+    for row, image in zip(found["images"], listed, strict=True):
+        assert row["path"] == image.path
+        assert row["filename"] == image.filename
+        assert row["reason"] == image.reason
+        assert row["is_selected"] == image.is_selected
+        assert row["face_count"] == len(image.faces)
+        assert row["face_smile_scores"] == [face.smile_score for face in image.faces]
+        if image.status == pb.IMAGE_STATUS_UNREADABLE:
+            assert row["status"] == "unreadable"
+            assert row["iqa_score"] is row["composite_score"] is row["cluster_id"] is None
+            continue
+        assert row["iqa_score"] == image.quality.iqa_score
+        assert row["ava_score"] == image.quality.ava_score
+        assert row["sharpness"] == image.quality.sharpness
+        assert row["composite_score"] == image.composite_score
+        assert row["cluster_id"] == image.cluster_id
+    whole = get(system, f"/runs/{run_id}/images")["images"]
+    assert [row["path"] for row in whole] == [image.path for image in listed]
+    assert {row["decision"] for row in whole} == {None, "keep"}
+    assert whole[0]["quality"]["focus_score"] == listed[0].quality.focus_score
+
+
+def test_pages_filters_and_orders(system: System) -> None:
+    path = f"/results/{system.run.id}/images"
+    first = get(system, path, page_size=4, order_by="composite_score desc")
+    rest = get(
+        system,
+        path,
+        page_size=1000,
+        order_by="composite_score desc",
+        page_token=first["next_page_token"],
+    )
+    assert len(first["images"]) == 4
+    assert len(rest["images"]) == 11
+    assert rest["next_page_token"] == ""
+    broken = get(system, path, filters="UNREADABLE")
+    assert {row["path"] for row in broken["images"]} == {"empty.jpg", "letter.jpg", "torn.jpg"}
+    assert get(system, path, search="flower", filters=["SELECTED"])["total_count"] >= 1
+
+
+def test_everything_else_that_can_be_read(system: System) -> None:
+    run, base = system.run, f"/runs/{system.run.id}"
+    assert [album["id"] for album in get(system, "/albums")["albums"]] == [run.album_id]
+    assert get(system, f"/albums/{run.album_id}")["id"] == run.album_id
+    (entry,) = get(system, f"/albums/{run.album_id}/decisions")["entries"]
+    assert (entry["action"], entry["is_in_force"]) == ("keep", True)
+    assert [found["id"] for found in get(system, "/runs")["runs"]] == [run.id]
+    whole = get(system, base)
+    assert whole["state"] == "COMPLETED"
+    assert whole["models"]["face"]["digest"] == run.models["face"].digest
+    assert whole["config"]["select_best"]["max_images_per_cluster"] == 2
+    assert len(get(system, f"{base}/clusters")["clusters"]) == run.summary.cluster_count
+    assert get(system, f"{base}/statistics")["image_count"] == 15
+    assert get(system, f"{base}/diff/{run.id}")["photos"] == []
+    photo = "more/=2+5 flower.jpg"
+    assert get(system, f"{base}/image", path=photo)["path"] == photo
+    why = get(system, f"{base}/explanation", path=photo)
+    assert why["composite_score"] == pytest.approx(
+        sum(term["contribution"] for term in why["terms"]) + why["person_penalty"]
+    )
+    answer = httpx.get(f"{system.url}{base}/thumbnail", params={"path": photo})
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert max(Image.open(io.BytesIO(answer.content)).size) <= 320
+    answer = httpx.get(f"{system.url}{base}/files/selected-photos.zip")
+    assert "selected-photos.zip" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+    assert {model["role"] for model in get(system, "/models")} == set(run.models)
+    settings = get(system, "/settings")
+    assert settings["profile"] == "builtin"
+    assert len(settings["settings"]) > 20
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "field", "problem"),
+    [
+        ("/runs/nowhere", 404, "", "there is no run 'nowhere'"),
+        ("/albums/nowhere", 404, "", "there is no album"),
+        ("/results/{run}/images?page_size=-1", 400, "page_size", "greater than or equal to 0"),
+        ("/results/{run}/images?page_token=x", 400, "page_token", "is not the next_page_token"),
+        ("/results/{run}/images?order_by=x", 400, "order_by", "should match pattern"),
+        ("/results/{run}/images?filters=x", 400, "0", "Input should be"),
+        ("/results/{run}/images?pagesize=1", 400, "pagesize", "Extra inputs"),
+        ("/runs/{run}/image", 400, "path", "Field required"),
+        ("/runs/{run}/explanation?path=torn.jpg", 409, "", "could not be read"),
+        ("/settings?profile=x", 404, "", "there is no profile 'x'"),
+        ("/nowhere", 404, "", "Not Found"),
+    ],
+)
+def test_a_problem_is_told_as_json(
+    system: System, path: str, status: int, field: str, problem: str
+) -> None:
+    answer = httpx.get(system.url + path.replace("{run}", system.run.id))
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["status"], told["field"]) == (status, field)
+    assert problem in told["detail"]
+
+
+def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
+    names = ("run_id", "other_run_id", "job_id")
+    known = {f"path.{name}": system.run.id for name in names}
+    known["path.album_id"] = system.run.album_id
+    opaque = {"query.page_token": ""}  # no schema can say which tokens there are
+    config = tmp_path / "schemathesis.toml"
+    lines = [f'"{name}" = "{value}"' for name, value in {**known, **opaque}.items()]
+    config.write_text("\n".join(["[parameters]", *lines]))
+    command = [
+        *(str(BESTSHOT.with_name("schemathesis")), "--config-file", str(config)),
+        *("run", f"{system.url}/openapi.json", "--max-examples", "8"),
+        *("--no-color", "--continue-on-failure", "--seed", "1"),
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stdout[-5000:]
+    assert "Selected: 16/16" in finished.stdout
+
+
+def test_tokens_are_asked_for(album: Path, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.yaml"
+    tokens.write_text(TOKENS % token_digest("secret"))
+    token = tmp_path / "token"
+    token.write_text("secret")
+    (port,) = free_ports(1)
+    changes = {
+        "BESTSHOT_SERVICES__ORCHESTRATOR__HTTP_ADDRESS": f"127.0.0.1:{port}",
+        "BESTSHOT_SERVICES__SHARED__TOKENS_FILE": str(tokens),
+    }
+    with running_up(tmp_path, [album.parent], "--no-ui", changes=changes):
+        url = f"http://127.0.0.1:{port}/api/v1/albums"
+        refused = httpx.get(url)
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert "asks for a token" in refused.json()["detail"]
+        answer = httpx.get(url, headers={"authorization": "Bearer secret"})
+        assert answer.json() == {"albums": [], "next_page_token": ""}
+        described = httpx.get(f"http://127.0.0.1:{port}/api/v1/openapi.json").json()
+        assert "HTTPBearer" in described["components"]["securitySchemes"]

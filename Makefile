@@ -10,11 +10,11 @@ help:  ## list the targets
 # Every target sets up the virtual environment by itself; the stamps rebuild it when pins change.
 .venv/.runtime-stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[raw]'
 	touch $@
 
 .venv/.ui-stamp: .venv/.runtime-stamp
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[ui,parquet]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[ui,parquet,raw]'
 	touch $@
 
 .venv/.dev-stamp: .venv/.runtime-stamp

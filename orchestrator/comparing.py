@@ -12,8 +12,8 @@ from orchestrator.results import ImageRecord, Run
 
 Scalar = str | float | int | bool | None
 
-INPUT_FIELDS = ("content_digest", "size_bytes")
-"""Fields of a photo that tell of its file."""
+INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
+"""Fields of a photo that tell of its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class Change:
     field: str
     before: Scalar
     after: Scalar
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it tells of a photo's files."""
+        return self.field.partition(".")[0] in INPUT_FIELDS
 
     @property
     def difference(self) -> float | None:
@@ -92,14 +97,12 @@ class RunDiff:
     @property
     def changed_files(self) -> tuple[str, ...]:
         """Photos whose files differ."""
-        return tuple(
-            dict.fromkeys(change.subject for change in self.photos if change.field in INPUT_FIELDS)
-        )
+        return tuple(dict.fromkeys(change.subject for change in self.photos if change.is_input))
 
     @property
     def results(self) -> tuple[Change, ...]:
         """Changes of what was computed."""
-        return tuple(change for change in self.photos if change.field not in INPUT_FIELDS)
+        return tuple(change for change in self.photos if not change.is_input)
 
     @property
     def is_same_input(self) -> bool:

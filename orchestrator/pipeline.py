@@ -55,7 +55,7 @@ THUMBNAIL_LONG_SIDE_PX = 320
 COMPARE_BLOCK_COUNT = 12
 """Pictures of a side in one Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
 
-DECODE_ROLE, THUMBNAIL_ROLE, COMPARE_ROLE = "decode", "thumbnail", "siamese"
+FACTS_ROLE, THUMBNAIL_ROLE, COMPARE_ROLE = "facts", "thumbnail", "siamese"
 NO_MODEL = "-"
 """Model digest of features that no model made."""
 
@@ -228,7 +228,7 @@ class Pipeline:
             role: (digest, role, self._services.models[role].digest)
             for role in ("embedding", "quality", "face")
         }
-        for role in (DECODE_ROLE, THUMBNAIL_ROLE):
+        for role in (FACTS_ROLE, THUMBNAIL_ROLE):
             keys[role] = (digest, role, NO_MODEL)
         return keys
 
@@ -250,7 +250,7 @@ class Pipeline:
                 if "siamese" in self._services.models:
                     self._renditions.keep(digest, self._fit_to_compare(outcome.pixels))
                 keys = self._keys(digest)
-                entries[keys[DECODE_ROLE]] = codec.pack_json(outcome.facts)
+                entries[keys[FACTS_ROLE]] = codec.pack_json(outcome.facts)
                 entries[keys[THUMBNAIL_ROLE]] = outcome.thumbnail
         if pixels:
             await self._infer(pixels, entries, errors)
@@ -290,6 +290,7 @@ class Pipeline:
             "height_px": image.source_height_px,
             "format": image.format,
             "capture_time": image.capture_time,
+            "camera": image.camera,
             "damage": image.damage,
         }
         return _Decoded(image.pixels, encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX), facts)
@@ -303,7 +304,10 @@ class Pipeline:
         is_cached: bool,
     ) -> ScoredPhoto:
         record = ImageRecord(
-            path=item.photo.path, content_digest=item.digest, size_bytes=item.photo.size_bytes
+            path=item.photo.path,
+            content_digest=item.digest,
+            size_bytes=item.photo.size_bytes,
+            companion_paths=item.photo.companion_paths,
         )
         error = item.error or errors.get(item.digest, "")
         if error:
@@ -319,7 +323,7 @@ class Pipeline:
             record,
             quality=codec.quality_from_json(codec.unpack_json(features[keys["quality"]])),
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
-            **codec.unpack_json(features[keys[DECODE_ROLE]]),
+            **codec.unpack_json(features[keys[FACTS_ROLE]]),
         )
         return ScoredPhoto(
             record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached

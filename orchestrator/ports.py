@@ -106,10 +106,17 @@ class ModelPorts:
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo as found: path relative to the album, size in bytes."""
+    """A photo as found.
+
+    Attributes:
+        path: Relative to the album.
+        size_bytes: Of the file.
+        companion_paths: Files that go with it: the RAW file of a pair, the film of a Live Photo.
+    """
 
     path: str
     size_bytes: int
+    companion_paths: tuple[str, ...] = ()
 
 
 class PhotoSource(Protocol):
@@ -120,7 +127,10 @@ class PhotoSource(Protocol):
         ...
 
     def read(self, path: str) -> bytes:
-        """Reads a photo whole; InvalidImageError where that fails."""
+        """Reads a photo whole.
+
+        InvalidImageError where that fails; UnavailableError where the whole album is gone.
+        """
         ...
 
     def decode(self, content: bytes) -> CanonicalImage:

@@ -123,6 +123,8 @@ class ImageRecord:
     width_px: int = 0
     height_px: int = 0
     capture_time: str = ""
+    camera: str = ""
+    companion_paths: tuple[str, ...] = ()
     format: str = ""
     quality: QualityScores | None = None
     faces: tuple[FaceScores, ...] = field(default=())

@@ -17,7 +17,7 @@ from pathlib import Path
 MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
 EXTRAS = {
     **dict.fromkeys(MODEL_SERVICES, ("tracing",)),
-    "orchestrator": ("parquet", "postgres", "tracing"),
+    "orchestrator": ("parquet", "postgres", "raw", "tracing"),
     "ui": ("tracing", "ui"),
 }
 """Extras of pyproject.toml that a component needs."""

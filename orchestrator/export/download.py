@@ -66,10 +66,10 @@ def _write_zip(
         for record in records:
             entry = zipfile.ZipInfo(names[record.path], _EPOCH)
             archive.writestr(entry, merged_sidecar(photos, record, names[record.path]))
-            if has_photos:
+            for path in (record.path, *record.companion_paths) if has_photos else ():
                 try:
-                    archive.write(photos / record.path, record.path)
+                    archive.write(photos / path, path)
                 except OSError as error:
                     raise FailedPreconditionError(
-                        f"{record.path} cannot be read any more: {error.strerror}"
+                        f"{path} cannot be read any more: {error.strerror}"
                     ) from error

@@ -149,7 +149,8 @@ def _transferred_before(folder: Path) -> list[str]:
     """Paths that the export which stands in `folder` called selected."""
     try:
         images = json.loads((folder / "results.json").read_text(encoding="utf-8"))["images"]
-        return [image["path"] for image in images if image["is_selected"]]
+        selected = [image for image in images if image["is_selected"]]
+        return [path for image in selected for path in (image["path"], *image["companion_paths"])]
     except (OSError, ValueError, KeyError, TypeError):
         return []  # no export of ours stands there
 
@@ -163,13 +164,14 @@ def _transfer_selected(
 ) -> int:
     """Copies or links the selected photos; takes back what it did so earlier, nothing else."""
     target = folder / SELECTED_FOLDER
-    selected = [record.path for record in records if record.is_selected]
+    selected = [record for record in records if record.is_selected]
+    files = [path for record in selected for path in (record.path, *record.companion_paths)]
     names = sidecar_paths(records)
-    for path in set(transferred_before) - set(selected):
+    for path in set(transferred_before) - set(files):
         (target / path).unlink(missing_ok=True)
         if path in names:
             (target / names[path]).unlink(missing_ok=True)
-    for path in selected:
+    for path in files:
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
         transfer_file(photos / path, place, transfer)

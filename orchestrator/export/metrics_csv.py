@@ -49,6 +49,8 @@ COLUMNS = (
     "Error",
     "Damage",
     "Machine_Cluster",
+    "Camera",
+    "Companions",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -120,6 +122,10 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Error": _text(record.error),
         "Damage": _text(record.damage),
         "Machine_Cluster": _number(record.machine_cluster_id),
+        "Camera": _text(record.camera),
+        "Companions": json.dumps(record.companion_paths, ensure_ascii=False)
+        if record.companion_paths
+        else "",
     }
 
 

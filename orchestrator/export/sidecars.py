@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -40,7 +41,7 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list
     places = [album / f"{stem}{suffix}" for stem in sorted(stems) for suffix in _SUFFIXES]
     found: list[Path] = []
     for place in places:
-        if place.is_file() and not any(place.samefile(other) for other in found):
+        if os.path.isfile(place) and not any(place.samefile(other) for other in found):
             found.append(place)
     return found
 

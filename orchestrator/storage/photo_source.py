@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.ports import PhotoFile
 from orchestrator.results import Album
 from services.common import imaging
-from services.common.errors import InvalidArgumentError, InvalidImageError
+from services.common.errors import InvalidArgumentError, InvalidImageError, UnavailableError
 from services.common.imaging import CanonicalImage
 
-PHOTO_SUFFIXES = frozenset(
+logger = logging.getLogger(__name__)
+
+PICTURE_SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
         *(".heic", ".heif", ".hif", ".avif"),
     }
 )
+RAW_SUFFIXES = frozenset(
+    {
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25"),
+        *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
+        *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    }
+)
+PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES
 """Files that are looked at; what they really are, their magic bytes decide."""
+COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
+"""Films of Live Photos, and Apple's edits: they go with the photo of the same name."""
 
 
 class FolderPhotoSource:
@@ -27,35 +40,45 @@ class FolderPhotoSource:
     def __init__(self, folder: Path, *, max_pixels: int) -> None:
         self._folder = folder
         self._max_pixels = max_pixels
+        self._identity: tuple[int, int] | None = None
 
     def list_photos(self) -> list[PhotoFile]:
         """Finds the photos, ordered by path.
 
+        A RAW file beside a picture of the same name is that picture's companion and no photo of
+        its own, as is the film of a Live Photo.
+
         Raises:
             InvalidArgumentError: The folder is missing, cannot be read, or holds no photo.
+            UnavailableError: It goes away meanwhile.
         """
         check_folder(self._folder)
+        self._identity = _identity(self._folder)
         found = []
-        for root, folders, names in os.walk(self._folder):
+        for root, folders, names in os.walk(self._folder, onerror=self._tell_unread):
             folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(root, name)
-                if path.suffix.lower() in PHOTO_SUFFIXES and not name.startswith("."):
-                    relative = _printable(path.relative_to(self._folder).as_posix())
-                    found.append(PhotoFile(relative, _size(path)))
+            visible = [Path(root, name) for name in names if not name.startswith(".")]
+            found += [self._photo(*paths) for paths in _with_companions(visible)]
+        self._check_there()
         if not found:
             raise InvalidArgumentError(
                 "folder",
                 f"{self._folder} holds no photos (looked for files ending in "
-                f"{', '.join(sorted(PHOTO_SUFFIXES))}, in sub-folders too)",
+                f"{', '.join(sorted(PICTURE_SUFFIXES))}, and for RAW files, in sub-folders too)",
             )
         return sorted(found, key=lambda photo: photo.path)
 
     def read(self, path: str) -> bytes:
-        """Reads a photo whole."""
+        """Reads a photo whole.
+
+        Raises:
+            InvalidImageError: The file cannot be read.
+            UnavailableError: The whole album has gone since it was listed.
+        """
         try:
             return (self._folder / path).read_bytes()
         except OSError as error:
+            self._check_there()
             raise InvalidImageError(f"the file cannot be read: {error.strerror}") from error
 
     def decode(
@@ -63,6 +86,51 @@ class FolderPhotoSource:
     ) -> CanonicalImage:
         """Decodes a photo."""
         return imaging.decode(content, max_pixels=self._max_pixels, long_side_px=long_side_px)
+
+    def _photo(self, path: Path, companions: Sequence[Path]) -> PhotoFile:
+        return PhotoFile(
+            self._relative(path), _size(path), tuple(self._relative(other) for other in companions)
+        )
+
+    def _relative(self, path: Path) -> str:
+        return _printable(path.relative_to(self._folder).as_posix())
+
+    def _tell_unread(self, error: OSError) -> None:
+        logger.warning("%s is left out: %s", error.filename, error.strerror)
+
+    def _check_there(self) -> None:
+        """Tells a broken file from a disk or a network folder that is no longer there."""
+        try:
+            identity = _identity(self._folder)
+            os.scandir(self._folder).close()
+        except OSError as error:
+            raise UnavailableError(
+                f"the folder {self._folder} cannot be reached any more: {error.strerror}"
+            ) from error
+        if self._identity is not None and identity != self._identity:
+            raise UnavailableError(
+                f"the folder {self._folder} cannot be reached any more: another one is in its place"
+            )
+
+
+def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]:
+    """Yields the photos of a folder, each with the files that go with it."""
+    by_stem: dict[str, list[Path]] = {}
+    for path in sorted(paths):
+        by_stem.setdefault(path.stem, []).append(path)
+    for same in by_stem.values():
+        kinds = [path.suffix.lower() for path in same]
+        pictures = _of(same, kinds, PICTURE_SUFFIXES)
+        raws = _of(same, kinds, RAW_SUFFIXES)
+        companions = _of(same, kinds, COMPANION_SUFFIXES)
+        if pictures:
+            companions, raws = [*raws, *companions], []
+        for number, photo in enumerate([*pictures, *raws]):
+            yield photo, companions if number == 0 else []
+
+
+def _of(paths: Sequence[Path], kinds: Sequence[str], wanted: frozenset[str]) -> list[Path]:
+    return [path for path, kind in zip(paths, kinds, strict=True) if kind in wanted]
 
 
 OpenSource = Callable[[Album], FolderPhotoSource]
@@ -101,6 +169,12 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
             f"({', '.join(str(root) for root in roots)}); see orchestrator.allowed_roots",
         )
     return resolved
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What tells a folder from another that was mounted in its place."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _printable(path: str) -> str:

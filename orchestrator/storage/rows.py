@@ -88,6 +88,7 @@ def image_from_row(row: Row[Any]) -> ImageRecord:
     quality = values["quality"]
     values["quality"] = codec.quality_from_json(quality) if quality else None
     values["faces"] = codec.faces_from_json(values["faces"])
+    values["companion_paths"] = tuple(values["companion_paths"])
     return ImageRecord(**values)
 
 
@@ -96,6 +97,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in fields}
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)
+    values["companion_paths"] = list(record.companion_paths)
     return values
 
 

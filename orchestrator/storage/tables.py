@@ -80,6 +80,8 @@ images = Table(
     Column("width_px", Integer, nullable=False),
     Column("height_px", Integer, nullable=False),
     Column("capture_time", String(40), nullable=False),
+    Column("camera", Text, nullable=False, server_default=""),
+    Column("companion_paths", JSON, nullable=False, server_default="[]"),
     Column("format", String(16), nullable=False),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),

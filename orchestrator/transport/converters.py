@@ -90,6 +90,8 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         width_px=record.width_px,
         height_px=record.height_px,
         capture_time=record.capture_time,
+        camera=record.camera,
+        companion_paths=record.companion_paths,
         size_bytes=record.size_bytes,
         format=record.format,
         quality=_quality_message(record.quality) if record.quality else None,

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from services.common.damage import find_damage
 from services.common.errors import InvalidImageError
+from services.common.raw import is_raw, open_raw
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "1"
@@ -29,7 +30,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 RgbImage = NDArray[np.uint8]
 """uint8, (height, width, 3), sRGB."""
 
-_ORIENTATION = 0x0112
+_MAKE, _MODEL, _ORIENTATION, _BODY_SERIAL_NUMBER = 0x010F, 0x0110, 0x0112, 0xA431
+_CAMERA_LENGTH = 200
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -56,6 +58,7 @@ class CanonicalImage:
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
         capture_time: Local time from EXIF, ISO 8601 without zone; empty where unknown.
+        camera: Make, model and serial number from EXIF; empty where unknown.
         damage: What is wrong with a file that could be decoded all the same; empty for nothing.
     """
 
@@ -64,7 +67,18 @@ class CanonicalImage:
     source_height_px: int
     format: str
     capture_time: str
+    camera: str
     damage: str
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose header was read, and no pixel yet."""
+
+    image: Image.Image
+    format: str
+    exif: Image.Exif
+    orientation: int
 
 
 def decode(
@@ -85,37 +99,32 @@ def decode(
     if not content:
         raise InvalidImageError("the file is empty (0 bytes)")
     _register_formats()
-    try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise InvalidImageError(f"not an image of a known format ({', '.join(FORMATS)})") from error
-    except Exception as error:  # decoders raise anything on hostile headers
-        raise InvalidImageError(f"the image header is damaged: {error}") from error
+    opened = _open(content)
+    image = opened.image
     width, height = image.size
     if width * height > max_pixels:
         raise InvalidImageError(
             f"{width} x {height} pixels are more than the limit of {max_pixels} pixels (max_pixels)"
         )
-    image_format = image.format or "unknown"
+    orientation = opened.orientation
     try:
-        capture_time = _capture_time(image)
-        orientation = _orientation(image)
         image.draft("RGB", (long_side_px, long_side_px))
         image.load()
         upright = _to_srgb(image)
         if orientation in _TRANSPOSE:
             upright = upright.transpose(_TRANSPOSE[orientation])
     except Exception as error:  # decoders raise anything on damaged data
-        raise InvalidImageError(f"the {image_format} data is damaged: {error}") from error
+        raise InvalidImageError(f"the {opened.format} data is damaged: {error}") from error
     if orientation in _SIDES_SWAPPED:
         width, height = height, width
     return CanonicalImage(
         pixels=np.asarray(_fitted(upright, long_side_px)),
         source_width_px=width,
         source_height_px=height,
-        format=image_format,
-        capture_time=capture_time,
-        damage=find_damage(content, image_format),
+        format=opened.format,
+        capture_time=_capture_time(opened.exif),
+        camera=_camera(opened.exif),
+        damage=find_damage(content, opened.format),
     )
 
 
@@ -158,20 +167,48 @@ def _register_formats() -> None:
     Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own, stated limit
 
 
-def _orientation(image: Image.Image) -> int:
+def _open(content: bytes) -> _Opened:
+    if is_raw(content):
+        raw = open_raw(content)
+        return _Opened(raw.image, "RAW", raw.exif, raw.orientation)
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        known = ", ".join((*FORMATS, "RAW"))
+        raise InvalidImageError(f"not an image of a known format ({known})") from error
+    except Exception as error:  # decoders raise anything on hostile headers
+        raise InvalidImageError(f"the image header is damaged: {error}") from error
+    try:
+        exif = image.getexif()
+    except Exception:  # a damaged EXIF block does not make the picture unreadable
+        exif = Image.Exif()
+    return _Opened(image, image.format or "unknown", exif, _orientation(exif))
+
+
+def _orientation(exif: Image.Exif) -> int:
     """Returns the EXIF orientation, 1 to 8, or 0 where there is none or EXIF is damaged."""
     try:
-        value = image.getexif().get(_ORIENTATION, 0)
-    except Exception:  # a damaged EXIF block does not make the picture unreadable
+        value = exif.get(_ORIENTATION, 0)
+    except Exception:  # as above
         return 0
     return value if isinstance(value, int) and 1 <= value <= 8 else 0
 
 
-def _capture_time(image: Image.Image) -> str:
+def _camera(exif: Image.Exif) -> str:
     try:
-        exif = image.getexif().get_ifd(_EXIF_IFD)
-        match = _EXIF_TIME.match(str(exif.get(_DATE_TIME_ORIGINAL, "")))
-        fraction = str(exif.get(_SUBSEC_TIME_ORIGINAL, "")).strip()
+        serial = exif.get_ifd(_EXIF_IFD).get(_BODY_SERIAL_NUMBER, "")
+        parts = [exif.get(_MAKE, ""), exif.get(_MODEL, ""), serial]
+    except Exception:  # as above
+        return ""
+    words = [str(part).strip("\0 ") for part in parts]
+    return " ".join(word for word in words if word.isprintable() and word)[:_CAMERA_LENGTH]
+
+
+def _capture_time(exif: Image.Exif) -> str:
+    try:
+        tags = exif.get_ifd(_EXIF_IFD)
+        match = _EXIF_TIME.match(str(tags.get(_DATE_TIME_ORIGINAL, "")))
+        fraction = str(tags.get(_SUBSEC_TIME_ORIGINAL, "")).strip()
     except Exception:  # as above
         return ""
     if match is None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from services.common.imaging import (
     fit_long_side,
 )
 from tests.conftest import draw_picture
+from tests.raw_files import dng
 
 MAX_PIXELS = 250_000_000
 Picture = Callable[..., NDArray[np.uint8]]
@@ -178,3 +180,43 @@ def test_fit_long_side_keeps_the_aspect(width: int, height: int, side: int) -> N
 def test_thumbnails_are_small_jpegs(picture: Picture, tmp_path: Path) -> None:
     image = Image.open(io.BytesIO(encode_thumbnail(picture(width=900, height=600), 320)))
     assert (image.format, image.size) == ("JPEG", (320, 213))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turns"), [(1, 0), (6, -1), (8, 1), (3, 2)], ids=["0", "90", "270", "180"]
+)
+def test_a_raw_file_is_read_by_its_preview(
+    picture: Callable[..., NDArray[np.uint8]], orientation: int, turns: int
+) -> None:
+    sensor = picture(3, 320, 240)
+    found = decode(dng(sensor, orientation=orientation), max_pixels=10**6)
+    wanted = np.rot90(sensor, turns)
+    assert (found.format, found.capture_time) == ("RAW", "2026-05-17T10:00:00")
+    assert found.camera == "Bestshot Test Camera 1"
+    assert found.pixels.shape == wanted.shape
+    assert (found.source_width_px, found.source_height_px) == wanted.shape[1::-1]
+    assert np.abs(found.pixels.astype(int) - wanted).mean() < 8
+
+
+def test_a_raw_file_without_preview_is_developed(
+    picture: Callable[..., NDArray[np.uint8]],
+) -> None:
+    found = decode(dng(picture(3, 320, 240), has_preview=False), max_pixels=10**6)
+    assert found.pixels.shape == (120, 160, 3)
+
+
+def test_a_raw_file_that_is_torn_or_has_no_reader_is_told(
+    picture: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = dng(picture(3, 320, 240))
+    with pytest.raises(InvalidImageError, match="RAW"):
+        decode(b"FUJIFILMCCD-RAW" + b"\0" * 500, max_pixels=10**6)
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(InvalidImageError, match=r"install 'bestshot\[raw\]'"):
+        decode(content, max_pixels=10**6)
+
+
+def test_a_plain_tiff_is_no_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:
+    target = io.BytesIO()
+    Image.fromarray(picture(1)).save(target, "TIFF")
+    assert decode(target.getvalue(), max_pixels=10**6).format == "TIFF"

@@ -50,6 +50,7 @@ from services.common.errors import (
     InvalidArgumentError,
     InvalidImageError,
     NotFoundError,
+    UnavailableError,
 )
 from tests.conftest import ROOT
 from tests.integration.up import free_ports
@@ -353,6 +354,50 @@ def test_a_log_that_several_add_to_loses_nothing(store: SqlRunStore, log: SqlDec
         list(pool.map(add, range(4)))
     assert len(log.entries("a")) == 40
     assert log.decisions("a") == {str(writer): Decision.KEEP for writer in range(4)}
+
+
+def source_of(folder: Path, *names: str) -> FolderPhotoSource:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return FolderPhotoSource(folder, max_pixels=1)
+
+
+def test_files_that_go_with_a_photo_are_no_photos(tmp_path: Path) -> None:
+    source = source_of(
+        tmp_path,
+        *("pair.JPG", "pair.cr2", "live.heic", "live.MOV", "live.aae", "alone.dng", "film.mov"),
+        *("two.jpg", "two.heic", "two.nef", "raws.cr2", "raws.dng", "sub/pair.arw", "letter.txt"),
+    )
+    found = {photo.path: photo.companion_paths for photo in source.list_photos()}
+    assert found == {
+        "alone.dng": (),
+        "live.heic": ("live.MOV", "live.aae"),
+        "pair.JPG": ("pair.cr2",),
+        "raws.cr2": (),
+        "raws.dng": (),
+        "sub/pair.arw": (),
+        "two.heic": ("two.nef",),
+        "two.jpg": (),
+    }
+
+
+def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    source = source_of(album, "a.jpg", "b.jpg")
+    source.list_photos()
+    (album / "a.jpg").unlink()
+    with pytest.raises(InvalidImageError, match="No such file"):
+        source.read("a.jpg")
+    album.rename(tmp_path / "elsewhere")
+    with pytest.raises(UnavailableError, match="cannot be reached any more: No such file"):
+        source.read("b.jpg")
+    album.mkdir()  # as an unmounted network folder leaves its place behind, empty
+    with pytest.raises(UnavailableError, match="another one is in its place"):
+        source.read("b.jpg")
+    album.rmdir()
+    (tmp_path / "elsewhere").rename(album)
+    assert source.read("b.jpg") == b"x"
 
 
 def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:

@@ -1,0 +1,100 @@
+"""RAW files of cameras: their embedded preview, by LibRaw (rawpy, the extra `raw`)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+
+from PIL import Image, TiffImagePlugin
+
+from services.common.errors import InvalidImageError
+
+_MAGICS = (
+    b"FUJIFILMCCD-RAW",
+    *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR"),
+    *(b"FOVb", b"\0MRM"),
+)
+"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, but for Canon's CR3."""
+_TIFF_MAGICS = (b"II*\0", b"MM\0*")
+_DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
+_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+"""LibRaw's flip to EXIF's orientation."""
+
+
+@dataclass(frozen=True)
+class RawPicture:
+    """What stands for a RAW file.
+
+    Attributes:
+        image: The preview, or the sensor's picture at half its size where there is none.
+        exif: Of the file, as far as it can be told.
+        orientation: EXIF orientation that `image` still has to be turned by.
+    """
+
+    image: Image.Image
+    exif: Image.Exif
+    orientation: int
+
+
+def is_raw(content: bytes) -> bool:
+    """Whether the magic bytes, or the tags of a TIFF, are those of a RAW file."""
+    if content.startswith(_MAGICS) or (content[4:8] == b"ftyp" and content[8:12] == b"crx "):
+        return True
+    if not content.startswith(_TIFF_MAGICS):
+        return False
+    if content[8:10] == b"CR":  # Canon's CR2
+        return True
+    tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+    opened = io.BytesIO(content)
+    try:
+        opened.seek(tags.next)
+        tags.load(opened)
+    except Exception:  # it raises anything on hostile headers
+        return False
+    is_preview = tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
+    return _DNG_VERSION in tags or is_preview
+
+
+def open_raw(content: bytes) -> RawPicture:
+    """Opens the preview of a RAW file; a JPEG, which is not decoded yet.
+
+    Raises:
+        InvalidImageError: rawpy is not installed, or LibRaw cannot read the file.
+    """
+    try:
+        import rawpy
+    except ImportError as error:
+        raise InvalidImageError(
+            "it is a RAW file, and these need rawpy: install 'bestshot[raw]'"
+        ) from error
+    try:
+        with rawpy.imread(io.BytesIO(content)) as raw:
+            flip = _ORIENTATIONS.get(raw.sizes.flip, 1)
+            try:
+                preview = raw.extract_thumb()
+            except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
+                pixels = raw.postprocess(half_size=True, use_camera_wb=True)
+                return RawPicture(Image.fromarray(pixels), _exif(content), 1)
+            if not isinstance(preview.data, bytes):
+                return RawPicture(Image.fromarray(preview.data), _exif(content), flip)
+            is_wide = raw.sizes.width >= raw.sizes.height
+    except rawpy.LibRawError as error:
+        problem = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+        raise InvalidImageError(f"the RAW file cannot be read: {problem}") from error
+    image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
+    own = image.getexif()
+    exif = _exif(content) or own
+    if 0x0112 in own:
+        return RawPicture(image, exif, own[0x0112])
+    is_upright_already = (image.width >= image.height) != is_wide
+    return RawPicture(image, exif, 1 if is_upright_already else flip)
+
+
+def _exif(content: bytes) -> Image.Exif:
+    """EXIF of a RAW file that is a TIFF; empty for others."""
+    exif = Image.Exif()
+    if content.startswith(_TIFF_MAGICS):
+        with contextlib.suppress(Exception):  # as above
+            exif.load(content)
+    return exif

@@ -1,0 +1,129 @@
+"""Names, pairs and folders as cameras, phones and networks make them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pillow_heif
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from PIL import Image
+
+from tests.conftest import draw_picture
+from tests.integration.command import Curated, bestshot, curate
+from tests.integration.up import running_up
+from tests.raw_files import dng
+
+NAMES = (
+    *("caf\u00e9.jpg", "cafe\u0301.jpg"),  # composed and decomposed: two files
+    *("\U0001f3d4 a mountain.jpg", "\u05e9\u05dc\u05d5\u05dd.jpg", "\u5bcc\u58eb\u5c71.jpg"),
+    *('quote\'s "n" <tags> & more.jpg', "=1+2.jpg", "two\nlines.jpg", "per%20cent?#.jpg"),
+    "n" * 251 + ".jpg",
+    "/".join(["a folder within a folder"] * 40) + "/deep.jpg",
+)
+EXIF_MAKE, EXIF_IFD, DATE_TIME_ORIGINAL = 0x010F, 0x8769, 0x9003
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    base = tmp_path_factory.mktemp("formats")
+    photos = base / "photos"
+    for number, name in enumerate(NAMES):
+        place = photos / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_picture(number, 320, 240)).save(place)
+    exif = Image.Exif()
+    exif[EXIF_MAKE] = "Bestshot"
+    exif.get_ifd(EXIF_IFD)[DATE_TIME_ORIGINAL] = "2026:05:17 10:00:00"
+    Image.fromarray(draw_picture(50)).save(photos / "pair.JPG", exif=exif)
+    (photos / "pair.DNG").write_bytes(dng(draw_picture(50)))
+    pillow_heif.from_pillow(Image.fromarray(draw_picture(51))).save(photos / "live.HEIC")
+    (photos / "live.MOV").write_bytes(b"a film")
+    Image.fromarray(draw_picture(52)).save(photos / "new.avif")
+    (photos / "raw.nef").write_bytes(dng(draw_picture(53), orientation=6))
+    before = {path: path.stat().st_mtime_ns for path in [photos, *photos.rglob("*")]}
+    found = curate(photos, base / "out", base / "data", "--copy-selected")
+    after = {path: path.stat().st_mtime_ns for path in [photos, *photos.rglob("*")]}
+    assert after == before, "the album is only read"
+    return found
+
+
+def test_whatever_photos_are_named_they_are_read_shown_and_exported(done: Curated) -> None:
+    images = done.images
+    assert {path for path in images if images[path]["quality"]} == {
+        *NAMES,
+        *("pair.JPG", "live.HEIC", "new.avif", "raw.nef"),
+    }
+    rows = done.rows
+    assert set(rows) == {f"'{path}" if path.startswith("=") else path for path in images}
+    page = (done.out / "index.html").read_text()
+    assert "\u5bcc\u58eb\u5c71.jpg" in page
+    assert "<tags>" not in page
+    again = done.out.with_name("again")
+    arguments = ["export", "--out", again, "--selected", "symlink", "--xmp"]
+    exported = bestshot(arguments, data=done.data)
+    assert exported.code == 0, exported.text
+    assert "cannot" not in exported.text
+    for path, image in images.items():
+        if image["is_selected"]:
+            assert (done.out / "selected" / path).read_bytes() == (done.photos / path).read_bytes()
+            assert (again / "selected" / path).samefile(done.photos / path)
+            assert (again / "selected" / path).with_suffix(".xmp").exists()
+
+
+def test_a_raw_file_and_a_jpeg_are_one_photo_and_so_is_a_live_photo(done: Curated) -> None:
+    pair, live, raw = (done.images[name] for name in ("pair.JPG", "live.HEIC", "raw.nef"))
+    assert pair["companion_paths"] == ["pair.DNG"]
+    assert (pair["camera"], pair["capture_time"]) == ("Bestshot", "2026-05-17T10:00:00")
+    assert live["companion_paths"] == ["live.MOV"]
+    assert json.loads(done.rows["pair.JPG"]["Companions"]) == ["pair.DNG"]
+    assert done.rows["pair.JPG"]["Camera"] == "Bestshot"
+    assert (raw["format"], raw["width_px"], raw["height_px"]) == ("RAW", 240, 320)
+    assert done.images["new.avif"]["format"] == "AVIF"
+    assert live["format"] == "HEIF"
+    for image in (pair, live):
+        for path in image["companion_paths"]:
+            assert (done.out / "selected" / path).exists() == image["is_selected"]
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[orchestrator_pb2_grpc.OrchestratorServiceStub]:
+    with (
+        running_up(tmp_path, [tmp_path], "--no-ui") as addresses,
+        grpc.insecure_channel(addresses["orchestrator"]) as channel,
+    ):
+        yield orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+
+
+def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
+    system: orchestrator_pb2_grpc.OrchestratorServiceStub, tmp_path: Path
+) -> None:
+    photos = tmp_path / "network"
+    photos.mkdir()
+    for number in range(48):
+        Image.fromarray(draw_picture(number, 1024, 768)).save(photos / f"{number:02}.jpg")
+    album = system.CreateAlbum(pb.CreateAlbumRequest(folder=str(photos))).album
+    run = system.StartRun(pb.StartRunRequest(album_id=album.id)).run
+
+    def stage(name: str) -> pb.StageProgress:
+        stages = system.GetRun(pb.GetRunRequest(run_id=run.id)).run.stages
+        return next((found for found in stages if found.stage == name), pb.StageProgress())
+
+    while stage("score").completed_count < 4:
+        time.sleep(0.05)
+    photos.rename(tmp_path / "unplugged")
+    *_, last = system.WatchRun(pb.WatchRunRequest(run_id=run.id))
+    assert last.run.state == pb.RUN_STATE_FAILED
+    assert "cannot be reached any more" in last.run.error
+    assert "Scores finished so far are kept" in last.run.error
+    (tmp_path / "unplugged").rename(photos)
+    system.ResumeRun(pb.ResumeRunRequest(run_id=run.id))
+    *_, last = system.WatchRun(pb.WatchRunRequest(run_id=run.id))
+    assert last.run.state == pb.RUN_STATE_COMPLETED, last.run.error
+    assert (last.run.summary.photo_count, last.run.summary.unreadable_count) == (48, 0)
+    assert stage("score").cached_count >= 4

@@ -1,0 +1,113 @@
+"""Small RAW files (DNG 1.4) with an embedded preview, as cameras write them."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+BYTE, ASCII, SHORT, LONG, RATIONAL, SRATIONAL = 1, 2, 3, 4, 5, 10
+_FORMATS = {BYTE: "B", ASCII: "B", SHORT: "H", LONG: "I", RATIONAL: "II", SRATIONAL: "ii"}
+
+Entry = tuple[int, int, Sequence[int]]
+"""Tag, type, values (two numbers a rational)."""
+
+
+def dng(
+    preview: NDArray[np.uint8],
+    *,
+    orientation: int = 1,
+    taken: str = "2026:05:17 10:00:00",
+    has_preview: bool = True,
+) -> bytes:
+    """A DNG whose preview is `preview` (uint8, (height, width, 3)) as the sensor lay."""
+    height, width = preview.shape[:2]
+    target = io.BytesIO()
+    Image.fromarray(preview).save(target, "JPEG", quality=95)
+    jpeg = target.getvalue()
+    mosaic = (preview[:, :, 1].astype("<u2") << 4).tobytes()
+    exif: list[Entry] = [(0x9003, ASCII, _text(taken))]
+    sensor: list[Entry] = [
+        (0x00FE, LONG, [0]),
+        *_picture(width, height, 16, compression=1, photometric=32803, samples=1),
+        (0x828D, SHORT, [2, 2]),
+        (0x828E, BYTE, [0, 1, 1, 2]),
+        (0xC61A, SHORT, [0]),
+        (0xC61D, SHORT, [4095]),
+    ]
+    first: list[Entry] = [
+        (0x00FE, LONG, [1]),
+        *_picture(width, height, 8, compression=7, photometric=6, samples=3),
+        (0x010F, ASCII, _text("Bestshot")),
+        (0x0110, ASCII, _text("Test Camera 1")),
+        (0x0112, SHORT, [orientation]),
+        (0xC612, BYTE, [1, 4, 0, 0]),
+        (0xC614, ASCII, _text("Bestshot Test Camera 1")),
+        (0xC621, SRATIONAL, [v for n in (1, 0, 0, 0, 1, 0, 0, 0, 1) for v in (n, 1)]),
+        (0xC628, RATIONAL, [1, 1, 1, 1, 1, 1]),
+        (0xC65A, SHORT, [21]),
+    ]
+    if not has_preview:
+        return _tiff([*sensor, *first[8:]], [mosaic], {}, {})
+    return _tiff(first, [jpeg], {0x014A: (sensor, [mosaic])}, {0x8769: exif})
+
+
+def _picture(
+    width: int, height: int, bits: int, *, compression: int, photometric: int, samples: int
+) -> list[Entry]:
+    return [
+        (0x0100, LONG, [width]),
+        (0x0101, LONG, [height]),
+        (0x0102, SHORT, [bits] * samples),
+        (0x0103, SHORT, [compression]),
+        (0x0106, SHORT, [photometric]),
+        (0x0115, SHORT, [samples]),
+        (0x0116, LONG, [height]),
+        (0x011C, SHORT, [1]),
+    ]
+
+
+def _text(value: str) -> list[int]:
+    return [*value.encode(), 0]
+
+
+def _tiff(
+    entries: list[Entry],
+    strips: list[bytes],
+    pictures: dict[int, tuple[list[Entry], list[bytes]]],
+    folders: dict[int, list[Entry]],
+) -> bytes:
+    """Lays out a little-endian TIFF: the first folder, those that its tags point to, the strips."""
+    content = bytearray(b"II*\0\0\0\0\0")
+    pointers = [(tag, _folder(content, found, data)) for tag, (found, data) in pictures.items()]
+    pointers += [(tag, _folder(content, found, [])) for tag, found in folders.items()]
+    whole = [*entries, *((tag, LONG, [place]) for tag, place in pointers)]
+    struct.pack_into("<I", content, 4, _folder(content, whole, strips))
+    return bytes(content)
+
+
+def _folder(content: bytearray, entries: list[Entry], strips: list[bytes]) -> int:
+    """Adds strips and a folder with them; returns where the folder begins."""
+    whole = list(entries)
+    if strips:
+        places = []
+        for strip in strips:
+            places.append(len(content))
+            content += strip + b"\0" * (len(strip) % 2)
+        whole += [(0x0111, LONG, places), (0x0117, LONG, [len(strip) for strip in strips])]
+    packed = []
+    for tag, kind, values in sorted(whole):
+        data = struct.pack("<" + _FORMATS[kind][0] * len(values), *values)
+        count = len(values) // len(_FORMATS[kind])
+        if len(data) > 4:
+            place = len(content)
+            content += data + b"\0" * (len(data) % 2)
+            data = struct.pack("<I", place)
+        packed.append(struct.pack("<HHI", tag, kind, count) + data.ljust(4, b"\0"))
+    begin = len(content)
+    content += struct.pack("<H", len(packed)) + b"".join(packed) + b"\0\0\0\0"
+    return begin

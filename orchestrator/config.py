@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from orchestrator.domain.cluster_parameters import ClusterParameters
+from orchestrator.domain.cluster_parameters import CaptureTimeParameters, ClusterParameters
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
 from orchestrator.domain.selection import (
     FilterParameters,
@@ -97,6 +97,28 @@ class DbscanSettings(Settings):
     """neighbours, itself counted, that make a core point (DBSCAN)"""
 
 
+class CaptureTimeSettings(Settings):
+    """How capture time and camera take part in the grouping."""
+
+    enabled: bool
+    """whether capture time and camera, from EXIF, are evidence for moments; the grouping is
+    HDBSCAN's or DBSCAN's alone where not"""
+    burst_seconds: Annotated[float, Field(ge=0)]
+    """photos that one camera took at most so many seconds apart are of one moment, if they are
+    within `burst_distance`"""
+    burst_distance: Distance
+    """photos of a burst that are farther apart are not joined"""
+    separate_hours: Annotated[float, Field(ge=0)]
+    """a moment is parted where nobody took a photo of it for so many hours, unless photos before
+    and after are within `separate_distance`; all cameras are taken to show the same time"""
+    separate_distance: Distance
+    """photos so close are of one moment whenever they were taken"""
+
+    def parameters(self) -> CaptureTimeParameters:
+        """The domain's view of it."""
+        return CaptureTimeParameters(**self.model_dump())
+
+
 class ClusterScenes(Settings):
     """Parameters of the clustering."""
 
@@ -122,6 +144,7 @@ class ClusterScenes(Settings):
     more are parted at the longest pauses between captures first, and no cluster reaches over two
     parts; `null` for no bound"""
     dbscan: DbscanSettings
+    capture_time: CaptureTimeSettings
 
     def parameters(self, calibration: tuple[float, float] | None) -> ClusterParameters:
         """The domain's view of it, with `auto` replaced by the model's calibrated values.
@@ -156,6 +179,7 @@ class ClusterScenes(Settings):
             max_joint_count=self.max_joint_count,
             dbscan_eps=self.dbscan.eps,
             dbscan_min_samples=self.dbscan.min_samples,
+            capture_time=self.capture_time.parameters(),
         )
 
     def _in_metric(self, cosine_distance: float) -> float:

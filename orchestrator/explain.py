@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from orchestrator.domain.capture_time import capture_seconds
 from orchestrator.domain.decisions import Correction
 from orchestrator.domain.explaining import correction_texts, grouping_text
 from orchestrator.domain.explanation import (
@@ -61,6 +62,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         paths,
         embeddings,
         _labels([found.machine_cluster_id for found in records]),
+        np.array([capture_seconds(found.capture_time) for found in records]),
         clustering,
     )
     return Explanation(

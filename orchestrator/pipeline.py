@@ -464,7 +464,9 @@ def cluster(
     records: Sequence[ImageRecord],
     parameters: ClusterParameters,
 ) -> NDArray[np.int64]:
-    """`cluster_scenes`, whose libraries take a second to load: not before they are wanted.
+    """`cluster_scenes`, and time evidence where it is wanted.
+
+    Their libraries take a second to load: not before they are wanted.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
@@ -472,9 +474,16 @@ def cluster(
         parameters: In force.
     """
     from orchestrator.domain.clustering import cluster_scenes
+    from orchestrator.domain.time_evidence import Captures, with_time_evidence
 
     seconds = np.array([capture_seconds(record.capture_time) for record in records])
-    return cluster_scenes(embeddings, parameters, seconds)
+    labels = cluster_scenes(embeddings, parameters, seconds)
+    if not parameters.capture_time.enabled:
+        return labels
+    captures = Captures(seconds, [record.camera for record in records])
+    return with_time_evidence(
+        labels, embeddings, captures, parameters.capture_time, parameters.metric
+    )
 
 
 def grouped(

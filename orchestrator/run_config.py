@@ -7,12 +7,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.cluster_parameters import WITHOUT_TIME
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.results import Run
 from services.common.config import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
 
-_SINCE = Layer("runs before it", {"cluster_scenes": {"max_joint_count": None}})
+_SINCE = Layer(
+    "runs before it",
+    {
+        "cluster_scenes": {
+            "max_joint_count": None,
+            "capture_time": dataclasses.asdict(WITHOUT_TIME),
+        }
+    },
+)
 """What settings meant for runs that were stored before there were those settings."""
 
 

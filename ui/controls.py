@@ -42,6 +42,7 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
         Control("cluster_scenes.min_samples", "Minimum samples", "count"),
         Control("cluster_scenes.dbscan.eps", "DBSCAN eps", "number"),
+        Control("cluster_scenes.capture_time.enabled", "Heed capture time and camera", "flag"),
     ),
     "Selection": (
         Control("select_best.max_images_per_cluster", "Most photos of a moment", "count", 10),
@@ -131,10 +132,10 @@ def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:
 
 
 def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
-    """The value at a dotted key."""
+    """The value at a dotted key; None where a run of an earlier version has none."""
     value: Any = config
     for part in key.split("."):
-        value = value[part]
+        value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 

@@ -25,7 +25,7 @@ from sklearn.metrics import adjusted_rand_score
 from models.registry import Role, resolve
 from models.train import pictures
 from models.train.degrade import defocus, noise
-from orchestrator.domain.cluster_parameters import ClusterParameters
+from orchestrator.domain.cluster_parameters import WITHOUT_TIME, ClusterParameters
 from orchestrator.domain.clustering import cluster_scenes
 from services.common.config import models_dir
 from services.common.imaging import RgbImage, fit_long_side
@@ -133,6 +133,7 @@ def mean_rand_index(
         scene_distance=distance,
         dbscan_eps=0.3,
         dbscan_min_samples=1,
+        capture_time=WITHOUT_TIME,
         max_joint_count=None,
     )
     scores = []

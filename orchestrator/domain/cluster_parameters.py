@@ -13,6 +13,35 @@ NOISE = -1
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureTimeParameters:
+    """How capture time and camera take part.
+
+    Attributes:
+        enabled: Whether they do.
+        burst_seconds: Photos that one camera took so close in time are of one moment ...
+        burst_distance: ... where they are no farther apart than this.
+        separate_hours: Photos with a longer pause between them are of several moments ...
+        separate_distance: ... unless two of them are this close.
+    """
+
+    enabled: bool
+    burst_seconds: float
+    burst_distance: float
+    separate_hours: float
+    separate_distance: float
+
+
+WITHOUT_TIME = CaptureTimeParameters(
+    enabled=False,
+    burst_seconds=0.0,
+    burst_distance=0.0,
+    separate_hours=0.0,
+    separate_distance=0.0,
+)
+"""Capture time and camera take no part."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterParameters:
     """Parameters of `cluster_scenes`, named as HDBSCAN and DBSCAN name them.
 
@@ -28,6 +57,7 @@ class ClusterParameters:
             first, and no cluster reaches over two parts. None = no bound.
         dbscan_eps: Neighbourhood radius (DBSCAN).
         dbscan_min_samples: Neighbours, itself counted, that make a core point (DBSCAN).
+        capture_time: How capture time and camera take part.
     """
 
     method: Literal["hdbscan", "dbscan"]
@@ -40,3 +70,4 @@ class ClusterParameters:
     dbscan_eps: float
     dbscan_min_samples: int
     max_joint_count: int | None
+    capture_time: CaptureTimeParameters

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.domain.labels import labels_of
 from orchestrator.domain.photo import Decision
 
 Labels = NDArray[np.int64]
@@ -181,13 +182,7 @@ def corrected(
         places.setdefault(digest, []).append(index)
     for correction in corrections:
         _apply(moment, places, correction)
-    _, begins, number, sizes = np.unique(
-        moment, return_index=True, return_inverse=True, return_counts=True
-    )
-    order = np.full(len(sizes), NOISE, np.int64)
-    joint = np.flatnonzero(sizes > 1)
-    order[joint[np.argsort(begins[joint])]] = np.arange(len(joint))
-    return order[number]
+    return labels_of(moment)
 
 
 def _apply(moment: Labels, places: Mapping[str, Sequence[int]], correction: Correction) -> None:

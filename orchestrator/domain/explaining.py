@@ -50,12 +50,13 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
+    pause = "" if grouping.pause_inside is None else f" and {_span(grouping.pause_inside)}"
     if count == 2:
-        text = f"Grouped with {near.path}, {near.distance:.3f} apart."
+        text = f"Grouped with {near.path}, {near.distance:.3f}{pause} apart."
     else:
         text = (
-            f"Grouped with {count - 1} others: the nearest is {near.path}, {near.distance:.3f} "
-            f"apart, the farthest {far.path}, {far.distance:.3f}."
+            f"Grouped with {count - 1} others: the nearest is {near.path}, {near.distance:.3f}"
+            f"{pause} apart, the farthest {far.path}, {far.distance:.3f}."
         )
     if near.distance <= grouping.cluster_selection_epsilon and grouping.method == "hdbscan":
         text += f" Photos up to {grouping.cluster_selection_epsilon:.3f} apart are not split."
@@ -96,16 +97,43 @@ def correction_texts(
     return texts
 
 
+def _span(seconds: float) -> str:
+    """A time between captures, in words."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
+
+
+def _parted_by_time(grouping: Grouping, text: str) -> str:
+    """Why a pause keeps the nearest photo out of the moment; empty where none does."""
+    near, pause, hours = (
+        grouping.nearest_outside,
+        grouping.pause_outside,
+        grouping.separate_hours,
+    )
+    if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
+        return ""
+    return (
+        f"{text}, but they were taken {_span(pause)} apart: that parts moments, above "
+        f"{hours:g} hours and {grouping.separate_distance:g} in distance."
+    )
+
+
 def _alone(grouping: Grouping) -> str:
     near = grouping.nearest_outside
     if near is None:
         return "It is the only photo."
     text = f"Grouped with none: the nearest photo, {near.path}, is {near.distance:.3f} apart"
     limit = grouping.scene_distance
-    if grouping.method == "dbscan":
+    if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
         return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
-    if limit is not None and near.distance > limit:
+    if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         return f"{text}, more than the {limit:.3f} that a moment may span."
+    if parted := _parted_by_time(grouping, text):
+        return parted
+    if grouping.method == "dbscan":
+        return f"{text}; DBSCAN finds too few photos around it."
     if limit is not None and (grouping.joint_distance or 0.0) > limit:
         return (
             f"{text}, but a moment of both would span {grouping.joint_distance:.3f}, more than the "
@@ -127,6 +155,8 @@ def _outside(grouping: Grouping) -> str:
     if near is None:
         return ""
     text = f"The nearest photo outside, {near.path}, is {near.distance:.3f} apart"
+    if parted := _parted_by_time(grouping, text):
+        return parted
     if grouping.method == "dbscan":
         return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
     if limit is not None and (grouping.joint_distance or 0.0) > limit:

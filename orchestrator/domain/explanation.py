@@ -89,6 +89,10 @@ class Grouping:
         core_distance: To its `min_samples`-th nearest photo: how thinly it is surrounded.
         outside_core_distance: The largest such distance in the cluster of `nearest_outside`.
         min_samples: Of HDBSCAN.
+        separate_hours: A longer pause parts moments; None where capture time takes no part.
+        separate_distance: Photos so close are not parted by it; None likewise.
+        pause_inside: Seconds between it and `nearest_inside`; None likewise, or where unknown.
+        pause_outside: Seconds between it and `nearest_outside`.
     """
 
     method: str
@@ -104,6 +108,10 @@ class Grouping:
     core_distance: float | None
     outside_core_distance: float | None
     min_samples: int
+    separate_hours: float | None
+    separate_distance: float | None
+    pause_inside: float | None
+    pause_outside: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +225,7 @@ def grouping_of(
     paths: Sequence[str],
     embeddings: Embeddings,
     labels: Labels,
+    seconds: NDArray[np.float64],
     parameters: ClusterParameters,
 ) -> Grouping:
     """Finds the distances that put a photo where it is.
@@ -226,6 +235,7 @@ def grouping_of(
         paths: (n,).
         embeddings: float32, (n, d), unit rows.
         labels: (n,), as the algorithm gave them.
+        seconds: (n,), when each was taken; NaN for unknown.
         parameters: In force.
     """
     similarity = _similarity(index, embeddings)
@@ -239,6 +249,16 @@ def grouping_of(
     nearest = int(outside[np.argmax(similarity[outside])]) if len(outside) else None
     theirs = _members(labels, nearest) if nearest is not None else np.empty(0, np.intp)
     joint = np.concatenate([mine, theirs])
+    near = int(inside[np.argmax(similarity[inside])]) if len(inside) else None
+    far = int(inside[np.argmin(similarity[inside])]) if len(inside) else None
+    time = parameters.capture_time
+
+    def pause(other: int | None) -> float | None:
+        if other is None or not time.enabled:
+            return None
+        found = abs(float(seconds[index] - seconds[other]))
+        return None if np.isnan(found) else found
+
     return Grouping(
         method=parameters.method,
         metric=parameters.metric,
@@ -246,12 +266,8 @@ def grouping_of(
         cluster_selection_epsilon=parameters.cluster_selection_epsilon,
         dbscan_eps=parameters.dbscan_eps,
         cluster_size=len(mine),
-        nearest_inside=neighbour(int(inside[np.argmax(similarity[inside])]))
-        if len(inside)
-        else None,
-        farthest_inside=neighbour(int(inside[np.argmin(similarity[inside])]))
-        if len(inside)
-        else None,
+        nearest_inside=neighbour(near) if near is not None else None,
+        farthest_inside=neighbour(far) if far is not None else None,
         nearest_outside=neighbour(nearest) if nearest is not None else None,
         joint_distance=_diameter(embeddings[joint], parameters.metric)
         if nearest is not None
@@ -259,6 +275,10 @@ def grouping_of(
         core_distance=_core_distance(index, embeddings, parameters),
         outside_core_distance=_largest_core_distance(theirs, embeddings, parameters),
         min_samples=parameters.min_samples,
+        separate_hours=time.separate_hours if time.enabled else None,
+        separate_distance=time.separate_distance if time.enabled else None,
+        pause_inside=pause(near),
+        pause_outside=pause(nearest),
     )
 
 

@@ -196,11 +196,12 @@ def _orientation(exif: Image.Exif) -> int:
 
 def _camera(exif: Image.Exif) -> str:
     try:
-        serial = exif.get_ifd(_EXIF_IFD).get(_BODY_SERIAL_NUMBER, "")
-        parts = [exif.get(_MAKE, ""), exif.get(_MODEL, ""), serial]
+        number = exif.get_ifd(_EXIF_IFD).get(_BODY_SERIAL_NUMBER, "")
+        parts = [exif.get(_MAKE, ""), exif.get(_MODEL, ""), number]
     except Exception:  # as above
         return ""
-    words = [str(part).strip("\0 ") for part in parts]
+    make, model, serial = (str(part).strip("\0 ") for part in parts)
+    words = [model if model.startswith(make) else f"{make} {model}", str(serial)]
     return " ".join(word for word in words if word.isprintable() and word)[:_CAMERA_LENGTH]
 
 

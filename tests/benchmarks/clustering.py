@@ -44,7 +44,7 @@ def scenes(count: int) -> Vectors:
 
 
 def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
-    from orchestrator.domain.cluster_parameters import ClusterParameters
+    from orchestrator.domain.cluster_parameters import WITHOUT_TIME, ClusterParameters
     from orchestrator.domain.clustering import cluster_scenes
 
     wanted = ClusterParameters(
@@ -57,6 +57,7 @@ def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
         scene_distance=scene_distance,
         dbscan_eps=0.3,
         dbscan_min_samples=1,
+        capture_time=WITHOUT_TIME,
         max_joint_count=None,
     )
     return lambda vectors: cluster_scenes(vectors, wanted)

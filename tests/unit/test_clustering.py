@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from orchestrator.domain import clustering
 from orchestrator.domain.capture_time import capture_seconds, parts_by_time
-from orchestrator.domain.cluster_parameters import ClusterParameters
+from orchestrator.domain.cluster_parameters import WITHOUT_TIME, ClusterParameters
 from orchestrator.domain.clustering import cluster_scenes, pairwise_distances
 
 PLAIN = ClusterParameters(
@@ -27,6 +27,7 @@ PLAIN = ClusterParameters(
     scene_distance=None,
     dbscan_eps=0.3,
     dbscan_min_samples=1,
+    capture_time=WITHOUT_TIME,
     max_joint_count=None,
 )
 BOUNDED = replace(PLAIN, scene_distance=0.2, cluster_selection_epsilon=0.15)

@@ -702,7 +702,7 @@ class SimilarPhoto(_message.Message):
     def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: _Optional[bool] = ...) -> None: ...
 
 class Grouping(_message.Message):
-    __slots__ = ("method", "metric", "scene_distance", "cluster_selection_epsilon", "dbscan_eps", "cluster_size", "nearest_inside", "farthest_inside", "nearest_outside", "joint_distance", "core_distance", "outside_core_distance", "min_samples")
+    __slots__ = ("method", "metric", "scene_distance", "cluster_selection_epsilon", "dbscan_eps", "cluster_size", "nearest_inside", "farthest_inside", "nearest_outside", "joint_distance", "core_distance", "outside_core_distance", "min_samples", "separate_hours", "separate_distance", "pause_inside", "pause_outside")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
     SCENE_DISTANCE_FIELD_NUMBER: _ClassVar[int]
@@ -716,6 +716,10 @@ class Grouping(_message.Message):
     CORE_DISTANCE_FIELD_NUMBER: _ClassVar[int]
     OUTSIDE_CORE_DISTANCE_FIELD_NUMBER: _ClassVar[int]
     MIN_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SEPARATE_HOURS_FIELD_NUMBER: _ClassVar[int]
+    SEPARATE_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_INSIDE_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_OUTSIDE_FIELD_NUMBER: _ClassVar[int]
     method: str
     metric: str
     scene_distance: float
@@ -729,7 +733,11 @@ class Grouping(_message.Message):
     core_distance: float
     outside_core_distance: float
     min_samples: int
-    def __init__(self, method: _Optional[str] = ..., metric: _Optional[str] = ..., scene_distance: _Optional[float] = ..., cluster_selection_epsilon: _Optional[float] = ..., dbscan_eps: _Optional[float] = ..., cluster_size: _Optional[int] = ..., nearest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., farthest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., nearest_outside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., joint_distance: _Optional[float] = ..., core_distance: _Optional[float] = ..., outside_core_distance: _Optional[float] = ..., min_samples: _Optional[int] = ...) -> None: ...
+    separate_hours: float
+    separate_distance: float
+    pause_inside: float
+    pause_outside: float
+    def __init__(self, method: _Optional[str] = ..., metric: _Optional[str] = ..., scene_distance: _Optional[float] = ..., cluster_selection_epsilon: _Optional[float] = ..., dbscan_eps: _Optional[float] = ..., cluster_size: _Optional[int] = ..., nearest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., farthest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., nearest_outside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., joint_distance: _Optional[float] = ..., core_distance: _Optional[float] = ..., outside_core_distance: _Optional[float] = ..., min_samples: _Optional[int] = ..., separate_hours: _Optional[float] = ..., separate_distance: _Optional[float] = ..., pause_inside: _Optional[float] = ..., pause_outside: _Optional[float] = ...) -> None: ...
 
 class SetDecisionRequest(_message.Message):
     __slots__ = ("album_id", "path", "decision", "run_id")

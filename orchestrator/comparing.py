@@ -16,6 +16,10 @@ INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
 """Fields of a photo that tell of its files."""
 
 
+RUNTIME_VERSIONS = "runtime_versions"
+"""Of a model: what computes with it, which is no part of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A value that differs.
@@ -75,7 +79,7 @@ class RunDiff:
     Attributes:
         settings: Changes of the configuration in force.
         models: Changes of the models, by role and field.
-        versions: Changes of what computed.
+        versions: Changes of what computed, beside the orchestrator or beside a model.
         added_paths: Photos of the second run alone.
         removed_paths: Photos of the first run alone.
         photos: Changes of photos that both have.
@@ -131,12 +135,14 @@ def compare_runs(
     before = {record.path: record for record in first_records}
     after = {record.path: record for record in second_records}
     common = sorted(before.keys() & after.keys())
+    models = list(changes("", first.models, second.models))
+    runtimes = [change for change in models if RUNTIME_VERSIONS in change.field.split(".")]
     selected_before = {path for path, record in before.items() if record.is_selected}
     selected_after = {path for path, record in after.items() if record.is_selected}
     return RunDiff(
         settings=tuple(changes("", first.config, second.config)),
-        models=tuple(changes("", first.models, second.models)),
-        versions=tuple(changes("", first.versions, second.versions)),
+        models=tuple(change for change in models if change not in runtimes),
+        versions=(*changes("", first.versions, second.versions), *runtimes),
         added_paths=tuple(sorted(after.keys() - before.keys())),
         removed_paths=tuple(sorted(before.keys() - after.keys())),
         photos=tuple(

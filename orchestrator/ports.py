@@ -33,6 +33,7 @@ class ModelIdentity:
     file_digests: tuple[str, ...]
     fallback_for_model_id: str
     missing_execution_providers: tuple[str, ...]
+    runtime_versions: dict[str, str]
 
 
 class ModelPort(Protocol):

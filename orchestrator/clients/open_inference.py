@@ -95,6 +95,7 @@ class OpenInferenceClient:
             file_digests=(),
             fallback_for_model_id="",
             missing_execution_providers=(),
+            runtime_versions={server.name: server.version},
         )
 
     async def infer(

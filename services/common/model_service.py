@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib.metadata
 import logging
 import sys
 from collections.abc import Callable
@@ -43,6 +45,11 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger(__name__)
+
+_RUNTIME_PACKAGES = (
+    *("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pillow"),
+    *("pillow-heif", "rawpy"),
+)
 
 
 @dataclass(frozen=True)
@@ -202,4 +209,13 @@ def model_info(
         paths=[str(path) for one in whole for path in one.paths.values()],
         file_digests=[digest for one in whole for digest in one.file_digests.values()],
         fallback_for_model_id=model.fallback_for,
+        runtime_versions=_runtime_versions(),
     )
+
+
+def _runtime_versions() -> dict[str, str]:
+    found = {}
+    for package in _RUNTIME_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

@@ -40,7 +40,7 @@ class HangingService:
         self.called = asyncio.Event()
 
     async def model(self) -> ModelIdentity:
-        return ModelIdentity("m", "1", "d", 0, (), "builtin", "", 8, (), (), "", ())
+        return ModelIdentity("m", "1", "d", 0, (), "builtin", "", 8, (), (), "", (), {})
 
     async def calibration(self) -> tuple[float, float]:
         return 0.4, 0.3

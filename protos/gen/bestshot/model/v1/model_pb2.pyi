@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -17,7 +17,14 @@ MODEL_ORIGIN_BUILTIN: ModelOrigin
 MODEL_ORIGIN_PRETRAINED: ModelOrigin
 
 class ModelInfo(_message.Message):
-    __slots__ = ("id", "version", "digest", "input_long_side_px", "execution_providers", "origin", "description", "max_batch_count", "paths", "file_digests", "fallback_for_model_id", "missing_execution_providers")
+    __slots__ = ("id", "version", "digest", "input_long_side_px", "execution_providers", "origin", "description", "max_batch_count", "paths", "file_digests", "fallback_for_model_id", "missing_execution_providers", "runtime_versions")
+    class RuntimeVersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +37,7 @@ class ModelInfo(_message.Message):
     FILE_DIGESTS_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FOR_MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     MISSING_EXECUTION_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: str
     digest: str
@@ -42,4 +50,5 @@ class ModelInfo(_message.Message):
     file_digests: _containers.RepeatedScalarFieldContainer[str]
     fallback_for_model_id: str
     missing_execution_providers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., input_long_side_px: _Optional[int] = ..., execution_providers: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[ModelOrigin, str]] = ..., description: _Optional[str] = ..., max_batch_count: _Optional[int] = ..., paths: _Optional[_Iterable[str]] = ..., file_digests: _Optional[_Iterable[str]] = ..., fallback_for_model_id: _Optional[str] = ..., missing_execution_providers: _Optional[_Iterable[str]] = ...) -> None: ...
+    runtime_versions: _containers.ScalarMap[str, str]
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., input_long_side_px: _Optional[int] = ..., execution_providers: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[ModelOrigin, str]] = ..., description: _Optional[str] = ..., max_batch_count: _Optional[int] = ..., paths: _Optional[_Iterable[str]] = ..., file_digests: _Optional[_Iterable[str]] = ..., fallback_for_model_id: _Optional[str] = ..., missing_execution_providers: _Optional[_Iterable[str]] = ..., runtime_versions: _Optional[_Mapping[str, str]] = ...) -> None: ...

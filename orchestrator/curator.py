@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
+import logging
 import platform
 import subprocess
 import uuid
@@ -17,13 +18,13 @@ from typing import Any
 from orchestrator import deciding, rejudging
 from orchestrator.comparing import RunDiff, compare_runs
 from orchestrator.config import PipelineConfig, PipelineSettings
-from orchestrator.deciding import DecisionStores
 from orchestrator.domain.decisions import DecisionEntry
 from orchestrator.domain.explanation import Explanation
 from orchestrator.explain import explain_photo
-from orchestrator.pipeline import Services
+from orchestrator.pipeline import Pipeline, Services
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
 from orchestrator.preflight import check_models, find_services, served_models
+from orchestrator.rejudging import Stores
 from orchestrator.results import Album, ImageRecord, Run, RunState, check_completed, utc_now
 from orchestrator.run_config import recorded_config, stored_settings
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -38,6 +39,8 @@ from services.common.errors import (
     UnavailableError,
 )
 from services.common.imaging import CANONICAL_VERSION
+
+logger = logging.getLogger(__name__)
 
 _COMPUTING_PACKAGES = (
     "bestshot",
@@ -80,8 +83,7 @@ class Curator:
         self._ports = ports
         self._config = config
         self._worker = worker
-        self._log = log
-        self._stores = DecisionStores(store, log, cache)
+        self._stores = Stores(store, log, cache)
 
     async def start_run(self, album: Album, profile: str, overrides: dict[str, Any]) -> Run:
         """Checks settings and services, then queues a run.
@@ -163,9 +165,7 @@ class Curator:
         check_completed(run, "reselected")
         return await asyncio.to_thread(
             rejudging.reselect,
-            self._store,
-            self._log,
-            self._cache,
+            self._stores,
             run,
             overrides,
             validate_only=validate_only,
@@ -190,8 +190,21 @@ class Curator:
     async def decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
     ) -> tuple[int, list[ImageRecord]]:
-        """Adds what the user decided to the album's log; see `deciding.decide`."""
-        return await asyncio.to_thread(deciding.decide, self._stores, album_id, entries, run)
+        """Adds what the user decided to the album's log; see `deciding.decide`.
+
+        What the run's selection wants compared then is compared, where the Siamese service serves
+        the run's model: so the run stands as a new one would.
+
+        Returns:
+            Number of entries added, and the photos of the run that stand otherwise now.
+        """
+        outcome = await asyncio.to_thread(deciding.decide, self._stores, album_id, entries, run)
+        changed = {record.path: record for record in outcome.changed}
+        if run is not None and outcome.missing_pairs:
+            digests = await self._compare_missing(run, outcome.missing_pairs)
+            again = await asyncio.to_thread(deciding.rejudge, self._stores, run.id, digests)
+            changed.update((record.path, record) for record in again)
+        return outcome.added_count, [changed[path] for path in sorted(changed)]
 
     async def served_models(self) -> dict[str, ModelIdentity | BestshotError]:
         """Asks every model service which model it serves; by role, the model or the error."""
@@ -205,6 +218,17 @@ class Curator:
             if not record.is_readable:
                 raise FailedPreconditionError(f"{record.path} could not be read: {record.error}")
         model = await self._ports.comparer.model()
+        pipeline = await self._comparing_pipeline(run, model)
+        digests = {record.path: record.content_digest for record in (first, second)}
+        pair = (first_path, second_path)
+        known = await asyncio.to_thread(pipeline.known_comparisons, [pair], digests)
+        answers = known or await pipeline.compare_pairs([pair], digests)
+        if pair not in answers:
+            raise UnavailableError("the siamese service could not compare the two photos")
+        return answers[pair]
+
+    async def _comparing_pipeline(self, run: Run, model: ModelIdentity) -> Pipeline:
+        """A pipeline of a run's that can compare."""
         album = await asyncio.to_thread(self._store.album, run.album_id)
         services = Services(
             self._ports.embedder,
@@ -213,14 +237,23 @@ class Curator:
             self._ports.comparer,
             {"siamese": model},
         )
-        pipeline = self._worker.pipeline(album, services, run)
-        digests = {record.path: record.content_digest for record in (first, second)}
-        pair = (first_path, second_path)
-        known = await asyncio.to_thread(pipeline.known_comparisons, [pair], digests)
-        answers = known or await pipeline.compare_pairs([pair], digests)
-        if pair not in answers:
-            raise UnavailableError("the siamese service could not compare the two photos")
-        return answers[pair]
+        return self._worker.pipeline(album, services, run)
+
+    async def _compare_missing(self, run: Run, pairs: list[tuple[str, str]]) -> list[str]:
+        """Compares pairs of a run; returns the content digests of photos that were."""
+        try:
+            model = await self._ports.comparer.model()
+            if model.digest != run.models["siamese"]["digest"]:
+                return []
+            paths = sorted({path for pair in pairs for path in pair})
+            records = [await asyncio.to_thread(self._store.image, run.id, path) for path in paths]
+            pipeline = await self._comparing_pipeline(run, model)
+            digests = {record.path: record.content_digest for record in records}
+            answered = await pipeline.compare_pairs(pairs, digests)
+            return sorted({digests[path] for pair in answered for path in pair})
+        except BestshotError as error:
+            logger.warning("pairs of run %s are not compared: %s", run.id, error.message)
+            return []
 
     def _diff(self, first: Run, second: Run) -> RunDiff:
         before, after = self._store.images(first.id), self._store.images(second.id)

@@ -14,20 +14,25 @@ from orchestrator.domain.decisions import (
     DecisionEntry,
     last_undoable,
 )
-from orchestrator.ports import FeatureCache
+from orchestrator.rejudging import Stores
 from orchestrator.results import ImageRecord, Run, RunState, utc_now
-from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 
 @dataclass(frozen=True)
-class DecisionStores:
-    """Where decisions are kept, and what it takes to heed them."""
+class Outcome:
+    """What decisions changed.
 
-    runs: SqlRunStore
-    log: SqlDecisionLog
-    cache: FeatureCache
+    Attributes:
+        added_count: Entries that the log got.
+        changed: Photos of the run that stand otherwise now, ordered by path.
+        missing_pairs: As in Rejudgement.
+    """
+
+    added_count: int
+    changed: list[ImageRecord]
+    missing_pairs: list[tuple[str, str]]
 
 
 def new_entry(
@@ -63,8 +68,8 @@ def undo_entry(log: Sequence[DecisionEntry], entry_id: str) -> DecisionEntry:
 
 
 def decide(
-    stores: DecisionStores, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
-) -> tuple[int, list[ImageRecord]]:
+    stores: Stores, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
+) -> Outcome:
     """Adds entries to an album's log.
 
     Args:
@@ -73,9 +78,6 @@ def decide(
         entries: In order; those that the log has already are passed over.
         run: Completed run of the album whose results shall heed them at once; None = none.
 
-    Returns:
-        Number of entries added, and the photos of the run that stand otherwise now.
-
     Raises:
         InvalidArgumentError: An entry makes no sense, or the run is another album's.
         FailedPreconditionError: The run is not completed.
@@ -83,10 +85,41 @@ def decide(
     check_heeding(album_id, run)
     added = stores.log.append(album_id, entries)
     if run is None or not added:
-        return added, []
-    with stores.runs.locked(run.id):
-        current = stores.runs.run(run.id)
-        return added, _heed(stores, current, stores.log.entries(album_id), entries)
+        return Outcome(added, [], [])
+    changed, missing = heed(stores, run.id, entries)
+    return Outcome(added, changed, missing)
+
+
+def heed(
+    stores: Stores, run_id: str, entries: Sequence[DecisionEntry]
+) -> tuple[list[ImageRecord], list[tuple[str, str]]]:
+    """Has a run heed entries of its album's log.
+
+    Returns:
+        What has changed, ordered by path, and the missing pairs as in Rejudgement.
+    """
+    with stores.runs.locked(run_id):
+        run = stores.runs.run(run_id)
+        known = {entry.id: entry for entry in stores.log.entries(run.album_id)}
+        concerned = [_undone(entry, known) for entry in entries]
+        found = []
+        if any(entry.action in CORRECTIONS for entry in concerned):
+            found.append(rejudging.heed_corrections(stores, run))
+            run = stores.runs.run(run_id)
+        wishes = [entry for entry in concerned if entry.action not in CORRECTIONS]
+        digests = sorted({digest for entry in wishes for digest in entry.content_digests})
+        if digests:
+            found.append(rejudging.heed_decisions(stores, run, digests))
+    changed = {record.path: record for one in found for record in one.changed}
+    missing = {pair for one in found for pair in one.missing_pairs}
+    return [changed[path] for path in sorted(changed)], sorted(missing)
+
+
+def rejudge(stores: Stores, run_id: str, content_digests: Sequence[str]) -> list[ImageRecord]:
+    """Judges the moments of photos of a run once more; returns what has changed."""
+    with stores.runs.locked(run_id):
+        run = stores.runs.run(run_id)
+        return rejudging.heed_decisions(stores, run, content_digests).changed
 
 
 def check_heeding(album_id: str, run: Run | None) -> None:
@@ -95,33 +128,6 @@ def check_heeding(album_id: str, run: Run | None) -> None:
         raise InvalidArgumentError("run_id", f"run {run.id} is of another album")
     if run is not None and run.state is not RunState.COMPLETED:
         raise FailedPreconditionError(f"run {run.id} is {run.state.value}, not completed")
-
-
-def _heed(
-    stores: DecisionStores,
-    run: Run,
-    log: Sequence[DecisionEntry],
-    added: Sequence[DecisionEntry],
-) -> list[ImageRecord]:
-    known = {entry.id: entry for entry in log}
-    concerned = [_undone(entry, known) for entry in added]
-    changed: dict[str, ImageRecord] = {}
-    if any(entry.action in CORRECTIONS for entry in concerned):
-        found = rejudging.heed_corrections(stores.runs, stores.log, stores.cache, run)
-        changed = {record.path: record for record in found}
-        run = stores.runs.run(run.id)
-    digests = sorted(
-        {
-            digest
-            for entry in concerned
-            if entry.action not in CORRECTIONS
-            for digest in entry.content_digests
-        }
-    )
-    if digests:
-        found = rejudging.heed_decisions(stores.runs, stores.log, stores.cache, run, digests)
-        changed.update((record.path, record) for record in found)
-    return [changed[path] for path in sorted(changed)]
 
 
 def _undone(entry: DecisionEntry, known: dict[str, DecisionEntry]) -> DecisionEntry:

@@ -37,6 +37,28 @@ from orchestrator.storage.run_store import SqlRunStore
 
 
 @dataclass(frozen=True)
+class Stores:
+    """What judging anew needs: runs, decisions, features."""
+
+    runs: SqlRunStore
+    log: SqlDecisionLog
+    cache: FeatureCache
+
+
+@dataclass(frozen=True)
+class Rejudgement:
+    """What became of some moments of a run.
+
+    Attributes:
+        changed: Photos that stand otherwise now.
+        missing_pairs: Pairs of paths that were to be compared and never were; they counted as even.
+    """
+
+    changed: list[ImageRecord]
+    missing_pairs: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Reselection:
     """What new settings give on stored scores."""
 
@@ -47,27 +69,21 @@ class Reselection:
 
 
 def reselect(
-    store: SqlRunStore,
-    log: SqlDecisionLog,
-    cache: FeatureCache,
-    run: Run,
-    overrides: dict[str, Any],
-    *,
-    validate_only: bool,
+    stores: Stores, run: Run, overrides: dict[str, Any], *, validate_only: bool
 ) -> Reselection:
     """Clusters and selects anew under changed settings; stores a new run unless `validate_only`."""
     began = utc_now()
     settings = stored_settings(run, overrides)
     calibration = stored_calibration(run)
-    before = store.images(run.id)
+    before = stores.runs.images(run.id)
     readable = [record for record in before if record.is_readable]
-    embeddings = stored_embeddings(cache, run, readable)
+    embeddings = stored_embeddings(stores.cache, run, readable)
     labels = cluster(embeddings, readable, settings.cluster_scenes.parameters(calibration))
-    corrections = corrections_in(log.entries(run.album_id))
+    corrections = corrections_in(stores.log.entries(run.album_id))
     clustered = grouped(readable, labels, corrections)
-    decisions = log.decisions(run.album_id)
-    judged, comparisons, missing_count = _judge(
-        cache, run, settings, clustered, embeddings, decisions
+    decisions = stores.log.decisions(run.album_id)
+    judged, comparisons, missing = _judge(
+        stores.cache, run, settings, clustered, embeddings, decisions
     )
     broken = [record for record in before if not record.is_readable]
     records = sorted([*judged, *broken], key=lambda record: record.path)
@@ -86,57 +102,43 @@ def reselect(
         corrections=recorded_corrections(corrections),
     )
     if not validate_only:
-        store.save_results(new_run, records, comparisons)
+        stores.runs.save_results(new_run, records, comparisons)
     selected_before = {record.path for record in before if record.is_selected}
     selected = {record.path for record in records if record.is_selected}
     return Reselection(
         run=new_run,
         gained_paths=sorted(selected - selected_before),
         lost_paths=sorted(selected_before - selected),
-        missing_comparison_count=missing_count,
+        missing_comparison_count=len(missing),
     )
 
 
-def heed_decisions(
-    store: SqlRunStore,
-    log: SqlDecisionLog,
-    cache: FeatureCache,
-    run: Run,
-    content_digests: Sequence[str],
-) -> list[ImageRecord]:
-    """Judges the moments of photos anew after decisions about them; returns what has changed."""
-    before = [record for record in store.clusters_of(run.id, content_digests) if record.is_readable]
-    return _rejudge(store, log, cache, run, before, before)
+def heed_decisions(stores: Stores, run: Run, content_digests: Sequence[str]) -> Rejudgement:
+    """Judges the moments of photos anew after decisions about them."""
+    found = stores.runs.clusters_of(run.id, content_digests)
+    readable = [record for record in found if record.is_readable]
+    return _rejudge(stores, run, readable, readable)
 
 
-def heed_corrections(
-    store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run
-) -> list[ImageRecord]:
+def heed_corrections(stores: Stores, run: Run) -> Rejudgement:
     """Groups a run's photos as the user's corrections want it, and judges moments that are others.
 
-    Returns:
-        What has changed of these moments. Clusters that are only numbered otherwise are left out.
+    Clusters that are only numbered otherwise are stored, and not told of.
     """
-    corrections = corrections_in(log.entries(run.album_id))
-    before = [record for record in store.images(run.id) if record.is_readable]
+    corrections = corrections_in(stores.log.entries(run.album_id))
+    before = [record for record in stores.runs.images(run.id) if record.is_readable]
     labels = np.array([record.machine_cluster_id for record in before], np.int64)
     after = grouped(before, labels, corrections)
-    run = run.changed(corrections=recorded_corrections(corrections))
-    others = moments_of(before).items() ^ moments_of(after).items()
-    changed = {path for path, _ in others}
+    others = {path for path, _ in moments_of(before).items() ^ moments_of(after).items()}
     renumbered = [
-        new
-        for new, old in zip(after, before, strict=True)
-        if new != old and new.path not in changed
+        new for new, old in zip(after, before, strict=True) if new != old and new.path not in others
     ]
-    store.replace_images(run.id, renumbered)
     return _rejudge(
-        store,
-        log,
-        cache,
-        run,
-        [record for record in before if record.path in changed],
-        [record for record in after if record.path in changed],
+        stores,
+        run.changed(corrections=recorded_corrections(corrections)),
+        [record for record in before if record.path in others],
+        [record for record in after if record.path in others],
+        renumbered,
     )
 
 
@@ -151,28 +153,30 @@ def moments_of(records: Sequence[ImageRecord]) -> dict[str, frozenset[str]]:
 
 
 def _rejudge(
-    store: SqlRunStore,
-    log: SqlDecisionLog,
-    cache: FeatureCache,
+    stores: Stores,
     run: Run,
     before: Sequence[ImageRecord],
     grouped_anew: list[ImageRecord],
-) -> list[ImageRecord]:
-    """Judges whole moments, stores and returns what is another thing than `before`."""
-    changed: list[ImageRecord] = []
-    if grouped_anew:
-        settings = stored_settings(run)
-        embeddings = stored_embeddings(cache, run, grouped_anew)
-        decisions = log.decisions(run.album_id)
-        judged, comparisons, _ = _judge(cache, run, settings, grouped_anew, embeddings, decisions)
-        changed = [new for new, old in zip(judged, before, strict=True) if new != old]
-        store.replace_images(run.id, changed)
-        store.replace_comparisons(run.id, [record.path for record in grouped_anew], comparisons)
-        run = run.changed(decisions=_recorded(run, grouped_anew, decisions))
-    if run.summary is not None:
-        run = run.changed(summary=dataclasses.replace(run.summary, **store.counts(run.id)))
-    store.save_run(run)
-    return changed
+    renumbered: Sequence[ImageRecord] = (),
+) -> Rejudgement:
+    """Judges whole moments, stores what is another thing than `before`, all or nothing."""
+    if not grouped_anew:
+        stores.runs.save_rejudged(run, renumbered, [], {})
+        return Rejudgement([], [])
+    decisions = stores.log.decisions(run.album_id)
+    judged, comparisons, missing = _judge(
+        stores.cache,
+        run,
+        stored_settings(run),
+        grouped_anew,
+        stored_embeddings(stores.cache, run, grouped_anew),
+        decisions,
+    )
+    changed = [new for new, old in zip(judged, before, strict=True) if new != old]
+    run = run.changed(decisions=_recorded(run, grouped_anew, decisions))
+    paths = [record.path for record in grouped_anew]
+    stores.runs.save_rejudged(run, [*renumbered, *changed], paths, comparisons)
+    return Rejudgement(changed, missing)
 
 
 def _recorded(
@@ -191,14 +195,14 @@ def _judge(
     clustered: list[ImageRecord],
     embeddings: NDArray[np.float32],
     decisions: Mapping[str, Decision],
-) -> tuple[list[ImageRecord], dict[tuple[str, str], float], int]:
-    """Judges with stored comparisons; also returns these, and how many are missing."""
+) -> tuple[list[ImageRecord], dict[tuple[str, str], float], list[tuple[str, str]]]:
+    """Judges with stored comparisons; also returns these, and the pairs that lack one."""
     pairs = wanted_pairs(clustered, settings, decisions)
     digests = {record.path: record.content_digest for record in clustered}
     siamese_digest = run.models.get("siamese", {}).get("digest", "")
     comparisons = cached_comparisons(cache, pairs, digests, siamese_digest)
     judged = judge(clustered, embeddings, settings, comparisons, decisions)
-    return judged, comparisons, len(pairs) - len(comparisons)
+    return judged, comparisons, [pair for pair in pairs if pair not in comparisons]
 
 
 def stored_embeddings(

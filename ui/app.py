@@ -12,7 +12,17 @@ from ui.controls import COMPONENT_COUNT, Value
 from ui.messages import done, refused, told
 from ui.pages import ACTIVE_STATES, run_title
 from ui.templating import html, render
-from ui.views import albums, compare, detail, export, metrics, models, results, what_if
+from ui.views import (
+    albums,
+    compare,
+    decisions,
+    detail,
+    export,
+    metrics,
+    models,
+    results,
+    what_if,
+)
 from ui.views import run as run_view
 
 ACTIONS = {
@@ -67,6 +77,8 @@ class Page:
                 self.trial = what_if.build()
             with gr.Tab(compare.TITLE, id="compare"):
                 self.comparison = compare.build()
+            with gr.Tab("Decisions", id="decisions"):
+                self.log = decisions.build()
             with gr.Tab("Metrics", id="metrics"):
                 self.metrics = metrics.build()
             with gr.Tab("Export", id="export"):
@@ -96,6 +108,7 @@ class Page:
             self._on(event, self.show_settings, [self.run], trial_outputs)
             closed = [self.downloads, self.panel, self.opened]
             self._on(event, self.show_downloads, [self.run], closed)
+            self._on(event, self.show_log, [self.run], [self.log])
         polled = [self.seen, self.finished, self.run, *progress]
         self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
         self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], [self.notices, self.album])
@@ -123,8 +136,10 @@ class Page:
             self._on(source.close_photo, self.close_photo, [], opened)
             self._on_each(source.decide, self.decide, [self.undoable, self.run], [self.undoable])
             self._on_each(source.undo, self.undo, [self.undoable], [self.undoable])
+        undo_inputs = [self.undoable, self.run]
+        self._on_each(self.log.take_back, self.take_back, undo_inputs, [self.undoable])
         inputs = [self.run, self.opened, *shown.inputs]
-        outputs = [self.panel, *shown.outputs]
+        outputs = [self.panel, self.log, *shown.outputs]
         self._on(self.undoable.change, self.show_decided, inputs, outputs)
 
     def _wire_metrics(self) -> None:
@@ -349,10 +364,25 @@ class Page:
             done("There is nothing to undo.")
             return undoable
         *stack, (run_id, entry_id) = undoable
-        run = await told(self._api.run(run_id))
-        request = pb.UndoDecisionRequest(album_id=run.album_id, entry_id=entry_id, run_id=run_id)
-        await told(self._api.call(self._api.stub.UndoDecision, request))
+        await told(self._undo(run_id, entry_id))
         return stack
+
+    async def take_back(
+        self, event: gr.EventData, undoable: list[Decided], run_id: str
+    ) -> list[Decided]:
+        """Takes any decision of the log back."""
+        answer = await told(self._undo(run_id, event.entry))
+        return [*undoable, (run_id, answer.entry.id)]
+
+    async def show_log(self, run_id: str | None) -> str:
+        """Shows what was decided about the run's album."""
+        return await decisions.shown(self._api, run_id)
+
+    async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:
+        run = await self._api.run(run_id)
+        request = pb.UndoDecisionRequest(album_id=run.album_id, entry_id=entry_id, run_id=run_id)
+        answer: pb.UndoDecisionResponse = await self._api.call(self._api.stub.UndoDecision, request)
+        return answer
 
     async def show_decided(
         self,
@@ -368,7 +398,8 @@ class Page:
         but the last look comes after the last of them.
         """
         panel = await told(detail.opened(self._api, run_id, opened)) if opened else ""
-        return [panel, *await results.shown(self._api, run_id, filter_by, order_by, page)]
+        log = await decisions.shown(self._api, run_id)
+        return [panel, log, *await results.shown(self._api, run_id, filter_by, order_by, page)]
 
     # Metrics
 

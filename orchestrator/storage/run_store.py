@@ -137,19 +137,32 @@ class SqlRunStore:
 
     # Results
 
-    def replace_images(self, run_id: str, records: Sequence[ImageRecord]) -> None:
-        """Replaces some results of a run, all or nothing."""
+    def save_rejudged(
+        self,
+        run: Run,
+        records: Sequence[ImageRecord],
+        paths: Sequence[str],
+        comparisons: Comparisons,
+    ) -> None:
+        """Stores a run of which some moments were judged anew, all or nothing.
+
+        Args:
+            run: As it stands; its summary is counted anew.
+            records: Results that are others now.
+            paths: All photos of the moments that were judged.
+            comparisons: What the selection used among them.
+        """
         with self._engine.begin() as connection:
             for record in records:
                 connection.execute(
-                    delete(images).where(images.c.run_id == run_id, images.c.path == record.path)
+                    delete(images).where(images.c.run_id == run.id, images.c.path == record.path)
                 )
-            add_images(connection, run_id, records)
-
-    def replace_comparisons(self, run_id: str, paths: Sequence[str], found: Comparisons) -> None:
-        """Replaces the comparisons that the selection used among whole moments."""
-        with self._engine.begin() as connection:
-            replace_comparisons(connection, run_id, paths, found)
+            add_images(connection, run.id, records)
+            replace_comparisons(connection, run.id, paths, comparisons)
+            if run.summary is not None:
+                counts = connection.execute(_counts(run.id)).one()._asdict()
+                run = run.changed(summary=dataclasses.replace(run.summary, **counts))
+            _save_run(connection, run)
 
     def comparisons(self, run_id: str, path: str) -> dict[tuple[str, str], float]:
         """The comparisons that the selection used in a photo's moment, by its pairs of paths."""
@@ -195,17 +208,6 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             row = connection.execute(select(*counts).where(images.c.run_id == run_id)).one()
         return dict(zip(ImageFilter, row, strict=True))
-
-    def counts(self, run_id: str) -> dict[str, int]:
-        """What of a run's summary depends on the user's decisions."""
-        labels = images.c.cluster_id
-        query = select(
-            func.count(labels.distinct()).filter(labels > NOISE).label("cluster_count"),
-            func.count().filter(labels == NOISE).label("noise_count"),
-            func.count().filter(images.c.is_selected).label("selected_count"),
-        ).where(images.c.run_id == run_id)
-        with self._engine.connect() as connection:
-            return dict(connection.execute(query).one()._asdict())
 
     def scores(self, run_id: str) -> dict[str, list[float]]:
         """The known values of every score of a run."""
@@ -279,3 +281,13 @@ def _save_run(connection: Connection, run: Run) -> None:
     statement = insert(connection, runs).values(values)
     changes = {name: statement.excluded[name] for name in values if name != "id"}
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
+
+
+def _counts(run_id: str) -> Select[int, int, int]:
+    """What of a run's summary depends on the user's decisions."""
+    labels = images.c.cluster_id
+    return select(
+        func.count(labels.distinct()).filter(labels > NOISE).label("cluster_count"),
+        func.count().filter(labels == NOISE).label("noise_count"),
+        func.count().filter(images.c.is_selected).label("selected_count"),
+    ).where(images.c.run_id == run_id)

@@ -201,8 +201,9 @@ def _camera(exif: Image.Exif) -> str:
     except Exception:  # as above
         return ""
     make, model, serial = (str(part).strip("\0 ") for part in parts)
-    words = [model if model.startswith(make) else f"{make} {model}", str(serial)]
-    return " ".join(word for word in words if word.isprintable() and word)[:_CAMERA_LENGTH]
+    name = model if model.startswith(make) else f"{make} {model}"
+    words = f"{name} {serial}".split()
+    return " ".join(word for word in words if word.isprintable())[:_CAMERA_LENGTH]
 
 
 def _capture_time(exif: Image.Exif) -> str:

@@ -200,6 +200,21 @@ def test_the_whole_journey(
     ).to_have_count(1)
     assert moment_of("coffee-1.jpg") == coffee
 
+    # the log tells it all, and takes any of it back
+    open_tab(page, "Decisions")
+    log = page.locator(".decisions tr")
+    expect(log.first).to_contain_text("undo: a moment of its own: coffee-2.jpg")
+    keeping = page.locator(".decisions tr", has_text=f"keep {kept}").filter(has_text="Undo")
+    expect(keeping).to_have_count(1)
+    keeping.get_by_role("button", name="Undo").click()
+    expect(log.first).to_contain_text(f"undo: keep {kept}")
+    shoot(page, "log")
+    assert decisions() == {rejected.path: pb.DECISION_REJECT}
+    log.first.get_by_role("button", name="Undo").click()
+    expect(log.first).to_contain_text(f"undo: undo: keep {kept}")
+    assert decisions() == {rejected.path: pb.DECISION_REJECT, kept: pb.DECISION_KEEP}
+    open_tab(page, "Results")
+
     # the same in a second tab and after a reload
     second = context.new_page()
     second.goto(system.url)

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.demo import make_album
 from tests.browser.conftest import make_shots
 from tests.integration.command import Curated, bestshot, curate
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    """Six scenes in three to six shots each."""
+    """Four scenes in three or four shots each."""
     base = tmp_path_factory.mktemp("decisions")
     make_shots(base / "photos")
-    make_album(base / "photos" / "more")
     return curate(base / "photos", base / "out", base / "data")
 
 
@@ -43,7 +41,7 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     }
     scored = {path: image for path, image in done.images.items() if image["quality"]}
     moments = {image["cluster_id"] for image in scored.values()}
-    assert len(moments) == 6
+    assert len(moments) == 4
     selected = [path for path, image in scored.items() if image["is_selected"]]
     left = [path for path, image in scored.items() if not image["is_selected"]]
     assert "nothing was decided" in run(done, "evaluate", code=1)
@@ -77,6 +75,8 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     why = run(done, "explain", first)
     assert f"you keep it; you merged its moment with that of {last}" in why
 
+    assert "reproduced: everything is equal" in run(done, "reproduce")
+
     found = run(done, "evaluate")
     count = len(scored)
     assert f"the machine alone does what you want with 1 of {count} photos" in found
@@ -84,9 +84,8 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert f"of {len(left) + 1} that you keep it selects 1" in found
     assert f"you keep {first}. Not selected" in found
     assert "photos are in another one" in found
-    proposed = tmp_path / "tuned.yaml"
-    assert f"in force: agrees with 1 of {count}" in run(done, "tune", "--out", proposed)
-    assert proposed.read_text().startswith("# Proposed by `bestshot tune`")
+    too_few = f"{count} photos of 4 moments were decided about; it takes 10 of 5 moments"
+    assert too_few in run(done, "tune", code=1)
 
     assert run(done, "decisions", "undo").strip() == f"undo: merge {first}, {last}"
     assert f"undo: keep {first}" in run(done, "decisions", "undo", "k0")
@@ -100,18 +99,30 @@ def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
     for kind in kinds:
         run(done, "export", "--out", tmp_path / kind, "--as", kind)
         assert (tmp_path / kind).stat().st_size > 500
-    text = run(
-        done, "export", "--out", tmp_path / "out", "--selected", "hardlink", "--xmp", "--parquet"
-    )
+    text = run(done, "export", "--out", tmp_path / "out", "--xmp", "--parquet")
+    exported = Curated(done.photos, tmp_path / "out", done.data, text).images
+    selected = {path for path, image in exported.items() if image["is_selected"]}
+    for way in ("symlink", "hardlink", "symlink", "copy", "hardlink"):
+        text = run(done, "export", "--out", tmp_path / "out", "--selected", way, "--xmp")
+        for path in selected:
+            place = tmp_path / "out" / "selected" / path
+            assert place.read_bytes() == (done.photos / path).read_bytes()
+            assert place.is_symlink() == (way == "symlink")
+            assert place.samefile(done.photos / path) == (way != "copy")
+            assert place.with_suffix(".xmp").exists()
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         *("image_metrics.csv", "image_metrics.parquet", "results.json", "run.json", "index.html"),
         *("thumbnails", "selected", "xmp"),
     }
     assert "photos" in text
-    first = next((tmp_path / "out" / "selected").rglob("*.jpg"))
-    relative = first.relative_to(tmp_path / "out" / "selected")
-    assert first.samefile(done.photos / relative)
+    (done.photos / "letter.xmp").write_text("a letter that could not be read")
+    (done.photos / f"{min(selected)}.xmp").write_text("torn")
+    beside = run(done, "export", "--out", tmp_path / "out", "--xmp-beside-photos")
+    assert f"{min(selected)}.xmp is left as it is: it is no XML" in beside
+    assert (done.photos / f"{min(selected)}.xmp").read_text() == "torn"
+    other = max(selected)
+    assert b"bestshot:Rating" in (done.photos / other).with_suffix(".xmp").read_bytes()
     assert "lies inside the album" in run(
         done, "export", "--out", done.photos / "x", "--selected", "copy", code=1
     )

@@ -42,18 +42,18 @@ class System:
     run: pb.Run
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module")
 def system(
     request: pytest.FixtureRequest, album: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
+    """On PostgreSQL, which refuses more of what may come: text with NUL, numbers too large."""
     base = tmp_path_factory.mktemp("json")
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     changes = {"BESTSHOT_SERVICES__ORCHESTRATOR__HTTP_ADDRESS": address}
     with contextlib.ExitStack() as stack:
-        if request.param == "postgresql":
-            url = stack.enter_context(request.getfixturevalue("postgresql").database())
-            changes["BESTSHOT_SERVICES__ORCHESTRATOR__DATABASE_URL"] = url
+        url = stack.enter_context(request.getfixturevalue("postgresql").database())
+        changes["BESTSHOT_SERVICES__ORCHESTRATOR__DATABASE_URL"] = url
         parts = stack.enter_context(running_up(base, [album.parent], "--no-ui", changes=changes))
         channel = stack.enter_context(grpc.insecure_channel(parts["orchestrator"]))
         stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
@@ -191,7 +191,7 @@ def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
     config.write_text("\n".join(["[parameters]", *lines]))
     command = [
         *(str(BESTSHOT.with_name("schemathesis")), "--config-file", str(config)),
-        *("run", f"{system.url}/openapi.json", "--max-examples", "8"),
+        *("run", f"{system.url}/openapi.json", "--max-examples", "5"),
         *("--no-color", "--continue-on-failure", "--seed", "1"),
     ]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -1,0 +1,5 @@
+// Undo of any entry of the log.
+element.addEventListener("click", (event) => {
+  const entry = event.target.dataset.entry;
+  if (entry) trigger("take_back", { entry });
+});

@@ -1,0 +1,84 @@
+"""Tab Decisions: the album's log of what was decided, the newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator, OrchestratorError
+from ui.templating import empty, html, problem, render
+
+SHOWN_COUNT = 200
+_VERBS = {
+    pb.DecisionAction.DECISION_ACTION_KEEP: "keep",
+    pb.DecisionAction.DECISION_ACTION_REJECT: "reject",
+    pb.DecisionAction.DECISION_ACTION_CLEAR: "no wish any more for",
+    pb.DecisionAction.DECISION_ACTION_MOVE: "move",
+    pb.DecisionAction.DECISION_ACTION_SPLIT: "a moment of its own:",
+    pb.DecisionAction.DECISION_ACTION_MERGE: "one moment of those of",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the log."""
+
+    entry_id: str
+    time: str
+    text: str
+    is_in_force: bool
+
+
+def build() -> gr.HTML:
+    """Adds the tab's content."""
+    html(
+        "<p class='soft'>Decisions hold for photos by their content, in this run and in every "
+        "later one. The log is only added to: an undo is an entry too.</p>"
+    )
+    return html(script="decisions.js")
+
+
+async def shown(api: Orchestrator, run_id: str | None) -> str:
+    """The log of a run's album."""
+    if not run_id:
+        return empty("No decisions yet", "Keep and reject photos in the tab Results.")
+    try:
+        entries = await _entries(api, (await api.run(run_id)).album_id)
+    except OrchestratorError as error:
+        return problem(error)
+    if not entries:
+        return empty("No decisions yet", "Keep and reject photos in the tab Results.")
+    by_id = {entry.id: entry for entry in entries}
+    rows = [
+        Row(
+            entry.id,
+            f"{entry.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M:%S}",
+            describe(entry, by_id),
+            entry.is_in_force,
+        )
+        for entry in reversed(entries[-SHOWN_COUNT:])
+    ]
+    return render("decisions", rows=rows, more=len(entries) - len(rows))
+
+
+def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str:
+    """An entry in words."""
+    if entry.action == pb.DecisionAction.DECISION_ACTION_UNDO:
+        return f"undo: {describe(by_id[entry.undone_id], by_id)}"
+    photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
+    target = f" to the moment of {entry.target.path}" if entry.HasField("target") else ""
+    return f"{_VERBS[entry.action]} {photos}{target}"
+
+
+async def _entries(api: Orchestrator, album_id: str) -> list[pb.DecisionEntry]:
+    found: list[pb.DecisionEntry] = []
+    token = ""
+    while True:
+        request = pb.ListDecisionsRequest(album_id=album_id, page_size=1000, page_token=token)
+        answer = await api.call(api.stub.ListDecisions, request)
+        found += answer.entries
+        token = answer.next_page_token
+        if not token:
+            return found

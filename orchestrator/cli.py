@@ -36,7 +36,6 @@ from orchestrator.curate import Request
 from orchestrator.data_folder import data_folder
 from orchestrator.demo import make_album
 from orchestrator.differences import diff_lines, reproduction_lines
-from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.explain import explain_photo
 from orchestrator.export.download import DownloadFormat, download
 from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, export_run
@@ -310,7 +309,7 @@ def explain(
     explanation = explain_photo(store, stored_features(engine), found, path)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
-    for line in explanation_lines(explanation):
+    for line in explanation.lines:
         console.print(escape(line))
 
 

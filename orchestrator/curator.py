@@ -42,6 +42,8 @@ from services.common.imaging import CANONICAL_VERSION
 
 logger = logging.getLogger(__name__)
 
+COMPARER_WAIT_S = 3.0
+"""How long a decision waits for a Siamese service that does not answer."""
 _COMPUTING_PACKAGES = (
     "bestshot",
     "numpy",
@@ -242,7 +244,8 @@ class Curator:
     async def _compare_missing(self, run: Run, pairs: list[tuple[str, str]]) -> list[str]:
         """Compares pairs of a run; returns the content digests of photos that were."""
         try:
-            model = await self._ports.comparer.model()
+            async with asyncio.timeout(COMPARER_WAIT_S):
+                model = await self._ports.comparer.model()
             if model.digest != run.models["siamese"]["digest"]:
                 return []
             paths = sorted({path for pair in pairs for path in pair})
@@ -251,8 +254,8 @@ class Curator:
             digests = {record.path: record.content_digest for record in records}
             answered = await pipeline.compare_pairs(pairs, digests)
             return sorted({digests[path] for pair in answered for path in pair})
-        except BestshotError as error:
-            logger.warning("pairs of run %s are not compared: %s", run.id, error.message)
+        except (BestshotError, TimeoutError) as error:
+            logger.warning("pairs of run %s are not compared: %s", run.id, error)
             return []
 
     def _diff(self, first: Run, second: Run) -> RunDiff:

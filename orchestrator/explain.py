@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from orchestrator.domain.capture_time import capture_seconds
@@ -15,6 +17,7 @@ from orchestrator.domain.explanation import (
     penalties_of,
     terms_of,
 )
+from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.domain.photo import Decision
 from orchestrator.pipeline import verdicts_of
 from orchestrator.ports import FeatureCache
@@ -65,7 +68,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         np.array([capture_seconds(found.capture_time) for found in records]),
         clustering,
     )
-    return Explanation(
+    found = Explanation(
         path=path,
         reason=record.reason,
         grouping_text=grouping_text(grouping),
@@ -74,7 +77,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         person_penalty=verdict.person_penalty,
         max_penalty=parameters.person_penalties.max_penalty,
         composite_score=verdict.composite_score,
-        lost_to=verdict.lost_to,
+        lost_to_path=verdict.lost_to or "",
         similarity=verdict.similarity,
         rank=verdict.rank,
         moment_size=verdict.moment_size,
@@ -93,6 +96,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         grouping=grouping,
         decisions=tuple(_decisions(run, record, records, stored_corrections(run))),
     )
+    return dataclasses.replace(found, lines=tuple(explanation_lines(found)))
 
 
 def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:

@@ -127,7 +127,7 @@ class Explanation:
         person_penalty: Sum of those applied, never below `max_penalty`.
         max_penalty: Of the settings.
         composite_score: What ranked it.
-        lost_to: Path of the photo that was preferred; None where there is none.
+        lost_to_path: The photo that was preferred; empty where there is none.
         similarity: Cosine similarity to a taken photo, where it decided.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
@@ -138,6 +138,7 @@ class Explanation:
         neighbours: Most similar photos of the run, the nearest first.
         grouping: The numbers behind `grouping_text`.
         decisions: The user's decisions in force about it, in words.
+        lines: All of it for people.
     """
 
     path: str
@@ -148,7 +149,7 @@ class Explanation:
     person_penalty: float
     max_penalty: float
     composite_score: float
-    lost_to: str | None
+    lost_to_path: str
     similarity: float | None
     rank: int
     moment_size: int
@@ -159,6 +160,7 @@ class Explanation:
     neighbours: tuple[Neighbour, ...]
     grouping: Grouping
     decisions: tuple[str, ...]
+    lines: tuple[str, ...] = ()
 
 
 def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Term, ...]:

@@ -20,7 +20,6 @@ from orchestrator.comparing import Change, Regrouping, RunDiff
 from orchestrator.config import SettingDescription
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.explanation import Explanation
-from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
@@ -304,9 +303,7 @@ def diff_message(diff: RunDiff, photo_changes: Sequence[Change]) -> pb.DiffRunsR
 
 def explanation_message(found: Explanation) -> pb.Explanation:
     """Translates an explanation; fields have the names that they have in the domain."""
-    fields = dataclasses.asdict(found)
-    fields["lost_to_path"] = fields.pop("lost_to") or ""
-    return pb.Explanation(**fields, lines=explanation_lines(found))
+    return pb.Explanation(**dataclasses.asdict(found))
 
 
 def _change_message(change: Change) -> pb.ValueChange:

@@ -50,7 +50,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {
         "description": http.HTTPStatus(code).phrase,
         "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            "application/problem+json": {"schema": _PROBLEM_SCHEMA},
         },
     }
     for code in (*sorted(_HTTP_STATUS.values()), 500)
@@ -68,7 +68,7 @@ class PageQuery(BaseModel):
     """next_page_token of the page before"""
 
 
-class AlbumsRunsQuery(PageQuery):
+class RunsQuery(PageQuery):
     """A page of runs."""
 
     album_id: str = ""
@@ -139,7 +139,7 @@ class JsonApi:
         ]
         return {"entries": entries, "next_page_token": page.next_page_token}
 
-    async def runs(self, query: Annotated[AlbumsRunsQuery, Query()]) -> object:
+    async def runs(self, query: Annotated[RunsQuery, Query()]) -> object:
         """Runs of an album, or of all, newest first."""
         page = await self._reader.runs(query.album_id, _page_request(query))
         return {"runs": page.items, "next_page_token": page.next_page_token}

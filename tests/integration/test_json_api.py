@@ -191,7 +191,7 @@ def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
     config.write_text("\n".join(["[parameters]", *lines]))
     command = [
         *(str(BESTSHOT.with_name("schemathesis")), "--config-file", str(config)),
-        *("run", f"{system.url}/openapi.json", "--max-examples", "5"),
+        *("run", f"{system.url}/openapi.json", "--max-examples", "3"),
         *("--no-color", "--continue-on-failure", "--seed", "1"),
     ]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -36,7 +36,6 @@ from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import remove_partial_uploads
-from orchestrator.transport.json_api import JsonApi, build_json_app
 from orchestrator.transport.reader import Reader
 from orchestrator.transport.servicer import OrchestratorServicer
 from orchestrator.worker import Worker
@@ -110,7 +109,13 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
 
 @contextlib.asynccontextmanager
 async def json_served(
-    api: JsonApi, shared: SharedSettings, address: str | None, options: ServerOptions
+    reader: Reader,
+    curator: Curator,
+    store: SqlRunStore,
+    config: PipelineConfig,
+    shared: SharedSettings,
+    address: str | None,
+    options: ServerOptions,
 ) -> AsyncIterator[None]:
     """Serves the JSON mirror meanwhile, where it has an address.
 
@@ -120,6 +125,9 @@ async def json_served(
     if address is None:
         yield
         return
+    from orchestrator.transport.json_api import JsonApi, build_json_app  # takes a fifth of a second
+
+    api = JsonApi(reader, curator, store, config)
     if options.is_open and not options.insecure:
         check_loopback(split_address(address)[0])
     app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
@@ -210,9 +218,10 @@ async def serve(
     working = asyncio.ensure_future(worker.work())
     working.add_done_callback(lambda _: server.stop_at_once())
     try:
-        api = JsonApi(reader, curator, store, config)
         with metrics.served(settings.metrics_address):
-            async with json_served(api, shared, settings.http_address, options):
+            async with json_served(
+                reader, curator, store, config, shared, settings.http_address, options
+            ):
                 await serve_until_stopped(
                     server,
                     name="orchestrator",

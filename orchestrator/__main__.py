@@ -111,7 +111,6 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
 async def json_served(
     reader: Reader,
     curator: Curator,
-    store: SqlRunStore,
     config: PipelineConfig,
     shared: SharedSettings,
     address: str | None,
@@ -127,7 +126,7 @@ async def json_served(
         return
     from orchestrator.transport.json_api import JsonApi, build_json_app  # takes a fifth of a second
 
-    api = JsonApi(reader, curator, store, config)
+    api = JsonApi(reader, curator, config)
     if options.is_open and not options.insecure:
         check_loopback(split_address(address)[0])
     app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
@@ -219,9 +218,7 @@ async def serve(
     working.add_done_callback(lambda _: server.stop_at_once())
     try:
         with metrics.served(settings.metrics_address):
-            async with json_served(
-                reader, curator, store, config, shared, settings.http_address, options
-            ):
+            async with json_served(reader, curator, config, shared, settings.http_address, options):
                 await serve_until_stopped(
                     server,
                     name="orchestrator",

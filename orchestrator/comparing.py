@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.domain.cluster_parameters import NOISE
-from orchestrator.results import ImageRecord, Run
+from orchestrator.results import ImageRecord, Run, moments_of
 
 Scalar = str | float | int | bool | None
 
@@ -176,7 +175,7 @@ def regroupings(
         for path in sorted(before.keys() & after.keys())
         if before[path].cluster_id is not None and after[path].cluster_id is not None
     ]
-    first, second = _moments(common, before), _moments(common, after)
+    first, second = (moments_of([run[path] for path in common]) for run in (before, after))
     seen: set[str] = set()
     for path in common:
         if path in seen:
@@ -199,19 +198,6 @@ def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
         return
     for name, value in items:
         yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name))
-
-
-def _moments(
-    paths: Sequence[str], records: Mapping[str, ImageRecord]
-) -> dict[str, tuple[str, ...]]:
-    """The moment of every photo: its paths; a single shot is alone."""
-    clusters: dict[int, list[str]] = {}
-    for path in paths:
-        label = records[path].cluster_id
-        if label is not None and label != NOISE:
-            clusters.setdefault(label, []).append(path)
-    joint = {path: tuple(members) for members in clusters.values() for path in members}
-    return {path: joint.get(path, (path,)) for path in paths}
 
 
 def _entangled(

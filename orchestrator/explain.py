@@ -21,8 +21,8 @@ from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.domain.photo import Decision
 from orchestrator.pipeline import verdicts_of
 from orchestrator.ports import FeatureCache
-from orchestrator.rejudging import moments_of, stored_embeddings
-from orchestrator.results import ImageRecord, Run, check_completed
+from orchestrator.rejudging import stored_embeddings
+from orchestrator.results import ImageRecord, Run, check_completed, moments_of
 from orchestrator.run_config import stored_calibration, stored_corrections, stored_settings
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
-from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.domain.decisions import corrections_in
 from orchestrator.domain.photo import Decision
 from orchestrator.pipeline import (
@@ -25,7 +24,7 @@ from orchestrator.pipeline import (
     wanted_pairs,
 )
 from orchestrator.ports import Embedding, FeatureCache
-from orchestrator.results import ImageRecord, Run, summarize, utc_now
+from orchestrator.results import ImageRecord, Run, moments_of, summarize, utc_now
 from orchestrator.run_config import (
     recorded_config,
     recorded_corrections,
@@ -140,16 +139,6 @@ def heed_corrections(stores: Stores, run: Run) -> Rejudgement:
         [record for record in after if record.path in others],
         renumbered,
     )
-
-
-def moments_of(records: Sequence[ImageRecord]) -> dict[str, frozenset[str]]:
-    """The paths of each photo's moment, by its path; a single shot's is itself."""
-    clusters: dict[int, set[str]] = {}
-    for record in records:
-        if record.cluster_id is not None and record.cluster_id != NOISE:
-            clusters.setdefault(record.cluster_id, set()).add(record.path)
-    joint = {path: frozenset(members) for members in clusters.values() for path in members}
-    return {record.path: joint.get(record.path, frozenset({record.path})) for record in records}
 
 
 def _rejudge(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.domain.cluster_parameters import NOISE
 from orchestrator.domain.photo import FaceScores, QualityScores
 from services.common.errors import FailedPreconditionError
 
@@ -173,6 +175,16 @@ def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: fl
         cached_count=cached_count,
         elapsed_seconds=elapsed_seconds,
     )
+
+
+def moments_of(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
+    """The moment of every photo, as its paths in the order of `records`; a single shot is alone."""
+    clusters: dict[int, list[str]] = {}
+    for record in records:
+        if record.cluster_id is not None and record.cluster_id != NOISE:
+            clusters.setdefault(record.cluster_id, []).append(record.path)
+    joint = {path: tuple(members) for members in clusters.values() for path in members}
+    return {record.path: joint.get(record.path, (record.path,)) for record in records}
 
 
 def check_completed(run: Run, purpose: str) -> None:

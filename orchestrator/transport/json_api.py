@@ -22,10 +22,9 @@ from orchestrator.config import PipelineConfig, describe_settings
 from orchestrator.curator import Curator
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.photo import Decision
-from orchestrator.export.download import DownloadFormat, download
+from orchestrator.export.download import DownloadFormat
 from orchestrator.results import Album, ImageFilter, ImageRecord, Run
 from orchestrator.storage.image_query import ORDER_PATTERN
-from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.transport import json_models as models
 from orchestrator.transport.reader import Page, PageRequest, Reader
 from services.common.auth import AUTHORIZATION_KEY, Authorize
@@ -105,16 +104,12 @@ class JsonApi:
     Args:
         reader: Reads what is stored.
         curator: Explains, compares runs, asks the model services.
-        store: Runs and results.
         config: Settings of profiles.
     """
 
-    def __init__(
-        self, reader: Reader, curator: Curator, store: SqlRunStore, config: PipelineConfig
-    ) -> None:
+    def __init__(self, reader: Reader, curator: Curator, config: PipelineConfig) -> None:
         self._reader = reader
         self._curator = curator
-        self._store = store
         self._config = config
 
     async def albums(self, query: Annotated[PageQuery, Query()]) -> object:
@@ -185,10 +180,7 @@ class JsonApi:
 
     async def files(self, run_id: str, filename: DownloadFormat) -> Response:
         """A run's results as one file."""
-        run = await self._reader.run(run_id)
-        album = await self._reader.album(run.album_id)
-        records = await asyncio.to_thread(self._store.images, run.id)
-        opened = await asyncio.to_thread(download, album, run, records, filename)
+        opened = await self._reader.file(run_id, filename)
 
         async def chunks() -> AsyncIterator[bytes]:
             with opened:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
 from orchestrator.comparing import RunDiff
 from orchestrator.curator import Curator
 from orchestrator.domain.decisions import DecisionEntry, in_force
 from orchestrator.domain.photo import Decision
+from orchestrator.export.download import DownloadFormat, download
 from orchestrator.pipeline import THUMBNAIL_LONG_SIDE_PX
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, Cluster, ImageFilter, ImageRecord, Run
@@ -177,6 +178,13 @@ class Reader:
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
         return await asyncio.to_thread(large_picture, album, record, source, long_side_px)
+
+    async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
+        """A run's results as one file, opened at its start; the caller closes it."""
+        run = await self._curator.run(run_id)
+        album = await self.album(run.album_id)
+        records = await asyncio.to_thread(self._store.images, run.id)
+        return await asyncio.to_thread(download, album, run, records, wanted)
 
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest

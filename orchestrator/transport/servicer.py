@@ -17,7 +17,6 @@ from orchestrator.curator import Curator
 from orchestrator.deciding import new_entry, undo_entry
 from orchestrator.domain.decisions import DecisionAction, DecisionEntry
 from orchestrator.export import exporter
-from orchestrator.export.download import download
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageFilter, utc_now
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -446,10 +445,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> AsyncIterator[pb.DownloadRunResponse]:
         """Streams a run's results as one file."""
         wanted = converters.download_format(request.format)
-        run = await self._curator.run(request.run_id)
-        album = await asyncio.to_thread(self._store.album, run.album_id)
-        records = await asyncio.to_thread(self._store.images, run.id)
-        with await asyncio.to_thread(download, album, run, records, wanted) as opened:
+        with await self._reader.file(request.run_id, wanted) as opened:
             yield pb.DownloadRunResponse(filename=wanted.value)
             while chunk := await asyncio.to_thread(opened.read, CHUNK_BYTES):
                 yield pb.DownloadRunResponse(chunk=chunk)

@@ -46,7 +46,7 @@ bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 	$(BIN)/python -m tests.benchmarks.ui_answers
 
 screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests
-	$(BIN)/pytest tests/browser/test_journey.py
+	$(BIN)/pytest tests/browser/test_journey.py --screenshots
 	$(BIN)/python -m tests.browser.readme_pictures
 
 images:  ## build every container image and see it serve; as root, with buildah and debootstrap

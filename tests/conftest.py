@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +23,12 @@ hypothesis.settings.load_profile("bestshot")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_PHOTOS = ROOT.parent / "shared" / "photos"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--screenshots", action="store_true", help="take pictures in the browser tests"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +89,16 @@ def draw_picture(seed: int = 0, width: int = 320, height: int = 240) -> NDArray[
         side = int(rng.integers(8, 40))
         pixels[y : y + side, x : x + side] = rng.integers(0, 256, 3)
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def png_bomb() -> bytes:
+    """A small file whose header speaks of 30,000 x 30,000 pixels."""
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(90_000)))):
+        check = zlib.crc32(kind + data)
+        png += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+    return png
 
 
 def draw_pairs(folder: Path, count: int, width: int, height: int) -> Path:

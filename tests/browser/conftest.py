@@ -119,10 +119,13 @@ def page(context: BrowserContext) -> Page:
 
 
 @pytest.fixture
-def shoot() -> Callable[[Page, str], None]:
-    """Writes a screenshot at desktop and at phone width into build/screenshots."""
+def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """With --screenshots, writes one at desktop and at phone width into build/screenshots."""
+    wanted = request.config.getoption("--screenshots")
 
     def write(page: Page, name: str) -> None:
+        if not wanted:
+            return
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         for suffix, size in (("", DESKTOP), ("-phone", PHONE)):
             page.set_viewport_size(size)  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ def installed_python(*requirements: str) -> Path:
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        command = [python, "-m", "pip", "install", "-q", *requirements]
+        command = [python, "-m", "pip", "install", "-q", "--no-compile", *requirements]
         subprocess.run(command, capture_output=True, text=True, check=True)
         (folder / "installed").touch()
     return python

@@ -7,7 +7,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.integration.command import Curated, bestshot, curate
@@ -158,31 +157,30 @@ def test_moved_and_differently_batched_photos_give_the_same_csv(
     assert (out / "image_metrics.csv").read_bytes() == curated.csv_bytes
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("method", "dbscan"),
-        ("metric", "euclidean"),
-        ("min_cluster_size", 4),
-        ("min_samples", 3),
-        ("cluster_selection_epsilon", 0.0321),
-        ("cluster_selection_method", "leaf"),
-        ("scene_distance", 0.0123),
-        ("dbscan.eps", 0.0456),
-        ("dbscan.min_samples", 5),
-    ],
-)
 def test_every_clustering_parameter_reaches_the_run_record(
-    curated: Curated, tmp_path: Path, key: str, value: object
+    curated: Curated, tmp_path: Path
 ) -> None:
-    flag = f"cluster_scenes.{key}={value}"
-    found = curate(curated.photos, tmp_path / "out", curated.data, "--set", flag)
-    recorded = found.run["config"]
-    asked = recorded["cluster_scenes"]
-    for part in key.split("."):
-        asked = asked[part]
-    assert asked == value
-    assert recorded["resolved"]["cluster_scenes"][key.replace(".", "_")] == value
+    values = {
+        "method": "dbscan",
+        "metric": "euclidean",
+        "min_cluster_size": 4,
+        "min_samples": 3,
+        "cluster_selection_epsilon": 0.0321,
+        "cluster_selection_method": "leaf",
+        "scene_distance": 0.0123,
+        "dbscan.eps": 0.0456,
+        "dbscan.min_samples": 5,
+    }
+    flags = [
+        part for key, value in values.items() for part in ("--set", f"cluster_scenes.{key}={value}")
+    ]
+    recorded = curate(curated.photos, tmp_path / "out", curated.data, *flags).run["config"]
+    for key, value in values.items():
+        asked = recorded["cluster_scenes"]
+        for part in key.split("."):
+            asked = asked[part]
+        assert asked == value
+        assert recorded["resolved"]["cluster_scenes"][key.replace(".", "_")] == value
 
 
 def test_the_reference_profile_clusters_as_hdbscan_does(curated: Curated, tmp_path: Path) -> None:

@@ -17,15 +17,23 @@ from PIL import Image
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, bestshot, curate, environment, heed_ctrl_c
 
-PHOTO_COUNT = 40
-SERVICE_WAIT = "BESTSHOT_SERVICES__ORCHESTRATOR__SERVICE_WAIT_S"
+PHOTO_COUNT = 24
+SLOWLY = {
+    "BESTSHOT_SERVICES__ORCHESTRATOR__SERVICE_WAIT_S": "2.0",
+    "BESTSHOT_SERVICES__ORCHESTRATOR__BATCH_COUNT": "1",
+    "BESTSHOT_SERVICES__ORCHESTRATOR__CONCURRENT_BATCHES": "1",
+    "BESTSHOT_SERVICES__QUALITY__PREFERRED_BATCH_COUNT": "64",
+    "BESTSHOT_SERVICES__QUALITY__MAX_QUEUE_DELAY_MS": "400",
+}
+"""The quality service waits for pictures that do not come: runs take long enough for something to
+happen, and no processor meanwhile."""
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(PHOTO_COUNT):
-        Image.fromarray(draw_picture(seed, 1024, 768)).save(folder / f"{seed:02}.jpg")
+        Image.fromarray(draw_picture(seed)).save(folder / f"{seed:02}.jpg")
     return folder
 
 
@@ -74,7 +82,7 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A curation of which some photos are scored and others are not."""
     with subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
-        env=environment(tmp_path / "data", {SERVICE_WAIT: "2.0"}),
+        env=environment(tmp_path / "data", SLOWLY),
         preexec_fn=heed_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

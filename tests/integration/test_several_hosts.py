@@ -238,6 +238,22 @@ def both(cluster: Cluster, photos: Path, **changes: str) -> Iterator[Orchestrato
                 part.stop(signal.SIGKILL)
 
 
+def quality_replicas(
+    cluster: Cluster, settings: Mapping[str, str], variables: Mapping[str, str] | None = None
+) -> dict[str, HostedPart]:
+    """Further ones, by host, under other settings; not yet started."""
+    return {
+        host: HostedPart(
+            cluster.hosts[host],
+            "quality",
+            50061,
+            {"metrics_address": f"{cluster.hosts[host].address}:9061", **settings},
+            variables=variables,
+        )
+        for host in MODEL_HOSTS
+    }
+
+
 @pytest.fixture
 def orchestrators(cluster: Cluster, photos: Path) -> Iterator[Orchestrators]:
     with both(cluster, photos) as made:
@@ -303,16 +319,30 @@ def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_mo
 def test_a_rolling_restart_of_every_part_loses_nothing(
     cluster: Cluster, photos: Path, on_one_machine: bytes
 ) -> None:
-    with both(cluster, photos, concurrent_batches="1", batch_count="1") as orchestrators:
-        run_id = orchestrators.begin()
-        orchestrators.until(run_id, 2)
-        owner = orchestrators.owner(run_id)
-        meanwhile = 0
-        for part in (owner, *cluster.services.values(), orchestrators.other(owner)):
-            part.restart()
-            meanwhile += not orchestrators.run(run_id).HasField("end_time")
-        orchestrators.ends_as(run_id, on_one_machine)
-        assert meanwhile > 6, "it has seen too little of it"
+    """The quality services come last, and with other settings: until then they let no run end."""
+    slow = quality_replicas(cluster, {"preferred_batch_count": "64", "max_queue_delay_ms": "3000"})
+    quick = quality_replicas(cluster, {})
+    address = "ipv4:" + ",".join(replica.address for replica in slow.values())
+    try:
+        for part in slow.values():
+            part.start()
+        with both(
+            cluster, photos, concurrent_batches="1", quality_address=address
+        ) as orchestrators:
+            run_id = orchestrators.begin()
+            orchestrators.until(run_id, 1)
+            owner = orchestrators.owner(run_id)
+            others = [part for part in cluster.services.values() if part.name != "quality"]
+            for part in (owner, *others, orchestrators.other(owner)):
+                part.restart()
+                assert not orchestrators.run(run_id).HasField("end_time")
+            for host in MODEL_HOSTS:
+                slow[host].stop()
+                quick[host].start()
+            orchestrators.ends_as(run_id, on_one_machine)
+    finally:
+        for part in (*slow.values(), *quick.values()):
+            part.stop()
 
 
 def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
@@ -331,16 +361,8 @@ def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
 
 
 def test_a_replica_that_comes_later_is_found_by_its_name(cluster: Cluster, photos: Path) -> None:
-    replicas = {
-        host: HostedPart(
-            cluster.hosts[host],
-            "quality",
-            50061,
-            {"metrics_address": f"{cluster.hosts[host].address}:9061", **SLOWLY},
-            variables={"BESTSHOT_SERVICES__SHARED__MAX_CONNECTION_AGE_S": "2"},
-        )
-        for host in MODEL_HOSTS
-    }
+    variables = {"BESTSHOT_SERVICES__SHARED__MAX_CONNECTION_AGE_S": "2"}
+    replicas = quality_replicas(cluster, SLOWLY, variables)
     address = {"quality_address": "dns:///quality.models:50061"}
 
     def know(*known: str) -> None:

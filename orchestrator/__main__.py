@@ -18,7 +18,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from sqlalchemy import Engine
 
 from orchestrator.clients.connect import connect
-from orchestrator.config import OrchestratorSettings, PipelineConfig, file_layers
+from orchestrator.config import OrchestratorSettings, PipelineConfig
 from orchestrator.curator import Curator
 from orchestrator.data_folder import data_folder
 from orchestrator.metrics import RunMetrics
@@ -61,27 +61,12 @@ def main() -> None:
     """Runs the orchestrator as this process; a wrong setting is one line and exit code 2."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--data", type=Path, help="data folder: database, lock")
-    own.add_argument(
-        "--config",
-        type=Path,
-        action="append",
-        default=[],
-        help="YAML file nested like pipeline.yaml; repeatable",
-    )
-    own.add_argument(
-        "--pipeline-set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override one key of pipeline.yaml",
-    )
     parsed, _ = own.parse_known_args()
     try:
         invocation = parse_arguments("orchestrator", own=[own])
         shared = invocation.settings("shared", SharedSettings)
         settings = invocation.settings("orchestrator", OrchestratorSettings)
-        layers = file_layers(parsed.config, parsed.pipeline_set)
-        config = PipelineConfig(invocation.folder, invocation.profile, layers)
+        config = PipelineConfig(invocation.folder, invocation.profile)
         configure_logging(shared.log_level, shared.log_format, "orchestrator")
         folder = data_folder(parsed.data)
         with (

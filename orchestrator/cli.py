@@ -46,7 +46,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.supervisor import MODEL_SERVICES, PARTS, Supervisor, part_command
 from services.common.auth import ScopeName, new_token, token_digest
-from services.common.config import config_dir
+from services.common.config import DEFAULT_PROFILE, config_dir
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.service_config import SharedSettings, load_section
 
@@ -99,7 +99,13 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change, howeve
 def curate(
     photos: Annotated[Path, typer.Argument(help="Folder of photos; sub-folders count.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; made where absent.")],
-    profile: Profile = "builtin",
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Profile of configs/profiles; builtin, or what a running orchestrator has, if "
+            "none is named."
+        ),
+    ] = None,
     config: ConfigFiles = None,
     set_: Flags = None,
     copy_selected: Annotated[
@@ -107,7 +113,10 @@ def curate(
     ] = False,
     orchestrator: Annotated[
         str | None,
-        typer.Option(help="Address of a running orchestrator; else one is started for this run."),
+        typer.Option(
+            help="Address of a running orchestrator, whose own settings lie beneath what is set "
+            "here; else one is started for this run."
+        ),
     ] = None,
     config_dir_: ConfigDir = None,
     data: Data = None,
@@ -151,7 +160,7 @@ def demo(
             out=out / "results",
             config_folder=config_dir(None),
             data_folder=data_folder(data),
-            profile="builtin",
+            profile=None,
             config_files=[],
             flags=[],
             copy_selected=False,
@@ -165,7 +174,7 @@ def demo(
 
 @app.command()
 def up(
-    profile: Profile = "builtin",
+    profile: Profile = DEFAULT_PROFILE,
     config_dir_: ConfigDir = None,
     data: Data = None,
     ui: Annotated[bool, typer.Option(help="Whether to serve the web UI too.")] = True,

@@ -16,7 +16,7 @@ from orchestrator.results import Album, Run
 from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config import config_dir
+from services.common.config import DEFAULT_PROFILE, config_dir
 from services.common.errors import ConfigError, NotFoundError
 from services.common.service_config import load_section
 
@@ -42,7 +42,7 @@ def open_stored(data: Path | None) -> Engine:
         ConfigError: There is none yet.
     """
     configs = config_dir(None)
-    settings = load_section(configs, "builtin", "orchestrator", OrchestratorSettings)
+    settings = load_section(configs, DEFAULT_PROFILE, "orchestrator", OrchestratorSettings)
     if data is None and settings.database_url is not None:
         return open_postgresql(settings.database_url, settings.database_password_file)
     folder = data_folder(data)

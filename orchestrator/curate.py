@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from google.protobuf import struct_pb2
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -34,6 +35,7 @@ from services.common.channels import (
     open_channel,
     service_name,
 )
+from services.common.config import DEFAULT_PROFILE, environment_layers, merge
 from services.common.errors import InternalError, InvalidArgumentError
 from services.common.service_config import SharedSettings, load_section
 from services.common.status import from_rpc_error
@@ -56,14 +58,15 @@ STAGE_TITLES = {
 class Request:
     """What `curate` was asked to do; names as the command's options.
 
-    Without `out` nothing is exported.
+    Without `out` nothing is exported. Without `profile` it is the running orchestrator's own, and
+    that of the builtin models where one is started.
     """
 
     photos: Path
     out: Path | None
     config_folder: Path
     data_folder: Path
-    profile: str
+    profile: str | None
     config_files: Sequence[Path]
     flags: Sequence[str]
     copy_selected: bool
@@ -100,11 +103,19 @@ def _check(request: Request) -> None:
             )
         check_writable(out)
     layers = file_layers(request.config_files, request.flags)
-    PipelineConfig(request.config_folder, request.profile, layers)
+    PipelineConfig(request.config_folder, _own_profile(request), layers)
+
+
+def _own_profile(request: Request) -> str:
+    """The profile of what this command starts and reads itself; a running orchestrator has its own.
+
+    Its profiles need not be the ones of this machine.
+    """
+    return (request.profile if request.orchestrator is None else None) or DEFAULT_PROFILE
 
 
 async def _curate(request: Request, console: Console) -> pb.Run:
-    shared = load_section(request.config_folder, request.profile, "shared", SharedSettings)
+    shared = load_section(request.config_folder, _own_profile(request), "shared", SharedSettings)
     options = client_options(shared)
     with _orchestrator(request, console) as (address, supervisor):
         try:
@@ -127,7 +138,7 @@ def _orchestrator(request: Request, console: Console) -> Iterator[tuple[str, Sup
     if request.orchestrator is not None:
         yield request.orchestrator, None
         return
-    common = ["--config-dir", str(request.config_folder), "--profile", request.profile]
+    common = ["--config-dir", str(request.config_folder), "--profile", _own_profile(request)]
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
     supervisor = Supervisor(logs, common)
     try:
@@ -153,10 +164,6 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
     ]
     for name in MODEL_SERVICES:
         arguments += ["--set", f"{name}_address={supervisor.address(name)}"]
-    for path in request.config_files:
-        arguments += ["--config", str(path)]
-    for flag in request.flags:
-        arguments += ["--pipeline-set", flag]
     supervisor.start("orchestrator", arguments)
     return supervisor.address("orchestrator")
 
@@ -173,7 +180,12 @@ async def _drive(
         pb.CreateAlbumRequest(folder=str(request.photos.resolve())), **brief
     )
     started = await stub.StartRun(
-        pb.StartRunRequest(album_id=created.album.id, profile=request.profile), **brief
+        pb.StartRunRequest(
+            album_id=created.album.id,
+            profile=request.profile or "",
+            config_overrides=_overrides(request),
+        ),
+        **brief,
     )
     run_id = started.run.id
     try:
@@ -198,6 +210,17 @@ async def _drive(
         print_summary(run, console)
         _print_files(request.out, exported, console)
     return run
+
+
+def _overrides(request: Request) -> struct_pb2.Struct:
+    """All that this command's user has set, on top of the orchestrator's own settings."""
+    layers = [
+        *environment_layers("PIPELINE"),
+        *file_layers(request.config_files, request.flags),
+    ]
+    message = struct_pb2.Struct()
+    message.update(merge(layer.data for layer in layers))
+    return message
 
 
 async def show_progress(snapshots: AsyncIterator[pb.WatchRunResponse], console: Console) -> pb.Run:

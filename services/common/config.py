@@ -26,6 +26,7 @@ CONFIG_DIR_VARIABLE = "BESTSHOT_CONFIG_DIR"
 DATA_DIR_VARIABLE = "BESTSHOT_DATA_DIR"
 MODELS_DIR_VARIABLE = "BESTSHOT_MODELS_DIR"
 SECTIONS = ("PIPELINE", "SERVICES")
+DEFAULT_PROFILE = "builtin"
 PROFILE_KEYS = ("description", "pipeline", "services")
 SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
 

@@ -15,13 +15,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.channels import service_name
-from services.common.config import config_dir, layers_of, merge
+from services.common.config import DEFAULT_PROFILE, config_dir, layers_of, merge
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.process import split_address
 from services.common.service_config import SharedSettings, load_section
 from services.common.tls import channel_credentials
 
-PROFILE = "builtin"
 TIMEOUT_S = 3.0
 
 
@@ -42,8 +41,8 @@ def main() -> None:
 def probe(part: str) -> str:
     """Asks a part, where the settings say that it listens; says why it does not serve, if so."""
     folder = config_dir(None)
-    shared = load_section(folder, PROFILE, "shared", SharedSettings)
-    layers = layers_of(folder, "services.yaml", "services", PROFILE, (part,))
+    shared = load_section(folder, DEFAULT_PROFILE, "shared", SharedSettings)
+    layers = layers_of(folder, "services.yaml", "services", DEFAULT_PROFILE, (part,))
     address = merge(layer.data for layer in layers).get("address", "")
     _, port = split_address(address)
     if not port:

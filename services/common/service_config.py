@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.common.config import (
+    DEFAULT_PROFILE,
     Layer,
     Settings,
     SettingsT,
@@ -169,7 +170,7 @@ def parse_arguments(
     parser = argparse.ArgumentParser(prog=f"bestshot serve {name}", allow_abbrev=False, parents=own)
     parser.add_argument("--address", help="host:port to listen on; port 0 takes a free one")
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
-    parser.add_argument("--profile", default="builtin", help="profile of configs/profiles")
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile of configs/profiles")
     parser.add_argument(
         "--set",
         action="append",

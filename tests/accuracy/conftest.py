@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.conftest import ROOT
+from tests.conftest import REAL_PHOTOS, ROOT
 from tests.integration.command import Curated, bestshot, curate
+from tests.integration.up import running_up
 
 REAL_MODELS = ROOT.parent / "shared" / "models"
 PROFILES = ("builtin", "lite")
@@ -36,29 +38,51 @@ def figures() -> Iterator[Figures]:
 
 
 @pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Address of an orchestrator with the models of a profile, which is started once."""
+    started: dict[str, str] = {}
+    base = tmp_path_factory.mktemp("running")
+    with contextlib.ExitStack() as stack:
+
+        def start(profile: str) -> str:
+            if profile not in started:
+                folder, changes = base / profile, {}
+                if profile == "lite":
+                    changes["BESTSHOT_MODELS_DIR"] = str(folder / "models")
+                    pull_real_models(folder / "data", changes)
+                flags = ("--no-ui", "--profile", profile)
+                roots = [REAL_PHOTOS, tmp_path_factory.getbasetemp()]
+                system = running_up(folder, roots, *flags, changes=changes)
+                started[profile] = stack.enter_context(system)["orchestrator"]
+            return started[profile]
+
+        yield start
+
+
+def pull_real_models(data: Path, changes: dict[str, str]) -> None:
+    """Makes the profile `lite` usable; skips the test where the published networks are absent."""
+    if not REAL_MODELS.is_dir():
+        pytest.skip(f"the real networks {REAL_MODELS} are not here")
+    pull = ["models", "pull", "--profile", "lite", "--from", REAL_MODELS]
+    assert bestshot(pull, data=data, changes=changes).code == 0
+
+
+@pytest.fixture(scope="session")
 def curated_folder(
-    real_photos: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+    real_photos: Callable[[str], Path],
+    running: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Curate:
     """Curates a folder of real photos under a profile, each once; all share a feature cache."""
     base = tmp_path_factory.mktemp("accuracy")
     done: dict[tuple[str, str], Curated] = {}
-    changes = {"BESTSHOT_MODELS_DIR": str(base / "models")}
 
     def find(name: str, profile: str = "builtin") -> Curated:
         photos = real_photos(name)
-        if profile == "lite" and not (base / "models").exists():
-            if not REAL_MODELS.is_dir():
-                pytest.skip(f"the real networks {REAL_MODELS} are not here")
-            pull = ["models", "pull", "--profile", profile, "--from", REAL_MODELS]
-            assert bestshot(pull, data=base / "data", changes=changes).code == 0
         if (name, profile) not in done:
-            done[name, profile] = curate(
-                photos,
-                base / str(len(done)),
-                base / "data",
-                *("--profile", profile),
-                changes=changes,
-            )
+            address = running("lite" if profile == "lite" else "builtin")
+            flags = ("--profile", profile, "--orchestrator", address)
+            done[name, profile] = curate(photos, base / str(len(done)), base / "data", *flags)
         return done[name, profile]
 
     return find

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
-from tests.accuracy.conftest import PROFILES, REAL_MODELS, Curate, Figures
+from tests.accuracy.conftest import PROFILES, Curate, Figures, pull_real_models
 from tests.conftest import ROOT
-from tests.integration.command import Curated, bestshot, curate
+from tests.integration.command import Curated, curate
 
 
 def labels_of(path: Path) -> dict[str, dict[str, str]]:
@@ -64,19 +64,20 @@ def test_the_burst_is_one_moment_of_which_something_is_kept(curated_folder: Cura
 
 
 def test_an_album_of_one_scene_is_one_moment(
-    real_photos: Callable[[str], Path], tmp_path: Path
+    real_photos: Callable[[str], Path], running: Callable[[str], str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for index in range(1, 9):
         name = f"burst_{index}.jpg"
         (folder / name).symlink_to(real_photos("trip").resolve() / name)
-    rows = curate(folder, tmp_path / "out", tmp_path / "data").rows
+    flags = ("--orchestrator", running("builtin"))
+    rows = curate(folder, tmp_path / "out", tmp_path / "data", *flags).rows
     assert {row["Cluster"] for row in rows.values()} == {"0"}
 
 
 def test_an_album_of_strangers_has_no_moment(
-    real_photos: Callable[[str], Path], tmp_path: Path
+    real_photos: Callable[[str], Path], running: Callable[[str], str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -85,7 +86,8 @@ def test_an_album_of_strangers_has_no_moment(
     for path in album.glob("*.jpg"):
         if path.name not in grouped:
             (folder / path.name).symlink_to(path)
-    rows = curate(folder, tmp_path / "out", tmp_path / "data").rows
+    flags = ("--orchestrator", running("builtin"))
+    rows = curate(folder, tmp_path / "out", tmp_path / "data", *flags).rows
     assert len(rows) == 14
     assert {row["Cluster"] for row in rows.values()} == {"-1"}
 
@@ -169,8 +171,6 @@ def test_portraits(curated_folder: Curate, figures: Figures, profile: str) -> No
 def test_parts_of_the_face_model_can_be_replaced(
     real_photos: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    if not REAL_MODELS.is_dir():
-        pytest.skip(f"the real networks {REAL_MODELS} are not here")
     configs, data = tmp_path / "configs", tmp_path / "data"
     shutil.copytree(ROOT / "configs", configs)
     text = (configs / "models.yaml").read_text()
@@ -178,8 +178,7 @@ def test_parts_of_the_face_model_can_be_replaced(
     text = text.replace("expression: mediapipe-blendshapes", "expression: mini-xception")
     (configs / "models.yaml").write_text(text)
     changes = {"BESTSHOT_CONFIG_DIR": str(configs), "BESTSHOT_MODELS_DIR": str(tmp_path / "models")}
-    pull = ["models", "pull", "--profile", "lite", "--from", REAL_MODELS]
-    assert bestshot(pull, data=data, changes=changes).code == 0
+    pull_real_models(data, changes)
     profile = ("--profile", "lite")
     found = curate(real_photos("portraits"), tmp_path / "out", data, *profile, changes=changes)
     left, right = (

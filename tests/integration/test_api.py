@@ -655,6 +655,20 @@ def test_curate_can_use_the_running_system(
     finished = bestshot(arguments, data=tmp_path)
     assert finished.code == 0, finished.text
     assert (out / "image_metrics.csv").read_bytes() == curated.csv_bytes
+    settings = album.parent / "settings.yaml"
+    settings.write_text("{cluster_scenes: {min_samples: 3}, filter_quality: {min_sharpness: 0.2}}")
+    arguments += ["--config", settings, "--set", "cluster_scenes.min_samples=4"]
+    changes = {"BESTSHOT_PIPELINE__SELECT_BEST__MAX_IMAGES_PER_CLUSTER": "1"}
+    finished = bestshot([*arguments, "--profile", "reference"], data=tmp_path, changes=changes)
+    assert finished.code == 0, finished.text
+    run = json.loads((out / "run.json").read_text())
+    assert run["profile"] == "reference"
+    assert run["config"]["filter_quality"]["min_sharpness"] == 0.2
+    assert run["config"]["cluster_scenes"]["min_samples"] == 4
+    assert run["config"]["select_best"]["max_images_per_cluster"] == 1
+    finished = bestshot([*arguments, "--profile", "referenc"], data=tmp_path)
+    assert finished.code == 1
+    assert "'referenc'" in finished.text
 
 
 def test_a_run_can_be_cancelled_and_its_album_deleted(stub: Stub, album: Path) -> None:

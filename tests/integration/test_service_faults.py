@@ -28,7 +28,7 @@ PHOTO_COUNT = 28
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 800, 600)
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 400, 300)
 
 
 def addresses(services: Mapping[str, Part], **others: str) -> dict[str, str]:

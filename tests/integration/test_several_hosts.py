@@ -72,7 +72,7 @@ def calls_at(metrics_address: str) -> float:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 800, 600)
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 400, 300)
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,8 @@ def curate(
     Writes image_metrics.csv, results.json, run.json and index.html into OUT. A second run computes
     only what is new. Starts all services itself, and stops them.
     """
+    if orchestrator is not None and data is not None:
+        raise ConfigError("leave out --data: the orchestrator at --orchestrator has its own")
     curating.curate(
         Request(
             photos=photos,
@@ -349,6 +351,11 @@ def export(
     data: Data = None,
 ) -> None:
     """Write what a run found: tables, gallery, sidecars, the selected photos."""
+    if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
+        raise ConfigError(
+            "--selected, --xmp, --xmp-beside-photos and --parquet add to a folder: leave "
+            f"out --as {as_}"
+        )
     engine = open_stored(data)
     store = SqlRunStore(engine)
     found = find_run(store, run)

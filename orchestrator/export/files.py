@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import os
@@ -30,7 +31,7 @@ def replace_file(target: Path, content: bytes) -> None:
             shutil.copymode(target, partial)
         os.replace(partial, target)
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
 
 
 def write_file(target: Path, content: IO[bytes]) -> None:
@@ -48,7 +49,7 @@ def write_file(target: Path, content: IO[bytes]) -> None:
     except OSError as error:
         raise InvalidArgumentError("", f"cannot write {target}: {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
 
 
 def transfer_file(source: Path, target: Path, transfer: FileTransfer) -> None:
@@ -75,7 +76,7 @@ def transfer_file(source: Path, target: Path, transfer: FileTransfer) -> None:
             f"disk that knows them; copy instead"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
 
 
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
@@ -84,3 +85,9 @@ _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENO
 def _partial(target: Path) -> Path:
     """A short name of our own: that of the target may be as long as names can be."""
     return target.with_name(f".bestshot-{uuid.uuid4().hex}.partial")
+
+
+def _remove(partial: Path) -> None:
+    """Removes what a failure left; on a read-only disk even a file that is not there refuses."""
+    with contextlib.suppress(OSError):
+        partial.unlink()

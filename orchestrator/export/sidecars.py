@@ -77,8 +77,11 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
     """Writes sidecars beside the photos themselves; merges into those that are there.
 
     Yields:
-        As `write_sidecars`.
+        As `write_sidecars`; of an album that may not be written to, that alone.
     """
+    if not os.access(album, os.W_OK):
+        yield f"no sidecar is written beside the photos: {album} is read-only"
+        return
     names = sidecar_paths(records)
     for record in records:
         if record.is_readable:

@@ -136,6 +136,14 @@ def test_an_orchestrator_that_does_not_answer(tmp_path: Path, photos: Path) -> N
     assert "cannot be reached" in fails(tmp_path, *arguments)
 
 
+def test_options_that_would_have_no_effect(tmp_path: Path, photos: Path) -> None:
+    arguments = ("curate", photos, "--out", tmp_path / "out", "--orchestrator", "127.0.0.1:9")
+    assert "leave out --data" in fails(tmp_path, *arguments, "--data", tmp_path)
+    assert "leave out --as csv" in fails(
+        tmp_path, "export", "--out", tmp_path / "a.csv", "--as", "csv", "--xmp"
+    )
+
+
 def test_an_unknown_part(tmp_path: Path) -> None:
     assert "there is no part 'faces'" in fails(tmp_path, "serve", "faces")
 

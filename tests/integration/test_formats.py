@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,44 @@ def test_a_raw_file_and_a_jpeg_are_one_photo_and_so_is_a_live_photo(done: Curate
     for image in (pair, live):
         for path in image["companion_paths"]:
             assert (done.out / "selected" / path).exists() == image["is_selected"]
+
+
+@pytest.fixture
+def read_only(done: Curated, tmp_path: Path) -> Iterator[Path]:
+    """The album on a disk that cannot be written to; skips where this process may not mount one."""
+    place = tmp_path / "read-only"
+    place.mkdir()
+    bind = ["mount", "--bind", done.photos, place]
+    if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounts need root and the right to")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_read_only_album_is_curated_and_exported_like_any_other(
+    done: Curated, read_only: Path, tmp_path: Path
+) -> None:
+    found = curate(read_only, tmp_path / "out", done.data, "--copy-selected")
+    assert found.csv_bytes == done.csv_bytes
+    export = ["export", "--out", tmp_path / "out"]
+    links = bestshot([*export, "--selected", "symlink", "--xmp"], data=done.data)
+    assert links.code == 0, links.text
+    picked = [path for path, image in found.images.items() if image["is_selected"]]
+    for path in picked:
+        assert (tmp_path / "out" / "selected" / path).samefile(read_only / path)
+    beside = bestshot([*export, "--xmp-beside-photos"], data=done.data)
+    assert beside.code == 0
+    assert beside.text.count("no sidecar is written beside the photos") == 1
+    assert f"{read_only} is read-only" in beside.text
+    hard = bestshot([*export, "--selected", "hardlink"], data=done.data)
+    assert hard.code == 1
+    assert "copy instead" in hard.text
+    table = bestshot(["export", "--out", read_only / "a.csv", "--as", "csv"], data=done.data)
+    assert table.code == 1
+    assert f"cannot write {read_only / 'a.csv'}: Read-only file system" in table.text
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ ui: .venv/.ui-stamp  ## everything with the web UI, until Ctrl-C
 	$(BIN)/bestshot up
 
 test: lint verify-protos  ## everything that needs no GPU
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where they are present
 	$(BIN)/pytest tests/accuracy -s

@@ -283,15 +283,21 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+_WHOLE_REVISION = ("--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
 @functools.cache
 def _git_revision() -> str:
-    """Of the checkout that this runs from; empty where it was installed otherwise."""
+    """Of the checkout that this runs from, with `-dirty` where its files were changed since.
+
+    Empty where it was installed otherwise.
+    """
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return ""
     try:
         answer = subprocess.run(  # noqa: S603
-            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607
+            ["git", "-C", str(root), "describe", *_WHOLE_REVISION],  # noqa: S607
             capture_output=True,
             text=True,
             timeout=5,

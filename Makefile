@@ -8,17 +8,22 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 # Every target sets up the virtual environment by itself; the stamps rebuild it when pins change.
-.venv/.runtime-stamp: pyproject.toml constraints.txt
+INSTALL := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
+
+$(BIN)/pip:
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[raw]'
+
+.venv/.runtime-stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e '.[raw]'
 	touch $@
 
-.venv/.ui-stamp: .venv/.runtime-stamp
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[ui,parquet,raw]'
+.venv/.ui-stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e '.[ui,parquet,raw]'
 	touch $@
 
-.venv/.dev-stamp: .venv/.runtime-stamp
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+# Compiling all of it ahead takes longer than compiling what the tests import.
+.venv/.dev-stamp: pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) --no-compile -e '.[dev]'
 	touch $@
 
 demo: .venv/.runtime-stamp  ## curate a small album of real pictures that ship with a package

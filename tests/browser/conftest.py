@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image, ImageEnhance, ImageFilter
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.conftest import ROOT
 from tests.integration.up import running_up
@@ -24,6 +24,7 @@ CHROMIUM_FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
+TIMEOUT_MS = 20_000.0
 NO_MESSAGES = "[class*=toast] { display: none !important }"
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 """Pictures of scikit-image that are in the public domain or CC0."""
@@ -96,7 +97,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser profile in which every request goes to this machine, or the test fails."""
     opened = browser.new_context(viewport=DESKTOP, accept_downloads=True)
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(TIMEOUT_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
     foreign: list[str] = []
     troubles: list[str] = []
 

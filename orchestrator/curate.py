@@ -35,7 +35,7 @@ from services.common.channels import (
     open_channel,
     service_name,
 )
-from services.common.config import DEFAULT_PROFILE, environment_layers, merge
+from services.common.config import DEFAULT_PROFILE, environment_layers, merge, profile_names
 from services.common.errors import InternalError, InvalidArgumentError
 from services.common.service_config import SharedSettings, load_section
 from services.common.status import from_rpc_error
@@ -107,11 +107,15 @@ def _check(request: Request) -> None:
 
 
 def _own_profile(request: Request) -> str:
-    """The profile of what this command starts and reads itself; a running orchestrator has its own.
+    """The profile of what this command starts and reads itself.
 
-    Its profiles need not be the ones of this machine.
+    A running orchestrator may have one that this machine does not know.
     """
-    return (request.profile if request.orchestrator is None else None) or DEFAULT_PROFILE
+    named = request.profile or DEFAULT_PROFILE
+    is_foreign = request.orchestrator is not None and named not in profile_names(
+        request.config_folder
+    )
+    return DEFAULT_PROFILE if is_foreign else named
 
 
 async def _curate(request: Request, console: Console) -> pb.Run:

@@ -16,7 +16,7 @@ from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from numpy.typing import NDArray
 
 from models.export.__main__ import export
-from models.export.architectures import graphs_of, real_pictures
+from models.export.architectures import real_pictures
 from models.export.resnet import AvaResNet50, SiameseResNet50
 from models.registry import find_entry
 from services.common.tensor import to_tensor
@@ -88,42 +88,27 @@ async def test_the_quality_service_answers_the_votes_that_the_network_expects(
     assert len({result.scores.ava_score for result in answer.results}) == 3
 
 
-GOOD = real_pictures()[0]
-BAD = np.asarray(cv2.GaussianBlur(GOOD, (0, 0), 4.0), np.uint8)
-
-
-def siamese_state(answer: int) -> dict[str, torch.Tensor]:
-    """Weights of a network whose answer of that number means that the first picture is better."""
+@pytest.mark.parametrize("answer", [0, 1])
+async def test_the_siamese_service_prefers_the_first_whatever_answer_means_it(
+    answer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     preprocessing = find_entry(ROOT / "configs", SIAMESE).preprocessing
     assert preprocessing is not None
+    good = real_pictures()[0]
+    bad = np.asarray(cv2.GaussianBlur(good, (0, 0), 4.0), np.uint8)
     torch.manual_seed(0)
     network = SiameseResNet50([]).eval()
     with torch.inference_mode():
         described = [
             network.backbone(torch.from_numpy(to_tensor(picture, preprocessing)))[0]
-            for picture in (GOOD, BAD)
+            for picture in (good, bad)
         ]
     difference = described[0] - described[1]
     with torch.no_grad():  # a head that knows blur, and leans towards answer 1 whatever it sees
         network.mlp[0].weight.zero_()
         network.mlp[0].weight[answer] = difference / difference.square().sum()
         network.mlp[0].bias.copy_(torch.tensor([-2.0, 2.0]))
-    return dict(network.state_dict())
-
-
-@pytest.mark.parametrize("answer", [0, 1])
-def test_which_answer_prefers_the_first_is_measured(answer: int) -> None:
-    preprocessing = find_entry(ROOT / "configs", SIAMESE).preprocessing
-    assert preprocessing is not None
-    graphs, facts = graphs_of(SIAMESE, siamese_state(answer), Path(), preprocessing)
-    assert facts["answer"] == str(answer)
-    assert set(graphs) == {"describe", "compare"}
-
-
-async def test_the_siamese_service_prefers_the_better_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = {"model_state_dict": as_in_a_sequential(siamese_state(0)), "val_acc": 0.7}
+    content = {"model_state_dict": as_in_a_sequential(dict(network.state_dict())), "val_acc": 0.7}
     configs, folder = put_checkpoint(tmp_path, SIAMESE, content)
     export(configs, folder, SIAMESE, "fp32")
     monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))
@@ -133,7 +118,7 @@ async def test_the_siamese_service_prefers_the_better_picture(
         stub = siamese_pb2_grpc.SiameseServiceStub(service.channel)
         compared = await stub.Compare(
             siamese_pb2.CompareRequest(
-                images=[pixels_message(GOOD), pixels_message(BAD)],
+                images=[pixels_message(good), pixels_message(bad)],
                 pairs=[
                     siamese_pb2.Pair(first=first, second=second)
                     for first, second in ((0, 1), (1, 0), (0, 0))

@@ -56,10 +56,15 @@ def test_only_broken_files_still_give_a_table(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"")
-    (folder / "bomb.png").write_bytes(png_bomb())
-    rows = curate(folder, tmp_path / "out", tmp_path / "data").rows
-    assert {row["Status"] for row in rows.values()} == {"unreadable"}
-    assert "30000 x 30000 pixels are more than the limit" in rows["bomb.png"]["Error"]
+    found = curate(folder, tmp_path / "out", tmp_path / "data")
+    assert found.rows["a.jpg"]["Status"] == "unreadable"
+
+
+def test_a_pixel_bomb_is_a_row(tmp_path: Path, photos: Path) -> None:
+    (photos / "bomb.png").write_bytes(png_bomb())
+    found = curate(photos, tmp_path / "out", tmp_path / "data")
+    assert "30000 x 30000 pixels are more than the limit" in found.rows["bomb.png"]["Error"]
+    assert found.rows["a.jpg"]["Status"] == "selected"
 
 
 def test_an_output_that_is_a_file(tmp_path: Path, photos: Path) -> None:

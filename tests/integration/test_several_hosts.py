@@ -320,7 +320,7 @@ def test_a_rolling_restart_of_every_part_loses_nothing(
     cluster: Cluster, photos: Path, on_one_machine: bytes
 ) -> None:
     """The quality services come last, and with other settings: until then they let no run end."""
-    slow = quality_replicas(cluster, {"preferred_batch_count": "64", "max_queue_delay_ms": "3000"})
+    slow = quality_replicas(cluster, {**SLOWLY, "max_queue_delay_ms": "3000"})
     quick = quality_replicas(cluster, {})
     address = "ipv4:" + ",".join(replica.address for replica in slow.values())
     try:

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import re
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +43,13 @@ from orchestrator.export.gallery import face_line, moments, score_line
 from orchestrator.results import ImageRecord
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.supervisor import MODEL_SERVICES, PARTS, Supervisor, part_command
+from orchestrator.supervisor import (
+    MODEL_SERVICES,
+    PARTS,
+    Supervisor,
+    interrupted_by_sigterm,
+    part_command,
+)
 from services.common.auth import ScopeName, new_token, token_digest
 from services.common.config import DEFAULT_PROFILE, config_dir
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
@@ -77,6 +82,9 @@ class ExportedAs(enum.StrEnum):
 
 EXIT_FAILED = 1
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
+UP_MAX_DEATHS = 8
+"""Reached after a minute of pauses: a photo that kills a service fails its run before
+(`service_wait_s`), and the rest goes on."""
 
 Profile = Annotated[str, typer.Option(help="Profile of configs/profiles.")]
 ConfigFiles = Annotated[
@@ -190,36 +198,43 @@ def up(
 ) -> None:
     """Run everything until Ctrl-C: the four model services, the orchestrator and the web UI.
 
-    They listen where configs/services.yaml says.
+    They listen where configs/services.yaml says. A part that dies is restarted; one that keeps
+    dying ends the command, with its last log lines.
     """
     if ui and importlib.util.find_spec("gradio") is None:
         raise ConfigError(
             "the web UI is not installed: install 'bestshot[ui]', or leave it out with --no-ui"
         )
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     folder = data_folder(data)
     configs = config_dir(config_dir_)
     shared = load_section(configs, profile, "shared", SharedSettings)
     common = ["--config-dir", str(configs), "--profile", profile]
-    supervisor = Supervisor(folder / "logs", [*common, *(["--insecure"] if insecure else [])])
-    try:
-        for name in MODEL_SERVICES:
-            supervisor.start(name, [])
-        for name in MODEL_SERVICES:
-            console.print(f"{name:<13} {supervisor.address(name)}", highlight=False)
-        supervisor.start("orchestrator", ["--data", str(folder)])
-        console.print(f"{'orchestrator':<13} {supervisor.address('orchestrator')}", highlight=False)
-        if ui:
-            supervisor.start("ui", [])
-            scheme = "http" if shared.tls.certificate_file is None else "https"
-            page = f"{scheme}://{supervisor.address('ui')}"
-            console.print(f"{'ui':<13} {page}", highlight=False)
-        console.print(f"logs in {folder / 'logs'}; Ctrl-C stops", highlight=False, soft_wrap=True)
-        while (ended := supervisor.ended()) is None:
-            time.sleep(0.5)
-        raise ConfigError(ended)
-    finally:
-        supervisor.stop()
+    supervisor = Supervisor(
+        folder / "logs",
+        [*common, *(["--insecure"] if insecure else [])],
+        max_deaths=UP_MAX_DEATHS,
+        report=lambda line: console.print(escape(line)),
+    )
+    with interrupted_by_sigterm():
+        try:
+            for name in MODEL_SERVICES:
+                supervisor.start(name, [])
+            for name in MODEL_SERVICES:
+                console.print(f"{name:<13} {supervisor.wait_for_address(name)}")
+            supervisor.start("orchestrator", ["--data", str(folder)])
+            address = supervisor.wait_for_address("orchestrator")
+            console.print(f"{'orchestrator':<13} {address}")
+            if ui:
+                supervisor.start("ui", [])
+                scheme = "http" if shared.tls.certificate_file is None else "https"
+                page = f"{scheme}://{supervisor.wait_for_address('ui')}"
+                console.print(f"{'ui':<13} {page}")
+            console.print(f"logs in {folder / 'logs'}; Ctrl-C stops")
+            if failure := supervisor.wait_for_failure():
+                raise failure
+        finally:
+            supervisor.stop()
 
 
 @app.command(

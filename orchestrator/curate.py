@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import json
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from google.protobuf import struct_pb2
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -27,7 +31,8 @@ from rich.table import Table
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.export.exporter import check_writable
 from orchestrator.storage.photo_source import FolderPhotoSource
-from orchestrator.supervisor import MODEL_SERVICES, Supervisor
+from orchestrator.supervisor import MODEL_SERVICES, Supervisor, interrupted_by_sigterm
+from services.common.auth import new_token, token_digest
 from services.common.channels import (
     ClientOptions,
     call_metadata,
@@ -36,7 +41,7 @@ from services.common.channels import (
     service_name,
 )
 from services.common.config import DEFAULT_PROFILE, environment_layers, merge, profile_names
-from services.common.errors import InternalError, InvalidArgumentError
+from services.common.errors import BestshotError, InternalError, InvalidArgumentError
 from services.common.service_config import SharedSettings, load_section
 from services.common.status import from_rpc_error
 
@@ -44,6 +49,9 @@ CALL_TIMEOUT_S = 60.0
 EXPORT_TIMEOUT_S = 3600.0
 LOCAL_ADDRESS = "127.0.0.1:0"
 LOG_FOLDER = "logs"
+MAX_DEATHS = 3
+"""A part that dies so often in a row ends the command, after about five seconds."""
+MAX_RESUMES = 2
 
 STAGE_TITLES = {
     "discover": "finding photos",
@@ -81,11 +89,12 @@ def curate(request: Request, console: Console) -> pb.Run:
             kept for the next run.
     """
     _check(request)
-    try:
-        return asyncio.run(_curate(request, console))
-    except KeyboardInterrupt:
-        console.print("interrupted; scores finished so far are kept: run again to go on")
-        raise
+    with interrupted_by_sigterm():
+        try:
+            return asyncio.run(_curate(request, console))
+        except KeyboardInterrupt:
+            console.print("interrupted; scores finished so far are kept: run again to go on")
+            raise
 
 
 def _check(request: Request) -> None:
@@ -121,36 +130,97 @@ def _own_profile(request: Request) -> str:
 async def _curate(request: Request, console: Console) -> pb.Run:
     shared = load_section(request.config_folder, _own_profile(request), "shared", SharedSettings)
     options = client_options(shared)
-    with _orchestrator(request, console) as (address, supervisor):
+    if request.orchestrator is not None:
+        return await _call(request.orchestrator, options, request, console, None)
+    with _own_orchestrator(request, shared, console) as (address, token, supervisor):
+        options = dataclasses.replace(options, token=token or options.token)
+        work = asyncio.ensure_future(_call(address, options, request, console, supervisor))
+        failure = asyncio.ensure_future(asyncio.to_thread(supervisor.wait_for_failure))
         try:
-            async with open_channel(address, service_name("orchestrator"), options) as channel:
-                stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
-                return await _drive(stub, options, request, console)
-        except grpc.RpcError as error:
-            await asyncio.sleep(0.2)  # lets the system tell that a child has ended
-            ended = supervisor.ended() if supervisor else None
-            if ended:
-                raise InternalError(
-                    f"{ended}. Scores finished so far are kept: run the same command again to go on"
-                ) from error
-            raise from_rpc_error(error, f"the orchestrator at {address}") from error
+            await asyncio.wait([work, failure], return_when=asyncio.FIRST_COMPLETED)
+            if failure.done() and (error := failure.result()):
+                raise _resumable(error)
+            return work.result()
+        finally:
+            work.cancel()
+            failure.cancel()  # its thread ends with the supervisor
+            await asyncio.gather(work, return_exceptions=True)
+
+
+async def _call(
+    address: str,
+    options: ClientOptions,
+    request: Request,
+    console: Console,
+    supervisor: Supervisor | None,
+) -> pb.Run:
+    """Curates by calling an orchestrator; `supervisor` is the one that keeps it running, if any."""
+    try:
+        async with open_channel(address, service_name("orchestrator"), options) as channel:
+            stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+            return await _drive(stub, options, request, console, supervisor)
+    except grpc.RpcError as error:
+        is_cut_off = error.code() is grpc.StatusCode.UNAVAILABLE
+        if supervisor is not None and is_cut_off and await _has_died(supervisor, 0):
+            raise _resumable(InternalError(supervisor.last_words("orchestrator"))) from error
+        raise from_rpc_error(error, f"the orchestrator at {address}") from error
+
+
+async def _has_died(supervisor: Supervisor, death_count: int) -> bool:
+    """Whether our orchestrator has died more often than that."""
+    return await asyncio.to_thread(supervisor.has_died_since, "orchestrator", death_count)
+
+
+def _resumable(error: BestshotError) -> InternalError:
+    return InternalError(
+        f"{error.message}\nScores finished so far are kept: run the same command again to go on"
+    )
 
 
 @contextlib.contextmanager
-def _orchestrator(request: Request, console: Console) -> Iterator[tuple[str, Supervisor | None]]:
-    """The address of the orchestrator: the one named, or one of our own with its services."""
-    if request.orchestrator is not None:
-        yield request.orchestrator, None
-        return
+def _own_orchestrator(
+    request: Request, shared: SharedSettings, console: Console
+) -> Iterator[tuple[str, str, Supervisor]]:
+    """Starts an orchestrator and its services; yields its address and the token that it expects."""
     common = ["--config-dir", str(request.config_folder), "--profile", _own_profile(request)]
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
-    supervisor = Supervisor(logs, common)
-    try:
+    with contextlib.ExitStack() as stack:
+        token, environment = "", {}
+        if shared.tokens_file is None:
+            token, environment = stack.enter_context(_secret())
+        supervisor = Supervisor(
+            logs,
+            common,
+            max_deaths=MAX_DEATHS,
+            report=lambda line: console.print(escape(line), highlight=False, soft_wrap=True),
+            environment=environment,
+        )
+        stack.callback(supervisor.stop)
         with console.status("starting the services"):
             address = start_all(supervisor, request)
-        yield address, supervisor
-    finally:
-        supervisor.stop()
+        yield address, token, supervisor
+
+
+@contextlib.contextmanager
+def _secret() -> Iterator[tuple[str, dict[str, str]]]:
+    """Makes a token that the parts of this command alone accept and send.
+
+    So no other command's part that a wrong address leads to answers, and no other user of this
+    machine can call this orchestrator, which reads what this user may read.
+
+    Yields:
+        The token, and the environment variables that hand it to the parts.
+    """
+    with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # of mode 0700
+        token = new_token()
+        known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
+        files = {"TOKENS_FILE": json.dumps(known), "TOKEN_FILE": token}
+        environment = {}
+        for name, content in files.items():
+            path = Path(folder, name.lower())
+            path.write_text(content)
+            environment[f"BESTSHOT_SERVICES__SHARED__{name}"] = json.dumps(str(path))
+        yield token, environment
 
 
 def start_all(supervisor: Supervisor, request: Request) -> str:
@@ -167,9 +237,9 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
         *("--set", f"allowed_roots={roots}"),
     ]
     for name in MODEL_SERVICES:
-        arguments += ["--set", f"{name}_address={supervisor.address(name)}"]
+        arguments += ["--set", f"{name}_address={supervisor.wait_for_address(name)}"]
     supervisor.start("orchestrator", arguments)
-    return supervisor.address("orchestrator")
+    return supervisor.wait_for_address("orchestrator")
 
 
 async def _drive(
@@ -177,6 +247,7 @@ async def _drive(
     options: ClientOptions,
     request: Request,
     console: Console,
+    supervisor: Supervisor | None,
 ) -> pb.Run:
     metadata = call_metadata(options)
     brief = {"timeout": CALL_TIMEOUT_S, "metadata": metadata}
@@ -193,11 +264,10 @@ async def _drive(
     )
     run_id = started.run.id
     try:
-        run = await show_progress(
-            stub.WatchRun(pb.WatchRunRequest(run_id=run_id), metadata=metadata), console
-        )
+        run = await _follow(stub, run_id, metadata, console, supervisor)
     except asyncio.CancelledError:
-        await stub.CancelRun(pb.CancelRunRequest(run_id=run_id), **brief)
+        with contextlib.suppress(grpc.RpcError):  # the orchestrator may be what has died
+            await stub.CancelRun(pb.CancelRunRequest(run_id=run_id), **brief)
         raise
     if run.state != pb.RUN_STATE_COMPLETED:
         raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
@@ -214,6 +284,38 @@ async def _drive(
         print_summary(run, console)
         _print_files(request.out, exported, console)
     return run
+
+
+async def _follow(
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub,
+    run_id: str,
+    metadata: tuple[tuple[str, str], ...],
+    console: Console,
+    supervisor: Supervisor | None,
+) -> pb.Run:
+    """Shows a run until it ends, and resumes it where our orchestrator died and was restarted."""
+    resume_count = 0
+    while True:
+        deaths = supervisor.death_count("orchestrator") if supervisor else 0
+        try:
+            snapshots = stub.WatchRun(pb.WatchRunRequest(run_id=run_id), metadata=metadata)
+            run = await show_progress(snapshots, console)
+        except grpc.RpcError:
+            if supervisor is None or not await _has_died(supervisor, deaths):
+                raise
+            try:
+                await asyncio.to_thread(supervisor.wait_for_address, "orchestrator")
+            except InternalError as error:
+                raise _resumable(error) from error
+            continue
+        if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
+            return run
+        if resume_count == MAX_RESUMES:  # the run may be what kills it, however slowly
+            raise _resumable(InternalError(supervisor.last_words("orchestrator")))
+        resume_count += 1
+        await stub.ResumeRun(
+            pb.ResumeRunRequest(run_id=run_id), timeout=CALL_TIMEOUT_S, metadata=metadata
+        )
 
 
 def _overrides(request: Request) -> struct_pb2.Struct:

@@ -2,134 +2,348 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
-from services.common.errors import ConfigError, UnavailableError
+from services.common.errors import BestshotError, ConfigError, InternalError, UnavailableError
 
 MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
 PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
-_LOG_TAIL_LINES = 5
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+STEADY_S = 60.0
+"""After running this long a part counts as healthy again: earlier deaths are forgotten."""
+NOTICE_S = 2.0
+"""A connection can break moments before the system reports the death of the process behind it."""
+_POLL_S = 0.02
+_TAIL_BYTES, _TAIL_LINES = 16_384, 5
 
 
 def part_command(name: str, arguments: Sequence[str]) -> list[str]:
     """The command that runs one part in the foreground."""
     module = f"services.{name}" if name in MODEL_SERVICES else name
-    return [sys.executable, "-m", module, *arguments]
+    # -P: with -m alone the current folder, often one of a stranger's photos, comes first on the
+    # module path, and a yaml.py there would be executed
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
-@dataclass
-class _Child:
-    name: str
-    process: subprocess.Popen[bytes]
-    port_file: Path
-    log: Path
+@contextlib.contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Lets SIGTERM raise KeyboardInterrupt in the block, then ends this process by it."""
+    is_terminated = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal is_terminated
+        is_terminated = True
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if is_terminated:
+            sys.stdout.flush()
+            signal.raise_signal(signal.SIGTERM)
 
 
-class Supervisor:
-    """Starts parts, knows their addresses, notices their end, stops them.
+class _Part:
+    """A part and the process that is it at present.
 
-    Children watch their stdin: however this process ends, they end too.
-
-    Args:
-        log_folder: Gets one log file a part.
-        common_arguments: Passed to every part: --config-dir, --profile.
+    Attributes:
+        address: Where it serves, or served before its death; empty until it first serves.
+        death_count: Processes that have ended.
+        failure: Why it is not started again; None while it is.
     """
 
-    def __init__(self, log_folder: Path, common_arguments: Sequence[str]) -> None:
-        self._log_folder = log_folder
-        self._common_arguments = tuple(common_arguments)
-        self._children: list[_Child] = []
+    def __init__(self, name: str, command: list[str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.address = ""
+        self.is_serving = False
+        self.death_count = 0
+        self.failure: BestshotError | None = None
+        self._command = command
+        self._runtime: tempfile.TemporaryDirectory[str] | None = None
+        self.process: subprocess.Popen[bytes]
+        self.thread: threading.Thread
 
-    def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Starts a part; `address` tells when it serves."""
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        port_file = self._log_folder / f".{name}.address"
-        port_file.unlink(missing_ok=True)
-        log = self._log_folder / f"{name}.log"
-        command = part_command(
-            name,
-            [
-                *self._common_arguments,
-                *arguments,
-                "--exit-with-parent",
-                "--port-file",
-                str(port_file),
-            ],
-        )
-        with log.open("wb") as target:
-            process = subprocess.Popen(  # noqa: S603
+    def launch(self, environment: Mapping[str, str]) -> None:
+        """Starts a process, on the address of the one before it; OSError where that fails."""
+        # private, so that no other command's part can report its address here
+        self._runtime = tempfile.TemporaryDirectory(prefix="bestshot-")
+        command = [*self._command, "--exit-with-parent", "--port-file", str(self._port_file)]
+        if self.address:
+            command += ["--address", self.address]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab" if self.death_count else "wb") as target:
+            self.process = subprocess.Popen(  # noqa: S603
                 command,
                 stdin=subprocess.PIPE,
                 stdout=target,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the parent, which stops the children
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             )
-        self._children.append(_Child(name, process, port_file, log))
 
-    def address(self, name: str) -> str:
+    @property
+    def _port_file(self) -> Path:
+        assert self._runtime is not None
+        return Path(self._runtime.name, "address")
+
+    def wait_until_serving(self) -> str:
+        """Returns the address once the process serves; empty where it ended instead."""
+        assert self._runtime is not None
+        with self._runtime:
+            while not self._port_file.exists():
+                if self.process.poll() is not None:
+                    return ""
+                time.sleep(_POLL_S)
+            return self._port_file.read_text()
+
+    def wait_until_ended(self) -> None:
+        self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def last_words(self, when: str = "") -> str:
+        """How its last process ended, and the end of its log."""
+        tail = "\n".join(_tail(self.log)[-_TAIL_LINES:])
+        end = f"{self.log} ends with:\n{tail}" if tail else f"{self.log} is empty"
+        return f"the {self.name} process ended{when} ({_describe(self.process.returncode)}); {end}"
+
+    def start_error(self) -> ConfigError:
+        """Why it never served; its own error message, where it printed one."""
+        lines = _tail(self.log)
+        for number, line in enumerate(lines):
+            if line.startswith("error: "):
+                return ConfigError("\n".join(lines[number:]).removeprefix("error: "))
+        return ConfigError(self.last_words(" at its start"))
+
+
+class Supervisor:
+    """Starts parts, knows their addresses, restarts those that die, stops them.
+
+    A part that dies is restarted on its old address, where the others look for it, after a pause
+    that doubles each time. A part that dies before it ever serves is not: its settings are wrong.
+    Children watch their stdin: however this process ends, they end too.
+
+    Args:
+        log_folder: Gets one log file per part.
+        common_arguments: Passed to every part: --config-dir, --profile.
+        max_deaths: A part that dies this many times in a row is given up.
+        report: Called, from other threads, with a line for people about each death and restart.
+        environment: Variables of all parts, besides those of this process.
+    """
+
+    def __init__(
+        self,
+        log_folder: Path,
+        common_arguments: Sequence[str],
+        *,
+        max_deaths: int = 1,
+        report: Callable[[str], None] = lambda line: None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._log_folder = log_folder
+        self._common_arguments = tuple(common_arguments)
+        self._max_deaths = max_deaths
+        self._report = report
+        self._environment = environment or {}
+        self._parts: dict[str, _Part] = {}
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._lock: int | None = None
+
+    def start(self, name: str, arguments: Sequence[str]) -> None:
+        """Starts a part; `wait_for_address` returns once it serves.
+
+        Raises:
+            ConfigError: Its log cannot be written, or another command's parts write there.
+        """
+        if not self._parts:
+            self._lock = _lock_logs(self._log_folder)
+        command = part_command(name, [*self._common_arguments, *arguments])
+        part = _Part(name, command, self._log_folder / f"{name}.log")
+        try:
+            part.launch(self._environment)
+        except OSError as error:
+            raise ConfigError(f"the {name} process cannot be started: {error}") from error
+        part.thread = threading.Thread(target=self._keep_running, args=(part,), daemon=True)
+        with self._changed:
+            self._parts[name] = part
+        part.thread.start()
+
+    def wait_for_address(self, name: str) -> str:
         """Waits until a part serves, and returns its address.
 
         Raises:
-            ConfigError: It ended instead; the message is its own.
+            ConfigError: It ended before it ever served; the message is its own.
+            InternalError: It was given up.
             UnavailableError: It did not serve within two minutes.
         """
-        child = next(child for child in self._children if child.name == name)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if child.port_file.exists():
-                return child.port_file.read_text()
-            if child.process.poll() is not None:
-                raise ConfigError(_last_words(child))
-            time.sleep(0.02)
+        part = self._parts[name]
+        with self._changed:
+            self._changed.wait_for(lambda: part.is_serving or part.failure, START_TIMEOUT_S)
+            if part.failure is not None:
+                raise part.failure
+            if part.is_serving:
+                return part.address
         raise UnavailableError(
-            f"the {name} service did not start within {START_TIMEOUT_S:.0f} s; see {child.log}"
+            f"the {name} service did not start within {START_TIMEOUT_S:.0f} s; see {part.log}"
         )
 
-    def ended(self) -> str | None:
-        """Says which child has ended, and how; None while all live."""
-        for child in self._children:
-            code = child.process.poll()
-            if code is not None:
-                return f"the {child.name} process has ended (exit code {code}); see {child.log}"
-        return None
+    def wait_for_failure(self) -> BestshotError | None:
+        """Waits until a part is given up, and returns why; None once the parts are stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
+            return self._failure()
+
+    def death_count(self, name: str) -> int:
+        """How often a part has died."""
+        return self._parts[name].death_count
+
+    def has_died_since(self, name: str, death_count: int) -> bool:
+        """Whether a part has died more often than that, or does so within two seconds."""
+        part = self._parts[name]
+        with self._changed:
+            return self._changed.wait_for(lambda: part.death_count > death_count, NOTICE_S)
+
+    def last_words(self, name: str) -> str:
+        """How a part died last, and the end of its log."""
+        return self._parts[name].last_words()
 
     def process_id(self, name: str) -> int:
         """Process id of a part."""
-        return next(child.process.pid for child in self._children if child.name == name)
+        return self._parts[name].process.pid
 
     def stop(self) -> None:
         """Stops all parts, the youngest first, gracefully and then by force."""
-        for child in reversed(self._children):
-            if child.process.stdin is not None:
-                child.process.stdin.close()
+        with self._changed:
+            self._stopping.set()
+            self._changed.notify_all()
+            parts = list(reversed(self._parts.values()))
+        for part in parts:
+            assert part.process.stdin is not None
+            part.process.stdin.close()
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        for child in self._children:
-            try:
-                child.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
-            child.port_file.unlink(missing_ok=True)
-        self._children.clear()
+        for part in parts:
+            part.thread.join(max(0.1, deadline - time.monotonic()))
+            if part.thread.is_alive():
+                part.process.kill()
+                part.thread.join()
+        with self._changed:
+            self._parts.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _failure(self) -> BestshotError | None:
+        failures = (part.failure for part in self._parts.values())
+        return next((failure for failure in failures if failure is not None), None)
+
+    def _keep_running(self, part: _Part) -> None:
+        try:
+            deaths = 0
+            while True:
+                deaths = 1 if self._live(part) >= STEADY_S else deaths + 1
+                if self._stopping.is_set():
+                    return
+                if error := self._reason_to_give_up(part, deaths):
+                    break
+                delay_s = min(FIRST_BACKOFF_S * 2 ** (deaths - 1), LONGEST_BACKOFF_S)
+                self._say(
+                    f"the {part.name} process ended ({_describe(part.process.returncode)}); "
+                    f"restarting in {delay_s:g} s, see {part.log}"
+                )
+                if self._stopping.wait(delay_s):
+                    return
+                with self._changed:  # `stop` sees the old process or the new one
+                    if self._stopping.is_set():
+                        return
+                    part.launch(self._environment)
+        except OSError as problem:
+            error = InternalError(f"the {part.name} process cannot be restarted: {problem}")
+        with self._changed:
+            part.failure = error
+            self._changed.notify_all()
+
+    def _live(self, part: _Part) -> float:
+        """Waits until a part's process has ended; returns its age, in seconds."""
+        began = time.monotonic()
+        address = part.wait_until_serving()
+        if address:
+            with self._changed:
+                is_back = part.death_count > 0
+                part.address, part.is_serving = address, True
+                self._changed.notify_all()
+            if is_back:
+                self._say(f"the {part.name} process has restarted, on {address}")
+        part.wait_until_ended()
+        with self._changed:
+            part.is_serving = False
+            part.death_count += 1
+            self._changed.notify_all()
+        return time.monotonic() - began
+
+    def _reason_to_give_up(self, part: _Part, deaths: int) -> BestshotError | None:
+        if not part.address:
+            return part.start_error()
+        if deaths < self._max_deaths:
+            return None
+        times = f" {deaths} times in a row" if deaths > 1 else ""
+        return InternalError(part.last_words(times))
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(Exception, SystemExit):  # the terminal may be gone; parts must not
+            self._report(line)
 
 
-def _last_words(child: _Child) -> str:
-    lines = child.log.read_text(errors="replace").splitlines()
-    errors = [line for line in lines if line.startswith("error: ")]
-    if errors:
-        start = lines.index(errors[0])
-        return "\n".join(lines[start:]).removeprefix("error: ")
-    tail = "\n".join(lines[-_LOG_TAIL_LINES:])
-    return (
-        f"the {child.name} process ended at its start (exit code {child.process.returncode}); "
-        f"{child.log} ends with:\n{tail}"
-    )
+def _lock_logs(folder: Path) -> int | None:
+    """Takes a folder of logs for this process; returns a descriptor that holds the lock."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(f"cannot write the log folder {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(
+            f"another bestshot is running and writes its logs into {folder}; wait for it, or "
+            f"use another folder"
+        ) from None
+    except OSError:  # some network file systems cannot lock folders
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _tail(log: Path) -> list[str]:
+    try:
+        with log.open("rb") as opened:
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return opened.read().decode(errors="replace").splitlines()
+    except OSError:  # removed meanwhile
+        return []

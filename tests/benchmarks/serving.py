@@ -137,7 +137,7 @@ def measure(name: str, logs: str) -> dict[str, float]:
         arguments = ["--address", "127.0.0.1:0", "--set", f"worker_threads={WORKERS}", *flags]
         try:
             supervisor.start(name, arguments)
-            address = supervisor.address(name)
+            address = supervisor.wait_for_address(name)
             found[f"{variant}_per_s"] = asyncio.run(served(name, address, images, callers, batch))
         finally:
             supervisor.stop()

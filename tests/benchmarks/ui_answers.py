@@ -187,9 +187,9 @@ def main() -> None:
         address = ["--address", "127.0.0.1:0"]
         try:
             supervisor.start("orchestrator", [*address, "--data", str(base / "data")])
-            orchestrator = supervisor.address("orchestrator")
+            orchestrator = supervisor.wait_for_address("orchestrator")
             supervisor.start("ui", [*address, "--set", f"orchestrator_address={orchestrator}"])
-            url = f"http://{supervisor.address('ui')}/"
+            url = f"http://{supervisor.wait_for_address('ui')}/"
             with sync_playwright() as playwright, grpc.insecure_channel(orchestrator) as channel:
                 browser = playwright.chromium.launch(
                     executable_path=find_chromium(), args=CHROMIUM_FLAGS

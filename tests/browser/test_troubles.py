@@ -39,7 +39,7 @@ def ui_alone(tmp_path: Path) -> Iterator[str]:
     arguments = ["--address", "127.0.0.1:0", "--set", "orchestrator_address=127.0.0.1:9"]
     try:
         supervisor.start("ui", arguments)
-        yield f"http://{supervisor.address('ui')}/"
+        yield f"http://{supervisor.wait_for_address('ui')}/"
     finally:
         supervisor.stop()
 
@@ -75,12 +75,12 @@ def without_service(name: str, base: Path) -> Iterator[tuple[str, str]]:
         for part in services:
             supervisor.start(part, ["--address", "127.0.0.1:0"])
         for part in services:
-            arguments += ["--set", f"{part}_address={supervisor.address(part)}"]
+            arguments += ["--set", f"{part}_address={supervisor.wait_for_address(part)}"]
         supervisor.start("orchestrator", arguments)
-        address = supervisor.address("orchestrator")
+        address = supervisor.wait_for_address("orchestrator")
         ui_arguments = ["--address", "127.0.0.1:0", "--set", f"orchestrator_address={address}"]
         supervisor.start("ui", ui_arguments)
-        yield f"http://{supervisor.address('ui')}/", address
+        yield f"http://{supervisor.wait_for_address('ui')}/", address
     finally:
         supervisor.stop()
 
@@ -186,7 +186,7 @@ def guarded(tmp_path: Path) -> Iterator[str]:
     arguments += ["--set", f"password_file={password}"]
     try:
         supervisor.start("ui", arguments)
-        yield f"http://{supervisor.address('ui')}/"
+        yield f"http://{supervisor.wait_for_address('ui')}/"
     finally:
         supervisor.stop()
 

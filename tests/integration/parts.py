@@ -42,9 +42,10 @@ class Part:
 
     def start(self) -> None:
         """Starts it, anew where it has ended, and waits until it serves."""
+        self._supervisor.stop()
         self._supervisor = Supervisor(self._folder, [])
         self._supervisor.start(self.name, self._arguments)
-        self._supervisor.address(self.name)
+        self._supervisor.wait_for_address(self.name)
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self._supervisor.process_id(self.name), number)
@@ -69,7 +70,7 @@ class Part:
         self._supervisor.stop()
 
     def stop(self) -> None:
-        with contextlib.suppress(StopIteration):
+        with contextlib.suppress(KeyError):
             self.signal(signal.SIGCONT)
         self._supervisor.stop()
 

@@ -731,9 +731,9 @@ def test_a_run_that_needs_an_absent_siamese_service_fails_at_its_start(
         for name in PARTS[:3]:
             supervisor.start(name, ["--address", "127.0.0.1:0"])
         for name in PARTS[:3]:
-            arguments += ["--set", f"{name}_address={supervisor.address(name)}"]
+            arguments += ["--set", f"{name}_address={supervisor.wait_for_address(name)}"]
         supervisor.start("orchestrator", arguments)
-        with grpc.insecure_channel(supervisor.address("orchestrator")) as channel:
+        with grpc.insecure_channel(supervisor.wait_for_address("orchestrator")) as channel:
             alone = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
             made = alone.CreateAlbum(pb.CreateAlbumRequest(folder=str(album))).album
             with pytest.raises(grpc.RpcError) as caught:

@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image
 
 from tests.conftest import draw_picture
-from tests.integration.command import BESTSHOT, bestshot, curate, environment, heed_ctrl_c
+from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment, heed_ctrl_c
 
 PHOTO_COUNT = 24
 SLOWLY = {
-    "BESTSHOT_SERVICES__ORCHESTRATOR__SERVICE_WAIT_S": "2.0",
     "BESTSHOT_SERVICES__ORCHESTRATOR__BATCH_COUNT": "1",
     "BESTSHOT_SERVICES__ORCHESTRATOR__CONCURRENT_BATCHES": "1",
     "BESTSHOT_SERVICES__QUALITY__PREFERRED_BATCH_COUNT": "64",
@@ -103,32 +105,51 @@ def resume(photos: Path, tmp_path: Path, undisturbed: bytes) -> None:
     assert again.csv_bytes == undisturbed
 
 
-def test_kill_of_the_orchestrator_loses_no_finished_photo(
-    started: subprocess.Popen[str], photos: Path, tmp_path: Path, undisturbed: bytes
+def incarnations(out: Path, name: str) -> list[int]:
+    """Process ids of a part so far, by its log."""
+    log = (out / "logs" / f"{name}.log").read_text()
+    return [int(pid) for pid in re.findall(r"serves on \S+ \(pid (\d+)\)", log)]
+
+
+@pytest.mark.parametrize("name", ["face", "orchestrator"])
+def test_the_run_goes_on_where_a_part_dies_and_comes_back(
+    name: str,
+    started: subprocess.Popen[str],
+    photos: Path,
+    tmp_path: Path,
+    undisturbed: bytes,
 ) -> None:
-    os.kill(int((tmp_path / "data" / "bestshot.lock").read_text()), signal.SIGKILL)
-    text, _ = started.communicate(timeout=60)
-    assert started.returncode not in (0, -signal.SIGKILL)
-    assert "the orchestrator process has ended (exit code -9)" in text
+    os.kill(service_pid(tmp_path / "out", name), signal.SIGKILL)
+    text, _ = started.communicate(timeout=240)
+    assert started.returncode == 0, text
+    assert f"the {name} process ended (killed by SIGKILL); restarting" in text
+    assert len(incarnations(tmp_path / "out", name)) == 2
+    found = Curated(photos, tmp_path / "out", tmp_path / "data", text)
+    assert found.csv_bytes == undisturbed
+
+
+@pytest.mark.parametrize("name", ["face", "orchestrator"])
+def test_a_part_that_keeps_dying_ends_the_command_with_its_last_words(
+    name: str,
+    started: subprocess.Popen[str],
+    photos: Path,
+    tmp_path: Path,
+    undisturbed: bytes,
+) -> None:
+    out = tmp_path / "out"
+    for count in range(1, 4):
+        wait_for(lambda count=count: len(incarnations(out, name)) == count)  # type: ignore[misc]
+        os.kill(incarnations(out, name)[-1], signal.SIGKILL)
+    text, _ = started.communicate(timeout=240)
+    assert started.returncode == 1, text
+    assert f"error: the {name} process ended 3 times in a row (killed by SIGKILL)" in text
+    assert f"{name}.log ends with:" in text
     assert "run the same command again to go on" in text
     assert "Traceback" not in text
-    assert not (tmp_path / "out" / "image_metrics.csv").exists()
+    assert not (out / "image_metrics.csv").exists()
     resume(photos, tmp_path, undisturbed)
-    listed = bestshot(["runs"], data=tmp_path / "data").text
-    assert "interrupted" in listed
-
-
-def test_a_killed_service_ends_the_run_with_its_name(
-    started: subprocess.Popen[str], photos: Path, tmp_path: Path, undisturbed: bytes
-) -> None:
-    os.kill(service_pid(tmp_path / "out", "face"), signal.SIGKILL)
-    text, _ = started.communicate(timeout=90)
-    assert started.returncode not in (0, -signal.SIGKILL)
-    assert "the face service" in text
-    assert "cannot be reached" in text
-    assert "run again to go on" in text
-    assert "Traceback" not in text
-    resume(photos, tmp_path, undisturbed)
+    states = bestshot(["runs"], data=tmp_path / "data").text
+    assert ("cancelled" if name == "face" else "interrupted") in states
 
 
 def test_no_process_is_left_behind_when_the_command_is_killed(
@@ -151,9 +172,17 @@ def test_ctrl_c_stops_all_and_keeps_what_is_finished(
     assert 0 < finished_photos(tmp_path / "data") < PHOTO_COUNT
 
 
-def test_a_second_command_on_the_same_data_folder_waits_its_turn(
+def test_nobody_else_may_call_a_command_s_orchestrator_or_use_its_data_folder(
     started: subprocess.Popen[str], photos: Path, tmp_path: Path
 ) -> None:
+    log = (tmp_path / "out" / "logs" / "orchestrator.log").read_text()
+    address = re.search(r"serves on (\S+)", log)
+    assert address is not None
+    with grpc.insecure_channel(address[1]) as channel:
+        stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ListAlbums(pb.ListAlbumsRequest())
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
     second = bestshot(["curate", photos, "--out", tmp_path / "out2"], data=tmp_path / "data")
     assert second.code == 2
     assert "is in use by another bestshot" in second.text

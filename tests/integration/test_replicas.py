@@ -55,18 +55,16 @@ def test_a_replica_that_is_stopped_under_load_ends_cleanly_and_the_other_goes_on
             await asyncio.sleep(1.5)
             os.kill(supervisor.process_id("embedding"), signal.SIGTERM)
             await asyncio.sleep(3.0)
-            assert supervisor.ended() is not None
+            assert supervisor.has_died_since("embedding", 0)
             stop.set()
             return list(await asyncio.gather(*callers))
 
     try:
         for one in (supervisor, other):
             one.start("embedding", ["--address", "127.0.0.1:0"])
-        addresses = [one.address("embedding") for one in (supervisor, other)]
+        addresses = [one.wait_for_address("embedding") for one in (supervisor, other)]
         found = asyncio.run(scenario(addresses))
-        ended = supervisor.ended()
-        assert ended is not None
-        assert "exit code 0" in ended
+        assert "exit code 0" in supervisor.last_words("embedding")
     finally:
         supervisor.stop()
         other.stop()

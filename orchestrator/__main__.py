@@ -112,7 +112,7 @@ async def json_served(
     from orchestrator.transport.json_api import JsonApi, build_json_app  # takes a fifth of a second
 
     api = JsonApi(reader, curator, config)
-    if options.is_open and not options.insecure:
+    if options.is_local_only:
         check_loopback(split_address(address)[0])
     app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
     http = HttpServer(
@@ -202,7 +202,7 @@ async def serve(
     working = asyncio.ensure_future(worker.work())
     working.add_done_callback(lambda _: server.stop_at_once())
     try:
-        with metrics.served(settings.metrics_address):
+        with metrics.served(settings.metrics_address, is_local_only=options.is_local_only):
             async with json_served(reader, curator, config, shared, settings.http_address, options):
                 await serve_until_stopped(
                     server,

@@ -9,7 +9,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 
 from services.common.errors import ConfigError
-from services.common.process import split_address
+from services.common.process import check_loopback, split_address
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64)
@@ -70,16 +70,19 @@ class Metrics:
         self._model.info({"id": model_id, "version": version, "digest": digest})
 
     @contextlib.contextmanager
-    def served(self, address: str | None) -> Iterator[None]:
+    def served(self, address: str | None, *, is_local_only: bool) -> Iterator[None]:
         """Answers GET /metrics at `address`, "host:port"; None = nowhere.
 
         Raises:
-            ConfigError: It cannot listen there.
+            ConfigError: It cannot listen there, or other machines could reach it and
+                `is_local_only`.
         """
         if address is None:
             yield
             return
         host, port = split_address(address)
+        if is_local_only:
+            check_loopback(host, "metrics_address")
         try:
             server, thread = start_http_server(int(port), host, self.registry)
         except (OSError, ValueError) as error:

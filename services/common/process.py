@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import os
 import signal
@@ -53,18 +52,27 @@ def split_address(address: str) -> tuple[str, str]:
     return (host, port) if host and port.isdigit() else ("", "")
 
 
-def check_loopback(host: str) -> None:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_loopback(host: str, key: str = "the address") -> None:
     """Refuses to listen where other machines can reach a part that lets everybody in.
+
+    Args:
+        host: To listen on.
+        key: What names it, for the error.
 
     Raises:
         ConfigError: `host` is not one of this machine's loopback addresses.
     """
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host.strip("[]")).is_loopback:
-            return
-    if host != "localhost":
+    if not is_loopback(host):
         raise ConfigError(
-            f"the address {host} can be reached by other machines, and nobody is asked who they "
+            f"{key} {host} can be reached by other machines, and nobody is asked who they "
             f"are. Set shared.tokens_file, or shared.tls.require_client_certificate with its "
             f"files; or listen on 127.0.0.1; or say --insecure where the network keeps others out"
         )

@@ -13,12 +13,18 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.common.auth import Authorize, authorize_by
+from services.common.auth import Authorize, authorize_by, let_all_in
 from services.common.channels import KEEPALIVE
 from services.common.errors import ConfigError
 from services.common.interceptors import CallInterceptor
 from services.common.metrics import Metrics
-from services.common.process import check_loopback, split_address, stop_when_told, write_address
+from services.common.process import (
+    check_loopback,
+    is_loopback,
+    split_address,
+    stop_when_told,
+    write_address,
+)
 from services.common.service_config import SharedSettings
 from services.common.tls import check_tls, server_credentials
 
@@ -51,6 +57,11 @@ class ServerOptions:
     is_open: bool
     insecure: bool
 
+    @property
+    def is_local_only(self) -> bool:
+        """Whether nothing may listen where other machines can reach it."""
+        return self.is_open and not self.insecure
+
 
 def server_options(shared: SharedSettings, *, insecure: bool) -> ServerOptions:
     """How the settings want callers to be served.
@@ -59,8 +70,6 @@ def server_options(shared: SharedSettings, *, insecure: bool) -> ServerOptions:
         ConfigError: A file of certificates or tokens is missing or wrong.
     """
     check_tls(shared.tls)
-    if shared.tokens_file is not None and shared.tls.certificate_file is None:
-        logger.warning("tokens travel in the clear: shared.tls.certificate_file is not set")
     return ServerOptions(
         max_message_bytes=shared.max_message_bytes,
         max_concurrent_calls=shared.max_concurrent_calls,
@@ -125,8 +134,11 @@ class Server:
         host, port = split_address(address)
         if not port:
             raise ConfigError(f"address {address!r} is not of the form host:port")
-        if self._options.is_open and not self._options.insecure:
+        if self._options.is_local_only:
             check_loopback(host)
+        has_tokens = self._options.authorize is not let_all_in
+        if has_tokens and self._options.credentials is None and not is_loopback(host):
+            logger.warning("tokens are sent unencrypted: shared.tls.certificate_file is not set")
         try:
             if self._options.credentials is None:
                 bound_port = self._server.add_insecure_port(address)

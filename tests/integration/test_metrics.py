@@ -37,7 +37,7 @@ def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
     image = image_pb2.Image(pixels=image_pb2.Pixels(width_px=8, height_px=8, rgb=bytes(192)))
     try:
         supervisor.start("embedding", arguments)
-        with grpc.insecure_channel(supervisor.address("embedding")) as channel:
+        with grpc.insecure_channel(supervisor.wait_for_address("embedding")) as channel:
             stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             for _ in range(3):
                 stub.Embed(embedding_pb2.EmbedRequest(images=[image] * 2))
@@ -48,7 +48,11 @@ def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
         text = httpx.get(f"http://{address}/metrics").text
         supervisor.start("quality", arguments)
         with pytest.raises(ConfigError, match="metrics_address: cannot listen"):
-            supervisor.address("quality")
+            supervisor.wait_for_address("quality")
+        arguments[-1] = "metrics_address=0.0.0.0:0"
+        supervisor.start("face", arguments)
+        with pytest.raises(ConfigError, match=r"metrics_address 0\.0\.0\.0 can be reached"):
+            supervisor.wait_for_address("face")
     finally:
         supervisor.stop()
     assert found["bestshot_calls_total", METHOD, "OK"] == 3

@@ -228,7 +228,7 @@ def _export(configs: Path, model_id: str, precision: Precision) -> None:
             f"{model_id} is a PyTorch checkpoint, and exporting it needs PyTorch: install "
             f"'bestshot[export]', then run `bestshot models export {model_id}`"
         )
-    command = [sys.executable, "-m", "models.export", model_id]
+    command = [sys.executable, "-P", "-m", "models.export", model_id]
     options = ["--config-dir", str(configs), "--precision", precision.value]
     code = subprocess.run([*command, *options], check=False).returncode  # noqa: S603
     if code:

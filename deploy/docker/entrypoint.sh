@@ -5,4 +5,4 @@ case "${COMPONENT}" in
   orchestrator | ui) module="${COMPONENT}" ;;
   *) module="services.${COMPONENT}" ;;
 esac
-exec python -m "${module}" "$@"
+exec python -P -m "${module}" "$@"

@@ -69,7 +69,7 @@ def install_dependencies(component: str, accelerator: str) -> None:
 def pip(command: str, *arguments: str) -> None:
     options = ["--no-cache-dir", "--disable-pip-version-check", "--root-user-action=ignore"]
     known = options if command == "install" else options[1:2]
-    subprocess.run([sys.executable, "-m", "pip", command, *known, *arguments], check=True)
+    subprocess.run([sys.executable, "-P", "-m", "pip", command, *known, *arguments], check=True)
 
 
 if __name__ == "__main__":

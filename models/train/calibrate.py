@@ -1,6 +1,6 @@
 """Finds what `auto` means for an embedding: its scene_distance and cluster_selection_epsilon.
 
-    python -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...]
+    python -P -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...]
 
 Makes many albums in which the groups are known: single pictures, and scenes of several shots made
 of one picture by what a second shot changes (viewpoint, framing, tilt, exposure, focus, noise). As

@@ -1,7 +1,7 @@
 """Trains the network of the builtin scene embedding, on pictures that ship with packages.
 
-    python -m models.train.pictures FOLDER
-    python -m models.train.distill_embedding --pictures FOLDER --teacher TEACHER.onnx
+    python -P -m models.train.pictures FOLDER
+    python -P -m models.train.distill_embedding --pictures FOLDER --teacher TEACHER.onnx
 
 Ends with a checkpoint (`--student`), from which scene_embedding.py makes the ONNX file.
 

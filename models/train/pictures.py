@@ -4,7 +4,7 @@ All of them ship with software packages: Python packages of the `train` extra, a
 that `fetch` downloads and unpacks into a folder (nothing is installed). No picture is copied into
 this repository.
 
-    python -m models.train.pictures FOLDER      # needs apt-get and dpkg-deb, about 600 MB
+    python -P -m models.train.pictures FOLDER      # needs apt-get and dpkg-deb, about 600 MB
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Builds the builtin scene embedding: a distilled network and three hand-made descriptors.
 
-    python -m models.train.scene_embedding --pictures FOLDER
+    python -P -m models.train.scene_embedding --pictures FOLDER
 
 The network is the checkpoint (`--student`) that distill_embedding.py makes.
 

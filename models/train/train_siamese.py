@@ -1,7 +1,7 @@
 """Trains the builtin pairwise comparator on pairs (picture, degraded picture).
 
-    python -m models.train.pictures FOLDER
-    python -m models.train.train_siamese --pictures FOLDER
+    python -P -m models.train.pictures FOLDER
+    python -P -m models.train.train_siamese --pictures FOLDER
 
 Each pair shows one picture in two states: as it is against degraded once (two pairs of three), or
 degraded lightly against grossly in the same way. The two are cropped at slightly different places,

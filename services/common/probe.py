@@ -1,4 +1,4 @@
-"""Asks a part on this machine whether it serves: `python -m services.common.probe PART`.
+"""Asks a part on this machine whether it serves: `python -P -m services.common.probe PART`.
 
 What containers are probed with where the orchestrator of containers cannot do it itself: it has no
 gRPC probe, or none over TLS. The exit code is 0 where the part serves, else 1.
@@ -27,7 +27,7 @@ TIMEOUT_S = 3.0
 def main() -> None:
     """Runs the probe as this process."""
     if len(sys.argv) != 2:
-        print("usage: python -m services.common.probe PART", file=sys.stderr)
+        print("usage: python -P -m services.common.probe PART", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG)
     try:
         problem = probe(sys.argv[1])

@@ -76,6 +76,26 @@ def test_codes_of_the_domain_are_those_of_the_contract() -> None:
     )
 
 
+def test_no_module_of_ours_is_started_with_the_current_folder_on_its_path() -> None:
+    """With `-m` alone Python would execute a yaml.py that lies in a folder of photos."""
+    listed = subprocess.run(
+        ["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.splitlines()
+    module = r"(services|orchestrator|ui|models|module|\$\{?module)"
+    ours = re.compile(rf"""-m["']?,?\s+["']?{module}\b""")
+    safe = re.compile(r"""-P["']?,?\s+["']?-m\b""")
+    found = 0
+    for name in listed:
+        path = ROOT / name
+        if path == Path(__file__) or path.suffix in (".onnx", ".png") or not path.is_file():
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            if ours.search(line):
+                found += 1
+                assert safe.search(line), f"{name}:{number}: python -P -m"
+    assert found > 5
+
+
 def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     for name in get_command(app).commands:  # type: ignore[attr-defined]

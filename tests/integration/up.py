@@ -22,6 +22,16 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def poisoned(folder: Path) -> Path:
+    """A folder whose modules, named as those that the parts import, leave a file `executed`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own = (*PARTS[4:], "services", "models", "bestshot", "inference")
+    for name in (*own, "yaml", "grpc", "google", "numpy", "gradio", "json", "sitecustomize"):
+        code = f"open({str(folder / 'executed')!r}, 'w').close()\n"
+        (folder / f"{name}.py").write_text(code)
+    return folder
+
+
 @contextlib.contextmanager
 def running_up(
     base: Path,
@@ -29,7 +39,11 @@ def running_up(
     *arguments: str,
     changes: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Runs everything with its data below `base`; yields the address of each part."""
+    """Runs everything with its data below `base`; yields the address of each part.
+
+    The current folder holds modules that must not be executed.
+    """
+    current = poisoned(base / "current")
     ports = free_ports(len(PARTS))
     addresses = {name: f"127.0.0.1:{port}" for name, port in zip(PARTS, ports, strict=True)}
     settings = {f"BESTSHOT_SERVICES__{n.upper()}__ADDRESS": a for n, a in addresses.items()}
@@ -41,6 +55,7 @@ def running_up(
     settings["BESTSHOT_SERVICES__ORCHESTRATOR__ALLOWED_ROOTS"] = roots
     with subprocess.Popen(
         [str(BESTSHOT), "up", *arguments],
+        cwd=current,
         env=environment(base / "data", {**settings, **(changes or {})}),
         preexec_fn=heed_ctrl_c,
         stdout=subprocess.PIPE,
@@ -60,3 +75,4 @@ def running_up(
         rest, _ = process.communicate(timeout=30)
     assert "Traceback" not in rest
     assert process.returncode == 130, rest
+    assert not (current / "executed").exists()

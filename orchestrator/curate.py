@@ -185,7 +185,8 @@ def _own_orchestrator(
     common = ["--config-dir", str(request.config_folder), "--profile", _own_profile(request)]
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
     with contextlib.ExitStack() as stack:
-        token, environment = "", {}
+        token = ""
+        environment: dict[str, str] = {}
         if shared.tokens_file is None:
             token, environment = stack.enter_context(_secret())
         supervisor = Supervisor(

@@ -24,6 +24,7 @@ from orchestrator.data_folder import data_folder
 from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
 from orchestrator.results import Album
+from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.database import (
     is_shared,
     lock_folder,
@@ -35,7 +36,7 @@ from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import remove_partial_uploads
+from orchestrator.storage.uploads import UPLOADS_NAME, remove_partial_uploads
 from orchestrator.transport.reader import Reader
 from orchestrator.transport.servicer import OrchestratorServicer
 from orchestrator.worker import Worker
@@ -148,8 +149,12 @@ async def serve(
     cache = SqlFeatureCache(engine, run_metrics)
     callers, ports = connect(invocation.folder, shared, settings)
 
+    roots = resolved_roots([*settings.allowed_roots, folder / UPLOADS_NAME])
+
     def open_source(album: Album) -> FolderPhotoSource:
-        return FolderPhotoSource(Path(album.folder), max_pixels=shared.max_image_pixels)
+        return FolderPhotoSource(
+            Path(album.folder), max_pixels=shared.max_image_pixels, roots=roots
+        )
 
     owner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     queue = SqlRunQueue(engine, owner_id, takes_over=settings.resume_runs)
@@ -177,7 +182,7 @@ async def serve(
     else:
         remove_partial_uploads(folder, untouched_s=0)
         queue.recover()
-    reader = Reader(curator, store, log, cache, open_source)
+    reader = Reader(curator, store, log, cache, open_source, roots)
     servicer = OrchestratorServicer(
         curator,
         reader,

@@ -25,6 +25,7 @@ from orchestrator.cli_options import (
     ConfigDir,
     Data,
     RunId,
+    allowed_roots,
     find_photo,
     find_run,
     open_stored,
@@ -100,6 +101,13 @@ Flags = Annotated[
     ),
 ]
 
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Replace files in OUT that bestshot did not write or that have changed since.",
+    ),
+]
 ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change, however many.")]
 
 
@@ -119,6 +127,7 @@ def curate(
     copy_selected: Annotated[
         bool, typer.Option("--copy-selected", help="Copy the selected photos into OUT/selected.")
     ] = False,
+    force: Force = False,
     orchestrator: Annotated[
         str | None,
         typer.Option(
@@ -147,6 +156,7 @@ def curate(
             flags=set_ or [],
             copy_selected=copy_selected,
             orchestrator=orchestrator,
+            force=force,
         ),
         Console(),
     )
@@ -363,6 +373,7 @@ def export(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write the Parquet table too.")
     ] = False,
+    force: Force = False,
     data: Data = None,
 ) -> None:
     """Write what a run found: tables, gallery, sidecars, the selected photos."""
@@ -375,14 +386,25 @@ def export(
     store = SqlRunStore(engine)
     found = find_run(store, run)
     album, records = store.album(found.album_id), store.images(found.id)
+    albums = [Path(known.folder) for known in store.list_albums(limit=100_000, offset=0)]
+    roots = allowed_roots(data)
     console = Console(soft_wrap=True, highlight=False)
     if as_ is not ExportedAs.FOLDER:
-        with download(album, found, records, DownloadFormat[as_.name]) as content:
-            write_file(out, content)
+        with download(album, found, records, DownloadFormat[as_.name], roots) as content:
+            write_file(out, content, albums=albums, force=force)
         console.print(escape(str(out)))
         return
-    options = ExportOptions(selected, xmp, xmp_beside_photos, parquet)
-    done = export_run(album, found, records, stored_features(engine), out, options)
+    options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
+    done = export_run(
+        album,
+        found,
+        records,
+        stored_features(engine),
+        out,
+        options,
+        other_albums=albums,
+        roots=roots,
+    )
     for path in done.paths:
         console.print(escape(f"  {out / path}"))
     if done.transferred_count:

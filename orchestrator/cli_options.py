@@ -13,9 +13,11 @@ from orchestrator.config import OrchestratorSettings
 from orchestrator.data_folder import data_folder
 from orchestrator.metrics import RunMetrics
 from orchestrator.results import Album, Run
+from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.uploads import UPLOADS_NAME
 from services.common.config import DEFAULT_PROFILE, config_dir
 from services.common.errors import ConfigError, NotFoundError
 from services.common.service_config import load_section
@@ -49,6 +51,12 @@ def open_stored(data: Path | None) -> Engine:
     if not (folder / DATABASE_NAME).exists():
         raise ConfigError(f"there are no runs in {folder} yet; `bestshot curate` makes the first")
     return open_database(folder)
+
+
+def allowed_roots(data: Path | None) -> tuple[Path, ...]:
+    """Where links in an album may lead, as for a running orchestrator; resolved."""
+    settings = load_section(config_dir(None), DEFAULT_PROFILE, "orchestrator", OrchestratorSettings)
+    return resolved_roots([*settings.allowed_roots, data_folder(data) / UPLOADS_NAME])
 
 
 def find_run(store: SqlRunStore, prefix: str) -> Run:

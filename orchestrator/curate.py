@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -27,10 +28,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.config import PipelineConfig, file_layers
-from orchestrator.export.exporter import check_writable
+from orchestrator.export.exporter import SELECTED_FOLDER, TABLE_NAMES
+from orchestrator.export.output_folder import (
+    CURATE_LOCK,
+    EXPORT_LOCK,
+    open_output,
+    writing_errors,
+)
+from orchestrator.ports import PhotoFile
+from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.supervisor import MODEL_SERVICES, Supervisor, interrupted_by_sigterm
 from services.common.auth import new_token, token_digest
 from services.common.channels import (
@@ -41,7 +53,7 @@ from services.common.channels import (
     service_name,
 )
 from services.common.config import DEFAULT_PROFILE, environment_layers, merge, profile_names
-from services.common.errors import BestshotError, InternalError, InvalidArgumentError
+from services.common.errors import BestshotError, InternalError
 from services.common.service_config import SharedSettings, load_section
 from services.common.status import from_rpc_error
 
@@ -79,6 +91,7 @@ class Request:
     flags: Sequence[str]
     copy_selected: bool
     orchestrator: str | None
+    force: bool = False
 
 
 def curate(request: Request, console: Console) -> pb.Run:
@@ -88,8 +101,7 @@ def curate(request: Request, console: Console) -> pb.Run:
         BestshotError: Something is wrong; the message is for the user. Scores finished by then are
             kept for the next run.
     """
-    _check(request)
-    with interrupted_by_sigterm():
+    with _checked(request), interrupted_by_sigterm():
         try:
             return asyncio.run(_curate(request, console))
         except KeyboardInterrupt:
@@ -97,22 +109,49 @@ def curate(request: Request, console: Console) -> pb.Run:
             raise
 
 
-def _check(request: Request) -> None:
-    """Finds the user's mistakes before anything is started."""
+@contextlib.contextmanager
+def _checked(request: Request) -> Iterator[None]:
+    """Finds the user's mistakes before anything is started, and holds the output folder."""
     photos = request.photos.resolve()
+    found: list[PhotoFile] = []
     if request.orchestrator is None:
-        FolderPhotoSource(photos, max_pixels=0).list_photos()
-    if request.out is not None:
-        out = request.out.resolve()
-        if out.is_relative_to(photos):
-            raise InvalidArgumentError(
-                "",
-                f"the output folder {out} lies inside {photos}: its pictures would be taken for "
-                f"photos in the next run; choose a folder outside",
-            )
-        check_writable(out)
+        found = FolderPhotoSource(photos, max_pixels=0).list_photos()
     layers = file_layers(request.config_files, request.flags)
     PipelineConfig(request.config_folder, _own_profile(request), layers)
+    if request.out is None:
+        yield
+        return
+    albums = _known_albums(request)
+    # The export itself takes another lock: it runs in the orchestrator's process.
+    with open_output(request.out, photos, albums, lock=CURATE_LOCK):
+        with (
+            open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
+            writing_errors(output.path),
+        ):
+            # All photos, as any may be selected: better refused now than after the scoring.
+            selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
+            transferred = selected if request.copy_selected else []
+            names = [*TABLE_NAMES, *(f"{SELECTED_FOLDER}/{path}" for path in transferred)]
+            output.check_names(names, force=request.force)
+            if request.orchestrator is None:
+                logs = [f"{LOG_FOLDER}/{name}.log" for name in (*MODEL_SERVICES, "orchestrator")]
+                output.claim_logs(logs, force=request.force)
+        yield
+
+
+def _known_albums(request: Request) -> list[Path]:
+    """Folders of the albums that the own orchestrator knows."""
+    if request.orchestrator is not None or not (request.data_folder / DATABASE_NAME).exists():
+        return []
+    place = (request.data_folder / DATABASE_NAME).absolute()
+    engine = create_engine(f"sqlite:///file:{quote(str(place))}?mode=ro&uri=true")
+    try:
+        albums = SqlRunStore(engine).list_albums(limit=100_000, offset=0)
+    except SQLAlchemyError:  # the orchestrator says what is wrong, and checks its albums itself
+        return []
+    finally:
+        engine.dispose()
+    return [Path(album.folder) for album in albums]
 
 
 def _own_profile(request: Request) -> str:
@@ -278,6 +317,7 @@ async def _drive(
                 run_id=run_id,
                 output_folder=str(request.out.resolve()),
                 copy_selected=request.copy_selected,
+                overwrite_foreign_files=request.force,
             ),
             timeout=EXPORT_TIMEOUT_S,
             metadata=metadata,

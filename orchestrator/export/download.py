@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+import os
+import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +17,13 @@ from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.results_json import results_json
 from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
 from orchestrator.results import Album, ImageRecord, Run, check_completed
-from services.common.errors import FailedPreconditionError
+from orchestrator.storage.containment import open_inside
+from services.common.errors import FailedPreconditionError, InvalidImageError
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+SKIPPED_NAME = "SKIPPED.txt"
+"""Entry of a zip that names the files left out; absent if there are none."""
+_EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
+"""The times that a zip can state."""
 
 
 class DownloadFormat(enum.StrEnum):
@@ -30,9 +37,16 @@ class DownloadFormat(enum.StrEnum):
 
 
 def download(
-    album: Album, run: Run, records: Sequence[ImageRecord], wanted: DownloadFormat
+    album: Album,
+    run: Run,
+    records: Sequence[ImageRecord],
+    wanted: DownloadFormat,
+    roots: Sequence[Path] = (),
 ) -> IO[bytes]:
     """Writes the file to a temporary one, and returns that opened at its start.
+
+    Links in the album are followed within it and `roots` (resolved); files that lead out are left
+    out of a zip and named in its SKIPPED.txt.
 
     Raises:
         FailedPreconditionError: The run is not completed, a selected photo cannot be read any more,
@@ -48,28 +62,50 @@ def download(
         case DownloadFormat.PARQUET:
             target.write(metrics_parquet(records))
         case DownloadFormat.XMP_ZIP:
-            _write_zip(target, album, [record for record in records if record.is_readable])
+            _write_zip(target, album, [record for record in records if record.is_readable], roots)
         case DownloadFormat.SELECTED_ZIP:
             selected = [record for record in records if record.is_selected]
-            _write_zip(target, album, selected, has_photos=True)
+            _write_zip(target, album, selected, roots, has_photos=True)
     target.seek(0)
     return target
 
 
 def _write_zip(
-    target: IO[bytes], album: Album, records: Sequence[ImageRecord], *, has_photos: bool = False
+    target: IO[bytes],
+    album: Album,
+    records: Sequence[ImageRecord],
+    roots: Sequence[Path],
+    *,
+    has_photos: bool = False,
 ) -> None:
     """Sidecars, and the photos where they are wanted; stored, as photos do not shrink."""
     photos = Path(album.folder)
     names = sidecar_paths(records)
+    skipped: list[str] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
             entry = zipfile.ZipInfo(names[record.path], _EPOCH)
-            archive.writestr(entry, merged_sidecar(photos, record, names[record.path]))
+            archive.writestr(entry, merged_sidecar(photos, record, names[record.path], roots))
             for path in (record.path, *record.companion_paths) if has_photos else ():
                 try:
-                    archive.write(photos / path, path)
+                    with open_inside(photos / path, photos, roots) as opened:
+                        _add(archive, path, opened)
+                except InvalidImageError as error:
+                    skipped.append(f"{path}: {error.message}\n")
                 except OSError as error:
                     raise FailedPreconditionError(
                         f"{path} cannot be read any more: {error.strerror}"
                     ) from error
+        if skipped:
+            archive.writestr(zipfile.ZipInfo(SKIPPED_NAME, _EPOCH), "".join(skipped))
+
+
+def _add(archive: zipfile.ZipFile, path: str, opened: IO[bytes]) -> None:
+    """Adds an opened file as `ZipFile.write` adds one by its path, which could change meanwhile."""
+    status = os.fstat(opened.fileno())
+    modified = time.localtime(status.st_mtime)[:6]
+    entry = zipfile.ZipInfo(path, min(max(_EPOCH, modified), _LAST))
+    entry.external_attr = (status.st_mode & 0xFFFF) << 16
+    entry.file_size = status.st_size
+    with archive.open(entry, "w") as target:
+        shutil.copyfileobj(opened, target)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.export.files import FileTransfer, replace_file, transfer_file
+from orchestrator.export.files import FileTransfer
 from orchestrator.export.gallery import gallery_html, thumbnail_name
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
+from orchestrator.export.output_folder import (
+    EXPORT_LOCK,
+    OutputFolder,
+    open_output,
+    writing_errors,
+)
 from orchestrator.export.results_json import results_json, run_json
-from orchestrator.export.sidecars import sidecar_paths, write_sidecars, write_sidecars_beside
+from orchestrator.export.sidecars import sidecar_paths, stage_sidecars, write_sidecars_beside
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageRecord, Run, check_completed
+from orchestrator.storage.containment import open_inside
 from orchestrator.thumbnails import thumbnail
-from services.common.errors import InvalidArgumentError
+from services.common.errors import FailedPreconditionError, InvalidImageError
+
+TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
 
 SELECTED_FOLDER = "selected"
 THUMBNAIL_FOLDER = "thumbnails"
@@ -33,12 +40,14 @@ class ExportOptions:
         write_xmp: Sidecars into `xmp/`, and beside copied photos.
         write_xmp_beside_photos: Sidecars into the album itself.
         write_parquet: image_metrics.parquet.
+        force: Replace files of these names that bestshot did not write or that have changed since.
     """
 
     selected_transfer: FileTransfer | None = None
     write_xmp: bool = False
     write_xmp_beside_photos: bool = False
     write_parquet: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,22 +65,6 @@ class Exported:
     warnings: list[str]
 
 
-def check_writable(folder: Path) -> None:
-    """Makes the folder where absent, and proves that files can be written into it.
-
-    Raises:
-        InvalidArgumentError: They cannot; the message says why.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InvalidArgumentError(
-            "output_folder", f"cannot write into {folder}: {error.strerror}"
-        ) from error
-
-
 def export_run(
     album: Album,
     run: Run,
@@ -79,25 +72,32 @@ def export_run(
     cache: FeatureCache,
     folder: Path,
     options: ExportOptions,
+    *,
+    other_albums: Iterable[Path] = (),
+    roots: Sequence[Path] = (),
 ) -> Exported:
     """Writes image_metrics.csv, results.json, run.json, index.html, and what else is asked for.
 
-    Each file is replaced whole: a reader never sees half of one.
+    Each file is replaced whole, and if one cannot be written the folder stays as it was.
+
+    Args:
+        album: The run's album.
+        run: A completed run.
+        records: Its photos.
+        cache: Has their thumbnails.
+        folder: Created if missing.
+        options: What else to write.
+        other_albums: Folders that must not be written to either.
+        roots: Resolved folders that links in the album may lead into.
 
     Raises:
-        FailedPreconditionError: The run is not completed, or Parquet cannot be written here.
-        InvalidArgumentError: The folder cannot be written, or lies inside the album where copies
-            would be taken for photos.
+        FailedPreconditionError: The run is not completed, another export writes into the folder,
+            a selected photo cannot be read, or Parquet cannot be written here.
+        InvalidArgumentError: The folder cannot be written, is, holds or lies inside an album, or
+            has files of others in the way.
     """
     check_completed(run, "exported")
     photos = Path(album.folder)
-    if options.selected_transfer and folder.resolve().is_relative_to(photos.resolve()):
-        raise InvalidArgumentError(
-            "output_folder",
-            f"{folder} lies inside the album {album.folder}: copies would be taken for photos "
-            f"in the next run; choose a folder outside",
-        )
-    check_writable(folder)
     files = {
         "image_metrics.csv": metrics_csv(records).encode(),
         "results.json": results_json(records).encode(),
@@ -106,73 +106,91 @@ def export_run(
     }
     if options.write_parquet:
         files["image_metrics.parquet"] = metrics_parquet(records)
-    try:
-        transferred_before = _transferred_before(folder)
-        _write_thumbnails(records, cache, folder / THUMBNAIL_FOLDER)
+    warnings: list[str] = []
+    with (
+        open_output(folder, photos, other_albums, lock=EXPORT_LOCK) as output,
+        writing_errors(output.path),
+    ):
+        selected = _selected_files(records) if options.selected_transfer else []
+        thumbnails = {
+            f"{THUMBNAIL_FOLDER}/{thumbnail_name(record)}": record
+            for record in records
+            if record.is_readable
+        }
+        transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected]
+        output.check_names([*files, *thumbnails, *transferred], force=options.force)
+        for name, record in thumbnails.items():
+            output.stage(name, thumbnail(cache, record))
         for name, content in files.items():
-            replace_file(folder / name, content)
-        transferred = 0
+            output.stage(name, content)
+        stale: list[str] = []
         if options.selected_transfer:
-            transferred = _transfer_selected(
-                photos, records, folder, transferred_before, options.selected_transfer
-            )
-    except OSError as error:
-        raise InvalidArgumentError(
-            "output_folder", f"cannot write into {folder}: {error.strerror}"
-        ) from error
-    warnings = list(_write_xmp(photos, records, folder, options))
-    return Exported(paths=list(files), transferred_count=transferred, warnings=warnings)
-
-
-def _write_xmp(
-    photos: Path, records: Sequence[ImageRecord], folder: Path, options: ExportOptions
-) -> Iterator[str]:
-    """Writes the sidecars that are wanted; yields what could not be written."""
-    if options.write_xmp:
-        yield from write_sidecars(photos, records, folder / XMP_FOLDER)
-        if options.selected_transfer:
-            selected = [record for record in records if record.is_selected]
-            yield from write_sidecars(photos, selected, folder / SELECTED_FOLDER)
+            warnings += _stage_selected(photos, selected, output, options.selected_transfer, roots)
+            stale = _stale(output, records, selected)
+        warnings += _stage_xmp(photos, records, output, options, roots)
+        count = sum(
+            output.has_staged(f"{SELECTED_FOLDER}/{record.path}")
+            for record in records
+            if record.is_selected
+        )
+        warnings += output.commit(stale)
     if options.write_xmp_beside_photos:
-        yield from write_sidecars_beside(photos, records)
+        warnings += write_sidecars_beside(photos, records)
+    return Exported(paths=list(files), transferred_count=count, warnings=warnings)
 
 
-def _write_thumbnails(records: Sequence[ImageRecord], cache: FeatureCache, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for record in records:
-        target = folder / thumbnail_name(record)
-        if record.is_readable and not target.exists():
-            replace_file(target, thumbnail(cache, record))
-
-
-def _transferred_before(folder: Path) -> list[str]:
-    """Paths that the export which stands in `folder` called selected."""
-    try:
-        images = json.loads((folder / "results.json").read_text(encoding="utf-8"))["images"]
-        selected = [image for image in images if image["is_selected"]]
-        return [path for image in selected for path in (image["path"], *image["companion_paths"])]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []  # no export of ours stands there
-
-
-def _transfer_selected(
+def _stage_xmp(
     photos: Path,
     records: Sequence[ImageRecord],
-    folder: Path,
-    transferred_before: Sequence[str],
-    transfer: FileTransfer,
-) -> int:
-    """Copies or links the selected photos; takes back what it did so earlier, nothing else."""
-    target = folder / SELECTED_FOLDER
+    output: OutputFolder,
+    options: ExportOptions,
+    roots: Sequence[Path],
+) -> Iterator[str]:
+    """Stages the requested sidecars; yields what could not be written."""
+    if options.write_xmp:
+        yield from stage_sidecars(photos, records, output, XMP_FOLDER, roots)
+        if options.selected_transfer:
+            selected = [record for record in records if record.is_selected]
+            yield from stage_sidecars(photos, selected, output, SELECTED_FOLDER, roots)
+
+
+def _selected_files(records: Sequence[ImageRecord]) -> list[str]:
+    """Paths of the selected photos with their companions."""
     selected = [record for record in records if record.is_selected]
-    files = [path for record in selected for path in (record.path, *record.companion_paths)]
+    return [path for record in selected for path in (record.path, *record.companion_paths)]
+
+
+def _stage_selected(
+    photos: Path,
+    paths: Sequence[str],
+    output: OutputFolder,
+    transfer: FileTransfer,
+    roots: Sequence[Path],
+) -> Iterator[str]:
+    """Stages copies or links of photos; yields what is left out, and why."""
+    for path in paths:
+        place, name = photos / path, f"{SELECTED_FOLDER}/{path}"
+        try:
+            source = open_inside(place, photos, roots)
+        except InvalidImageError as error:
+            yield f"{place} is left out: {error.message}"
+            continue
+        except OSError as error:
+            raise FailedPreconditionError(
+                f"{path} cannot be read any more: {error.strerror}"
+            ) from error
+        with source:
+            if transfer is FileTransfer.COPY:
+                output.stage_copy(name, source)
+            else:
+                output.stage_link(name, source, place, transfer, roots)
+
+
+def _stale(
+    output: OutputFolder, records: Sequence[ImageRecord], selected: Sequence[str]
+) -> list[str]:
+    """What earlier exports put into `selected/` for photos that are not selected any more."""
     names = sidecar_paths(records)
-    for path in set(transferred_before) - set(files):
-        (target / path).unlink(missing_ok=True)
-        if path in names:
-            (target / names[path]).unlink(missing_ok=True)
-    for path in files:
-        place = target / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        transfer_file(photos / path, place, transfer)
-    return len(selected)
+    current = {*selected, *(names[path] for path in selected if path in names)}
+    below = output.names_below(SELECTED_FOLDER)
+    return [name for name in below if name.removeprefix(f"{SELECTED_FOLDER}/") not in current]

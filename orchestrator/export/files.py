@@ -1,17 +1,17 @@
-"""Files written and linked so that a reader never sees half of one."""
+"""Files written so that a reader never sees half of one."""
 
 from __future__ import annotations
 
 import contextlib
 import enum
-import errno
 import os
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from services.common.errors import FailedPreconditionError, InvalidArgumentError
+from services.common.errors import InvalidArgumentError
 
 
 class FileTransfer(enum.StrEnum):
@@ -34,52 +34,59 @@ def replace_file(target: Path, content: bytes) -> None:
         _remove(partial)
 
 
-def write_file(target: Path, content: IO[bytes]) -> None:
+def write_file(
+    target: Path, content: IO[bytes], *, albums: Iterable[Path] = (), force: bool = False
+) -> None:
     """Writes a stream into a file.
 
+    Args:
+        target: The file.
+        content: Read to its end.
+        albums: Folders in which no file may be replaced, `force` or not.
+        force: Replace a file that is there already.
+
     Raises:
-        InvalidArgumentError: The file cannot be written.
+        InvalidArgumentError: The file cannot be written, is there already, or belongs to an album.
     """
     partial = _partial(target)
     try:
+        if os.path.lexists(target):
+            _check_replaceable(target, albums, force=force)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as opened:
+        with partial.open("xb") as opened:
             shutil.copyfileobj(content, opened)
-        os.replace(partial, target)
+        if force:
+            os.replace(partial, target)
+        else:
+            _rename_new(partial, target)
     except OSError as error:
         raise InvalidArgumentError("", f"cannot write {target}: {error.strerror}") from error
     finally:
         _remove(partial)
 
 
-def transfer_file(source: Path, target: Path, transfer: FileTransfer) -> None:
-    """Copies or links a file; one that is there already is replaced, never written through.
+def _check_replaceable(target: Path, albums: Iterable[Path], *, force: bool) -> None:
+    # The name itself would be replaced, not what it links to: resolve the folder alone.
+    place = Path(os.path.realpath(target.parent)) / target.name
+    for album in albums:
+        if place.is_relative_to(os.path.realpath(album)):
+            raise InvalidArgumentError(
+                "", f"{target} is a file of the album {album}; choose another name"
+            )
+    if not force:
+        raise InvalidArgumentError(
+            "", f"{target} exists already; choose another name, or replace it with --force"
+        )
 
-    Raises:
-        FailedPreconditionError: The two lie on different disks, or on one that knows no links.
-    """
-    partial = _partial(target)
+
+def _rename_new(partial: Path, target: Path) -> None:
+    """Renames a file to a name that must still be free."""
     try:
-        match transfer:
-            case FileTransfer.COPY:
-                shutil.copy2(source, partial)
-            case FileTransfer.HARDLINK:
-                os.link(source.resolve(), partial)
-            case FileTransfer.SYMLINK:
-                os.symlink(source.absolute(), partial)
+        os.link(partial, target)
+    except FileExistsError as error:
+        raise InvalidArgumentError("", f"{target} was made by somebody else meanwhile") from error
+    except OSError:  # a file system without hard links
         os.replace(partial, target)
-    except OSError as error:
-        if transfer is FileTransfer.COPY or error.errno not in _NO_LINKS:
-            raise
-        raise FailedPreconditionError(
-            f"{source} cannot be linked into {target.parent} ({error.strerror}): links need one "
-            f"disk that knows them; copy instead"
-        ) from error
-    finally:
-        _remove(partial)
-
-
-_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
 def _partial(target: Path) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from orchestrator.export.files import replace_file
+from orchestrator.export.output_folder import OutputFolder
 from orchestrator.export.xmp import sidecar
 from orchestrator.results import ImageRecord
+from orchestrator.storage.containment import check_inside, open_inside
 from services.common.errors import InvalidArgumentError
 
 _SUFFIXES = (".xmp", ".XMP")
@@ -46,21 +47,30 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list
     return found
 
 
-def merged_sidecar(album: Path, record: ImageRecord, sidecar_path: str) -> bytes:
+def merged_sidecar(
+    album: Path, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
+) -> bytes:
     """A photo's sidecar for another place, with what the one beside the photo has.
 
-    One that is no XMP is left out: it stays where it is.
+    One that is no XMP, or leads out of the album and the roots, is left out: it stays where it is.
     """
     for place in sidecars_beside(album, record, sidecar_path):
         try:
-            return sidecar(record, place.read_bytes())
+            with open_inside(place, album, roots) as opened:
+                return sidecar(record, opened.read())
         except (OSError, InvalidArgumentError):
             continue
     return sidecar(record)
 
 
-def write_sidecars(album: Path, records: Sequence[ImageRecord], folder: Path) -> Iterator[str]:
-    """Writes sidecars into a folder; those that are there are merged into.
+def stage_sidecars(
+    album: Path,
+    records: Sequence[ImageRecord],
+    output: OutputFolder,
+    folder: str,
+    roots: Sequence[Path] = (),
+) -> Iterator[str]:
+    """Stages sidecars for a folder below an output folder; those that are there are merged into.
 
     Yields:
         What could not be written, and why; the sidecar there stays as it is.
@@ -68,17 +78,35 @@ def write_sidecars(album: Path, records: Sequence[ImageRecord], folder: Path) ->
     names = sidecar_paths(records)
     for record in records:
         if record.is_readable:
-            target = folder / names[record.path]
-            initial = partial(merged_sidecar, album, record, names[record.path])
-            yield from _write(target, record, initial)
+            own = names[record.path]
+            name = f"{folder}/{own}"
+            place = output.path / name
+            try:
+                existing = output.read(name)
+            except OSError as error:  # unreadable, or a link, which may lead anywhere
+                yield f"{place} cannot be written: {error.strerror}"
+                continue
+            try:
+                content = (
+                    merged_sidecar(album, record, own, roots)
+                    if existing is None
+                    else sidecar(record, existing)
+                )
+            except InvalidArgumentError as error:
+                yield f"{place} is left as it is: {error.message}"
+                continue
+            output.stage(name, content)
 
 
 def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
     """Writes sidecars beside the photos themselves; merges into those that are there.
 
     Yields:
-        As `write_sidecars`; of an album that may not be written to, that alone.
+        What could not be written, and why; of an album that may not be written to, that alone.
     """
+    if os.path.realpath(album) != str(album):
+        yield f"no sidecar is written beside the photos: {album} is reached through a symbolic link"
+        return
     if not os.access(album, os.W_OK):
         yield f"no sidecar is written beside the photos: {album} is read-only"
         return
@@ -87,14 +115,20 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
         if record.is_readable:
             existing = sidecars_beside(album, record, names[record.path])
             for target in existing or [album / names[record.path]]:
-                yield from _write(target, record, partial(sidecar, record))
+                yield from _write_beside(target, album, record)
 
 
-def _write(target: Path, record: ImageRecord, initial: Callable[[], bytes]) -> Iterator[str]:
+def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[str]:
     try:
-        content = sidecar(record, target.read_bytes()) if target.exists() else initial()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(target, content)
+        # Only below the album itself, whatever other roots there are: a link may lead to a
+        # sidecar that belongs to another photo.
+        real = check_inside(target, album, ())
+        if not os.path.lexists(real):
+            replace_file(real, sidecar(record))
+            return
+        with open_inside(real, album, ()) as opened:
+            existing = opened.read()
+        replace_file(real, sidecar(record, existing))
     except OSError as error:
         yield f"{target} cannot be written: {error.strerror}"
     except InvalidArgumentError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.ports import PhotoFile
 from orchestrator.results import Album
+from orchestrator.storage.containment import check_inside, open_inside
 from services.common import imaging
 from services.common.errors import InvalidArgumentError, InvalidImageError, UnavailableError
 from services.common.imaging import CanonicalImage
@@ -37,8 +38,10 @@ COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
 class FolderPhotoSource:
     """The photos below a folder; hidden files and folders are left out."""
 
-    def __init__(self, folder: Path, *, max_pixels: int) -> None:
+    def __init__(self, folder: Path, *, max_pixels: int, roots: Sequence[Path] = ()) -> None:
+        """`roots`: resolved folders that links in the album may lead into, besides the album."""
         self._folder = folder
+        self._roots = tuple(roots)
         self._max_pixels = max_pixels
         self._identity: tuple[int, int] | None = None
 
@@ -53,6 +56,14 @@ class FolderPhotoSource:
             UnavailableError: It goes away meanwhile.
         """
         check_folder(self._folder)
+        try:
+            check_inside(self._folder, self._folder, self._roots)
+        except InvalidImageError as error:
+            raise InvalidArgumentError(
+                "folder",
+                f"{self._folder} is now reached through a symbolic link that leads "
+                f"out of the allowed roots; see orchestrator.allowed_roots",
+            ) from error
         self._identity = _identity(self._folder)
         found = []
         for root, folders, names in os.walk(self._folder, onerror=self._tell_unread):
@@ -72,11 +83,12 @@ class FolderPhotoSource:
         """Reads a photo whole.
 
         Raises:
-            InvalidImageError: The file cannot be read.
+            InvalidImageError: The file cannot be read, or leads out of the album and the roots.
             UnavailableError: The whole album has gone since it was listed.
         """
         try:
-            return (self._folder / path).read_bytes()
+            with open_inside(self._folder / path, self._folder, self._roots) as opened:
+                return opened.read()
         except OSError as error:
             self._check_there()
             raise InvalidImageError(f"the file cannot be read: {error.strerror}") from error
@@ -89,8 +101,19 @@ class FolderPhotoSource:
 
     def _photo(self, path: Path, companions: Sequence[Path]) -> PhotoFile:
         return PhotoFile(
-            self._relative(path), _size(path), tuple(self._relative(other) for other in companions)
+            self._relative(path),
+            self._size(path),
+            tuple(self._relative(other) for other in companions),
         )
+
+    def _size(self, path: Path) -> int:
+        """Size of a file; 0 where a link is dangling or leads out: reading it will say so."""
+        try:
+            if path.is_symlink():
+                check_inside(path, self._folder, self._roots)
+            return path.stat().st_size
+        except (OSError, InvalidImageError):
+            return 0
 
     def _relative(self, path: Path) -> str:
         return _printable(path.relative_to(self._folder).as_posix())
@@ -180,10 +203,3 @@ def _identity(folder: Path) -> tuple[int, int]:
 def _printable(path: str) -> str:
     """Replaces bytes that are no UTF-8; such a file is then reported as not readable."""
     return os.fsencode(path).decode("utf-8", "replace")
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a dangling link: reading it will say so
-        return 0

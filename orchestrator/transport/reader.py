@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Generic, TypeVar
 
 from orchestrator.comparing import RunDiff
@@ -72,12 +73,14 @@ class Reader:
         log: SqlDecisionLog,
         cache: FeatureCache,
         open_source: OpenSource,
+        roots: Sequence[Path] = (),
     ) -> None:
         self._curator = curator
         self._store = store
         self._log = log
         self._cache = cache
         self._open_source = open_source
+        self._roots = roots
 
     async def album(self, album_id: str) -> Album:
         """One album."""
@@ -184,7 +187,7 @@ class Reader:
         run = await self._curator.run(run_id)
         album = await self.album(run.album_id)
         records = await asyncio.to_thread(self._store.images, run.id)
-        return await asyncio.to_thread(download, album, run, records, wanted)
+        return await asyncio.to_thread(download, album, run, records, wanted, self._roots)
 
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest

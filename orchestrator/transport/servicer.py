@@ -19,16 +19,19 @@ from orchestrator.domain.decisions import DecisionAction, DecisionEntry
 from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageFilter, utc_now
+from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import Upload
+from orchestrator.storage.uploads import UPLOADS_NAME, Upload
 from orchestrator.transport import converters
 from orchestrator.transport.reader import PageRequest, Reader
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 CHUNK_BYTES = 2**20
 MAX_WARNING_COUNT = 100
+MAX_ALBUM_COUNT = 100_000
+"""More than anybody has: an export looks at all albums, to keep out of them."""
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
@@ -419,6 +422,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         run = await self._curator.run(request.run_id)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         records = await asyncio.to_thread(self._store.images, run.id)
+        albums = await asyncio.to_thread(self._store.list_albums, MAX_ALBUM_COUNT, 0)
         written = await asyncio.to_thread(
             exporter.export_run,
             album,
@@ -431,7 +435,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 write_xmp=request.write_xmp,
                 write_xmp_beside_photos=request.write_xmp_beside_photos,
                 write_parquet=request.write_parquet,
+                force=request.overwrite_foreign_files,
             ),
+            other_albums=[Path(known.folder) for known in albums],
+            roots=resolved_roots([*self._allowed_roots, self._data_folder / UPLOADS_NAME]),
         )
         return pb.ExportRunResponse(
             paths=written.paths,

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.export.output_folder import open_output
 from orchestrator.export.sidecars import (
     merged_sidecar,
     sidecar_paths,
-    write_sidecars,
+    stage_sidecars,
     write_sidecars_beside,
 )
 from orchestrator.export.xmp import sidecar
@@ -184,12 +185,19 @@ def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Pat
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "a.xmp").write_bytes(LIGHTROOM)
-    assert list(write_sidecars(photos, [record()], tmp_path / "xmp")) == []
-    assert b"Exposure2012" in (tmp_path / "xmp" / "a.xmp").read_bytes()
+    out = tmp_path / "out"
+
+    def write() -> list[str]:
+        with open_output(out, photos) as output:
+            warnings = list(stage_sidecars(photos, [record()], output, "xmp"))
+            return [*warnings, *output.commit()]
+
+    assert write() == []
+    assert b"Exposure2012" in (out / "xmp" / "a.xmp").read_bytes()
     assert (photos / "a.xmp").read_bytes() == LIGHTROOM
-    (tmp_path / "xmp" / "a.xmp").write_bytes(LIGHTROOM.replace(b"Italy", b"Spain"))
-    list(write_sidecars(photos, [record()], tmp_path / "xmp"))
-    assert b"Spain" in (tmp_path / "xmp" / "a.xmp").read_bytes()
+    (out / "xmp" / "a.xmp").write_bytes(LIGHTROOM.replace(b"Italy", b"Spain"))
+    assert write() == []
+    assert b"Spain" in (out / "xmp" / "a.xmp").read_bytes()
     (photos / "a.xmp").write_bytes(b"torn")
     assert b"Italy" not in merged_sidecar(photos, record(), "a.xmp")
 

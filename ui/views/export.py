@@ -57,11 +57,20 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
                 False, label="XMP sidecars beside your photos, merged into those there"
             )
             parquet = gr.Checkbox(False, label="Parquet table")
+            force = gr.Checkbox(
+                False, label="Replace files that bestshot did not write or that have changed since"
+            )
     write = gr.Button("Write", variant="primary")
     written = gr.Markdown()
 
     async def export(
-        run_id: str | None, path: str, way: str, xmp: bool, xmp_beside: bool, with_parquet: bool
+        run_id: str | None,
+        path: str,
+        way: str,
+        xmp: bool,
+        xmp_beside: bool,
+        with_parquet: bool,
+        replaces: bool,
     ) -> str:
         if not run_id:
             raise refused("There is no run to export: start one in the tab Run.")
@@ -72,6 +81,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
             write_xmp=xmp,
             write_xmp_beside_photos=xmp_beside,
             write_parquet=with_parquet,
+            overwrite_foreign_files=replaces,
         )
         answer = await told(api.call(api.stub.ExportRun, request))
         count = answer.copied_count
@@ -82,7 +92,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
             text += f"\n\n{answer.warning_count} could not be written:\n{shown}"
         return text
 
-    write.click(export, [run, folder, transfer, sidecars, beside, parquet], written)
+    write.click(export, [run, folder, transfer, sidecars, beside, parquet, force], written)
     return downloads
 
 

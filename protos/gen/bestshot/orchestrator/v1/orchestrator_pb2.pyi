@@ -880,7 +880,7 @@ class CompareImagesResponse(_message.Message):
     def __init__(self, first_better_probability: _Optional[float] = ...) -> None: ...
 
 class ExportRunRequest(_message.Message):
-    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos")
+    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos", "overwrite_foreign_files")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     COPY_SELECTED_FIELD_NUMBER: _ClassVar[int]
@@ -888,6 +888,7 @@ class ExportRunRequest(_message.Message):
     WRITE_PARQUET_FIELD_NUMBER: _ClassVar[int]
     SELECTED_TRANSFER_FIELD_NUMBER: _ClassVar[int]
     WRITE_XMP_BESIDE_PHOTOS_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_FOREIGN_FILES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     output_folder: str
     copy_selected: bool
@@ -895,7 +896,8 @@ class ExportRunRequest(_message.Message):
     write_parquet: bool
     selected_transfer: FileTransfer
     write_xmp_beside_photos: bool
-    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ...) -> None: ...
+    overwrite_foreign_files: bool
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ...) -> None: ...
 
 class ExportRunResponse(_message.Message):
     __slots__ = ("paths", "copied_count", "warnings", "warning_count")

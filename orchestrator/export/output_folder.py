@@ -1,0 +1,598 @@
+"""The folder that an export writes into: one writer at a time, and nothing but our own replaced.
+
+A manifest in the folder lists what bestshot wrote, with digests. A file that is not in it, or has
+changed since, belongs to somebody else. Every path is opened one component at a time without
+following links, so nothing outside the folder can be reached, whatever is planted in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import operator
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from orchestrator.export.files import FileTransfer
+from orchestrator.storage.containment import check_inside
+from services.common.errors import FailedPreconditionError, InvalidArgumentError
+
+MANIFEST_NAME = ".bestshot-manifest.json"
+EXPORT_LOCK, CURATE_LOCK = ".bestshot-export.lock", ".bestshot-curate.lock"
+_STAGING_NAME = ".bestshot-staging"
+_STAGED_NAME = re.compile(r"(new|old)\d+")
+_FORMAT_VERSION = 1
+_MAX_MANIFEST_BYTES = 2**29
+_CHUNK_BYTES = 2**20
+_NAMED_COUNT = 3
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Entry = dict[str, Any]
+"""What we wrote: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log": True}."""
+
+
+def check_location(folder: Path, album: Path, other_albums: Iterable[Path] = ()) -> Path:
+    """Resolves an output folder and refuses one that is, holds or lies inside an album.
+
+    Other albums are compared by path alone: one on a network folder that hangs must not hang the
+    exports of all.
+
+    Raises:
+        InvalidArgumentError: It is; the message names the album.
+    """
+    resolved = Path(os.path.realpath(folder))
+    own = Path(os.path.realpath(album))
+    _check_related(resolved, own, _is_same)
+    for other in other_albums:
+        _check_related(resolved, other, operator.eq)
+    return resolved
+
+
+def _check_related(folder: Path, album: Path, is_same: Callable[[Path, Path], bool]) -> None:
+    if any(is_same(place, album) for place in (folder, *folder.parents)):
+        raise InvalidArgumentError(
+            "output_folder",
+            f"{folder} lies inside the album {album}: its pictures would be taken for photos in "
+            f"the next run; choose a folder outside",
+        )
+    if any(is_same(place, folder) for place in album.parents):
+        raise InvalidArgumentError(
+            "output_folder",
+            f"{folder} holds the album {album}: an export could replace photos; choose a folder "
+            f"for the results alone, such as {folder / 'bestshot-results'}",
+        )
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    """Whether two paths are one folder, by another spelling or mount of it too."""
+    if first == second:
+        return True
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def open_output(
+    folder: Path, album: Path, other_albums: Iterable[Path] = (), *, lock: str = EXPORT_LOCK
+) -> Iterator[OutputFolder]:
+    """Makes the folder if it is missing and holds it for one writer.
+
+    Raises:
+        InvalidArgumentError: The folder cannot be written, or is, holds or lies inside an album.
+        FailedPreconditionError: Another bestshot is writing into it.
+    """
+    resolved = check_location(folder, album, other_albums)
+    with contextlib.ExitStack() as stack:
+        with writing_errors(resolved):
+            resolved.mkdir(parents=True, exist_ok=True)
+            root = os.open(resolved, _OPEN_FOLDER)
+            stack.callback(os.close, root)
+            check_location(resolved, album, other_albums)  # a parent may have become a link
+            stack.enter_context(_locked(root, lock, resolved))
+            output = OutputFolder(resolved, root, album)
+            if lock == EXPORT_LOCK:
+                output.remove_staging()
+                stack.callback(output.remove_staging)
+                os.mkdir(_STAGING_NAME, dir_fd=root)
+        yield output
+
+
+@contextlib.contextmanager
+def writing_errors(folder: Path) -> Iterator[None]:
+    """Turns errors of the file system into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidArgumentError(
+            "output_folder", f"cannot write into {folder}: {error.strerror}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
+    """Holds a lock file, and never writes into it: it may be a planted link to a photo."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    is_held = False
+    while not is_held:
+        descriptor = os.open(name, flags, 0o666, dir_fd=root)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The holder before us removes the file: then the lock is on a name that is gone.
+            is_held = _is_named(descriptor, name, root)
+        except BlockingIOError as error:
+            raise FailedPreconditionError(
+                f"another bestshot is writing into {folder}; wait until it has finished, or "
+                f"choose another folder"
+            ) from error
+        finally:
+            if not is_held:
+                os.close(descriptor)
+    try:
+        yield
+    finally:
+        if os.fstat(descriptor).st_size == 0:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=root)
+        os.close(descriptor)
+
+
+def _is_named(descriptor: int, name: str, root: int) -> bool:
+    try:
+        named = os.stat(name, dir_fd=root, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(named, os.fstat(descriptor))
+
+
+@dataclass
+class OutputFolder:
+    """An output folder that this process holds; `open_output` makes it.
+
+    Files are staged first and put in place together by `commit`.
+    """
+
+    path: Path
+    root: int
+    album: Path
+    _entries: dict[str, list[Entry]] = field(default_factory=dict)
+    _is_marked: bool = False
+    _staged: dict[str, tuple[str, Entry]] = field(default_factory=dict)
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        found = _read_manifest(self.root)
+        self._is_marked = found is not None
+        self._entries = found or {}
+        with contextlib.suppress(OSError):
+            self._album_status = os.stat(self.album)
+
+    # Whose files are there
+
+    def check_names(self, names: Iterable[str], *, force: bool) -> None:
+        """Refuses to replace files that are not ours or have changed since.
+
+        Args:
+            names: Paths below the folder that will be written.
+            force: Replace them all the same; folders and paths that lead out stay refused.
+
+        Raises:
+            InvalidArgumentError: There are such files; the message names the first.
+        """
+        foreign = [name for name in names if self._is_foreign(name)]
+        if not self._is_marked and self._status(MANIFEST_NAME) is not None:
+            foreign.append(MANIFEST_NAME)
+        if not foreign or force:
+            return
+        named = ", ".join(foreign[:_NAMED_COUNT])
+        if len(foreign) > _NAMED_COUNT:
+            named += f" and {len(foreign) - _NAMED_COUNT} more"
+        why = (
+            "not written by bestshot or changed since"
+            if self._is_marked
+            else "not known to be bestshot's (there is no record of an export; 0.1.0 kept none)"
+        )
+        raise InvalidArgumentError(
+            "output_folder",
+            f"{self.path} already has files that are {why}: {named}; choose another folder, or "
+            f"replace them with --force (over the API: overwrite_foreign_files)",
+        )
+
+    def _is_foreign(self, name: str) -> bool:
+        status = self._status(name)
+        if status is None:
+            return False
+        if stat.S_ISDIR(status.st_mode):
+            raise InvalidArgumentError(
+                "output_folder", f"{self.path / name} is a folder where a file is to be written"
+            )
+        return not self._is_ours(name)
+
+    def _status(self, name: str) -> os.stat_result | None:
+        try:
+            with self._parent(name) as (parent, leaf):
+                return os.stat(leaf, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether what is there is what the manifest says we wrote; it must exist."""
+        with self._parent(name) as (parent, leaf):
+            status = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
+            return any(
+                _matches(entry, parent, leaf, status) for entry in self._entries.get(name, ())
+            )
+
+    def read(self, name: str) -> bytes | None:
+        """Reads a file of the folder; None if there is none.
+
+        Raises:
+            OSError: It cannot be read; ELOOP for a symbolic link.
+        """
+        try:
+            with self._parent(name) as (parent, leaf), _open_regular(parent, leaf) as opened:
+                return opened.read()
+        except FileNotFoundError:
+            return None
+
+    # Staging
+
+    def stage(self, name: str, content: bytes) -> None:
+        """Stages a file; one that is there already with this content stays as it is."""
+        entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        status = self._status(name)
+        if status is not None and self._entries.get(name) == [entry] and self._is_ours(name):
+            return
+        mode = None
+        if status is not None and stat.S_ISREG(status.st_mode):
+            mode = stat.S_IMODE(status.st_mode)
+        with self._new_staged(name, entry) as (staging, place):
+            _write_new(staging, place, content, mode)
+
+    def stage_copy(self, name: str, source: IO[bytes]) -> None:
+        """Stages a copy of an opened file, with its times and permissions."""
+        digest, size = hashlib.sha256(), 0
+        entry: Entry = {}
+        with self._new_staged(name, entry) as (staging, place):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with open(os.open(place, flags, 0o600, dir_fd=staging), "wb") as target:
+                while chunk := source.read(_CHUNK_BYTES):
+                    target.write(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                target.flush()
+                # Typed for paths, but takes descriptors, which cannot be swapped meanwhile.
+                shutil.copystat(source.fileno(), target.fileno())  # type: ignore[arg-type]
+        entry.update(sha256=digest.hexdigest(), size=size)
+
+    def stage_link(
+        self,
+        name: str,
+        source: IO[bytes],
+        path: Path,
+        transfer: FileTransfer,
+        roots: Sequence[Path],
+    ) -> None:
+        """Stages a link to a file of the album.
+
+        Args:
+            name: Where it will be.
+            source: The file, opened.
+            path: Where it is.
+            transfer: HARDLINK or SYMLINK.
+            roots: Resolved; `path` must lead into one of them, or the album.
+
+        Raises:
+            FailedPreconditionError: The file system refuses such links.
+        """
+        real = check_inside(path, self.album, roots)
+        is_hard = transfer is FileTransfer.HARDLINK
+        entry = {"hardlink": str(real)} if is_hard else {"symlink": str(path)}
+        try:
+            with self._new_staged(name, entry) as (staging, place):
+                if not is_hard:
+                    os.symlink(path, place, dir_fd=staging)
+                    return
+                os.link(real, place, dst_dir_fd=staging, follow_symlinks=False)
+                linked = os.stat(place, dir_fd=staging, follow_symlinks=False)
+                if not os.path.samestat(linked, os.fstat(source.fileno())):
+                    raise FailedPreconditionError(f"{path} was replaced while it was linked")
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise FailedPreconditionError(
+                f"{path} cannot be linked into {(self.path / name).parent} ({error.strerror}): "
+                f"links must stay on one file system that supports them; copy instead"
+            ) from error
+
+    def has_staged(self, name: str) -> bool:
+        """Whether a file is staged for a path."""
+        return name in self._staged
+
+    @contextlib.contextmanager
+    def _new_staged(self, name: str, entry: Entry) -> Iterator[tuple[int, str]]:
+        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        try:
+            place = f"new{self._count}"
+            self._count += 1
+            yield staging, place
+            self._staged[name] = place, entry
+        finally:
+            os.close(staging)
+
+    # Putting in place
+
+    def commit(self, stale: Iterable[str] = ()) -> list[str]:
+        """Puts what is staged in place, and removes files of ours that are no longer current.
+
+        Everything is on disk before the first name changes. If a step fails, the files replaced
+        until then are put back. If the process is killed, some files are new and some old, each of
+        them whole, and the manifest knows both.
+
+        Args:
+            stale: Paths to remove where they are what we wrote.
+
+        Returns:
+            What was not removed, and why.
+        """
+        kept: list[str] = []
+        removed = [name for name in stale if self._may_remove(name, kept)]
+        new = {name: entry for name, (_, entry) in self._staged.items()}
+        both = {
+            name: [*self._entries.get(name, []), *([new[name]] if name in new else [])]
+            for name in {**self._entries, **new}
+        }
+        final = {name: [new[name]] if name in new else both[name] for name in both}
+        for name in removed:
+            del final[name]
+        for name in new:
+            with self._parent(name, makes=True):
+                pass
+        journal_place = self._stage_manifest(both)
+        final_place = self._stage_manifest(final)
+        self._put_all(journal_place)
+        for name in removed:
+            self._remove(name, kept)
+        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        try:
+            os.replace(final_place, MANIFEST_NAME, src_dir_fd=staging, dst_dir_fd=self.root)
+        finally:
+            os.close(staging)
+        self._entries, self._staged, self._is_marked = final, {}, True
+        return kept
+
+    def _put_all(self, journal_place: str) -> None:
+        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        done: list[tuple[str, str | None]] = []
+        try:
+            done.append((MANIFEST_NAME, self._put(MANIFEST_NAME, journal_place, staging)))
+            for name, (place, _) in self._staged.items():
+                done.append((name, self._put(name, place, staging)))
+        except BaseException:
+            for name, old in reversed(done):
+                self._put_back(name, old, staging)
+            raise
+        finally:
+            os.close(staging)
+
+    def _put(self, name: str, place: str, staging: int) -> str | None:
+        """Renames a staged file to its name; returns the place of what was there, "" for unknown.
+
+        The former file gets a second name first. Where the file system knows no hard links it
+        cannot be put back: a rename would leave a moment without any.
+        """
+        old: str | None = f"old{self._count}"
+        self._count += 1
+        with self._parent(name) as (parent, leaf):
+            try:
+                os.link(
+                    leaf, str(old), src_dir_fd=parent, dst_dir_fd=staging, follow_symlinks=False
+                )
+            except FileNotFoundError:
+                old = None
+            except OSError:
+                old = ""
+            os.replace(place, leaf, src_dir_fd=staging, dst_dir_fd=parent)
+        return old
+
+    def _put_back(self, name: str, old: str | None, staging: int) -> None:
+        with contextlib.suppress(OSError), self._parent(name) as (parent, leaf):
+            if old is None:
+                os.unlink(leaf, dir_fd=parent)
+            elif old:
+                os.replace(old, leaf, src_dir_fd=staging, dst_dir_fd=parent)
+
+    def _may_remove(self, name: str, kept: list[str]) -> bool:
+        if name not in self._entries or self._status(name) is None:
+            return name in self._entries
+        if self._is_ours(name):
+            return True
+        kept.append(f"{self.path / name} is not removed: it has changed since it was written")
+        return False
+
+    def _remove(self, name: str, kept: list[str]) -> None:
+        try:
+            with self._parent(name) as (parent, leaf):
+                os.unlink(leaf, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            kept.append(f"{self.path / name} is not removed: {error.strerror}")
+
+    def _stage_manifest(self, entries: dict[str, list[Entry]]) -> str:
+        content = {"written_by": "bestshot", "format": _FORMAT_VERSION, "files": entries}
+        place = f"new{self._count}"
+        self._count += 1
+        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        try:
+            _write_new(staging, place, json.dumps(content, sort_keys=True).encode(), None)
+        finally:
+            os.close(staging)
+        return place
+
+    def names_below(self, folder: str) -> list[str]:
+        """Paths in the manifest below one of its folders."""
+        return [name for name in self._entries if name.startswith(f"{folder}/")]
+
+    def claim_logs(self, names: Sequence[str], *, force: bool) -> None:
+        """Makes room for log files, which change after they are listed, and marks them as ours.
+
+        Raises:
+            InvalidArgumentError: There are files of these names that are not ours.
+        """
+        self.check_names(names, force=force)
+        for name in names:
+            # Gone, not emptied: a name that links to a photo must not be written through.
+            with (
+                self._parent(name, makes=True) as (parent, leaf),
+                contextlib.suppress(FileNotFoundError),
+            ):
+                os.unlink(leaf, dir_fd=parent)
+        self.commit_entries({name: [{"log": True}] for name in names})
+
+    def commit_entries(self, entries: dict[str, list[Entry]]) -> None:
+        """Adds entries to the manifest without writing their files."""
+        self._put_all(self._stage_manifest({**self._entries, **entries}))
+        self._entries, self._is_marked = {**self._entries, **entries}, True
+
+    # Paths
+
+    @contextlib.contextmanager
+    def _parent(self, name: str, *, makes: bool = False) -> Iterator[tuple[int, str]]:
+        """Opens the folder of a path below the root, one component at a time, following no link.
+
+        Raises:
+            InvalidArgumentError: A component is a link or not a folder, or the path leads out.
+            FileNotFoundError: A folder is missing and `makes` is false.
+        """
+        parts = PurePosixPath(name).parts
+        if not _is_plain(name):
+            raise InvalidArgumentError("output_folder", f"{name!r} leads out of {self.path}")
+        current = os.dup(self.root)
+        try:
+            for number, part in enumerate(parts[:-1], start=1):
+                if makes:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=current)
+                following = self._open_below(current, part, Path(*parts[:number]))
+                os.close(current)
+                current = following
+            yield current, parts[-1]
+        finally:
+            os.close(current)
+
+    def _open_below(self, parent: int, part: str, relative: Path) -> int:
+        try:
+            found = os.open(part, _OPEN_FOLDER, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            raise InvalidArgumentError(
+                "output_folder",
+                f"{self.path / relative} is not a folder but a file or a symbolic link: exports "
+                f"follow no links; put a folder in its place, or choose another output folder",
+            ) from error
+        if self._is_album(os.fstat(found)):
+            os.close(found)
+            raise InvalidArgumentError(
+                "output_folder",
+                f"{self.path / relative} is the album {self.album}; choose a folder outside",
+            )
+        return found
+
+    def _is_album(self, status: os.stat_result) -> bool:
+        album = getattr(self, "_album_status", None)
+        return album is not None and os.path.samestat(status, album)
+
+    def remove_staging(self) -> None:
+        """Removes what was staged, by this process or one that was killed; nothing else."""
+        try:
+            staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        except FileNotFoundError:
+            return
+        try:
+            for name in os.listdir(staging):
+                if _STAGED_NAME.fullmatch(name):
+                    os.unlink(name, dir_fd=staging)
+        finally:
+            os.close(staging)
+        os.rmdir(_STAGING_NAME, dir_fd=self.root)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a path is relative and goes down only."""
+    return (
+        bool(name)
+        and "\0" not in name
+        and all(part not in ("", ".", "..") for part in name.split("/"))
+    )
+
+
+def _matches(entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bool:
+    """Whether a file is as an entry of the manifest says."""
+    if "symlink" in entry:
+        return stat.S_ISLNK(status.st_mode) and os.readlink(leaf, dir_fd=parent) == entry["symlink"]
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if "hardlink" in entry:
+        # Ours while the photo has its own name too: else this is the last name of its content.
+        try:
+            source = os.stat(entry["hardlink"], follow_symlinks=False)
+        except (OSError, ValueError, TypeError):
+            return False
+        return os.path.samestat(source, status) and status.st_nlink > 1
+    if entry.get("log") is True:
+        return True
+    if status.st_size != entry.get("size"):
+        return False
+    digest = hashlib.sha256()
+    with _open_regular(parent, leaf) as opened:
+        while chunk := opened.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest() == entry.get("sha256")
+
+
+def _open_regular(parent: int, leaf: str) -> IO[bytes]:
+    """Opens a regular file for reading; OSError for anything else, a link too."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(leaf, flags, dir_fd=parent)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return open(descriptor, "rb")
+
+
+def _write_new(folder: int, name: str, content: bytes, mode: int | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(os.open(name, flags, 0o666, dir_fd=folder), "wb") as opened:
+        opened.write(content)
+        if mode is not None:
+            os.fchmod(opened.fileno(), mode)
+
+
+def _read_manifest(root: int) -> dict[str, list[Entry]] | None:
+    """Reads the manifest; None if there is none of ours."""
+    try:
+        with _open_regular(root, MANIFEST_NAME) as opened:
+            found = json.loads(opened.read(_MAX_MANIFEST_BYTES))
+        if found["written_by"] != "bestshot" or found["format"] != _FORMAT_VERSION:
+            return None
+        files = found["files"].items()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return {
+        name: [entry for entry in entries if isinstance(entry, dict)]
+        for name, entries in files
+        if _is_plain(name) and isinstance(entries, list)
+    }

@@ -1,0 +1,57 @@
+"""Files of an album, opened only where they lie inside the album or an allowed root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from services.common.errors import InvalidImageError
+
+
+def resolved_roots(roots: Sequence[Path]) -> tuple[Path, ...]:
+    """Resolves roots as settings give them; "~" is the home of the current user."""
+    return tuple(root.expanduser().resolve() for root in roots)
+
+
+def check_inside(path: Path, folder: Path, roots: Sequence[Path]) -> Path:
+    """Resolves a path and refuses it outside the album and the allowed roots.
+
+    Args:
+        path: A file of the album.
+        folder: The album, as it was resolved when the album was made. It is not resolved again:
+            a folder that has become a link since then would vouch for its target.
+        roots: Resolved.
+
+    Raises:
+        InvalidImageError: The path leads out.
+    """
+    real = Path(os.path.realpath(path))
+    if not any(real.is_relative_to(root) for root in (folder, *roots)):
+        raise InvalidImageError("a symbolic link leads out of the album and of the allowed roots")
+    return real
+
+
+def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
+    """Opens a regular file of an album for reading; arguments as in `check_inside`.
+
+    Raises:
+        InvalidImageError: The path leads out, or is not a regular file.
+        OSError: The file cannot be opened.
+    """
+    check_inside(path, folder, roots)  # first, so that nothing outside is even opened
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidImageError("not a regular file")
+        # A link may have been put in place between the check and the opening.
+        real = check_inside(path, folder, roots)
+        if not os.path.samestat(status, os.stat(real, follow_symlinks=False)):
+            raise InvalidImageError("the file was replaced while it was opened")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")

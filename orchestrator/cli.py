@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib.util
+import io
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ from orchestrator.cli_options import (
     ConfigDir,
     Data,
     RunId,
+    album_folders,
     allowed_roots,
     find_photo,
     find_run,
@@ -386,7 +388,7 @@ def export(
     store = SqlRunStore(engine)
     found = find_run(store, run)
     album, records = store.album(found.album_id), store.images(found.id)
-    albums = [Path(known.folder) for known in store.list_albums(limit=100_000, offset=0)]
+    albums = album_folders(store)
     roots = allowed_roots(data)
     console = Console(soft_wrap=True, highlight=False)
     if as_ is not ExportedAs.FOLDER:
@@ -446,10 +448,8 @@ def tune(
     for line in tuning.proposal_lines(proposal):
         console.print(escape(line))
     if out is not None and proposal.after:
-        try:
-            out.write_text(tuning.proposal_yaml(proposal), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot write {out}: {error.strerror}") from error
+        content = io.BytesIO(tuning.proposal_yaml(proposal).encode())
+        write_file(out, content, albums=album_folders(store), force=True)
         console.print(escape(f"written into {out}"))
 
 

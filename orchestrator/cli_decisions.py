@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +11,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from orchestrator.cli_options import LATEST, AlbumName, Data, find_album, open_stored
+from orchestrator.cli_options import (
+    LATEST,
+    AlbumName,
+    Data,
+    album_folders,
+    find_album,
+    open_stored,
+)
 from orchestrator.deciding import undo_entry
 from orchestrator.domain.decisions import DecisionAction, DecisionEntry, in_force
 from orchestrator.export.decisions_json import decisions_json, parse_decisions
+from orchestrator.export.files import write_file
 from orchestrator.results import Album
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
@@ -63,12 +72,11 @@ def export(
     data: Data = None,
 ) -> None:
     """Write the whole log into a file."""
-    found, log = _open(album, data)
-    entries = log.entries(found.id)
-    try:
-        file.write_text(decisions_json(entries), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {file}: {error.strerror}") from error
+    engine = open_stored(data)
+    store = SqlRunStore(engine)
+    entries = SqlDecisionLog(engine).entries(find_album(store, album).id)
+    content = io.BytesIO(decisions_json(entries).encode())
+    write_file(file, content, albums=album_folders(store), force=True)
     print(f"{len(entries)} entries written into {file}")
 
 

@@ -59,6 +59,11 @@ def allowed_roots(data: Path | None) -> tuple[Path, ...]:
     return resolved_roots([*settings.allowed_roots, data_folder(data) / UPLOADS_NAME])
 
 
+def album_folders(store: SqlRunStore) -> list[Path]:
+    """Folders of all albums: no command may write there."""
+    return [Path(album.folder) for album in store.list_albums(limit=100_000, offset=0)]
+
+
 def find_run(store: SqlRunStore, prefix: str) -> Run:
     """Finds a run by the beginning of its id, or the newest."""
     found = store.list_runs("", 1000, 0)

@@ -7,10 +7,10 @@ import contextlib
 import dataclasses
 import json
 import tempfile
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -31,6 +31,7 @@ from rich.table import Table
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from orchestrator.cli_options import album_folders
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.export.exporter import SELECTED_FOLDER, TABLE_NAMES
 from orchestrator.export.output_folder import (
@@ -143,15 +144,14 @@ def _known_albums(request: Request) -> list[Path]:
     """Folders of the albums that the own orchestrator knows."""
     if request.orchestrator is not None or not (request.data_folder / DATABASE_NAME).exists():
         return []
-    place = (request.data_folder / DATABASE_NAME).absolute()
-    engine = create_engine(f"sqlite:///file:{quote(str(place))}?mode=ro&uri=true")
+    uri = (request.data_folder / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
-        albums = SqlRunStore(engine).list_albums(limit=100_000, offset=0)
+        return album_folders(SqlRunStore(engine))
     except SQLAlchemyError:  # the orchestrator says what is wrong, and checks its albums itself
         return []
     finally:
         engine.dispose()
-    return [Path(album.folder) for album in albums]
 
 
 def _own_profile(request: Request) -> str:

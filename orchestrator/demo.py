@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,5 +43,10 @@ def make_album(folder: Path) -> int:
         with (pictures / source).open("rb") as opened:
             image = Image.open(opened).convert("RGB")
         for name, (change, quality) in VARIANTS.items():
-            change(image).save(folder / f"{Path(source).stem}-{name}.jpg", quality=quality)
+            picture = io.BytesIO()
+            change(image).save(picture, "JPEG", quality=quality)
+            # One that is there already is left alone: it may be somebody's own, or a link.
+            place = folder / f"{Path(source).stem}-{name}.jpg"
+            with contextlib.suppress(FileExistsError), place.open("xb") as target:
+                target.write(picture.getbuffer())
     return len(SOURCES) * len(VARIANTS)

@@ -50,6 +50,10 @@ def write_file(
     """
     partial = _partial(target)
     try:
+        if target.exists() and not target.is_file() and not target.is_dir():
+            with target.open("wb") as opened:  # a pipe or device, such as /dev/stdout
+                shutil.copyfileobj(content, opened)
+            return
         if os.path.lexists(target):
             _check_replaceable(target, albums, force=force)
         target.parent.mkdir(parents=True, exist_ok=True)

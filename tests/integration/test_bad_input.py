@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from orchestrator.export.output_folder import CURATE_LOCK, open_output
 from tests.conftest import draw_picture, png_bomb
 from tests.integration.command import Curated, bestshot, curate
 
@@ -72,6 +73,36 @@ def test_an_output_that_is_a_file(tmp_path: Path, photos: Path) -> None:
     text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out")
     assert "cannot write into" in text
     assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["index.html", "selected/a.jpg", "logs/quality.log"])
+def test_files_of_others_in_the_output_are_named_before_anything_starts(
+    tmp_path: Path, photos: Path, name: str
+) -> None:
+    place = tmp_path / "out" / name
+    place.parent.mkdir(parents=True)
+    os.link(photos / "a.jpg", place)
+    content = place.read_bytes()
+    text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out", "--copy-selected")
+    assert (
+        f"not known to be bestshot's (there is no record of an export; 0.1.0 kept none): {name}"
+        in text
+    )
+    assert place.read_bytes() == content
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_second_curate_into_one_output_is_refused(tmp_path: Path, photos: Path) -> None:
+    out = tmp_path / "out"
+    with open_output(out, photos, lock=CURATE_LOCK):
+        text = fails(tmp_path, "curate", photos, "--out", out)
+    assert f"another bestshot is writing into {out}" in text
+
+
+def test_an_output_that_holds_the_photos(tmp_path: Path, photos: Path) -> None:
+    text = fails(tmp_path, "curate", photos, "--out", tmp_path)
+    assert f"{tmp_path} holds the album {photos}" in text
+    assert {path.name for path in tmp_path.iterdir()} == {"photos"}
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path, photos: Path) -> None:

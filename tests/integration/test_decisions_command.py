@@ -113,7 +113,7 @@ def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         *("image_metrics.csv", "image_metrics.parquet", "results.json", "run.json", "index.html"),
-        *("thumbnails", "selected", "xmp"),
+        *("thumbnails", "selected", "xmp", ".bestshot-manifest.json"),
     }
     assert "photos" in text
     (done.photos / "letter.xmp").write_text("a letter that could not be read")

@@ -19,7 +19,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from orchestrator.export.files import FileTransfer
@@ -36,6 +36,7 @@ _CHUNK_BYTES = 2**20
 _NAMED_COUNT = 3
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 Entry = dict[str, Any]
 """What we wrote: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log": True}."""
@@ -136,6 +137,10 @@ def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
                 f"another bestshot is writing into {folder}; wait until it has finished, or "
                 f"choose another folder"
             ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            is_held = True  # some network disks know no locks: better two writers than none
         finally:
             if not is_held:
                 os.close(descriptor)
@@ -476,7 +481,7 @@ class OutputFolder:
             InvalidArgumentError: A component is a link or not a folder, or the path leads out.
             FileNotFoundError: A folder is missing and `makes` is false.
         """
-        parts = PurePosixPath(name).parts
+        parts = name.split("/")
         if not _is_plain(name):
             raise InvalidArgumentError("output_folder", f"{name!r} leads out of {self.path}")
         current = os.dup(self.root)
@@ -485,14 +490,14 @@ class OutputFolder:
                 if makes:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(part, dir_fd=current)
-                following = self._open_below(current, part, Path(*parts[:number]))
+                following = self._open_below(current, part, parts[:number])
                 os.close(current)
                 current = following
             yield current, parts[-1]
         finally:
             os.close(current)
 
-    def _open_below(self, parent: int, part: str, relative: Path) -> int:
+    def _open_below(self, parent: int, part: str, parts: list[str]) -> int:
         try:
             found = os.open(part, _OPEN_FOLDER, dir_fd=parent)
         except OSError as error:
@@ -500,14 +505,14 @@ class OutputFolder:
                 raise
             raise InvalidArgumentError(
                 "output_folder",
-                f"{self.path / relative} is not a folder but a file or a symbolic link: exports "
-                f"follow no links; put a folder in its place, or choose another output folder",
+                f"{self.path.joinpath(*parts)} is not a folder but a file or a symbolic link: "
+                f"exports follow no links; put a folder in its place, or choose another output folder",
             ) from error
         if self._is_album(os.fstat(found)):
             os.close(found)
             raise InvalidArgumentError(
                 "output_folder",
-                f"{self.path / relative} is the album {self.album}; choose a folder outside",
+                f"{self.path.joinpath(*parts)} is the album {self.album}; choose a folder outside",
             )
         return found
 

@@ -641,7 +641,16 @@ def test_export_writes_under_an_allowed_root_only(stub: Stub, run: pb.Run, album
         ["image_metrics.csv", "results.json", "run.json", "index.html"]
     )
     assert all((folder / path).exists() for path in written.paths)
-    for refused in ("/etc/bestshot", "relative", str(album.parent / ".." / "..")):
+    (folder / "index.html").write_text("mine")
+    request = pb.ExportRunRequest(run_id=run.id, output_folder=str(folder))
+    with pytest.raises(grpc.RpcError, match=r"changed since: index\.html") as caught:
+        stub.ExportRun(request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    request.overwrite_foreign_files = True
+    stub.ExportRun(request)
+    assert (folder / "index.html").read_text() != "mine"
+    outside = ("/etc/bestshot", "relative", str(album.parent / ".." / ".."))
+    for refused in (*outside, str(album), str(album / "more"), str(album.parent)):
         with pytest.raises(grpc.RpcError) as caught:
             stub.ExportRun(pb.ExportRunRequest(run_id=run.id, output_folder=refused))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -43,7 +43,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
     with gr.Row(equal_height=True):
         folder = gr.Textbox(
             label="Folder",
-            info="Made where it is absent; outside the album if photos are copied.",
+            info="Created if missing; outside every album.",
             placeholder="/home/me/Pictures/trip-best",
             value="",
             scale=3,

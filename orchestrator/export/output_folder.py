@@ -506,7 +506,7 @@ class OutputFolder:
             raise InvalidArgumentError(
                 "output_folder",
                 f"{self.path.joinpath(*parts)} is not a folder but a file or a symbolic link: "
-                f"exports follow no links; put a folder in its place, or choose another output folder",
+                f"exports follow no links; put a folder there, or choose another output folder",
             ) from error
         if self._is_album(os.fstat(found)):
             os.close(found)

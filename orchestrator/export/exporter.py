@@ -118,6 +118,7 @@ def export_run(
             if record.is_readable
         }
         transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected]
+        output.guard({(photos / record.path).parent for record in records})
         output.check_names([*files, *thumbnails, *transferred], force=options.force)
         for name, record in thumbnails.items():
             output.stage(name, thumbnail(cache, record))

@@ -175,13 +175,31 @@ class OutputFolder:
     _is_marked: bool = False
     _staged: dict[str, tuple[str, Entry]] = field(default_factory=dict)
     _count: int = 0
+    _guarded: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         found = _read_manifest(self.root)
         self._is_marked = found is not None
         self._entries = found or {}
-        with contextlib.suppress(OSError):
-            self._album_status = os.stat(self.album)
+        self.guard([self.album])
+
+    def guard(self, folders: Iterable[Path]) -> None:
+        """Refuses these folders of the album by identity: another mount has another path.
+
+        Raises:
+            InvalidArgumentError: The output folder is one of them.
+        """
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                self._guarded.add(_identity(os.stat(folder)))
+        self._check_guarded(self.root, self.path)
+
+    def _check_guarded(self, descriptor: int, folder: Path) -> None:
+        if _identity(os.fstat(descriptor)) in self._guarded:
+            raise InvalidArgumentError(
+                "output_folder",
+                f"{folder} is a folder of the album {self.album}; choose a folder outside",
+            )
 
     # Whose files are there
 
@@ -508,17 +526,12 @@ class OutputFolder:
                 f"{self.path.joinpath(*parts)} is not a folder but a file or a symbolic link: "
                 f"exports follow no links; put a folder there, or choose another output folder",
             ) from error
-        if self._is_album(os.fstat(found)):
+        try:
+            self._check_guarded(found, self.path.joinpath(*parts))
+        except BaseException:
             os.close(found)
-            raise InvalidArgumentError(
-                "output_folder",
-                f"{self.path.joinpath(*parts)} is the album {self.album}; choose a folder outside",
-            )
+            raise
         return found
-
-    def _is_album(self, status: os.stat_result) -> bool:
-        album = getattr(self, "_album_status", None)
-        return album is not None and os.path.samestat(status, album)
 
     def remove_staging(self) -> None:
         """Removes what was staged, by this process or one that was killed; nothing else."""
@@ -533,6 +546,10 @@ class OutputFolder:
         finally:
             os.close(staging)
         os.rmdir(_STAGING_NAME, dir_fd=self.root)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _is_plain(name: str) -> bool:

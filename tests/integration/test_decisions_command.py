@@ -135,5 +135,13 @@ def test_mistakes_are_told(done: Curated, tmp_path: Path) -> None:
     assert "entries.0.action: Field required" in run(done, "decisions", "import", bad, code=1)
     missing = tmp_path / "missing.json"
     assert "cannot read" in run(done, "decisions", "import", missing, code=2)
+    photo = done.photos / min(done.images)
+    content = photo.read_bytes()
+    for command in (
+        ("decisions", "export", photo),
+        ("export", "--force", "--as", "csv", "--out", photo),
+    ):
+        assert "is a file of the album" in run(done, *command, code=1)
+    assert photo.read_bytes() == content
     assert "there is no album" in run(done, "decisions", "list", "--album", tmp_path, code=1)
     assert "there is no photo 'none.jpg'" in run(done, "explain", "none.jpg", code=1)

@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from orchestrator.demo import make_album as make_demo_album
 from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, download
 from orchestrator.export.exporter import Exported, ExportOptions, export_run
 from orchestrator.export.files import FileTransfer, write_file
@@ -243,6 +245,24 @@ def test_curating_the_picks_again_keeps_them(
     assert tree(tmp_path) == before
 
 
+@pytest.mark.parametrize("place", ["out", "out/selected", "out/selected/sub"])
+def test_a_folder_of_the_album_mounted_elsewhere_is_known(
+    tmp_path: Path, cache: SqlFeatureCache, place: str
+) -> None:
+    album = make_album(tmp_path / "photos")
+    (tmp_path / place).mkdir(parents=True)
+    before = tree(tmp_path / "photos")
+    bind = ["mount", "--bind", tmp_path / "photos" / "sub", tmp_path / place]
+    if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounts need root and the right to")
+    try:
+        with pytest.raises(InvalidArgumentError, match="is a folder of the album"):
+            export(album, cache, tmp_path / "out", ExportOptions(FileTransfer.COPY, force=True))
+    finally:
+        subprocess.run(["umount", tmp_path / place], check=True)
+    assert tree(tmp_path / "photos") == before
+
+
 def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCache) -> None:
     album = make_album(tmp_path / "photos")
     other = tmp_path / "out" / "selected"
@@ -374,6 +394,35 @@ def test_what_a_killed_export_left_is_ours(tmp_path: Path, cache: SqlFeatureCach
         *("image_metrics.csv", "results.json", "run.json", "index.html"),
         *("thumbnails", "selected", MANIFEST_NAME),
     }
+
+
+def test_logs_are_never_written_through_a_link_to_a_photo(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    make_album(photos)
+    (out / "logs").mkdir(parents=True)
+    os.link(photos / "a.jpg", out / "logs" / "quality.log")
+    (out / "logs" / "face.log").symlink_to(photos / "b.jpg")
+    logs = ["logs/quality.log", "logs/face.log"]
+    before = tree(photos)
+    with open_output(out, photos) as output:
+        with pytest.raises(InvalidArgumentError, match=", ".join(logs)):
+            output.claim_logs(logs, force=False)
+        output.claim_logs(logs, force=True)
+    for name in logs:
+        (out / name).write_text("a line")
+    with open_output(out, photos) as output:
+        output.claim_logs(logs, force=False)
+    assert tree(photos) == before
+
+
+def test_the_demo_replaces_no_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.jpg").write_bytes(b"mine")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "china-1-sharp.jpg").symlink_to(tmp_path / "mine.jpg")
+    make_demo_album(photos)
+    assert (tmp_path / "mine.jpg").read_bytes() == b"mine"
+    assert len(list(photos.iterdir())) == 12
 
 
 # Links in albums

@@ -28,7 +28,10 @@ def check_inside(path: Path, folder: Path, roots: Sequence[Path]) -> Path:
     Raises:
         InvalidImageError: The path leads out.
     """
-    real = Path(os.path.realpath(path))
+    return _check_resolved(Path(os.path.realpath(path)), folder, roots)
+
+
+def _check_resolved(real: Path, folder: Path, roots: Sequence[Path]) -> Path:
     if not any(real.is_relative_to(root) for root in (folder, *roots)):
         raise InvalidImageError("a symbolic link leads out of the album and of the allowed roots")
     return real
@@ -44,14 +47,21 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
     check_inside(path, folder, roots)  # first, so that nothing outside is even opened
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise InvalidImageError("not a regular file")
         # A link may have been put in place between the check and the opening.
-        real = check_inside(path, folder, roots)
-        if not os.path.samestat(status, os.stat(real, follow_symlinks=False)):
-            raise InvalidImageError("the file was replaced while it was opened")
+        _check_opened(descriptor, path, folder, roots)
     except BaseException:
         os.close(descriptor)
         raise
     return os.fdopen(descriptor, "rb")
+
+
+def _check_opened(descriptor: int, path: Path, folder: Path, roots: Sequence[Path]) -> None:
+    """Checks where an opened file lies."""
+    try:
+        _check_resolved(Path(os.readlink(f"/proc/self/fd/{descriptor}")), folder, roots)
+    except OSError:  # no /proc: the file must be the one that its resolved path names
+        real = check_inside(path, folder, roots)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(real, follow_symlinks=False)):
+            raise InvalidImageError("the file was replaced while it was opened") from None

@@ -13,6 +13,7 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -456,6 +457,31 @@ def test_a_photo_that_leads_out_is_unreadable_with_that_reason(
     for name in ("d.jpg", "a.mov", "../secret"):
         with pytest.raises(InvalidImageError, match="leads out of the album"):
             source.read(name)
+
+
+@pytest.mark.parametrize("has_proc", [True, False])
+def test_a_link_put_in_place_meanwhile_is_not_read(
+    tmp_path: Path, linked: Album, has_proc: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FolderPhotoSource(Path(linked.folder), max_pixels=1)
+    place, opening, asking = Path(linked.folder) / "a.jpg", os.open, os.readlink
+
+    def swap_and_open(path: Any, *rest: Any, **named: Any) -> int:
+        if path == place:
+            place.unlink()
+            place.symlink_to(tmp_path / "secret")
+        return opening(path, *rest, **named)
+
+    def ask(path: Any, **named: Any) -> str:
+        if not has_proc and str(path).startswith("/proc"):
+            raise FileNotFoundError(path)
+        return str(asking(path, **named))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", swap_and_open)
+        patched.setattr(os, "readlink", ask)
+        with pytest.raises(InvalidImageError, match="leads out"):
+            source.read("a.jpg")
 
 
 def test_an_album_that_became_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import tempfile
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -70,6 +70,7 @@ class OrchestratorSettings(Settings):
     concurrent_batches: Count
     allowed_roots: Annotated[list[Path], Field(min_length=1)]
     max_upload_mb: Count
+    max_decode_mb: Count
     resume_runs: bool
 
 

@@ -49,13 +49,24 @@ def _jpeg_damage(content: bytes) -> str:
 
 def _first_scan(content: bytes) -> int:
     """Offset of the first compressed data: past the header, and the thumbnail that it may hold."""
-    offset = 2
+    return _first_scan_header(content)[1]
+
+
+def scan_component_count(content: bytes) -> int:
+    """How many components the first scan of a JPEG has; 0 where its header cannot be followed."""
+    start, end = _first_scan_header(content)
+    return content[start + 4] if start + 4 < min(end, len(content)) else 0
+
+
+def _first_scan_header(content: bytes) -> tuple[int, int]:
+    """Offsets at which the header of the first scan begins and ends."""
+    start = offset = 2
     while offset + 4 <= len(content) and content[offset] == 0xFF:
         marker, (length,) = content[offset + 1], struct.unpack_from(">H", content, offset + 2)
-        offset += 2 + length
+        start, offset = offset, offset + 2 + length
         if marker == _SOS:
-            break
-    return offset
+            return start, offset
+    return offset, offset
 
 
 def _box_damage(content: bytes) -> str:

@@ -29,8 +29,10 @@ from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.inference_protocol import SERVICE_NAME as INFERENCE_SERVICE_NAME
 from services.common.inference_protocol import InferenceServicer, TensorApi
 from services.common.log import configure_logging
+from services.common.memory_budget import MemoryBudget
 from services.common.metrics import Metrics
 from services.common.onnx import ModelSession, SessionOptions
+from services.common.pictures import DecodeLimits
 from services.common.server import Server, ServerOptions, serve_until_stopped, server_options
 from services.common.service_config import (
     Invocation,
@@ -137,6 +139,13 @@ def batching_of(settings: ModelServiceSettings, metrics: Metrics) -> Batching:
         max_queue_delay_ms=settings.max_queue_delay_ms,
         max_queue_count=settings.max_queue_count,
         worker_threads=settings.worker_threads,
+    )
+
+
+def decode_limits(shared: SharedSettings, settings: ModelServiceSettings) -> DecodeLimits:
+    """What the settings let encoded pictures take."""
+    return DecodeLimits(
+        max_pixels=shared.max_image_pixels, budget=MemoryBudget(settings.max_decode_mb * 10**6)
     )
 
 

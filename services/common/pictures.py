@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from bestshot.image.v1 import image_pb2
@@ -10,6 +11,20 @@ from google.protobuf.message import Message
 
 from services.common import imaging
 from services.common.errors import InvalidArgumentError, InvalidImageError
+from services.common.memory_budget import MemoryBudget
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What decoding encoded pictures may take.
+
+    Attributes:
+        max_pixels: Most pixels that a file may announce.
+        budget: Memory of all decodes in this process.
+    """
+
+    max_pixels: int
+    budget: MemoryBudget
 
 
 def check_batch(items: Sequence[Message], field: str, max_batch_count: int) -> None:
@@ -26,13 +41,15 @@ def check_batch(items: Sequence[Message], field: str, max_batch_count: int) -> N
         )
 
 
-def read_image(image: image_pb2.Image, *, long_side_px: int, max_pixels: int) -> imaging.RgbImage:
+def read_image(
+    image: image_pb2.Image, *, long_side_px: int, limits: DecodeLimits
+) -> imaging.RgbImage:
     """Takes the pixels, or decodes the file, and scales to what the model wants.
 
     Args:
         image: From a request.
         long_side_px: Longest side that the model wants; 0 = the whole canonical image.
-        max_pixels: Most pixels that an encoded file may announce.
+        limits: For an encoded file.
 
     Returns:
         uint8, (height, width, 3), canonical.
@@ -44,7 +61,9 @@ def read_image(image: image_pb2.Image, *, long_side_px: int, max_pixels: int) ->
         case "pixels":
             pixels = _raw_pixels(image.pixels)
         case "encoded":
-            pixels = imaging.decode(image.encoded, max_pixels=max_pixels).pixels
+            pixels = imaging.decode(
+                image.encoded, max_pixels=limits.max_pixels, budget=limits.budget
+            ).pixels
         case _:
             raise InvalidImageError("the image has no payload: set `pixels` or `encoded`")
     return imaging.fit_long_side(pixels, long_side_px)

@@ -27,12 +27,14 @@ class RawPicture:
     """What stands for a RAW file.
 
     Attributes:
-        image: The preview, or the sensor's picture at half its size where there is none.
+        image: The preview; None where there is none, and `develop_raw` makes a picture.
+        sensor_size: Width and height of what the sensor took.
         exif: Of the file, as far as it can be told.
         orientation: EXIF orientation that `image` still has to be turned by.
     """
 
-    image: Image.Image
+    image: Image.Image | None
+    sensor_size: tuple[int, int]
     exif: Image.Exif
     orientation: int
 
@@ -57,7 +59,7 @@ def is_raw(content: bytes) -> bool:
 
 
 def open_raw(content: bytes) -> RawPicture:
-    """Opens the preview of a RAW file; a JPEG, which is not decoded yet.
+    """Opens the preview of a RAW file; usually a JPEG, which is not decoded yet.
 
     Raises:
         InvalidImageError: rawpy is not installed, or LibRaw cannot read the file.
@@ -71,24 +73,43 @@ def open_raw(content: bytes) -> RawPicture:
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
             flip = _ORIENTATIONS.get(raw.sizes.flip, 1)
+            sensor = (raw.sizes.raw_width, raw.sizes.raw_height)
             try:
                 preview = raw.extract_thumb()
             except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
-                pixels = raw.postprocess(half_size=True, use_camera_wb=True)
-                return RawPicture(Image.fromarray(pixels), _exif(content), 1)
+                return RawPicture(None, sensor, _exif(content), 1)
             if not isinstance(preview.data, bytes):
-                return RawPicture(Image.fromarray(preview.data), _exif(content), flip)
+                return RawPicture(Image.fromarray(preview.data), sensor, _exif(content), flip)
             is_wide = raw.sizes.width >= raw.sizes.height
     except rawpy.LibRawError as error:
-        problem = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-        raise InvalidImageError(f"the RAW file cannot be read: {problem}") from error
+        raise _unreadable(error) from error
     image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
     own = image.getexif()
     exif = _exif(content) or own
     if 0x0112 in own:
-        return RawPicture(image, exif, own[0x0112])
+        return RawPicture(image, sensor, exif, own[0x0112])
     is_upright_already = (image.width >= image.height) != is_wide
-    return RawPicture(image, exif, 1 if is_upright_already else flip)
+    return RawPicture(image, sensor, exif, 1 if is_upright_already else flip)
+
+
+def develop_raw(content: bytes) -> Image.Image:
+    """Makes a picture, upright and at half its size, of what the sensor took.
+
+    Raises:
+        InvalidImageError: LibRaw cannot read the file.
+    """
+    import rawpy
+
+    try:
+        with rawpy.imread(io.BytesIO(content)) as raw:
+            return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
+    except rawpy.LibRawError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> InvalidImageError:
+    problem = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+    return InvalidImageError(f"the RAW file cannot be read: {problem}")
 
 
 def _exif(content: bytes) -> Image.Exif:

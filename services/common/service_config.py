@@ -73,6 +73,7 @@ class ModelServiceSettings(Settings):
             service does not start.
         worker_threads: Pictures prepared, and inferences run, at a time.
         preferred_batch_count, max_queue_delay_ms, max_queue_count: As in Batching.
+        max_decode_mb: Most memory of all decodes of encoded pictures under way, in MB.
     """
 
     address: Address
@@ -83,6 +84,7 @@ class ModelServiceSettings(Settings):
     preferred_batch_count: Count
     max_queue_delay_ms: Annotated[float, Field(ge=0)]
     max_queue_count: Count
+    max_decode_mb: Count
 
 
 class OnnxServiceSettings(ModelServiceSettings):

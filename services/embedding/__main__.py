@@ -10,6 +10,7 @@ from services.common.metrics import Metrics
 from services.common.model_service import (
     ServiceParts,
     batching_of,
+    decode_limits,
     local_model,
     model_info,
     required_preprocessing,
@@ -56,7 +57,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         preprocessing,
         info,
         batching_of(settings, metrics),
-        shared.max_image_pixels,
+        decode_limits(shared, settings),
     )
 
     return ServiceParts(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.registry import Preprocessing
 from services.common.batching import Batching, DynamicBatcher
-from services.common.pictures import check_batch, read_image
+from services.common.pictures import DecodeLimits, check_batch, read_image
 from services.embedding.model import EmbeddingModel
 from services.embedding.preprocess import to_tensor
 
@@ -25,11 +25,11 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         preprocessing: Preprocessing,
         info: embedding_pb2.GetModelInfoResponse,
         batching: Batching,
-        max_image_pixels: int,
+        limits: DecodeLimits,
     ) -> None:
         self._preprocessing = preprocessing
         self._info = info
-        self._max_image_pixels = max_image_pixels
+        self._limits = limits
         self._batcher = DynamicBatcher(self._prepare, model.embed_batch, batching)
 
     async def Embed(
@@ -60,6 +60,6 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         pixels = read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
-            max_pixels=self._max_image_pixels,
+            limits=self._limits,
         )
         return to_tensor(pixels, self._preprocessing)

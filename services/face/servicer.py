@@ -9,7 +9,7 @@ from google.rpc import status_pb2
 
 from services.common.batching import Batching, DynamicBatcher
 from services.common.imaging import RgbImage
-from services.common.pictures import check_batch, read_image
+from services.common.pictures import DecodeLimits, check_batch, read_image
 from services.face.model import Face, FaceModel
 
 
@@ -21,10 +21,10 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         model: FaceModel,
         info: face_pb2.GetModelInfoResponse,
         batching: Batching,
-        max_image_pixels: int,
+        limits: DecodeLimits,
     ) -> None:
         self._info = info
-        self._max_image_pixels = max_image_pixels
+        self._limits = limits
 
         def infer(pictures: list[RgbImage]) -> list[list[Face]]:
             return [model.analyze(pixels) for pixels in pictures]
@@ -59,7 +59,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         return read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
-            max_pixels=self._max_image_pixels,
+            limits=self._limits,
         )
 
 

@@ -10,6 +10,7 @@ from services.common.metrics import Metrics
 from services.common.model_service import (
     ServiceParts,
     batching_of,
+    decode_limits,
     local_model,
     model_info,
     required_preprocessing,
@@ -46,7 +47,9 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         heuristic_aesthetic=aesthetic is None,
     )
     metrics.model(info.model.id, info.model.version, info.model.digest)
-    servicer = QualityServicer(model, info, batching_of(settings, metrics), shared.max_image_pixels)
+    servicer = QualityServicer(
+        model, info, batching_of(settings, metrics), decode_limits(shared, settings)
+    )
     blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
         metrics=metrics,

@@ -11,7 +11,7 @@ from google.rpc import status_pb2
 
 from services.common.batching import Batching, DynamicBatcher
 from services.common.imaging import RgbImage
-from services.common.pictures import check_batch, read_image
+from services.common.pictures import DecodeLimits, check_batch, read_image
 from services.quality.model import Quality, QualityModel
 
 
@@ -23,10 +23,10 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         model: QualityModel,
         info: quality_pb2.GetModelInfoResponse,
         batching: Batching,
-        max_image_pixels: int,
+        limits: DecodeLimits,
     ) -> None:
         self._info = info
-        self._max_image_pixels = max_image_pixels
+        self._limits = limits
 
         def infer(pictures: list[RgbImage]) -> list[Quality]:
             return [model.score(pixels) for pixels in pictures]
@@ -61,5 +61,5 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
         return read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
-            max_pixels=self._max_image_pixels,
+            limits=self._limits,
         )

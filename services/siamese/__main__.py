@@ -13,6 +13,7 @@ from services.common.metrics import Metrics
 from services.common.model_service import (
     ServiceParts,
     batching_of,
+    decode_limits,
     local_model,
     model_info,
     run_model_service,
@@ -53,7 +54,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     )
     metrics.model(info.model.id, info.model.version, info.model.digest)
     servicer = SiameseServicer(
-        model, prepare, info, batching_of(settings, metrics), shared.max_image_pixels
+        model, prepare, info, batching_of(settings, metrics), decode_limits(shared, settings)
     )
     blank = prepare(np.full((64, 64, 3), 128, np.uint8))
 

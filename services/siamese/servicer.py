@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from services.common.batching import Batching, DynamicBatcher
 from services.common.errors import InvalidArgumentError
 from services.common.imaging import RgbImage
-from services.common.pictures import check_batch, read_image
+from services.common.pictures import DecodeLimits, check_batch, read_image
 from services.siamese.model import Description, SiameseModel
 
 Pair = tuple[Description, Description]
@@ -30,11 +30,11 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         prepare: Callable[[RgbImage], NDArray[np.float32]],
         info: siamese_pb2.GetModelInfoResponse,
         batching: Batching,
-        max_image_pixels: int,
+        limits: DecodeLimits,
     ) -> None:
         self._to_tensor = prepare
         self._info = info
-        self._max_image_pixels = max_image_pixels
+        self._limits = limits
         self._describer = DynamicBatcher(self._prepare, model.describe_batch, batching)
         self._comparer = DynamicBatcher(_as_it_is, model.compare_batch, batching)
 
@@ -68,7 +68,7 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
         pixels = read_image(
             image,
             long_side_px=self._info.model.input_long_side_px,
-            max_pixels=self._max_image_pixels,
+            limits=self._limits,
         )
         return self._to_tensor(pixels)
 

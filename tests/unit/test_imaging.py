@@ -119,6 +119,16 @@ def test_capture_time_comes_from_exif(picture: Picture) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["0000:00:00 00:00:00", "9999:99:99 99:99:99", "2024:02:30 10:00:00"]
+)
+def test_a_date_that_does_not_exist_is_not_a_capture_time(text: str, picture: Picture) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = text
+    image = decode(encoded(picture(), "JPEG", exif=exif), max_pixels=MAX_PIXELS)
+    assert image.capture_time == ""
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "empty"),

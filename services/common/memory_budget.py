@@ -1,0 +1,55 @@
+"""A bound on the memory that work of many threads takes together."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+
+
+class MemoryBudget:
+    """Bytes that threads reserve before they allocate them; first come, first served.
+
+    A large reservation is not overtaken by smaller ones, so it gets its turn however many of those
+    there are. A thread must not reserve again while it holds a reservation: that could deadlock.
+
+    Args:
+        max_bytes: Most that may be reserved at a time.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._free = max_bytes
+        self._changed = threading.Condition()
+        self._waiting: deque[object] = deque()
+
+    @property
+    def waiting_count(self) -> int:
+        """Reservations that wait."""
+        return len(self._waiting)
+
+    @contextlib.contextmanager
+    def reserved(self, count: int) -> Iterator[None]:
+        """Holds `count` bytes meanwhile; waits until they are free.
+
+        Raises:
+            ValueError: `count` is beyond the whole budget, so it would wait forever.
+        """
+        if count > self.max_bytes:
+            raise ValueError(f"{count} bytes exceed the budget of {self.max_bytes}")
+        turn = object()
+        with self._changed:
+            self._waiting.append(turn)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is turn and self._free >= count)
+                self._free -= count
+            finally:
+                self._waiting.remove(turn)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += count
+                self._changed.notify_all()

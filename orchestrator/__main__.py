@@ -33,6 +33,7 @@ from orchestrator.storage.database import (
 )
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
@@ -43,6 +44,7 @@ from orchestrator.worker import Worker
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.http import HttpServer
 from services.common.log import configure_logging
+from services.common.memory_budget import MemoryBudget
 from services.common.metrics import Metrics
 from services.common.process import check_loopback, split_address
 from services.common.server import Server, ServerOptions, serve_until_stopped, server_options
@@ -149,11 +151,16 @@ async def serve(
     cache = SqlFeatureCache(engine, run_metrics)
     callers, ports = connect(invocation.folder, shared, settings)
 
+    threads = PhotoThreads()
+    decoding = MemoryBudget(settings.max_decode_mb * 10**6)
     roots = resolved_roots([*settings.allowed_roots, folder / UPLOADS_NAME])
 
     def open_source(album: Album) -> FolderPhotoSource:
         return FolderPhotoSource(
-            Path(album.folder), max_pixels=shared.max_image_pixels, roots=roots
+            Path(album.folder),
+            max_pixels=shared.max_image_pixels,
+            budget=decoding,
+            roots=roots,
         )
 
     owner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -167,6 +174,7 @@ async def serve(
         limits=Limits(settings.batch_count, settings.concurrent_batches),
         open_source=open_source,
         metrics=run_metrics,
+        threads=threads,
     )
     curator = Curator(
         store=store,
@@ -182,7 +190,7 @@ async def serve(
     else:
         remove_partial_uploads(folder, untouched_s=0)
         queue.recover()
-    reader = Reader(curator, store, log, cache, open_source, roots)
+    reader = Reader(curator, store, log, cache, open_source, threads, roots)
     servicer = OrchestratorServicer(
         curator,
         reader,

@@ -41,6 +41,7 @@ from orchestrator.ports import (
 )
 from orchestrator.renditions import Renditions
 from orchestrator.results import ImageRecord, StageProgress
+from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import BestshotError, InvalidImageError
 from services.common.imaging import (
     CANONICAL_LONG_SIDE_PX,
@@ -52,6 +53,8 @@ from services.common.imaging import (
 logger = logging.getLogger(__name__)
 
 THUMBNAIL_LONG_SIDE_PX = 320
+BATCH_BYTES = 64 * 10**6
+"""Most bytes that the files of a batch have together; larger files are read one at a time."""
 COMPARE_BLOCK_COUNT = 12
 """Pictures of a side in one Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
 
@@ -118,6 +121,7 @@ class Pipeline:
         clustering: Its clustering parameters, `auto` resolved.
         limits: Bounds of the fan-out.
         report: Gets every change of a stage's progress.
+        threads: For the photos.
     """
 
     def __init__(
@@ -130,7 +134,10 @@ class Pipeline:
         clustering: ClusterParameters,
         limits: Limits,
         report: Report,
+        threads: PhotoThreads,
     ) -> None:
+        self._threads = threads
+        self._large_batch = asyncio.Lock()
         self._source = source
         self._cache = cache
         self._services = services
@@ -173,7 +180,7 @@ class Pipeline:
 
     async def _discover(self) -> list[PhotoFile]:
         progress = _Stage("discover", self._report)
-        photos = await asyncio.to_thread(self._source.list_photos)
+        photos = await self._threads.reads.run(self._source.list_photos)
         await progress.advance(len(photos))
         await progress.report()
         return photos
@@ -182,7 +189,7 @@ class Pipeline:
         """Scores all photos, a bounded number of batches at a time; the first failure stops all."""
         progress = _Stage("score", self._report, total=len(photos))
         await progress.report()
-        batches = iter(list(enumerate(_batches(photos, self._limits.batch_count))))
+        batches = iter(list(enumerate(_photo_batches(photos, self._limits.batch_count))))
         results: dict[int, list[ScoredPhoto]] = {}
 
         async def work() -> None:
@@ -199,7 +206,13 @@ class Pipeline:
         return [photo for index in sorted(results) for photo in results[index]]
 
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
-        read = await asyncio.gather(*(asyncio.to_thread(self._read, photo) for photo in photos))
+        if sum(photo.size_bytes for photo in photos) > BATCH_BYTES:
+            async with self._large_batch:
+                return await self._score_read(photos)
+        return await self._score_read(photos)
+
+    async def _score_read(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
+        read = await asyncio.gather(*map(self._read, photos))
         digests = sorted({item.digest for item in read if item.digest})
         keys = [key for digest in digests for key in self._keys(digest).values()]
         known = await asyncio.to_thread(self._cache.get, keys)
@@ -215,12 +228,20 @@ class Pipeline:
             for item in read
         ]
 
-    def _read(self, photo: PhotoFile) -> _Read:
+    async def _read(self, photo: PhotoFile) -> _Read:
         try:
-            content = self._source.read(photo.path)
+            content, digest = await self._threads.reads.run(self._content, photo.path)
         except InvalidImageError as error:
             return _Read(photo, b"", "", error.message)
-        return _Read(photo, content, hashlib.sha256(content).hexdigest(), "")
+        except StalledError as error:
+            # one file that hangs is unreadable; that of a whole album would take forever
+            await self._threads.reads.run(self._source.check_reachable)
+            return _Read(photo, b"", "", error.message)
+        return _Read(photo, content, digest, "")
+
+    def _content(self, path: str) -> tuple[bytes, str]:
+        content = self._source.read(path)
+        return content, hashlib.sha256(content).hexdigest()
 
     def _keys(self, digest: str) -> dict[str, Key]:
         """Cache keys of everything that a photo needs, by role."""
@@ -237,7 +258,7 @@ class Pipeline:
     ) -> tuple[dict[Key, bytes], dict[str, str]]:
         """Decodes and scores photos by digest; returns cache entries, and errors by digest."""
         decoded = await asyncio.gather(
-            *(asyncio.to_thread(self._decode, content) for content in contents.values())
+            *(self._threads.decodes.run(self._decode, content) for content in contents.values())
         )
         pixels: dict[str, RgbImage] = {}
         entries: dict[Key, bytes] = {}
@@ -373,9 +394,7 @@ class Pipeline:
     ) -> dict[tuple[str, str], float]:
         """Compares pairs of paths by the service and stores the answers."""
         paths = sorted({path for pair in pairs for path in pair})
-        images = await asyncio.gather(
-            *(asyncio.to_thread(self._rendition, path, digests[path]) for path in paths)
-        )
+        images = await asyncio.gather(*(self._rendition(path, digests[path]) for path in paths))
         index = {path: position for position, path in enumerate(paths)}
         model = self._services.models["siamese"]
         answers: dict[tuple[str, str], float] = {}
@@ -394,12 +413,13 @@ class Pipeline:
         await asyncio.to_thread(self._cache.put, entries)
         return answers
 
-    def _rendition(self, path: str, digest: str) -> RgbImage:
+    async def _rendition(self, path: str, digest: str) -> RgbImage:
         """A photo at the comparator's size: kept from its decode, or decoded anew."""
         kept = self._renditions.get(digest)
         if kept is not None:
             return kept
-        pixels = self._source.decode(self._source.read(path)).pixels
+        content = await self._threads.reads.run(self._source.read, path)
+        pixels = (await self._threads.decodes.run(self._source.decode, content)).pixels
         return self._renditions.keep(digest, self._fit_to_compare(pixels))
 
     def _fit_to_compare(self, pixels: RgbImage) -> RgbImage:
@@ -643,6 +663,19 @@ def _pack(result: Embedding | QualityScores | tuple[FaceScores, ...]) -> bytes:
 def _batches(items: Sequence[ItemT], count: int) -> Iterator[list[ItemT]]:
     iterator = iter(items)
     while batch := list(islice(iterator, count)):
+        yield batch
+
+
+def _photo_batches(photos: Sequence[PhotoFile], count: int) -> Iterator[list[PhotoFile]]:
+    """Batches of at most `count` photos, and of `BATCH_BYTES` but for a larger photo alone."""
+    batch: list[PhotoFile] = []
+    for photo in photos:
+        size = sum(other.size_bytes for other in batch) + photo.size_bytes
+        if batch and (len(batch) == count or size > BATCH_BYTES):
+            yield batch
+            batch = []
+        batch.append(photo)
+    if batch:
         yield batch
 
 

@@ -134,6 +134,10 @@ class PhotoSource(Protocol):
         """
         ...
 
+    def check_reachable(self) -> None:
+        """UnavailableError where the whole album is gone."""
+        ...
+
     def decode(self, content: bytes) -> CanonicalImage:
         """Decodes a photo; InvalidImageError where that fails."""
         ...

@@ -7,6 +7,7 @@ import hashlib
 from orchestrator.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageRecord
+from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from services.common.errors import FailedPreconditionError, NotFoundError
 from services.common.imaging import encode_thumbnail
@@ -23,8 +24,12 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
     return found[key]
 
 
-def large_picture(
-    album: Album, record: ImageRecord, source: FolderPhotoSource, long_side_px: int
+async def large_picture(
+    album: Album,
+    record: ImageRecord,
+    source: FolderPhotoSource,
+    threads: PhotoThreads,
+    long_side_px: int,
 ) -> bytes:
     """Decodes a photo anew and returns it as a JPEG of at most `long_side_px`.
 
@@ -34,9 +39,17 @@ def large_picture(
     """
     if not record.is_readable:
         raise NotFoundError("picture of", record.path)
-    content = source.read(record.path)
-    if hashlib.sha256(content).hexdigest() != record.content_digest:
+    content = await threads.reads.run(source.read, record.path)
+    if await threads.decodes.run(_digest, content) != record.content_digest:
         raise FailedPreconditionError(
             f"{record.path} in {album.folder} has changed since it was scored; start a new run"
         )
+    return await threads.decodes.run(_encoded, source, content, long_side_px)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _encoded(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
     return encode_thumbnail(source.decode(content, long_side_px).pixels, long_side_px)

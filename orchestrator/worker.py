@@ -18,6 +18,7 @@ from orchestrator.results import Album, Run, RunState, StageProgress, summarize,
 from orchestrator.run_config import recorded_corrections, stored_calibration, stored_settings
 from orchestrator.storage.database import DatabaseUnavailableError
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import Renewal, SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import BestshotError, UnavailableError
@@ -44,6 +45,7 @@ class Worker:
         limits: Bounds of the fan-out.
         open_source: Opens the photos of an album.
         metrics: Told of every run that has ended here.
+        threads: For the photos; None = of its own.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Worker:
         limits: Limits,
         open_source: Callable[[Album], PhotoSource],
         metrics: RunMetrics,
+        threads: PhotoThreads | None = None,
     ) -> None:
+        self._threads = threads or PhotoThreads()
         self._queue = queue
         self._store = store
         self._log = log
@@ -215,6 +219,7 @@ class Worker:
             clustering=settings.cluster_scenes.parameters(stored_calibration(run)),
             limits=self._limits,
             report=self._report,
+            threads=self._threads,
         )
 
     async def _report(self, progress: StageProgress) -> None:

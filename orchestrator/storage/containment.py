@@ -10,6 +10,14 @@ from typing import IO
 
 from services.common.errors import InvalidImageError
 
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 
 def resolved_roots(roots: Sequence[Path]) -> tuple[Path, ...]:
     """Resolves roots as settings give them; "~" is the home of the current user."""
@@ -45,10 +53,13 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
         OSError: The file cannot be opened.
     """
     check_inside(path, folder, roots)  # first, so that nothing outside is even opened
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    # Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InvalidImageError("not a regular file")
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+            raise InvalidImageError(f"it is {kind}, not a regular file")
         # A link may have been put in place between the check and the opening.
         _check_opened(descriptor, path, folder, roots)
     except BaseException:

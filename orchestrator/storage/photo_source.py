@@ -6,13 +6,16 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from orchestrator.ports import PhotoFile
 from orchestrator.results import Album
 from orchestrator.storage.containment import check_inside, open_inside
+from orchestrator.storage.photo_io import made_progress
 from services.common import imaging
 from services.common.errors import InvalidArgumentError, InvalidImageError, UnavailableError
 from services.common.imaging import CanonicalImage
+from services.common.memory_budget import MemoryBudget
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +38,33 @@ COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
 """Films of Live Photos, and Apple's edits: they go with the photo of the same name."""
 
 
-class FolderPhotoSource:
-    """The photos below a folder; hidden files and folders are left out."""
+MAX_FILE_BYTES = 640 * 10**6
+"""Largest file that is read as a photo: 100 megapixels of 16 bits a colour, uncompressed."""
+_CHUNK_BYTES = 2**22
 
-    def __init__(self, folder: Path, *, max_pixels: int, roots: Sequence[Path] = ()) -> None:
-        """`roots`: resolved folders that links in the album may lead into, besides the album."""
+
+class FolderPhotoSource:
+    """The photos below a folder; hidden files and folders are left out.
+
+    Args:
+        folder: The album's.
+        max_pixels: Most pixels that a photo's header may announce.
+        budget: Memory that decoding shares with the other decodes of this process.
+        roots: Resolved folders that links in the album may lead into, besides the album.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_pixels: int,
+        budget: MemoryBudget | None = None,
+        roots: Sequence[Path] = (),
+    ) -> None:
         self._folder = folder
         self._roots = tuple(roots)
         self._max_pixels = max_pixels
+        self._budget = budget
         self._identity: tuple[int, int] | None = None
 
     def list_photos(self) -> list[PhotoFile]:
@@ -67,10 +89,11 @@ class FolderPhotoSource:
         self._identity = _identity(self._folder)
         found = []
         for root, folders, names in os.walk(self._folder, onerror=self._tell_unread):
+            made_progress()
             folders[:] = [name for name in folders if not name.startswith(".")]
             visible = [Path(root, name) for name in names if not name.startswith(".")]
             found += [self._photo(*paths) for paths in _with_companions(visible)]
-        self._check_there()
+        self.check_reachable()
         if not found:
             raise InvalidArgumentError(
                 "folder",
@@ -83,21 +106,27 @@ class FolderPhotoSource:
         """Reads a photo whole.
 
         Raises:
-            InvalidImageError: The file cannot be read, or leads out of the album and the roots.
+            InvalidImageError: It is not a regular file, leads out of the album and the roots, is
+                too large, or cannot be read.
             UnavailableError: The whole album has gone since it was listed.
         """
         try:
             with open_inside(self._folder / path, self._folder, self._roots) as opened:
-                return opened.read()
+                return _read_whole(opened, MAX_FILE_BYTES)
         except OSError as error:
-            self._check_there()
+            self.check_reachable()
             raise InvalidImageError(f"the file cannot be read: {error.strerror}") from error
 
     def decode(
         self, content: bytes, long_side_px: int = imaging.CANONICAL_LONG_SIDE_PX
     ) -> CanonicalImage:
         """Decodes a photo."""
-        return imaging.decode(content, max_pixels=self._max_pixels, long_side_px=long_side_px)
+        return imaging.decode(
+            content,
+            max_pixels=self._max_pixels,
+            budget=self._budget,
+            long_side_px=long_side_px,
+        )
 
     def _photo(self, path: Path, companions: Sequence[Path]) -> PhotoFile:
         return PhotoFile(
@@ -111,7 +140,9 @@ class FolderPhotoSource:
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
-            return path.stat().st_size
+            size = path.stat().st_size
+            made_progress()
+            return size
         except (OSError, InvalidImageError):
             return 0
 
@@ -121,8 +152,12 @@ class FolderPhotoSource:
     def _tell_unread(self, error: OSError) -> None:
         logger.warning("%s is left out: %s", error.filename, error.strerror)
 
-    def _check_there(self) -> None:
-        """Tells a broken file from a disk or a network folder that is no longer there."""
+    def check_reachable(self) -> None:
+        """Tells a broken file from a disk or a network folder that is no longer there.
+
+        Raises:
+            UnavailableError: The album's folder is gone, or another one is in its place.
+        """
         try:
             identity = _identity(self._folder)
             os.scandir(self._folder).close()
@@ -136,6 +171,20 @@ class FolderPhotoSource:
             )
 
 
+def _read_whole(opened: IO[bytes], max_bytes: int) -> bytes:
+    size = os.fstat(opened.fileno()).st_size
+    content = bytearray()
+    while chunk := os.read(opened.fileno(), _CHUNK_BYTES):
+        made_progress()
+        content += chunk
+        if max(len(content), size) > max_bytes:
+            raise InvalidImageError(
+                f"the file has {max(len(content), size) / 10**6:,.0f} MB, more than the limit of "
+                f"{max_bytes // 10**6} MB"
+            )
+    return bytes(content)
+
+
 def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]:
     """Yields the photos of a folder, each with the files that go with it."""
     by_stem: dict[str, list[Path]] = {}
@@ -145,7 +194,7 @@ def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]
         kinds = [path.suffix.lower() for path in same]
         pictures = _of(same, kinds, PICTURE_SUFFIXES)
         raws = _of(same, kinds, RAW_SUFFIXES)
-        companions = _of(same, kinds, COMPANION_SUFFIXES)
+        companions = [path for path in _of(same, kinds, COMPANION_SUFFIXES) if path.is_file()]
         if pictures:
             companions, raws = [*raws, *companions], []
         for number, photo in enumerate([*pictures, *raws]):

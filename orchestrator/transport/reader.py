@@ -20,6 +20,7 @@ from orchestrator.run_config import stored_settings
 from orchestrator.statistics import Histogram, cluster_sizes, histograms
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
+from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import OpenSource
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.thumbnails import MAX_LONG_SIDE_PX, large_picture, thumbnail
@@ -73,8 +74,10 @@ class Reader:
         log: SqlDecisionLog,
         cache: FeatureCache,
         open_source: OpenSource,
+        threads: PhotoThreads | None = None,
         roots: Sequence[Path] = (),
     ) -> None:
+        self.threads = threads or PhotoThreads()
         self._curator = curator
         self._store = store
         self._log = log
@@ -180,14 +183,14 @@ class Reader:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
-        return await asyncio.to_thread(large_picture, album, record, source, long_side_px)
+        return await large_picture(album, record, source, self.threads, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """A run's results as one file, opened at its start; the caller closes it."""
         run = await self._curator.run(run_id)
         album = await self.album(run.album_id)
         records = await asyncio.to_thread(self._store.images, run.id)
-        return await asyncio.to_thread(download, album, run, records, wanted, self._roots)
+        return await self.threads.exports.run(download, album, run, records, wanted, self._roots)
 
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest

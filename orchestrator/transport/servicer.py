@@ -65,8 +65,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
         """Makes an album of a folder."""
-        folder = check_allowed(Path(request.folder), self._allowed_roots, field="folder")
-        await asyncio.to_thread(check_folder, folder)
+        reads = self._reader.threads.reads
+        folder = await reads.run(
+            check_allowed, Path(request.folder), self._allowed_roots, field="folder"
+        )
+        await reads.run(check_folder, folder)
         album = Album(
             id=uuid.uuid4().hex,
             display_name=request.display_name or folder.name,
@@ -416,14 +419,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.ExportRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ExportRunResponse:
         """Writes a run's results into a folder."""
-        folder = check_allowed(
-            Path(request.output_folder), self._allowed_roots, field="output_folder"
+        threads = self._reader.threads
+        folder = await threads.reads.run(
+            check_allowed, Path(request.output_folder), self._allowed_roots, field="output_folder"
         )
         run = await self._curator.run(request.run_id)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         records = await asyncio.to_thread(self._store.images, run.id)
         albums = await asyncio.to_thread(self._store.list_albums, MAX_ALBUM_COUNT, 0)
-        written = await asyncio.to_thread(
+        written = await threads.exports.run(
             exporter.export_run,
             album,
             run,

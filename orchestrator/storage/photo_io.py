@@ -1,0 +1,186 @@
+"""Threads for reading photos, apart from those that answer calls: such a read may never return.
+
+A network folder whose server is gone blocks a thread within the kernel, where nothing can end it.
+These threads are daemons, so they do not keep the process alive, and a thread that hangs is
+replaced by another one, up to a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from services.common.errors import UnavailableError
+
+STALL_S = 30.0
+"""How long a read may go without any progress."""
+MAX_THREADS = 8
+MAX_STALLED_THREADS = 56
+
+ResultT = TypeVar("ResultT")
+Parameters = ParamSpec("Parameters")
+_current = threading.local()
+
+
+class StalledError(UnavailableError):
+    """A disk or a network folder does not answer."""
+
+
+def made_progress() -> None:
+    """Says, within a call of `PhotoIo.run`, that the call does not hang."""
+    job = getattr(_current, "job", None)
+    if job is not None:
+        job.progressed = time.monotonic()
+
+
+class _Job:
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.future: Future[Any] = Future()
+        self.progressed: float | None = None
+        """When it last made progress; None while it waits."""
+
+
+class PhotoIo:
+    """Runs blocking calls on daemon threads.
+
+    Args:
+        max_threads: Calls under way at a time, those that hang not counted.
+        stall_s: How long a call may go without progress until it counts as hanging; None = as long
+            as it likes.
+        max_stalled: Most threads that hang; beyond it no further call is tried.
+    """
+
+    def __init__(
+        self,
+        max_threads: int = MAX_THREADS,
+        stall_s: float | None = STALL_S,
+        max_stalled: int = MAX_STALLED_THREADS,
+    ) -> None:
+        self._max_threads = max_threads
+        self._stall_s = stall_s
+        self._max_stalled = max_stalled
+        self._lock = threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._running: set[_Job] = set()
+
+    async def run(
+        self,
+        call: Callable[Parameters, ResultT],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> ResultT:
+        """Awaits a blocking call; cancelling returns at once, though the call may go on.
+
+        Raises:
+            StalledError: It made no progress for `stall_s`, or too many others hang.
+        """
+        context = contextvars.copy_context()
+        job = _Job(lambda: context.run(call, *args, **kwargs))
+        with self._lock:
+            self._waiting.append(job)
+        future = asyncio.wrap_future(job.future)
+        future.add_done_callback(_retrieved)
+        try:
+            while not future.done():
+                self._start_threads()
+                wait_s = self._seconds_left(job)
+                if wait_s is not None and wait_s <= 0:
+                    raise self._stalled()
+                await asyncio.wait([future], timeout=wait_s)
+        finally:
+            future.cancel()  # where it has not ended: nobody waits for it any more
+        result: ResultT = future.result()
+        return result
+
+    def _seconds_left(self, job: _Job) -> float | None:
+        """Until the job has to be looked at; a waiting one when the next thread may have hung."""
+        if self._stall_s is None:
+            return None
+        with self._lock:
+            began = job.progressed
+            if began is None:
+                if len(self._running) >= self._max_threads + self._max_stalled and all(
+                    self._hangs(other) for other in self._running
+                ):
+                    self._waiting.remove(job)
+                    return 0.0
+                began = min((other.progressed or 0.0 for other in self._running), default=0.0)
+                return max(0.01, began + self._stall_s - time.monotonic())
+        return began + self._stall_s - time.monotonic()
+
+    def _hangs(self, job: _Job) -> bool:
+        return (
+            self._stall_s is not None
+            and job.progressed is not None
+            and time.monotonic() - job.progressed >= self._stall_s
+        )
+
+    def _start_threads(self) -> None:
+        """Gives waiting jobs threads of their own, while there may be more."""
+        with self._lock:
+            hanging = sum(self._hangs(job) for job in self._running)
+            room = self._max_threads + min(hanging, self._max_stalled) - len(self._running)
+            for _ in range(min(room, len(self._waiting))):
+                job = self._next()
+                threading.Thread(
+                    target=self._work, args=(job,), name="photo-io", daemon=True
+                ).start()
+
+    def _next(self) -> _Job:
+        job = self._waiting.popleft()
+        job.progressed = time.monotonic()
+        self._running.add(job)
+        return job
+
+    def _work(self, job: _Job) -> None:
+        while True:
+            if job.future.set_running_or_notify_cancel():
+                _current.job = job
+                try:
+                    job.future.set_result(job.call())
+                except BaseException as error:
+                    job.future.set_exception(error)
+            with self._lock:
+                self._running.discard(job)
+                hanging = sum(self._hangs(other) for other in self._running)
+                if not self._waiting or len(self._running) - hanging >= self._max_threads:
+                    return
+                job = self._next()
+
+    def _stalled(self) -> StalledError:
+        return StalledError(
+            f"nothing could be read for {self._stall_s:g} s: the disk or the network folder "
+            f"does not answer"
+        )
+
+
+@dataclass(frozen=True)
+class PhotoThreads:
+    """The threads of one process for its photos.
+
+    Attributes:
+        reads: For calls that read a file or a folder.
+        decodes: For calls that compute; they may wait for memory.
+        exports: For calls that write or copy many files, one after the other.
+    """
+
+    reads: PhotoIo = field(default_factory=PhotoIo)
+    decodes: PhotoIo = field(
+        default_factory=lambda: PhotoIo(max_threads=(os.cpu_count() or 1) + 1, stall_s=None)
+    )
+    exports: PhotoIo = field(default_factory=lambda: PhotoIo(stall_s=None))
+
+
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    """Keeps asyncio from logging the late failure of a call that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()

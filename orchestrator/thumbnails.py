@@ -39,7 +39,7 @@ async def large_picture(
     """
     if not record.is_readable:
         raise NotFoundError("picture of", record.path)
-    content = await threads.reads.run(source.read, record.path)
+    content = await threads.looks.run(source.read, record.path)
     if await threads.decodes.run(_digest, content) != record.content_digest:
         raise FailedPreconditionError(
             f"{record.path} in {album.folder} has changed since it was scored; start a new run"

@@ -168,12 +168,14 @@ class PhotoThreads:
     """The threads of one process for its photos.
 
     Attributes:
-        reads: For calls that read a file or a folder.
+        reads: For runs, which read files and folders.
+        looks: For API calls that read a file or a folder; they do not wait behind a run.
         decodes: For calls that compute; they may wait for memory.
         exports: For calls that write or copy many files, one after the other.
     """
 
     reads: PhotoIo = field(default_factory=PhotoIo)
+    looks: PhotoIo = field(default_factory=PhotoIo)
     decodes: PhotoIo = field(
         default_factory=lambda: PhotoIo(max_threads=(os.cpu_count() or 1) + 1, stall_s=None)
     )

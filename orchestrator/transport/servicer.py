@@ -65,11 +65,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
         """Makes an album of a folder."""
-        reads = self._reader.threads.reads
-        folder = await reads.run(
+        looks = self._reader.threads.looks
+        folder = await looks.run(
             check_allowed, Path(request.folder), self._allowed_roots, field="folder"
         )
-        await reads.run(check_folder, folder)
+        await looks.run(check_folder, folder)
         album = Album(
             id=uuid.uuid4().hex,
             display_name=request.display_name or folder.name,
@@ -420,7 +420,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.ExportRunResponse:
         """Writes a run's results into a folder."""
         threads = self._reader.threads
-        folder = await threads.reads.run(
+        folder = await threads.looks.run(
             check_allowed, Path(request.output_folder), self._allowed_roots, field="output_folder"
         )
         run = await self._curator.run(request.run_id)

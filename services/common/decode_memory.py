@@ -8,7 +8,7 @@ stripes (imaging.py) and takes little more.
 
 from __future__ import annotations
 
-from PIL import Image, TiffImagePlugin
+from PIL import BmpImagePlugin, Image, TiffImagePlugin
 
 from services.common.damage import scan_component_count
 
@@ -65,7 +65,7 @@ def _decoder_bytes(
             return 2 * native * pixels  # the frame before, and what this one leaves behind
         case "TIFF":
             return _tiff_bytes(image, native)
-        case "BMP" if image.tile and image.tile[0][0] == "bmp_rle":
+        case "BMP" if _is_run_length_coded(image):
             return 3 * (pixels + _BMP_MAX_SKIPPED_ROWS * image.width)
         case "GIF":
             return pixels
@@ -80,6 +80,12 @@ def _decoder_bytes(
             return 0
 
 
+def _is_run_length_coded(image: Image.Image) -> bool:
+    return isinstance(image, BmpImagePlugin.BmpImageFile) and any(
+        tile[0] == "bmp_rle" for tile in image.tile
+    )
+
+
 def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[int, int]) -> int:
     """What libjpeg keeps of the whole picture where a single scan does not have all of it."""
     layers = getattr(image, "layer", [])
@@ -89,7 +95,7 @@ def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[in
     samples = [(max(1, across), max(1, down)) for _, across, down, _ in layers]
     widest, tallest = max(across for across, _ in samples), max(down for _, down in samples)
     blocks = -(-source_size[0] // (8 * widest)) * -(-source_size[1] // (8 * tallest))
-    return blocks * sum(across * down for across, down in samples) * 64 * 2
+    return int(blocks * sum(across * down for across, down in samples) * 64 * 2)
 
 
 def _tiff_bytes(image: Image.Image, native: int) -> int:

@@ -344,7 +344,7 @@ class _Conversion:
     """
 
     def __init__(self, image: Image.Image) -> None:
-        self._profile = image.info.get("icc_profile")
+        self._profile: bytes = image.info.get("icc_profile") or b""
         self._factor = _grey_factor(image)
         self._transform: ImageCms.ImageCmsTransform | None = None
         self._has_transform = not self._profile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -62,12 +63,11 @@ def test_reads_that_hang_stop_neither_calls_nor_cancelling_nor_the_stop(
     for number in range(9):
         Image.fromarray(draw_picture(number)).save(photos / f"hanging-{number:02}.jpg")
     (hook / "sitecustomize.py").write_text(HANGING.replace("FOLDER", repr(str(hung))))
-    with orchestrator(tmp_path, addresses(services), photos) as part:
-        with monkeypatch.context() as changed:
-            part.stop()
-            changed.setenv("PYTHONPATH", f"{hook}:{os.environ.get('PYTHONPATH', '')}")
-            part.channel = None
-            part.start()
+    path = f"{hook}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    with contextlib.ExitStack() as stack:
+        with monkeypatch.context() as changed:  # what is started later does not hang
+            changed.setenv("PYTHONPATH", path)
+            part = stack.enter_context(orchestrator(tmp_path, addresses(services), photos))
         run_id = part.begin()
         while len(list(hung.iterdir())) < 8:  # all threads that read photos
             threading.Event().wait(0.05)

@@ -41,7 +41,7 @@ from orchestrator.storage.uploads import UPLOADS_NAME, remove_partial_uploads
 from orchestrator.transport.reader import Reader
 from orchestrator.transport.servicer import OrchestratorServicer
 from orchestrator.worker import Worker
-from services.common.errors import EXIT_CONFIG, ConfigError
+from services.common.errors import EXIT_CONFIG, BestshotError
 from services.common.http import HttpServer
 from services.common.log import configure_logging
 from services.common.memory_budget import MemoryBudget
@@ -61,7 +61,10 @@ SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
 
 def main() -> None:
-    """Runs the orchestrator as this process; a wrong setting is one line and exit code 2."""
+    """Runs the orchestrator as this process.
+
+    A wrong setting, or a database that cannot be used, is one line and exit code 2.
+    """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--data", type=Path, help="data folder: database, lock")
     parsed, _ = own.parse_known_args()
@@ -77,7 +80,7 @@ def main() -> None:
             tracing("orchestrator", shared.tracing_endpoint),
         ):
             asyncio.run(serve(invocation, shared, settings, config, folder, engine))
-    except ConfigError as error:
+    except BestshotError as error:
         print(f"error: orchestrator: {error.message}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
 

@@ -1,4 +1,4 @@
-"""Scores to bytes and back, for the feature cache and the results: lossless."""
+"""Scores to bytes and back, for the feature cache and the results: lossless, and finite."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import numpy as np
 
 from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
 from orchestrator.ports import Embedding
+from services.common.finite import check_finite, non_finite_place
+
+EMBEDDING_ROLE, THUMBNAIL_ROLE = "embedding", "thumbnail"
+"""Roles of the cache whose payloads are no JSON."""
 
 
 def pack_embedding(embedding: Embedding) -> bytes:
-    """Little-endian float32 components."""
+    """Little-endian float32 components; NonFiniteError where one is none."""
+    check_finite(embedding, "the embedding model")
     return embedding.astype("<f4").tobytes()
 
 
@@ -46,10 +51,22 @@ def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:
 
 
 def pack_json(data: object) -> bytes:
-    """Compact JSON, keys sorted."""
+    """Compact JSON, keys sorted; NonFiniteError where a number is none."""
+    check_finite(data, "a model")
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
 
 def unpack_json(payload: bytes) -> Any:  # noqa: ANN401
     """Inverse of `pack_json`."""
     return json.loads(payload)
+
+
+def is_finite(role: str, payload: bytes) -> bool:
+    """Whether a payload of the cache holds finite numbers only; version 0.1.0 stored others."""
+    if role == EMBEDDING_ROLE:
+        return bool(np.isfinite(unpack_embedding(payload)).all())
+    if role == THUMBNAIL_ROLE:
+        return True
+    if b"NaN" not in payload and b"Infinity" not in payload:  # spares parsing nearly all of them
+        return True
+    return non_finite_place(unpack_json(payload)) is None

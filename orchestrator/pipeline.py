@@ -58,7 +58,7 @@ BATCH_BYTES = 64 * 10**6
 COMPARE_BLOCK_COUNT = 12
 """Pictures of a side in one Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
 
-FACTS_ROLE, THUMBNAIL_ROLE, COMPARE_ROLE = "facts", "thumbnail", "siamese"
+FACTS_ROLE, THUMBNAIL_ROLE, COMPARE_ROLE = "facts", codec.THUMBNAIL_ROLE, "siamese"
 NO_MODEL = "-"
 """Model digest of features that no model made."""
 

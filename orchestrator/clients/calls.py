@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -20,13 +20,18 @@ from tenacity import (
 from orchestrator.ports import ModelIdentity
 from services.common.channels import ClientOptions, call_metadata, open_channel
 from services.common.errors import (
+    BestshotError,
     FailedPreconditionError,
     InternalError,
+    NonFiniteError,
     ResourceExhaustedError,
     UnavailableError,
 )
+from services.common.finite import check_finite
 from services.common.imaging import RgbImage, fit_long_side
 from services.common.status import asks_to_come_again, from_rpc_error
+
+AnswerT = TypeVar("AnswerT")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 
@@ -118,6 +123,17 @@ class ServiceCaller:
             )
         if response.model_digest != model.digest:
             raise self.another_model(model)
+
+    def finite(self, answer: AnswerT) -> AnswerT | BestshotError:
+        """An item's answer, or its error where a number of it is not finite.
+
+        Our own services never send one; of other servers, and older ones, nobody knows.
+        """
+        try:
+            check_finite(answer, self.target)
+        except NonFiniteError as error:
+            return error
+        return answer
 
     def another_model(self, model: ModelIdentity) -> FailedPreconditionError:
         """The error where another model answers than `model`."""

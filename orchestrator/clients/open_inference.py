@@ -64,6 +64,7 @@ class OpenInferenceClient:
         self._metadata: dict[str, pb.ModelMetadataResponse] = {}
         self._digest = ""
         self.tensor, self.calibration = hosted.tensor, hosted.entry.calibration
+        self.finite = caller.finite
 
     async def model(self) -> ModelIdentity:
         """Asks for every graph; the digest is of what models.yaml and the server say of them.
@@ -166,7 +167,9 @@ class OpenInferenceEmbedder:
         tensors = await asyncio.to_thread(lambda: [[self._client.tensor(one)] for one in images])
         rows = await self._client.infer("graph", tensors, model)
         vectors = [row.reshape(-1).astype(np.float64) for row in rows]
-        return [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a vector of zeros is no embedding
+            units = [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]
+        return [self._client.finite(unit) for unit in units]
 
 
 class OpenInferenceComparer:
@@ -187,7 +190,10 @@ class OpenInferenceComparer:
         rows = await self._client.infer("compare", orders, model)
         found = [float(row.reshape(-1)[0]) for row in rows]
         forward, backward = found[: len(pairs)], found[len(pairs) :]
-        return [0.5 * (one + 1.0 - other) for one, other in zip(forward, backward, strict=True)]
+        return [
+            self._client.finite(0.5 * (one + 1.0 - other))
+            for one, other in zip(forward, backward, strict=True)
+        ]
 
 
 def _digest(

@@ -36,7 +36,7 @@ class GrpcQualityScorer:
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"
-            else _to_domain(result.scores)
+            else self._caller.finite(_to_domain(result.scores))
             for result in response.results
         ]
 

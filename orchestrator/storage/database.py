@@ -7,6 +7,9 @@ import fcntl
 import importlib.util
 import logging
 import os
+import shutil
+import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,7 +39,14 @@ from tenacity import (
 )
 
 from orchestrator.results import utc_now
-from services.common.errors import ConfigError, InvalidArgumentError, UnavailableError
+from services.common.errors import (
+    BestshotError,
+    ConfigError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +55,8 @@ LOCK_NAME = "bestshot.lock"
 POSTGRESQL = "postgresql"
 START_WAIT_S = 30.0
 """How long PostgreSQL, which may be starting too, is waited for."""
+BUSY_TIMEOUT_S = 30.0
+"""How long a statement waits for a lock on the SQLite file."""
 _MIGRATION_LOCK = 6_218_744_312
 """Key of PostgreSQL's advisory lock under which the tables are migrated; any number would do."""
 _CONNECT_ARGUMENTS = {
@@ -59,17 +71,45 @@ _CONNECT_ARGUMENTS = {
 
 
 class DatabaseUnavailableError(UnavailableError):
-    """The database cannot be reached."""
+    """The database cannot be reached: a server that is gone, a file that is locked or unreadable.
+
+    It may come back by itself.
+    """
 
 
-def open_database(folder: Path) -> Engine:
+class DatabaseFullError(ResourceExhaustedError):
+    """The disk of the database file has no room."""
+
+
+class DatabaseUnusableError(FailedPreconditionError):
+    """The database file is damaged, no database, or write-protected."""
+
+
+DATABASE_ERRORS = (DatabaseUnavailableError, DatabaseFullError, DatabaseUnusableError)
+
+
+def open_database(folder: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     """Opens the SQLite database in `folder`, making folder and tables where absent.
 
     WAL with synchronous=FULL: a committed result survives power loss.
+
+    Args:
+        folder: Holds the file.
+        busy_timeout_s: How long a statement waits for another program's lock on the file.
+
+    Raises:
+        ConfigError: The file is damaged, locked, write-protected, or its disk is full; or the
+            tables are newer than the code.
     """
-    engine = create_engine(f"sqlite:///{folder / DATABASE_NAME}", connect_args={"timeout": 30})
+    path = folder / DATABASE_NAME
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": busy_timeout_s})
     event.listen(engine, "connect", _set_pragmas)
-    migrate(engine)
+    event.listen(engine, "handle_error", partial(_translate_sqlite, path, busy_timeout_s))
+    try:
+        migrate(engine)
+    except DATABASE_ERRORS as error:
+        engine.dispose()
+        raise ConfigError(error.message) from error
     return engine
 
 
@@ -184,8 +224,51 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
     return parsed.set(drivername=f"{POSTGRESQL}+psycopg")
 
 
+def _translate_sqlite(path: Path, busy_timeout_s: float, context: ExceptionContext) -> None:
+    """Turns what SQLite says of its file, at whatever statement, into our errors."""
+    problem = context.original_exception
+    if isinstance(problem, BestshotError):  # of a value, which SQLAlchemy would wrap
+        raise problem
+    # errors of the Python module itself have no code
+    if not isinstance(problem, sqlite3.Error) or not hasattr(problem, "sqlite_errorcode"):
+        return
+    code = problem.sqlite_errorcode & 0xFF  # the rest is detail: SQLITE_IOERR_WRITE
+    said = f"SQLite says {problem.sqlite_errorname}: {problem}"
+    restore = "restore a backup, or move the file away to begin with an empty one"
+    if code == sqlite3.SQLITE_FULL:
+        raise DatabaseFullError(
+            f"there is no room to write the database {path}, its disk has {_free_room(path)} "
+            f"({said}); free some space"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise DatabaseUnavailableError(
+            f"another program has locked the database {path} for more than {busy_timeout_s:g} s "
+            f"({said}); end that program, or wait until it is done"
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        raise DatabaseUnusableError(f"the database {path} is damaged ({said}); {restore}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        raise DatabaseUnusableError(
+            f"the database {path} cannot be written ({said}); make the file and its folder writable"
+        )
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL):
+        raise DatabaseUnavailableError(
+            f"the database {path} cannot be read or written, its disk has {_free_room(path)} "
+            f"({said}); check the disk"
+        )
+
+
+def _free_room(path: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(path.parent).free / 1e6:,.1f} MB free"
+    except OSError as error:
+        return f"an unknown amount free ({error.strerror})"
+
+
 def _say_what_is_wrong(context: ExceptionContext) -> None:
     """Turns what psycopg says of a lost connection, or of text that it refuses, into our errors."""
+    if isinstance(context.original_exception, BestshotError):  # of a value; SQLAlchemy wraps it
+        raise context.original_exception
     if isinstance(context.sqlalchemy_exception, DataError) and "NUL" in str(
         context.original_exception
     ):

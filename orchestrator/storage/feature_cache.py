@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, delete, or_, select
 
+from orchestrator.features import is_finite
 from orchestrator.metrics import RunMetrics
 from orchestrator.storage.database import insert
 from orchestrator.storage.tables import features
+from services.common.errors import NonFiniteError
 from services.common.imaging import CANONICAL_VERSION
 
 Key = tuple[str, str, str]
@@ -27,7 +29,11 @@ class SqlFeatureCache:
         self._metrics = metrics
 
     def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
-        """Returns the payloads that are there."""
+        """Returns the payloads that are there.
+
+        One with a number that is not finite, as version 0.1.0 could store it, is removed and counts
+        as absent: it is computed again.
+        """
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
         # one list a column: SQLite reads the whole table for a list of tuples
         query = select(*columns, features.c.payload).where(
@@ -38,14 +44,27 @@ class SqlFeatureCache:
         with self._engine.connect() as connection:
             rows = connection.execute(query)
             found = {key: row[3] for row in rows if (key := (row[0], row[1], row[2])) in wanted}
+        poisoned = [key for key, payload in found.items() if not is_finite(key[1], payload)]
+        if poisoned:
+            self._remove(poisoned)
+            found = {key: found[key] for key in found.keys() - set(poisoned)}
         for key in keys:
             self._metrics.cache_lookup(key[1], is_hit=key in found)
         return found
 
     def put(self, entries: Mapping[Key, bytes]) -> None:
-        """Stores payloads in one transaction; what is there already stays."""
+        """Stores payloads in one transaction; what is there already stays.
+
+        Raises:
+            NonFiniteError: A payload holds a number that is not finite; nothing is stored.
+        """
         if not entries:
             return
+        for (digest, role, _), payload in entries.items():
+            if not is_finite(role, payload):
+                raise NonFiniteError(
+                    f"the {role} scores of the photo {digest} hold a number that is not finite"
+                )
         rows = [
             {
                 "content_digest": content_digest,
@@ -59,3 +78,16 @@ class SqlFeatureCache:
         ]
         with self._engine.begin() as connection:
             connection.execute(insert(connection, features).on_conflict_do_nothing(), rows)
+
+    def _remove(self, keys: Sequence[Key]) -> None:
+        columns = (features.c.content_digest, features.c.role, features.c.model_digest)
+        rows = [
+            and_(*(column == part for column, part in zip(columns, key, strict=True)))
+            for key in keys
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(
+                delete(features).where(
+                    or_(*rows), features.c.canonical_version == CANONICAL_VERSION
+                )
+            )

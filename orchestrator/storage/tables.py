@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
     DateTime,
+    Dialect,
     Float,
     ForeignKey,
     Integer,
@@ -16,12 +20,30 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     false,
 )
 
+from services.common.errors import NonFiniteError
+
 PATH = Text().with_variant(Text(collation="C"), "postgresql")
 """A path; ordered by its bytes in every database, whatever language it speaks."""
+
+
+class _Score(TypeDecorator[float]):
+    """A finite number: SQLite would keep NaN as NULL, and PostgreSQL would keep it."""
+
+    impl = Float(53)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401
+        if value is not None and not math.isfinite(value):
+            raise NonFiniteError(f"a score is {value}, which cannot be stored")
+        return value
+
+
+SCORE = _Score()
 
 metadata = MetaData(
     naming_convention={
@@ -85,13 +107,13 @@ images = Table(
     Column("format", String(16), nullable=False),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),
-    Column("pose_score", Float(53)),
-    Column("eyes_score", Float(53)),
-    Column("smile_score", Float(53)),
+    Column("pose_score", SCORE),
+    Column("eyes_score", SCORE),
+    Column("smile_score", SCORE),
     Column("cluster_id", Integer),
     Column("machine_cluster_id", Integer),
-    Column("person_penalty", Float(53)),
-    Column("composite_score", Float(53)),
+    Column("person_penalty", SCORE),
+    Column("composite_score", SCORE),
     Column("is_selected", Boolean, nullable=False),
     Column("reason_code", String(32), nullable=False),
     Column("reason", Text, nullable=False),
@@ -104,7 +126,7 @@ comparisons = Table(
     Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("first_path", PATH, primary_key=True),
     Column("second_path", PATH, primary_key=True),
-    Column("first_better_probability", Float(53), nullable=False),
+    Column("first_better_probability", SCORE, nullable=False),
 )
 
 features = Table(

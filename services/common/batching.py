@@ -2,7 +2,8 @@
 
 Each item is prepared by itself (decoded, made a tensor), waits until an inference takes it together
 with whatever else waits, and its result goes back to its own caller. The items that are there are
-bounded: a request that would exceed the bound is refused whole, at once.
+bounded: a request that would exceed the bound is refused whole, at once. An answer with a number
+that is not finite is that item's error: none leaves a service.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Generic, TypeVar
 from google.rpc import status_pb2
 
 from services.common.errors import BestshotError, ResourceExhaustedError
+from services.common.finite import check_finite
 from services.common.interceptors import request_id
 from services.common.metrics import Metrics
 from services.common.status import internal_status, to_status
@@ -180,14 +182,22 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
             try:
                 results = list(self._infer([entry.prepared for entry in batch]))
                 if len(results) == len(batch):
-                    return list(results)
+                    return [
+                        entry.context.run(_guarded, _checked, result)
+                        for entry, result in zip(batch, results, strict=True)
+                    ]
             except Exception:  # which item it was shows when each is tried alone
                 logger.debug("a batch of %d failed; each is tried alone", len(batch))
         return [entry.context.run(_guarded, self._infer_alone, entry.prepared) for entry in batch]
 
     def _infer_alone(self, prepared: PreparedT) -> ResultT:
         (result,) = self._infer([prepared])
-        return result
+        return _checked(result)
+
+
+def _checked(result: ResultT) -> ResultT:
+    check_finite(result, "the model")
+    return result
 
 
 def _guarded(

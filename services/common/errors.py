@@ -11,6 +11,7 @@ BestshotError
 ├── ResourceExhaustedError    a limit was reached
 ├── UnavailableError          a service cannot be reached or does not serve yet; try again
 └── InternalError             a service answered nonsense or failed inside
+    └── NonFiniteError        a model answered NaN or infinity
 """
 
 from __future__ import annotations
@@ -110,3 +111,9 @@ class UnavailableError(BestshotError):
 
 class InternalError(BestshotError):
     """Something failed that the caller cannot mend."""
+
+
+class NonFiniteError(InternalError):
+    """A model answered NaN or infinity, which is a score of nothing."""
+
+    reason = "NON_FINITE"

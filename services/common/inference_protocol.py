@@ -19,7 +19,7 @@ from inference import open_inference_pb2 as pb
 from inference import open_inference_pb2_grpc
 from numpy.typing import NDArray
 
-from services.common.errors import InvalidArgumentError, NotFoundError
+from services.common.errors import InternalError, InvalidArgumentError, NotFoundError
 
 SERVICE_NAME = "inference.GRPCInferenceService"
 _LENGTH = struct.Struct("<I")
@@ -147,11 +147,18 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 def checked(results: Sequence[Any]) -> None:
-    """Refuses results of a typed call of which one has its `error` set; names it."""
+    """Refuses results of a typed call of which one has its `error` set; names it.
+
+    Raises:
+        InvalidArgumentError: What the caller sent is wrong.
+        InternalError: The model failed at it.
+    """
     for index, result in enumerate(results):
         if result.HasField("error"):
-            message = result.error.message
-            raise InvalidArgumentError("inputs", f"item {index} of {len(results)}: {message}")
+            message = f"item {index} of {len(results)}: {result.error.message}"
+            if result.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]:
+                raise InvalidArgumentError("inputs", message)
+            raise InternalError(message)
 
 
 def _images(request: pb.ModelInferRequest, names: Sequence[str]) -> Images:

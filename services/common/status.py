@@ -14,6 +14,7 @@ from services.common.errors import (
     InternalError,
     InvalidArgumentError,
     InvalidImageError,
+    NonFiniteError,
     NotFoundError,
     ResourceExhaustedError,
     UnavailableError,
@@ -69,8 +70,9 @@ def internal_status(request_id: str) -> status_pb2.Status:
 def from_status(status: status_pb2.Status) -> BestshotError:
     """Translates the Status of one item of a batch back into an error."""
     info = _error_info(status)
-    if info is not None and info.reason == InvalidImageError.reason:
-        return InvalidImageError(status.message)
+    for kind in (InvalidImageError, NonFiniteError):
+        if info is not None and info.reason == kind.reason:
+            return kind(status.message)
     return InternalError(status.message)
 
 

@@ -1,0 +1,59 @@
+"""Numbers that are none: found before they are sent, taken, cached or stored.
+
+A NaN passes every comparison unnoticed, and SQLite keeps it as NULL: what a model answered for one
+photo could end the run of a whole album.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from services.common.errors import NonFiniteError
+
+
+def non_finite_place(value: object) -> str | None:
+    """Where a NaN or an infinity is in numbers, arrays, dataclasses, mappings and sequences.
+
+    Returns:
+        A path such as ".faces[2].yaw_degrees", empty for the value itself; None where all numbers
+        are finite.
+    """
+    if isinstance(value, float):  # np.float64 too
+        return None if math.isfinite(value) else ""
+    if isinstance(value, np.ndarray | np.number):
+        return None if bool(np.isfinite(value).all()) else ""
+    parts: Iterable[tuple[str, object]]
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+        parts = ((f".{name}", getattr(value, name)) for name in names)
+    elif isinstance(value, Mapping):
+        parts = ((f".{key}", part) for key, part in value.items())
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        parts = ((f"[{index}]", part) for index, part in enumerate(value))
+    else:
+        return None
+    for name, part in parts:
+        place = non_finite_place(part)
+        if place is not None:
+            return name + place
+    return None
+
+
+def check_finite(value: object, source: str) -> None:
+    """Refuses an answer with a number that is NaN or infinite.
+
+    Args:
+        value: As of `non_finite_place`.
+        source: Who answered, for people: "the model".
+
+    Raises:
+        NonFiniteError: There is one; names its place.
+    """
+    place = non_finite_place(value)
+    if place is not None:
+        where = f" ({place.lstrip('.')})" if place else ""
+        raise NonFiniteError(f"{source} answered a number that is not finite{where}")

@@ -7,8 +7,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from sqlalchemy.exc import OperationalError
-
 from orchestrator.domain.decisions import corrections_in, decisions_in
 from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits, Outcome, Pipeline, Services
@@ -16,7 +14,7 @@ from orchestrator.ports import FeatureCache, ModelPorts, PhotoSource
 from orchestrator.preflight import check_models, find_services
 from orchestrator.results import Album, Run, RunState, StageProgress, summarize, utc_now
 from orchestrator.run_config import recorded_corrections, stored_calibration, stored_settings
-from orchestrator.storage.database import DatabaseUnavailableError
+from orchestrator.storage.database import DATABASE_ERRORS, DatabaseUnavailableError
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import Renewal, SqlRunQueue
@@ -35,6 +33,8 @@ RENEW_S = 2.0
 
 class Worker:
     """Claims runs and works on them.
+
+    Whatever goes wrong with a run ends that run, with its cause, and never the worker.
 
     Args:
         queue: The runs that wait.
@@ -75,29 +75,59 @@ class Worker:
         self._live: Run | None = None
         self._task: asyncio.Task[Outcome] | None = None
         self._is_lost = False
+        self._unstored: dict[str, Run] = {}
+        """Runs that have failed here, whose end the database has not taken yet."""
+        self._last_trouble = ""
 
     async def work(self) -> None:
         """Works on runs until cancelled."""
         while True:
             self._wanted.clear()
-            try:
-                run = await asyncio.to_thread(self._queue.claim)
-            except DatabaseUnavailableError as error:
-                logger.warning("no runs are looked for: %s", error.message)
-                run = None
+            run = await self._next()
             if run is not None:
-                await self._execute(run)
+                try:
+                    await self._execute(run)
+                except Exception:  # its lease expires, and then it is claimed once more or given up
+                    logger.exception("run %s is left as it is", run.id)
+                    self._live = self._task = None
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), POLL_S)
+
+    async def _next(self) -> Run | None:
+        """Claims a run; None where none waits, or nothing can be claimed at this moment."""
+        try:
+            await self._store_ends()
+            run = await asyncio.to_thread(self._queue.claim)
+        except Exception as error:  # the next try may do: a disk has room again, a lock is gone
+            trouble = error.message if isinstance(error, BestshotError) else repr(error)
+            if trouble != self._last_trouble:  # not every second, on a disk that may be full
+                known = isinstance(error, BestshotError)
+                logger.error("no runs can be claimed: %s", trouble, exc_info=not known)
+            self._last_trouble = trouble
+            return None
+        self._last_trouble = ""
+        return run
+
+    async def _store_ends(self) -> None:
+        for run in list(self._unstored.values()):
+            try:
+                await asyncio.to_thread(self._queue.finish, run, None)
+            except DATABASE_ERRORS:
+                raise
+            except Exception:  # must not keep other runs from being claimed
+                logger.exception("the end of run %s cannot be stored", run.id)
+            del self._unstored[run.id]
 
     def wake(self) -> None:
         """Tells that a run waits."""
         self._wanted.set()
 
     def live(self, run_id: str) -> Run | None:
-        """The run as it stands at this moment, if it is worked on here."""
-        return self._live if self._live is not None and self._live.id == run_id else None
+        """The run as it stands at this moment, if it is worked on here or its end is not stored."""
+        if self._live is not None and self._live.id == run_id:
+            return self._live
+        return self._unstored.get(run_id)
 
     def stop_cancelled(self, run_id: str) -> None:
         """Ends a run whose end was asked for, if it is worked on here."""
@@ -123,7 +153,7 @@ class Worker:
             task.cancel()
             lease.cancel()
             await asyncio.wait([task, lease])
-            with contextlib.suppress(DatabaseUnavailableError):
+            with contextlib.suppress(Exception):  # then it is taken over at the next start
                 await asyncio.to_thread(self._queue.release, self._live)
             self._live = self._task = None
             raise
@@ -131,8 +161,8 @@ class Worker:
         await asyncio.wait([lease])
         try:
             await self._conclude(task)
-        except DatabaseUnavailableError as error:
-            logger.warning("run %s is left to whoever takes it over: %s", run.id, error.message)
+        except Exception as error:
+            await self._conclude_otherwise(run, error)
         self._live = self._task = None
         async with self._changed:
             self._changed.notify_all()
@@ -144,7 +174,7 @@ class Worker:
             assert self._live is not None
             try:
                 renewal = await asyncio.to_thread(self._queue.renew, self._live)
-            except (DatabaseUnavailableError, OperationalError) as error:
+            except Exception as error:  # without a lease the run goes on, until another has it
                 logger.warning("the lease of run %s is not renewed: %s", self._live.id, error)
                 continue
             if renewal is not Renewal.HELD:
@@ -155,7 +185,7 @@ class Worker:
         assert self._live is not None
         run_id = self._live.id
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, DatabaseUnavailableError):
+        if isinstance(error, DATABASE_ERRORS):
             raise error
         if self._is_lost:
             logger.warning("run %s is another orchestrator's now", run_id)
@@ -166,10 +196,28 @@ class Worker:
             await self._finish(self._ended(RunState.FAILED, _advice(error)))
         elif error is not None:
             logger.error("run %s failed", run_id, exc_info=error)
-            problem = "internal error; the orchestrator's log has more"
-            await self._finish(self._ended(RunState.FAILED, problem))
+            await self._finish(self._ended(RunState.FAILED, _cause(error)))
         else:
             await self._finish(self._ended(RunState.COMPLETED), task.result())
+
+    async def _conclude_otherwise(self, run: Run, error: Exception) -> None:
+        """Fails a run whose end could not be stored, or leaves it to another orchestrator.
+
+        Where the database takes not even that, the failure shows at once to whoever watches the
+        run, and is stored as soon as it can be.
+        """
+        if isinstance(error, DatabaseUnavailableError) and self._queue.is_shared:
+            logger.warning("run %s is left to whoever takes it over: %s", run.id, error.message)
+            return
+        is_known = isinstance(error, BestshotError)
+        cause = _cause(error)
+        logger.error("run %s failed: %s", run.id, cause, exc_info=None if is_known else error)
+        failed = self._ended(RunState.FAILED, cause)
+        try:
+            await self._finish(failed)
+        except Exception as again:
+            logger.error("the end of run %s cannot be stored yet: %s", run.id, _cause(again))
+            self._unstored[run.id] = failed
 
     def _ended(self, state: RunState, error: str = "") -> Run:
         assert self._live is not None
@@ -233,8 +281,18 @@ class Worker:
             self._changed.notify_all()
 
 
+def _cause(error: BaseException) -> str:
+    """What ended a run, for its record."""
+    if isinstance(error, BestshotError):
+        return _advice(error)
+    # the first line alone: SQLAlchemy goes on with the statement and all its values
+    text = next(iter(str(error).splitlines()), "")[:200]
+    problem = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"internal error ({problem}); the orchestrator's log has more"
+
+
 def _advice(error: BestshotError) -> str:
-    if isinstance(error, UnavailableError):
+    if isinstance(error, (UnavailableError, *DATABASE_ERRORS)):
         kept = "Scores finished so far are kept: resume this run, or run again to go on"
         return f"{error.message}. {kept}"
     return error.message

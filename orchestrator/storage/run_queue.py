@@ -24,7 +24,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, or_, select, upda
 
 from orchestrator.domain.selection import Comparisons
 from orchestrator.results import ImageRecord, Run, RunState
-from orchestrator.storage.database import database_time
+from orchestrator.storage.database import database_time, is_shared
 from orchestrator.storage.rows import (
     RUN_COLUMNS,
     replace_all_images,
@@ -70,6 +70,7 @@ class SqlRunQueue:
         self._engine = engine
         self._owner_id = owner_id
         self._takes_over = takes_over
+        self.is_shared = is_shared(engine)
         self._is_owner = (runs.c.owner_id == owner_id) & (runs.c.state == RunState.RUNNING.value)
 
     def recover(self) -> None:
@@ -106,7 +107,14 @@ class SqlRunQueue:
                 if end is None and claimed is not None:
                     if row.state == RunState.RUNNING.value:
                         logger.warning("taking over run %s of %s", row.id, row.owner_id)
-                    return run_from_row(claimed)
+                    try:
+                        return run_from_row(claimed)
+                    except (KeyError, TypeError, ValueError) as error:
+                        # a row that nobody can read would be claimed first for ever
+                        logger.exception("run %s cannot be read", row.id)
+                        failed = _ended(RunState.FAILED, now)
+                        failed["error"] = f"its stored record cannot be read ({error!r:.200})"
+                        connection.execute(update(runs).where(runs.c.id == row.id).values(failed))
         return None
 
     def renew(self, run: Run) -> Renewal:

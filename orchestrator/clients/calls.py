@@ -49,7 +49,7 @@ class _QueueFullError(ResourceExhaustedError):
 
 
 class _DownError(UnavailableError):
-    """No server of a service takes calls."""
+    """No server of a service takes calls, or answers them: dead, stopped or cut off."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Patience:
 
     Attributes:
         call_timeout_s: Deadline of a call, and how long one comes again where the queue is full.
-        service_wait_s: How long a service that is down is waited for; it may be starting anew.
+        service_wait_s: How long a service that is down or does not answer is waited for, from its
+            first failure on; it may be restarting, or its machine asleep.
     """
 
     call_timeout_s: float
@@ -92,12 +93,13 @@ class ServiceCaller:
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
         """Calls a stub's idempotent method; BestshotError where it fails.
 
-        A service that is down or whose queue is full is called again, at growing random intervals.
+        A service that is down, does not answer or whose queue is full is called again, at growing
+        random intervals.
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type((_QueueFullError, _DownError)),
             wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
-            stop=self._is_enough,
+            stop=_Limits(self._patience),
             reraise=True,
         )
         return await attempts(self.ask, method, request)
@@ -111,7 +113,9 @@ class ServiceCaller:
             translated = from_rpc_error(error, self.target)
             if asks_to_come_again(error):
                 raise _QueueFullError(translated.message) from error
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
+            # a stopped process answers nothing: the deadline passes, or keepalive ends the
+            # connection (UNAVAILABLE), whichever comes first
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise _DownError(translated.message) from error
             raise translated from error
 
@@ -146,12 +150,28 @@ class ServiceCaller:
         """Closes the channel."""
         await self.channel.close()
 
-    def _is_enough(self, state: RetryCallState) -> bool:
+
+class _Limits:
+    """Ends the attempts of one call.
+
+    A full queue is waited for from the call's start. A service that is down is waited for from its
+    first failure: where it hangs, that is found out only after the deadline or keepalive, which
+    can be longer than the whole wait.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._down_since_s: float | None = None
+
+    def __call__(self, state: RetryCallState) -> bool:
         assert state.outcome is not None
-        is_down = isinstance(state.outcome.exception(), _DownError)
-        patience = self._patience
-        limit_s = patience.service_wait_s if is_down else patience.call_timeout_s
-        return (state.seconds_since_start or 0.0) >= limit_s
+        elapsed_s = state.seconds_since_start or 0.0
+        if not isinstance(state.outcome.exception(), _DownError):
+            self._down_since_s = None
+            return elapsed_s >= self._patience.call_timeout_s
+        if self._down_since_s is None:
+            self._down_since_s = elapsed_s
+        return elapsed_s - self._down_since_s >= self._patience.service_wait_s
 
 
 def identity(model: model_pb2.ModelInfo) -> ModelIdentity:

@@ -91,7 +91,8 @@ def test_a_service_that_hangs_fails_the_run_at_the_deadline(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     face = services["face"]
-    with orchestrator(tmp_path, addresses(services), photos, call_timeout_s="8.0") as part:
+    patience = {"call_timeout_s": "8.0", "service_wait_s": "0.0"}
+    with orchestrator(tmp_path, addresses(services), photos, **patience) as part:
         run_id = part.begin()
         part.until(run_id, "score", 4)
         face.signal(signal.SIGSTOP)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from orchestrator.results import ImageRecord, Run, RunState, StageProgress, utc_now
-from orchestrator.storage.database import is_shared
+from orchestrator.storage.database import DATABASE_NAME, is_shared, open_database
 from orchestrator.storage.run_queue import MAX_TAKEOVER_COUNT, Renewal, SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import runs
@@ -224,3 +227,53 @@ def test_the_run_of_a_deleted_album_is_lost(store: SqlRunStore, queue_of: Make) 
     assert not store.is_active("a")
     assert queue.renew(claimed) is Renewal.LOST
     assert not queue.finish(ended(claimed), [ImageRecord("a.jpg", "digest", 1)])
+
+
+@pytest.mark.parametrize(
+    ("takes_over", "state"), [(True, RunState.RUNNING), (False, RunState.INTERRUPTED)]
+)
+def test_a_run_under_way_in_a_backup_is_taken_over_or_can_be_resumed(
+    takes_over: bool, state: RunState, tmp_path: Path
+) -> None:
+    engine = open_database(tmp_path)
+    store = SqlRunStore(engine)
+    store.add_album(album())
+    wait_for_worker(store, "r")
+    assert SqlRunQueue(engine, "before", takes_over=takes_over).claim() is not None
+    (tmp_path / "copy").mkdir()
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as source,
+        contextlib.closing(sqlite3.connect(tmp_path / "copy" / DATABASE_NAME)) as copy,
+    ):
+        source.backup(copy)
+    engine.dispose()
+    restored = open_database(tmp_path / "copy")
+    queue = SqlRunQueue(restored, "after", takes_over=takes_over)
+    queue.recover()
+    claimed = queue.claim()
+    assert SqlRunStore(restored).run("r").state is state
+    if not takes_over:
+        assert claimed is None
+        queue.requeue("r")
+        claimed = queue.claim()
+    assert claimed is not None
+    assert claimed.id == "r"
+    restored.dispose()
+
+
+def test_a_run_whose_record_cannot_be_read_keeps_no_other_waiting(
+    engine: Engine, store: SqlRunStore, queue_of: Make
+) -> None:
+    wait_for_worker(store, "broken")
+    wait_for_worker(store, "sound", seconds=1)
+    with engine.begin() as connection:
+        broken = update(runs).where(runs.c.id == "broken")
+        connection.execute(broken.values(summary={"unknown": 1}))
+    claimed = queue_of("a").claim()
+    assert claimed is not None
+    assert claimed.id == "sound"
+    with engine.connect() as connection:
+        query = select(runs.c.state, runs.c.error).where(runs.c.id == "broken")
+        row = connection.execute(query).one()
+    assert row.state == RunState.FAILED.value
+    assert "its stored record cannot be read" in row.error

@@ -11,6 +11,7 @@ from services.common.errors import (
     InternalError,
     InvalidArgumentError,
     InvalidImageError,
+    NonFiniteError,
     NotFoundError,
     ResourceExhaustedError,
     UnavailableError,
@@ -26,6 +27,7 @@ EVERY_ERROR = [
     (ResourceExhaustedError("x"), grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_REACHED"),
     (UnavailableError("x"), grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     (InternalError("x"), grpc.StatusCode.INTERNAL, "INTERNAL"),
+    (NonFiniteError("x"), grpc.StatusCode.INTERNAL, "NON_FINITE"),
 ]
 
 

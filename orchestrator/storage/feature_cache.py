@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Engine, and_, delete, or_, select
+from sqlalchemy import Engine, bindparam, delete, select
 
 from orchestrator.features import is_finite
 from orchestrator.metrics import RunMetrics
@@ -81,13 +81,10 @@ class SqlFeatureCache:
 
     def _remove(self, keys: Sequence[Key]) -> None:
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
-        rows = [
-            and_(*(column == part for column, part in zip(columns, key, strict=True)))
-            for key in keys
-        ]
+        one = delete(features).where(
+            *(column == bindparam(f"key_{part}") for part, column in enumerate(columns)),
+            features.c.canonical_version == CANONICAL_VERSION,
+        )
+        rows = [{f"key_{part}": value for part, value in enumerate(key)} for key in keys]
         with self._engine.begin() as connection:
-            connection.execute(
-                delete(features).where(
-                    or_(*rows), features.c.canonical_version == CANONICAL_VERSION
-                )
-            )
+            connection.execute(one, rows)

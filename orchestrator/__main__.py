@@ -126,6 +126,7 @@ async def json_served(
         address=address,
         key="orchestrator.http_address",
         tls=shared.tls,
+        allowed_hosts=shared.allowed_hosts,
         is_for_browsers=False,
     )
     await http.start()

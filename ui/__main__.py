@@ -60,6 +60,7 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
             address=settings.address,
             key="ui.address",
             tls=shared.tls,
+            allowed_hosts=shared.allowed_hosts,
             is_for_browsers=True,
         )
         at_parents_end = server.request_stop if invocation.exit_with_parent else None

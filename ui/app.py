@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.controls import COMPONENT_COUNT, Value
+from ui.inputs import CLEANUP_S, CheckedBlocks
 from ui.messages import done, refused, told
 from ui.pages import ACTIVE_STATES, run_title
 from ui.templating import html, render
@@ -45,10 +47,12 @@ Decided = tuple[str, str]
 """A run, and an entry of its album's log of decisions."""
 
 
-def build_app(api: Orchestrator) -> gr.Blocks:
+def build_app(api: Orchestrator) -> CheckedBlocks:
     """Builds the page over the orchestrator's API."""
-    with gr.Blocks(title="bestshot", analytics_enabled=False, fill_width=True) as blocks:
-        Page(api).wire(blocks)
+    with CheckedBlocks(
+        title="bestshot", analytics_enabled=False, fill_width=True, delete_cache=CLEANUP_S
+    ) as blocks:
+        Page(api, blocks.delete_upload).wire(blocks)
     return blocks
 
 
@@ -59,7 +63,7 @@ class Page:
     shows the same.
     """
 
-    def __init__(self, api: Orchestrator) -> None:
+    def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
         self._api = api
         html(render("header"))
         self.notices = html()
@@ -68,7 +72,7 @@ class Page:
             self.run = gr.Dropdown(label="Run", scale=2, min_width=280, elem_id="run")
         with gr.Tabs() as self.tabs:
             with gr.Tab("Albums", id="albums"):
-                self.listing = albums.build(api, self.album)
+                self.listing = albums.build(api, self.album, delete_upload)
             with gr.Tab("Run", id="run"):
                 self.running = run_view.build(api, self.album)
             with gr.Tab("Results", id="results"):
@@ -209,7 +213,8 @@ class Page:
         now = f"{newest[0].id} {newest[0].state}" if newest else ""
         is_active = bool(newest) and newest[0].state in ACTIVE_STATES
         if now == seen:
-            return [seen, gr.skip(), gr.skip(), *(progress if is_active else [gr.skip()] * 3)]
+            unchanged = [gr.skip()] * len(progress)
+            return [seen, gr.skip(), gr.skip(), *(progress if is_active else unchanged)]
         if newest and not is_active and seen.startswith(newest[0].id):
             finished = newest[0].id
             return [now, finished, await self._run_choices(album_id, finished), *progress]

@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import gradio as gr
 import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
+from gradio.utils import get_upload_folder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui import theme
 from ui.app import build_app
 from ui.client import Orchestrator, OrchestratorError
+from ui.inputs import RequestLimits
 from ui.settings import Login
 from ui.views.export import FORMATS
 
 PICTURE_AGE_S = 24 * 3600
+UPLOADS_PER_LIMIT = 50
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -40,7 +44,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     Args:
         api: The orchestrator.
         login: Who may come in; None = anybody.
-        max_upload_mb: Largest file that may be uploaded.
+        max_upload_mb: Largest file that may be uploaded; all that are stored may take
+            UPLOADS_PER_LIMIT times that.
     """
     server = FastAPI(openapi_url=None)
 
@@ -86,7 +91,12 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         allowed_paths=[],
         show_error=False,
     )
-    guarded: ASGIApp = _SecurityHeaders(server)
+    # Only `launch` sets this, and without it Gradio checks no path that a browser sends.
+    page.has_launched = True
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    limited = RequestLimits(server, page, folder, UPLOADS_PER_LIMIT * max_upload_mb * 10**6)
+    guarded: ASGIApp = _SecurityHeaders(limited)
     return _BasicLogin(guarded, login) if login else guarded
 
 

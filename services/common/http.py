@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Iterable
 from typing import Any
 
 from services.common.errors import ConfigError
+from services.common.origin import OriginGuard
 from services.common.process import split_address
 from services.common.tls import TlsSettings
 
@@ -24,6 +26,7 @@ class HttpServer:
         address: "host:port"; port 0 takes a free one.
         key: Setting that the address comes from, for errors.
         tls: Certificates.
+        allowed_hosts: Names that it is called by, besides its address and loopback's.
         is_for_browsers: Whether clients are people, who have no certificates to show.
 
     Raises:
@@ -37,6 +40,7 @@ class HttpServer:
         address: str,
         key: str,
         tls: TlsSettings,
+        allowed_hosts: Iterable[str],
         is_for_browsers: bool,
     ) -> None:
         import uvicorn
@@ -46,7 +50,7 @@ class HttpServer:
         self.address = f"{host}:{self._listener.getsockname()[1]}"
         needs_certificate = tls.require_client_certificate and not is_for_browsers
         config = uvicorn.Config(
-            app,
+            OriginGuard(app, address, allowed_hosts),
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -28,6 +28,7 @@ from services.common.tls import TlsSettings
 
 Address = Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")]
 Count = Annotated[int, Field(ge=1)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 
 
 class SharedSettings(Settings):
@@ -42,6 +43,8 @@ class SharedSettings(Settings):
         max_connection_age_s: Seconds after which a model service asks a client to connect anew;
             None = never.
         max_concurrent_calls: Most calls that a server has under way, and that one connection may.
+        allowed_hosts: Host names, without port, that the HTTP servers are called by besides their
+            address and the names of loopback.
         tls: Certificates.
         tokens_file: Tokens that a server lets in; None = it asks for none.
         token_file: Its first line is the token that a client sends; None = it sends none.
@@ -56,6 +59,7 @@ class SharedSettings(Settings):
     max_image_pixels: Count
     max_connection_age_s: Count | None
     max_concurrent_calls: Count
+    allowed_hosts: list[HostName]
     tls: TlsSettings
     tokens_file: UserPath | None
     token_file: UserPath | None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import gradio as gr
@@ -18,7 +17,7 @@ from ui.templating import empty, html, problem, render
 CHUNK_BYTES = 2**20
 
 
-def build(api: Orchestrator, album: gr.Dropdown) -> gr.HTML:
+def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], None]) -> gr.HTML:
     """Adds the tab's content; returns the list of albums, for `listed`."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -67,7 +66,7 @@ def build(api: Orchestrator, album: gr.Dropdown) -> gr.HTML:
             raise refused("Choose the photos to upload first.")
         made = await told(api.call(api.stub.UploadAlbum, _parts(paths, name.strip())))
         for path in paths:
-            Path(path).unlink(missing_ok=True)
+            delete_upload(path)
         done(f"{made.photo_count} photos are in {made.album.display_name}.")
         return [None, "", *await _both(api, made.album.id)]
 

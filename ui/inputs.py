@@ -1,0 +1,187 @@
+"""What browsers send: only files that were uploaded here, and only where files are expected."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ui.messages import refused
+
+API = "/gradio_api"
+UPLOAD_PATH = f"{API}/upload"
+FILE_PREFIX = f"{API}/file="
+OPEN_PATHS = frozenset(
+    {
+        *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/healthz"),
+        *(f"{API}/{name}" for name in ("info", "queue/join", "queue/data", "cancel", "reset")),
+        *(UPLOAD_PATH, f"{API}/upload_progress", f"{API}/startup-events"),
+    }
+)
+OPEN_PREFIXES = (
+    *("/photos/", "/downloads/", "/assets/", "/static/"),
+    *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
+)
+BODY_BYTES = 16 * 2**20
+"""Most of a request that is not an upload: a decision about thousands of photos."""
+MEGABYTE = 10**6
+DISK_BLOCK_BYTES = 4096
+"""An empty file takes room too."""
+CLEANUP_S = (600, 24 * 3600)
+"""How often uploads are looked through, and at which age abandoned ones are deleted."""
+Json = Any
+
+
+class CheckedBlocks(gr.Blocks):
+    """Blocks whose events accept files from upload components alone, and only uploaded ones.
+
+    Gradio takes any object with a `path` and the mark of a file, in any input and at any depth,
+    for a file, and copies what the path or URL names into the folder that it serves.
+    """
+
+    async def preprocess_data(
+        self,
+        block_fn: Any,  # noqa: ANN401
+        inputs: list[Any],
+        state: Any,  # noqa: ANN401
+        explicit_call: bool = False,
+    ) -> list[Any]:
+        """Checks the inputs of an event, however it was called.
+
+        Raises:
+            gr.Error: A file that was not uploaded here, or in an input that takes none.
+        """
+        for block, value in zip(block_fn.inputs, inputs, strict=False):
+            if not isinstance(block, gr.File):
+                _check_has_no_object(value)
+            elif value is not None:
+                for file in value if isinstance(value, list) else [value]:
+                    self._check_was_uploaded(file)
+        checked: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        return checked
+
+    def has_upload(self, path: str) -> bool:
+        """Whether the upload route of this page has put the file there, and it still is there."""
+        return path in self.upload_file_set and os.path.isfile(path) and not os.path.islink(path)
+
+    def delete_upload(self, path: str) -> None:
+        """Deletes an upload that has been passed on."""
+        self.upload_file_set.discard(path)
+        Path(path).unlink(missing_ok=True)
+
+    def _check_was_uploaded(self, file: Json) -> None:
+        if not isinstance(file, dict) or not isinstance(path := file.get("path"), str):
+            raise refused("A file must be an object with the path of an upload.")
+        for key, value in file.items():
+            # Gradio looks for more files within what has no mark of a file itself
+            if key != "meta" and isinstance(value, dict | list):
+                raise refused(f"A file must not contain other values ({key[:40]!r} does).")
+        if file.get("meta") != {"_type": "gradio.FileData"}:
+            raise refused("A file must be marked as one.")
+        if not self.has_upload(path):
+            raise refused(
+                f"{os.path.basename(path)[:100]} is not an upload of this page, or was deleted "
+                "since: choose the file again."
+            )
+
+
+def _check_has_no_object(value: Json) -> None:
+    remaining = [value]
+    while remaining:  # no recursion: a browser may send thousands of brackets
+        item = remaining.pop()
+        if isinstance(item, dict):
+            raise refused("Only the field for uploads takes a file.")
+        if isinstance(item, list):
+            remaining += item
+
+
+class RequestLimits:
+    """ASGI middleware: closed routes, and bounds on what a request may send.
+
+    Gradio has routes that fetch URLs, convert videos and edit the source code. Of its routes
+    those that the page needs are open; one that a later version adds is closed.
+
+    Args:
+        app: The page.
+        page: Knows the uploads.
+        folder: Has the uploads, each in a folder of its own; partial ones lie beside those.
+        max_uploads_bytes: Most that the uploads may take in all.
+    """
+
+    def __init__(
+        self, app: ASGIApp, page: CheckedBlocks, folder: Path, max_uploads_bytes: int
+    ) -> None:
+        self._app = app
+        self._page = page
+        self._folder = folder
+        self._max_uploads_bytes = max_uploads_bytes
+        self._uploading: list[int] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves the request, or refuses it."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        path = scope["path"]
+        if not self._is_open(path):
+            return await PlainTextResponse("Not Found", 404)(scope, receive, send)
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdecimal():
+            text = "Requests must announce their length (Content-Length)."
+            return await PlainTextResponse(text, 411)(scope, receive, send)
+        if path == UPLOAD_PATH:
+            return await self._upload(int(length), scope, receive, send)
+        if int(length) > BODY_BYTES:
+            text = f"The request has {length} bytes; at most {BODY_BYTES} are accepted."
+            return await PlainTextResponse(text, 413)(scope, receive, send)
+        await self._app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        if path.startswith(FILE_PREFIX):
+            return self._page.has_upload(path.removeprefix(FILE_PREFIX))
+        return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
+
+    async def _upload(self, length: int, scope: Scope, receive: Receive, send: Send) -> None:
+        stored = await asyncio.to_thread(_stored_bytes, self._folder)
+        if stored + sum(self._uploading) + length > self._max_uploads_bytes:
+            limit = self._max_uploads_bytes
+            text = (
+                f"These files have {length / MEGABYTE:.0f} MB, and uploads that are not yet an "
+                f"album take {stored / MEGABYTE:.0f} of at most {limit / MEGABYTE:.0f} MB. Make an "
+                "album of those first, upload fewer at a time, or raise ui.max_upload_mb."
+            )
+            return await PlainTextResponse(text, 413)(scope, receive, send)
+        self._uploading.append(length)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._uploading.remove(length)
+            if not self._uploading:
+                # no await before this is done: a new upload would lose its partial file
+                _delete_partial_files(self._folder)
+
+
+def _stored_bytes(folder: Path) -> int:
+    return sum(max(size, DISK_BLOCK_BYTES) for size in _upload_sizes(folder))
+
+
+def _upload_sizes(folder: Path) -> Iterator[int]:
+    for path in folder.glob("*/*"):
+        try:
+            yield path.stat().st_size
+        except FileNotFoundError:  # just made into an album
+            continue
+
+
+def _delete_partial_files(folder: Path) -> None:
+    """Deletes what uploads that broke off have left, and the empty files of Gradio's own."""
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink(missing_ok=True)

@@ -297,3 +297,10 @@ def test_the_alerts_of_the_operator_are_those_of_prometheus() -> None:
     rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yaml").read_text())
     (custom,) = of_kind("production", "PrometheusRule")
     assert custom["spec"] == rules
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_page_answers_to_the_name_of_its_ingress(overlay: str) -> None:
+    names = settings_of(overlay)["shared"].allowed_hosts  # type: ignore[attr-defined]
+    for ingress in of_kind(overlay, "Ingress"):
+        assert {rule["host"] for rule in ingress["spec"]["rules"]} <= set(names)

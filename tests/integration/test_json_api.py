@@ -181,6 +181,22 @@ def test_a_problem_is_told_as_json(
     assert problem in told["detail"]
 
 
+def test_other_sites_are_refused_on_every_route(system: System) -> None:
+    described = httpx.get(f"{system.url}/openapi.json").json()
+    for path in [*described["paths"], "/api/v1/openapi.json", "/nowhere"]:
+        url = system.url.removesuffix("/api/v1") + path.replace("{", "").replace("}", "")
+        for headers in (
+            {"host": "evil.example"},
+            {"origin": "http://evil.example"},
+            {"origin": "null"},
+            {"sec-fetch-site": "cross-site"},
+        ):
+            answer = httpx.get(url, headers=headers)
+            assert answer.status_code == 403, (path, headers)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "shared.allowed_hosts" in answer.json()["detail"]
+
+
 def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
     names = ("run_id", "other_run_id", "job_id")
     known = {f"path.{name}": system.run.id for name in names}

@@ -49,9 +49,10 @@ Decided = tuple[str, str]
 
 def build_app(api: Orchestrator) -> CheckedBlocks:
     """Builds the page over the orchestrator's API."""
-    with CheckedBlocks(
+    blocks = CheckedBlocks(
         title="bestshot", analytics_enabled=False, fill_width=True, delete_cache=CLEANUP_S
-    ) as blocks:
+    )
+    with blocks:
         Page(api, blocks.delete_upload).wire(blocks)
     return blocks
 

@@ -1,6 +1,6 @@
 """Rewrites the stored describing graph so that its deviations are computed in two passes.
 
-    python -m models.train.two_pass_deviation && python -m models.train.pin_builtin
+    python -P -m models.train.two_pass_deviation && python -P -m models.train.pin_builtin
 
 The weights of the builtin comparator were trained when `train_siamese` computed a deviation as
 sqrt(E[x^2] - E[x]^2 + 1e-4). In float32 that difference falls below -1e-4 for flat pictures, and

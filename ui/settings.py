@@ -12,6 +12,7 @@ from pydantic import Field
 from services.common.config import Settings
 from services.common.errors import ConfigError
 from services.common.service_config import Address, Count
+from services.common.user_files import read_user_text
 
 
 class UiSettings(Settings):
@@ -59,10 +60,7 @@ def read_login(settings: UiSettings) -> Login | None:
     if settings.username is None or settings.password_file is None:
         raise ConfigError("ui.username and ui.password_file go together: set both, or none")
     path = settings.password_file.expanduser()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"ui.password_file: cannot read {path}: {error.strerror}") from error
+    lines = read_user_text(path, "ui.password_file").splitlines()
     if not lines or not lines[0]:
         raise ConfigError(f"ui.password_file: the first line of {path} is empty")
     return Login(settings.username, lines[0])

@@ -47,6 +47,7 @@ from services.common.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from services.common.user_files import read_user_text
 
 logger = logging.getLogger(__name__)
 
@@ -209,13 +210,7 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
     if importlib.util.find_spec("psycopg") is None:
         raise ConfigError("orchestrator.database_url needs psycopg: install 'bestshot[postgres]'")
     if password_file is not None:
-        try:
-            lines = password_file.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise ConfigError(
-                f"orchestrator.database_password_file: cannot read {password_file}: "
-                f"{error.strerror}"
-            ) from error
+        lines = read_user_text(password_file, "orchestrator.database_password_file").splitlines()
         if not lines or not lines[0]:
             raise ConfigError(
                 f"orchestrator.database_password_file: the first line of {password_file} is empty"

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 
 from services.common.config import Layer, Settings, load, read_yaml
 from services.common.errors import ConfigError, PermissionDeniedError, UnauthenticatedError
+from services.common.user_files import read_user_text
 
 ScopeName = Literal["read", "run", "admin"]
 
@@ -82,10 +83,7 @@ def read_token(path: Path | None) -> str:
     """The token on a file's first line; empty where no file is named."""
     if path is None:
         return ""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"shared.token_file: cannot read {path}: {error}") from error
+    lines = read_user_text(path, "shared.token_file").splitlines()
     if not lines or not lines[0].strip():
         raise ConfigError(f"shared.token_file: the first line of {path} must be the token")
     token = lines[0].strip()

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import platformdirs
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from services.common.errors import ConfigError
+from services.common.strict_yaml import DEPTH_LIMIT, brief, parse_yaml
+from services.common.user_files import read_user_text
 
 ENVIRONMENT_PREFIX = "BESTSHOT_"
 CONFIG_DIR_VARIABLE = "BESTSHOT_CONFIG_DIR"
@@ -29,6 +30,9 @@ SECTIONS = ("PIPELINE", "SERVICES")
 DEFAULT_PROFILE = "builtin"
 PROFILE_KEYS = ("description", "pipeline", "services")
 SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
+
+PROBLEMS_SHOWN = 20
+"""Of one set of settings: a long list of wrong values is one mistake, not a thousand."""
 
 Tree = dict[str, Any]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -50,21 +54,6 @@ class Layer:
 
     source: str
     data: Tree
-
-
-class _StrictLoader(yaml.CSafeLoader):
-    """A YAML loader that refuses a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def config_dir(override: Path | None) -> Path:
@@ -89,14 +78,10 @@ def read_yaml(path: Path) -> Tree:
     """Reads a YAML file whose top is a mapping.
 
     Raises:
-        ConfigError: The file is missing, no valid YAML, or no mapping; or a key stands twice.
+        ConfigError: The file cannot be read, is not valid YAML within the bounds, or its top is
+            not a mapping.
     """
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no valid YAML: {error}") from error
+    data = parse_yaml(read_user_text(path), str(path))
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -113,7 +98,7 @@ def load_profile(folder: Path, name: str) -> Layer:
         )
     layer = Layer(str(path), read_yaml(path))
     _refuse_unknown(layer.data, PROFILE_KEYS, (), layer.source)
-    _refuse_unknown(layer.data.get("services") or {}, SERVICE_NAMES, ("services",), layer.source)
+    _refuse_unknown(_below(layer, ("services",)), SERVICE_NAMES, ("services",), layer.source)
     return layer
 
 
@@ -139,8 +124,8 @@ def layers_of(
         _refuse_unknown(base.data, SERVICE_NAMES, (), base.source)
     chosen = load_profile(folder, profile)
     return [
-        Layer(base.source, _below(base.data, keys)),
-        Layer(chosen.source, _below(chosen.data, (section, *keys))),
+        Layer(base.source, _below(base, keys)),
+        Layer(chosen.source, _below(chosen, (section, *keys))),
         *environment_layers(section.upper(), keys),
     ]
 
@@ -167,11 +152,11 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
             _refuse_unknown({lowered[0]: None}, SERVICE_NAMES, (), f"environment variable {name}")
         if head == section and lowered[: len(keys)] == list(keys):
             source = f"environment variable {name}"
-            value = _parse(os.environ[name], source)
+            value = parse_yaml(os.environ[name], source)
             below = lowered[len(keys) :]
             tree = tree_of(below, value) if below else value
             if not isinstance(tree, dict):
-                raise ConfigError(f"{source} must hold keys and values, it holds {value!r}")
+                raise ConfigError(f"{source} must hold keys and values, it holds {brief(value)}")
             layers.append(Layer(source, tree))
     return layers
 
@@ -180,9 +165,12 @@ def flag_layer(assignment: str) -> Layer:
     """Reads one `--set a.b.c=value`; the value is YAML."""
     path, separator, value = assignment.partition("=")
     if not separator or not path:
-        raise ConfigError(f"--set {assignment}: write it as key.key=value")
-    source = f"--set {assignment}"
-    return Layer(source, tree_of(path.split("."), _parse(value, source)))
+        raise ConfigError(f"--set {_cut(assignment)}: write it as key.key=value")
+    source = f"--set {_cut(assignment)}"
+    keys = path.split(".")
+    if len(keys) > DEPTH_LIMIT:
+        raise ConfigError(f"{source}: it has more than {DEPTH_LIMIT} keys")
+    return Layer(source, tree_of(keys, parse_yaml(value, source)))
 
 
 def tree_of(path: Sequence[str], value: object) -> Tree:
@@ -214,7 +202,8 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
         return settings.model_validate(merge(layer.data for layer in layers))
     except ValidationError as error:
         is_secret = settings.model_config.get("hide_input_in_errors", False)
-        lines = [_explain(problem, layers, is_secret) for problem in error.errors()]
+        problems = error.errors()[:PROBLEMS_SHOWN]
+        lines = [_explain(problem, layers, is_secret) for problem in problems]
         raise ConfigError("\n".join(lines)) from error
 
 
@@ -257,21 +246,24 @@ def _refuse_unknown(
 ) -> None:
     for key in data:
         if key not in known:
-            dotted = ".".join((*path, str(key)))
-            raise ConfigError(f"unknown key {dotted!r} in {source}{nearest(str(key), known)}")
+            dotted = _cut(".".join((*path, str(key))))
+            named = nearest(_cut(str(key)), known)
+            raise ConfigError(f"unknown key {dotted!r} in {source}{named}")
 
 
-def _below(data: Tree, keys: Sequence[str]) -> Tree:
+def _below(layer: Layer, keys: Sequence[str]) -> Tree:
+    data = layer.data
     for key in keys:
         data = data.get(key) or {}
+        if not isinstance(data, dict):
+            raise ConfigError(
+                f"{key} in {layer.source} must hold keys and values, it holds {brief(data)}"
+            )
     return data
 
 
-def _parse(text: str, source: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: the value is no valid YAML") from error
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _explain(problem: Mapping[str, Any], layers: Sequence[Layer], is_secret: bool) -> str:
@@ -280,8 +272,8 @@ def _explain(problem: Mapping[str, Any], layers: Sequence[Layer], is_secret: boo
     if problem["type"] == "missing":
         return f"the key {'.'.join(path)!r} is missing in {layers[0].source}"
     source = sources[-1] if sources else layers[0].source
-    got = "" if is_secret else f", got {problem['input']!r}"
-    return f"{'.'.join(path)} in {source}: {problem['msg']}{got}"
+    got = "" if is_secret else f", got {brief(problem['input'])}"
+    return f"{_cut('.'.join(path))} in {source}: {_cut(problem['msg'])}{got}"
 
 
 def _has(data: object, path: Sequence[str]) -> bool:

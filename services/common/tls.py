@@ -9,6 +9,7 @@ import grpc
 
 from services.common.config import Settings, UserPath
 from services.common.errors import ConfigError
+from services.common.user_files import read_user_bytes
 
 
 class TlsSettings(Settings):
@@ -109,10 +110,7 @@ def _server_configuration(tls: TlsSettings) -> grpc.ServerCertificateConfigurati
 
 
 def _read(path: Path, key: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"shared.tls.{key}: cannot read {path}: {error.strerror}") from error
+    return read_user_bytes(path, f"shared.tls.{key}")
 
 
 def _no_password() -> str:

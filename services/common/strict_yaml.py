@@ -1,0 +1,122 @@
+"""YAML from users: parsed within bounds, with errors of one line."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from services.common.errors import ConfigError
+
+DEPTH_LIMIT = 40
+NODE_LIMIT = 100_000
+"""Nodes of a document with its aliases expanded; models.yaml has 1,500."""
+INTEGER_BITS = 64
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 100
+_brief.maxlevel = 3
+
+
+def brief(value: object) -> str:
+    """`repr(value)`, cut to a length that fits into a message, whatever the value is."""
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
+        return f"a number of {value.bit_length()} bits"  # repr refuses more than 4,300 digits
+    return _brief.repr(value)[:300]
+
+
+class _StrictLoader(yaml.CSafeLoader):
+    """A YAML loader that refuses duplicate keys and keys that are not plain values."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key_node, yaml.ScalarNode) or not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a plain value", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {brief(key)} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:  # noqa: ANN401
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and "\0" in value:
+            raise yaml.constructor.ConstructorError(
+                None, None, "text must not contain a NUL character", node.start_mark
+            )
+        return value
+
+    def construct_bounded_int(self, node: yaml.ScalarNode) -> int:
+        problem = f"a whole number must fit into {INTEGER_BITS} bits"
+        if len(node.value) > 100:  # int() of a long text takes quadratic time
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        value: int = self.construct_yaml_int(node)
+        if value.bit_length() > INTEGER_BITS:
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_bounded_int)
+
+
+def parse_yaml(text: str, source: str) -> object:
+    """Parses one document.
+
+    Args:
+        text: The document.
+        source: Where it comes from, for messages.
+
+    Raises:
+        ConfigError: It is not valid, too deep, or too large once its aliases are expanded.
+    """
+    try:
+        _check_size(text)
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = " ".join((error.problem or error.context or "it cannot be parsed").split())
+        raise ConfigError(f"{source}{line} is no valid YAML: {problem[:200]}") from error
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"{source} is no valid YAML: {problem[:200]}") from error
+    except (ValueError, OverflowError, TypeError, AttributeError, KeyError) as error:
+        # PyYAML's own constructors raise these for impossible dates, tags and numbers.
+        raise ConfigError(f"{source} is no valid YAML: a value is malformed") from error
+
+
+def _check_size(text: str) -> None:
+    """Counts the nodes that composing would make, from events, which need no recursion."""
+    sizes: dict[str, int] = {}
+    enclosing: list[tuple[str | None, int]] = []
+    count = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        match event:
+            case yaml.AliasEvent():
+                if any(anchor == event.anchor for anchor, _ in enclosing):
+                    raise _refused(f"the anchor {event.anchor[:50]!r} contains itself", event)
+                count += sizes.get(event.anchor, 1)
+            case yaml.ScalarEvent():
+                count += 1
+                sizes[event.anchor] = 1
+            case yaml.CollectionStartEvent():
+                enclosing.append((event.anchor, count))
+                count += 1
+            case yaml.CollectionEndEvent():
+                anchor, before = enclosing.pop()
+                sizes[anchor or ""] = count - before
+        if len(enclosing) > DEPTH_LIMIT:
+            raise _refused(f"it is nested deeper than {DEPTH_LIMIT} levels", event)
+        if count > NODE_LIMIT:
+            raise _refused(f"it has more than {NODE_LIMIT} values", event)
+
+
+def _refused(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)

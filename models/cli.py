@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -214,8 +215,10 @@ def _state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
 
 
 def _file_state(path: Path, expected: str | None) -> State:
-    if not path.is_file():
+    if not os.path.lexists(path):
         return State.MISSING
+    if not path.is_file():  # a pipe, a folder or a dangling link in the place of the model
+        return State.DAMAGED
     if expected is None:
         return State.NOT_PINNED
     return State.READY if file_digest(path) == expected else State.DAMAGED

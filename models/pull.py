@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 from tenacity import (
@@ -20,9 +21,11 @@ from tenacity import (
 
 from models.registry import Download, expected_digest, file_digest
 from services.common.errors import ConfigError, UnavailableError
+from services.common.user_files import open_regular
 
 PARTIAL_SUFFIX = ".part"
 TIMEOUT_S = 30.0
+CHUNK_BYTES = 1 << 20
 ATTEMPTS = 5
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
@@ -92,9 +95,10 @@ def fetch(
     with _disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.folder is not None:
-            shutil.copyfile(_find_below(source.folder, download.name), partial)
+            _copy(_find_below(source.folder, download.name), partial, download.size_bytes)
             report(partial.stat().st_size)
         else:
+            _drop_foreign(partial)
             _transfer(_address(model_id, download, source), partial, download.size_bytes, report)
         _check(partial, expected_digest(models_folder, model_id, key, download), download)
         partial.replace(target)
@@ -121,6 +125,34 @@ def _find_below(folder: Path, name: str) -> Path:
     return found[0]
 
 
+def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
+    """Copies as many bytes as the file has when it is opened, however much it grows meanwhile."""
+    with open_regular(found, "--from") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size_bytes not in (None, size):
+            raise ConfigError(f"{found} has {size} bytes, {size_bytes} are expected")
+        # Removing first and O_EXCL: what lies in the place of the copy may be a link elsewhere.
+        partial.unlink(missing_ok=True)
+        with _open_partial(partial, os.O_EXCL) as written:
+            while size and (chunk := opened.read(min(size, CHUNK_BYTES))):
+                written.write(chunk)
+                size -= len(chunk)
+            os.fsync(written.fileno())
+
+
+def _open_partial(partial: Path, flags: int) -> IO[bytes]:
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(partial, flags, 0o666), "wb")
+
+
+def _drop_foreign(partial: Path) -> None:
+    """Removes what is no honest beginning of a download: a link, a hard link, a pipe."""
+    with contextlib.suppress(FileNotFoundError):
+        status = partial.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            partial.unlink()
+
+
 def _transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -> None:
     """Downloads to `partial`, going on where an earlier attempt stopped."""
     attempts = Retrying(
@@ -132,6 +164,8 @@ def _transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -
     try:
         with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
             attempts(_receive, client, url, partial, size_bytes, report)
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise ConfigError(f"{url} cannot be fetched: {error}; use an https:// address") from error
     except _BrokenTransferError as error:
         raise UnavailableError(
             f"{url}: {error}. What has come is kept: pull again to go on. On a machine without a "
@@ -142,17 +176,15 @@ def _transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -
 def _receive(
     client: httpx.Client, url: str, partial: Path, size_bytes: int | None, report: Report
 ) -> None:
-    there = partial.stat().st_size if partial.exists() else 0
+    there = _beginning(partial, size_bytes)
     if there == size_bytes:
         return report(there)
-    if size_bytes is not None and there > size_bytes:
-        partial.unlink()
-        there = 0
     headers = {"Accept-Encoding": "identity"}  # bytes as they are stored, so that they can resume
     if there:
         headers["Range"] = f"bytes={there}-"
     try:
         with client.stream("GET", url, headers=headers) as response:
+            _check_encryption(url, response)
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 partial.unlink()
             _check_status(url, response)
@@ -160,18 +192,34 @@ def _receive(
             there = there if goes_on else 0
             if size_bytes is None:
                 size_bytes = there + int(response.headers.get("Content-Length", 0))
-            with partial.open("ab" if goes_on else "wb") as opened:
+            with _open_partial(partial, os.O_APPEND if goes_on else os.O_TRUNC) as opened:
                 for chunk in response.iter_raw():
-                    opened.write(chunk)
                     there += len(chunk)
                     if there > size_bytes:
                         raise ConfigError(f"{url} sends more than the {size_bytes} bytes expected")
+                    opened.write(chunk)
                     report(there)
                 os.fsync(opened.fileno())
+    except httpx.UnsupportedProtocol:
+        raise  # another attempt would end the same way
     except httpx.TransportError as error:
         raise _BrokenTransferError(str(error) or type(error).__name__) from error
     if there < size_bytes:
         raise _BrokenTransferError(f"the connection ended at byte {there} of {size_bytes}")
+
+
+def _beginning(partial: Path, size_bytes: int | None) -> int:
+    """Bytes that an earlier attempt left; more than the whole file has are thrown away."""
+    there = partial.stat().st_size if partial.exists() else 0
+    if size_bytes is not None and there > size_bytes:
+        partial.unlink()
+        return 0
+    return there
+
+
+def _check_encryption(url: str, response: httpx.Response) -> None:
+    if url.startswith("https:") and response.url.scheme != "https":
+        raise ConfigError(f"{url} redirects to {response.url}, which is not encrypted")
 
 
 def _check_status(url: str, response: httpx.Response) -> None:

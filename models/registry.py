@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, RootModel, ValidationError
 
 from services.common.config import Layer, Settings, load, nearest, read_yaml
 from services.common.errors import ConfigError
+from services.common.user_files import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +173,10 @@ class Registry(Settings):
     models: dict[str, ModelEntry]
 
 
+class _Pins(RootModel[dict[str, dict[str, Sha256]]]):
+    """The whole of pins.yaml."""
+
+
 class MissingModelError(ConfigError):
     """The files of a model are not on this machine, or not pinned."""
 
@@ -280,9 +285,22 @@ def resolve(
 
 
 def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
-    """Reads the digests that the user has pinned: by model id, by file."""
+    """Reads the digests that the user has pinned: by model id, by file.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
     path = models_folder / PINS_NAME
-    return dict(read_yaml(path)) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        return _Pins.model_validate(read_yaml(path)).root
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])[:100]
+        raise ConfigError(
+            f"{path} is damaged: {place} must be a sha256; correct it, or delete the file and "
+            f"pin the models again"
+        ) from error
 
 
 def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
@@ -300,8 +318,12 @@ def expected_digest(models_folder: Path, model_id: str, key: str, download: Down
 
 
 def file_digest(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as opened:
+    """Hex sha256 of a regular file.
+
+    Raises:
+        ConfigError: It is not a regular file, or cannot be read.
+    """
+    with open_regular(path) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 

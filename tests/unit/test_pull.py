@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from models import pull
+from models.cli import State, state_of
 from models.pull import Source, fetch, is_in_place
-from models.registry import Download
+from models.registry import Download, read_pins, read_registry
 from services.common.errors import ConfigError, UnavailableError
+from tests.conftest import ROOT
 
 CONTENT = bytes(range(256)) * 4096
 GOOD = Download(
@@ -185,3 +188,69 @@ def test_a_folder_that_cannot_be_written_is_named(server: FileServer, tmp_path: 
     (tmp_path / "some-model").write_text("in the way")
     with pytest.raises(ConfigError, match=r"cannot put .*graph\.onnx in place: .*some-model"):
         fetched(tmp_path, server.source)
+
+
+def test_a_source_that_grows_without_end_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "graph.onnx").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="must be a regular file"):
+        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+    (tmp_path / "stick" / "graph.onnx").unlink()
+    with (tmp_path / "stick" / "graph.onnx").open("wb") as sparse:
+        sparse.truncate(1 << 42)
+    with pytest.raises(ConfigError, match="has 4398046511104 bytes, 1048576 are expected"):
+        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+    assert files_below(tmp_path / "models") == []
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard", "pipe"])
+@pytest.mark.parametrize("from_folder", [True, False])
+def test_nothing_is_written_through_a_planted_part(
+    server: FileServer, tmp_path: Path, link: str, from_folder: bool
+) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "graph.onnx").write_bytes(CONTENT)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    part = tmp_path / "models" / "some-model" / "graph.onnx.part"
+    part.parent.mkdir(parents=True)
+    if link == "symbolic":
+        part.symlink_to(precious)
+    elif link == "hard":
+        part.hardlink_to(precious)
+    else:
+        os.mkfifo(part)
+    source = Source(folder=tmp_path / "stick") if from_folder else server.source
+    path, _ = fetched(tmp_path / "models", source)
+    assert path.read_bytes() == CONTENT
+    assert not path.is_symlink()
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("mirror", ["file:///etc", "http://[::", "gopher://x"])
+def test_a_mirror_that_is_no_web_address_is_refused(tmp_path: Path, mirror: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be fetched"):
+        fetched(tmp_path, Source(mirror=mirror))
+
+
+@pytest.mark.parametrize("planted", ["pipe", "folder", "link"])
+def test_only_a_regular_file_is_a_model(tmp_path: Path, planted: str) -> None:
+    path = tmp_path / "some-model" / "graph.onnx"
+    path.parent.mkdir()
+    if planted == "pipe":
+        os.mkfifo(path)
+    elif planted == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "missing")
+    entry = next(
+        one for one in read_registry(ROOT / "configs").models.values() if one.downloads
+    ).model_copy(update={"downloads": {"graph": GOOD}, "export": None, "parts": None, "files": {}})
+    assert state_of(tmp_path, {"some-model": entry}, "some-model") is State.DAMAGED
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"m: 5", b"m: {k: 7}", b"\xff", b"m: {k: *x}"])
+def test_damaged_pins_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pins.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"pins\.yaml"):
+        read_pins(tmp_path)

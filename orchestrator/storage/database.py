@@ -209,6 +209,7 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
         )
     if importlib.util.find_spec("psycopg") is None:
         raise ConfigError("orchestrator.database_url needs psycopg: install 'bestshot[postgres]'")
+    _check_options(parsed)
     if password_file is not None:
         lines = read_user_text(password_file, "orchestrator.database_password_file").splitlines()
         if not lines or not lines[0]:
@@ -217,6 +218,20 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
             )
         parsed = parsed.set(password=lines[0])
     return parsed.set(drivername=f"{POSTGRESQL}+psycopg")
+
+
+def _check_options(parsed: URL) -> None:
+    from psycopg import ProgrammingError  # an extra
+    from psycopg.conninfo import make_conninfo
+
+    for name in parsed.query:
+        try:
+            make_conninfo("", **{name: ""})
+        except (ProgrammingError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"orchestrator.database_url: {name[:100]!r} is not an option of libpq; "
+                f"write for example ?sslmode=verify-full"
+            ) from error
 
 
 def _translate_sqlite(path: Path, busy_timeout_s: float, context: ExceptionContext) -> None:

@@ -20,13 +20,17 @@ from orchestrator.cli_options import (
     open_stored,
 )
 from orchestrator.deciding import undo_entry
-from orchestrator.domain.decisions import DecisionAction, DecisionEntry, in_force
+from orchestrator.domain.decisions import DecisionAction, DecisionEntry, in_force, origins
 from orchestrator.export.decisions_json import decisions_json, parse_decisions
 from orchestrator.export.files import write_file
 from orchestrator.results import Album
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import ConfigError
+from services.common.user_files import read_user_text
+
+LOG_LIMIT_BYTES = 100_000_000
+UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
     help="What you decided about photos and moments: a log that every later run heeds.",
@@ -41,10 +45,11 @@ def list_(album: AlbumName = LATEST, data: Data = None) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"album {escape(found.folder)}")
     entries = log.entries(found.id)
+    abouts = origins(entries)
     counting = {entry.id for entry in in_force(entries)}
     for entry in entries:
         line = f"{entry.id[:12]}  {entry.create_time.astimezone():%Y-%m-%d %H:%M:%S}  "
-        text = describe(entry, entries)
+        text = _describe(*abouts[entry.id])
         console.print(escape(line + (text if entry.id in counting else f"[{text}]")))
 
 
@@ -88,25 +93,28 @@ def import_(
 ) -> None:
     """Add the entries of a file to the log; those that it has already are passed over."""
     found, log = _open(album, data)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {file}: {error}") from error
-    entries = parse_decisions(text)
+    entries = parse_decisions(read_user_text(file, limit=LOG_LIMIT_BYTES))
     added = log.append(found.id, entries)
     print(f"{added} of {len(entries)} entries added; the next run or reselection heeds them")
 
 
 def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
     """An entry in words."""
+    return _describe(*origins([*log, entry])[entry.id])
+
+
+def _describe(entry: DecisionEntry, undo_count: int) -> str:
+    if undo_count > UNDOS_SPELLED_OUT:
+        return f"undo ({undo_count} in a row): {_describe(entry, 0)}"
+    return "undo: " * undo_count + _describe_decision(entry)
+
+
+def _describe_decision(entry: DecisionEntry) -> str:
     photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
     match entry.action:
         case DecisionAction.MOVE:
             assert entry.target is not None
             return f"move {photos} to the moment of {entry.target.path}"
-        case DecisionAction.UNDO:
-            undone = next(known for known in log if known.id == entry.undone_id)
-            return f"undo: {describe(undone, log)}"
         case _:
             return f"{entry.action} {photos}"
 

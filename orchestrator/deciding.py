@@ -13,6 +13,7 @@ from orchestrator.domain.decisions import (
     DecisionAction,
     DecisionEntry,
     last_undoable,
+    origins,
 )
 from orchestrator.rejudging import Stores
 from orchestrator.results import ImageRecord, Run, RunState, utc_now
@@ -100,8 +101,8 @@ def heed(
     """
     with stores.runs.locked(run_id):
         run = stores.runs.run(run_id)
-        known = {entry.id: entry for entry in stores.log.entries(run.album_id)}
-        concerned = [_undone(entry, known) for entry in entries]
+        known = origins(stores.log.entries(run.album_id))
+        concerned = [known[entry.id][0] for entry in entries]
         found = []
         if any(entry.action in CORRECTIONS for entry in concerned):
             found.append(rejudging.heed_corrections(stores, run))
@@ -128,10 +129,3 @@ def check_heeding(album_id: str, run: Run | None) -> None:
         raise InvalidArgumentError("run_id", f"run {run.id} is of another album")
     if run is not None and run.state is not RunState.COMPLETED:
         raise FailedPreconditionError(f"run {run.id} is {run.state.value}, not completed")
-
-
-def _undone(entry: DecisionEntry, known: dict[str, DecisionEntry]) -> DecisionEntry:
-    """What an entry is about in the end: an undo, what it takes back."""
-    while entry.action is DecisionAction.UNDO:
-        entry = known[entry.undone_id]
-    return entry

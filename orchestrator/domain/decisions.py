@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,6 +31,8 @@ class DecisionAction(StrEnum):
 
 CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
 """Actions on moments; the others are on single photos."""
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+"""Of the times of entries; near the years 1 and 9999 no time zone can be applied."""
 _WISHES = {
     DecisionAction.KEEP: Decision.KEEP,
     DecisionAction.REJECT: Decision.REJECT,
@@ -89,8 +91,58 @@ class Correction:
     target_digest: str = ""
 
 
+class LogChecker:
+    """Checks the entries of a growing log, each in time that does not grow with its length."""
+
+    def __init__(self, log: Iterable[DecisionEntry] = ()) -> None:
+        self._undoers: dict[str, list[str]] = {}
+        for entry in log:
+            self.add(entry)
+
+    def add(self, entry: DecisionEntry) -> None:
+        """Puts an entry without a fault at the end."""
+        self._undoers[entry.id] = []
+        if entry.undone_id:
+            self._undoers[entry.undone_id].append(entry.id)
+
+    def fault(self, entry: DecisionEntry) -> str:
+        """Says what is wrong with an entry that would come next; empty for nothing."""
+        if (problem := _own_fault(entry)) or entry.action is not DecisionAction.UNDO:
+            return problem
+        if entry.undone_id not in self._undoers:
+            return f"there is no earlier entry {entry.undone_id!r} to undo"
+        if not self._is_in_force(entry.undone_id):
+            return f"the entry {entry.undone_id} is undone already"
+        return ""
+
+    def _is_in_force(self, entry_id: str) -> bool:
+        # Undoers form a tree, because an undo names one entry: visited once each, children first.
+        order = [entry_id]
+        for visited in order:
+            order.extend(self._undoers[visited])
+        undone: set[str] = set()
+        for visited in reversed(order):
+            if any(undoer not in undone for undoer in self._undoers[visited]):
+                undone.add(visited)
+        return entry_id not in undone
+
+
+def time_fault(time: datetime.datetime) -> str:
+    """Says what is wrong with the time of an entry; empty for nothing."""
+    if FIRST_YEAR <= time.year <= LAST_YEAR:
+        return ""
+    return f"create_time must be between the years {FIRST_YEAR} and {LAST_YEAR}, not {time.year}"
+
+
 def fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
     """Says what is wrong with an entry that would follow `earlier`; empty for nothing."""
+    return LogChecker(earlier).fault(entry)
+
+
+def _own_fault(entry: DecisionEntry) -> str:
+    """What is wrong with an entry whatever comes before it."""
+    if problem := time_fault(entry.create_time):
+        return problem
     fewest = {DecisionAction.UNDO: 0, DecisionAction.MERGE: 2}.get(entry.action, 1)
     count = len(set(entry.content_digests))
     if count < fewest:
@@ -101,13 +153,19 @@ def fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
         return f"{entry.target.path} cannot be moved to its own moment"
     if entry.action is not DecisionAction.UNDO:
         return "only undo takes back an entry" if entry.undone_id else ""
-    if entry.photos:
-        return "undo names an entry, not photos"
-    if entry.undone_id not in {known.id for known in earlier}:
-        return f"there is no earlier entry {entry.undone_id!r} to undo"
-    if entry.undone_id not in {known.id for known in in_force(earlier)}:
-        return f"the entry {entry.undone_id} is undone already"
-    return ""
+    return "undo names an entry, not photos" if entry.photos else ""
+
+
+def origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
+    """By id, what each entry is about in the end and through how many undos; itself for no undo."""
+    found: dict[str, tuple[DecisionEntry, int]] = {}
+    for entry in log:
+        if entry.action is DecisionAction.UNDO:
+            origin, count = found[entry.undone_id]
+            found[entry.id] = (origin, count + 1)
+        else:
+            found[entry.id] = (entry, 0)
+    return found
 
 
 def in_force(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
+from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry, time_fault
 from services.common.errors import InvalidArgumentError
 
 ContentDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 class _Photo(_Strict):
     content_digest: ContentDigest
-    path: str
+    path: Annotated[str, Field(max_length=4096)]
 
 
 class _Entry(_Strict):
@@ -57,7 +57,10 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InvalidArgumentError("entries", f"{place}: {first['msg']}") from error
+        raise InvalidArgumentError("entries", f"{place[:200]}: {first['msg'][:200]}") from error
+    for number, entry in enumerate(entries, start=1):
+        if problem := time_fault(entry.create_time):
+            raise InvalidArgumentError("entries", f"entry {number} of {len(entries)}: {problem}")
     return [
         DecisionEntry(
             id=entry.id,

@@ -12,8 +12,8 @@ from orchestrator.domain.decisions import (
     DecidedPhoto,
     DecisionAction,
     DecisionEntry,
+    LogChecker,
     decisions_in,
-    fault,
 )
 from orchestrator.domain.photo import Decision
 from orchestrator.storage.rows import utc
@@ -41,28 +41,34 @@ class SqlDecisionLog:
             return {row[0]: Decision(row[1]) for row in connection.execute(query)}
 
     def append(self, album_id: str, entries: Sequence[DecisionEntry]) -> int:
-        """Adds entries, all or none; those that the log has already, by id, are passed over.
+        """Adds entries, all or none; those that the log has already are passed over.
 
         Returns:
             Number of entries added.
 
         Raises:
-            InvalidArgumentError: An entry makes no sense where it stands.
+            InvalidArgumentError: An entry makes no sense where it stands, or the log has
+                another entry of its id.
             NotFoundError: There is no such album.
         """
         with self._engine.begin() as connection:
             _lock(connection, album_id)
             log = _entries(connection, album_id)
             count = len(log)
-            known = {entry.id for entry in log}
+            known = {entry.id: entry for entry in log}
+            checker = LogChecker(log)
             for number, entry in enumerate(entries, start=1):
-                if entry.id in known:
+                if known.get(entry.id) == entry:
                     continue
-                if problem := fault(entry, log):
+                problem = checker.fault(entry)
+                if entry.id in known:
+                    problem = f"the log has an entry {entry.id!r} already, with other content"
+                if problem:
                     where = f"entry {number} of {len(entries)}: " if len(entries) > 1 else ""
                     raise InvalidArgumentError("entries", f"{where}{problem}")
                 log.append(entry)
-                known.add(entry.id)
+                known[entry.id] = entry
+                checker.add(entry)
             rows = [
                 _values(album_id, sequence, entry)
                 for sequence, entry in enumerate(log[count:], start=count + 1)

@@ -158,12 +158,18 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
                 "entries",
                 f"entry {message.id}: content_digest {photo.content_digest!r} is no hex sha256",
             )
+    try:
+        create_time = message.create_time.ToDatetime(datetime.UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgumentError(
+            "entries", f"entry {message.id[:64]}: create_time is not a valid time"
+        ) from error
     decided = [DecidedPhoto(photo.content_digest, photo.path) for photo in photos]
     return DecisionEntry(
         id=message.id,
         action=decision_action(message.action),
         photos=tuple(decided[: len(message.photos)]),
-        create_time=message.create_time.ToDatetime(datetime.UTC),
+        create_time=create_time,
         target=decided[-1] if message.HasField("target") else None,
         undone_id=message.undone_id,
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from orchestrator.cli_decisions import describe
 from orchestrator.domain.decisions import (
     CORRECTIONS,
     DecisionAction,
@@ -197,3 +199,33 @@ def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
     if target:
         target = dataclasses.replace(target, content_digest=target.content_digest * 64)
     return dataclasses.replace(one, photos=photos, target=target)
+
+
+@given(logs(), st.integers(0, 13))
+def test_the_checker_agrees_with_the_entries_in_force(log: list[DecisionEntry], of: int) -> None:
+    problem = fault(entry("new", DecisionAction.UNDO, undone_id=str(of)), log)
+    assert (problem == "") == (str(of) in {one.id for one in in_force(log)})
+
+
+@pytest.mark.parametrize("year", ["0001", "1969", "3000", "9999"])
+def test_a_time_out_of_range_is_refused_by_the_number_of_its_entry(year: str) -> None:
+    good = decisions_json([entry("a", DecisionAction.KEEP, "a" * 64)] * 2)
+    place = good.rindex("2026-05-17")
+    bad = good[:place] + good[place:].replace(
+        "2026-05-17T10:00:00+00:00", f"{year}-01-01T00:00:00+14:00"
+    )
+    with pytest.raises(InvalidArgumentError, match=f"entry 2 of 2: create_time .* not {int(year)}"):
+        parse_decisions(bad)
+    late = dataclasses.replace(
+        entry("a", DecisionAction.KEEP, "a"),
+        create_time=datetime.datetime(int(year), 1, 1, tzinfo=datetime.UTC),
+    )
+    assert "create_time must be" in fault(late, [])
+
+
+def test_a_long_chain_of_undos_is_described_without_recursion() -> None:
+    log = [entry("0", DecisionAction.KEEP, "a")]
+    for number in range(1, 3002):
+        log.append(entry(str(number), DecisionAction.UNDO, undone_id=str(number - 1)))
+    assert describe(log[2], log[:2]) == "undo: undo: keep a.jpg"
+    assert describe(log[-1], log[:-1]) == "undo (3001 in a row): keep a.jpg"

@@ -116,6 +116,27 @@ def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
+def test_a_known_id_with_other_content_is_refused_and_nothing_is_added(engine: Engine) -> None:
+    SqlRunStore(engine).add_album(album())
+    log = SqlDecisionLog(engine)
+    first = entry("1", DecisionAction.KEEP, "d")
+    assert log.append("a", [first, first]) == 1
+    changed = entry("1", DecisionAction.REJECT, "d")
+    with pytest.raises(InvalidArgumentError, match=r"entry 3 of 3: .* '1' already, with other"):
+        log.append("a", [first, entry("2", DecisionAction.KEEP, "e"), changed])
+    assert log.entries("a") == [first]
+
+
+def test_a_long_chain_of_undos_is_added_at_once(engine: Engine) -> None:
+    SqlRunStore(engine).add_album(album())
+    chain = [entry("0", DecisionAction.KEEP, "d")]
+    for number in range(1, 3002):
+        chain.append(entry(str(number), DecisionAction.UNDO, undone_id=str(number - 1)))
+    log = SqlDecisionLog(engine)
+    assert log.append("a", chain) == 3002
+    assert log.decisions("a") == {}
+
+
 def test_the_database_is_durable(tmp_path: Path) -> None:
     engine = open_database(tmp_path)
     with engine.connect() as connection:
@@ -187,6 +208,7 @@ def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
         ("no url", "is no URL"),
         ("sqlite:///x.db", "must begin with postgresql://"),
         ("mysql://a@b/c", "must begin with postgresql://"),
+        ("postgresql://a@b/c?sslmod=require", "'sslmod' is not an option of libpq"),
     ],
 )
 def test_a_wrong_database_url_says_what_would_be_right(url: str, problem: str) -> None:

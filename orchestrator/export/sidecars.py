@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from orchestrator.export.files import replace_file
 from orchestrator.export.output_folder import OutputFolder
@@ -14,6 +15,7 @@ from orchestrator.results import ImageRecord
 from orchestrator.storage.containment import check_inside, open_inside
 from services.common.errors import InvalidArgumentError
 
+SIDECAR_LIMIT_BYTES = 16_000_000
 _SUFFIXES = (".xmp", ".XMP")
 
 
@@ -57,7 +59,7 @@ def merged_sidecar(
     for place in sidecars_beside(album, record, sidecar_path):
         try:
             with open_inside(place, album, roots) as opened:
-                return sidecar(record, opened.read())
+                return sidecar(record, _read_whole(opened))
         except (OSError, InvalidArgumentError):
             continue
     return sidecar(record)
@@ -127,9 +129,16 @@ def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[st
             replace_file(real, sidecar(record))
             return
         with open_inside(real, album, ()) as opened:
-            existing = opened.read()
+            existing = _read_whole(opened)
         replace_file(real, sidecar(record, existing))
     except OSError as error:
         yield f"{target} cannot be written: {error.strerror}"
     except InvalidArgumentError as error:
         yield f"{target} is left as it is: {error.message}"
+
+
+def _read_whole(opened: IO[bytes]) -> bytes:
+    content = opened.read(SIDECAR_LIMIT_BYTES + 1)
+    if len(content) > SIDECAR_LIMIT_BYTES:
+        raise InvalidArgumentError("", f"it is larger than {SIDECAR_LIMIT_BYTES:,} bytes")
+    return content

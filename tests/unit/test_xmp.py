@@ -210,3 +210,30 @@ def test_photos_that_differ_in_their_suffix_alone_keep_it() -> None:
         "b.heic": "b.heic.xmp",
         "c/a.jpg": "c/a.xmp",
     }
+
+
+@pytest.mark.parametrize("planted", ["pipe", "folder", "device", "large"])
+def test_a_sidecar_that_cannot_be_read_in_bounds_is_left_as_it_is(
+    tmp_path: Path, planted: str
+) -> None:
+    target = tmp_path / "a.xmp"
+    if planted == "pipe":
+        os.mkfifo(target)
+    elif planted == "folder":
+        target.mkdir()
+    elif planted == "device":
+        target.symlink_to("/dev/zero")
+    else:
+        with target.open("wb") as sparse:
+            sparse.truncate(1 << 40)
+    kind = target.lstat().st_mode
+    (warning,) = write_sidecars_beside(tmp_path, [record()])
+    assert f"{target} is left as it is" in warning
+    assert target.lstat().st_mode == kind
+
+
+def test_a_sidecar_of_many_levels_or_entities_is_refused_quickly() -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><x>&b;</x>'
+    for content in (b"<a>" * 100_000, bomb.encode()):
+        with pytest.raises(InvalidArgumentError):
+            sidecar(record(), content)

@@ -45,7 +45,7 @@ class _StrictLoader(yaml.CSafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:  # noqa: ANN401
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:  # noqa: ANN401
         value = super().construct_scalar(node)
         if isinstance(value, str) and "\0" in value:
             raise yaml.constructor.ConstructorError(
@@ -100,12 +100,13 @@ def _check_size(text: str) -> None:
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         match event:
             case yaml.AliasEvent():
-                if any(anchor == event.anchor for anchor, _ in enclosing):
-                    raise _refused(f"the anchor {event.anchor[:50]!r} contains itself", event)
-                count += sizes.get(event.anchor, 1)
+                name = event.anchor or ""
+                if any(anchor == name for anchor, _ in enclosing):
+                    raise _refused(f"the anchor {name[:50]!r} contains itself", event)
+                count += sizes.get(name, 1)
             case yaml.ScalarEvent():
                 count += 1
-                sizes[event.anchor] = 1
+                sizes[event.anchor or ""] = 1
             case yaml.CollectionStartEvent():
                 enclosing.append((event.anchor, count))
                 count += 1
@@ -119,4 +120,5 @@ def _check_size(text: str) -> None:
 
 
 def _refused(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    mark: Any = event.start_mark  # the C parser's marks are of another class, used the same way
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
-from typing import IO
 
 from services.common.errors import ConfigError
 
@@ -13,7 +13,7 @@ SETTINGS_LIMIT_BYTES = 1_000_000
 """Limit for settings, tokens, passwords, keys and certificates; the largest we ship has 20 kB."""
 
 
-def open_regular(path: Path, source: str = "") -> IO[bytes]:
+def open_regular(path: Path, source: str = "") -> io.BufferedReader:
     """Opens a regular file, or a link to one, for reading.
 
     Args:

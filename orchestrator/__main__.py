@@ -24,6 +24,7 @@ from orchestrator.data_folder import data_folder
 from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
 from orchestrator.results import Album
+from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.database import (
     is_shared,
@@ -39,6 +40,7 @@ from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import UPLOADS_NAME, remove_partial_uploads
 from orchestrator.transport.reader import Reader
+from orchestrator.transport.repeats import Repeats
 from orchestrator.transport.servicer import OrchestratorServicer
 from orchestrator.worker import Worker
 from services.common.errors import EXIT_CONFIG, BestshotError
@@ -46,7 +48,7 @@ from services.common.http import HttpServer
 from services.common.log import configure_logging
 from services.common.memory_budget import MemoryBudget
 from services.common.metrics import Metrics
-from services.common.process import check_loopback, split_address
+from services.common.process import split_address
 from services.common.server import Server, ServerOptions, serve_until_stopped, server_options
 from services.common.service_config import Invocation, SharedSettings, parse_arguments
 from services.common.tracing import tracing
@@ -118,8 +120,7 @@ async def json_served(
     from orchestrator.transport.json_api import JsonApi, build_json_app  # takes a fifth of a second
 
     api = JsonApi(reader, curator, config)
-    if options.is_local_only:
-        check_loopback(split_address(address)[0])
+    options.check_host(split_address(address)[0])
     app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
     http = HttpServer(
         app,
@@ -205,6 +206,7 @@ async def serve(
         settings.allowed_roots,
         folder,
         settings.max_upload_mb * 10**6,
+        Repeats(SqlAnswers(engine)),
     )
     server = Server(
         address=settings.address,

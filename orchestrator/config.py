@@ -226,8 +226,8 @@ class SiameseSettings(Settings):
     """whether the comparator decides ties; a run fails at its start where it is on and no
     Siamese model serves"""
     checkpoint_path: Path | None
-    """a file that the Siamese service must have loaded (checked by digest), or `null` for
-    whatever serves"""
+    """a file in the models folder, absolute or relative to it, that the Siamese service must have
+    loaded (checked by digest), or `null` for whatever serves"""
     duplicate_threshold: Annotated[float, Field(ge=-1, le=1)]
     """cosine similarity from which two photos are duplicates, never both taken"""
     tiebreaker_range: Share

@@ -49,6 +49,7 @@ from services.common.auth import new_token, token_digest
 from services.common.channels import (
     ClientOptions,
     call_metadata,
+    call_once,
     client_options,
     open_channel,
     service_name,
@@ -290,37 +291,39 @@ async def _drive(
     supervisor: Supervisor | None,
 ) -> pb.Run:
     metadata = call_metadata(options)
-    brief = {"timeout": CALL_TIMEOUT_S, "metadata": metadata}
-    created = await stub.CreateAlbum(
-        pb.CreateAlbumRequest(folder=str(request.photos.resolve())), **brief
-    )
-    started = await stub.StartRun(
+    new_album = pb.CreateAlbumRequest(folder=str(request.photos.resolve()))
+    created = await call_once(stub.CreateAlbum, new_album, CALL_TIMEOUT_S, options)
+    started = await call_once(
+        stub.StartRun,
         pb.StartRunRequest(
             album_id=created.album.id,
             profile=request.profile or "",
             config_overrides=_overrides(request),
         ),
-        **brief,
+        CALL_TIMEOUT_S,
+        options,
     )
     run_id = started.run.id
     try:
-        run = await _follow(stub, run_id, metadata, console, supervisor)
+        run = await _follow(stub, run_id, options, console, supervisor)
     except asyncio.CancelledError:
+        cancelled = pb.CancelRunRequest(run_id=run_id)
         with contextlib.suppress(grpc.RpcError):  # the orchestrator may be what has died
-            await stub.CancelRun(pb.CancelRunRequest(run_id=run_id), **brief)
+            await call_once(stub.CancelRun, cancelled, CALL_TIMEOUT_S, options)
         raise
     if run.state != pb.RUN_STATE_COMPLETED:
         raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
     if request.out is not None:
-        exported = await stub.ExportRun(
+        exported = await call_once(
+            stub.ExportRun,
             pb.ExportRunRequest(
                 run_id=run_id,
                 output_folder=str(request.out.resolve()),
                 copy_selected=request.copy_selected,
                 overwrite_foreign_files=request.force,
             ),
-            timeout=EXPORT_TIMEOUT_S,
-            metadata=metadata,
+            EXPORT_TIMEOUT_S,
+            options,
         )
         print_summary(run, console)
         _print_files(request.out, exported, console)
@@ -330,7 +333,7 @@ async def _drive(
 async def _follow(
     stub: orchestrator_pb2_grpc.OrchestratorServiceStub,
     run_id: str,
-    metadata: tuple[tuple[str, str], ...],
+    options: ClientOptions,
     console: Console,
     supervisor: Supervisor | None,
 ) -> pb.Run:
@@ -339,7 +342,8 @@ async def _follow(
     while True:
         deaths = supervisor.death_count("orchestrator") if supervisor else 0
         try:
-            snapshots = stub.WatchRun(pb.WatchRunRequest(run_id=run_id), metadata=metadata)
+            watched = pb.WatchRunRequest(run_id=run_id)
+            snapshots = stub.WatchRun(watched, metadata=call_metadata(options))
             run = await show_progress(snapshots, console)
         except grpc.RpcError:
             if supervisor is None or not await _has_died(supervisor, deaths):
@@ -354,9 +358,8 @@ async def _follow(
         if resume_count == MAX_RESUMES:  # the run may be what kills it, however slowly
             raise _resumable(InternalError(supervisor.last_words("orchestrator")))
         resume_count += 1
-        await stub.ResumeRun(
-            pb.ResumeRunRequest(run_id=run_id), timeout=CALL_TIMEOUT_S, metadata=metadata
-        )
+        resume = pb.ResumeRunRequest(run_id=run_id)
+        await call_once(stub.ResumeRun, resume, CALL_TIMEOUT_S, options)
 
 
 def _overrides(request: Request) -> struct_pb2.Struct:

@@ -10,7 +10,6 @@ import importlib.metadata
 import logging
 import platform
 import subprocess
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from services.common.errors import (
     ConfigError,
     FailedPreconditionError,
     InvalidArgumentError,
+    NotFoundError,
     UnavailableError,
 )
 from services.common.imaging import CANONICAL_VERSION
@@ -87,18 +87,22 @@ class Curator:
         self._worker = worker
         self._stores = Stores(store, log, cache)
 
-    async def start_run(self, album: Album, profile: str, overrides: dict[str, Any]) -> Run:
-        """Checks settings and services, then queues a run.
+    async def start_run(
+        self, album: Album, profile: str, overrides: dict[str, Any], run_id: str
+    ) -> Run:
+        """Checks settings and services, then queues a run; returns the one of that id if it exists.
 
         Raises:
             InvalidArgumentError: A setting is wrong.
             FailedPreconditionError: A model service cannot serve what the settings ask for.
         """
+        with contextlib.suppress(NotFoundError):
+            return await self.run(run_id)
         settings = self._load_settings(profile, overrides)
         services = await find_services(self._ports, settings)
         calibration = await self._ports.embedder.calibration()
         run = Run(
-            id=uuid.uuid4().hex,
+            id=run_id,
             album_id=album.id,
             state=RunState.PENDING,
             profile=profile or self._config.profile,
@@ -156,7 +160,7 @@ class Curator:
         return await asyncio.to_thread(self._store.is_active, album_id)
 
     async def reselect(
-        self, run: Run, overrides: dict[str, Any], *, validate_only: bool
+        self, run: Run, overrides: dict[str, Any], new_run_id: str
     ) -> rejudging.Reselection:
         """Clusters and selects anew on a completed run's scores.
 
@@ -170,7 +174,7 @@ class Curator:
             self._stores,
             run,
             overrides,
-            validate_only=validate_only,
+            new_run_id,
         )
 
     async def diff(self, run_id: str, other_run_id: str) -> RunDiff:

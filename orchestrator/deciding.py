@@ -39,6 +39,7 @@ class Outcome:
 def new_entry(
     runs: SqlRunStore,
     album_id: str,
+    entry_id: str,
     action: DecisionAction,
     paths: Sequence[str],
     target_path: str = "",
@@ -52,20 +53,30 @@ def new_entry(
     target = None
     if target_path:
         target = DecidedPhoto(runs.content_digest(album_id, target_path), target_path)
-    return DecisionEntry(uuid.uuid4().hex, action, tuple(photos), utc_now(), target)
+    return DecisionEntry(entry_id, action, tuple(photos), utc_now(), target)
 
 
-def undo_entry(log: Sequence[DecisionEntry], entry_id: str) -> DecisionEntry:
-    """Makes an entry that takes another one back; without an id, the newest that can be.
+def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") -> DecisionEntry:
+    """Makes an entry that takes another one back.
+
+    Args:
+        log: Of the album.
+        entry_id: What to take back; empty = the newest entry that can be.
+        new_id: Id of the new entry; empty = a random one. If the log has it already, that entry is
+            returned.
 
     Raises:
         FailedPreconditionError: There is nothing to undo.
     """
+    for known in log:
+        if known.id == new_id:
+            return known
     newest = last_undoable(log)
     if not entry_id and newest is None:
         raise FailedPreconditionError("there is no decision to undo")
     undone = entry_id or (newest.id if newest else "")
-    return DecisionEntry(uuid.uuid4().hex, DecisionAction.UNDO, (), utc_now(), undone_id=undone)
+    new_id = new_id or uuid.uuid4().hex
+    return DecisionEntry(new_id, DecisionAction.UNDO, (), utc_now(), undone_id=undone)
 
 
 def decide(

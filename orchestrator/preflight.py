@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import os
+import stat
 from pathlib import Path
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+import models
 from orchestrator.config import PipelineSettings
 from orchestrator.pipeline import Services
 from orchestrator.ports import ModelIdentity, ModelPort, ModelPorts
 from orchestrator.results import Run
+from services.common.config import models_dir
 from services.common.errors import BestshotError, FailedPreconditionError, UnavailableError
 
+logger = logging.getLogger(__name__)
+
+BUILTIN_FOLDER = Path(models.__file__).parent / "builtin"
+MAX_CHECKPOINT_BYTES = 2**32
 RECONNECT_S = 1.5
 """A channel tries every second to find a service again."""
 
@@ -96,16 +105,40 @@ def _is_down(error: BaseException) -> bool:
 
 
 def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
-    """Refuses a checkpoint_path that the Siamese service did not load."""
+    """Refuses a checkpoint_path that is not a model file which the Siamese service loaded.
+
+    Callers may set it: one message for everything that is wrong, lest it tell them about files.
+    """
     try:
-        digest = hashlib.sha256(path.expanduser().read_bytes()).hexdigest()
-    except OSError as error:
+        is_served = _model_digest(path) in served
+    except (OSError, ValueError, RuntimeError) as error:  # the last: a loop of symbolic links
+        logger.warning("select_best.siamese.checkpoint_path is not usable: %s", error)
+        is_served = False
+    if not is_served:
         raise FailedPreconditionError(
-            f"select_best.siamese.checkpoint_path: cannot read {path}: {error.strerror}"
-        ) from error
-    if digest not in served:
-        raise FailedPreconditionError(
-            f"select_best.siamese.checkpoint_path is {path} (sha256 {digest[:12]}...), but the "
-            f"Siamese service loaded another model; name it in models.yaml and in "
-            f"services.yaml (siamese.model), or set checkpoint_path to null"
+            "select_best.siamese.checkpoint_path: the Siamese service loaded another model, or "
+            "this is not a file in the models folder; name the model in models.yaml and in "
+            "services.yaml (siamese.model), or set checkpoint_path to null"
         )
+
+
+def _model_digest(path: Path) -> str:
+    """Hex sha256 of a file in one of the models folders; a relative path begins there.
+
+    Raises:
+        OSError, ValueError, RuntimeError: It is not there, not a regular file or too large.
+    """
+    for folder in (models_dir(), BUILTIN_FOLDER):
+        found = (folder / path.expanduser()).resolve()
+        if found.is_relative_to(folder.resolve()) and found.exists():
+            break
+    else:
+        raise ValueError(f"{path} is not in the models folder {models_dir()}")
+    # a FIFO would block the opening, a device would never end
+    with open(os.open(found, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        status = os.fstat(opened.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_CHECKPOINT_BYTES:
+            raise ValueError(
+                f"{path} is not a regular file of at most {MAX_CHECKPOINT_BYTES} bytes"
+            )
+        return hashlib.file_digest(opened, "sha256").hexdigest()

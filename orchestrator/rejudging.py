@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +66,15 @@ class Reselection:
     missing_comparison_count: int
 
 
-def reselect(
-    stores: Stores, run: Run, overrides: dict[str, Any], *, validate_only: bool
-) -> Reselection:
-    """Clusters and selects anew under changed settings; stores a new run unless `validate_only`."""
+def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: str) -> Reselection:
+    """Clusters and selects again under changed settings, and stores that as a new run.
+
+    Args:
+        stores: Of this orchestrator.
+        run: Has the scores.
+        overrides: Settings that differ.
+        new_run_id: Id of the new run; empty = nothing is stored.
+    """
     began = utc_now()
     settings = stored_settings(run, overrides)
     calibration = stored_calibration(run)
@@ -88,7 +92,7 @@ def reselect(
     records = sorted([*judged, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
         run,
-        id="" if validate_only else uuid.uuid4().hex,
+        id=new_run_id,
         config=recorded_config(settings, calibration),
         revision=0,
         stages=(),
@@ -100,7 +104,7 @@ def reselect(
         decisions={digest: decision.value for digest, decision in decisions.items()},
         corrections=recorded_corrections(corrections),
     )
-    if not validate_only:
+    if new_run_id:
         stores.runs.save_results(new_run, records, comparisons)
     selected_before = {record.path for record in before if record.is_selected}
     selected = {record.path for record in records if record.is_selected}

@@ -9,7 +9,13 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from services.common.channels import ClientOptions, call_metadata, open_channel, service_name
+from services.common.channels import (
+    ClientOptions,
+    call_metadata,
+    call_once,
+    open_channel,
+    service_name,
+)
 
 PAGE_SIZE = 1000
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
@@ -53,7 +59,7 @@ class Orchestrator:
         """Calls a method of `stub` that answers once."""
         timeout = TRANSFER_TIMEOUT_S if method is self.stub.UploadAlbum else self._timeout_s
         try:
-            return await method(request, timeout=timeout, metadata=call_metadata(self._options))
+            return await call_once(method, request, timeout, self._options)
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from error
 

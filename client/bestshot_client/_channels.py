@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
 
 Role = Literal["orchestrator", "embedding", "quality", "face", "siamese"]
 MAX_MESSAGE_BYTES = 64 * 2**20
 """As `shared.max_message_bytes` of the servers."""
+MAX_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,20 @@ class Security:
 
     Attributes:
         token: Sent with every call; empty = none.
-        ca_file: PEM certificates of the authorities that are believed; None = no TLS.
+        ca_file: PEM certificates of the authorities that are trusted; implies `tls`.
         certificate_file: PEM certificate of the caller, where the servers ask for one.
         key_file: Its private key.
+        tls: Whether connections use TLS; without `ca_file`, servers are verified by the system's
+            root certificates.
+        allow_plaintext_token: Whether the token may be sent without TLS to other machines.
     """
 
     token: str = ""
     ca_file: Path | str | None = None
     certificate_file: Path | str | None = None
     key_file: Path | str | None = None
+    tls: bool = False
+    allow_plaintext_token: bool = False
 
     def __repr__(self) -> str:
         """Without the token."""
@@ -58,19 +67,56 @@ class Security:
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """Of TLS; None without. OSError where a file cannot be read."""
-        if self.ca_file is None:
+        if not self._is_encrypted:
             return None
+        roots = system_roots() if self.ca_file is None else Path(self.ca_file).read_bytes()
         if self.certificate_file is None or self.key_file is None:
-            return grpc.ssl_channel_credentials(Path(self.ca_file).read_bytes())
+            return grpc.ssl_channel_credentials(roots)
         return grpc.ssl_channel_credentials(
-            Path(self.ca_file).read_bytes(),
-            Path(self.key_file).read_bytes(),
-            Path(self.certificate_file).read_bytes(),
+            roots, Path(self.key_file).read_bytes(), Path(self.certificate_file).read_bytes()
         )
+
+    def check(self, address: str) -> None:
+        """ValueError where the token would travel unencrypted to another machine."""
+        if self.token and not (
+            self._is_encrypted or self.allow_plaintext_token or is_local(address)
+        ):
+            raise ValueError(
+                f"the token would be sent unencrypted to {address}: use Security(tls=True), or "
+                f"ca_file for your own authority; on a trusted network allow_plaintext_token=True"
+            )
+
+    @property
+    def _is_encrypted(self) -> bool:
+        return self.tls or self.ca_file is not None
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What goes with every call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+
+def system_roots() -> bytes | None:
+    """The root certificates that this system trusts, PEM; None = those that gRPC brings."""
+    found = ssl.create_default_context().get_ca_certs(binary_form=True)
+    return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
+
+
+def is_local(address: str) -> bool:
+    """Whether a gRPC target is surely on this machine: loopback addresses and Unix sockets."""
+    scheme, _, rest = address.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return True
+    targets = rest if scheme in ("dns", "ipv4", "ipv6") else address
+    return all(_is_loopback(one) for one in targets.rpartition("/")[2].split(","))
+
+
+def _is_loopback(target: str) -> bool:
+    host, _, port = target.rpartition(":")
+    host = (host if port.isdigit() else target).strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def service_name(role: Role) -> str:
@@ -87,21 +133,36 @@ def channel_options(role: Role) -> list[tuple[str, Any]]:
     ]
 
 
+def safe_methods(service: str) -> list[str]:
+    """Methods of a service that may be repeated at any time: the contract says NO_SIDE_EFFECTS."""
+    try:
+        found = descriptor_pool.Default().FindServiceByName(service)
+    except KeyError:
+        return []
+    return [
+        method.name
+        for method in found.methods
+        if method.GetOptions().idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    ]
+
+
 def service_config(name: str) -> Mapping[str, Any]:
-    """The service config of a channel; a call that reached no server is tried four times."""
-    return {
+    """The service config of a channel; what has no side effects is tried four times."""
+    config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": name},
-        "methodConfig": [
+    }
+    if methods := safe_methods(name):
+        config["methodConfig"] = [
             {
-                "name": [{}],
+                "name": [{"service": name, "method": method} for method in methods],
                 "retryPolicy": {
-                    "maxAttempts": 4,
+                    "maxAttempts": MAX_ATTEMPTS,
                     "initialBackoff": "0.1s",
                     "maxBackoff": "1s",
                     "backoffMultiplier": 2,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
-        ],
-    }
+        ]
+    return config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +29,8 @@ class Client:
     """Calls the model services and the orchestrator; use it in `with`, or `close` it.
 
     Every method raises BestshotError where a call fails, ValueError where it needs a part of which
-    no address was given, and OSError where a file cannot be read.
+    no address was given or the token would travel unencrypted, and OSError where a file cannot be
+    read.
 
     Args:
         addresses: Where the parts are.
@@ -44,9 +46,9 @@ class Client:
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._addresses = addresses or Addresses()
-        security = security or Security()
-        self._credentials = security.credentials()
-        self._metadata = security.metadata()
+        self._security = security or Security()
+        self._credentials = self._security.credentials()
+        self._metadata = self._security.metadata()
         self._timeout_s = timeout_s
         self._channels: dict[Role, grpc.Channel] = {}
 
@@ -136,16 +138,15 @@ class Client:
 
     def upload(self, display_name: str, files: Sequence[Path | str]) -> pb.Album:
         """Makes an album of local files, which the orchestrator keeps; `run` then curates it."""
-        call = self._orchestrator().UploadAlbum
-        try:
-            answer: pb.UploadAlbumResponse = call(
-                _messages.upload(display_name, files),
-                timeout=TRANSFER_TIMEOUT_S,
-                metadata=self._metadata,
-            )
-        except grpc.RpcError as error:
-            raise _messages.error_of(error) from error
-        return answer.album
+        header = pb.UploadHeader(display_name=display_name)
+
+        def send(timeout: float, metadata: Any) -> Any:  # noqa: ANN401
+            call = self._orchestrator().UploadAlbum
+            return call(_messages.upload(header, files), timeout=timeout, metadata=metadata)
+
+        answer = self._repeat(send, header, TRANSFER_TIMEOUT_S)
+        album: pb.Album = answer.album
+        return album
 
     def run(
         self,
@@ -203,6 +204,7 @@ class Client:
     def _channel(self, role: Role) -> grpc.Channel:
         if role not in self._channels:
             address, options = self._addresses.of(role), channel_options(role)
+            self._security.check(address)
             self._channels[role] = (
                 grpc.insecure_channel(address, options)
                 if self._credentials is None
@@ -211,7 +213,17 @@ class Client:
         return self._channels[role]
 
     def _call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
-        try:
-            return method(request, timeout=self._timeout_s, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise _messages.error_of(error) from error
+        return self._repeat(partial(method, request), request, self._timeout_s)
+
+    def _repeat(self, call: Any, request: Any, timeout_s: float) -> Any:  # noqa: ANN401
+        """Calls; again where no answer came and `request` has a request_id."""
+        is_repeatable, attempt = _messages.is_repeatable(request), 1
+        while True:
+            try:
+                return call(timeout=timeout_s, metadata=self._metadata)
+            except grpc.RpcError as error:
+                pause = _messages.pause_after(error, attempt) if is_repeatable else None
+                if pause is None:
+                    raise _messages.error_of(error) from error
+            time.sleep(pause)
+            attempt += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from bestshot.image.v1 import image_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2
 from bestshot.quality.v1 import quality_pb2
 from bestshot.siamese.v1 import siamese_pb2
+
+from bestshot_client._channels import MAX_ATTEMPTS
 
 Picture = bytes | str | Path
 """A complete image file, or its path."""
@@ -59,6 +62,26 @@ class ImageError(Exception):
 def error_of(error: grpc.RpcError) -> BestshotError:
     """Translates a failed call."""
     return BestshotError(error.code(), error.details() or error.code().name)
+
+
+def is_repeatable(request: Any) -> bool:  # noqa: ANN401
+    """Whether a changing request may be repeated; gives one that has a `request_id` its own."""
+    if not hasattr(request, "request_id"):
+        return False
+    request.request_id = request.request_id or str(uuid.uuid4())
+    return True
+
+
+def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
+    """Seconds to wait before a request is repeated; None where it must not be.
+
+    Args:
+        error: What the call raised.
+        attempt: The one that failed, from 1.
+    """
+    if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt >= MAX_ATTEMPTS:
+        return None
+    return float(min(1.0, 0.1 * 2 ** (attempt - 1)))
 
 
 def batches(pictures: Sequence[Picture]) -> Iterator[list[image_pb2.Image]]:
@@ -174,11 +197,11 @@ class Watching:
 
 
 def upload(
-    display_name: str, files: Sequence[Path | str]
+    header: orchestrator_pb2.UploadHeader, files: Sequence[Path | str]
 ) -> Iterator[orchestrator_pb2.UploadAlbumRequest]:
     """The messages of an upload: header, then each file in pieces."""
     request = orchestrator_pb2.UploadAlbumRequest
-    yield request(header=orchestrator_pb2.UploadHeader(display_name=display_name))
+    yield request(header=header)
     for file in map(Path, files):
         yield request(filename=file.name)
         with file.open("rb") as opened:

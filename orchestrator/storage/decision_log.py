@@ -32,6 +32,15 @@ class SqlDecisionLog:
         with self._engine.connect() as connection:
             return _entries(connection, album_id)
 
+    def find(self, album_id: str, entry_id: str) -> DecisionEntry | None:
+        """An entry of an album's log; None if the log does not have it."""
+        query = select(decision_log).where(
+            decision_log.c.album_id == album_id, decision_log.c.id == entry_id
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return _entry(row) if row is not None else None
+
     def decisions(self, album_id: str) -> dict[str, Decision]:
         """What the log comes to for single photos, by content digest."""
         query = select(decisions.c.content_digest, decisions.c.decision).where(

@@ -232,7 +232,10 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     """
     if not folder.is_absolute():
         raise InvalidArgumentError(field, f"{folder} is not an absolute path")
-    resolved = folder.resolve()
+    try:
+        resolved = folder.resolve()
+    except (OSError, ValueError, RuntimeError):  # the last: a loop of symbolic links
+        resolved = Path()  # in no root: what is wrong outside the roots is not the caller's to know
     roots = [root.expanduser().resolve() for root in allowed_roots]
     if not any(resolved.is_relative_to(root) for root in roots):
         raise InvalidArgumentError(

@@ -163,3 +163,13 @@ decisions = Table(
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
 """What the log comes to for single photos; written with it, for queries."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("request_id", String(36), primary_key=True),
+    Column("request_digest", String(64), nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, index=True),
+)
+"""Answers to changing calls that had a request_id; `answer` is the serialized response."""

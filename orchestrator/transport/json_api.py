@@ -28,7 +28,13 @@ from orchestrator.storage.image_query import ORDER_PATTERN
 from orchestrator.transport import json_models as models
 from orchestrator.transport.reader import Page, PageRequest, Reader
 from services.common.auth import AUTHORIZATION_KEY, Authorize
-from services.common.errors import BestshotError, InvalidArgumentError, NotFoundError
+from services.common.bounds import MAX_ITEMS, check_text
+from services.common.errors import (
+    BestshotError,
+    InvalidArgumentError,
+    NotFoundError,
+    shortened,
+)
 
 PREFIX = "/api/v1"
 CHUNK_BYTES = 2**20
@@ -315,8 +321,12 @@ def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
     """Lets in whom the gRPC method of that name lets in."""
 
     def check(request: Request) -> None:
-        header = request.headers.get(AUTHORIZATION_KEY, "")
-        authorize(f"{_SERVICE}/{method}", {AUTHORIZATION_KEY: header})
+        authorize(f"{_SERVICE}/{method}", request.headers.getlist(AUTHORIZATION_KEY))
+        items = request.query_params.multi_items()
+        if len(items) > MAX_ITEMS:
+            raise InvalidArgumentError("", f"the query has {len(items)} parameters")
+        for name, value in (*request.path_params.items(), *items):
+            check_text(name, value)
 
     return check
 
@@ -362,6 +372,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 def _problem(status: int, detail: str, reason: str, field: str = "") -> Response:
     title = http.HTTPStatus(status).phrase
+    detail, field = shortened(detail), shortened(field)
     content = models.Problem(status=status, title=title, detail=detail, reason=reason, field=field)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse(

@@ -10,6 +10,7 @@ from services.common.errors import InvalidArgumentError
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
+MAX_OFFSET = 2**31 - 1
 
 
 def page_size(requested: int) -> int:
@@ -35,8 +36,8 @@ def decode(token: str, *query: object) -> int:
         return 0
     try:
         offset, digest = json.loads(base64.urlsafe_b64decode(token.encode()))
-        valid = isinstance(offset, int) and offset >= 0 and digest == _digest(query)
-    except (ValueError, TypeError):
+        valid = isinstance(offset, int) and 0 <= offset <= MAX_OFFSET and digest == _digest(query)
+    except (ValueError, TypeError, RecursionError):
         valid = False
     if not valid:
         raise InvalidArgumentError(

@@ -26,6 +26,7 @@ from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import UPLOADS_NAME, Upload
 from orchestrator.transport import converters
 from orchestrator.transport.reader import PageRequest, Reader
+from orchestrator.transport.repeats import Repeats, changing, new_id
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 CHUNK_BYTES = 2**20
@@ -48,7 +49,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         allowed_roots: Sequence[Path],
         data_folder: Path,
         max_upload_bytes: int,
+        repeats: Repeats,
     ) -> None:
+        self.repeats = repeats
         self._max_upload_bytes = max_upload_bytes
         self._curator = curator
         self._reader = reader
@@ -61,6 +64,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Albums
 
+    @changing
     async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
@@ -85,21 +89,36 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         context: grpc.aio.ServicerContext,
     ) -> pb.UploadAlbumResponse:
         """Makes an album of uploaded photos."""
-        album_id = uuid.uuid4().hex
+        first = await anext(aiter(request_iterator), pb.UploadAlbumRequest())
+        request_id = first.header.request_id
+
+        async def messages() -> AsyncIterator[pb.UploadAlbumRequest]:
+            yield first
+            async for message in request_iterator:
+                yield message
+
+        # without `to_its_end`: an upload whose caller has gone is not complete
+        return await self.repeats.once(
+            "UploadAlbum", first, request_id, lambda: self._receive(messages(), request_id)
+        )
+
+    async def _receive(
+        self, messages: AsyncIterator[pb.UploadAlbumRequest], request_id: str
+    ) -> pb.UploadAlbumResponse:
         display_name = ""
-        with Upload(self._data_folder, album_id, self._max_upload_bytes) as upload:
-            async for request in request_iterator:
-                match request.WhichOneof("part"):
+        with Upload(self._data_folder, uuid.uuid4().hex, self._max_upload_bytes) as upload:
+            async for message in messages:
+                match message.WhichOneof("part"):
                     case "header":
-                        display_name = request.header.display_name
+                        display_name = message.header.display_name
                     case "filename":
-                        await asyncio.to_thread(upload.begin, request.filename)
+                        await asyncio.to_thread(upload.begin, message.filename)
                     case "chunk":
-                        await asyncio.to_thread(upload.write, request.chunk)
+                        await asyncio.to_thread(upload.write, message.chunk)
             await asyncio.to_thread(upload.finish)
         now = utc_now()
         album = Album(
-            id=album_id,
+            id=new_id(request_id),
             display_name=display_name or f"Upload of {now.astimezone():%Y-%m-%d %H:%M}",
             folder=str(upload.folder),
             create_time=now,
@@ -109,6 +128,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             album=converters.album_message(stored), photo_count=upload.photo_count
         )
 
+    @changing
     async def UpdateAlbum(
         self, request: pb.UpdateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.UpdateAlbumResponse:
@@ -137,6 +157,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             albums=map(converters.album_message, page.items), next_page_token=page.next_page_token
         )
 
+    @changing
     async def DeleteAlbum(
         self, request: pb.DeleteAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeleteAlbumResponse:
@@ -151,13 +172,16 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Runs
 
+    @changing
     async def StartRun(
         self, request: pb.StartRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.StartRunResponse:
         """Starts a run."""
         album = await asyncio.to_thread(self._store.album, request.album_id)
         overrides = converters.overrides_value(request.config_overrides)
-        run = await self._curator.start_run(album, request.profile, overrides)
+        run = await self._curator.start_run(
+            album, request.profile, overrides, new_id(request.request_id)
+        )
         return pb.StartRunResponse(run=converters.run_message(run, whole=True))
 
     async def WatchRun(
@@ -167,6 +191,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         async for run in self._curator.watch(request.run_id):
             yield pb.WatchRunResponse(run=converters.run_message(run, whole=False))
 
+    @changing
     async def CancelRun(
         self, request: pb.CancelRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.CancelRunResponse:
@@ -174,6 +199,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         run = await self._curator.cancel(request.run_id)
         return pb.CancelRunResponse(run=converters.run_message(run, whole=False))
 
+    @changing
     async def ResumeRun(
         self, request: pb.ResumeRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ResumeRunResponse:
@@ -282,15 +308,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Actions on results
 
+    @changing
     async def Reselect(
         self, request: pb.ReselectRequest, context: grpc.aio.ServicerContext
     ) -> pb.ReselectResponse:
         """Clusters and selects anew from stored scores."""
         run = await self._curator.run(request.run_id)
         overrides = converters.overrides_value(request.config_overrides)
-        reselection = await self._curator.reselect(
-            run, overrides, validate_only=request.validate_only
-        )
+        new_run_id = "" if request.validate_only else new_id(request.request_id)
+        reselection = await self._curator.reselect(run, overrides, new_run_id)
         return pb.ReselectResponse(
             run=converters.run_message(reselection.run, whole=True),
             gained_paths=reselection.gained_paths,
@@ -316,6 +342,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         explanation = await self._curator.explain(request.run_id, request.path)
         return pb.ExplainImageResponse(explanation=converters.explanation_message(explanation))
 
+    @changing
     async def SetDecision(
         self, request: pb.SetDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SetDecisionResponse:
@@ -325,7 +352,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         decision = converters.decision_value(request.decision)
         action = DecisionAction(decision.value) if decision else DecisionAction.CLEAR
         paths = [request.path]
-        entry = await self._new_entry(request.album_id, action, paths)
+        entry = await self._new_entry(request, action, paths)
         before = await asyncio.to_thread(self._log.decisions, request.album_id)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         previous = before.get(entry.photos[0].content_digest)
@@ -335,6 +362,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             entry_id=entry.id,
         )
 
+    @changing
     async def AppendDecision(
         self, request: pb.AppendDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.AppendDecisionResponse:
@@ -342,19 +370,20 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         action = converters.decision_action(request.action)
         if action is DecisionAction.UNDO:
             raise InvalidArgumentError("action", "to undo call UndoDecision")
-        entry = await self._new_entry(request.album_id, action, request.paths, request.target_path)
+        entry = await self._new_entry(request, action, request.paths, request.target_path)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         return pb.AppendDecisionResponse(
             entry=converters.entry_message(entry, is_in_force=True), changed_images=changed
         )
 
+    @changing
     async def UndoDecision(
         self, request: pb.UndoDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.UndoDecisionResponse:
         """Takes a decision back."""
         await asyncio.to_thread(self._store.album, request.album_id)
         log = await asyncio.to_thread(self._log.entries, request.album_id)
-        entry = undo_entry(log, request.entry_id)
+        entry = undo_entry(log, request.entry_id, new_id(request.request_id))
         changed = await self._decide(request.album_id, [entry], request.run_id)
         undone = next(known for known in log if known.id == entry.undone_id)
         return pb.UndoDecisionResponse(
@@ -376,6 +405,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             next_page_token=page.next_page_token,
         )
 
+    @changing
     async def ImportDecisions(
         self, request: pb.ImportDecisionsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ImportDecisionsResponse:
@@ -387,13 +417,20 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     async def _new_entry(
         self,
-        album_id: str,
+        request: pb.SetDecisionRequest | pb.AppendDecisionRequest,
         action: DecisionAction,
         paths: Sequence[str],
         target_path: str = "",
     ) -> DecisionEntry:
+        album_id, entry_id = request.album_id, new_id(request.request_id)
         await asyncio.to_thread(self._store.album, album_id)
-        return await asyncio.to_thread(new_entry, self._store, album_id, action, paths, target_path)
+        if request.request_id:  # its first attempt may have ended before its answer was stored
+            known = await asyncio.to_thread(self._log.find, album_id, entry_id)
+            if known is not None:
+                return known
+        return await asyncio.to_thread(
+            new_entry, self._store, album_id, entry_id, action, paths, target_path
+        )
 
     async def _decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
@@ -415,6 +452,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         probability = await self._curator.compare(run, request.first_path, request.second_path)
         return pb.CompareImagesResponse(first_better_probability=probability)
 
+    @changing
     async def ExportRun(
         self, request: pb.ExportRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ExportRunResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -20,7 +20,6 @@ from services.common.user_files import read_user_text
 ScopeName = Literal["read", "run", "admin"]
 
 AUTHORIZATION_KEY = "authorization"
-_BEARER = "Bearer "
 _RANKS: Mapping[str, int] = {
     "read": auth_pb2.SCOPE_READ,
     "run": auth_pb2.SCOPE_RUN,
@@ -39,12 +38,12 @@ _FOREIGN = {  # the contract of others has no place for our option
 class Authorize(Protocol):
     """Lets a call pass, or raises."""
 
-    def __call__(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
+    def __call__(self, method: str, headers: Sequence[str | bytes]) -> None:
         """Raises UnauthenticatedError or PermissionDeniedError where the call may not pass.
 
         Args:
             method: Full name, "/package.Service/Method".
-            metadata: Of the call.
+            headers: Values of all `authorization` headers of the call.
         """
         ...
 
@@ -92,7 +91,7 @@ def read_token(path: Path | None) -> str:
     return token
 
 
-def let_all_in(method: str, metadata: Mapping[str, str | bytes]) -> None:
+def let_all_in(method: str, headers: Sequence[str | bytes]) -> None:
     """Authorize where no tokens are asked for."""
 
 
@@ -106,11 +105,11 @@ def authorize_by(path: Path | None) -> Authorize:
         return let_all_in
     tokens = load(TokensFile, [Layer(str(path), read_yaml(path))]).tokens
 
-    def authorize(method: str, metadata: Mapping[str, str | bytes]) -> None:
+    def authorize(method: str, headers: Sequence[str | bytes]) -> None:
         wanted = required_scope(method)
         if wanted == auth_pb2.SCOPE_UNSPECIFIED:
             return
-        allowed = _rank(tokens, metadata.get(AUTHORIZATION_KEY, ""))
+        allowed = _rank(tokens, headers)
         if allowed < wanted:
             name = auth_pb2.Scope.Name(wanted).removeprefix("SCOPE_").lower()
             raise PermissionDeniedError(f"{method} needs a token of scope {name!r}")
@@ -135,14 +134,18 @@ def required_scope(method: str) -> int:
     return stated or auth_pb2.SCOPE_ADMIN
 
 
-def _rank(tokens: Mapping[str, TokenSettings], header: str | bytes) -> int:
-    """Rank of the scope of the token in an `authorization` header."""
-    if not isinstance(header, str) or not header.startswith(_BEARER):
+def _rank(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -> int:
+    """Rank of the scope of the token in the `authorization` header."""
+    if len(headers) > 1:  # a proxy may have checked the other one
+        raise UnauthenticatedError(f"the call has {len(headers)} authorization headers; send one")
+    header = headers[0] if headers else ""
+    scheme, _, token = header.partition(" ") if isinstance(header, str) else ("", "", "")
+    if scheme.lower() != "bearer":
         raise UnauthenticatedError(
             "this server asks for a token: send it as `authorization: Bearer TOKEN` "
             "(shared.token_file)"
         )
-    digest = token_digest(header.removeprefix(_BEARER))
+    digest = token_digest(token)
     found = 0
     for token in tokens.values():  # all of them: the time tells nothing
         if hmac.compare_digest(token.sha256, digest):

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
+from inference import open_inference_pb2
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from services.common.auth import AUTHORIZATION_KEY, read_token
+from services.common.errors import ConfigError
 from services.common.interceptors import REQUEST_ID_KEY, request_id
+from services.common.process import is_loopback, split_address
 from services.common.service_config import SharedSettings
 from services.common.tls import channel_credentials, check_tls
 
@@ -25,6 +30,9 @@ KEEPALIVE = (
 )
 """The same for clients and servers: a peer that is gone without a word is noticed within 25 s."""
 
+MAX_ATTEMPTS = 4
+_OPEN_INFERENCE = "inference.GRPCInferenceService"
+
 
 @dataclass(frozen=True)
 class ClientOptions:
@@ -34,11 +42,13 @@ class ClientOptions:
         max_message_bytes: Largest message sent or taken.
         credentials: Of TLS; None = without.
         token: Sent with every call; empty = none.
+        allow_plaintext_token: Whether the token may be sent without TLS to other machines.
     """
 
     max_message_bytes: int
     credentials: grpc.ChannelCredentials | None
     token: str
+    allow_plaintext_token: bool
 
 
 def client_options(shared: SharedSettings) -> ClientOptions:
@@ -52,6 +62,7 @@ def client_options(shared: SharedSettings) -> ClientOptions:
         max_message_bytes=shared.max_message_bytes,
         credentials=channel_credentials(shared.tls),
         token=read_token(shared.token_file),
+        allow_plaintext_token=shared.allow_plaintext_token,
     )
 
 
@@ -65,9 +76,14 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
             serve are left out.
         options: How it is called.
 
-    Calls that find the service unavailable are tried four times within about a second. Every call
-    needs its own `timeout`.
+    Calls without side effects that find the service unavailable are tried four times within about
+    a second; for the others there is `call_once`. Every call needs its own `timeout`.
+
+    Raises:
+        ConfigError: The token would be sent unencrypted to another machine.
     """
+    if options.token and options.credentials is None and not options.allow_plaintext_token:
+        _check_local(address)
     arguments = [
         *KEEPALIVE,
         ("grpc.max_send_message_length", options.max_message_bytes),
@@ -96,21 +112,100 @@ def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _check_local(address: str) -> None:
+    """Refuses a gRPC target that may be on another machine."""
+    scheme, _, rest = address.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return
+    targets = rest if scheme in ("dns", "ipv4", "ipv6") else address
+    for target in targets.rpartition("/")[2].split(","):
+        if not is_loopback(split_address(target)[0] or target):
+            raise ConfigError(
+                f"the token of shared.token_file would be sent unencrypted to {address}: set "
+                f"shared.tls.ca_file (to `system` for the system's root certificates), or on a "
+                f"trusted network shared.allow_plaintext_token: true"
+            )
+
+
+def safe_methods(service: str) -> list[str]:
+    """Methods of a service that may be repeated at any time: the contract says NO_SIDE_EFFECTS.
+
+    Args:
+        service: Full name; one that is not in our contract has none.
+    """
+    if service == _OPEN_INFERENCE:  # a foreign contract, without the option: reads and inference
+        return [
+            method.name
+            for method in open_inference_pb2.DESCRIPTOR.services_by_name[
+                "GRPCInferenceService"
+            ].methods
+        ]
+    try:
+        found = descriptor_pool.Default().FindServiceByName(service)
+    except KeyError:
+        return []
+    return [
+        method.name
+        for method in found.methods
+        if method.GetOptions().idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    ]
+
+
+async def call_once(
+    method: Any,  # noqa: ANN401
+    request: Any,  # noqa: ANN401
+    timeout_s: float,
+    options: ClientOptions,
+) -> Any:  # noqa: ANN401
+    """Calls a method that answers once; a change happens at most once, however often it is tried.
+
+    A request that has a `request_id` gets one, and is then repeated where no answer comes. One
+    without is tried once: gRPC itself repeats what has no side effects.
+
+    Args:
+        method: Of a stub.
+        request: A message; a stream of messages is sent once.
+        timeout_s: Of one attempt.
+        options: How it is called.
+    """
+    is_repeatable = hasattr(request, "request_id")
+    if is_repeatable and not request.request_id:
+        request.request_id = str(uuid.uuid4())
+    attempts = AsyncRetrying(
+        retry=retry_if_exception(_is_unavailable),
+        wait=wait_exponential(multiplier=0.1, max=1.0),
+        stop=stop_after_attempt(MAX_ATTEMPTS if is_repeatable else 1),
+        reraise=True,
+    )
+    metadata = call_metadata(options)
+
+    async def attempt() -> Any:  # noqa: ANN401
+        return await method(request, timeout=timeout_s, metadata=metadata)
+
+    return await attempts(attempt)
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.UNAVAILABLE
+
+
 def _service_config(service: str) -> Mapping[str, Any]:
-    return {
+    config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": service},
-        "methodConfig": [
+    }
+    if methods := safe_methods(service):
+        config["methodConfig"] = [
             {
-                "name": [{}],
-                # only UNAVAILABLE: the call reached no server, or the server refused to take it
+                "name": [{"service": service, "method": method} for method in methods],
+                # an answer may have been lost on its way, so nothing that changes is in the list
                 "retryPolicy": {
-                    "maxAttempts": 4,
+                    "maxAttempts": MAX_ATTEMPTS,
                     "initialBackoff": "0.1s",
                     "maxBackoff": "1s",
                     "backoffMultiplier": 2,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
-        ],
-    }
+        ]
+    return config

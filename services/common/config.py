@@ -92,7 +92,7 @@ def read_yaml(path: Path) -> Tree:
 def load_profile(folder: Path, name: str) -> Layer:
     """Reads `profiles/<name>.yaml`: keys description, pipeline, services."""
     path = folder / "profiles" / f"{name}.yaml"
-    if not path.is_file():
+    if name not in profile_names(folder):  # callers name profiles: never a path made of a name
         raise ConfigError(
             f"there is no profile {name!r} in {path.parent}{nearest(name, profile_names(folder))}"
         )

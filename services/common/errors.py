@@ -24,6 +24,19 @@ EXIT_CONFIG = 2
 """Exit code of a process whose settings or surroundings are wrong."""
 
 
+MAX_MESSAGE_BYTES = 1200
+"""Of an error on the wire: message and details must fit into trailers of 8 KiB, escaped."""
+
+
+def shortened(text: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
+    """Text with its middle left out where it is too long: it may quote what a caller sent."""
+    content = text.encode("utf-8", "replace")
+    if len(content) <= max_bytes:
+        return content.decode()
+    head, tail = content[: max_bytes * 2 // 3], content[-max_bytes // 4 :]
+    return f"{head.decode('utf-8', 'ignore')} ... {tail.decode('utf-8', 'ignore')}"
+
+
 class BestshotError(Exception):
     """Base of all errors raised on purpose; `str(error)` is a sentence for people."""
 

@@ -8,15 +8,17 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from services.common.auth import Authorize
-from services.common.errors import BestshotError
+from services.common.auth import AUTHORIZATION_KEY, Authorize
+from services.common.bounds import check_message
+from services.common.errors import BestshotError, InvalidArgumentError
 from services.common.metrics import Metrics
 from services.common.status import internal_status, to_status
 
@@ -53,7 +55,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(_QUIET_METHODS):
             return handler
-        metadata = dict(handler_call_details.invocation_metadata or ())
+        pairs = tuple(handler_call_details.invocation_metadata or ())
+        headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
         make_handler, behaviour = {
             (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
             (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
@@ -62,8 +65,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         }[handler.request_streaming, handler.response_streaming]
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
-            guard(behaviour, _Call(method, metadata, self._metrics, self._authorize)),
-            handler.request_deserializer,
+            guard(behaviour, _Call(method, dict(pairs), headers, self._metrics, self._authorize)),
+            _tolerant(handler.request_deserializer),
             handler.response_serializer,
         )
 
@@ -75,18 +78,20 @@ class _Call:
         self,
         method: str,
         metadata: Mapping[str, str | bytes],
+        headers: Sequence[str | bytes],
         metrics: Metrics,
         authorize: Authorize,
     ) -> None:
         self.method = method
         self._metadata = metadata
+        self._headers = headers
         self._metrics = metrics
         self._authorize = authorize
         self._began = time.monotonic()
 
     def begin(self) -> None:
         request_id.set(_acceptable(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
-        self._authorize(self.method, self._metadata)
+        self._authorize(self.method, self._headers)
 
     def end(self, code: str) -> None:
         seconds = time.monotonic() - self._began
@@ -98,7 +103,7 @@ def _guard_unary(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
     async def guarded(request: object, context: grpc.aio.ServicerContext) -> object:
         try:
             call.begin()
-            response: object = await behaviour(request, context)
+            response: object = await behaviour(_checked(request), context)
         except (Exception, asyncio.CancelledError) as error:
             await _abort(context, error, call)
             raise
@@ -112,7 +117,7 @@ def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
     async def guarded(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
         try:
             call.begin()
-            async for response in behaviour(request, context):
+            async for response in behaviour(_checked(request), context):
                 yield response
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:
             await _abort(context, error, call)
@@ -120,6 +125,37 @@ def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
         call.end("OK")
 
     return guarded
+
+
+def _tolerant(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:
+    """Gives None for bytes that are not a message: gRPC itself would answer an error of ours."""
+
+    def tolerant(content: bytes) -> Message | None:
+        try:
+            return deserialize(content)
+        except DecodeError:
+            return None
+
+    return tolerant
+
+
+def _checked(request: object) -> object:
+    """The request, or the stream of requests, within its bounds.
+
+    Raises:
+        InvalidArgumentError: A field of it is not.
+    """
+    if isinstance(request, AsyncIterable):
+        return _checked_stream(request)
+    if not isinstance(request, Message):
+        raise InvalidArgumentError("", "the request is not a valid protobuf message")
+    check_message(request)
+    return request
+
+
+async def _checked_stream(requests: AsyncIterable[object]) -> AsyncIterator[object]:
+    async for request in requests:
+        yield _checked(request)
 
 
 def _acceptable(caller_id: str | bytes | None) -> str:

@@ -19,7 +19,7 @@ from services.common.config import DEFAULT_PROFILE, config_dir, layers_of, merge
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.process import split_address
 from services.common.service_config import SharedSettings, load_section
-from services.common.tls import channel_credentials
+from services.common.tls import SYSTEM, channel_credentials
 
 TIMEOUT_S = 3.0
 
@@ -71,7 +71,8 @@ def _probe_grpc(target: str, part: str, shared: SharedSettings) -> str:
 def _probe_page(target: str, shared: SharedSettings) -> str:
     scheme = "http" if shared.tls.certificate_file is None else "https"
     url = f"{scheme}://{target}/healthz"
-    context = ssl.create_default_context(cafile=shared.tls.ca_file)
+    authority = shared.tls.ca_file
+    context = ssl.create_default_context(cafile=None if authority == SYSTEM else authority)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S, context=context):  # noqa: S310
             return ""

@@ -13,7 +13,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.common.auth import Authorize, authorize_by, let_all_in
+from services.common.auth import Authorize, authorize_by
 from services.common.channels import KEEPALIVE
 from services.common.errors import ConfigError
 from services.common.interceptors import CallInterceptor
@@ -48,6 +48,7 @@ class ServerOptions:
         authorize: Lets a call pass.
         is_open: Whether anybody who reaches the server may call it.
         insecure: Whether it may then listen beyond loopback.
+        exposes_tokens: Whether callers would send their tokens unencrypted.
     """
 
     max_message_bytes: int
@@ -56,6 +57,22 @@ class ServerOptions:
     authorize: Authorize
     is_open: bool
     insecure: bool
+    exposes_tokens: bool
+
+    def check_host(self, host: str) -> None:
+        """Refuses to listen where others could call without a token, or read one.
+
+        Raises:
+            ConfigError: `host` is not loopback, and that was not consented to.
+        """
+        if self.is_local_only:
+            check_loopback(host)
+        if self.exposes_tokens and not is_loopback(host):
+            raise ConfigError(
+                f"callers of the address {host} would send their tokens unencrypted: set "
+                f"shared.tls.certificate_file and key_file, or listen on 127.0.0.1, or on a "
+                f"trusted network set shared.allow_plaintext_token: true"
+            )
 
     @property
     def is_local_only(self) -> bool:
@@ -77,6 +94,9 @@ def server_options(shared: SharedSettings, *, insecure: bool) -> ServerOptions:
         authorize=authorize_by(shared.tokens_file),
         is_open=shared.tokens_file is None and not shared.tls.require_client_certificate,
         insecure=insecure,
+        exposes_tokens=shared.tokens_file is not None
+        and shared.tls.certificate_file is None
+        and not shared.allow_plaintext_token,
     )
 
 
@@ -134,11 +154,7 @@ class Server:
         host, port = split_address(address)
         if not port:
             raise ConfigError(f"address {address!r} is not of the form host:port")
-        if self._options.is_local_only:
-            check_loopback(host)
-        has_tokens = self._options.authorize is not let_all_in
-        if has_tokens and self._options.credentials is None and not is_loopback(host):
-            logger.warning("tokens are sent unencrypted: shared.tls.certificate_file is not set")
+        self._options.check_host(host)
         try:
             if self._options.credentials is None:
                 bound_port = self._server.add_insecure_port(address)

@@ -48,6 +48,7 @@ class SharedSettings(Settings):
         tls: Certificates.
         tokens_file: Tokens that a server lets in; None = it asks for none.
         token_file: Its first line is the token that a client sends; None = it sends none.
+        allow_plaintext_token: Whether tokens may travel without TLS between machines.
         tracing_endpoint: "host:port" of an OpenTelemetry collector (OTLP over gRPC); None = no
             tracing.
     """
@@ -63,6 +64,7 @@ class SharedSettings(Settings):
     tls: TlsSettings
     tokens_file: UserPath | None
     token_file: UserPath | None
+    allow_plaintext_token: bool
     tracing_endpoint: Address | None
 
 

@@ -18,10 +18,12 @@ from services.common.errors import (
     NotFoundError,
     ResourceExhaustedError,
     UnavailableError,
+    shortened,
 )
 
 ERROR_DOMAIN = "bestshot"
 RETRY_DELAY_S = 1
+MAX_NAME_BYTES = 200
 
 _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
@@ -35,18 +37,20 @@ _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
 
 def to_status(error: BestshotError) -> status_pb2.Status:
     """Translates an error into a Status with ErrorInfo and the detail that fits its kind."""
+    text = shortened(error.message)
     details: list[message.Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
     ]
     if isinstance(error, InvalidArgumentError) and error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field, description=error.message
+            field=shortened(error.field, MAX_NAME_BYTES), description=text
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     elif isinstance(error, NotFoundError):
         details.append(
             error_details_pb2.ResourceInfo(
-                resource_type=error.resource_type, resource_name=error.name
+                resource_type=error.resource_type,
+                resource_name=shortened(error.name, MAX_NAME_BYTES),
             )
         )
     elif isinstance(error, UnavailableError | ResourceExhaustedError):
@@ -54,7 +58,7 @@ def to_status(error: BestshotError) -> status_pb2.Status:
         retry.retry_delay.FromSeconds(RETRY_DELAY_S)
         details.append(retry)
     return status_pb2.Status(
-        code=error.code.value[0], message=error.message, details=[_pack(item) for item in details]
+        code=error.code.value[0], message=text, details=[_pack(item) for item in details]
     )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Literal
 
 import grpc
 
 from services.common.config import Settings, UserPath
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_bytes
+
+SYSTEM: Literal["system"] = "system"
+"""Value of ca_file: trust the system's root certificates."""
 
 
 class TlsSettings(Settings):
@@ -19,14 +23,15 @@ class TlsSettings(Settings):
         certificate_file: The part's own certificate chain, shown to its clients and, where they
             ask for one, to the servers that it calls; None = it serves without TLS.
         key_file: Private key of that certificate.
-        ca_file: Certificates of the authorities that are believed; None = it calls without TLS.
+        ca_file: Certificates of the authorities that are trusted; "system" = the system's root
+            certificates; None = it calls without TLS.
         require_client_certificate: Whether a server lets only clients in whose certificate is by
             such an authority (mutual TLS).
     """
 
     certificate_file: UserPath | None
     key_file: UserPath | None
-    ca_file: UserPath | None
+    ca_file: Literal["system"] | UserPath | None
     require_client_certificate: bool
 
 
@@ -40,9 +45,12 @@ def check_tls(tls: TlsSettings) -> None:
         raise ConfigError(
             "shared.tls: certificate_file and key_file go together; set both or neither"
         )
-    if tls.require_client_certificate and (tls.ca_file is None or tls.certificate_file is None):
+    if tls.require_client_certificate and (
+        tls.ca_file in (None, SYSTEM) or tls.certificate_file is None
+    ):
         raise ConfigError(
-            "shared.tls.require_client_certificate needs certificate_file, key_file and ca_file"
+            "shared.tls.require_client_certificate needs certificate_file, key_file and a file of "
+            "your own authority as ca_file"
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if tls.certificate_file is not None and tls.key_file is not None:
@@ -55,7 +63,7 @@ def check_tls(tls: TlsSettings) -> None:
                 f"shared.tls: {tls.certificate_file} and {tls.key_file} are no PEM certificate "
                 f"and its private key ({error.reason or error})"
             ) from error
-    if tls.ca_file is not None:
+    if isinstance(tls.ca_file, Path):
         _read(tls.ca_file, "ca_file")
         try:
             context.load_verify_locations(tls.ca_file)
@@ -90,13 +98,20 @@ def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
     """What a client believes and shows; None = no TLS."""
     if tls.ca_file is None:
         return None
+    roots = _read(tls.ca_file, "ca_file") if isinstance(tls.ca_file, Path) else system_roots()
     if tls.certificate_file is None or tls.key_file is None:
-        return grpc.ssl_channel_credentials(_read(tls.ca_file, "ca_file"))
+        return grpc.ssl_channel_credentials(roots)
     return grpc.ssl_channel_credentials(
-        _read(tls.ca_file, "ca_file"),
+        roots,
         _read(tls.key_file, "key_file"),
         _read(tls.certificate_file, "certificate_file"),
     )
+
+
+def system_roots() -> bytes | None:
+    """The root certificates that this system trusts, PEM; None = those that gRPC brings."""
+    found = ssl.create_default_context().get_ca_certs(binary_form=True)
+    return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
 
 
 def _server_configuration(tls: TlsSettings) -> grpc.ServerCertificateConfiguration:
@@ -104,7 +119,7 @@ def _server_configuration(tls: TlsSettings) -> grpc.ServerCertificateConfigurati
     assert tls.key_file is not None
     pair = (_read(tls.key_file, "key_file"), _read(tls.certificate_file, "certificate_file"))
     authorities = None
-    if tls.require_client_certificate and tls.ca_file is not None:
+    if tls.require_client_certificate and isinstance(tls.ca_file, Path):
         authorities = _read(tls.ca_file, "ca_file")
     return grpc.ssl_server_certificate_configuration([pair], authorities)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import importlib
+import io
 import logging
 import ssl
 from collections.abc import Callable
@@ -17,8 +18,10 @@ import numpy as np
 import pytest
 import trustme
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from bestshot_client import Addresses, AsyncClient, Security
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference import open_inference_pb2, open_inference_pb2_grpc
+from PIL import Image
 
 from orchestrator.supervisor import MODEL_SERVICES
 from services.common.auth import _FOREIGN, new_token, required_scope, token_digest
@@ -187,6 +190,85 @@ async def test_a_token_allows_what_its_scope_says(
     assert not any(token in text for token in tokens.values())
 
 
+async def test_one_authorization_header_counts_and_its_scheme_in_any_case(
+    tokens: dict[str, str],
+) -> None:
+    good, bad = f"Bearer {tokens['read']}", "Bearer wrong"
+    async with running("quality") as service:
+        stub = quality_pb2_grpc.QualityServiceStub(service.channel)
+
+        async def ask(*headers: str) -> Any:
+            metadata = tuple(("authorization", header) for header in headers)
+            return await stub.GetModelInfo(quality_pb2.GetModelInfoRequest(), metadata=metadata)
+
+        assert (await ask(good.replace("Bearer", "bearer"))).model.digest
+        for headers in ((bad, good), (good, bad), (good, good)):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ask(*headers)
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert "authorization headers; send one" in (caught.value.details() or "")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [
+        ("127.0.0.1:1", True),
+        ("localhost:1", True),
+        ("[::1]:1", True),
+        ("unix:/run/a.sock", True),
+        ("ipv4:127.0.0.1:1,127.0.0.2:1", True),
+        ("ipv4:127.0.0.1:1,10.0.0.1:1", False),
+        ("dns:///orchestrator:1", False),
+        ("dns:///localhost:1", True),
+        ("10.0.0.1:1", False),
+        ("example.org", False),
+        ("localhost.example.org:1", False),
+    ],
+)
+async def test_a_token_leaves_the_machine_encrypted_or_by_consent_only(
+    address: str, is_local: bool
+) -> None:
+    client = Security("secret")
+    options = dataclasses.replace(client_options(SHARED), token="secret")
+    if is_local:
+        client.check(address)
+    else:
+        with pytest.raises(ValueError, match="unencrypted"):
+            client.check(address)
+        with pytest.raises(ConfigError, match=r"shared\.allow_plaintext_token"):
+            open_channel(address, QUALITY, options)
+        client = Security("secret", allow_plaintext_token=True)
+        options = dataclasses.replace(options, allow_plaintext_token=True)
+    client.check(address)
+    Security("secret", tls=True).check(address)
+    await open_channel(address, QUALITY, options).close()
+
+
+async def test_tls_by_the_systems_roots_is_one_word(
+    files: Files, configure: Setter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    picture = draw_jpeg()
+    configure(**files.keys)
+    async with running("quality") as service:
+        configure(tls__ca_file="system")
+        where = Addresses(quality=service.server.address)
+        monkeypatch.setenv("SSL_CERT_FILE", str(files.ca))  # the system's roots
+        assert (await score(service.server.address, client_options(shared()))).results
+        async with AsyncClient(where, Security(tls=True)) as client:
+            assert len(await client.score([picture])) == 1
+        monkeypatch.setenv(
+            "SSL_CERT_FILE", str(write_files(tmp_path / "stranger", trustme.CA()).ca)
+        )
+        code, _ = await failure(service.server.address, client_options(shared()))
+        assert code is grpc.StatusCode.UNAVAILABLE
+
+
+def draw_jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
 async def test_probes_need_no_token_and_inference_of_the_open_protocol_does(
     tokens: dict[str, str],
 ) -> None:
@@ -270,6 +352,10 @@ def test_a_wrong_file_is_named(
 async def test_it_listens_beyond_loopback_only_where_somebody_is_asked(
     address: str, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(ConfigError, match="allow_plaintext_token"):
+        async with running("quality", address=address):
+            pass
+    monkeypatch.setenv("BESTSHOT_SERVICES__SHARED__ALLOW_PLAINTEXT_TOKEN", "true")
     async with running("quality", address=address):
         pass
     monkeypatch.delenv("BESTSHOT_SERVICES__SHARED__TOKENS_FILE")

@@ -87,7 +87,7 @@ async def hanging_run(
     )
     curator = Curator(**parts, config=PipelineConfig(ROOT / "configs", "builtin"), worker=working)
     worker = asyncio.ensure_future(working.work())
-    run = await curator.start_run(album, "", {})
+    run = await curator.start_run(album, "", {}, "first-run")
     if wait:
         await service.called.wait()
     yield curator, worker, run.id

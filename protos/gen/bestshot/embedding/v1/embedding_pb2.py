@@ -28,7 +28,7 @@ from bestshot.model.v1 import model_pb2 as bestshot_dot_model_dot_v1_dot_model__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%bestshot/embedding/v1/embedding.proto\x12\x15\x62\x65stshot.embedding.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"8\n\x0c\x45mbedRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"Z\n\rEmbedResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".bestshot.embedding.v1.EmbedResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"s\n\x0b\x45mbedResult\x12\x35\n\tembedding\x18\x01 \x01(\x0b\x32 .bestshot.embedding.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x15\n\x13GetModelInfoRequest\"\xaf\x01\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x17\n\x0f\x64imension_count\x18\x02 \x01(\x05\x12\x41\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32\'.bestshot.embedding.v1.SceneCalibrationH\x00\x88\x01\x01\x42\x0e\n\x0c_calibration\"M\n\x10SceneCalibration\x12\x16\n\x0escene_distance\x18\x01 \x01(\x01\x12!\n\x19\x63luster_selection_epsilon\x18\x02 \x01(\x01\x32\xdb\x01\n\x10\x45mbeddingService\x12X\n\x05\x45mbed\x12#.bestshot.embedding.v1.EmbedRequest\x1a$.bestshot.embedding.v1.EmbedResponse\"\x04\xc8\xf3\x18\x02\x12m\n\x0cGetModelInfo\x12*.bestshot.embedding.v1.GetModelInfoRequest\x1a+.bestshot.embedding.v1.GetModelInfoResponse\"\x04\xc8\xf3\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%bestshot/embedding/v1/embedding.proto\x12\x15\x62\x65stshot.embedding.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"8\n\x0c\x45mbedRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"Z\n\rEmbedResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".bestshot.embedding.v1.EmbedResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"s\n\x0b\x45mbedResult\x12\x35\n\tembedding\x18\x01 \x01(\x0b\x32 .bestshot.embedding.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x15\n\x13GetModelInfoRequest\"\xaf\x01\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x17\n\x0f\x64imension_count\x18\x02 \x01(\x05\x12\x41\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32\'.bestshot.embedding.v1.SceneCalibrationH\x00\x88\x01\x01\x42\x0e\n\x0c_calibration\"M\n\x10SceneCalibration\x12\x16\n\x0escene_distance\x18\x01 \x01(\x01\x12!\n\x19\x63luster_selection_epsilon\x18\x02 \x01(\x01\x32\xe1\x01\n\x10\x45mbeddingService\x12[\n\x05\x45mbed\x12#.bestshot.embedding.v1.EmbedRequest\x1a$.bestshot.embedding.v1.EmbedResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x02\x12p\n\x0cGetModelInfo\x12*.bestshot.embedding.v1.GetModelInfoRequest\x1a+.bestshot.embedding.v1.GetModelInfoResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bestshot.embedding.v1.embed
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._loaded_options = None
-  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\310\363\030\002'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\220\002\001\310\363\030\002'
   _globals['_EMBEDDINGSERVICE'].methods_by_name['GetModelInfo']._loaded_options = None
-  _globals['_EMBEDDINGSERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\310\363\030\001'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\220\002\001\310\363\030\001'
   _globals['_EMBEDREQUEST']._serialized_start=180
   _globals['_EMBEDREQUEST']._serialized_end=236
   _globals['_EMBEDRESPONSE']._serialized_start=238
@@ -54,5 +54,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCENECALIBRATION']._serialized_start=677
   _globals['_SCENECALIBRATION']._serialized_end=754
   _globals['_EMBEDDINGSERVICE']._serialized_start=757
-  _globals['_EMBEDDINGSERVICE']._serialized_end=976
+  _globals['_EMBEDDINGSERVICE']._serialized_end=982
 # @@protoc_insertion_point(module_scope)

@@ -146,10 +146,12 @@ DECISION_KEEP: Decision
 DECISION_REJECT: Decision
 
 class ResumeRunRequest(_message.Message):
-    __slots__ = ("run_id",)
+    __slots__ = ("run_id", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
-    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ResumeRunResponse(_message.Message):
     __slots__ = ("run",)
@@ -158,12 +160,14 @@ class ResumeRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class CreateAlbumRequest(_message.Message):
-    __slots__ = ("folder", "display_name")
+    __slots__ = ("folder", "display_name", "request_id")
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     folder: str
     display_name: str
-    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAlbumResponse(_message.Message):
     __slots__ = ("album",)
@@ -210,10 +214,12 @@ class UploadAlbumRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., filename: _Optional[str] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class UploadHeader(_message.Message):
-    __slots__ = ("display_name",)
+    __slots__ = ("display_name", "request_id")
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     display_name: str
-    def __init__(self, display_name: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UploadAlbumResponse(_message.Message):
     __slots__ = ("album", "photo_count")
@@ -224,12 +230,14 @@ class UploadAlbumResponse(_message.Message):
     def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., photo_count: _Optional[int] = ...) -> None: ...
 
 class UpdateAlbumRequest(_message.Message):
-    __slots__ = ("album_id", "display_name")
+    __slots__ = ("album_id", "display_name", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     display_name: str
-    def __init__(self, album_id: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, album_id: _Optional[str] = ..., display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UpdateAlbumResponse(_message.Message):
     __slots__ = ("album",)
@@ -238,24 +246,28 @@ class UpdateAlbumResponse(_message.Message):
     def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ...) -> None: ...
 
 class DeleteAlbumRequest(_message.Message):
-    __slots__ = ("album_id",)
+    __slots__ = ("album_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
-    def __init__(self, album_id: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, album_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteAlbumResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class StartRunRequest(_message.Message):
-    __slots__ = ("album_id", "config_overrides", "profile")
+    __slots__ = ("album_id", "config_overrides", "profile", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     config_overrides: _struct_pb2.Struct
     profile: str
-    def __init__(self, album_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, album_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class StartRunResponse(_message.Message):
     __slots__ = ("run",)
@@ -276,10 +288,12 @@ class WatchRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class CancelRunRequest(_message.Message):
-    __slots__ = ("run_id",)
+    __slots__ = ("run_id", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
-    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CancelRunResponse(_message.Message):
     __slots__ = ("run",)
@@ -508,14 +522,16 @@ class ServedModel(_message.Message):
     def __init__(self, role: _Optional[str] = ..., model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class ReselectRequest(_message.Message):
-    __slots__ = ("run_id", "config_overrides", "validate_only")
+    __slots__ = ("run_id", "config_overrides", "validate_only", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     config_overrides: _struct_pb2.Struct
     validate_only: bool
-    def __init__(self, run_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., validate_only: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ReselectResponse(_message.Message):
     __slots__ = ("run", "gained_paths", "lost_paths", "missing_comparison_count")
@@ -740,16 +756,18 @@ class Grouping(_message.Message):
     def __init__(self, method: _Optional[str] = ..., metric: _Optional[str] = ..., scene_distance: _Optional[float] = ..., cluster_selection_epsilon: _Optional[float] = ..., dbscan_eps: _Optional[float] = ..., cluster_size: _Optional[int] = ..., nearest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., farthest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., nearest_outside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., joint_distance: _Optional[float] = ..., core_distance: _Optional[float] = ..., outside_core_distance: _Optional[float] = ..., min_samples: _Optional[int] = ..., separate_hours: _Optional[float] = ..., separate_distance: _Optional[float] = ..., pause_inside: _Optional[float] = ..., pause_outside: _Optional[float] = ...) -> None: ...
 
 class SetDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "path", "decision", "run_id")
+    __slots__ = ("album_id", "path", "decision", "run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     path: str
     decision: Decision
     run_id: str
-    def __init__(self, album_id: _Optional[str] = ..., path: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., run_id: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, album_id: _Optional[str] = ..., path: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SetDecisionResponse(_message.Message):
     __slots__ = ("previous_decision", "changed_images", "entry_id")
@@ -762,18 +780,20 @@ class SetDecisionResponse(_message.Message):
     def __init__(self, previous_decision: _Optional[_Union[Decision, str]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ..., entry_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "action", "paths", "target_path", "run_id")
+    __slots__ = ("album_id", "action", "paths", "target_path", "run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
     TARGET_PATH_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     action: DecisionAction
     paths: _containers.RepeatedScalarFieldContainer[str]
     target_path: str
     run_id: str
-    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionResponse(_message.Message):
     __slots__ = ("entry", "changed_images")
@@ -810,14 +830,16 @@ class DecidedPhoto(_message.Message):
     def __init__(self, content_digest: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class UndoDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "entry_id", "run_id")
+    __slots__ = ("album_id", "entry_id", "run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     entry_id: str
     run_id: str
-    def __init__(self, album_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, album_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UndoDecisionResponse(_message.Message):
     __slots__ = ("entry", "undone_entry", "changed_images")
@@ -848,14 +870,16 @@ class ListDecisionsResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ImportDecisionsRequest(_message.Message):
-    __slots__ = ("album_id", "entries", "run_id")
+    __slots__ = ("album_id", "entries", "run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     entries: _containers.RepeatedCompositeFieldContainer[DecisionEntry]
     run_id: str
-    def __init__(self, album_id: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., run_id: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, album_id: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ImportDecisionsResponse(_message.Message):
     __slots__ = ("added_count",)
@@ -880,7 +904,7 @@ class CompareImagesResponse(_message.Message):
     def __init__(self, first_better_probability: _Optional[float] = ...) -> None: ...
 
 class ExportRunRequest(_message.Message):
-    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos", "overwrite_foreign_files")
+    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos", "overwrite_foreign_files", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     COPY_SELECTED_FIELD_NUMBER: _ClassVar[int]
@@ -889,6 +913,7 @@ class ExportRunRequest(_message.Message):
     SELECTED_TRANSFER_FIELD_NUMBER: _ClassVar[int]
     WRITE_XMP_BESIDE_PHOTOS_FIELD_NUMBER: _ClassVar[int]
     OVERWRITE_FOREIGN_FILES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     output_folder: str
     copy_selected: bool
@@ -897,7 +922,8 @@ class ExportRunRequest(_message.Message):
     selected_transfer: FileTransfer
     write_xmp_beside_photos: bool
     overwrite_foreign_files: bool
-    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ...) -> None: ...
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ExportRunResponse(_message.Message):
     __slots__ = ("paths", "copied_count", "warnings", "warning_count")

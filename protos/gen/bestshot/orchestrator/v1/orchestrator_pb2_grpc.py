@@ -28,6 +28,17 @@ if _version_not_supported:
 class OrchestratorServiceStub:
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
+
+    Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
+    take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
+    remembers the answer of a successful call for 24 hours and returns it to a call with the same id,
+    without changing anything again; a repeated call waits while the first one is still running. The same
+    id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
+    repeated: its first attempt may have succeeded although the answer was lost.
+
+    Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
+    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
+    INVALID_ARGUMENT.
     """
 
     def __init__(self, channel):
@@ -191,6 +202,17 @@ class OrchestratorServiceStub:
 class OrchestratorServiceServicer:
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
+
+    Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
+    take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
+    remembers the answer of a successful call for 24 hours and returns it to a call with the same id,
+    without changing anything again; a repeated call waits while the first one is still running. The same
+    id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
+    repeated: its first attempt may have succeeded although the answer was lost.
+
+    Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
+    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
+    INVALID_ARGUMENT.
     """
 
     def CreateAlbum(self, request, context):
@@ -588,6 +610,17 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
 class OrchestratorService:
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
+
+    Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
+    take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
+    remembers the answer of a successful call for 24 hours and returns it to a call with the same id,
+    without changing anything again; a repeated call waits while the first one is still running. The same
+    id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
+    repeated: its first attempt may have succeeded although the answer was lost.
+
+    Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
+    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
+    INVALID_ARGUMENT.
     """
 
     @staticmethod

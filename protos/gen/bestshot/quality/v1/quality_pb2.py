@@ -28,7 +28,7 @@ from bestshot.model.v1 import model_pb2 as bestshot_dot_model_dot_v1_dot_model__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/quality/v1/quality.proto\x12\x13\x62\x65stshot.quality.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"8\n\x0cScoreRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"X\n\rScoreResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .bestshot.quality.v1.ScoreResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"r\n\x0bScoreResult\x12\x34\n\x06scores\x18\x01 \x01(\x0b\x32\".bestshot.quality.v1.QualityScoresH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xce\x01\n\rQualityScores\x12\x11\n\tiqa_score\x18\x01 \x01(\x01\x12\x11\n\tava_score\x18\x02 \x01(\x01\x12\x18\n\x10\x61va_distribution\x18\x03 \x03(\x01\x12\x11\n\tsharpness\x18\x04 \x01(\x01\x12\x10\n\x08\x65xposure\x18\x05 \x01(\x01\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12\x15\n\rcolourfulness\x18\x07 \x01(\x01\x12\x1a\n\x12laplacian_variance\x18\x08 \x01(\x01\x12\x13\n\x0b\x66ocus_score\x18\t \x01(\x01\"\x15\n\x13GetModelInfoRequest\"`\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x1b\n\x13heuristic_aesthetic\x18\x02 \x01(\x08\x32\xd1\x01\n\x0eQualityService\x12T\n\x05Score\x12!.bestshot.quality.v1.ScoreRequest\x1a\".bestshot.quality.v1.ScoreResponse\"\x04\xc8\xf3\x18\x02\x12i\n\x0cGetModelInfo\x12(.bestshot.quality.v1.GetModelInfoRequest\x1a).bestshot.quality.v1.GetModelInfoResponse\"\x04\xc8\xf3\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/quality/v1/quality.proto\x12\x13\x62\x65stshot.quality.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"8\n\x0cScoreRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"X\n\rScoreResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .bestshot.quality.v1.ScoreResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"r\n\x0bScoreResult\x12\x34\n\x06scores\x18\x01 \x01(\x0b\x32\".bestshot.quality.v1.QualityScoresH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xce\x01\n\rQualityScores\x12\x11\n\tiqa_score\x18\x01 \x01(\x01\x12\x11\n\tava_score\x18\x02 \x01(\x01\x12\x18\n\x10\x61va_distribution\x18\x03 \x03(\x01\x12\x11\n\tsharpness\x18\x04 \x01(\x01\x12\x10\n\x08\x65xposure\x18\x05 \x01(\x01\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12\x15\n\rcolourfulness\x18\x07 \x01(\x01\x12\x1a\n\x12laplacian_variance\x18\x08 \x01(\x01\x12\x13\n\x0b\x66ocus_score\x18\t \x01(\x01\"\x15\n\x13GetModelInfoRequest\"`\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x1b\n\x13heuristic_aesthetic\x18\x02 \x01(\x08\x32\xd7\x01\n\x0eQualityService\x12W\n\x05Score\x12!.bestshot.quality.v1.ScoreRequest\x1a\".bestshot.quality.v1.ScoreResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x02\x12l\n\x0cGetModelInfo\x12(.bestshot.quality.v1.GetModelInfoRequest\x1a).bestshot.quality.v1.GetModelInfoResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bestshot.quality.v1.quality
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_QUALITYSERVICE'].methods_by_name['Score']._loaded_options = None
-  _globals['_QUALITYSERVICE'].methods_by_name['Score']._serialized_options = b'\310\363\030\002'
+  _globals['_QUALITYSERVICE'].methods_by_name['Score']._serialized_options = b'\220\002\001\310\363\030\002'
   _globals['_QUALITYSERVICE'].methods_by_name['GetModelInfo']._loaded_options = None
-  _globals['_QUALITYSERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\310\363\030\001'
+  _globals['_QUALITYSERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\220\002\001\310\363\030\001'
   _globals['_SCOREREQUEST']._serialized_start=174
   _globals['_SCOREREQUEST']._serialized_end=230
   _globals['_SCORERESPONSE']._serialized_start=232
@@ -52,5 +52,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELINFORESPONSE']._serialized_start=670
   _globals['_GETMODELINFORESPONSE']._serialized_end=766
   _globals['_QUALITYSERVICE']._serialized_start=769
-  _globals['_QUALITYSERVICE']._serialized_end=978
+  _globals['_QUALITYSERVICE']._serialized_end=984
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from bestshot.model.v1 import model_pb2 as bestshot_dot_model_dot_v1_dot_model__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/siamese/v1/siamese.proto\x12\x13\x62\x65stshot.siamese.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"d\n\x0e\x43ompareRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\x12(\n\x05pairs\x18\x02 \x03(\x0b\x32\x19.bestshot.siamese.v1.Pair\"%\n\x04Pair\x12\r\n\x05\x66irst\x18\x01 \x01(\x05\x12\x0e\n\x06second\x18\x02 \x01(\x05\"\\\n\x0f\x43ompareResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".bestshot.siamese.v1.CompareResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"u\n\rCompareResult\x12\x35\n\ncomparison\x18\x01 \x01(\x0b\x32\x1f.bestshot.siamese.v1.ComparisonH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\".\n\nComparison\x12 \n\x18\x66irst_better_probability\x18\x01 \x01(\x01\"\x15\n\x13GetModelInfoRequest\"C\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo2\xd7\x01\n\x0eSiameseService\x12Z\n\x07\x43ompare\x12#.bestshot.siamese.v1.CompareRequest\x1a$.bestshot.siamese.v1.CompareResponse\"\x04\xc8\xf3\x18\x02\x12i\n\x0cGetModelInfo\x12(.bestshot.siamese.v1.GetModelInfoRequest\x1a).bestshot.siamese.v1.GetModelInfoResponse\"\x04\xc8\xf3\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/siamese/v1/siamese.proto\x12\x13\x62\x65stshot.siamese.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"d\n\x0e\x43ompareRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\x12(\n\x05pairs\x18\x02 \x03(\x0b\x32\x19.bestshot.siamese.v1.Pair\"%\n\x04Pair\x12\r\n\x05\x66irst\x18\x01 \x01(\x05\x12\x0e\n\x06second\x18\x02 \x01(\x05\"\\\n\x0f\x43ompareResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".bestshot.siamese.v1.CompareResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"u\n\rCompareResult\x12\x35\n\ncomparison\x18\x01 \x01(\x0b\x32\x1f.bestshot.siamese.v1.ComparisonH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\".\n\nComparison\x12 \n\x18\x66irst_better_probability\x18\x01 \x01(\x01\"\x15\n\x13GetModelInfoRequest\"C\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo2\xdd\x01\n\x0eSiameseService\x12]\n\x07\x43ompare\x12#.bestshot.siamese.v1.CompareRequest\x1a$.bestshot.siamese.v1.CompareResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x02\x12l\n\x0cGetModelInfo\x12(.bestshot.siamese.v1.GetModelInfoRequest\x1a).bestshot.siamese.v1.GetModelInfoResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bestshot.siamese.v1.siamese
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SIAMESESERVICE'].methods_by_name['Compare']._loaded_options = None
-  _globals['_SIAMESESERVICE'].methods_by_name['Compare']._serialized_options = b'\310\363\030\002'
+  _globals['_SIAMESESERVICE'].methods_by_name['Compare']._serialized_options = b'\220\002\001\310\363\030\002'
   _globals['_SIAMESESERVICE'].methods_by_name['GetModelInfo']._loaded_options = None
-  _globals['_SIAMESESERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\310\363\030\001'
+  _globals['_SIAMESESERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\220\002\001\310\363\030\001'
   _globals['_COMPAREREQUEST']._serialized_start=174
   _globals['_COMPAREREQUEST']._serialized_end=274
   _globals['_PAIR']._serialized_start=276
@@ -54,5 +54,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELINFORESPONSE']._serialized_start=599
   _globals['_GETMODELINFORESPONSE']._serialized_end=666
   _globals['_SIAMESESERVICE']._serialized_start=669
-  _globals['_SIAMESESERVICE']._serialized_end=884
+  _globals['_SIAMESESERVICE']._serialized_end=890
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,120 @@
+"""Calls that change something, made safe to repeat by their request_id (AIP-155).
+
+Where a process dies between a change and the storing of its answer, the repeated call runs again:
+what it creates has an id derived from the request_id, by which it finds what is already there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import uuid
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+
+from orchestrator.storage.answers import SqlAnswers
+from services.common.errors import InvalidArgumentError
+
+AnswerT = TypeVar("AnswerT", bound=Message)
+POLL_S = 0.2
+"""How often a call looks whether another orchestrator has finished the same request."""
+_METHODS = pb.DESCRIPTOR.services_by_name["OrchestratorService"].methods_by_name
+_IDS = uuid.UUID("6f0a6c62-5b0c-4b57-9a57-35a7c2f1f2a4")
+
+
+class Repeatable(Protocol):
+    """A servicer whose changing methods are wrapped by `changing`."""
+
+    repeats: Repeats
+
+
+class Repeats:
+    """Runs each request once, and repeats its answer to callers that ask again."""
+
+    def __init__(self, answers: SqlAnswers) -> None:
+        self._answers = answers
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def once(
+        self, method: str, request: Message, request_id: str, work: Callable[[], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        """Answers a request.
+
+        Args:
+            method: Name of the rpc.
+            request: Identifies the content of the call.
+            request_id: A UUID; empty = nothing is remembered.
+            work: Makes the change.
+
+        Raises:
+            InvalidArgumentError: The id is not a UUID, or was used for a different request.
+        """
+        if not request_id:
+            return await work()
+        key = _checked(request_id)
+        content = method.encode() + b"\0" + request.SerializeToString(deterministic=True)
+        digest = hashlib.sha256(content).hexdigest()
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            release = await asyncio.to_thread(self._answers.try_lock, key)
+            while release is None:
+                await asyncio.sleep(POLL_S)
+                release = await asyncio.to_thread(self._answers.try_lock, key)
+            try:
+                known = await asyncio.to_thread(self._answers.find, key, digest)
+                if known is not None:
+                    answer_type = message_factory.GetMessageClass(_METHODS[method].output_type)
+                    return answer_type.FromString(known)  # type: ignore[return-value]
+                answer = await work()
+                stored = answer.SerializeToString()
+                await asyncio.to_thread(self._answers.remember, key, digest, stored)
+                return answer
+            finally:
+                await asyncio.to_thread(release)
+
+    async def to_its_end(self, work: Awaitable[AnswerT]) -> AnswerT:
+        """Awaits `work`, which goes on if the caller goes away: its answer will be asked for."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # raised to the caller, unless that has gone
+
+
+def changing(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaitable[AnswerT]]:
+    """Wraps a servicer's method that changes something on one request."""
+
+    @functools.wraps(handler)
+    async def once(self: Repeatable, request: Any, context: Any) -> AnswerT:  # noqa: ANN401
+        def work() -> Awaitable[AnswerT]:
+            return handler(self, request, context)
+
+        if not request.request_id or getattr(request, "validate_only", False):
+            return await work()
+        answering = self.repeats.once(handler.__name__, request, request.request_id, work)
+        return await self.repeats.to_its_end(answering)
+
+    return once
+
+
+def new_id(request_id: str) -> str:
+    """Id for what a request creates: the same each time the request is repeated."""
+    return uuid.uuid5(_IDS, _checked(request_id)).hex if request_id else uuid.uuid4().hex
+
+
+def _checked(request_id: str) -> str:
+    try:
+        return str(uuid.UUID(request_id))
+    except ValueError as error:
+        raise InvalidArgumentError("request_id", f"{request_id!r} is not a UUID") from error

@@ -1,0 +1,114 @@
+"""Bounds of every field of every request, found by its descriptor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from services.common.errors import InvalidArgumentError
+
+MAX_TEXT_BYTES = 4096
+"""As long as a path may be on Linux."""
+MAX_ITEMS = 1000
+_MANY = 100_000
+_MAX_ITEMS_OF: Mapping[str, int] = {
+    "bestshot.orchestrator.v1.ListImagesRequest.filters": 32,
+    "bestshot.orchestrator.v1.AppendDecisionRequest.paths": _MANY,
+    "bestshot.orchestrator.v1.DecisionEntry.photos": _MANY,
+    "bestshot.orchestrator.v1.ImportDecisionsRequest.entries": _MANY,
+    # by shared.max_batch_count
+    "bestshot.embedding.v1.EmbedRequest.images": _MANY,
+    "bestshot.quality.v1.ScoreRequest.images": _MANY,
+    "bestshot.face.v1.AnalyzeRequest.images": _MANY,
+    "bestshot.siamese.v1.CompareRequest.images": _MANY,
+    "bestshot.siamese.v1.CompareRequest.pairs": _MANY,
+}
+_MAX_BYTES_OF: Mapping[str, int] = {"google.protobuf.Struct": 2**16}
+_TIMES = range(253_370_764_800)
+"""Seconds of a Timestamp: 1970 to 9998, so that it is a time in every time zone."""
+
+
+def check_message(message: Message, path: str = "") -> None:
+    """Refuses a request of which some field is out of its bounds.
+
+    Lists of numbers and of bytes are bounded by the size of the message alone.
+
+    Args:
+        message: The request.
+        path: Of the message within the request, for the error.
+
+    Raises:
+        InvalidArgumentError: Names the field.
+    """
+    kind = message.DESCRIPTOR.full_name
+    limit = _MAX_BYTES_OF.get(kind)
+    if limit is not None and message.ByteSize() > limit:
+        raise InvalidArgumentError(path, f"has {message.ByteSize()} bytes, at most {limit} allowed")
+    if kind == "google.protobuf.Timestamp":
+        _check_time(message, path)
+    for field, value in message.ListFields():
+        name = f"{path}.{field.name}" if path else field.name
+        if not field.is_repeated:
+            _check_value(field, value, name)
+        elif _is_map(field):
+            _check_count(field, len(value), name)
+            item = field.message_type.fields_by_name["value"]
+            for key in value:
+                inner = f"{name}.{key}" if path.count(".") < _MAX_NAMED_DEPTH else name
+                if isinstance(key, str):
+                    check_text(name, key)
+                _check_value(item, value[key], inner)
+        elif field.cpp_type in _CHECKED_ITEMS and field.type != FieldDescriptor.TYPE_BYTES:
+            _check_count(field, len(value), name)
+            for index, one in enumerate(value):
+                _check_value(field, one, f"{name}[{index}]")
+
+
+def check_text(name: str, text: str) -> None:
+    """Refuses a text that is too long, or has a NUL character in it.
+
+    Raises:
+        InvalidArgumentError: Names the field.
+    """
+    size = len(text.encode("utf-8", "replace"))
+    if size > MAX_TEXT_BYTES:
+        raise InvalidArgumentError(name, f"has {size} bytes, at most {MAX_TEXT_BYTES} allowed")
+    if "\0" in text:
+        raise InvalidArgumentError(name, "must not contain a NUL character")
+
+
+_MAX_NAMED_DEPTH = 16
+_CHECKED_ITEMS = (
+    FieldDescriptor.CPPTYPE_MESSAGE,
+    FieldDescriptor.CPPTYPE_STRING,
+    FieldDescriptor.CPPTYPE_ENUM,
+)
+
+
+def _check_value(field: FieldDescriptor, value: Any, name: str) -> None:  # noqa: ANN401
+    if field.type == FieldDescriptor.TYPE_STRING:
+        check_text(name, value)
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+        check_message(value, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgumentError(name, f"must be a finite number (got {value})")
+
+
+def _check_count(field: FieldDescriptor, count: int, name: str) -> None:
+    limit = _MAX_ITEMS_OF.get(field.full_name, MAX_ITEMS)
+    if count > limit:
+        raise InvalidArgumentError(name, f"has {count} items, at most {limit} allowed")
+
+
+def _check_time(message: Any, path: str) -> None:  # noqa: ANN401
+    if message.seconds not in _TIMES or not 0 <= message.nanos < 10**9:
+        raise InvalidArgumentError(path, "must be a time in the years 1970 to 9998")
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    kind = field.message_type
+    return kind is not None and bool(kind.GetOptions().map_entry)

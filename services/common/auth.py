@@ -147,9 +147,9 @@ def _rank(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -
         )
     digest = token_digest(token)
     found = 0
-    for token in tokens.values():  # all of them: the time tells nothing
-        if hmac.compare_digest(token.sha256, digest):
-            found = _RANKS[token.scope]
+    for known in tokens.values():  # all of them: the time tells nothing
+        if hmac.compare_digest(known.sha256, digest):
+            found = _RANKS[known.scope]
     if not found:
         raise UnauthenticatedError("the token is not one of those that this server knows")
     return found

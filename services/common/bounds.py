@@ -56,6 +56,7 @@ def check_message(message: Message, path: str = "") -> None:
             _check_value(field, value, name)
         elif _is_map(field):
             _check_count(field, len(value), name)
+            assert field.message_type is not None
             item = field.message_type.fields_by_name["value"]
             for key in value:
                 inner = f"{name}.{key}" if path.count(".") < _MAX_NAMED_DEPTH else name

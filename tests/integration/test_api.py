@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import time
+import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -757,6 +759,91 @@ def test_a_run_that_needs_an_absent_siamese_service_fails_at_its_start(
     assert "select_best.siamese.enabled is true, but no Siamese model" in caught.value.details()
     log = (tmp_path / "logs" / "orchestrator.log").read_text()
     assert "Siamese comparison enabled" not in log
+
+
+def test_a_repeated_call_changes_nothing_twice(stub: Stub, run: pb.Run) -> None:
+    """An answer that was lost is given again: after the first call, and while it is at work."""
+    paths = [image.path for image in all_images(stub, run.id)][:2]
+    for path in paths:
+        stub.AppendDecision(
+            pb.AppendDecisionRequest(
+                album_id=run.album_id, action=pb.DECISION_ACTION_KEEP, paths=[path]
+            )
+        )
+    log = pb.ListDecisionsRequest(album_id=run.album_id, page_size=1000)
+    before = len(stub.ListDecisions(log).entries)
+
+    undo = pb.UndoDecisionRequest(album_id=run.album_id, run_id=run.id)
+    undo.request_id = str(uuid.uuid4())
+    calls = [stub.UndoDecision.future(undo) for _ in range(4)]
+    first, *others = [call.result(timeout=120) for call in calls]
+    assert others == [first] * 3 == [stub.UndoDecision(undo)] * 3
+    assert len(stub.ListDecisions(log).entries) == before + 1
+
+    undo.run_id = ""
+    for wrong in (undo, pb.UndoDecisionRequest(album_id=run.album_id, request_id="7")):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.UndoDecision(wrong)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "request_id" in caught.value.details()
+
+    start = pb.StartRunRequest(album_id=run.album_id, request_id=str(uuid.uuid4()))
+    calls = [stub.StartRun.future(start) for _ in range(3)]
+    assert len({call.result(timeout=120).run.id for call in calls}) == 1
+    watch_to_its_end(stub, calls[0].result().run.id)
+    header = pb.UploadHeader(display_name="Twice", request_id=str(uuid.uuid4()))
+    content = draw_jpeg()
+
+    def parts() -> Iterator[pb.UploadAlbumRequest]:
+        yield pb.UploadAlbumRequest(header=header)
+        yield pb.UploadAlbumRequest(filename="one.jpg")
+        yield pb.UploadAlbumRequest(chunk=content)
+
+    assert stub.UploadAlbum(parts()) == stub.UploadAlbum(parts())
+    new = pb.DeleteAlbumRequest(album_id=stub.UploadAlbum(parts()).album.id)
+    new.request_id = str(uuid.uuid4())
+    assert stub.DeleteAlbum(new) == stub.DeleteAlbum(new)
+    stub.UndoDecision(pb.UndoDecisionRequest(album_id=run.album_id))  # of the first path
+
+
+def draw_jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(draw_picture(7, 64, 48)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_a_setting_or_profile_tells_nothing_of_files_elsewhere(
+    stub: Stub, run: pb.Run, tmp_path: Path
+) -> None:
+    """Callers name models: no path of theirs is read outside the models folder, or told about."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "there.yaml").write_text("secret: 1")
+    told = set()
+    for path in ("/dev/zero", "/etc/passwd", "/absent", "../../etc/passwd", "/etc", "~/.bashrc"):
+        told.add(refusal(stub, run, path))
+    for name in ("fifo", "loop", "there.yaml", "absent"):
+        told.add(refusal(stub, run, str(tmp_path / name)))
+    assert len(told) == 1
+    for name in ("there", "absent"):
+        profile = f"../../../../../../../../{tmp_path}/{name}"
+        request = pb.StartRunRequest(album_id=run.album_id, profile=profile)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.StartRun(request)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "there is no profile" in caught.value.details()
+    for folder in (tmp_path / "loop", tmp_path / "absent"):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(folder)))
+        assert "none of the allowed roots" in caught.value.details()
+
+
+def refusal(stub: Stub, run: pb.Run, path: str) -> str:
+    settings = overrides(select_best={"siamese": {"checkpoint_path": path}})
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.StartRun(pb.StartRunRequest(album_id=run.album_id, config_overrides=settings))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    return str(caught.value.details())
 
 
 def test_a_checkpoint_that_the_siamese_service_did_not_load_is_an_error(

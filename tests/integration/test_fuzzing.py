@@ -7,7 +7,9 @@ behind.
 from __future__ import annotations
 
 import io
+import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,13 @@ from bestshot.image.v1 import image_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
+from google.protobuf import descriptor_pool, json_format, message_factory, struct_pb2
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.rpc import code_pb2
 from inference import open_inference_pb2, open_inference_pb2_grpc
 from PIL import Image
 
+from orchestrator.__main__ import SERVICE_NAME
 from orchestrator.supervisor import MODEL_SERVICES
 from tests.integration.parts import Part, orchestrator
 
@@ -197,3 +202,135 @@ def test_no_damaged_picture_harms_the_orchestrator(
         assert run.summary.photo_count == INPUTS_OF_THE_ORCHESTRATOR + 1
         assert 0 < run.summary.unreadable_count < INPUTS_OF_THE_ORCHESTRATOR
         assert b"internal error" not in part.results(run.id)
+
+
+HOSTILE: dict[int, list[Any]] = {
+    FieldDescriptor.CPPTYPE_STRING: [
+        *("\0", "a\0b", "../../etc/passwd", "/dev/zero", "x" * 200_000, "\u202e\U0001f600%s{}"),
+        *("-1", "~", "'; --", "[" * 3000, "V1t" * 900, " ", "\ufffe"),
+    ],
+    FieldDescriptor.CPPTYPE_DOUBLE: [math.nan, math.inf, -math.inf, 1e308, -1.0],
+    FieldDescriptor.CPPTYPE_FLOAT: [math.nan, math.inf],
+    FieldDescriptor.CPPTYPE_INT32: [-(2**31), 2**31 - 1, -1],
+    FieldDescriptor.CPPTYPE_INT64: [-(2**63), 2**63 - 1, -1],
+    FieldDescriptor.CPPTYPE_UINT32: [2**32 - 1],
+    FieldDescriptor.CPPTYPE_UINT64: [2**64 - 1],
+    FieldDescriptor.CPPTYPE_ENUM: [-1, 99, 2**31 - 1],
+    FieldDescriptor.CPPTYPE_BOOL: [True],
+}
+LONG = 10_001
+
+
+def deep_struct(depth: int) -> struct_pb2.Struct:
+    inner: dict[str, Any] = {"a": math.nan if depth % 2 else "x" * 5000}
+    for _ in range(depth):
+        inner = {"cluster_scenes": inner}
+    made = struct_pb2.Struct()
+    made.update(inner)
+    return made
+
+
+OVERRIDES: list[dict[str, Any]] = [
+    {"select_best": {"siamese": {"checkpoint_path": "\0"}}},
+    {"select_best": {"siamese": [[[1e300]]]}},
+    {f"key{number}": None for number in range(2000)},
+    {"cluster_scenes": {"min_samples": 1e300}},
+]
+STRUCTS = [
+    *map(deep_struct, (0, 1, 40)),
+    *(json_format.ParseDict(one, struct_pb2.Struct()) for one in OVERRIDES),
+]
+
+
+def hostile_values(field: FieldDescriptor) -> Iterator[Any]:
+    """Values of one field that no honest caller would send."""
+    kind = field.message_type
+    if kind is None and field.type == FieldDescriptor.TYPE_BYTES:
+        values: list[Any] = [b"", b"\0" * 100]
+    elif kind is None:
+        values = HOSTILE[field.cpp_type]
+    elif kind.full_name == "google.protobuf.Struct":
+        values = STRUCTS
+    else:
+        made = message_factory.GetMessageClass(kind)
+        values = [made()]
+        for inner in kind.fields:
+            for value in hostile_values(inner) if kind.name != "InferParameter" else ():
+                values.append(put(made(), inner, value))
+    for value in values:
+        yield [value] if field.is_repeated else value
+    if field.is_repeated and values:
+        yield values[:1] * LONG
+
+
+def put(message: Any, field: FieldDescriptor, value: Any) -> Any:
+    """Sets a field whatever it is."""
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return message
+    if field.is_repeated:
+        getattr(message, field.name).extend(value)
+    elif field.message_type is not None:
+        getattr(message, field.name).CopyFrom(value)
+    else:
+        setattr(message, field.name, value)
+    return message
+
+
+def attempts(request: Any) -> Iterator[Any]:
+    """The request with one field after the other hostile."""
+    for field in request.DESCRIPTOR.fields:
+        for value in hostile_values(field):
+            changed = type(request)()
+            changed.CopyFrom(request)
+            changed.ClearField(field.name)
+            yield put(changed, field, value)
+
+
+def end_code(channel: grpc.Channel, method: MethodDescriptor, content: bytes) -> tuple[Any, str]:
+    """How a call of bytes ends."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    kind = f"{'stream' if method.client_streaming else 'unary'}_"
+    kind += "stream" if method.server_streaming else "unary"
+    call = getattr(channel, kind)(path)
+    try:
+        answer = call(iter([content]) if method.client_streaming else content, timeout=120)
+        if method.server_streaming:
+            for _ in answer:
+                pass
+    except grpc.RpcError as error:
+        return error.code(), str(error.details())
+    return grpc.StatusCode.OK, ""
+
+
+def test_no_field_of_any_call_is_an_error_of_ours(
+    services: dict[str, Part], tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "whole.jpg").write_bytes(real_pictures()[0])
+    own = {name: part.address for name, part in services.items()}
+    bad = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
+    with orchestrator(tmp_path, own, photos) as part:
+        run = part.end(part.begin())
+        known = {"run_id": run.id, "other_run_id": run.id, "album_id": run.album_id}
+        known |= {"path": "whole.jpg", "first_path": "whole.jpg", "second_path": "whole.jpg"}
+        targets = {f"bestshot.{n}.v1.{n.capitalize()}Service": own[n] for n in own}
+        targets[SERVICE_NAME] = part.address
+        targets["inference.GRPCInferenceService"] = own["siamese"]
+        calls = 0
+        for service, address in targets.items():
+            found = descriptor_pool.Default().FindServiceByName(service)
+            with grpc.insecure_channel(address) as channel:
+                for method in found.methods:
+                    request = message_factory.GetMessageClass(method.input_type)()
+                    for name in request.DESCRIPTOR.fields_by_name.keys() & known.keys():
+                        setattr(request, name, known[name])
+                    if method.name == "DeleteAlbum":
+                        request.album_id = "none"  # the others need it
+                    contents = [one.SerializeToString() for one in attempts(request)]
+                    for content in (b"\xff", b"\x0a\x02\xff\xfe", *contents):
+                        code, details = end_code(channel, method, content)
+                        assert code not in bad, (method.name, details, content[:200])
+                        calls += 1
+        assert calls > 500
+        assert part.results(run.id)

@@ -1,0 +1,78 @@
+"""A request with an id is worked on once, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import uuid
+
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from sqlalchemy import Engine, update
+
+from orchestrator.storage.answers import KEPT, SqlAnswers
+from orchestrator.storage.tables import answers
+from orchestrator.transport.repeats import Repeats
+from services.common.errors import FailedPreconditionError, InvalidArgumentError
+
+
+def test_one_answer_for_all_who_ask(engine: Engine) -> None:
+    done: list[int] = []
+    request = pb.UpdateAlbumRequest(album_id="a", request_id=str(uuid.uuid4()))
+
+    async def check() -> None:
+        began, may_end = asyncio.Event(), asyncio.Event()
+
+        async def work() -> pb.UpdateAlbumResponse:
+            began.set()
+            await may_end.wait()
+            done.append(1)
+            return pb.UpdateAlbumResponse(album=pb.Album(id=str(len(done))))
+
+        # two orchestrators on one database; SQLite has one
+        first = Repeats(SqlAnswers(engine))
+        second = Repeats(SqlAnswers(engine)) if engine.dialect.name == "postgresql" else first
+
+        def ask(repeats: Repeats, asked: pb.UpdateAlbumRequest = request) -> asyncio.Task[object]:
+            once = repeats.once("UpdateAlbum", asked, asked.request_id, work)
+            return asyncio.ensure_future(repeats.to_its_end(once))
+
+        gone = ask(first)
+        await began.wait()
+        gone.cancel()  # its caller's connection has broken
+        waiting = [ask(first), ask(second)]
+        may_end.set()
+        found = [await task for task in (*waiting, ask(second))]
+        assert found == [pb.UpdateAlbumResponse(album=pb.Album(id="1"))] * 3
+        assert done == [1]
+        for wrong in (
+            pb.UpdateAlbumRequest(album_id="b", request_id=request.request_id),
+            pb.UpdateAlbumRequest(album_id="a", request_id="7"),
+        ):
+            with pytest.raises(InvalidArgumentError, match="request_id"):
+                await ask(first, wrong)
+        with engine.begin() as connection:
+            long_ago = datetime.datetime.now(datetime.UTC) - 2 * KEPT
+            connection.execute(update(answers).values(create_time=long_ago))
+        await ask(first)
+        assert done == [1, 1]
+
+    asyncio.run(check())
+
+
+def test_a_request_that_failed_may_be_tried_again(engine: Engine) -> None:
+    request = pb.CancelRunRequest(run_id="r", request_id=str(uuid.uuid4()))
+
+    async def fail() -> pb.CancelRunResponse:
+        raise FailedPreconditionError("not yet")
+
+    async def succeed() -> pb.CancelRunResponse:
+        return pb.CancelRunResponse()
+
+    async def check() -> None:
+        repeats = Repeats(SqlAnswers(engine))
+        with pytest.raises(FailedPreconditionError):
+            await repeats.once("CancelRun", request, request.request_id, fail)
+        assert await repeats.once("CancelRun", request, request.request_id, succeed) is not None
+
+    asyncio.run(check())

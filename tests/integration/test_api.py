@@ -832,7 +832,7 @@ def test_a_setting_or_profile_tells_nothing_of_files_elsewhere(
             stub.StartRun(request)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "there is no profile" in caught.value.details()
-    for folder in (tmp_path / "loop", tmp_path / "absent"):
+    for folder in (tmp_path / "loop", "/etc", "/absent", "/etc/passwd/absent"):
         with pytest.raises(grpc.RpcError) as caught:
             stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(folder)))
         assert "none of the allowed roots" in caught.value.details()

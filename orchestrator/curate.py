@@ -290,7 +290,6 @@ async def _drive(
     console: Console,
     supervisor: Supervisor | None,
 ) -> pb.Run:
-    metadata = call_metadata(options)
     new_album = pb.CreateAlbumRequest(folder=str(request.photos.resolve()))
     created = await call_once(stub.CreateAlbum, new_album, CALL_TIMEOUT_S, options)
     started = await call_once(

@@ -182,8 +182,7 @@ def regroupings(
             continue
         entangled = _entangled(path, first, second)
         seen |= entangled
-        old = tuple(sorted({first[one] for one in entangled}))
-        new = tuple(sorted({second[one] for one in entangled}))
+        old, new = (_distinct(entangled, moments) for moments in (first, second))
         if old != new:
             yield Regrouping(old, new)
 
@@ -200,15 +199,25 @@ def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
         yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name))
 
 
+def _distinct(
+    paths: set[str], moments: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, ...], ...]:
+    """The moments of photos, each once, in order."""
+    return tuple(sorted(moments[path] for path in paths if moments[path][0] == path))
+
+
 def _entangled(
     path: str, first: Mapping[str, tuple[str, ...]], second: Mapping[str, tuple[str, ...]]
 ) -> set[str]:
     """All photos that share a moment with a photo in either run, and with those, and so on."""
     found: set[str] = set()
+    walked: set[int] = set()
     open_paths = [path]
     while open_paths:
         one = open_paths.pop()
-        if one not in found:
-            found.add(one)
-            open_paths += [other for other in (*first[one], *second[one]) if other not in found]
+        for moment in (first[one], second[one]):
+            if id(moment) not in walked:  # once a moment, not once for each of its photos
+                walked.add(id(moment))
+                open_paths += [other for other in moment if other not in found]
+                found.update(moment)
     return found

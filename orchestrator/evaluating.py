@@ -10,6 +10,7 @@ from itertools import combinations
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import corrections_in
 from orchestrator.domain.photo import Decision
+from orchestrator.domain.selection import MAX_COMPARED_COUNT
 from orchestrator.pipeline import cached_comparisons, judge, verdicts_of
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.rejudging import stored_embeddings
@@ -152,8 +153,11 @@ def decided_photos(
     moments = {moment_key(record) for record in records if record.content_digest in decisions}
     found = [record for record in records if moment_key(record) in moments]
     by_moment: dict[str, list[str]] = {}
-    for record in found:
-        by_moment.setdefault(moment_key(record), []).append(record.path)
+    # other settings tie other photos, but of a crowd only the best by score can matter much
+    for record in sorted(found, key=lambda record: -(record.composite_score or 0.0)):
+        paths = by_moment.setdefault(moment_key(record), [])
+        if len(paths) < 2 * MAX_COMPARED_COUNT:
+            paths.append(record.path)
     pairs = [pair for paths in by_moment.values() for pair in combinations(sorted(paths), 2)]
     digests = {record.path: record.content_digest for record in found}
     siamese = run.models.get("siamese", {}).get("digest", "")

@@ -47,7 +47,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     paths = [found.path for found in records]
     index = paths.index(path)
     embeddings = stored_embeddings(cache, run, records)
-    moment = moments_of(records)[path]
+    moment = set(moments_of(records)[path])
     rows = [row for row, found in enumerate(records) if found.path in moment]
     comparisons = store.comparisons(run.id, path)
     candidates, verdicts = verdicts_of(

@@ -132,7 +132,14 @@ def heed_corrections(stores: Stores, run: Run) -> Rejudgement:
     before = [record for record in stores.runs.images(run.id) if record.is_readable]
     labels = np.array([record.machine_cluster_id for record in before], np.int64)
     after = grouped(before, labels, corrections)
-    others = {path for path, _ in moments_of(before).items() ^ moments_of(after).items()}
+    old_moments, new_moments = moments_of(before), moments_of(after)
+    # a moment is compared once, not once for each of its photos: a crowd has thousands
+    is_other = {
+        moment[0]: old_moments[moment[0]] != moment
+        for first, moment in new_moments.items()
+        if first == moment[0]
+    }
+    others = {path for path, moment in new_moments.items() if is_other[moment[0]]}
     renumbered = [
         new for new, old in zip(after, before, strict=True) if new != old and new.path not in others
     ]

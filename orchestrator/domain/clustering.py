@@ -1,11 +1,14 @@
 """Photos to scenes: HDBSCAN or DBSCAN on embeddings, bounded by a scene distance.
 
 Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
-`DENSE_COUNT` of them no matrix of all distances is made.
+`DENSE_COUNT` of them no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs are
+not listed but walked through (see `crowds`).
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import hdbscan
@@ -22,15 +25,22 @@ from sklearn.cluster import DBSCAN
 from orchestrator.domain.capture_time import parts_by_time
 from orchestrator.domain.cluster_parameters import NOISE, ClusterParameters
 from orchestrator.domain.complete_linkage import complete_linkage
+from orchestrator.domain.crowds import crowd_groups
+from orchestrator.domain.dbscan import dbscan_of_crowd
 from orchestrator.domain.spanning_tree import spanning_tree
 from orchestrator.domain.tiles import Rows, components
 
 DENSE_COUNT = 3072
 """Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
+MAX_PAIR_COUNT = 2**22
+"""Most near pairs that are listed at a time: up to 1 GiB with what is made of them. One moment
+reaches that with 2,897 photos."""
 CROWDED_PAIR_COUNT = 200_000
 CROWDED_RATIO = 10
 """From so many pairs of linked photos on their matrix is made instead, where it has less than so
 many places a pair: a pair takes 250 bytes, a place of the matrix with what is made of it 28."""
+
+logger = logging.getLogger(__name__)
 
 Embeddings = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -128,7 +138,9 @@ def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
     )
 
 
-def _labels_of_tree(tree: Distances, parameters: ClusterParameters) -> Labels:
+def _labels_of_tree(
+    tree: Distances, parameters: ClusterParameters, *, allow_single_cluster: bool = False
+) -> Labels:
     """What hdbscan makes of its spanning tree: hierarchy, condensed, and the clusters of it."""
     hierarchy = single_linkage(tree[np.argsort(tree.T[2]), :])
     labels = _tree_to_labels(
@@ -136,6 +148,7 @@ def _labels_of_tree(tree: Distances, parameters: ClusterParameters) -> Labels:
         hierarchy,
         parameters.min_cluster_size,
         parameters.cluster_selection_method,
+        allow_single_cluster=allow_single_cluster,
         cluster_selection_epsilon=parameters.cluster_selection_epsilon,
     )[0]
     return np.asarray(labels, np.int64)
@@ -159,32 +172,30 @@ def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
         metric="precomputed",
     )
     if len(embeddings) > DENSE_COUNT:
-        near = _near(Rows(embeddings), parameters, parameters.dbscan_eps)
+        rows = Rows(embeddings)
+        radius = _as_cosine(parameters.dbscan_eps, parameters.metric)
+        near = _near(rows, parameters, radius)
+        if near is None:
+            return dbscan_of_crowd(rows, radius, parameters.dbscan_min_samples)
         return np.asarray(model.fit(near).labels_, np.int64)
     distances = pairwise_distances(embeddings, parameters.metric)
     return np.asarray(model.fit(distances).labels_, np.int64)
 
 
-def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix:
-    """All distances up to `radius`, in the metric's unit, both ways; the diagonal as zeros."""
-    low, high, cosine = _near_pairs(rows, parameters.metric, radius)
+def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix | None:
+    """All distances up to a cosine `radius`, in the metric's unit, both ways; zeros the diagonal.
+
+    None where there are more than `MAX_PAIR_COUNT`.
+    """
+    found = rows.pairs_within(radius, MAX_PAIR_COUNT)
+    if found is None:
+        return None
+    low, high, cosine = found
     distance = cosine if parameters.metric == "cosine" else np.sqrt(2.0 * cosine)
     own = np.arange(len(rows))
     values = np.concatenate([np.zeros(len(rows)), distance, distance])
     places = np.concatenate([own, low, high]), np.concatenate([own, high, low])
     return csr_matrix((values, places), (len(rows), len(rows)))
-
-
-def _near_pairs(
-    rows: Rows, metric: str, radius: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Distances]:
-    """All pairs up to `radius` of the metric's unit apart, with their cosine distances."""
-    found = list(rows.pairs_within(_as_cosine(radius, metric)))
-    first, second, distance = (
-        np.concatenate([pairs[part] for pairs in found] or [np.empty(0, kind)])
-        for part, kind in enumerate((np.intp, np.intp, np.float64))
-    )
-    return first, second, distance
 
 
 def _as_cosine(distance: float, metric: str) -> float:
@@ -199,11 +210,31 @@ def _bounded_hdbscan(
     for members in _bounded_groups(embeddings, parameters.metric, scene_distance):
         if len(members) < max(2, parameters.min_cluster_size):
             continue
-        part = pairwise_distances(embeddings[members], parameters.metric)
-        local = _join_close(_fit_part(part, parameters), part, parameters)
+        local = _labels_of_part(embeddings[members], parameters)
         labels[members] = np.where(local == NOISE, NOISE, local + next_label)
         next_label += int(local.max()) + 1
     return labels
+
+
+def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+    """HDBSCAN where all may be one scene, and what is within epsilon joined."""
+    if len(embeddings) <= DENSE_COUNT:
+        part = pairwise_distances(embeddings, parameters.metric)
+        linked = _linked_groups(part, parameters.cluster_selection_epsilon)
+        return _join_close(_fit_part(part, parameters), linked, parameters)
+    rows = Rows(embeddings)
+    epsilon = _as_cosine(parameters.cluster_selection_epsilon, parameters.metric)
+    component = rows.components_within(epsilon)
+    if not component.any():  # all will be joined, whatever HDBSCAN says
+        return np.zeros(len(embeddings), np.int64)
+    tree = spanning_tree(rows, parameters.min_samples)
+    if parameters.metric == "euclidean":  # the same tree: |a - b| grows with the cosine distance
+        tree[:, 2] = np.sqrt(2.0 * tree[:, 2])
+    order = np.argsort(component, kind="stable")
+    linked = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
+    return _join_close(
+        _labels_of_tree(tree, parameters, allow_single_cluster=True), linked, parameters
+    )
 
 
 def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
@@ -212,10 +243,12 @@ def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
     return _fit(part, parameters, metric="precomputed", allow_single_cluster=True)
 
 
-def _join_close(labels: Labels, part: Distances, parameters: ClusterParameters) -> Labels:
-    """Merges what lies within `cluster_selection_epsilon`, noise included."""
+def _join_close(
+    labels: Labels, linked: Sequence[NDArray[np.intp]], parameters: ClusterParameters
+) -> Labels:
+    """Merges each group of photos within `cluster_selection_epsilon`, noise included."""
     joined = labels.copy()
-    for members in _linked_groups(part, parameters.cluster_selection_epsilon):
+    for members in linked:
         if len(members) < parameters.min_cluster_size:
             continue
         touched = {int(label) for label in joined[members]} - {NOISE}
@@ -227,7 +260,40 @@ def _join_close(labels: Labels, part: Distances, parameters: ClusterParameters) 
 
 def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> list[NDArray[np.intp]]:
     """Complete linkage at `diameter`: groups of which no two members are farther apart."""
-    first, second, distance = _near_pairs(Rows(embeddings), metric, diameter)
+    group = _linked_completely(embeddings, metric, diameter)
+    if group is None:  # one after another: complete linkage joins only what is linked at all
+        group = np.arange(len(embeddings))
+        component = Rows(embeddings).components_within(_as_cosine(diameter, metric))
+        for linked in _groups_of(component):
+            if len(linked) > 1:
+                local = _linked_completely(embeddings[linked], metric, diameter)
+                if local is None:
+                    local = _crowd_groups(embeddings[linked], metric, diameter)
+                group[linked] = linked[local]
+    return _groups_of(group)
+
+
+def _crowd_groups(embeddings: Embeddings, metric: str, diameter: float) -> NDArray[np.intp]:
+    logger.warning(
+        "%d photos are linked by more than %d pairs within %g: they are grouped block by block",
+        len(embeddings),
+        MAX_PAIR_COUNT,
+        diameter,
+    )
+    return crowd_groups(Rows(embeddings), _as_cosine(diameter, metric), MAX_PAIR_COUNT)
+
+
+def _linked_completely(
+    embeddings: Embeddings, metric: str, diameter: float
+) -> NDArray[np.intp] | None:
+    """Complete linkage from a list of all near pairs: (n,), groups named by their lowest photo.
+
+    None where there are more than `MAX_PAIR_COUNT`.
+    """
+    found = Rows(embeddings).pairs_within(_as_cosine(diameter, metric), MAX_PAIR_COUNT)
+    if found is None:
+        return None
+    first, second, distance = found
     count = len(embeddings)
     group = np.arange(count)
     is_crowded = np.zeros(count, np.bool_)
@@ -239,6 +305,11 @@ def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> lis
     sparse = ~is_crowded[first]
     joined = complete_linkage(count, first[sparse], second[sparse], distance[sparse])
     group[~is_crowded] = joined[~is_crowded]
+    return group
+
+
+def _groups_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Members of each group, ascending; groups ordered by first member."""
     order = np.argsort(group, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     return sorted(groups, key=lambda members: int(members[0]))

@@ -9,7 +9,12 @@ from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping
 from orchestrator.domain.photo import Candidate, Reason
 from orchestrator.domain.scoring import PersonPenalties
-from orchestrator.domain.selection import FilterParameters, SelectionParameters, Verdict
+from orchestrator.domain.selection import (
+    MAX_COMPARED_COUNT,
+    FilterParameters,
+    SelectionParameters,
+    Verdict,
+)
 
 NOTABLE_DIFFERENCE = 0.05
 """Differences below it, on scores from 0 to 1, are not worth a word."""
@@ -268,7 +273,7 @@ def _lost(
         case _:
             return (
                 f"Not selected: score {score} against {rival[1].composite_score:.2f} of "
-                f"{winner}{differences}."
+                f"{winner}{differences}{_not_compared(verdict)}."
             )
 
 
@@ -277,7 +282,17 @@ def _won(verdict: Verdict) -> str:
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
-    return f", preferred by direct comparison to {others} of about that score"
+    text = f", preferred by direct comparison to {others} of about that score"
+    if verdict.uncompared_count:
+        text += f" ({verdict.uncompared_count} more were not compared, being too many)"
+    return text
+
+
+def _not_compared(verdict: Verdict) -> str:
+    """Says that a photo of about the best score was not among those compared."""
+    if not verdict.uncompared_count or verdict.points is not None:
+        return ""
+    return f"; only the {MAX_COMPARED_COUNT} best of the shots with about that score were compared"
 
 
 def _comparison(verdict: Verdict) -> str:

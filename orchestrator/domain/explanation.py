@@ -12,6 +12,10 @@ from orchestrator.domain.cluster_parameters import NOISE, ClusterParameters
 from orchestrator.domain.photo import Candidate
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
 
+MAX_DISTANCE_COUNT = 2**24
+"""Most distances that are computed to explain one photo: those among 4,096."""
+_SWEEP_COUNT = 8
+
 Embeddings = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
@@ -85,9 +89,11 @@ class Grouping:
         nearest_inside, farthest_inside: Of its cluster.
         nearest_outside: Of the others.
         joint_distance: Largest distance there would be if its cluster and that of
-            `nearest_outside` were one.
+            `nearest_outside` were one. Of more than 4,096 photos it is the largest that was found
+            from one farthest photo to the next: there may be a larger one.
         core_distance: To its `min_samples`-th nearest photo: how thinly it is surrounded.
-        outside_core_distance: The largest such distance in the cluster of `nearest_outside`.
+        outside_core_distance: The largest such distance in the cluster of `nearest_outside`; None
+            also where that takes more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Of HDBSCAN.
         separate_hours: A longer pause parts moments; None where capture time takes no part.
         separate_distance: Photos so close are not parted by it; None likewise.
@@ -315,8 +321,22 @@ def _similarity(index: int, embeddings: Embeddings) -> NDArray[np.float64]:
 
 
 def _diameter(embeddings: Embeddings, metric: str) -> float:
+    if len(embeddings) ** 2 > MAX_DISTANCE_COUNT:
+        return _distance(_lowest_by_sweeps(embeddings), metric)
     lowest = min(float(_similarity(row, embeddings).min()) for row in range(len(embeddings)))
     return _distance(lowest, metric)
+
+
+def _lowest_by_sweeps(embeddings: Embeddings) -> float:
+    """A low similarity of two rows: from the first row to the farthest, from that on, and so on."""
+    lowest, row = np.inf, 0
+    for _ in range(_SWEEP_COUNT):
+        similarity = _similarity(row, embeddings)
+        row = int(np.argmin(similarity))
+        if similarity[row] >= lowest:
+            break
+        lowest = float(similarity[row])
+    return lowest
 
 
 def _core_distance(
@@ -332,5 +352,7 @@ def _core_distance(
 def _largest_core_distance(
     members: NDArray[np.intp], embeddings: Embeddings, parameters: ClusterParameters
 ) -> float | None:
+    if len(members) * len(embeddings) > MAX_DISTANCE_COUNT:
+        return None
     found = [_core_distance(int(index), embeddings, parameters) for index in members]
     return max((value for value in found if value is not None), default=None)

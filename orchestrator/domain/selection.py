@@ -21,6 +21,12 @@ from orchestrator.domain.scoring import (
     worst_face,
 )
 
+MAX_COMPARED_COUNT = 100
+"""Most photos of a moment that are compared with each other, the best by score: a round robin of n
+photos takes n (n - 1) / 2 comparisons, 200 million in a crowd of 20,000."""
+
+_MANY_TAKEN = 64
+
 Comparisons = Mapping[tuple[str, str], float]
 """Probability that the first path's photo is the better one; keys with first < second."""
 
@@ -82,6 +88,8 @@ class Verdict:
         similarity: Cosine similarity to `lost_to`, where it decided.
         probability: Probability that `lost_to` is better, where the comparator decided.
         tied_count: Other photos with about the same score that the comparator ranked it among.
+        uncompared_count: Photos with about the leader's score beyond `MAX_COMPARED_COUNT`, which
+            nothing but their score ranked; 0 where it was not tied itself.
         points: What its comparisons with those add up to; None where it was not tied.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
@@ -97,6 +105,7 @@ class Verdict:
     similarity: float | None
     probability: float | None
     tied_count: int
+    uncompared_count: int
     points: float | None
     rank: int
     moment_size: int
@@ -115,19 +124,55 @@ class _Scored:
         return self.candidate.path
 
 
+class _Taken:
+    """The photos of a moment that are selected so far, the best first."""
+
+    def __init__(self, embeddings: NDArray[np.float32]) -> None:
+        self._embeddings = embeddings
+        self._vectors = np.empty((0, embeddings.shape[1]), np.float32)
+        self.photos: list[_Scored] = []
+
+    def add(self, photo: _Scored) -> None:
+        self.photos.append(photo)
+
+    def closest(self, photo: _Scored) -> tuple[float, _Scored]:
+        """The one most similar to a photo, of equals the last by path; at least one is taken."""
+        own = self._embeddings[photo.index]
+        near = self.photos
+        if len(near) > _MANY_TAKEN:
+            # the user keeps many: one product instead of a loop finds the few that can be closest
+            similarity = self._taken_vectors() @ own
+            doubt = 4.0 * (len(own) + 4) * 2.0**-24
+            places = np.flatnonzero(similarity >= similarity.max() - doubt)
+            last = sorted(places, key=lambda place: (similarity[place], near[place].path))
+            near = [near[place] for place in last[-_MANY_TAKEN:]]
+        return max(
+            ((float(own @ self._embeddings[other.index]), other) for other in near),
+            key=lambda pair: (pair[0], pair[1].path),
+        )
+
+    def _taken_vectors(self) -> NDArray[np.float32]:
+        if len(self._vectors) < len(self.photos):
+            self._vectors = self._embeddings[[photo.index for photo in self.photos]]
+        return self._vectors
+
+
 def pairs_to_compare(
     candidates: Sequence[Candidate],
     filters: FilterParameters,
     parameters: SelectionParameters,
     decisions: Mapping[str, Decision],
 ) -> list[tuple[str, str]]:
-    """Lists the pairs whose comparison the selection will want: all pairs of each tied group."""
+    """Lists the pairs whose comparison the selection will want: all pairs of each tied group.
+
+    Of a tied group of more than `MAX_COMPARED_COUNT` these are the best by score.
+    """
     if not parameters.siamese.enabled:
         return []
     pairs: list[tuple[str, str]] = []
     for moment in _moments(candidates, parameters):
         eligible = _eligible(moment, _floor_reasons(moment, filters, decisions))
-        tied = sorted(photo.path for photo in _tied_group(eligible, parameters))
+        tied = sorted(photo.path for photo in _compared(_tied_group(eligible, parameters)))
         pairs.extend(combinations(tied, 2))
     return sorted(pairs)
 
@@ -225,6 +270,11 @@ def _tied_group(eligible: Sequence[_Scored], parameters: SelectionParameters) ->
     return [photo for photo in eligible if photo.composite >= limit]
 
 
+def _compared(tied: Sequence[_Scored]) -> list[_Scored]:
+    """Those of a tied group that are compared."""
+    return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
+
+
 def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
     """Probability that `first` is better than `second`; 0.5 where it was not compared."""
     if first < second:
@@ -243,17 +293,19 @@ def _decisive_probability(
 
 def _ranked(
     eligible: Sequence[_Scored], parameters: SelectionParameters, comparisons: Comparisons
-) -> tuple[list[_Scored], dict[str, float]]:
+) -> tuple[list[_Scored], dict[str, float], set[str]]:
     """Orders the photos of a moment, the tied ones by a round robin.
 
     Returns:
-        The photos, best first, and the points of the tied ones by path: the sum of their
-        probabilities of being better than each of the others. No points where nothing is tied.
+        The photos, best first; the points of the compared ones by path: the sum of their
+        probabilities of being better than each of the others, none where nothing is tied; and the
+        paths of the tied photos that were too many to be compared.
     """
     ordered = sorted(eligible, key=_by_score)
-    tied = _tied_group(ordered, parameters) if parameters.siamese.enabled else []
+    all_tied = _tied_group(ordered, parameters) if parameters.siamese.enabled else []
+    tied = _compared(all_tied)
     if len(tied) < 2:
-        return ordered, {}
+        return ordered, {}, set()
     points = {
         photo.path: sum(
             _better_probability(photo.path, other.path, comparisons)
@@ -263,7 +315,8 @@ def _ranked(
         for photo in tied
     }
     tied.sort(key=lambda photo: (-points[photo.path], *_by_score(photo)))
-    return [*tied, *(photo for photo in ordered if photo.path not in points)], points
+    uncompared = {photo.path for photo in all_tied} - points.keys()
+    return [*tied, *(photo for photo in ordered if photo.path not in points)], points, uncompared
 
 
 def _judge_moment(
@@ -275,25 +328,27 @@ def _judge_moment(
     decisions: Mapping[str, Decision],
 ) -> list[Verdict]:
     floors = _floor_reasons(moment, filters, decisions)
-    ranked, points = _ranked(_eligible(moment, floors), parameters, comparisons)
+    ranked, points, uncompared = _ranked(_eligible(moment, floors), parameters, comparisons)
     kept = [photo for photo in ranked if decisions.get(photo.path) is Decision.KEEP]
     others = [photo for photo in ranked if decisions.get(photo.path) is not Decision.KEEP]
-    taken: list[_Scored] = []
+    taken = _Taken(embeddings)
     verdicts: list[Verdict] = []
     for rank, photo in enumerate([*kept, *others], start=1):
         base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
         if photo.path in points:
             base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
-        if photo in kept:
+        if photo.path in points or photo.path in uncompared:
+            base = replace(base, uncompared_count=len(uncompared))
+        if decisions.get(photo.path) is Decision.KEEP:
             verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
-        elif taken and photo.path in floors:
-            verdict = replace(base, reason=floors[photo.path], lost_to=taken[0].path)
+        elif taken.photos and photo.path in floors:
+            verdict = replace(base, reason=floors[photo.path], lost_to=taken.photos[0].path)
         else:
-            verdict = _judge(base, photo, taken, embeddings, parameters, comparisons, points)
+            verdict = _judge(base, photo, taken, parameters, comparisons, points)
         if verdict.is_selected:
-            taken.append(photo)
+            taken.add(photo)
         verdicts.append(verdict)
-    best = taken[0].path if taken else None
+    best = taken.photos[0].path if taken.photos else None
     judged = {verdict.path for verdict in verdicts}
     fallen = sorted((photo for photo in moment if photo.path not in judged), key=_by_score)
     for rank, photo in enumerate(fallen, start=len(ranked) + 1):
@@ -314,6 +369,7 @@ def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Ver
         similarity=None,
         probability=None,
         tied_count=0,
+        uncompared_count=0,
         points=None,
         rank=rank,
         moment_size=moment_size,
@@ -323,8 +379,7 @@ def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Ver
 def _judge(
     base: Verdict,
     photo: _Scored,
-    taken: Sequence[_Scored],
-    embeddings: NDArray[np.float32],
+    taken: _Taken,
     parameters: SelectionParameters,
     comparisons: Comparisons,
     points: Mapping[str, float],
@@ -334,15 +389,12 @@ def _judge(
     below_min = photo.composite < parameters.min_score_threshold
     if is_noise and not parameters.include_noise:
         return replace(base, reason=Reason.NOISE_EXCLUDED)
-    if not taken:
+    if not taken.photos:
         if is_noise and below_min:
             return replace(base, reason=Reason.BELOW_MIN_SCORE)
         return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
-    similarity, closest = max(
-        ((float(embeddings[photo.index] @ embeddings[other.index]), other) for other in taken),
-        key=lambda pair: (pair[0], pair[1].path),
-    )
-    best = taken[0]
+    similarity, closest = taken.closest(photo)
+    best = taken.photos[0]
     if similarity >= parameters.siamese.duplicate_threshold:
         return replace(
             base,
@@ -353,7 +405,7 @@ def _judge(
         )
     if below_min:
         return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
-    is_full = len(taken) >= parameters.max_images_per_cluster
+    is_full = len(taken.photos) >= parameters.max_images_per_cluster
     if not is_full and similarity < parameters.dissimilarity_threshold:
         return replace(
             base,

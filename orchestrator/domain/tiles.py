@@ -24,6 +24,9 @@ Singles = NDArray[np.float32]
 TILE_COUNT = 2048
 """Rows of a block: a tile takes 16 MiB, and its product outweighs the calls around it."""
 _PAIRS_AT_A_TIME = 4096
+_DENSE_PAIRS = 2**18
+"""From so many pairs on that fill their rows and columns, one float64 product is far faster than
+gathering both vectors of every pair."""
 _ROWS_AT_A_TIME = 64
 
 
@@ -42,6 +45,16 @@ class Tile:
     similarity: Singles
 
     @property
+    def rows(self) -> slice:
+        """Of all rows, those that its rows are."""
+        return slice(self.first_row, self.first_row + self.similarity.shape[0])
+
+    @property
+    def columns(self) -> slice:
+        """Of all rows, those that its columns are."""
+        return slice(self.first_column, self.first_column + self.similarity.shape[1])
+
+    @property
     def is_diagonal(self) -> bool:
         """Whether it has each of its pairs twice, and each row with itself."""
         return self.first_row == self.first_column
@@ -56,7 +69,7 @@ class Rows:
     """
 
     def __init__(self, vectors: Singles, tile_count: int = TILE_COUNT) -> None:
-        self._tile_count = tile_count
+        self.tile_count = tile_count
         exact = vectors.astype(np.float64)
         exact /= np.sqrt(np.einsum("ij,ij->i", exact, exact))[:, np.newaxis]
         self._exact = exact
@@ -85,7 +98,7 @@ class Rows:
 
     def tiles(self) -> Iterator[Tile]:
         """Yields the upper triangle, tile by tile; a tile is overwritten by the next."""
-        count, side = len(self), self._tile_count
+        count, side = len(self), self.tile_count
         buffer = np.empty((min(side, count), min(side, count)), np.float32)
         for row in range(0, count, side):
             above = self._units[row : row + side]
@@ -100,12 +113,26 @@ class Rows:
         """Cosine distances of pairs, computed in float64: 0 to 2."""
         if self._place is not None:
             first, second = self._place[first], self._place[second]
+        if (
+            len(first) >= _DENSE_PAIRS
+            and (dense := self._dense_distances(first, second)) is not None
+        ):
+            return dense
         found = np.empty(len(first), np.float64)
         for start in range(0, len(first), _PAIRS_AT_A_TIME):
             part = slice(start, start + _PAIRS_AT_A_TIME)
             one, other = self._exact[first[part]], self._exact[second[part]]
             found[part] = 1.0 - np.einsum("ij,ij->i", one, other)
         return np.clip(found, 0.0, 2.0, out=found)
+
+    def _dense_distances(self, first: Indices, second: Indices) -> Doubles | None:
+        """The distances out of one product, or None where the pairs leave most of it unused."""
+        rows, row = np.unique(first, return_inverse=True)
+        columns, column = np.unique(second, return_inverse=True)
+        if len(rows) * len(columns) > 4 * len(first):
+            return None
+        similarity = self._exact[rows] @ self._exact[columns].T
+        return np.clip(1.0 - similarity[row, column], 0.0, 2.0)
 
     def pairs(
         self, thresholds: Callable[[Tile], NDArray[np.bool_]]
@@ -120,13 +147,86 @@ class Rows:
                 row, column = np.divmod(place, marked.shape[1])
                 yield row + tile.first_row, column + tile.first_column
 
-    def pairs_within(self, radius: float) -> Iterator[tuple[Indices, Indices, Doubles]]:
-        """Yields all pairs at most `radius` apart, first < second, with their distances."""
+    def pairs_within(self, radius: float, most: int) -> tuple[Indices, Indices, Doubles] | None:
+        """All pairs at most `radius` apart, first < second, with their distances.
+
+        None where there are more than `most`, those counted that float32 leaves in doubt.
+        """
         floor = np.float32(1.0 - radius - 2.0 * self.tolerance)
+        found = [(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float64))]
+        held = 0
         for first, second in self.pairs(lambda tile: tile.similarity >= floor):
+            held += len(first)
+            if held > most:
+                return None
             distances = self.distances(first, second)
             is_near = distances <= radius
-            yield first[is_near], second[is_near], distances[is_near]
+            found.append((first[is_near], second[is_near], distances[is_near]))
+        first, second, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return first, second, distances
+
+    def near_pairs(
+        self, radius: float, which: Callable[[Tile], NDArray[np.bool_]]
+    ) -> Iterator[tuple[Indices, Indices]]:
+        """Like `pairs_within`, of the pairs that `which` marks, without their distances."""
+        sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
+        possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
+        yield from self.pairs(lambda tile: (tile.similarity >= sure) & which(tile))
+
+        def is_doubtful(tile: Tile) -> NDArray[np.bool_]:
+            doubtful = (tile.similarity >= possible) & (tile.similarity < sure)
+            return np.asarray(doubtful & which(tile))
+
+        for first, second in self.pairs(is_doubtful):
+            is_near = self.distances(first, second) <= radius
+            yield first[is_near], second[is_near]
+
+    def degrees_within(self, radius: float) -> Indices:
+        """How many other rows are at most `radius` from each: (n,)."""
+        sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
+        possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
+        degree = np.zeros(len(self), np.intp)
+        for tile in self.tiles():
+            is_near = tile.similarity >= sure
+            row, column = np.nonzero((tile.similarity >= possible) & ~is_near)
+            first, second = row + tile.first_row, column + tile.first_column
+            is_near[row, column] = self.distances(first, second) <= radius
+            if tile.is_diagonal:
+                np.fill_diagonal(is_near, False)
+            else:
+                degree[tile.columns] += np.count_nonzero(is_near, axis=0)
+            degree[tile.rows] += np.count_nonzero(is_near, axis=1)
+        return degree
+
+    def matrix(self, rows: Indices) -> Doubles:
+        """Cosine distances of some rows to each other: symmetric, with a zero diagonal."""
+        exact = self._exact[rows if self._place is None else self._place[rows]]
+        similarity = exact @ exact.T.copy()  # not exact.T itself: see `tiles`
+        distances = np.clip(1.0 - (similarity + similarity.T) / 2.0, 0.0, 2.0)
+        np.fill_diagonal(distances, 0.0)
+        return np.asarray(distances, np.float64)
+
+    def components_within(self, radius: float) -> Indices:
+        """Single linkage at `radius`, in memory linear in the rows: (n,), component of each row.
+
+        Pairs within a component that is known already are passed over, so that a crowd, whose pairs
+        are all near, costs no more than the tiles.
+        """
+        sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
+        possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
+        component = np.arange(len(self))
+        for tile in self.tiles():
+            # what float32 leaves in doubt is decided second, when few pairs are left to decide
+            for floor in (sure, possible):
+                apart = component[tile.rows, np.newaxis] != component[tile.columns]
+                row, column = np.nonzero((tile.similarity >= floor) & apart)
+                first, second = row + tile.first_row, column + tile.first_column
+                if floor == possible:
+                    is_near = self.distances(first, second) <= radius
+                    first, second = first[is_near], second[is_near]
+                if len(first):
+                    component = _joined_components(component, first, second)
+        return components(len(self), np.arange(len(self)), component)
 
     def nearest(self, count: int) -> tuple[Indices, Singles]:
         """The rows most similar to each row, by float32, itself left out.
@@ -163,6 +263,15 @@ def components(count: int, first: Indices, second: Indices) -> Indices:
     """Which of `count` items hang together by pairs: (count,), number of the component of each."""
     edges = csr_matrix((np.ones(len(first), np.int8), (first, second)), (count, count))
     return np.asarray(connected_components(edges, directed=False)[1], np.intp)
+
+
+def _joined_components(component: Indices, first: Indices, second: Indices) -> Indices:
+    """Joins components, each named by one of its items, by pairs of items."""
+    count = len(component)
+    codes = np.unique(component[first].astype(np.int64) * count + component[second])
+    names = components(count, *np.divmod(codes, count))
+    lowest = np.unique(names, return_index=True)[1]
+    return lowest[names[component]]
 
 
 class _BestLists:

@@ -201,12 +201,9 @@ def test_near_pairs_are_those_of_the_matrix(
     count: int, seed: int, radius: float, tile_count: int
 ) -> None:
     vectors = scenes(count, 6, seed, 0.3, 3.0)
-    found = list(Rows(vectors, tile_count).pairs_within(radius))
-    pairs = {
-        (int(one), int(other))
-        for first, second, _ in found
-        for one, other in zip(first, second, strict=True)
-    }
+    found = Rows(vectors, tile_count).pairs_within(radius, count**2)
+    assert found is not None
+    pairs = set(zip(found[0].tolist(), found[1].tolist(), strict=True))
     distances = pairwise_distances(vectors.astype(np.float64), metric="cosine")
     assert pairs == {
         (i, j) for i in range(count) for j in range(i + 1, count) if distances[i, j] <= radius

@@ -2,8 +2,9 @@
 
 Each item is prepared by itself (decoded, made a tensor), waits until an inference takes it together
 with whatever else waits, and its result goes back to its own caller. The items that are there are
-bounded: a request that would exceed the bound is refused whole, at once. An answer with a number
-that is not finite is that item's error: none leaves a service.
+bounded: a request that would exceed the bound waits, and requests are let in in the order in which
+they came, so that none starves; one that exceeds the bound by itself is refused. An answer with a
+number that is not finite is that item's error: none leaves a service.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from services.common.finite import check_finite
 from services.common.interceptors import request_id
 from services.common.metrics import Metrics
 from services.common.status import internal_status, to_status
+from services.common.turns import Turns
 
 ItemT = TypeVar("ItemT")
 PreparedT = TypeVar("PreparedT")
@@ -41,7 +43,7 @@ class Batching:
         preferred_batch_count: Most items of one inference.
         max_queue_delay_ms: How long an inference that is not full waits for more items; 0 = it
             takes what waits already.
-        max_queue_count: Most items that may be there, waiting or at work.
+        max_queue_count: Most items that are let in, waiting or at work.
         worker_threads: Preparations and inferences at a time.
         metrics: Told of every inference.
     """
@@ -80,7 +82,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         self._prepare = prepare
         self._infer = infer
         self._batching = batching
-        self._count = 0
+        self._turns = Turns(batching.max_queue_count)
         # what is prepared and not inferred yet takes memory: no more than the next batches
         room = 2 * batching.worker_threads * batching.preferred_batch_count
         self._room = asyncio.Semaphore(room)
@@ -92,22 +94,25 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
     async def map(self, items: Sequence[ItemT]) -> list[ResultT | status_pb2.Status]:
         """Returns, in order, each item's result or the Status of its failure.
 
-        Cancelling it drops these items alone.
+        Waits while there would be more than `max_queue_count` items with these. Cancelling it drops
+        these items alone.
 
         Raises:
-            ResourceExhaustedError: With these items there would be more than `max_queue_count`.
+            ResourceExhaustedError: There are more items than `max_queue_count`.
         """
-        if self._count + len(items) > self._batching.max_queue_count:
+        if len(items) > self._batching.max_queue_count:
             raise ResourceExhaustedError(
-                f"{self._count} items are waiting or at work, {len(items)} more would exceed the "
-                f"limit of {self._batching.max_queue_count} (max_queue_count); try again later"
+                f"the request holds {len(items)} items, the limit is "
+                f"{self._batching.max_queue_count} (max_queue_count)"
             )
         self._start_workers()
-        self._add(len(items))
+        await self._turns.take(len(items))
+        self._batching.metrics.queue_changed(len(items))
         try:
             return list(await asyncio.gather(*map(self._one, items)))
         finally:
-            self._add(-len(items))
+            self._batching.metrics.queue_changed(-len(items))
+            self._turns.give_back(len(items))
 
     async def close(self) -> None:
         """Ends the workers; what waits is cancelled."""
@@ -116,10 +121,6 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers.clear()
         self._executor.shutdown(cancel_futures=True)
-
-    def _add(self, count: int) -> None:
-        self._count += count
-        self._batching.metrics.queue_changed(count)
 
     async def _one(self, item: ItemT) -> ResultT | status_pb2.Status:
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()

@@ -21,6 +21,7 @@ from services.common.bounds import check_message
 from services.common.errors import BestshotError, InvalidArgumentError
 from services.common.metrics import Metrics
 from services.common.status import internal_status, to_status
+from services.common.turns import Turns
 
 REQUEST_ID_KEY = "x-request-id"
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
@@ -28,6 +29,12 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+ADMITTED_MESSAGES = 4
+"""Requests of the largest size that are held in memory together; as many smaller ones as take no
+more. Enough to keep the workers busy: what waits beyond that waits at its client."""
+REQUEST_READ_S = 60.0
+"""The largest request takes less at 10 Mbit/s."""
+_SMALL_METHODS = ("GetModelInfo", "Server", "ModelReady", "ModelMetadata")
 _QUIET_METHODS = ("/grpc.health.", "/grpc.reflection.")
 
 
@@ -39,11 +46,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Args:
         metrics: Told of every call.
         authorize: Lets a call pass.
+        admission: Bounds what the requests take that are in memory; None = no bound.
     """
 
-    def __init__(self, metrics: Metrics, authorize: Authorize) -> None:
+    def __init__(
+        self, metrics: Metrics, authorize: Authorize, admission: Admission | None = None
+    ) -> None:
         self._metrics = metrics
         self._authorize = authorize
+        self._admission = admission
 
     async def intercept_service(
         self,
@@ -57,18 +68,88 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         pairs = tuple(handler_call_details.invocation_metadata or ())
         headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
+        is_refused = not self._is_authorized(method, headers)
+        unary = handler.unary_unary
+        if self._admission is not None and unary is not None and _is_large(method):
+            # Before gRPC reads the request: what is not let in yet stays with its client. A caller
+            # that may not call holds no place.
+            if not is_refused:
+                unary = (await self._admission.enter()).measured(unary)
+            handler = grpc.unary_unary_rpc_method_handler(
+                unary, handler.request_deserializer, handler.response_serializer
+            )
         make_handler, behaviour = {
             (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
             (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
             (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
             (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
-        }[handler.request_streaming, handler.response_streaming]
+            # gRPC reads a single request before it calls the handler, but not a stream of them: a
+            # caller that is refused sends nothing into memory.
+        }[handler.request_streaming or is_refused, handler.response_streaming]
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
             guard(behaviour, _Call(method, dict(pairs), headers, self._metrics, self._authorize)),
             _tolerant(handler.request_deserializer),
             handler.response_serializer,
         )
+
+    def _is_authorized(self, method: str, headers: Sequence[str | bytes]) -> bool:
+        try:
+            self._authorize(method, headers)
+        except BestshotError:
+            return False
+        return True
+
+
+class Admission:
+    """Lets requests into memory, first come, first served.
+
+    A request counts as the largest that may come until it is read, then as what it is. One that is
+    not read within `REQUEST_READ_S` is cancelled, or a few idle callers would keep out all others.
+
+    Args:
+        max_message_bytes: Of one request.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._largest = max_message_bytes
+        self._turns = Turns(ADMITTED_MESSAGES * max_message_bytes)
+
+    async def enter(self) -> _Place:
+        """Waits for room; the current task, which is the call, leaves when it ends."""
+        await self._turns.take(self._largest)
+        place = _Place(self._turns, self._largest)
+        task = asyncio.current_task()
+        assert task is not None
+        # not in the handler: gRPC never calls it where the client goes while it sends
+        task.add_done_callback(lambda _: place.shrink(0))
+        place.timer = asyncio.get_running_loop().call_later(REQUEST_READ_S, task.cancel)
+        return place
+
+
+class _Place:
+    def __init__(self, turns: Turns, size: int) -> None:
+        self._turns = turns
+        self._size = size
+        self.timer: asyncio.TimerHandle | None = None
+
+    def shrink(self, size: int) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        if size < self._size:
+            self._turns.give_back(self._size - size)
+            self._size = size
+
+    def measured(self, behaviour: Any) -> Any:  # noqa: ANN401
+        async def measured(request: Any, context: grpc.aio.ServicerContext) -> object:  # noqa: ANN401
+            self.shrink(request.ByteSize())
+            return await behaviour(request, context)
+
+        return measured
+
+
+def _is_large(method: str) -> bool:
+    return not method.rpartition("/")[2].startswith(_SMALL_METHODS)
 
 
 class _Call:

@@ -28,6 +28,7 @@ from services.common.config import Settings
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.inference_protocol import SERVICE_NAME as INFERENCE_SERVICE_NAME
 from services.common.inference_protocol import InferenceServicer, TensorApi
+from services.common.interceptors import Admission
 from services.common.log import configure_logging
 from services.common.memory_budget import MemoryBudget
 from services.common.metrics import Metrics
@@ -96,6 +97,7 @@ class ServiceParts:
             metrics=self.metrics,
             options=options,
             max_connection_age_s=max_connection_age_s,
+            admission=Admission(options.max_message_bytes),
         )
 
 

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from services.common.auth import Authorize, authorize_by
 from services.common.channels import KEEPALIVE
 from services.common.errors import ConfigError
-from services.common.interceptors import CallInterceptor
+from services.common.interceptors import Admission, CallInterceptor
 from services.common.metrics import Metrics
 from services.common.process import (
     check_loopback,
@@ -112,6 +112,7 @@ class Server:
         metrics: Told of every call.
         max_connection_age_s: After this a client is asked to connect anew, and finds the replicas
             that have come since; None = never. Calls under way are finished.
+        admission: Bounds the requests in memory; None = no bound but the number of calls.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Server:
         metrics: Metrics,
         warm_up: Callable[[], object] = lambda: None,
         max_connection_age_s: int | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._warm_up = warm_up
         self._service_names = tuple(service_names)
@@ -132,7 +134,7 @@ class Server:
         self._lame_duck_s = LAME_DUCK_S
         self._options = options
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(metrics, options.authorize)],
+            interceptors=[CallInterceptor(metrics, options.authorize, admission)],
             maximum_concurrent_rpcs=options.max_concurrent_calls,
             options=[
                 *KEEPALIVE,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from services.common.batching import Batching, DynamicBatcher
 from services.common.errors import InvalidImageError, ResourceExhaustedError
 from services.common.metrics import Metrics
+from services.common.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -148,25 +149,88 @@ def test_an_inference_that_is_not_full_waits_as_long_as_it_may() -> None:
     assert asyncio.run(scenario(0.0)) == 2
 
 
-def test_what_exceeds_the_bound_is_refused_whole_and_what_is_there_goes_on() -> None:
-    model = Model(pause_s=0.05)
+def test_what_exceeds_the_bound_waits_and_is_refused_where_it_never_fits() -> None:
+    model = Model()
 
     async def scenario() -> None:
         batcher: DynamicBatcher = DynamicBatcher(
             model.prepare, model.infer, limits(max_queue_count=5)
         )
-        taken = asyncio.ensure_future(batcher.map([Item(0, number) for number in range(4)]))
-        await asyncio.sleep(0.01)
-        with pytest.raises(ResourceExhaustedError, match=r"4 items .*limit of 5"):
-            await batcher.map([Item(1, 0), Item(1, 1)])
-        assert await batcher.map([Item(2, 0)]) == [(2, 0)]
-        assert len(await taken) == 4
-        assert await batcher.map([Item(3, number) for number in range(5)]) == [
-            (3, number) for number in range(5)
-        ]
+        with pytest.raises(ResourceExhaustedError, match=r"6 items, the limit is 5"):
+            await batcher.map([Item(0, number) for number in range(6)])
+        answers = await asyncio.gather(
+            *(batcher.map([Item(caller, number) for number in range(4)]) for caller in range(5))
+        )
+        assert answers == [[(caller, number) for number in range(4)] for caller in range(5)]
         await batcher.close()
 
     asyncio.run(scenario())
+
+
+@given(st.integers(2, 24), st.integers(1, 3), st.integers(1, 6), st.integers(1, 3))
+@settings(max_examples=20)
+def test_no_caller_gets_ahead_of_the_others(
+    caller_count: int, threads: int, queue_count: int, item_count: int
+) -> None:
+    model = Model()
+    room = max(queue_count, item_count)
+    served = [0] * caller_count
+    spreads: list[int] = []
+
+    async def call_often(batcher: DynamicBatcher, caller: int) -> None:
+        for _ in range(5):
+            await batcher.map([Item(caller, number) for number in range(item_count)])
+            served[caller] += 1
+            spreads.append(max(served) - min(served))
+
+    async def scenario() -> None:
+        bounds = limits(max_queue_count=room, worker_threads=threads, preferred_batch_count=1)
+        batcher: DynamicBatcher = DynamicBatcher(model.prepare, model.infer, bounds)
+        await asyncio.gather(*(call_often(batcher, caller) for caller in range(caller_count)))
+        await batcher.close()
+
+    asyncio.run(scenario())
+    assert served == [5] * caller_count
+    if caller_count > room // item_count:  # else nobody waits, and the threads decide
+        assert max(spreads) <= 2
+
+
+@given(
+    st.integers(1, 10),
+    st.lists(st.tuples(st.integers(1, 10), st.booleans()), min_size=1, max_size=20),
+)
+def test_turns_never_give_more_than_there_is_and_come_in_order(
+    amount: int, drawn: list[tuple[int, bool]]
+) -> None:
+    held, order = [0], []
+
+    async def caller(turns: Turns, number: int, share: int) -> None:
+        await turns.take(share)
+        held[0] += share
+        order.append(number)
+        try:
+            assert held[0] <= amount
+            await asyncio.sleep(0)
+        finally:
+            held[0] -= share
+            turns.give_back(share)
+
+    async def scenario() -> None:
+        turns = Turns(amount)
+        tasks = [
+            asyncio.ensure_future(caller(turns, number, min(share, amount)))
+            for number, (share, _) in enumerate(drawn)
+        ]
+        await asyncio.sleep(0)
+        for task, (_, leaves) in zip(tasks, drawn, strict=True):
+            if leaves:
+                task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not [one for one in outcomes if isinstance(one, AssertionError)]
+
+    asyncio.run(scenario())
+    stayed = [number for number, (_, leaves) in enumerate(drawn) if not leaves]
+    assert [number for number in order if number in stayed] == stayed
 
 
 def test_a_caller_that_leaves_takes_only_its_own_items_along() -> None:

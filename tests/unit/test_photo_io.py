@@ -32,7 +32,7 @@ def test_what_is_not_a_regular_file_is_unreadable_and_not_waited_for(tmp_path: P
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "device.jpg").symlink_to("/dev/zero")
     (tmp_path / "pipe-link.jpg").symlink_to(tmp_path / "pipe.jpg")
-    source = FolderPhotoSource(tmp_path, max_pixels=1)
+    source = FolderPhotoSource(tmp_path, max_pixels=1, roots=[Path("/dev")])
     found = {photo.path: photo.companion_paths for photo in source.list_photos()}
     assert found == {"a.jpg": (), "device.jpg": (), "pipe.jpg": (), "pipe-link.jpg": ()}
     kinds = {"pipe.jpg": "a named pipe", "pipe-link.jpg": "a named pipe", "folder.jpg": "a folder"}

@@ -204,6 +204,7 @@ async def test_a_full_disk_fails_the_run_with_what_to_do_and_later_runs_work(
         assert "there is no room to write the database" in failed.error
         assert "free some space" in failed.error
         has_room = True
+        engine.dispose()  # the limit belongs to the connections
         assert (await opened.curate()).state is RunState.COMPLETED
 
 

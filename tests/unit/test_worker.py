@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ class House:
 
     async def curate(self) -> Run:
         """Runs on the album, to the end that whoever watches sees."""
-        run = await self.curator.start_run(self._album, "", {})
+        run = await self.curator.start_run(self._album, "", {}, uuid.uuid4().hex)
         async with asyncio.timeout(60):
             async for snapshot in self.curator.watch(run.id):
                 run = snapshot

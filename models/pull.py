@@ -21,7 +21,7 @@ from tenacity import (
 
 from models.registry import Download, expected_digest, file_digest
 from services.common.errors import ConfigError, UnavailableError
-from services.common.user_files import open_regular
+from services.common.user_files import open_user_file
 
 PARTIAL_SUFFIX = ".part"
 TIMEOUT_S = 30.0
@@ -127,7 +127,7 @@ def _find_below(folder: Path, name: str) -> Path:
 
 def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
     """Copies as many bytes as the file has when it is opened, however much it grows meanwhile."""
-    with open_regular(found, "--from") as opened:
+    with open_user_file(found, "--from") as opened:
         size = os.fstat(opened.fileno()).st_size
         if size_bytes not in (None, size):
             raise ConfigError(f"{found} has {size} bytes, {size_bytes} are expected")

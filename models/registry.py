@@ -21,7 +21,7 @@ from pydantic import Field, RootModel, ValidationError
 
 from services.common.config import Layer, Settings, load, nearest, read_yaml
 from services.common.errors import ConfigError
-from services.common.user_files import open_regular
+from services.common.user_files import open_user_file
 
 logger = logging.getLogger(__name__)
 
@@ -323,7 +323,7 @@ def file_digest(path: Path) -> str:
     Raises:
         ConfigError: It is not a regular file, or cannot be read.
     """
-    with open_regular(path) as opened:
+    with open_user_file(path) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import stat
 from pathlib import Path
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
@@ -18,6 +17,7 @@ from orchestrator.ports import ModelIdentity, ModelPort, ModelPorts
 from orchestrator.results import Run
 from services.common.config import models_dir
 from services.common.errors import BestshotError, FailedPreconditionError, UnavailableError
+from services.common.user_files import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -134,11 +134,7 @@ def _model_digest(path: Path) -> str:
             break
     else:
         raise ValueError(f"{path} is not in the models folder {models_dir()}")
-    # a FIFO would block the opening, a device would never end
-    with open(os.open(found, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        status = os.fstat(opened.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_CHECKPOINT_BYTES:
-            raise ValueError(
-                f"{path} is not a regular file of at most {MAX_CHECKPOINT_BYTES} bytes"
-            )
+    with open_regular(found) as opened:
+        if os.fstat(opened.fileno()).st_size > MAX_CHECKPOINT_BYTES:
+            raise ValueError(f"{path} is larger than {MAX_CHECKPOINT_BYTES} bytes")
         return hashlib.file_digest(opened, "sha256").hexdigest()

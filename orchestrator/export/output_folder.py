@@ -25,6 +25,7 @@ from typing import IO, Any
 from orchestrator.export.files import FileTransfer
 from orchestrator.storage.containment import check_inside
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
+from services.common.user_files import open_regular
 
 MANIFEST_NAME = ".bestshot-manifest.json"
 EXPORT_LOCK, CURATE_LOCK = ".bestshot-export.lock", ".bestshot-curate.lock"
@@ -264,7 +265,10 @@ class OutputFolder:
             OSError: It cannot be read; ELOOP for a symbolic link.
         """
         try:
-            with self._parent(name) as (parent, leaf), _open_regular(parent, leaf) as opened:
+            with (
+                self._parent(name) as (parent, leaf),
+                open_regular(leaf, os.O_NOFOLLOW, parent) as opened,
+            ):
                 return opened.read()
         except FileNotFoundError:
             return None
@@ -579,20 +583,10 @@ def _matches(entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bo
     if status.st_size != entry.get("size"):
         return False
     digest = hashlib.sha256()
-    with _open_regular(parent, leaf) as opened:
+    with open_regular(leaf, os.O_NOFOLLOW, parent) as opened:
         while chunk := opened.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest() == entry.get("sha256")
-
-
-def _open_regular(parent: int, leaf: str) -> IO[bytes]:
-    """Opens a regular file for reading; OSError for anything else, a link too."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(leaf, flags, dir_fd=parent)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return open(descriptor, "rb")
 
 
 def _write_new(folder: int, name: str, content: bytes, mode: int | None) -> None:
@@ -606,7 +600,7 @@ def _write_new(folder: int, name: str, content: bytes, mode: int | None) -> None
 def _read_manifest(root: int) -> dict[str, list[Entry]] | None:
     """Reads the manifest; None if there is none of ours."""
     try:
-        with _open_regular(root, MANIFEST_NAME) as opened:
+        with open_regular(MANIFEST_NAME, os.O_NOFOLLOW, root) as opened:
             found = json.loads(opened.read(_MAX_MANIFEST_BYTES))
         if found["written_by"] != "bestshot" or found["format"] != _FORMAT_VERSION:
             return None

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from services.common.errors import InvalidImageError
-
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+from services.common.user_files import NotRegularError, open_regular
 
 
 def resolved_roots(roots: Sequence[Path]) -> tuple[Path, ...]:
@@ -53,19 +45,17 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
         OSError: The file cannot be opened.
     """
     check_inside(path, folder, roots)  # first, so that nothing outside is even opened
-    # Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-            raise InvalidImageError(f"it is {kind}, not a regular file")
+        opened = open_regular(path)
+    except NotRegularError as error:
+        raise InvalidImageError(str(error.strerror)) from error
+    try:
         # A link may have been put in place between the check and the opening.
-        _check_opened(descriptor, path, folder, roots)
+        _check_opened(opened.fileno(), path, folder, roots)
     except BaseException:
-        os.close(descriptor)
+        opened.close()
         raise
-    return os.fdopen(descriptor, "rb")
+    return opened
 
 
 def _check_opened(descriptor: int, path: Path, folder: Path, roots: Sequence[Path]) -> None:

@@ -1,7 +1,8 @@
-"""Files that a user names: regular, of bounded size, and never a reason to hang."""
+"""Files that others name or put in place: regular, of bounded size, never a reason to hang."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -13,8 +14,44 @@ SETTINGS_LIMIT_BYTES = 1_000_000
 """Limit for settings, tokens, passwords, keys and certificates; the largest we ship has 20 kB."""
 
 
-def open_regular(path: Path, source: str = "") -> io.BufferedReader:
-    """Opens a regular file, or a link to one, for reading.
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class NotRegularError(OSError):
+    """What was opened is a folder, a pipe, a socket or a device."""
+
+
+def open_regular(path: Path | str, flags: int = 0, dir_fd: int | None = None) -> io.BufferedReader:
+    """Opens a regular file for reading; opening anything else neither blocks nor has an effect.
+
+    Args:
+        path: The file, or a link to one.
+        flags: Added to those of `os.open`; O_NOFOLLOW refuses a link.
+        dir_fd: Descriptor of the folder that a relative path starts from.
+
+    Raises:
+        NotRegularError: It is not a regular file.
+        OSError: It cannot be opened.
+    """
+    # Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
+    flags |= os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    descriptor = os.open(path, flags, dir_fd=dir_fd)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise NotRegularError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def open_user_file(path: Path, source: str = "") -> io.BufferedReader:
+    """Opens a regular file that a setting or an option names.
 
     Args:
         path: The file.
@@ -25,25 +62,20 @@ def open_regular(path: Path, source: str = "") -> io.BufferedReader:
     """
     where = f"{source}: " if source else ""
     try:
-        # Opening a pipe that nobody writes to would block without O_NONBLOCK.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open_regular(path)
     except OSError as error:
         raise ConfigError(f"{where}cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{where}a path must not contain a NUL character") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ConfigError(f"{where}cannot read {path}: it must be a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def read_user_bytes(path: Path, source: str = "", limit: int = SETTINGS_LIMIT_BYTES) -> bytes:
     """Reads a whole file of at most `limit` bytes.
 
     Raises:
-        ConfigError: As `open_regular`, or the file is larger.
+        ConfigError: As `open_user_file`, or the file is larger.
     """
-    with open_regular(path, source) as opened:
+    with open_user_file(path, source) as opened:
         try:
             content = opened.read(limit + 1)
         except OSError as error:

@@ -103,7 +103,7 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
         os.mkfifo(path)
     login = UiSettings.model_construct(username="me", password_file=path)
     for read in (read_yaml, read_token, authorize_by, lambda _: read_login(login)):
-        with pytest.raises(ConfigError, match="must be a regular file"):
+        with pytest.raises(ConfigError, match="not a regular file"):
             read(path)
 
 

@@ -259,7 +259,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageAlone]:
         patch.setenv("BESTSHOT_SERVICES__SHARED__ALLOWED_HOSTS", "[photos.example.com]")
         supervisor.start("ui", [*arguments, "--set", "max_upload_mb=1"])
     try:
-        url = f"http://{supervisor.address('ui')}"
+        url = f"http://{supervisor.wait_for_address('ui')}"
         with httpx.Client(base_url=url, timeout=60) as client:
             yield PageAlone(client, base)
     finally:

@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 
 from orchestrator.supervisor import Supervisor
 from tests.conftest import ROOT
-from tests.integration.up import running_up
 
 SECRET = "figs and plums"
 MARK = {"_type": "gradio.FileData"}
@@ -34,7 +33,7 @@ Json = Any
 
 @dataclass(frozen=True)
 class PageUnderAttack:
-    """A page before a real orchestrator.
+    """A page, and what an attacker of it would like to have.
 
     Attributes:
         client: Calls the page.
@@ -88,18 +87,14 @@ def web_server() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageUnderAttack]:
-    base = tmp_path_factory.mktemp("attacked")
-    secret = base / "secret.txt"
+def attacked(
+    alone: PageAlone, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PageUnderAttack]:
+    secret = tmp_path_factory.mktemp("attacked") / "secret.txt"
     secret.write_text(SECRET)
-    with (
-        running_up(base, [base / "albums"]) as addresses,
-        httpx.Client(base_url=f"http://{addresses['ui']}", timeout=60) as client,
-        web_server() as (url, seen),
-    ):
-        (path,) = upload(client, ("honest.jpg", b"honest")).json()
-        folder = Path(path).parent.parent
-        yield PageUnderAttack(client, secret, folder, Path(path), seen, url)
+    with web_server() as (url, seen):
+        (path,) = upload(alone.client, ("honest.jpg", b"honest")).json()
+        yield PageUnderAttack(alone.client, secret, alone.uploads, Path(path), seen, url)
 
 
 def file_data(path: str, **more: Json) -> dict[str, Json]:
@@ -299,6 +294,7 @@ def test_the_health_check_needs_no_name(alone: PageAlone) -> None:
 
 
 def test_uploads_are_bounded_in_all_and_what_breaks_off_is_deleted(alone: PageAlone) -> None:
+    before = len(list(alone.uploads.glob("*/*.jpg")))
     files = [(f"{number}.jpg", bytes([number]) * 900_000) for number in range(30)]
     kept = upload(alone.client, *files)
     assert kept.status_code == 200
@@ -326,7 +322,7 @@ def test_uploads_are_bounded_in_all_and_what_breaks_off_is_deleted(alone: PageAl
             threading.Event().wait(0.02)
     while any(path.is_file() for path in alone.uploads.iterdir()):
         threading.Event().wait(0.02)
-    assert len(list(alone.uploads.glob("*/*.jpg"))) == 30
+    assert len(list(alone.uploads.glob("*/*.jpg"))) == before + 30
 
 
 ABANDONED = """

@@ -1,4 +1,4 @@
-"""Files that a user names: regular, of bounded size, and never a reason to hang."""
+"""Reads files that a user names: regular files of bounded size, without ever hanging."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from services.common.errors import ConfigError
 
 SETTINGS_LIMIT_BYTES = 1_000_000
-"""Limit for settings, tokens, passwords, keys and certificates; the largest we ship has 20 kB."""
+"""Limit for settings, tokens, passwords, keys and certificates; the largest we ship is 20 kB."""
 
 
 def open_regular(path: Path, source: str = "") -> io.BufferedReader:

@@ -112,7 +112,7 @@ def incarnations(out: Path, name: str) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["face", "orchestrator"])
-def test_the_run_goes_on_where_a_part_dies_and_comes_back(
+def test_the_run_continues_when_a_part_dies_and_comes_back(
     name: str,
     started: subprocess.Popen[str],
     photos: Path,
@@ -144,7 +144,7 @@ def test_a_part_that_keeps_dying_ends_the_command_with_its_last_words(
     assert started.returncode == 1, text
     assert f"error: the {name} process ended 3 times in a row (killed by SIGKILL)" in text
     assert f"{name}.log ends with:" in text
-    assert "run the same command again to go on" in text
+    assert "run the same command again to continue" in text
     assert "Traceback" not in text
     assert not (out / "image_metrics.csv").exists()
     resume(photos, tmp_path, undisturbed)

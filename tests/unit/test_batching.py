@@ -149,7 +149,7 @@ def test_an_inference_that_is_not_full_waits_as_long_as_it_may() -> None:
     assert asyncio.run(scenario(0.0)) == 2
 
 
-def test_what_exceeds_the_bound_waits_and_is_refused_where_it_never_fits() -> None:
+def test_a_request_beyond_the_bound_waits_and_one_that_never_fits_is_refused() -> None:
     model = Model()
 
     async def scenario() -> None:
@@ -191,7 +191,7 @@ def test_no_caller_gets_ahead_of_the_others(
 
     asyncio.run(scenario())
     assert served == [5] * caller_count
-    if caller_count > room // item_count:  # else nobody waits, and the threads decide
+    if caller_count > room // item_count:  # otherwise nobody waits, and the threads decide
         assert max(spreads) <= 2
 
 

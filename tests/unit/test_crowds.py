@@ -1,4 +1,4 @@
-"""Crowds of look-alikes: the work and the memory are bounded, the result is what it was."""
+"""Crowds of look-alikes: the work and the memory are bounded, the result is unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ fixture_once = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 @pytest.fixture
 def everything_is_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small albums go the way of the largest."""
+    """Small albums take the code path of the largest."""
     monkeypatch.setattr(clustering, "DENSE_COUNT", 3)
     monkeypatch.setattr(clustering, "MAX_PAIR_COUNT", 8)
 
@@ -42,7 +42,7 @@ def looks_alike(count: int, seed: int = 0) -> NDArray[np.float32]:
 @fixture_once
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(0, 10**6))
 @pytest.mark.parametrize("parameters", [BOUNDED, DBSCAN], ids=["hdbscan", "dbscan"])
-def test_crowded_scenes_are_grouped_as_any_others(
+def test_crowded_scenes_are_grouped_like_any_others(
     parameters: ClusterParameters, sizes: list[int], seed: int
 ) -> None:
     vectors = scenes(sizes, 0.1, seed)

@@ -164,7 +164,7 @@ def test_an_entry_that_makes_no_sense_is_told(wrong: DecisionEntry, problem: str
 
 def test_what_is_undone_is_not_undone_again_but_the_undo_may_be() -> None:
     log = [entry("1", DecisionAction.KEEP, "a"), entry("2", DecisionAction.UNDO, undone_id="1")]
-    assert "undone already" in fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
+    assert "already undone" in fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
     redo = entry("3", DecisionAction.UNDO, undone_id="2")
     assert fault(redo, log) == ""
     assert state([*log, redo]) == state(log[:1])

@@ -1,4 +1,4 @@
-"""Memory of decoding: its bound, and that the work in stripes gives the pixels of the whole."""
+"""Memory of decoding: it is bounded, and working in stripes gives the same pixels."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_large_decodes_wait_for_each_other_and_are_not_overtaken() -> None:
     assert finished == ["large", "small"]
     with pytest.raises(ValueError, match="exceed"), budget.reserved(101):
         pass
-    with budget.reserved(100):  # nothing of it was lost
+    with budget.reserved(100):  # none of it was lost
         pass
 
 
@@ -127,7 +127,7 @@ def noise(seed: int, width: int, height: int, bands: int) -> NDArray[np.uint8]:
 
 
 def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
-    """A picture of a kind that PNG can hold, and the whole of it as 8-bit sRGB."""
+    """A picture of a kind that PNG can store, and the whole of it as 8-bit sRGB."""
     rgb = Image.fromarray(pixels[..., :3])
     match kind:
         case "grey of 16 bits":
@@ -152,7 +152,7 @@ def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Imag
     size=st.sampled_from([(1200, 1000), (900, 1300), (11, 1200), (1200, 11)]),
     orientation=st.sampled_from(sorted(TURNED)),
 )
-def test_the_work_in_stripes_gives_the_pixels_of_the_whole(
+def test_working_in_stripes_gives_the_same_pixels(
     kind: str, size: tuple[int, int], orientation: int
 ) -> None:
     image, whole = drawn(kind, noise(orientation, *size, 4))

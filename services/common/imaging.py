@@ -48,7 +48,8 @@ _TRANSPOSE = {
 _SIDES_SWAPPED = (5, 6, 7, 8)
 _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
-"""Pixels that are converted at a time: the temporaries of a stripe are small beside the photo."""
+"""Pixels that are converted at a time: the temporaries of a stripe are small compared with the
+photo."""
 _EXIF_IFD = 0x8769
 _DATE_TIME_ORIGINAL = 0x9003
 _SUBSEC_TIME_ORIGINAL = 0x9291
@@ -86,7 +87,7 @@ class _Opened:
         image: None for a RAW file without a preview, which has to be developed.
         size: Width and height as stored.
         format: Format by the magic bytes.
-        raw_exif: EXIF of a RAW file; None where `image` has it.
+        raw_exif: EXIF of a RAW file; None if `image` has it.
         raw_orientation: EXIF orientation of a RAW file.
     """
 

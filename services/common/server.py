@@ -76,7 +76,7 @@ class ServerOptions:
 
     @property
     def is_local_only(self) -> bool:
-        """Whether nothing may listen where other machines can reach it."""
+        """Whether it may only listen where other machines cannot reach it."""
         return self.is_open and not self.insecure
 
 

@@ -141,7 +141,7 @@ def wrapped(value: Json, wrapping: list[str]) -> Json:
 
 
 def queued(client: httpx.Client, bodies: list[dict[str, Json]]) -> str:
-    """Calls by the queue, as browsers do; returns all that comes back."""
+    """Calls through the queue, as browsers do; returns all that comes back."""
     session = uuid.uuid4().hex
     for body in bodies:
         client.post("/gradio_api/queue/join", json={**body, "session_hash": session})

@@ -118,7 +118,7 @@ class ForeignInference(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 async def called(
     part: str, servicer: Any, patience: Patience = PATIENT
 ) -> AsyncIterator[ServiceCaller]:
-    """Our caller of a server of any kind."""
+    """Our caller for a server of any kind."""
     server = grpc.aio.server()
     if isinstance(servicer, ForeignInference):
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)

@@ -1,4 +1,4 @@
-"""Which calls are repeated when no answer comes, by every client that we have."""
+"""Which calls each of our clients repeats when no answer comes."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ async def test_a_token_leaves_the_machine_only_encrypted_or_by_consent(
     await open_channel(address, QUALITY, options).close()
 
 
-async def test_tls_with_the_systems_roots_is_one_word(
+async def test_ca_file_system_trusts_the_systems_roots(
     files: Files, configure: Setter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     picture = draw_jpeg()

@@ -99,7 +99,7 @@ def test_a_second_curate_into_one_output_is_refused(tmp_path: Path, photos: Path
     assert f"another bestshot is writing into {out}" in text
 
 
-def test_an_output_that_holds_the_photos(tmp_path: Path, photos: Path) -> None:
+def test_an_output_that_contains_the_photos(tmp_path: Path, photos: Path) -> None:
     text = fails(tmp_path, "curate", photos, "--out", tmp_path)
     assert f"{tmp_path} contains the album {photos}" in text
     assert {path.name for path in tmp_path.iterdir()} == {"photos"}

@@ -106,7 +106,7 @@ def resume(photos: Path, tmp_path: Path, undisturbed: bytes) -> None:
 
 
 def incarnations(out: Path, name: str) -> list[int]:
-    """Process ids of a part so far, by its log."""
+    """Process ids of a part so far, from its log."""
     log = (out / "logs" / f"{name}.log").read_text()
     return [int(pid) for pid in re.findall(r"serves on \S+ \(pid (\d+)\)", log)]
 
@@ -172,7 +172,7 @@ def test_ctrl_c_stops_all_and_keeps_what_is_finished(
     assert 0 < finished_photos(tmp_path / "data") < PHOTO_COUNT
 
 
-def test_nobody_else_may_call_a_command_s_orchestrator_or_use_its_data_folder(
+def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
     started: subprocess.Popen[str], photos: Path, tmp_path: Path
 ) -> None:
     log = (tmp_path / "out" / "logs" / "orchestrator.log").read_text()

@@ -287,7 +287,7 @@ def attempts(request: Any) -> Iterator[Any]:
 
 
 def end_code(channel: grpc.Channel, method: MethodDescriptor, content: bytes) -> tuple[Any, str]:
-    """How a call of bytes ends."""
+    """How a call that sends these bytes ends."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     kind = f"{'stream' if method.client_streaming else 'unary'}_"
     kind += "stream" if method.server_streaming else "unary"

@@ -199,7 +199,7 @@ def test_no_caller_gets_ahead_of_the_others(
     st.integers(1, 10),
     st.lists(st.tuples(st.integers(1, 10), st.booleans()), min_size=1, max_size=20),
 )
-def test_turns_never_give_more_than_there_is_and_come_in_order(
+def test_turns_never_exceed_the_amount_and_are_granted_in_order(
     amount: int, drawn: list[tuple[int, bool]]
 ) -> None:
     held, order = [0], []

@@ -96,7 +96,7 @@ def test_no_two_photos_of_a_crowds_group_are_farther_apart_than_the_diameter(
 
 @pytest.mark.usefixtures("everything_is_crowded")
 @pytest.mark.parametrize("count", [20, 40])
-def test_no_array_of_a_crowd_has_a_place_for_every_pair(
+def test_no_array_of_a_crowd_has_an_entry_for_every_pair(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -154,7 +154,7 @@ def test_comparisons_of_a_moment_are_bounded_and_the_sentences_say_so(
     assert all(f"only the {limit} best of the shots" in sentence for sentence in lost)
 
 
-def test_what_is_closest_to_many_kept_photos_is_found(crowd: list[Candidate]) -> None:
+def test_the_closest_of_many_kept_photos_is_found(crowd: list[Candidate]) -> None:
     vectors = scenes([len(crowd)], 0.3)
     kept = {photo.path: Decision.KEEP for photo in crowd[:150]}
     far = replace(rules(), siamese=replace(rules().siamese, duplicate_threshold=-1.0))

@@ -34,7 +34,7 @@ def grey_16(side: int) -> Image.Image:
     return Image.fromarray(np.zeros((side, side), np.uint16))
 
 
-def test_what_takes_more_memory_than_the_budget_is_refused_with_the_figure() -> None:
+def test_a_decode_beyond_the_memory_budget_is_refused_with_the_figure() -> None:
     content = encoded(grey_16(2000), "PNG")
     with pytest.raises(InvalidImageError) as caught:
         decode(content, max_pixels=MAX_PIXELS, budget=MemoryBudget(10 * 10**6))
@@ -192,7 +192,7 @@ for path in map(pathlib.Path, sys.argv[1:]):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
-def test_no_decode_takes_more_memory_than_it_announces(tmp_path: Path) -> None:
+def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
     side = 3000
     grey = Image.new("L", (side, side))
     coloured = Image.new("RGB", (side, side))

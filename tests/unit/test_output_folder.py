@@ -416,7 +416,7 @@ def test_logs_are_never_written_through_a_link_to_a_photo(tmp_path: Path) -> Non
     assert tree(photos) == before
 
 
-def test_the_demo_replaces_no_file(tmp_path: Path) -> None:
+def test_the_demo_does_not_replace_files(tmp_path: Path) -> None:
     (tmp_path / "mine.jpg").write_bytes(b"mine")
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -527,7 +527,7 @@ def test_zips_omit_and_name_links_that_lead_out(tmp_path: Path, linked: Album) -
         assert b"SECRET" not in archive.read("a.xmp")
 
 
-def test_sidecars_beside_photos_follow_no_link_out(tmp_path: Path, linked: Album) -> None:
+def test_sidecars_beside_photos_follow_no_links_out(tmp_path: Path, linked: Album) -> None:
     before = tree(tmp_path, but=(tmp_path / "photos" / "sub",))
     (tmp_path / "photos" / "sub").rename(tmp_path / "moved")
     (tmp_path / "photos" / "sub").symlink_to(tmp_path / "moved")
@@ -542,7 +542,7 @@ def test_sidecars_beside_photos_follow_no_link_out(tmp_path: Path, linked: Album
     assert (tmp_path / "photos" / "b.xmp").exists()
 
 
-def test_a_single_file_replaces_no_photo_and_no_foreign_file(tmp_path: Path) -> None:
+def test_a_single_file_never_replaces_a_photo_or_a_foreign_file(tmp_path: Path) -> None:
     album = make_album(tmp_path / "photos")
     target = tmp_path / "table.csv"
     (tmp_path / "content").write_bytes(b"new")

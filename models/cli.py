@@ -217,7 +217,7 @@ def _state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
 def _file_state(path: Path, expected: str | None) -> State:
     if not os.path.lexists(path):
         return State.MISSING
-    if not path.is_file():  # a pipe, a folder or a dangling link in the place of the model
+    if not path.is_file():  # a pipe, a folder or a dangling link in place of the model
         return State.DAMAGED
     if expected is None:
         return State.NOT_PINNED

@@ -126,12 +126,12 @@ def _find_below(folder: Path, name: str) -> Path:
 
 
 def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
-    """Copies as many bytes as the file has when it is opened, however much it grows meanwhile."""
+    """Copies as many bytes as the file has when opened, even if it grows in the meantime."""
     with open_user_file(found, "--from") as opened:
         size = os.fstat(opened.fileno()).st_size
         if size_bytes not in (None, size):
-            raise ConfigError(f"{found} has {size} bytes, {size_bytes} are expected")
-        # Removing first and O_EXCL: what lies in the place of the copy may be a link elsewhere.
+            raise ConfigError(f"{found} has {size} bytes (expected {size_bytes})")
+        # Remove first and use O_EXCL: the name may be a link to somewhere else.
         partial.unlink(missing_ok=True)
         with _open_partial(partial, os.O_EXCL) as written:
             while size and (chunk := opened.read(min(size, CHUNK_BYTES))):
@@ -146,7 +146,7 @@ def _open_partial(partial: Path, flags: int) -> IO[bytes]:
 
 
 def _drop_foreign(partial: Path) -> None:
-    """Removes what is no honest beginning of a download: a link, a hard link, a pipe."""
+    """Removes anything that is not a real partial download: a link, a hard link, a pipe."""
     with contextlib.suppress(FileNotFoundError):
         status = partial.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
@@ -201,7 +201,7 @@ def _receive(
                     report(there)
                 os.fsync(opened.fileno())
     except httpx.UnsupportedProtocol:
-        raise  # another attempt would end the same way
+        raise  # another attempt would fail the same way
     except httpx.TransportError as error:
         raise _BrokenTransferError(str(error) or type(error).__name__) from error
     if there < size_bytes:
@@ -209,7 +209,7 @@ def _receive(
 
 
 def _beginning(partial: Path, size_bytes: int | None) -> int:
-    """Bytes that an earlier attempt left; more than the whole file has are thrown away."""
+    """Size of what an earlier attempt left; a part larger than the whole file is deleted."""
     there = partial.stat().st_size if partial.exists() else 0
     if size_bytes is not None and there > size_bytes:
         partial.unlink()

@@ -285,7 +285,7 @@ def resolve(
 
 
 def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
-    """Reads the digests that the user has pinned: by model id, by file.
+    """Reads the digests that the user has pinned, by model id and file.
 
     Raises:
         ConfigError: The file is damaged.

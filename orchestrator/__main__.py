@@ -63,9 +63,9 @@ SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
 
 def main() -> None:
-    """Runs the orchestrator as this process.
+    """Runs the orchestrator in this process.
 
-    A wrong setting, or a database that cannot be used, is one line and exit code 2.
+    An invalid setting or an unusable database ends it with a one-line error and exit code 2.
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--data", type=Path, help="data folder: database, lock")

@@ -86,8 +86,8 @@ class ExportedAs(enum.StrEnum):
 EXIT_FAILED = 1
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
-"""Reached after a minute of pauses: a photo that kills a service fails its run before
-(`service_wait_s`), and the rest goes on."""
+"""Reached after a minute of pauses: by then a photo that kills a service has failed its run
+(`service_wait_s`), and everything else continues."""
 
 Profile = Annotated[str, typer.Option(help="Profile of configs/profiles.")]
 ConfigFiles = Annotated[
@@ -210,8 +210,8 @@ def up(
 ) -> None:
     """Run everything until Ctrl-C: the four model services, the orchestrator and the web UI.
 
-    They listen where configs/services.yaml says. A part that dies is restarted; one that keeps
-    dying ends the command, with its last log lines.
+    They listen where configs/services.yaml says. A part that dies is restarted; if one keeps dying,
+    the command exits and shows its last log lines.
     """
     if ui and importlib.util.find_spec("gradio") is None:
         raise ConfigError(

@@ -54,7 +54,7 @@ def open_stored(data: Path | None) -> Engine:
 
 
 def allowed_roots(data: Path | None) -> tuple[Path, ...]:
-    """Where links in an album may lead, as for a running orchestrator; resolved."""
+    """Resolved folders that links in an album may lead into, as for a running orchestrator."""
     settings = load_section(config_dir(None), DEFAULT_PROFILE, "orchestrator", OrchestratorSettings)
     return resolved_roots([*settings.allowed_roots, data_folder(data) / UPLOADS_NAME])
 

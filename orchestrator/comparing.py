@@ -202,7 +202,7 @@ def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
 def _distinct(
     paths: set[str], moments: Mapping[str, tuple[str, ...]]
 ) -> tuple[tuple[str, ...], ...]:
-    """The moments of photos, each once, in order."""
+    """The distinct moments of photos, in order."""
     return tuple(sorted(moments[path] for path in paths if moments[path][0] == path))
 
 
@@ -216,7 +216,7 @@ def _entangled(
     while open_paths:
         one = open_paths.pop()
         for moment in (first[one], second[one]):
-            if id(moment) not in walked:  # once a moment, not once for each of its photos
+            if id(moment) not in walked:  # once per moment, not once per photo
                 walked.add(id(moment))
                 open_paths += [other for other in moment if other not in found]
                 found.update(moment)

@@ -227,7 +227,7 @@ class SiameseSettings(Settings):
     Siamese model serves"""
     checkpoint_path: Path | None
     """a file in the models folder, absolute or relative to it, that the Siamese service must have
-    loaded (checked by digest), or `null` for whatever serves"""
+    loaded (checked by digest), or `null` to accept any model"""
     duplicate_threshold: Annotated[float, Field(ge=-1, le=1)]
     """cosine similarity from which two photos are duplicates, never both taken"""
     tiebreaker_range: Share

@@ -64,7 +64,7 @@ EXPORT_TIMEOUT_S = 3600.0
 LOCAL_ADDRESS = "127.0.0.1:0"
 LOG_FOLDER = "logs"
 MAX_DEATHS = 3
-"""A part that dies so often in a row ends the command, after about five seconds."""
+"""A part that dies this many times in a row ends the command, after about five seconds."""
 MAX_RESUMES = 2
 
 STAGE_TITLES = {
@@ -107,13 +107,13 @@ def curate(request: Request, console: Console) -> pb.Run:
         try:
             return asyncio.run(_curate(request, console))
         except KeyboardInterrupt:
-            console.print("interrupted; scores finished so far are kept: run again to go on")
+            console.print("interrupted; scores finished so far are kept: run again to continue")
             raise
 
 
 @contextlib.contextmanager
 def _checked(request: Request) -> Iterator[None]:
-    """Finds the user's mistakes before anything is started, and holds the output folder."""
+    """Finds the user's mistakes before anything is started, and locks the output folder."""
     photos = request.photos.resolve()
     found: list[PhotoFile] = []
     if request.orchestrator is None:
@@ -130,7 +130,7 @@ def _checked(request: Request) -> Iterator[None]:
             open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
             writing_errors(output.path),
         ):
-            # All photos, as any may be selected: better refused now than after the scoring.
+            # Check all photos, because any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
             transferred = selected if request.copy_selected else []
             names = [*TABLE_NAMES, *(f"{SELECTED_FOLDER}/{path}" for path in transferred)]
@@ -142,14 +142,14 @@ def _checked(request: Request) -> Iterator[None]:
 
 
 def _known_albums(request: Request) -> list[Path]:
-    """Folders of the albums that the own orchestrator knows."""
+    """Folders of the albums in this command's own database."""
     if request.orchestrator is not None or not (request.data_folder / DATABASE_NAME).exists():
         return []
     uri = (request.data_folder / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
         return album_folders(SqlRunStore(engine))
-    except SQLAlchemyError:  # the orchestrator says what is wrong, and checks its albums itself
+    except SQLAlchemyError:  # the orchestrator reports it, and checks its albums itself
         return []
     finally:
         engine.dispose()
@@ -207,13 +207,13 @@ async def _call(
 
 
 async def _has_died(supervisor: Supervisor, death_count: int) -> bool:
-    """Whether our orchestrator has died more often than that."""
+    """Whether our orchestrator has died more than `death_count` times."""
     return await asyncio.to_thread(supervisor.has_died_since, "orchestrator", death_count)
 
 
 def _resumable(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.message}\nScores finished so far are kept: run the same command again to go on"
+        f"{error.message}\nScores finished so far are kept: run the same command again to continue"
     )
 
 
@@ -244,15 +244,15 @@ def _own_orchestrator(
 
 @contextlib.contextmanager
 def _secret() -> Iterator[tuple[str, dict[str, str]]]:
-    """Makes a token that the parts of this command alone accept and send.
+    """Makes a token that only the parts of this command accept and send.
 
-    So no other command's part that a wrong address leads to answers, and no other user of this
-    machine can call this orchestrator, which reads what this user may read.
+    A part of another command, reached by a wrong address, therefore refuses the calls, and no other
+    user of this machine can call this orchestrator, which can read whatever this user can read.
 
     Yields:
         The token, and the environment variables that hand it to the parts.
     """
-    with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # of mode 0700
+    with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # its mode is 0700
         token = new_token()
         known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
         files = {"TOKENS_FILE": json.dumps(known), "TOKEN_FILE": token}
@@ -307,7 +307,7 @@ async def _drive(
         run = await _follow(stub, run_id, options, console, supervisor)
     except asyncio.CancelledError:
         cancelled = pb.CancelRunRequest(run_id=run_id)
-        with contextlib.suppress(grpc.RpcError):  # the orchestrator may be what has died
+        with contextlib.suppress(grpc.RpcError):  # the orchestrator itself may have died
             await call_once(stub.CancelRun, cancelled, CALL_TIMEOUT_S, options)
         raise
     if run.state != pb.RUN_STATE_COMPLETED:
@@ -336,7 +336,7 @@ async def _follow(
     console: Console,
     supervisor: Supervisor | None,
 ) -> pb.Run:
-    """Shows a run until it ends, and resumes it where our orchestrator died and was restarted."""
+    """Shows a run until it ends, and resumes it if our orchestrator died and was restarted."""
     resume_count = 0
     while True:
         deaths = supervisor.death_count("orchestrator") if supervisor else 0

@@ -90,7 +90,7 @@ class Curator:
     async def start_run(
         self, album: Album, profile: str, overrides: dict[str, Any], run_id: str
     ) -> Run:
-        """Checks settings and services, then queues a run; returns the one of that id if it exists.
+        """Checks settings and services and queues a run; returns an existing one with that id.
 
         Raises:
             InvalidArgumentError: A setting is wrong.

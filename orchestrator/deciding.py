@@ -57,12 +57,12 @@ def new_entry(
 
 
 def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") -> DecisionEntry:
-    """Makes an entry that takes another one back.
+    """Makes an entry that undoes another one.
 
     Args:
-        log: Of the album.
-        entry_id: What to take back; empty = the newest entry that can be.
-        new_id: Id of the new entry; empty = a random one. If the log has it already, that entry is
+        log: The album's log.
+        entry_id: The entry to undo; empty = the newest one that can be undone.
+        new_id: Id of the new entry; empty = a random one. If the log already has it, that entry is
             returned.
 
     Raises:

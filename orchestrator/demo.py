@@ -45,7 +45,7 @@ def make_album(folder: Path) -> int:
         for name, (change, quality) in VARIANTS.items():
             picture = io.BytesIO()
             change(image).save(picture, "JPEG", quality=quality)
-            # One that is there already is left alone: it may be somebody's own, or a link.
+            # Leave an existing file alone: it may be the user's own, or a link.
             place = folder / f"{Path(source).stem}-{name}.jpg"
             with contextlib.suppress(FileExistsError), place.open("xb") as target:
                 target.write(picture.getbuffer())

@@ -153,7 +153,7 @@ def decided_photos(
     moments = {moment_key(record) for record in records if record.content_digest in decisions}
     found = [record for record in records if moment_key(record) in moments]
     by_moment: dict[str, list[str]] = {}
-    # other settings tie other photos, but of a crowd only the best by score can matter much
+    # other settings tie other photos, but in a crowd only the best by score can matter much
     for record in sorted(found, key=lambda record: -(record.composite_score or 0.0)):
         paths = by_moment.setdefault(moment_key(record), [])
         if len(paths) < 2 * MAX_COMPARED_COUNT:

@@ -1,4 +1,4 @@
-"""Scores to bytes and back, for the feature cache and the results: lossless, and finite."""
+"""Converts scores to bytes and back for the feature cache and the results: lossless, and finite."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from orchestrator.ports import Embedding
 from services.common.finite import check_finite, non_finite_place
 
 EMBEDDING_ROLE, THUMBNAIL_ROLE = "embedding", "thumbnail"
-"""Roles of the cache whose payloads are no JSON."""
+"""Roles of the cache whose payloads are not JSON."""
 
 
 def pack_embedding(embedding: Embedding) -> bytes:
-    """Little-endian float32 components; NonFiniteError where one is none."""
+    """Little-endian float32 components; NonFiniteError if one is not finite."""
     check_finite(embedding, "the embedding model")
     return embedding.astype("<f4").tobytes()
 
@@ -51,7 +51,7 @@ def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:
 
 
 def pack_json(data: object) -> bytes:
-    """Compact JSON, keys sorted; NonFiniteError where a number is none."""
+    """Compact JSON, keys sorted; NonFiniteError if a number is not finite."""
     check_finite(data, "a model")
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
@@ -67,6 +67,6 @@ def is_finite(role: str, payload: bytes) -> bool:
         return bool(np.isfinite(unpack_embedding(payload)).all())
     if role == THUMBNAIL_ROLE:
         return True
-    if b"NaN" not in payload and b"Infinity" not in payload:  # spares parsing nearly all of them
+    if b"NaN" not in payload and b"Infinity" not in payload:  # avoids parsing nearly all of them
         return True
     return non_finite_place(unpack_json(payload)) is None

@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 THUMBNAIL_LONG_SIDE_PX = 320
 BATCH_BYTES = 64 * 10**6
-"""Most bytes that the files of a batch have together; larger files are read one at a time."""
+"""Most bytes of all files in a batch; larger files are read one at a time."""
 COMPARE_BLOCK_COUNT = 12
 """Pictures of a side in one Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
 
@@ -121,7 +121,7 @@ class Pipeline:
         clustering: Its clustering parameters, `auto` resolved.
         limits: Bounds of the fan-out.
         report: Gets every change of a stage's progress.
-        threads: For the photos.
+        threads: For reading and decoding photos.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class Pipeline:
         except InvalidImageError as error:
             return _Read(photo, b"", "", error.message)
         except StalledError as error:
-            # one file that hangs is unreadable; that of a whole album would take forever
+            # one file that hangs is unreadable; waiting for each of a whole album takes forever
             await self._threads.reads.run(self._source.check_reachable)
             return _Read(photo, b"", "", error.message)
         return _Read(photo, content, digest, "")
@@ -667,7 +667,7 @@ def _batches(items: Sequence[ItemT], count: int) -> Iterator[list[ItemT]]:
 
 
 def _photo_batches(photos: Sequence[PhotoFile], count: int) -> Iterator[list[PhotoFile]]:
-    """Batches of at most `count` photos, and of `BATCH_BYTES` but for a larger photo alone."""
+    """Batches of at most `count` photos and `BATCH_BYTES`; a larger photo gets its own batch."""
     batch: list[PhotoFile] = []
     for photo in photos:
         size = sum(other.size_bytes for other in batch) + photo.size_bytes

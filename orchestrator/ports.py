@@ -135,7 +135,7 @@ class PhotoSource(Protocol):
         ...
 
     def check_reachable(self) -> None:
-        """UnavailableError where the whole album is gone."""
+        """Raises UnavailableError if the whole album is gone."""
         ...
 
     def decode(self, content: bytes) -> CanonicalImage:

@@ -105,13 +105,13 @@ def _is_down(error: BaseException) -> bool:
 
 
 def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
-    """Refuses a checkpoint_path that is not a model file which the Siamese service loaded.
+    """Refuses a checkpoint_path that is not a model file that the Siamese service loaded.
 
-    Callers may set it: one message for everything that is wrong, lest it tell them about files.
+    Callers may set it, so every failure has the same message, which reveals nothing about files.
     """
     try:
         is_served = _model_digest(path) in served
-    except (OSError, ValueError, RuntimeError) as error:  # the last: a loop of symbolic links
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: symlink loop
         logger.warning("select_best.siamese.checkpoint_path is not usable: %s", error)
         is_served = False
     if not is_served:
@@ -126,7 +126,7 @@ def _model_digest(path: Path) -> str:
     """Hex sha256 of a file in one of the models folders; a relative path begins there.
 
     Raises:
-        OSError, ValueError, RuntimeError: It is not there, not a regular file or too large.
+        OSError, ValueError, RuntimeError: It does not exist, is not a regular file or is too large.
     """
     for folder in (models_dir(), BUILTIN_FOLDER):
         found = (folder / path.expanduser()).resolve()

@@ -67,7 +67,7 @@ class Reselection:
 
 
 def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: str) -> Reselection:
-    """Clusters and selects again under changed settings, and stores that as a new run.
+    """Clusters and selects again with changed settings, and stores the result as a new run.
 
     Args:
         stores: Of this orchestrator.
@@ -133,7 +133,7 @@ def heed_corrections(stores: Stores, run: Run) -> Rejudgement:
     labels = np.array([record.machine_cluster_id for record in before], np.int64)
     after = grouped(before, labels, corrections)
     old_moments, new_moments = moments_of(before), moments_of(after)
-    # a moment is compared once, not once for each of its photos: a crowd has thousands
+    # compare a moment once, not once for each of its photos: a crowd has thousands
     is_other = {
         moment[0]: old_moments[moment[0]] != moment
         for first, moment in new_moments.items()

@@ -40,7 +40,7 @@ def part_command(name: str, arguments: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def interrupted_by_sigterm() -> Iterator[None]:
-    """Lets SIGTERM raise KeyboardInterrupt in the block, then ends this process by it."""
+    """Makes SIGTERM raise KeyboardInterrupt in the block, then ends this process with it."""
     is_terminated = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -59,12 +59,12 @@ def interrupted_by_sigterm() -> Iterator[None]:
 
 
 class _Part:
-    """A part and the process that is it at present.
+    """A part and its current process.
 
     Attributes:
         address: Where it serves, or served before its death; empty until it first serves.
         death_count: Processes that have ended.
-        failure: Why it is not started again; None while it is.
+        failure: Why it will not be restarted; None while it is running or restarting.
     """
 
     def __init__(self, name: str, command: list[str], log: Path) -> None:
@@ -80,7 +80,7 @@ class _Part:
         self.thread: threading.Thread
 
     def launch(self, environment: Mapping[str, str]) -> None:
-        """Starts a process, on the address of the one before it; OSError where that fails."""
+        """Starts a process on the address of the one before it; OSError if that fails."""
         # private, so that no other command's part can report its address here
         self._runtime = tempfile.TemporaryDirectory(prefix="bestshot-")
         command = [*self._command, "--exit-with-parent", "--port-file", str(self._port_file)]
@@ -103,7 +103,7 @@ class _Part:
         return Path(self._runtime.name, "address")
 
     def wait_until_serving(self) -> str:
-        """Returns the address once the process serves; empty where it ended instead."""
+        """Returns the address once the process serves; empty if it ended instead."""
         assert self._runtime is not None
         with self._runtime:
             while not self._port_file.exists():
@@ -124,26 +124,27 @@ class _Part:
         return f"the {self.name} process ended{when} ({_describe(self.process.returncode)}); {end}"
 
     def start_error(self) -> ConfigError:
-        """Why it never served; its own error message, where it printed one."""
+        """Why it never served; its own error message if it printed one."""
         lines = _tail(self.log)
         for number, line in enumerate(lines):
             if line.startswith("error: "):
                 return ConfigError("\n".join(lines[number:]).removeprefix("error: "))
-        return ConfigError(self.last_words(" at its start"))
+        return ConfigError(self.last_words(" during startup"))
 
 
 class Supervisor:
     """Starts parts, knows their addresses, restarts those that die, stops them.
 
     A part that dies is restarted on its old address, where the others look for it, after a pause
-    that doubles each time. A part that dies before it ever serves is not: its settings are wrong.
+    that doubles each time. A part that dies before it ever serves is not restarted, because its
+    settings are wrong.
     Children watch their stdin: however this process ends, they end too.
 
     Args:
         log_folder: Gets one log file per part.
         common_arguments: Passed to every part: --config-dir, --profile.
-        max_deaths: A part that dies this many times in a row is given up.
-        report: Called, from other threads, with a line for people about each death and restart.
+        max_deaths: A part that dies this many times in a row is no longer restarted.
+        report: Called, from other threads, with a readable line about each death and restart.
         environment: Variables of all parts, besides those of this process.
     """
 
@@ -190,7 +191,7 @@ class Supervisor:
 
         Raises:
             ConfigError: It ended before it ever served; the message is its own.
-            InternalError: It was given up.
+            InternalError: It died too often.
             UnavailableError: It did not serve within two minutes.
         """
         part = self._parts[name]
@@ -205,7 +206,7 @@ class Supervisor:
         )
 
     def wait_for_failure(self) -> BestshotError | None:
-        """Waits until a part is given up, and returns why; None once the parts are stopped."""
+        """Waits until a part is not restarted and returns why; None once the parts are stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
             return self._failure()
@@ -221,7 +222,7 @@ class Supervisor:
             return self._changed.wait_for(lambda: part.death_count > death_count, NOTICE_S)
 
     def last_words(self, name: str) -> str:
-        """How a part died last, and the end of its log."""
+        """How a part last died, and the end of its log."""
         return self._parts[name].last_words()
 
     def process_id(self, name: str) -> int:
@@ -269,7 +270,7 @@ class Supervisor:
                 )
                 if self._stopping.wait(delay_s):
                     return
-                with self._changed:  # `stop` sees the old process or the new one
+                with self._changed:  # `stop` sees either the old process or the new one
                     if self._stopping.is_set():
                         return
                     part.launch(self._environment)
@@ -311,7 +312,7 @@ class Supervisor:
 
 
 def _lock_logs(folder: Path) -> int | None:
-    """Takes a folder of logs for this process; returns a descriptor that holds the lock."""
+    """Locks the log folder for this process; returns a descriptor that holds the lock."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
@@ -345,5 +346,5 @@ def _tail(log: Path) -> list[str]:
         with log.open("rb") as opened:
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return opened.read().decode(errors="replace").splitlines()
-    except OSError:  # removed meanwhile
+    except OSError:  # removed in the meantime
         return []

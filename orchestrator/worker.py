@@ -34,7 +34,7 @@ RENEW_S = 2.0
 class Worker:
     """Claims runs and works on them.
 
-    Whatever goes wrong with a run ends that run, with its cause, and never the worker.
+    An error in a run ends that run, with its cause, and never the worker.
 
     Args:
         queue: The runs that wait.
@@ -45,7 +45,7 @@ class Worker:
         limits: Bounds of the fan-out.
         open_source: Opens the photos of an album.
         metrics: Told of every run that has ended here.
-        threads: For the photos; None = of its own.
+        threads: For photos; None = its own.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Worker:
         self._task: asyncio.Task[Outcome] | None = None
         self._is_lost = False
         self._unstored: dict[str, Run] = {}
-        """Runs that have failed here, whose end the database has not taken yet."""
+        """Runs that have failed here, whose end is not stored in the database yet."""
         self._last_trouble = ""
 
     async def work(self) -> None:
@@ -87,23 +87,23 @@ class Worker:
             if run is not None:
                 try:
                     await self._execute(run)
-                except Exception:  # its lease expires, and then it is claimed once more or given up
-                    logger.exception("run %s is left as it is", run.id)
+                except Exception:  # once its lease expires it is claimed again or given up
+                    logger.exception("abandoning run %s until its lease expires", run.id)
                     self._live = self._task = None
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), POLL_S)
 
     async def _next(self) -> Run | None:
-        """Claims a run; None where none waits, or nothing can be claimed at this moment."""
+        """Claims a run; None if none is waiting, or none can be claimed at the moment."""
         try:
             await self._store_ends()
             run = await asyncio.to_thread(self._queue.claim)
-        except Exception as error:  # the next try may do: a disk has room again, a lock is gone
+        except Exception as error:  # the next try may succeed: the disk has space, the lock is gone
             trouble = error.message if isinstance(error, BestshotError) else repr(error)
             if trouble != self._last_trouble:  # not every second, on a disk that may be full
                 known = isinstance(error, BestshotError)
-                logger.error("no runs can be claimed: %s", trouble, exc_info=not known)
+                logger.error("cannot claim runs: %s", trouble, exc_info=not known)
             self._last_trouble = trouble
             return None
         self._last_trouble = ""
@@ -116,7 +116,7 @@ class Worker:
             except DATABASE_ERRORS:
                 raise
             except Exception:  # must not keep other runs from being claimed
-                logger.exception("the end of run %s cannot be stored", run.id)
+                logger.exception("cannot store the end of run %s", run.id)
             del self._unstored[run.id]
 
     def wake(self) -> None:
@@ -124,7 +124,7 @@ class Worker:
         self._wanted.set()
 
     def live(self, run_id: str) -> Run | None:
-        """The run as it stands at this moment, if it is worked on here or its end is not stored."""
+        """The current state of a run that is in progress here or whose end is not stored yet."""
         if self._live is not None and self._live.id == run_id:
             return self._live
         return self._unstored.get(run_id)
@@ -174,7 +174,7 @@ class Worker:
             assert self._live is not None
             try:
                 renewal = await asyncio.to_thread(self._queue.renew, self._live)
-            except Exception as error:  # without a lease the run goes on, until another has it
+            except Exception as error:  # without a lease the run continues until another has it
                 logger.warning("the lease of run %s is not renewed: %s", self._live.id, error)
                 continue
             if renewal is not Renewal.HELD:
@@ -203,11 +203,11 @@ class Worker:
     async def _conclude_otherwise(self, run: Run, error: Exception) -> None:
         """Fails a run whose end could not be stored, or leaves it to another orchestrator.
 
-        Where the database takes not even that, the failure shows at once to whoever watches the
-        run, and is stored as soon as it can be.
+        If even that cannot be stored, those who watch the run see the failure at once, and it is
+        stored as soon as possible.
         """
         if isinstance(error, DatabaseUnavailableError) and self._queue.is_shared:
-            logger.warning("run %s is left to whoever takes it over: %s", run.id, error.message)
+            logger.warning("abandoning run %s to another orchestrator: %s", run.id, error.message)
             return
         is_known = isinstance(error, BestshotError)
         cause = _cause(error)
@@ -216,7 +216,7 @@ class Worker:
         try:
             await self._finish(failed)
         except Exception as again:
-            logger.error("the end of run %s cannot be stored yet: %s", run.id, _cause(again))
+            logger.error("cannot store the end of run %s yet: %s", run.id, _cause(again))
             self._unstored[run.id] = failed
 
     def _ended(self, state: RunState, error: str = "") -> Run:
@@ -285,14 +285,14 @@ def _cause(error: BaseException) -> str:
     """What ended a run, for its record."""
     if isinstance(error, BestshotError):
         return _advice(error)
-    # the first line alone: SQLAlchemy goes on with the statement and all its values
+    # only the first line: SQLAlchemy appends the statement and all its values
     text = next(iter(str(error).splitlines()), "")[:200]
     problem = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"internal error ({problem}); the orchestrator's log has more"
+    return f"internal error ({problem}); see the orchestrator's log"
 
 
 def _advice(error: BestshotError) -> str:
     if isinstance(error, (UnavailableError, *DATABASE_ERRORS)):
-        kept = "Scores finished so far are kept: resume this run, or run again to go on"
+        kept = "Scores finished so far are kept: resume this run, or run again to continue"
         return f"{error.message}. {kept}"
     return error.message

@@ -1,4 +1,4 @@
-"""What browsers send: only files that were uploaded here, and only where files are expected."""
+"""Checks what browsers send: only files uploaded here, and only where files are expected."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ OPEN_PREFIXES = (
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )
 BODY_BYTES = 16 * 2**20
-"""Most of a request that is not an upload: a decision about thousands of photos."""
+"""Largest request that is not an upload: a decision about thousands of photos."""
 MEGABYTE = 10**6
 DISK_BLOCK_BYTES = 4096
-"""An empty file takes room too."""
+"""An empty file takes up space too."""
 CLEANUP_S = (600, 24 * 3600)
-"""How often uploads are looked through, and at which age abandoned ones are deleted."""
+"""How often uploads are checked, and the age at which abandoned ones are deleted."""
 Json = Any
 
 
 class CheckedBlocks(gr.Blocks):
-    """Blocks whose events accept files from upload components alone, and only uploaded ones.
+    """Blocks whose events accept files only from upload components, and only uploaded ones.
 
-    Gradio takes any object with a `path` and the mark of a file, in any input and at any depth,
-    for a file, and copies what the path or URL names into the folder that it serves.
+    Gradio takes any object with a `path` and a file's marker for a file, in any input and at any
+    depth, and copies what the path or URL names into the folder that it serves.
     """
 
     async def preprocess_data(
@@ -56,7 +56,7 @@ class CheckedBlocks(gr.Blocks):
         """Checks the inputs of an event, however it was called.
 
         Raises:
-            gr.Error: A file that was not uploaded here, or in an input that takes none.
+            gr.Error: A file was not uploaded here, or is in an input that takes none.
         """
         for block, value in zip(block_fn.inputs, inputs, strict=False):
             if not isinstance(block, gr.File):
@@ -68,7 +68,7 @@ class CheckedBlocks(gr.Blocks):
         return checked
 
     def has_upload(self, path: str) -> bool:
-        """Whether the upload route of this page has put the file there, and it still is there."""
+        """Whether this page's upload route stored the file, and it still exists."""
         return path in self.upload_file_set and os.path.isfile(path) and not os.path.islink(path)
 
     def delete_upload(self, path: str) -> None:
@@ -80,15 +80,15 @@ class CheckedBlocks(gr.Blocks):
         if not isinstance(file, dict) or not isinstance(path := file.get("path"), str):
             raise refused("A file must be an object with the path of an upload.")
         for key, value in file.items():
-            # Gradio looks for more files within what has no mark of a file itself
+            # Gradio looks for more files inside an object that is not marked as a file
             if key != "meta" and isinstance(value, dict | list):
                 raise refused(f"A file must not contain other values ({key[:40]!r} does).")
         if file.get("meta") != {"_type": "gradio.FileData"}:
             raise refused("A file must be marked as one.")
         if not self.has_upload(path):
             raise refused(
-                f"{os.path.basename(path)[:100]} is not an upload of this page, or was deleted "
-                "since: choose the file again."
+                f"{os.path.basename(path)[:100]} is not an upload of this page, or has been "
+                "deleted since: choose the file again."
             )
 
 
@@ -103,16 +103,16 @@ def _check_has_no_object(value: Json) -> None:
 
 
 class RequestLimits:
-    """ASGI middleware: closed routes, and bounds on what a request may send.
+    """ASGI middleware that closes unneeded routes and limits what a request may send.
 
-    Gradio has routes that fetch URLs, convert videos and edit the source code. Of its routes
-    those that the page needs are open; one that a later version adds is closed.
+    Gradio has routes that fetch URLs, convert videos and edit the source code. Only the routes that
+    the page needs are open; one that a later version adds is closed.
 
     Args:
         app: The page.
         page: Knows the uploads.
-        folder: Has the uploads, each in a folder of its own; partial ones lie beside those.
-        max_uploads_bytes: Most that the uploads may take in all.
+        folder: Has the uploads, each in a folder of its own; partial ones are next to those.
+        max_uploads_bytes: Most bytes that all uploads together may take.
     """
 
     def __init__(
@@ -154,8 +154,8 @@ class RequestLimits:
             limit = self._max_uploads_bytes
             text = (
                 f"These files have {length / MEGABYTE:.0f} MB, and uploads that are not yet an "
-                f"album take {stored / MEGABYTE:.0f} of at most {limit / MEGABYTE:.0f} MB. Make an "
-                "album of those first, upload fewer at a time, or raise ui.max_upload_mb."
+                f"album take {stored / MEGABYTE:.0f} of at most {limit / MEGABYTE:.0f} MB. Make "
+                "those an album first, upload fewer at a time, or raise ui.max_upload_mb."
             )
             return await PlainTextResponse(text, 413)(scope, receive, send)
         self._uploading.append(length)
@@ -181,7 +181,7 @@ def _upload_sizes(folder: Path) -> Iterator[int]:
 
 
 def _delete_partial_files(folder: Path) -> None:
-    """Deletes what uploads that broke off have left, and the empty files of Gradio's own."""
+    """Deletes what interrupted uploads have left, and Gradio's own empty files."""
     for path in folder.iterdir():
         if path.is_file():
             path.unlink(missing_ok=True)

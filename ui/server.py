@@ -91,7 +91,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         allowed_paths=[],
         show_error=False,
     )
-    # Only `launch` sets this, and without it Gradio checks no path that a browser sends.
+    # Only `launch` sets this, and without it Gradio does not check paths that a browser sends.
     page.has_launched = True
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)

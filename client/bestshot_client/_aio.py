@@ -29,7 +29,7 @@ class AsyncClient:
     """Calls the model services and the orchestrator; use it in `async with`, or `close` it.
 
     Every method raises BestshotError where a call fails, ValueError where it needs a part of which
-    no address was given or the token would travel unencrypted, and OSError where a file cannot be
+    no address was given or the token would be sent unencrypted, and OSError if a file cannot be
     read.
 
     Args:
@@ -221,7 +221,7 @@ class AsyncClient:
         return await self._repeat(partial(method, request), request, self._timeout_s)
 
     async def _repeat(self, call: Any, request: Any, timeout_s: float) -> Any:  # noqa: ANN401
-        """Calls; again where no answer came and `request` has a request_id."""
+        """Calls, and retries if no answer comes and `request` has a request_id."""
         is_repeatable, attempt = _messages.is_repeatable(request), 1
         while True:
             try:

@@ -46,11 +46,11 @@ class Security:
 
     Attributes:
         token: Sent with every call; empty = none.
-        ca_file: PEM certificates of the authorities that are trusted; implies `tls`.
+        ca_file: PEM certificates of the trusted authorities; implies `tls`.
         certificate_file: PEM certificate of the caller, where the servers ask for one.
         key_file: Its private key.
-        tls: Whether connections use TLS; without `ca_file`, servers are verified by the system's
-            root certificates.
+        tls: Whether connections use TLS; without `ca_file`, servers are verified against the
+            system's root certificates.
         allow_plaintext_token: Whether the token may be sent without TLS to other machines.
     """
 
@@ -77,13 +77,14 @@ class Security:
         )
 
     def check(self, address: str) -> None:
-        """ValueError where the token would travel unencrypted to another machine."""
+        """Raises ValueError if the token would be sent unencrypted to another machine."""
         if self.token and not (
             self._is_encrypted or self.allow_plaintext_token or is_local(address)
         ):
             raise ValueError(
                 f"the token would be sent unencrypted to {address}: use Security(tls=True), or "
-                f"ca_file for your own authority; on a trusted network allow_plaintext_token=True"
+                f"ca_file for your own authority, or allow_plaintext_token=True on a trusted "
+                f"network"
             )
 
     @property
@@ -96,13 +97,13 @@ class Security:
 
 
 def system_roots() -> bytes | None:
-    """The root certificates that this system trusts, PEM; None = those that gRPC brings."""
+    """The system's trusted root certificates as PEM; None = those bundled with gRPC."""
     found = ssl.create_default_context().get_ca_certs(binary_form=True)
     return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
 
 
 def is_local(address: str) -> bool:
-    """Whether a gRPC target is surely on this machine: loopback addresses and Unix sockets."""
+    """Whether a gRPC target is certainly on this machine: loopback addresses and Unix sockets."""
     scheme, _, rest = address.partition(":")
     if scheme in ("unix", "unix-abstract"):
         return True
@@ -134,7 +135,7 @@ def channel_options(role: Role) -> list[tuple[str, Any]]:
 
 
 def safe_methods(service: str) -> list[str]:
-    """Methods of a service that may be repeated at any time: the contract says NO_SIDE_EFFECTS."""
+    """Methods of a service that are always safe to repeat: the contract says NO_SIDE_EFFECTS."""
     try:
         found = descriptor_pool.Default().FindServiceByName(service)
     except KeyError:
@@ -147,7 +148,7 @@ def safe_methods(service: str) -> list[str]:
 
 
 def service_config(name: str) -> Mapping[str, Any]:
-    """The service config of a channel; what has no side effects is tried four times."""
+    """The service config of a channel; methods without side effects are tried four times."""
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": name},

@@ -65,7 +65,7 @@ def error_of(error: grpc.RpcError) -> BestshotError:
 
 
 def is_repeatable(request: Any) -> bool:  # noqa: ANN401
-    """Whether a changing request may be repeated; gives one that has a `request_id` its own."""
+    """Whether a changing request may be repeated; fills in its `request_id` if it has one."""
     if not hasattr(request, "request_id"):
         return False
     request.request_id = request.request_id or str(uuid.uuid4())
@@ -73,11 +73,11 @@ def is_repeatable(request: Any) -> bool:  # noqa: ANN401
 
 
 def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
-    """Seconds to wait before a request is repeated; None where it must not be.
+    """Seconds to wait before a request is repeated; None if it must not be.
 
     Args:
         error: What the call raised.
-        attempt: The one that failed, from 1.
+        attempt: Number of the attempt that failed, from 1.
     """
     if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt >= MAX_ATTEMPTS:
         return None

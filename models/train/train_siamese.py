@@ -107,7 +107,8 @@ class Comparator(nn.Module):
 
 def _statistics(x: torch.Tensor) -> torch.Tensor:
     mean = x.mean((2, 3))
-    # E[x^2] - E[x]^2 would fall below zero for a flat picture in float32, and its root is NaN
+    # E[x^2] - E[x]^2 would fall below zero for a flat picture in float32, and its square root is
+    # NaN
     centred = x - x.mean((2, 3), keepdim=True)
     spread = torch.sqrt((centred * centred).mean((2, 3)) + 1e-4)
     return torch.cat([mean, spread], dim=1)

@@ -1,11 +1,12 @@
-"""Rewrites the stored describing graph so that its deviations are computed in two passes.
+"""Rewrites the stored describe graph to compute its deviations in two passes.
 
     python -P -m models.train.two_pass_deviation && python -P -m models.train.pin_builtin
 
 The weights of the builtin comparator were trained when `train_siamese` computed a deviation as
 sqrt(E[x^2] - E[x]^2 + 1e-4). In float32 that difference falls below -1e-4 for flat pictures, and
-its root is NaN. This changes those nodes alone to sqrt(E[(x - E[x])^2] + 1e-4), which is equal in
-exact arithmetic, so the training stays valid; a new training exports that form itself.
+its square root is NaN. This changes only those nodes, to sqrt(E[(x - E[x])^2] + 1e-4), which is
+equal in exact arithmetic, so the training stays valid; newly trained weights are exported in that
+form.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class _QueueFullError(ResourceExhaustedError):
 
 
 class _DownError(UnavailableError):
-    """No server of a service takes calls, or answers them: dead, stopped or cut off."""
+    """No server of a service accepts or answers calls: it is dead, stopped or unreachable."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Patience:
 
     Attributes:
         call_timeout_s: Deadline of a call, and how long one comes again where the queue is full.
-        service_wait_s: How long a service that is down or does not answer is waited for, from its
-            first failure on; it may be restarting, or its machine asleep.
+        service_wait_s: How long to wait for a service that is down or does not answer, from its
+            first failure; it may be restarting, or its machine asleep.
     """
 
     call_timeout_s: float
@@ -93,7 +93,7 @@ class ServiceCaller:
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
         """Calls a stub's idempotent method; BestshotError where it fails.
 
-        A service that is down, does not answer or whose queue is full is called again, at growing
+        If a service is down, does not answer or has a full queue, the call is retried at growing
         random intervals.
         """
         attempts = AsyncRetrying(
@@ -129,9 +129,9 @@ class ServiceCaller:
             raise self.another_model(model)
 
     def finite(self, answer: AnswerT) -> AnswerT | BestshotError:
-        """An item's answer, or its error where a number of it is not finite.
+        """An item's answer, or an error if it contains a number that is not finite.
 
-        Our own services never send one; of other servers, and older ones, nobody knows.
+        Our own services never send one, but other or older servers may.
         """
         try:
             check_finite(answer, self.target)
@@ -154,9 +154,9 @@ class ServiceCaller:
 class _Limits:
     """Ends the attempts of one call.
 
-    A full queue is waited for from the call's start. A service that is down is waited for from its
-    first failure: where it hangs, that is found out only after the deadline or keepalive, which
-    can be longer than the whole wait.
+    The wait for a full queue counts from the call's start, the wait for a service that is down from
+    its first failure: a hang is only noticed after the deadline or keepalive, which can be longer
+    than the whole wait.
     """
 
     def __init__(self, patience: Patience) -> None:

@@ -167,7 +167,7 @@ class OpenInferenceEmbedder:
         tensors = await asyncio.to_thread(lambda: [[self._client.tensor(one)] for one in images])
         rows = await self._client.infer("graph", tensors, model)
         vectors = [row.reshape(-1).astype(np.float64) for row in rows]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a vector of zeros is no embedding
+        with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector is not an embedding
             units = [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]
         return [self._client.finite(unit) for unit in units]
 

@@ -1,8 +1,8 @@
 """Photos to scenes: HDBSCAN or DBSCAN on embeddings, bounded by a scene distance.
 
 Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
-`DENSE_COUNT` of them no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs are
-not listed but walked through (see `crowds`).
+`DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
+are streamed instead of listed (see `crowds`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from orchestrator.domain.tiles import Rows, components
 DENSE_COUNT = 3072
 """Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
 MAX_PAIR_COUNT = 2**22
-"""Most near pairs that are listed at a time: up to 1 GiB with what is made of them. One moment
-reaches that with 2,897 photos."""
+"""Most near pairs that are listed at a time: up to 1 GiB with the arrays derived from them. A
+single moment of 2,897 photos reaches that."""
 CROWDED_PAIR_COUNT = 200_000
 CROWDED_RATIO = 10
 """From so many pairs of linked photos on their matrix is made instead, where it has less than so
@@ -183,9 +183,9 @@ def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
 
 
 def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix | None:
-    """All distances up to a cosine `radius`, in the metric's unit, both ways; zeros the diagonal.
+    """All distances up to a cosine `radius`, in the metric's unit, symmetric, with a zero diagonal.
 
-    None where there are more than `MAX_PAIR_COUNT`.
+    None if there are more than `MAX_PAIR_COUNT`.
     """
     found = rows.pairs_within(radius, MAX_PAIR_COUNT)
     if found is None:
@@ -217,7 +217,7 @@ def _bounded_hdbscan(
 
 
 def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
-    """HDBSCAN where all may be one scene, and what is within epsilon joined."""
+    """HDBSCAN that may find a single scene; then joins what is within epsilon."""
     if len(embeddings) <= DENSE_COUNT:
         part = pairwise_distances(embeddings, parameters.metric)
         linked = _linked_groups(part, parameters.cluster_selection_epsilon)
@@ -261,7 +261,7 @@ def _join_close(
 def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> list[NDArray[np.intp]]:
     """Complete linkage at `diameter`: groups of which no two members are farther apart."""
     group = _linked_completely(embeddings, metric, diameter)
-    if group is None:  # one after another: complete linkage joins only what is linked at all
+    if group is None:  # one component at a time: complete linkage never joins two of them
         group = np.arange(len(embeddings))
         component = Rows(embeddings).components_within(_as_cosine(diameter, metric))
         for linked in _groups_of(component):
@@ -275,7 +275,7 @@ def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> lis
 
 def _crowd_groups(embeddings: Embeddings, metric: str, diameter: float) -> NDArray[np.intp]:
     logger.warning(
-        "%d photos are linked by more than %d pairs within %g: they are grouped block by block",
+        "%d photos are linked by more than %d pairs within %g: grouping them block by block",
         len(embeddings),
         MAX_PAIR_COUNT,
         diameter,
@@ -288,7 +288,7 @@ def _linked_completely(
 ) -> NDArray[np.intp] | None:
     """Complete linkage from a list of all near pairs: (n,), groups named by their lowest photo.
 
-    None where there are more than `MAX_PAIR_COUNT`.
+    None if there are more than `MAX_PAIR_COUNT`.
     """
     found = Rows(embeddings).pairs_within(_as_cosine(diameter, metric), MAX_PAIR_COUNT)
     if found is None:

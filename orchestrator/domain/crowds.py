@@ -1,8 +1,9 @@
-"""Complete linkage of a crowd: linked photos with more near pairs than are listed.
+"""Complete linkage of a crowd: linked photos with too many near pairs to list.
 
-A crowd is grouped in two steps, both in memory linear in its photos. Blocks of neighbouring photos
-are grouped by themselves, from their matrix; then these groups are, by their farthest members, from
-one walk through all pairs. No two members of a group are farther apart than the diameter, as with
+A crowd is grouped in two steps, both in memory linear in its photos. First, each block of
+neighbouring photos is grouped on its own, from its distance matrix. Then the groups are joined by
+their farthest members, in one pass over all pairs. No two members of a group are farther apart than
+the diameter, as with
 complete linkage of all photos at once; only the order in which groups are joined can differ.
 """
 
@@ -17,10 +18,10 @@ from orchestrator.domain.complete_linkage import complete_linkage
 from orchestrator.domain.tiles import Indices, Rows, Singles, Tile
 
 BLOCK_COUNT = 2048
-"""Photos of a block: their matrix takes 32 MiB."""
+"""Photos per block: their matrix takes 32 MiB."""
 _SHARES = (0.25, 0.5, 1.0)
-"""Diameters of a block's groups, as shares of the whole one: small ones leave the order of joining
-to the second step, and are used where the groups are few enough for it."""
+"""Diameters of a block's groups, as fractions of the full one: small ones leave the order of
+joining to the second step, and are used if there are few enough groups for it."""
 
 
 def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
@@ -29,8 +30,8 @@ def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
     Args:
         rows: The crowd; blocks are of rows that follow each other.
         diameter: As a cosine distance.
-        max_pair_count: Most pairs of near groups that are held. Where even the groups of whole
-            diameter have more, no group reaches over two blocks.
+        max_pair_count: Most pairs of near groups to hold. If even groups of full diameter have
+            more, no group spans two blocks.
 
     Returns:
         (n,): group of each row, named by its lowest row.
@@ -53,14 +54,14 @@ def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
 
 
 def _block_tree(rows: Rows, block: Indices) -> NDArray[np.float64] | None:
-    """Complete linkage of a block, whole; None for a single row."""
+    """The full complete-linkage tree of a block; None for a single row."""
     if len(block) == 1:
         return None
     return np.asarray(linkage(squareform(rows.matrix(block), checks=False), "complete"))
 
 
 def _joined(rows: Rows, group: Indices, diameter: float, max_pair_count: int) -> Indices | None:
-    """Joins groups by complete linkage; None where too many pairs of them are near."""
+    """Joins groups by complete linkage; None if too many pairs of them are near."""
     names, number = np.unique(group, return_inverse=True)
     order = np.argsort(number, kind="stable")
     pairs = _near_groups(rows.taken(order), number[order], diameter, max_pair_count)
@@ -73,13 +74,13 @@ def _joined(rows: Rows, group: Indices, diameter: float, max_pair_count: int) ->
 def _near_groups(
     rows: Rows, number: Indices, diameter: float, max_pair_count: int
 ) -> tuple[Indices, Indices, NDArray[np.float64]] | None:
-    """Pairs of groups whose members are all near, and how far the farthest are apart.
+    """Pairs of groups whose members are all near, and the distance of their farthest members.
 
     Args:
         rows: In the order of their groups.
         number: (n,): group of each row, from 0, ascending.
         diameter: Members farther apart are not near, nor are those that float32 leaves in doubt.
-        max_pair_count: More pairs are not held: None.
+        max_pair_count: If there are more pairs, the result is None.
     """
     floor = np.float32(1.0 - diameter + 2.0 * rows.tolerance)
     found: list[tuple[Indices, Indices, Singles]] = []
@@ -96,7 +97,7 @@ def _near_groups(
 
 
 def _lowest_of_groups(tile: Tile, number: Indices) -> tuple[Indices, Indices, Singles]:
-    """Groups of a tile's rows and of its columns, and the lowest similarity of each two."""
+    """Groups of a tile's rows and of its columns, and the lowest similarity of each pair."""
     first, row_starts = np.unique(number[tile.rows], return_index=True)
     second, column_starts = np.unique(number[tile.columns], return_index=True)
     by_row = np.minimum.reduceat(tile.similarity, row_starts, axis=0)
@@ -106,7 +107,7 @@ def _lowest_of_groups(tile: Tile, number: Indices) -> tuple[Indices, Indices, Si
 def _pairs_near_in_all_tiles(
     found: list[tuple[Indices, Indices, Singles]], number: Indices, tile_count: int
 ) -> tuple[Indices, Indices, NDArray[np.float64]]:
-    """Joins what the tiles say of two groups; a tile in which they are not near rules them out."""
+    """Combines the tiles' results; a tile in which two groups are not near rules the pair out."""
     first, second, lowest = (np.concatenate(parts) for parts in zip(*found, strict=True))
     group_count = int(number[-1]) + 1
     code = first.astype(np.int64) * group_count + second
@@ -115,7 +116,7 @@ def _pairs_near_in_all_tiles(
     if not len(codes):
         return np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float64)
     farthest = 1.0 - np.minimum.reduceat(lowest[order], starts).astype(np.float64)
-    # a group is in as many tiles' rows as it spans; two groups meet in each pair of these
+    # a group spans some tile rows; two groups meet in one tile for each pair of these
     begins = np.searchsorted(number, np.arange(group_count))
     ends = np.append(begins[1:], len(number)) - 1
     spans = ends // tile_count - begins // tile_count + 1

@@ -15,7 +15,7 @@ def dbscan_of_crowd(rows: Rows, eps: float, min_samples: int) -> NDArray[np.int6
     Args:
         rows: The photos.
         eps: Neighbourhood radius, as a cosine distance.
-        min_samples: Neighbours, itself counted, that make a core point.
+        min_samples: Neighbours, including the point itself, that make a core point.
     """
     core = np.flatnonzero(rows.degrees_within(eps) + 1 >= min_samples)
     labels = np.full(len(rows), NOISE, np.int64)
@@ -34,7 +34,7 @@ def dbscan_of_crowd(rows: Rows, eps: float, min_samples: int) -> NDArray[np.int6
 def _label_borders(
     rows: Rows, eps: float, labels: NDArray[np.int64], is_core: NDArray[np.bool_]
 ) -> None:
-    """Gives each other point the lowest label of a core point near it, as scikit-learn does."""
+    """Gives each non-core point the lowest label of a core point near it, as scikit-learn does."""
     lowest = np.full(len(rows), len(rows), np.int64)
 
     def one_is_core(tile: Tile) -> NDArray[np.bool_]:

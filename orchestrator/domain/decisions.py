@@ -32,7 +32,7 @@ class DecisionAction(StrEnum):
 CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
 """Actions on moments; the others are on single photos."""
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-"""Of the times of entries; near the years 1 and 9999 no time zone can be applied."""
+"""Range of an entry's time: near the years 1 and 9999 no time zone can be applied."""
 _WISHES = {
     DecisionAction.KEEP: Decision.KEEP,
     DecisionAction.REJECT: Decision.REJECT,
@@ -92,7 +92,7 @@ class Correction:
 
 
 class LogChecker:
-    """Checks the entries of a growing log, each in time that does not grow with its length."""
+    """Checks the entries of a growing log, each in time that does not grow with the log."""
 
     def __init__(self, log: Iterable[DecisionEntry] = ()) -> None:
         self._undoers: dict[str, list[str]] = {}
@@ -100,19 +100,19 @@ class LogChecker:
             self.add(entry)
 
     def add(self, entry: DecisionEntry) -> None:
-        """Puts an entry without a fault at the end."""
+        """Appends an entry that has no fault."""
         self._undoers[entry.id] = []
         if entry.undone_id:
             self._undoers[entry.undone_id].append(entry.id)
 
     def fault(self, entry: DecisionEntry) -> str:
-        """Says what is wrong with an entry that would come next; empty for nothing."""
+        """Says what would be wrong with an entry as the next one; empty if nothing."""
         if (problem := _own_fault(entry)) or entry.action is not DecisionAction.UNDO:
             return problem
         if entry.undone_id not in self._undoers:
             return f"there is no earlier entry {entry.undone_id!r} to undo"
         if not self._is_in_force(entry.undone_id):
-            return f"the entry {entry.undone_id} is undone already"
+            return f"the entry {entry.undone_id} is already undone"
         return ""
 
     def _is_in_force(self, entry_id: str) -> bool:
@@ -128,7 +128,7 @@ class LogChecker:
 
 
 def time_fault(time: datetime.datetime) -> str:
-    """Says what is wrong with the time of an entry; empty for nothing."""
+    """Says what is wrong with the time of an entry; empty if nothing."""
     if FIRST_YEAR <= time.year <= LAST_YEAR:
         return ""
     return f"create_time must be between the years {FIRST_YEAR} and {LAST_YEAR}, not {time.year}"
@@ -140,7 +140,7 @@ def fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
 
 
 def _own_fault(entry: DecisionEntry) -> str:
-    """What is wrong with an entry whatever comes before it."""
+    """What is wrong with an entry regardless of those before it."""
     if problem := time_fault(entry.create_time):
         return problem
     fewest = {DecisionAction.UNDO: 0, DecisionAction.MERGE: 2}.get(entry.action, 1)
@@ -157,7 +157,7 @@ def _own_fault(entry: DecisionEntry) -> str:
 
 
 def origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
-    """By id, what each entry is about in the end and through how many undos; itself for no undo."""
+    """By id, the entry that each one finally refers to, and through how many undos."""
     found: dict[str, tuple[DecisionEntry, int]] = {}
     for entry in log:
         if entry.action is DecisionAction.UNDO:

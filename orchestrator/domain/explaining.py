@@ -284,7 +284,7 @@ def _won(verdict: Verdict) -> str:
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
     text = f", preferred by direct comparison to {others} of about that score"
     if verdict.uncompared_count:
-        text += f" ({verdict.uncompared_count} more were not compared, being too many)"
+        text += f" ({verdict.uncompared_count} more were not compared because there were too many)"
     return text
 
 

@@ -13,7 +13,7 @@ from orchestrator.domain.photo import Candidate
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
 
 MAX_DISTANCE_COUNT = 2**24
-"""Most distances that are computed to explain one photo: those among 4,096."""
+"""Most distances computed to explain one photo: those among 4,096."""
 _SWEEP_COUNT = 8
 
 Embeddings = NDArray[np.float32]
@@ -89,11 +89,11 @@ class Grouping:
         nearest_inside, farthest_inside: Of its cluster.
         nearest_outside: Of the others.
         joint_distance: Largest distance there would be if its cluster and that of
-            `nearest_outside` were one. Of more than 4,096 photos it is the largest that was found
-            from one farthest photo to the next: there may be a larger one.
+            `nearest_outside` were one. For more than 4,096 photos it is the largest one found by
+            going from each photo to its farthest: there may be a larger one.
         core_distance: To its `min_samples`-th nearest photo: how thinly it is surrounded.
         outside_core_distance: The largest such distance in the cluster of `nearest_outside`; None
-            also where that takes more than `MAX_DISTANCE_COUNT` distances.
+            also if that takes more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Of HDBSCAN.
         separate_hours: A longer pause parts moments; None where capture time takes no part.
         separate_distance: Photos so close are not parted by it; None likewise.
@@ -328,7 +328,7 @@ def _diameter(embeddings: Embeddings, metric: str) -> float:
 
 
 def _lowest_by_sweeps(embeddings: Embeddings) -> float:
-    """A low similarity of two rows: from the first row to the farthest, from that on, and so on."""
+    """A low similarity of two rows: goes from the first row to its farthest, and so on."""
     lowest, row = np.inf, 0
     for _ in range(_SWEEP_COUNT):
         similarity = _similarity(row, embeddings)

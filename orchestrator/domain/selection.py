@@ -88,8 +88,8 @@ class Verdict:
         similarity: Cosine similarity to `lost_to`, where it decided.
         probability: Probability that `lost_to` is better, where the comparator decided.
         tied_count: Other photos with about the same score that the comparator ranked it among.
-        uncompared_count: Photos with about the leader's score beyond `MAX_COMPARED_COUNT`, which
-            nothing but their score ranked; 0 where it was not tied itself.
+        uncompared_count: Photos with about the leader's score beyond `MAX_COMPARED_COUNT`, ranked
+            by score alone; 0 if this photo was not tied.
         points: What its comparisons with those add up to; None where it was not tied.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
@@ -125,7 +125,7 @@ class _Scored:
 
 
 class _Taken:
-    """The photos of a moment that are selected so far, the best first."""
+    """The photos of a moment selected so far, the best first."""
 
     def __init__(self, embeddings: NDArray[np.float32]) -> None:
         self._embeddings = embeddings
@@ -136,11 +136,11 @@ class _Taken:
         self.photos.append(photo)
 
     def closest(self, photo: _Scored) -> tuple[float, _Scored]:
-        """The one most similar to a photo, of equals the last by path; at least one is taken."""
+        """The taken photo most similar to this one, or the last of equals; there must be one."""
         own = self._embeddings[photo.index]
         near = self.photos
         if len(near) > _MANY_TAKEN:
-            # the user keeps many: one product instead of a loop finds the few that can be closest
+            # the user keeps many: one product, not a loop, finds the few that can be closest
             similarity = self._taken_vectors() @ own
             doubt = 4.0 * (len(own) + 4) * 2.0**-24
             places = np.flatnonzero(similarity >= similarity.max() - doubt)
@@ -163,9 +163,9 @@ def pairs_to_compare(
     parameters: SelectionParameters,
     decisions: Mapping[str, Decision],
 ) -> list[tuple[str, str]]:
-    """Lists the pairs whose comparison the selection will want: all pairs of each tied group.
+    """Lists the pairs that the selection needs compared: all pairs of each tied group.
 
-    Of a tied group of more than `MAX_COMPARED_COUNT` these are the best by score.
+    A tied group of more than `MAX_COMPARED_COUNT` is cut to the best by score.
     """
     if not parameters.siamese.enabled:
         return []
@@ -271,7 +271,7 @@ def _tied_group(eligible: Sequence[_Scored], parameters: SelectionParameters) ->
 
 
 def _compared(tied: Sequence[_Scored]) -> list[_Scored]:
-    """Those of a tied group that are compared."""
+    """The photos of a tied group that are compared."""
     return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
 
 
@@ -298,8 +298,8 @@ def _ranked(
 
     Returns:
         The photos, best first; the points of the compared ones by path: the sum of their
-        probabilities of being better than each of the others, none where nothing is tied; and the
-        paths of the tied photos that were too many to be compared.
+        probabilities of being better than each of the others, empty if nothing is tied; and the
+        paths of the tied photos beyond the limit, which are not compared.
     """
     ordered = sorted(eligible, key=_by_score)
     all_tied = _tied_group(ordered, parameters) if parameters.siamese.enabled else []

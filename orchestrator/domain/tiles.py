@@ -25,8 +25,8 @@ TILE_COUNT = 2048
 """Rows of a block: a tile takes 16 MiB, and its product outweighs the calls around it."""
 _PAIRS_AT_A_TIME = 4096
 _DENSE_PAIRS = 2**18
-"""From so many pairs on that fill their rows and columns, one float64 product is far faster than
-gathering both vectors of every pair."""
+"""From this many pairs on, if they fill their rows and columns, one float64 product is much faster
+than gathering both vectors of every pair."""
 _ROWS_AT_A_TIME = 64
 
 
@@ -46,12 +46,12 @@ class Tile:
 
     @property
     def rows(self) -> slice:
-        """Of all rows, those that its rows are."""
+        """The range of its rows among all rows."""
         return slice(self.first_row, self.first_row + self.similarity.shape[0])
 
     @property
     def columns(self) -> slice:
-        """Of all rows, those that its columns are."""
+        """The range of its columns among all rows."""
         return slice(self.first_column, self.first_column + self.similarity.shape[1])
 
     @property
@@ -126,7 +126,7 @@ class Rows:
         return np.clip(found, 0.0, 2.0, out=found)
 
     def _dense_distances(self, first: Indices, second: Indices) -> Doubles | None:
-        """The distances out of one product, or None where the pairs leave most of it unused."""
+        """The distances from one product, or None if the pairs would leave most of it unused."""
         rows, row = np.unique(first, return_inverse=True)
         columns, column = np.unique(second, return_inverse=True)
         if len(rows) * len(columns) > 4 * len(first):
@@ -150,7 +150,7 @@ class Rows:
     def pairs_within(self, radius: float, most: int) -> tuple[Indices, Indices, Doubles] | None:
         """All pairs at most `radius` apart, first < second, with their distances.
 
-        None where there are more than `most`, those counted that float32 leaves in doubt.
+        None if there are more than `most`, counting those that float32 leaves in doubt.
         """
         floor = np.float32(1.0 - radius - 2.0 * self.tolerance)
         found = [(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float64))]
@@ -168,7 +168,7 @@ class Rows:
     def near_pairs(
         self, radius: float, which: Callable[[Tile], NDArray[np.bool_]]
     ) -> Iterator[tuple[Indices, Indices]]:
-        """Like `pairs_within`, of the pairs that `which` marks, without their distances."""
+        """Like `pairs_within`, for the pairs that `which` marks, without their distances."""
         sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
         possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
         yield from self.pairs(lambda tile: (tile.similarity >= sure) & which(tile))
@@ -199,7 +199,7 @@ class Rows:
         return degree
 
     def matrix(self, rows: Indices) -> Doubles:
-        """Cosine distances of some rows to each other: symmetric, with a zero diagonal."""
+        """Cosine distances between some rows: symmetric, with a zero diagonal."""
         exact = self._exact[rows if self._place is None else self._place[rows]]
         similarity = exact @ exact.T.copy()  # not exact.T itself: see `tiles`
         distances = np.clip(1.0 - (similarity + similarity.T) / 2.0, 0.0, 2.0)
@@ -209,8 +209,8 @@ class Rows:
     def components_within(self, radius: float) -> Indices:
         """Single linkage at `radius`, in memory linear in the rows: (n,), component of each row.
 
-        Pairs within a component that is known already are passed over, so that a crowd, whose pairs
-        are all near, costs no more than the tiles.
+        Pairs within a component that is already known are skipped, so that a crowd, whose pairs are
+        all near, costs no more than the tiles.
         """
         sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
         possible = np.float32(1.0 - radius - 2.0 * self.tolerance)

@@ -23,7 +23,7 @@ from services.common.errors import FailedPreconditionError, InvalidImageError
 SKIPPED_NAME = "SKIPPED.txt"
 """Entry of a zip that names the files left out; absent if there are none."""
 _EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-"""The times that a zip can state."""
+"""The range of times that a zip can store."""
 
 
 class DownloadFormat(enum.StrEnum):
@@ -45,8 +45,8 @@ def download(
 ) -> IO[bytes]:
     """Writes the file to a temporary one, and returns that opened at its start.
 
-    Links in the album are followed within it and `roots` (resolved); files that lead out are left
-    out of a zip and named in its SKIPPED.txt.
+    Links in the album are followed within it and `roots` (resolved); files that lead elsewhere are
+    left out of a zip and named in its SKIPPED.txt.
 
     Raises:
         FailedPreconditionError: The run is not completed, a selected photo cannot be read any more,
@@ -94,14 +94,14 @@ def _write_zip(
                     skipped.append(f"{path}: {error.message}\n")
                 except OSError as error:
                     raise FailedPreconditionError(
-                        f"{path} cannot be read any more: {error.strerror}"
+                        f"{path} can no longer be read: {error.strerror}"
                     ) from error
         if skipped:
             archive.writestr(zipfile.ZipInfo(SKIPPED_NAME, _EPOCH), "".join(skipped))
 
 
 def _add(archive: zipfile.ZipFile, path: str, opened: IO[bytes]) -> None:
-    """Adds an opened file as `ZipFile.write` adds one by its path, which could change meanwhile."""
+    """Like `ZipFile.write`, but for an opened file, because a path could change in the meantime."""
     status = os.fstat(opened.fileno())
     modified = time.localtime(status.st_mtime)[:6]
     entry = zipfile.ZipInfo(path, min(max(_EPOCH, modified), _LAST))

@@ -40,7 +40,8 @@ class ExportOptions:
         write_xmp: Sidecars into `xmp/`, and beside copied photos.
         write_xmp_beside_photos: Sidecars into the album itself.
         write_parquet: image_metrics.parquet.
-        force: Replace files of these names that bestshot did not write or that have changed since.
+        force: Replace files with these names that bestshot did not write or that have changed
+            since.
     """
 
     selected_transfer: FileTransfer | None = None
@@ -78,7 +79,7 @@ def export_run(
 ) -> Exported:
     """Writes image_metrics.csv, results.json, run.json, index.html, and what else is asked for.
 
-    Each file is replaced whole, and if one cannot be written the folder stays as it was.
+    Each file is replaced atomically, and if one cannot be written the folder is unchanged.
 
     Args:
         album: The run's album.
@@ -93,8 +94,8 @@ def export_run(
     Raises:
         FailedPreconditionError: The run is not completed, another export writes into the folder,
             a selected photo cannot be read, or Parquet cannot be written here.
-        InvalidArgumentError: The folder cannot be written, is, holds or lies inside an album, or
-            has files of others in the way.
+        InvalidArgumentError: The folder cannot be written, is, contains or is inside an album, or
+            has files in the way that bestshot did not write.
     """
     check_completed(run, "exported")
     photos = Path(album.folder)
@@ -178,7 +179,7 @@ def _stage_selected(
             continue
         except OSError as error:
             raise FailedPreconditionError(
-                f"{path} cannot be read any more: {error.strerror}"
+                f"{path} can no longer be read: {error.strerror}"
             ) from error
         with source:
             if transfer is FileTransfer.COPY:
@@ -190,7 +191,7 @@ def _stage_selected(
 def _stale(
     output: OutputFolder, records: Sequence[ImageRecord], selected: Sequence[str]
 ) -> list[str]:
-    """What earlier exports put into `selected/` for photos that are not selected any more."""
+    """What earlier exports put into `selected/` for photos that are no longer selected."""
     names = sidecar_paths(records)
     current = {*selected, *(names[path] for path in selected if path in names)}
     below = output.names_below(SELECTED_FOLDER)

@@ -1,4 +1,4 @@
-"""Files written so that a reader never sees half of one."""
+"""Writes files so that a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def write_file(
     Args:
         target: The file.
         content: Read to its end.
-        albums: Folders in which no file may be replaced, `force` or not.
-        force: Replace a file that is there already.
+        albums: Folders in which no file may be replaced, even with `force`.
+        force: Replace an existing file.
 
     Raises:
-        InvalidArgumentError: The file cannot be written, is there already, or belongs to an album.
+        InvalidArgumentError: The file cannot be written, already exists, or belongs to an album.
     """
     partial = _partial(target)
     try:
@@ -70,16 +70,16 @@ def write_file(
 
 
 def _check_replaceable(target: Path, albums: Iterable[Path], *, force: bool) -> None:
-    # The name itself would be replaced, not what it links to: resolve the folder alone.
+    # The name itself is replaced, not what it links to, so resolve only the folder.
     place = Path(os.path.realpath(target.parent)) / target.name
     for album in albums:
         if place.is_relative_to(os.path.realpath(album)):
             raise InvalidArgumentError(
-                "", f"{target} is a file of the album {album}; choose another name"
+                "", f"{target} belongs to the album {album}; choose another name"
             )
     if not force:
         raise InvalidArgumentError(
-            "", f"{target} exists already; choose another name, or replace it with --force"
+            "", f"{target} already exists; choose another name, or replace it with --force"
         )
 
 
@@ -88,7 +88,9 @@ def _rename_new(partial: Path, target: Path) -> None:
     try:
         os.link(partial, target)
     except FileExistsError as error:
-        raise InvalidArgumentError("", f"{target} was made by somebody else meanwhile") from error
+        raise InvalidArgumentError(
+            "", f"{target} was created by another process in the meantime"
+        ) from error
     except OSError:  # a file system without hard links
         os.replace(partial, target)
 

@@ -1,4 +1,4 @@
-"""The folder that an export writes into: one writer at a time, and nothing but our own replaced.
+"""The folder that an export writes into: one writer at a time, and only our own files are replaced.
 
 A manifest in the folder lists what bestshot wrote, with digests. A file that is not in it, or has
 changed since, belongs to somebody else. Every path is opened one component at a time without
@@ -44,10 +44,10 @@ Entry = dict[str, Any]
 
 
 def check_location(folder: Path, album: Path, other_albums: Iterable[Path] = ()) -> Path:
-    """Resolves an output folder and refuses one that is, holds or lies inside an album.
+    """Resolves an output folder and refuses one that is, contains or is inside an album.
 
-    Other albums are compared by path alone: one on a network folder that hangs must not hang the
-    exports of all.
+    Other albums are compared only by path, so that one on a network folder that hangs does not
+    block the exports of all.
 
     Raises:
         InvalidArgumentError: It is; the message names the album.
@@ -64,19 +64,19 @@ def _check_related(folder: Path, album: Path, is_same: Callable[[Path, Path], bo
     if any(is_same(place, album) for place in (folder, *folder.parents)):
         raise InvalidArgumentError(
             "output_folder",
-            f"{folder} lies inside the album {album}: its pictures would be taken for photos in "
-            f"the next run; choose a folder outside",
+            f"{folder} is inside the album {album}: the next run would take its pictures for "
+            f"photos; choose a folder outside",
         )
     if any(is_same(place, folder) for place in album.parents):
         raise InvalidArgumentError(
             "output_folder",
-            f"{folder} holds the album {album}: an export could replace photos; choose a folder "
-            f"for the results alone, such as {folder / 'bestshot-results'}",
+            f"{folder} contains the album {album}: an export could replace photos; choose a folder "
+            f"for the results only, such as {folder / 'bestshot-results'}",
         )
 
 
 def _is_same(first: Path, second: Path) -> bool:
-    """Whether two paths are one folder, by another spelling or mount of it too."""
+    """Whether two paths are the same folder, even by another spelling or mount."""
     if first == second:
         return True
     try:
@@ -89,10 +89,10 @@ def _is_same(first: Path, second: Path) -> bool:
 def open_output(
     folder: Path, album: Path, other_albums: Iterable[Path] = (), *, lock: str = EXPORT_LOCK
 ) -> Iterator[OutputFolder]:
-    """Makes the folder if it is missing and holds it for one writer.
+    """Creates the folder if missing and locks it for one writer.
 
     Raises:
-        InvalidArgumentError: The folder cannot be written, or is, holds or lies inside an album.
+        InvalidArgumentError: The folder cannot be written, or is, contains or is inside an album.
         FailedPreconditionError: Another bestshot is writing into it.
     """
     resolved = check_location(folder, album, other_albums)
@@ -113,7 +113,7 @@ def open_output(
 
 @contextlib.contextmanager
 def writing_errors(folder: Path) -> Iterator[None]:
-    """Turns errors of the file system into one sentence."""
+    """Turns file system errors into one-sentence errors."""
     try:
         yield
     except OSError as error:
@@ -124,14 +124,14 @@ def writing_errors(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
-    """Holds a lock file, and never writes into it: it may be a planted link to a photo."""
+    """Holds a lock file and never writes to it, because it may be a planted link to a photo."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     is_held = False
     while not is_held:
         descriptor = os.open(name, flags, 0o666, dir_fd=root)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The holder before us removes the file: then the lock is on a name that is gone.
+            # The previous holder removes the file: then our lock is on a file that has no name.
             is_held = _is_named(descriptor, name, root)
         except BlockingIOError as error:
             raise FailedPreconditionError(
@@ -141,7 +141,7 @@ def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            is_held = True  # some network disks know no locks: better two writers than none
+            is_held = True  # some network file systems have no locks: better two writers than none
         finally:
             if not is_held:
                 os.close(descriptor)
@@ -164,7 +164,7 @@ def _is_named(descriptor: int, name: str, root: int) -> bool:
 
 @dataclass
 class OutputFolder:
-    """An output folder that this process holds; `open_output` makes it.
+    """An output folder that this process has locked; use `open_output`.
 
     Files are staged first and put in place together by `commit`.
     """
@@ -185,7 +185,7 @@ class OutputFolder:
         self.guard([self.album])
 
     def guard(self, folders: Iterable[Path]) -> None:
-        """Refuses these folders of the album by identity: another mount has another path.
+        """Refuses these folders of the album by identity, because another mount has another path.
 
         Raises:
             InvalidArgumentError: The output folder is one of them.
@@ -202,14 +202,14 @@ class OutputFolder:
                 f"{folder} is a folder of the album {self.album}; choose a folder outside",
             )
 
-    # Whose files are there
+    # Whose files these are
 
     def check_names(self, names: Iterable[str], *, force: bool) -> None:
         """Refuses to replace files that are not ours or have changed since.
 
         Args:
             names: Paths below the folder that will be written.
-            force: Replace them all the same; folders and paths that lead out stay refused.
+            force: Replace them anyway; folders and paths that lead out are still refused.
 
         Raises:
             InvalidArgumentError: There are such files; the message names the first.
@@ -225,7 +225,7 @@ class OutputFolder:
         why = (
             "not written by bestshot or changed since"
             if self._is_marked
-            else "not known to be bestshot's (there is no record of an export; 0.1.0 kept none)"
+            else "not recorded as bestshot's (there is no export manifest; 0.1.0 wrote none)"
         )
         raise InvalidArgumentError(
             "output_folder",
@@ -239,7 +239,7 @@ class OutputFolder:
             return False
         if stat.S_ISDIR(status.st_mode):
             raise InvalidArgumentError(
-                "output_folder", f"{self.path / name} is a folder where a file is to be written"
+                "output_folder", f"{self.path / name} is a folder, but a file must be written there"
             )
         return not self._is_ours(name)
 
@@ -251,7 +251,7 @@ class OutputFolder:
             return None
 
     def _is_ours(self, name: str) -> bool:
-        """Whether what is there is what the manifest says we wrote; it must exist."""
+        """Whether an existing file is the one that the manifest says we wrote."""
         with self._parent(name) as (parent, leaf):
             status = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
             return any(
@@ -276,7 +276,7 @@ class OutputFolder:
     # Staging
 
     def stage(self, name: str, content: bytes) -> None:
-        """Stages a file; one that is there already with this content stays as it is."""
+        """Stages a file; an existing one with this content is left as it is."""
         entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
         status = self._status(name)
         if status is not None and self._entries.get(name) == [entry] and self._is_ours(name):
@@ -299,7 +299,7 @@ class OutputFolder:
                     digest.update(chunk)
                     size += len(chunk)
                 target.flush()
-                # Typed for paths, but takes descriptors, which cannot be swapped meanwhile.
+                # Typed for paths, but accepts descriptors, which cannot be swapped.
                 shutil.copystat(source.fileno(), target.fileno())  # type: ignore[arg-type]
         entry.update(sha256=digest.hexdigest(), size=size)
 
@@ -334,7 +334,7 @@ class OutputFolder:
                 os.link(real, place, dst_dir_fd=staging, follow_symlinks=False)
                 linked = os.stat(place, dir_fd=staging, follow_symlinks=False)
                 if not os.path.samestat(linked, os.fstat(source.fileno())):
-                    raise FailedPreconditionError(f"{path} was replaced while it was linked")
+                    raise FailedPreconditionError(f"{path} was replaced while it was being linked")
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -361,14 +361,14 @@ class OutputFolder:
     # Putting in place
 
     def commit(self, stale: Iterable[str] = ()) -> list[str]:
-        """Puts what is staged in place, and removes files of ours that are no longer current.
+        """Puts staged files in place, and removes files of ours that are no longer current.
 
-        Everything is on disk before the first name changes. If a step fails, the files replaced
-        until then are put back. If the process is killed, some files are new and some old, each of
-        them whole, and the manifest knows both.
+        Everything is on disk before the first name changes. If a step fails, the files replaced so
+        far are put back. If the process is killed, some files are new and some old, each of them
+        whole, and the manifest lists both.
 
         Args:
-            stale: Paths to remove where they are what we wrote.
+            stale: Paths to remove if they are still what we wrote.
 
         Returns:
             What was not removed, and why.
@@ -414,10 +414,10 @@ class OutputFolder:
             os.close(staging)
 
     def _put(self, name: str, place: str, staging: int) -> str | None:
-        """Renames a staged file to its name; returns the place of what was there, "" for unknown.
+        """Renames a staged file into place; returns where the old one is kept, "" if it is not.
 
-        The former file gets a second name first. Where the file system knows no hard links it
-        cannot be put back: a rename would leave a moment without any.
+        The old file gets a second name first. On a file system without hard links it cannot be put
+        back: renaming it would leave a moment with no file at all.
         """
         old: str | None = f"old{self._count}"
         self._count += 1
@@ -473,14 +473,14 @@ class OutputFolder:
         return [name for name in self._entries if name.startswith(f"{folder}/")]
 
     def claim_logs(self, names: Sequence[str], *, force: bool) -> None:
-        """Makes room for log files, which change after they are listed, and marks them as ours.
+        """Makes way for log files, which change after they are listed, and marks them as ours.
 
         Raises:
-            InvalidArgumentError: There are files of these names that are not ours.
+            InvalidArgumentError: There are files with these names that are not ours.
         """
         self.check_names(names, force=force)
         for name in names:
-            # Gone, not emptied: a name that links to a photo must not be written through.
+            # Unlink, do not truncate: the name may be a link to a photo.
             with (
                 self._parent(name, makes=True) as (parent, leaf),
                 contextlib.suppress(FileNotFoundError),
@@ -497,7 +497,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def _parent(self, name: str, *, makes: bool = False) -> Iterator[tuple[int, str]]:
-        """Opens the folder of a path below the root, one component at a time, following no link.
+        """Opens the folder of a path below the root component by component, following no links.
 
         Raises:
             InvalidArgumentError: A component is a link or not a folder, or the path leads out.
@@ -527,8 +527,8 @@ class OutputFolder:
                 raise
             raise InvalidArgumentError(
                 "output_folder",
-                f"{self.path.joinpath(*parts)} is not a folder but a file or a symbolic link: "
-                f"exports follow no links; put a folder there, or choose another output folder",
+                f"{self.path.joinpath(*parts)} is a file or a symbolic link, which exports do not "
+                f"follow; put a folder there, or choose another output folder",
             ) from error
         try:
             self._check_guarded(found, self.path.joinpath(*parts))
@@ -557,7 +557,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a path is relative and goes down only."""
+    """Whether a path is relative and only goes down."""
     return (
         bool(name)
         and "\0" not in name
@@ -566,13 +566,13 @@ def _is_plain(name: str) -> bool:
 
 
 def _matches(entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bool:
-    """Whether a file is as an entry of the manifest says."""
+    """Whether a file matches an entry of the manifest."""
     if "symlink" in entry:
         return stat.S_ISLNK(status.st_mode) and os.readlink(leaf, dir_fd=parent) == entry["symlink"]
     if not stat.S_ISREG(status.st_mode):
         return False
     if "hardlink" in entry:
-        # Ours while the photo has its own name too: else this is the last name of its content.
+        # Ours only while the photo has its own name too: otherwise this is its last name.
         try:
             source = os.stat(entry["hardlink"], follow_symlinks=False)
         except (OSError, ValueError, TypeError):
@@ -598,7 +598,7 @@ def _write_new(folder: int, name: str, content: bytes, mode: int | None) -> None
 
 
 def _read_manifest(root: int) -> dict[str, list[Entry]] | None:
-    """Reads the manifest; None if there is none of ours."""
+    """Reads the manifest; None if there is none that we wrote."""
     try:
         with open_regular(MANIFEST_NAME, os.O_NOFOLLOW, root) as opened:
             found = json.loads(opened.read(_MAX_MANIFEST_BYTES))

@@ -54,7 +54,7 @@ def merged_sidecar(
 ) -> bytes:
     """A photo's sidecar for another place, with what the one beside the photo has.
 
-    One that is no XMP, or leads out of the album and the roots, is left out: it stays where it is.
+    One that is not XMP, or leads out of the album and the roots, is skipped and left in place.
     """
     for place in sidecars_beside(album, record, sidecar_path):
         try:
@@ -72,7 +72,7 @@ def stage_sidecars(
     folder: str,
     roots: Sequence[Path] = (),
 ) -> Iterator[str]:
-    """Stages sidecars for a folder below an output folder; those that are there are merged into.
+    """Stages sidecars for a folder below an output folder; existing ones are merged into.
 
     Yields:
         What could not be written, and why; the sidecar there stays as it is.
@@ -104,7 +104,7 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
     """Writes sidecars beside the photos themselves; merges into those that are there.
 
     Yields:
-        What could not be written, and why; of an album that may not be written to, that alone.
+        What could not be written, and why; if the whole album must not be written to, only that.
     """
     if os.path.realpath(album) != str(album):
         yield f"no sidecar is written beside the photos: {album} is reached through a symbolic link"
@@ -122,8 +122,8 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
 
 def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[str]:
     try:
-        # Only below the album itself, whatever other roots there are: a link may lead to a
-        # sidecar that belongs to another photo.
+        # Only below the album itself, not in the other roots: a link may lead to a sidecar that
+        # belongs to another photo.
         real = check_inside(target, album, ())
         if not os.path.lexists(real):
             replace_file(real, sidecar(record))

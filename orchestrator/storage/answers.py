@@ -1,4 +1,4 @@
-"""Answers to changing calls on SQL, so that a repeated call changes nothing again."""
+"""Answers to changing calls, stored in SQL so that a repeated call changes nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SqlAnswers:
         one orchestrator, which orders its own calls.
 
         Returns:
-            What releases it.
+            A function that releases it.
         """
         if not is_shared(self._engine):
             return lambda: None

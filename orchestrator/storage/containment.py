@@ -1,4 +1,4 @@
-"""Files of an album, opened only where they lie inside the album or an allowed root."""
+"""Opens files of an album only if they are inside the album or an allowed root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def resolved_roots(roots: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def check_inside(path: Path, folder: Path, roots: Sequence[Path]) -> Path:
-    """Resolves a path and refuses it outside the album and the allowed roots.
+    """Resolves a path and refuses one outside the album and the allowed roots.
 
     Args:
         path: A file of the album.
@@ -33,7 +33,7 @@ def check_inside(path: Path, folder: Path, roots: Sequence[Path]) -> Path:
 
 def _check_resolved(real: Path, folder: Path, roots: Sequence[Path]) -> Path:
     if not any(real.is_relative_to(root) for root in (folder, *roots)):
-        raise InvalidImageError("a symbolic link leads out of the album and of the allowed roots")
+        raise InvalidImageError("a symbolic link leads out of the album and the allowed roots")
     return real
 
 
@@ -50,7 +50,7 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
     except NotRegularError as error:
         raise InvalidImageError(str(error.strerror)) from error
     try:
-        # A link may have been put in place between the check and the opening.
+        # A link may have been put in place between the check and the open.
         _check_opened(opened.fileno(), path, folder, roots)
     except BaseException:
         opened.close()
@@ -59,10 +59,10 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
 
 
 def _check_opened(descriptor: int, path: Path, folder: Path, roots: Sequence[Path]) -> None:
-    """Checks where an opened file lies."""
+    """Checks where an opened file is."""
     try:
         _check_resolved(Path(os.readlink(f"/proc/self/fd/{descriptor}")), folder, roots)
     except OSError:  # no /proc: the file must be the one that its resolved path names
         real = check_inside(path, folder, roots)
         if not os.path.samestat(os.fstat(descriptor), os.stat(real, follow_symlinks=False)):
-            raise InvalidImageError("the file was replaced while it was opened") from None
+            raise InvalidImageError("the file was replaced while it was being opened") from None

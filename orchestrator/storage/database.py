@@ -74,16 +74,16 @@ _CONNECT_ARGUMENTS = {
 class DatabaseUnavailableError(UnavailableError):
     """The database cannot be reached: a server that is gone, a file that is locked or unreadable.
 
-    It may come back by itself.
+    It may recover by itself.
     """
 
 
 class DatabaseFullError(ResourceExhaustedError):
-    """The disk of the database file has no room."""
+    """The disk of the database file is full."""
 
 
 class DatabaseUnusableError(FailedPreconditionError):
-    """The database file is damaged, no database, or write-protected."""
+    """The database file is damaged, not a database, or write-protected."""
 
 
 DATABASE_ERRORS = (DatabaseUnavailableError, DatabaseFullError, DatabaseUnusableError)
@@ -95,7 +95,7 @@ def open_database(folder: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> En
     WAL with synchronous=FULL: a committed result survives power loss.
 
     Args:
-        folder: Holds the file.
+        folder: Contains the file.
         busy_timeout_s: How long a statement waits for another program's lock on the file.
 
     Raises:
@@ -235,25 +235,25 @@ def _check_options(parsed: URL) -> None:
 
 
 def _translate_sqlite(path: Path, busy_timeout_s: float, context: ExceptionContext) -> None:
-    """Turns what SQLite says of its file, at whatever statement, into our errors."""
+    """Turns SQLite's errors about its file, in any statement, into ours."""
     problem = context.original_exception
-    if isinstance(problem, BestshotError):  # of a value, which SQLAlchemy would wrap
+    if isinstance(problem, BestshotError):  # about a value; SQLAlchemy would wrap it
         raise problem
     # errors of the Python module itself have no code
     if not isinstance(problem, sqlite3.Error) or not hasattr(problem, "sqlite_errorcode"):
         return
     code = problem.sqlite_errorcode & 0xFF  # the rest is detail: SQLITE_IOERR_WRITE
     said = f"SQLite says {problem.sqlite_errorname}: {problem}"
-    restore = "restore a backup, or move the file away to begin with an empty one"
+    restore = "restore a backup, or move the file away to start with an empty one"
     if code == sqlite3.SQLITE_FULL:
         raise DatabaseFullError(
-            f"there is no room to write the database {path}, its disk has {_free_room(path)} "
+            f"cannot write the database {path}: no space left, its disk has {_free_room(path)} "
             f"({said}); free some space"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         raise DatabaseUnavailableError(
             f"another program has locked the database {path} for more than {busy_timeout_s:g} s "
-            f"({said}); end that program, or wait until it is done"
+            f"({said}); stop that program, or wait until it is done"
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         raise DatabaseUnusableError(f"the database {path} is damaged ({said}); {restore}")
@@ -263,8 +263,8 @@ def _translate_sqlite(path: Path, busy_timeout_s: float, context: ExceptionConte
         )
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL):
         raise DatabaseUnavailableError(
-            f"the database {path} cannot be read or written, its disk has {_free_room(path)} "
-            f"({said}); check the disk"
+            f"cannot read or write the database {path}: {said}; check its disk, which has "
+            f"{_free_room(path)}"
         )
 
 
@@ -277,7 +277,7 @@ def _free_room(path: Path) -> str:
 
 def _say_what_is_wrong(context: ExceptionContext) -> None:
     """Turns what psycopg says of a lost connection, or of text that it refuses, into our errors."""
-    if isinstance(context.original_exception, BestshotError):  # of a value; SQLAlchemy wraps it
+    if isinstance(context.original_exception, BestshotError):  # about a value; SQLAlchemy wraps it
         raise context.original_exception
     if isinstance(context.sqlalchemy_exception, DataError) and "NUL" in str(
         context.original_exception

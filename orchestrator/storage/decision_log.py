@@ -50,14 +50,14 @@ class SqlDecisionLog:
             return {row[0]: Decision(row[1]) for row in connection.execute(query)}
 
     def append(self, album_id: str, entries: Sequence[DecisionEntry]) -> int:
-        """Adds entries, all or none; those that the log has already are passed over.
+        """Adds all entries or none; those that the log already has are skipped.
 
         Returns:
             Number of entries added.
 
         Raises:
-            InvalidArgumentError: An entry makes no sense where it stands, or the log has
-                another entry of its id.
+            InvalidArgumentError: An entry makes no sense at its position, or the log has a
+                different entry with its id.
             NotFoundError: There is no such album.
         """
         with self._engine.begin() as connection:
@@ -71,7 +71,7 @@ class SqlDecisionLog:
                     continue
                 problem = checker.fault(entry)
                 if entry.id in known:
-                    problem = f"the log has an entry {entry.id!r} already, with other content"
+                    problem = f"the log already has an entry {entry.id!r} with different content"
                 if problem:
                     where = f"entry {number} of {len(entries)}: " if len(entries) > 1 else ""
                     raise InvalidArgumentError("entries", f"{where}{problem}")

@@ -29,10 +29,10 @@ class SqlFeatureCache:
         self._metrics = metrics
 
     def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
-        """Returns the payloads that are there.
+        """Returns the stored payloads.
 
-        One with a number that is not finite, as version 0.1.0 could store it, is removed and counts
-        as absent: it is computed again.
+        One with a number that is not finite, which version 0.1.0 could store, is removed and counts
+        as absent, so it is computed again.
         """
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
         # one list a column: SQLite reads the whole table for a list of tuples
@@ -53,17 +53,17 @@ class SqlFeatureCache:
         return found
 
     def put(self, entries: Mapping[Key, bytes]) -> None:
-        """Stores payloads in one transaction; what is there already stays.
+        """Stores payloads in one transaction; existing ones stay.
 
         Raises:
-            NonFiniteError: A payload holds a number that is not finite; nothing is stored.
+            NonFiniteError: A payload contains a number that is not finite; nothing is stored.
         """
         if not entries:
             return
         for (digest, role, _), payload in entries.items():
             if not is_finite(role, payload):
                 raise NonFiniteError(
-                    f"the {role} scores of the photo {digest} hold a number that is not finite"
+                    f"the {role} scores of the photo {digest} contain a number that is not finite"
                 )
         rows = [
             {

@@ -1,4 +1,4 @@
-"""Threads for reading photos, apart from those that answer calls: such a read may never return.
+"""Threads for reading photos, separate from those that answer calls: a read may never return.
 
 A network folder whose server is gone blocks a thread within the kernel, where nothing can end it.
 These threads are daemons, so they do not keep the process alive, and a thread that hangs is
@@ -31,11 +31,11 @@ _current = threading.local()
 
 
 class StalledError(UnavailableError):
-    """A disk or a network folder does not answer."""
+    """A disk or a network folder does not respond."""
 
 
 def made_progress() -> None:
-    """Says, within a call of `PhotoIo.run`, that the call does not hang."""
+    """Reports, from within a call of `PhotoIo.run`, that the call is not hanging."""
     job = getattr(_current, "job", None)
     if job is not None:
         job.progressed = time.monotonic()
@@ -53,10 +53,10 @@ class PhotoIo:
     """Runs blocking calls on daemon threads.
 
     Args:
-        max_threads: Calls under way at a time, those that hang not counted.
-        stall_s: How long a call may go without progress until it counts as hanging; None = as long
-            as it likes.
-        max_stalled: Most threads that hang; beyond it no further call is tried.
+        max_threads: Calls in progress at a time, not counting those that hang.
+        stall_s: How long a call may go without progress until it counts as hanging; None = without
+            limit.
+        max_stalled: Most threads that hang; beyond it further calls are not tried.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class PhotoIo:
                     raise self._stalled()
                 await asyncio.wait([future], timeout=wait_s)
         finally:
-            future.cancel()  # where it has not ended: nobody waits for it any more
+            future.cancel()  # if it has not ended, nobody is waiting for it any more
         result: ResultT = future.result()
         return result
 
     def _seconds_left(self, job: _Job) -> float | None:
-        """Until the job has to be looked at; a waiting one when the next thread may have hung."""
+        """Seconds until the job must be checked; for a waiting one, until a thread may hang."""
         if self._stall_s is None:
             return None
         with self._lock:
@@ -125,7 +125,7 @@ class PhotoIo:
         )
 
     def _start_threads(self) -> None:
-        """Gives waiting jobs threads of their own, while there may be more."""
+        """Starts threads for waiting jobs, while more are allowed."""
         with self._lock:
             hanging = sum(self._hangs(job) for job in self._running)
             room = self._max_threads + min(hanging, self._max_stalled) - len(self._running)
@@ -183,6 +183,6 @@ class PhotoThreads:
 
 
 def _retrieved(future: asyncio.Future[Any]) -> None:
-    """Keeps asyncio from logging the late failure of a call that nobody waits for any more."""
+    """Keeps asyncio from logging the late failure of a call that nobody is waiting for."""
     if not future.cancelled():
         future.exception()

@@ -39,7 +39,7 @@ COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
 
 
 MAX_FILE_BYTES = 640 * 10**6
-"""Largest file that is read as a photo: 100 megapixels of 16 bits a colour, uncompressed."""
+"""Largest file that is read as a photo: 100 megapixels with 16 bits per colour, uncompressed."""
 _CHUNK_BYTES = 2**22
 
 
@@ -136,7 +136,7 @@ class FolderPhotoSource:
         )
 
     def _size(self, path: Path) -> int:
-        """Size of a file; 0 where a link is dangling or leads out: reading it will say so."""
+        """Size of a file; 0 if a link is dangling or leads out, which reading it will report."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
@@ -153,7 +153,7 @@ class FolderPhotoSource:
         logger.warning("%s is left out: %s", error.filename, error.strerror)
 
     def check_reachable(self) -> None:
-        """Tells a broken file from a disk or a network folder that is no longer there.
+        """Distinguishes a broken file from a disk or a network folder that is no longer there.
 
         Raises:
             UnavailableError: The album's folder is gone, or another one is in its place.
@@ -234,8 +234,8 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
         raise InvalidArgumentError(field, f"{folder} is not an absolute path")
     try:
         resolved = folder.resolve()
-    except (OSError, ValueError, RuntimeError):  # the last: a loop of symbolic links
-        resolved = Path()  # in no root: what is wrong outside the roots is not the caller's to know
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: symlink loop
+        resolved = Path()  # in no root: callers must not learn what is wrong outside the roots
     roots = [root.expanduser().resolve() for root in allowed_roots]
     if not any(resolved.is_relative_to(root) for root in roots):
         raise InvalidArgumentError(

@@ -110,8 +110,8 @@ class SqlRunQueue:
                     try:
                         return run_from_row(claimed)
                     except (KeyError, TypeError, ValueError) as error:
-                        # a row that nobody can read would be claimed first for ever
-                        logger.exception("run %s cannot be read", row.id)
+                        # an unreadable row would be claimed first forever
+                        logger.exception("cannot read run %s", row.id)
                         failed = _ended(RunState.FAILED, now)
                         failed["error"] = f"its stored record cannot be read ({error!r:.200})"
                         connection.execute(update(runs).where(runs.c.id == row.id).values(failed))

@@ -32,7 +32,7 @@ PATH = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class _Score(TypeDecorator[float]):
-    """A finite number: SQLite would keep NaN as NULL, and PostgreSQL would keep it."""
+    """A finite number: SQLite would store NaN as NULL, and PostgreSQL as NaN."""
 
     impl = Float(53)
     cache_ok = True

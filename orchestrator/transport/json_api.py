@@ -324,7 +324,9 @@ def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
         authorize(f"{_SERVICE}/{method}", request.headers.getlist(AUTHORIZATION_KEY))
         items = request.query_params.multi_items()
         if len(items) > MAX_ITEMS:
-            raise InvalidArgumentError("", f"the query has {len(items)} parameters")
+            raise InvalidArgumentError(
+                "", f"the query has {len(items)} parameters, at most {MAX_ITEMS} allowed"
+            )
         for name, value in (*request.path_params.items(), *items):
             check_text(name, value)
 

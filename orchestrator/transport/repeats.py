@@ -1,7 +1,7 @@
-"""Calls that change something, made safe to repeat by their request_id (AIP-155).
+"""Makes calls that change something safe to repeat, by their request_id (AIP-155).
 
-Where a process dies between a change and the storing of its answer, the repeated call runs again:
-what it creates has an id derived from the request_id, by which it finds what is already there.
+If a process dies between making a change and storing its answer, the repeated call runs again: what
+it creates has an id derived from the request_id, by which it finds what already exists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from services.common.errors import InvalidArgumentError
 
 AnswerT = TypeVar("AnswerT", bound=Message)
 POLL_S = 0.2
-"""How often a call looks whether another orchestrator has finished the same request."""
+"""How often a call checks whether another orchestrator has finished the same request."""
 _METHODS = pb.DESCRIPTOR.services_by_name["OrchestratorService"].methods_by_name
 _IDS = uuid.UUID("6f0a6c62-5b0c-4b57-9a57-35a7c2f1f2a4")
 
@@ -80,7 +80,7 @@ class Repeats:
                 await asyncio.to_thread(release)
 
     async def to_its_end(self, work: Awaitable[AnswerT]) -> AnswerT:
-        """Awaits `work`, which goes on if the caller goes away: its answer will be asked for."""
+        """Awaits `work`, which continues if the caller disconnects: a retry may want its answer."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -89,11 +89,11 @@ class Repeats:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # raised to the caller, unless that has gone
+            task.exception()  # raised to the caller, unless it has gone
 
 
 def changing(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaitable[AnswerT]]:
-    """Wraps a servicer's method that changes something on one request."""
+    """Wraps a servicer method that takes one request and changes something."""
 
     @functools.wraps(handler)
     async def once(self: Repeatable, request: Any, context: Any) -> AnswerT:  # noqa: ANN401

@@ -32,7 +32,7 @@ from services.common.errors import FailedPreconditionError, InvalidArgumentError
 CHUNK_BYTES = 2**20
 MAX_WARNING_COUNT = 100
 MAX_ALBUM_COUNT = 100_000
-"""More than anybody has: an export looks at all albums, to keep out of them."""
+"""More than anybody has: an export checks all albums, so as not to write into one."""
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):

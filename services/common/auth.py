@@ -147,7 +147,7 @@ def _rank(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -
         )
     digest = token_digest(token)
     found = 0
-    for known in tokens.values():  # all of them: the time tells nothing
+    for known in tokens.values():  # all of them, so that the time reveals nothing
         if hmac.compare_digest(known.sha256, digest):
             found = _RANKS[known.scope]
     if not found:

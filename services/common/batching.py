@@ -1,10 +1,10 @@
 """Dynamic batching: items of many callers in one inference.
 
 Each item is prepared by itself (decoded, made a tensor), waits until an inference takes it together
-with whatever else waits, and its result goes back to its own caller. The items that are there are
-bounded: a request that would exceed the bound waits, and requests are let in in the order in which
-they came, so that none starves; one that exceeds the bound by itself is refused. An answer with a
-number that is not finite is that item's error: none leaves a service.
+with whatever else waits, and its result goes back to its own caller. The number of items is
+bounded: a request that would exceed the bound waits, and requests are admitted in order of arrival,
+so that none starves; one that exceeds the bound by itself is refused. A number that is not finite
+in an answer is that item's error, so none ever leaves a service.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Batching:
         preferred_batch_count: Most items of one inference.
         max_queue_delay_ms: How long an inference that is not full waits for more items; 0 = it
             takes what waits already.
-        max_queue_count: Most items that are let in, waiting or at work.
+        max_queue_count: Most items that are admitted, waiting or in progress.
         worker_threads: Preparations and inferences at a time.
         metrics: Told of every inference.
     """
@@ -94,15 +94,15 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
     async def map(self, items: Sequence[ItemT]) -> list[ResultT | status_pb2.Status]:
         """Returns, in order, each item's result or the Status of its failure.
 
-        Waits while there would be more than `max_queue_count` items with these. Cancelling it drops
-        these items alone.
+        Waits while these items would exceed `max_queue_count`. Cancelling it drops only these
+        items.
 
         Raises:
             ResourceExhaustedError: There are more items than `max_queue_count`.
         """
         if len(items) > self._batching.max_queue_count:
             raise ResourceExhaustedError(
-                f"the request holds {len(items)} items, the limit is "
+                f"the request has {len(items)} items, the limit is "
                 f"{self._batching.max_queue_count} (max_queue_count)"
             )
         self._start_workers()

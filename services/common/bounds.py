@@ -1,4 +1,4 @@
-"""Bounds of every field of every request, found by its descriptor."""
+"""Checks every field of every request against its bounds, by its descriptor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from services.common.errors import InvalidArgumentError
 
 MAX_TEXT_BYTES = 4096
-"""As long as a path may be on Linux."""
+"""The longest path on Linux."""
 MAX_ITEMS = 1000
 _MANY = 100_000
 _MAX_ITEMS_OF: Mapping[str, int] = {
@@ -29,17 +29,17 @@ _MAX_ITEMS_OF: Mapping[str, int] = {
 }
 _MAX_BYTES_OF: Mapping[str, int] = {"google.protobuf.Struct": 2**16}
 _TIMES = range(253_370_764_800)
-"""Seconds of a Timestamp: 1970 to 9998, so that it is a time in every time zone."""
+"""Seconds of a Timestamp: 1970 to 9998, so that it is valid in every time zone."""
 
 
 def check_message(message: Message, path: str = "") -> None:
-    """Refuses a request of which some field is out of its bounds.
+    """Refuses a request that has a field out of bounds.
 
-    Lists of numbers and of bytes are bounded by the size of the message alone.
+    Lists of numbers and of bytes are bounded only by the size of the message.
 
     Args:
         message: The request.
-        path: Of the message within the request, for the error.
+        path: Path of the message within the request, for the error.
 
     Raises:
         InvalidArgumentError: Names the field.
@@ -70,7 +70,7 @@ def check_message(message: Message, path: str = "") -> None:
 
 
 def check_text(name: str, text: str) -> None:
-    """Refuses a text that is too long, or has a NUL character in it.
+    """Refuses a text that is too long or contains a NUL character.
 
     Raises:
         InvalidArgumentError: Names the field.

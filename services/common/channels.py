@@ -76,8 +76,8 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
             serve are left out.
         options: How it is called.
 
-    Calls without side effects that find the service unavailable are tried four times within about
-    a second; for the others there is `call_once`. Every call needs its own `timeout`.
+    Calls without side effects are tried four times within about a second if the service is
+    unavailable; use `call_once` for all others. Every call needs its own `timeout`.
 
     Raises:
         ConfigError: The token would be sent unencrypted to another machine.
@@ -128,12 +128,12 @@ def _check_local(address: str) -> None:
 
 
 def safe_methods(service: str) -> list[str]:
-    """Methods of a service that may be repeated at any time: the contract says NO_SIDE_EFFECTS.
+    """Methods of a service that are always safe to repeat: the contract says NO_SIDE_EFFECTS.
 
     Args:
         service: Full name; one that is not in our contract has none.
     """
-    if service == _OPEN_INFERENCE:  # a foreign contract, without the option: reads and inference
+    if service == _OPEN_INFERENCE:  # not our contract, no such option: all are safe
         return [
             method.name
             for method in open_inference_pb2.DESCRIPTOR.services_by_name[
@@ -157,10 +157,10 @@ async def call_once(
     timeout_s: float,
     options: ClientOptions,
 ) -> Any:  # noqa: ANN401
-    """Calls a method that answers once; a change happens at most once, however often it is tried.
+    """Calls a method with a single answer; a change happens at most once, even if it is retried.
 
-    A request that has a `request_id` gets one, and is then repeated where no answer comes. One
-    without is tried once: gRPC itself repeats what has no side effects.
+    A request with a field `request_id` gets an id, and is retried if no answer comes. One without
+    is tried once: gRPC itself retries calls without side effects.
 
     Args:
         method: Of a stub.
@@ -198,7 +198,7 @@ def _service_config(service: str) -> Mapping[str, Any]:
         config["methodConfig"] = [
             {
                 "name": [{"service": service, "method": method} for method in methods],
-                # an answer may have been lost on its way, so nothing that changes is in the list
+                # an answer may have been lost, so no method that changes anything is listed
                 "retryPolicy": {
                     "maxAttempts": MAX_ATTEMPTS,
                     "initialBackoff": "0.1s",

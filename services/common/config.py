@@ -32,7 +32,7 @@ PROFILE_KEYS = ("description", "pipeline", "services")
 SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
 
 PROBLEMS_SHOWN = 20
-"""Of one set of settings: a long list of wrong values is one mistake, not a thousand."""
+"""Limit per set of settings: a long list of wrong values is one mistake, not a thousand."""
 
 Tree = dict[str, Any]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -85,14 +85,16 @@ def read_yaml(path: Path) -> Tree:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold keys and values, it holds a {type(data).__name__}")
+        raise ConfigError(
+            f"{path} must be a mapping of keys to values, not a {type(data).__name__}"
+        )
     return data
 
 
 def load_profile(folder: Path, name: str) -> Layer:
     """Reads `profiles/<name>.yaml`: keys description, pipeline, services."""
     path = folder / "profiles" / f"{name}.yaml"
-    if name not in profile_names(folder):  # callers name profiles: never a path made of a name
+    if name not in profile_names(folder):  # callers name profiles: never build a path from a name
         raise ConfigError(
             f"there is no profile {name!r} in {path.parent}{nearest(name, profile_names(folder))}"
         )
@@ -156,7 +158,9 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
             below = lowered[len(keys) :]
             tree = tree_of(below, value) if below else value
             if not isinstance(tree, dict):
-                raise ConfigError(f"{source} must hold keys and values, it holds {brief(value)}")
+                raise ConfigError(
+                    f"{source} must be a mapping of keys to values, not {brief(value)}"
+                )
             layers.append(Layer(source, tree))
     return layers
 
@@ -257,7 +261,7 @@ def _below(layer: Layer, keys: Sequence[str]) -> Tree:
         data = data.get(key) or {}
         if not isinstance(data, dict):
             raise ConfigError(
-                f"{key} in {layer.source} must hold keys and values, it holds {brief(data)}"
+                f"{key} in {layer.source} must be a mapping of keys to values, not {brief(data)}"
             )
     return data
 

@@ -53,7 +53,7 @@ def _first_scan(content: bytes) -> int:
 
 
 def scan_component_count(content: bytes) -> int:
-    """How many components the first scan of a JPEG has; 0 where its header cannot be followed."""
+    """How many components the first scan of a JPEG has; 0 if its header cannot be parsed."""
     start, end = _first_scan_header(content)
     return content[start + 4] if start + 4 < min(end, len(content)) else 0
 

@@ -1,9 +1,9 @@
-"""How much memory decoding an image file takes, as far as its header says.
+"""Estimates from an image file's header how much memory decoding it takes.
 
 The figures are upper bounds of what Pillow and its decoders allocate, measured at up to 250
 megapixels; a test compares them with the real peaks. They count the file itself, its decoded pixels
-in Pillow's own layout, and what the decoder needs beside them. What follows the decoding works in
-stripes (imaging.py) and takes little more.
+in Pillow's own layout, and what the decoder needs besides. The steps after decoding work in stripes
+(imaging.py) and take little more.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ OVERHEAD_BYTES = 48 * 2**20
 """Stripes of a few megapixels with their temporaries, and small buffers of decoders."""
 
 _NATIVE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
-"""Bytes in which Pillow stores a pixel; all other modes take 4."""
+"""Bytes per pixel as Pillow stores it; all other modes take 4."""
 
 _HEIF_BYTES, _HEIF_DEEP_BYTES = 11, 34
-"""Twice the bytes of a pixel in the planes and the copies of libheif."""
+"""Twice the bytes per pixel of libheif's planes and copies."""
 _BITS_PER_SAMPLE, _COMPRESSION, _ORIENTATION, _SAMPLES_PER_PIXEL = 258, 259, 274, 277
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 _UNCOMPRESSED = 1
@@ -35,7 +35,7 @@ def decode_bytes(
         image: Opened and not loaded; a JPEG after its `draft`.
         content: The whole file.
         source_size: Width and height before any `draft`.
-        narrowed_pixels: Of the picture that is scaled in one direction only.
+        narrowed_pixels: Pixels of the picture once it is scaled in one direction only.
     """
     native = _NATIVE_BYTES.get(image.mode, 4)
     pixels = image.width * image.height
@@ -56,13 +56,13 @@ def raw_bytes(sensor_size: tuple[int, int], content: bytes) -> int:
 def _decoder_bytes(
     image: Image.Image, content: bytes, source_size: tuple[int, int], native: int
 ) -> int:
-    """What the decoder takes beside the decoded pixels and the file."""
+    """What the decoder takes besides the decoded pixels and the file."""
     pixels = image.width * image.height
     match image.format:
         case "JPEG" | "MPO":
             return _coefficient_bytes(image, content, source_size)
         case "PNG" if getattr(image, "is_animated", False):
-            return 2 * native * pixels  # the frame before, and what this one leaves behind
+            return 2 * native * pixels  # the previous frame, and what this one leaves behind
         case "TIFF":
             return _tiff_bytes(image, native)
         case "BMP" if _is_run_length_coded(image):
@@ -70,7 +70,7 @@ def _decoder_bytes(
         case "GIF":
             return pixels
         case "WEBP":
-            return 12 * pixels  # two canvases of an animation, whether it is one or not, and a copy
+            return 12 * pixels  # two animation canvases, even for a still image, and a copy
         case "HEIF":
             is_deep = image.info.get("bit_depth", 8) > 8
             return (_HEIF_DEEP_BYTES if is_deep else _HEIF_BYTES) * pixels // 2
@@ -87,7 +87,7 @@ def _is_run_length_coded(image: Image.Image) -> bool:
 
 
 def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[int, int]) -> int:
-    """What libjpeg keeps of the whole picture where a single scan does not have all of it."""
+    """What libjpeg keeps of the whole picture, unless a single scan has all of it."""
     layers = getattr(image, "layer", [])
     is_sequential = not image.info.get("progressive")
     if not layers or (is_sequential and scan_component_count(content) == len(layers)):
@@ -99,7 +99,7 @@ def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[in
 
 
 def _tiff_bytes(image: Image.Image, native: int) -> int:
-    """A strip or tile as libtiff unpacks it, and a copy where Pillow turns the picture."""
+    """A strip or tile as libtiff unpacks it, and a copy if Pillow rotates the picture."""
     assert isinstance(image, TiffImagePlugin.TiffImageFile)
     pixels = image.width * image.height
     turned = native * pixels if _number(image, _ORIENTATION, 1) != 1 else 0
@@ -112,7 +112,7 @@ def _tiff_bytes(image: Image.Image, native: int) -> int:
 
 
 def _number(image: TiffImagePlugin.TiffImageFile, tag: int, default: int) -> int:
-    """The largest value of a tag; `default` where it has none that is a number."""
+    """The largest value of a tag; `default` if none is a number."""
     values = image.tag_v2.get(tag, default)
     numbers = values if isinstance(values, tuple) else (values,)
     return max((value for value in numbers if isinstance(value, int)), default=default)

@@ -11,7 +11,7 @@ BestshotError
 ├── ResourceExhaustedError    a limit was reached
 ├── UnavailableError          a service cannot be reached or does not serve yet; try again
 └── InternalError             a service answered nonsense or failed inside
-    └── NonFiniteError        a model answered NaN or infinity
+    └── NonFiniteError        a model returned NaN or infinity
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ EXIT_CONFIG = 2
 
 
 MAX_MESSAGE_BYTES = 1200
-"""Of an error on the wire: message and details must fit into trailers of 8 KiB, escaped."""
+"""Limit for an error on the wire: message and details, escaped, must fit into 8 KiB of trailers."""
 
 
 def shortened(text: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
-    """Text with its middle left out where it is too long: it may quote what a caller sent."""
+    """Cuts the middle out of a text that is too long, because it may quote what a caller sent."""
     content = text.encode("utf-8", "replace")
     if len(content) <= max_bytes:
         return content.decode()
@@ -127,6 +127,6 @@ class InternalError(BestshotError):
 
 
 class NonFiniteError(InternalError):
-    """A model answered NaN or infinity, which is a score of nothing."""
+    """A model returned NaN or infinity, which is not a score."""
 
     reason = "NON_FINITE"

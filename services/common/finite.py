@@ -1,7 +1,7 @@
-"""Numbers that are none: found before they are sent, taken, cached or stored.
+"""Finds NaN and infinity before they are sent, accepted, cached or stored.
 
-A NaN passes every comparison unnoticed, and SQLite keeps it as NULL: what a model answered for one
-photo could end the run of a whole album.
+A NaN passes every comparison unnoticed, and SQLite keeps it as NULL: a model's answer for one photo
+could fail the run of a whole album.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from services.common.errors import NonFiniteError
 
 
 def non_finite_place(value: object) -> str | None:
-    """Where a NaN or an infinity is in numbers, arrays, dataclasses, mappings and sequences.
+    """Finds a NaN or an infinity in numbers, arrays, dataclasses, mappings and sequences.
 
     Returns:
-        A path such as ".faces[2].yaw_degrees", empty for the value itself; None where all numbers
-        are finite.
+        A path such as ".faces[2].yaw_degrees", empty for the value itself; None if all numbers are
+        finite.
     """
     if isinstance(value, float):  # np.float64 too
         return None if math.isfinite(value) else ""
@@ -48,7 +48,7 @@ def check_finite(value: object, source: str) -> None:
 
     Args:
         value: As of `non_finite_place`.
-        source: Who answered, for people: "the model".
+        source: Who answered, for the message: "the model".
 
     Raises:
         NonFiniteError: There is one; names its place.
@@ -56,4 +56,4 @@ def check_finite(value: object, source: str) -> None:
     place = non_finite_place(value)
     if place is not None:
         where = f" ({place.lstrip('.')})" if place else ""
-        raise NonFiniteError(f"{source} answered a number that is not finite{where}")
+        raise NonFiniteError(f"{source} returned a number that is not finite{where}")

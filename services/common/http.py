@@ -26,7 +26,7 @@ class HttpServer:
         address: "host:port"; port 0 takes a free one.
         key: Setting that the address comes from, for errors.
         tls: Certificates.
-        allowed_hosts: Names that it is called by, besides its address and loopback's.
+        allowed_hosts: Names that clients call it by, besides its address and loopback's.
         is_for_browsers: Whether clients are people, who have no certificates to show.
 
     Raises:

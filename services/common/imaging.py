@@ -48,7 +48,8 @@ _TRANSPOSE = {
 _SIDES_SWAPPED = (5, 6, 7, 8)
 _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
-"""Pixels that are converted at a time: the temporaries of a stripe are small beside the photo."""
+"""Pixels that are converted at a time: the temporaries of a stripe are small compared with the
+photo."""
 _EXIF_IFD = 0x8769
 _DATE_TIME_ORIGINAL = 0x9003
 _SUBSEC_TIME_ORIGINAL = 0x9291
@@ -80,13 +81,13 @@ class CanonicalImage:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file whose header was read, and no pixel yet.
+    """A file whose header has been read, but no pixel yet.
 
     Attributes:
         image: None for a RAW file without a preview, which has to be developed.
         size: Width and height as stored.
         format: Format by the magic bytes.
-        raw_exif: EXIF of a RAW file; None where `image` has it.
+        raw_exif: EXIF of a RAW file; None if `image` has it.
         raw_orientation: EXIF orientation of a RAW file.
     """
 
@@ -226,7 +227,7 @@ def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
     if opened.image.format in ("JPEG", "MPO"):
         opened.image.draft("RGB", (long_side_px, long_side_px))  # decodes nothing
     width, height = opened.image.size
-    narrowed = max(  # by whether it is turned
+    narrowed = max(  # rotated or not
         _narrowed_width((width, height), long_side_px) * height,
         _narrowed_width((height, width), long_side_px) * width,
     )
@@ -249,7 +250,7 @@ def _reserved(budget: MemoryBudget | None, count: int, opened: _Opened) -> Itera
 
 
 def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
-    """EXIF and orientation; may load the pixels, as those of a PNG come before its EXIF."""
+    """EXIF and orientation; may load the pixels, because a PNG's come before its EXIF."""
     if opened.raw_exif is not None:
         return opened.raw_exif, opened.raw_orientation
     try:
@@ -299,7 +300,7 @@ def _capture_time(exif: Image.Exif) -> str:
 
 
 def _canonical(image: Image.Image, orientation: int, long_side_px: int) -> Image.Image:
-    """Turns upright, converts to sRGB and scales down; the same pixels whatever the stripes.
+    """Turns upright, converts to sRGB and scales down; the stripes do not affect the pixels.
 
     As in Pillow's own `resize`, the rows are scaled first, which needs no other rows.
     """
@@ -337,7 +338,7 @@ def _stored_box(
 
 
 class _Conversion:
-    """Converts stripes of one image to sRGB, all of them in the same way.
+    """Converts stripes of one image to sRGB, all in the same way.
 
     Args:
         image: Loaded.
@@ -364,7 +365,7 @@ class _Conversion:
         return stripe.convert("RGB")
 
     def _to_8_bit(self, stripe: Image.Image) -> Image.Image:
-        """Brings integer and float greys to 0..255; other modes pass."""
+        """Scales integer and float greys to 0..255; other modes pass through."""
         if self._factor is None:
             return stripe
         values = np.asarray(stripe).astype(np.float64)
@@ -376,7 +377,7 @@ class _Conversion:
 
 
 def _grey_factor(image: Image.Image) -> float | None:
-    """What integer greys are divided by, and floats multiplied; None for modes of 8 bits."""
+    """Divisor of integer greys, or factor of float greys; None for 8-bit modes."""
     if image.mode.startswith("I;16"):
         return 257.0
     if image.mode not in ("I", "F"):
@@ -392,7 +393,7 @@ def _grey_factor(image: Image.Image) -> float | None:
 
 
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """None where the pixels are sRGB already, or the profile is broken or of another model."""
+    """None if the pixels are already sRGB, or the profile is broken or for another colour model."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):

@@ -147,11 +147,11 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 def checked(results: Sequence[Any]) -> None:
-    """Refuses results of a typed call of which one has its `error` set; names it.
+    """Raises the first error among the results of a typed call, and names its item.
 
     Raises:
         InvalidArgumentError: What the caller sent is wrong.
-        InternalError: The model failed at it.
+        InternalError: The model failed on it.
     """
     for index, result in enumerate(results):
         if result.HasField("error"):

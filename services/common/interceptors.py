@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 ADMITTED_MESSAGES = 4
-"""Requests of the largest size that are held in memory together; as many smaller ones as take no
-more. Enough to keep the workers busy: what waits beyond that waits at its client."""
+"""How many requests of the largest size are held in memory at once, or as many smaller ones as take
+no more. Enough to keep the workers busy: any further requests wait at their clients."""
 REQUEST_READ_S = 60.0
 """The largest request takes less at 10 Mbit/s."""
 _SMALL_METHODS = ("GetModelInfo", "Server", "ModelReady", "ModelMetadata")
@@ -46,7 +46,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Args:
         metrics: Told of every call.
         authorize: Lets a call pass.
-        admission: Bounds what the requests take that are in memory; None = no bound.
+        admission: Limits the memory that requests take; None = no limit.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         is_refused = not self._is_authorized(method, headers)
         unary = handler.unary_unary
         if self._admission is not None and unary is not None and _is_large(method):
-            # Before gRPC reads the request: what is not let in yet stays with its client. A caller
-            # that may not call holds no place.
+            # Before gRPC reads the request: one that is not admitted yet stays with its client. An
+            # unauthorized caller takes no place.
             if not is_refused:
                 unary = (await self._admission.enter()).measured(unary)
             handler = grpc.unary_unary_rpc_method_handler(
@@ -84,7 +84,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
             (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
             # gRPC reads a single request before it calls the handler, but not a stream of them: a
-            # caller that is refused sends nothing into memory.
+            # refused caller puts nothing into memory.
         }[handler.request_streaming or is_refused, handler.response_streaming]
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
@@ -102,10 +102,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 class Admission:
-    """Lets requests into memory, first come, first served.
+    """Admits requests into memory, first come, first served.
 
-    A request counts as the largest that may come until it is read, then as what it is. One that is
-    not read within `REQUEST_READ_S` is cancelled, or a few idle callers would keep out all others.
+    A request counts with the largest allowed size until it is read, then with its own. One that is
+    not read within `REQUEST_READ_S` is cancelled, because a few idle callers would block all
+    others.
 
     Args:
         max_message_bytes: Of one request.
@@ -116,12 +117,12 @@ class Admission:
         self._turns = Turns(ADMITTED_MESSAGES * max_message_bytes)
 
     async def enter(self) -> _Place:
-        """Waits for room; the current task, which is the call, leaves when it ends."""
+        """Waits for room, which is freed when the current task, the call, ends."""
         await self._turns.take(self._largest)
         place = _Place(self._turns, self._largest)
         task = asyncio.current_task()
         assert task is not None
-        # not in the handler: gRPC never calls it where the client goes while it sends
+        # not in the handler: gRPC never calls it if the client disconnects while sending
         task.add_done_callback(lambda _: place.shrink(0))
         place.timer = asyncio.get_running_loop().call_later(REQUEST_READ_S, task.cancel)
         return place
@@ -209,7 +210,7 @@ def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
 
 
 def _tolerant(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:
-    """Gives None for bytes that are not a message: gRPC itself would answer an error of ours."""
+    """Returns None for bytes that are not a message: gRPC itself would report an internal error."""
 
     def tolerant(content: bytes) -> Message | None:
         try:
@@ -221,10 +222,10 @@ def _tolerant(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Mess
 
 
 def _checked(request: object) -> object:
-    """The request, or the stream of requests, within its bounds.
+    """Checks the bounds of a request, or of each request in a stream.
 
     Raises:
-        InvalidArgumentError: A field of it is not.
+        InvalidArgumentError: A field is out of bounds.
     """
     if isinstance(request, AsyncIterable):
         return _checked_stream(request)

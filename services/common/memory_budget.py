@@ -1,4 +1,4 @@
-"""A bound on the memory that work of many threads takes together."""
+"""A limit on the memory that many threads use together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 class MemoryBudget:
     """Bytes that threads reserve before they allocate them; first come, first served.
 
-    A large reservation is not overtaken by smaller ones, so it gets its turn however many of those
+    A large reservation is not overtaken by smaller ones, so it gets its turn no matter how many
     there are. A thread must not reserve again while it holds a reservation: that could deadlock.
 
     Args:
@@ -26,12 +26,12 @@ class MemoryBudget:
 
     @property
     def waiting_count(self) -> int:
-        """Reservations that wait."""
+        """Number of reservations that are waiting."""
         return len(self._waiting)
 
     @contextlib.contextmanager
     def reserved(self, count: int) -> Iterator[None]:
-        """Holds `count` bytes meanwhile; waits until they are free.
+        """Reserves `count` bytes for the block; waits until they are free.
 
         Raises:
             ValueError: `count` is beyond the whole budget, so it would wait forever.

@@ -74,8 +74,8 @@ class Metrics:
         """Answers GET /metrics at `address`, "host:port"; None = nowhere.
 
         Raises:
-            ConfigError: It cannot listen there, or other machines could reach it and
-                `is_local_only`.
+            ConfigError: It cannot listen there, or `is_local_only` and other machines could reach
+                it.
         """
         if address is None:
             yield

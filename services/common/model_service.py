@@ -145,7 +145,7 @@ def batching_of(settings: ModelServiceSettings, metrics: Metrics) -> Batching:
 
 
 def decode_limits(shared: SharedSettings, settings: ModelServiceSettings) -> DecodeLimits:
-    """What the settings let encoded pictures take."""
+    """The limits that the settings give for encoded pictures."""
     return DecodeLimits(
         max_pixels=shared.max_image_pixels, budget=MemoryBudget(settings.max_decode_mb * 10**6)
     )

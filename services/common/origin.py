@@ -21,7 +21,7 @@ _READING = ("GET", "HEAD")
 
 
 class OriginGuard:
-    """ASGI middleware that serves known host names, and no page of another site.
+    """ASGI middleware that refuses unknown host names and pages of other sites.
 
     A browser sends whatever a web site makes it send, also to servers that only this machine or
     network can reach. The Host header stops DNS rebinding, where the site's own name leads here;
@@ -31,7 +31,7 @@ class OriginGuard:
     Args:
         app: What is guarded.
         address: "host:port" that it listens on.
-        allowed_hosts: Names that it has besides, as behind a proxy.
+        allowed_hosts: Its other names, such as behind a proxy.
     """
 
     def __init__(self, app: AsgiApp, address: str, allowed_hosts: Iterable[str]) -> None:
@@ -44,7 +44,7 @@ class OriginGuard:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serves the request, or answers 403."""
         if scope["type"] == "lifespan" or scope["path"] == HEALTH_PATH:
-            # probes call by the address of a container, and learn nothing but that it serves
+            # probes call by a container's address, and only learn that it is serving
             return await self._app(scope, receive, send)
         problem = self._find_problem(scope)
         if not problem:
@@ -62,7 +62,7 @@ class OriginGuard:
         if len(hosts) != 1 or not self._knows(hosts[0]):
             return (
                 "HOST_UNKNOWN",
-                f"this server is not known as {', '.join(hosts)[:100]!r}: call it by the address "
+                f"unknown host name {', '.join(hosts)[:100]!r}: call this server by the address "
                 "that it listens on, or add the name to shared.allowed_hosts",
             )
         origins = headers.get("origin", [])
@@ -74,7 +74,8 @@ class OriginGuard:
             return (
                 "ORIGIN_FOREIGN",
                 f"pages of other sites ({', '.join([*origins, *sites])[:100]}) may not call this "
-                "server; behind a proxy that changes the host, add that to shared.allowed_hosts",
+                "server; behind a proxy that changes the host, add its name to "
+                "shared.allowed_hosts",
             )
         return None
 
@@ -82,7 +83,7 @@ class OriginGuard:
         if not _HOST.fullmatch(host):
             return False
         name = _split_port(host)[0]
-        # no name server answers for a literal address, so none can be rebound
+        # a literal address needs no name server, so it cannot be rebound
         is_literal = _ip_address(name) is not None
         return name in self._names or _is_loopback(name) or (is_literal and self._takes_any_ip)
 
@@ -102,7 +103,7 @@ class OriginGuard:
 
 
 def _is_followed_link(scope: Message, headers: dict[str, list[str]]) -> bool:
-    """Whether a person follows a link: the other site sees nothing of the answer."""
+    """Whether a person follows a link: the other site does not see the answer."""
     return (
         scope.get("method") in _READING
         and headers.get("sec-fetch-mode") == ["navigate"]

@@ -16,7 +16,7 @@ from services.common.memory_budget import MemoryBudget
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What decoding encoded pictures may take.
+    """Limits on decoding encoded pictures.
 
     Attributes:
         max_pixels: Most pixels that a file may announce.

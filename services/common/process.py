@@ -61,18 +61,18 @@ def is_loopback(host: str) -> bool:
 
 
 def check_loopback(host: str, key: str = "the address") -> None:
-    """Refuses to listen where other machines can reach a part that lets everybody in.
+    """Refuses to listen where other machines can reach a part without authentication.
 
     Args:
         host: To listen on.
-        key: What names it, for the error.
+        key: The setting that names it, for the error.
 
     Raises:
         ConfigError: `host` is not one of this machine's loopback addresses.
     """
     if not is_loopback(host):
         raise ConfigError(
-            f"{key} {host} can be reached by other machines, and nobody is asked who they "
-            f"are. Set shared.tokens_file, or shared.tls.require_client_certificate with its "
-            f"files; or listen on 127.0.0.1; or say --insecure where the network keeps others out"
+            f"{key} {host} can be reached by other machines, and authentication is off: set "
+            f"shared.tokens_file, or shared.tls.require_client_certificate with its files; or "
+            f"listen on 127.0.0.1; or pass --insecure on a trusted network"
         )

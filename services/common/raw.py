@@ -27,8 +27,8 @@ class RawPicture:
     """What stands for a RAW file.
 
     Attributes:
-        image: The preview; None where there is none, and `develop_raw` makes a picture.
-        sensor_size: Width and height of what the sensor took.
+        image: The preview; None if there is none, and `develop_raw` has to make a picture.
+        sensor_size: Width and height of the sensor's picture.
         exif: Of the file, as far as it can be told.
         orientation: EXIF orientation that `image` still has to be turned by.
     """
@@ -93,7 +93,7 @@ def open_raw(content: bytes) -> RawPicture:
 
 
 def develop_raw(content: bytes) -> Image.Image:
-    """Makes a picture, upright and at half its size, of what the sensor took.
+    """Develops the sensor's picture, upright and at half its size.
 
     Raises:
         InvalidImageError: LibRaw cannot read the file.

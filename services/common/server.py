@@ -63,7 +63,7 @@ class ServerOptions:
         """Refuses to listen where others could call without a token, or read one.
 
         Raises:
-            ConfigError: `host` is not loopback, and that was not consented to.
+            ConfigError: `host` is not loopback, and the settings do not allow that.
         """
         if self.is_local_only:
             check_loopback(host)
@@ -76,7 +76,7 @@ class ServerOptions:
 
     @property
     def is_local_only(self) -> bool:
-        """Whether nothing may listen where other machines can reach it."""
+        """Whether it may only listen where other machines cannot reach it."""
         return self.is_open and not self.insecure
 
 
@@ -112,7 +112,7 @@ class Server:
         metrics: Told of every call.
         max_connection_age_s: After this a client is asked to connect anew, and finds the replicas
             that have come since; None = never. Calls under way are finished.
-        admission: Bounds the requests in memory; None = no bound but the number of calls.
+        admission: Limits the requests in memory; None = no limit but the number of calls.
     """
 
     def __init__(

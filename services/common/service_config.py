@@ -43,12 +43,12 @@ class SharedSettings(Settings):
         max_connection_age_s: Seconds after which a model service asks a client to connect anew;
             None = never.
         max_concurrent_calls: Most calls that a server has under way, and that one connection may.
-        allowed_hosts: Host names, without port, that the HTTP servers are called by besides their
-            address and the names of loopback.
+        allowed_hosts: Host names, without port, by which clients call the HTTP servers besides
+            their address and loopback's.
         tls: Certificates.
         tokens_file: Tokens that a server lets in; None = it asks for none.
         token_file: Its first line is the token that a client sends; None = it sends none.
-        allow_plaintext_token: Whether tokens may travel without TLS between machines.
+        allow_plaintext_token: Whether tokens may be sent between machines without TLS.
         tracing_endpoint: "host:port" of an OpenTelemetry collector (OTLP over gRPC); None = no
             tracing.
     """
@@ -79,7 +79,7 @@ class ModelServiceSettings(Settings):
             service does not start.
         worker_threads: Pictures prepared, and inferences run, at a time.
         preferred_batch_count, max_queue_delay_ms, max_queue_count: As in Batching.
-        max_decode_mb: Most memory of all decodes of encoded pictures under way, in MB.
+        max_decode_mb: Most memory for all decodes of encoded pictures in progress, in MB.
     """
 
     address: Address

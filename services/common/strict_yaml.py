@@ -1,4 +1,4 @@
-"""YAML from users: parsed within bounds, with errors of one line."""
+"""Parses YAML from users within bounds, with one-line errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _brief.maxlevel = 3
 
 
 def brief(value: object) -> str:
-    """`repr(value)`, cut to a length that fits into a message, whatever the value is."""
+    """`repr(value)`, cut to a length that fits into a message, for any value."""
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
         return f"a number of {value.bit_length()} bits"  # repr refuses more than 4,300 digits
     return _brief.repr(value)[:300]
@@ -40,7 +40,7 @@ class _StrictLoader(yaml.CSafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {brief(key)} stands twice", key_node.start_mark
+                    None, None, f"duplicate key {brief(key)}", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -83,13 +83,13 @@ def parse_yaml(text: str, source: str) -> object:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
         problem = " ".join((error.problem or error.context or "it cannot be parsed").split())
-        raise ConfigError(f"{source}{line} is no valid YAML: {problem[:200]}") from error
+        raise ConfigError(f"invalid YAML in {source}{line}: {problem[:200]}") from error
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise ConfigError(f"{source} is no valid YAML: {problem[:200]}") from error
+        raise ConfigError(f"invalid YAML in {source}: {problem[:200]}") from error
     except (ValueError, OverflowError, TypeError, AttributeError, KeyError) as error:
         # PyYAML's own constructors raise these for impossible dates, tags and numbers.
-        raise ConfigError(f"{source} is no valid YAML: a value is malformed") from error
+        raise ConfigError(f"invalid YAML in {source}: a value is malformed") from error
 
 
 def _check_size(text: str) -> None:

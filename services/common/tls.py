@@ -23,7 +23,7 @@ class TlsSettings(Settings):
         certificate_file: The part's own certificate chain, shown to its clients and, where they
             ask for one, to the servers that it calls; None = it serves without TLS.
         key_file: Private key of that certificate.
-        ca_file: Certificates of the authorities that are trusted; "system" = the system's root
+        ca_file: Certificates of the trusted authorities; "system" = the system's root
             certificates; None = it calls without TLS.
         require_client_certificate: Whether a server lets only clients in whose certificate is by
             such an authority (mutual TLS).
@@ -109,7 +109,7 @@ def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
 
 
 def system_roots() -> bytes | None:
-    """The root certificates that this system trusts, PEM; None = those that gRPC brings."""
+    """The system's trusted root certificates as PEM; None = those bundled with gRPC."""
     found = ssl.create_default_context().get_ca_certs(binary_form=True)
     return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
 

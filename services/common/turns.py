@@ -9,8 +9,8 @@ from collections import deque
 class Turns:
     """An amount of something, items or bytes, of which callers take a share in turn.
 
-    Unlike asyncio.Semaphore callers take any amount at once, and one that asks for much is not
-    passed by those that ask for little.
+    Unlike with asyncio.Semaphore, callers take any amount at once, and one that asks for a lot is
+    not overtaken by those that ask for little.
     """
 
     def __init__(self, amount: int) -> None:
@@ -18,7 +18,7 @@ class Turns:
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
     async def take(self, amount: int) -> None:
-        """Waits until `amount`, at most the whole, is free and all who came before have theirs."""
+        """Waits until `amount`, at most the whole, is free and all earlier callers have theirs."""
         if not self._waiting and amount <= self._free:
             self._free -= amount
             return
@@ -30,7 +30,7 @@ class Turns:
             if turn.done() and not turn.cancelled():  # it was granted just before
                 self.give_back(amount)
             else:
-                self._grant()  # passes over this one; those behind may ask for less
+                self._grant()  # skips this one; those behind may ask for less
             raise
 
     def give_back(self, amount: int) -> None:

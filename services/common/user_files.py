@@ -1,4 +1,4 @@
-"""Files that others name or put in place: regular, of bounded size, never a reason to hang."""
+"""Opens files that others name or put in place: regular, of bounded size, never hanging."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from services.common.errors import ConfigError
 
 SETTINGS_LIMIT_BYTES = 1_000_000
-"""Limit for settings, tokens, passwords, keys and certificates; the largest we ship has 20 kB."""
+"""Limit for settings, tokens, passwords, keys and certificates; the largest we ship is 20 kB."""
 
 
 _KINDS = {

@@ -38,5 +38,5 @@ class EmbeddingModel:
         """
         rows = run_items(self._session, [{self._input_name: tensor} for tensor in tensors])
         vectors = [row[0].astype(np.float64) for row in rows]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a vector of zeros is refused later
+        with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector is refused later
             return [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]

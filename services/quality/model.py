@@ -71,7 +71,7 @@ class AestheticNetwork:
         answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
         if len(answer) == 1:
             return float(answer[0]), ()
-        with np.errstate(divide="ignore", invalid="ignore"):  # shares of nothing are refused later
+        with np.errstate(divide="ignore", invalid="ignore"):  # shares of zero are refused later
             shares = answer.astype(np.float64) / answer.sum(dtype=np.float64)
         return float(shares @ np.arange(1, len(shares) + 1)), tuple(shares.tolist())
 

@@ -77,7 +77,7 @@ def test_codes_of_the_domain_are_those_of_the_contract() -> None:
 
 
 def test_no_module_of_ours_is_started_with_the_current_folder_on_its_path() -> None:
-    """With `-m` alone Python would execute a yaml.py that lies in a folder of photos."""
+    """With `-m` alone Python would execute a yaml.py in a folder of photos."""
     listed = subprocess.run(
         ["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout.splitlines()

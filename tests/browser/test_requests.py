@@ -1,4 +1,4 @@
-"""What a browser, or whoever writes what one could send, can make the page do."""
+"""What a browser, or anyone who forges its requests, can make the page do."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class PageUnderAttack:
         client: Calls the page.
         secret: A file of the page's user that nobody may see.
         uploads: The folder of uploads.
-        upload: One that was made honestly.
-        seen: Paths that a web server on this machine was asked for.
+        upload: A genuine upload.
+        seen: Paths that were requested from a web server on this machine.
         url: Of that server.
     """
 
@@ -65,7 +65,7 @@ def upload(client: httpx.Client, *files: tuple[str, bytes]) -> httpx.Response:
 
 @contextlib.contextmanager
 def web_server() -> Iterator[tuple[str, list[str]]]:
-    """Something on this machine that the page must not be made to ask."""
+    """A server on this machine that the page must not be made to call."""
     seen: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ def file_data(path: str, **more: Json) -> dict[str, Json]:
 
 
 def forged(attacked: PageUnderAttack, kind: str) -> dict[str, Json]:
-    """An object that Gradio takes for a file, or for something that has one."""
+    """An object that Gradio takes for a file, or for something that contains one."""
     secret, honest = str(attacked.secret), str(attacked.upload)
     text = base64.b64encode(SECRET.encode()).decode()
     beside = attacked.uploads / "x" / ".." / ".." / secret.removeprefix("/")
@@ -136,7 +136,7 @@ def wrapped(value: Json, wrapping: list[str]) -> Json:
 
 
 def queued(client: httpx.Client, bodies: list[dict[str, Json]]) -> str:
-    """Calls by the queue, as browsers do; returns all that comes back."""
+    """Calls through the queue, as browsers do; returns all that comes back."""
     session = uuid.uuid4().hex
     for body in bodies:
         client.post("/gradio_api/queue/join", json={**body, "session_hash": session})
@@ -157,7 +157,7 @@ def queued(client: httpx.Client, bodies: list[dict[str, Json]]) -> str:
 def test_no_endpoint_reads_what_was_not_uploaded(
     attacked: PageUnderAttack, first: int, wrapping: list[str], way: int
 ) -> None:
-    """Every endpoint gets a forged file in every input, the next one of another kind."""
+    """Every endpoint gets a forged file in every input, each of a different kind."""
     kinds = itertools.islice(itertools.cycle(KINDS), first, None)
     before, seen = attacked.stored(), len(attacked.seen)
     called = [one for one in attacked.endpoints if one["inputs"] and one["backend_fn"]]
@@ -184,7 +184,7 @@ def test_no_endpoint_reads_what_was_not_uploaded(
     assert len(attacked.seen) == seen
 
 
-def test_an_honest_upload_is_served_to_its_browser_and_forged_names_stay_in_its_folder(
+def test_a_genuine_upload_is_served_to_its_browser_and_forged_names_stay_in_its_folder(
     attacked: PageUnderAttack,
 ) -> None:
     names = ("../../evil.jpg", "/etc/evil.jpg", "..", "a\\..\\evil.jpg", "x/../../evil.jpg", "~")
@@ -283,7 +283,7 @@ def test_other_sites_are_refused_on_every_route(alone: PageAlone, method: str, p
         assert "access-control-allow-origin" not in answer.headers
         assert "shared.allowed_hosts" in answer.json()["detail"]
     for hosts in ({}, {"host": "photos.example.com", "origin": "https://photos.example.com"}):
-        # what never ends is not waited for
+        # do not wait for endless responses
         with alone.client.stream(method, path, headers=hosts) as stream:
             assert stream.status_code != 403, stream.read()
 
@@ -293,7 +293,7 @@ def test_the_health_check_needs_no_name(alone: PageAlone) -> None:
     assert answer.json() == {"status": "ok"}
 
 
-def test_uploads_are_bounded_in_all_and_what_breaks_off_is_deleted(alone: PageAlone) -> None:
+def test_all_uploads_together_are_bounded_and_partial_ones_are_deleted(alone: PageAlone) -> None:
     before = len(list(alone.uploads.glob("*/*.jpg")))
     files = [(f"{number}.jpg", bytes([number]) * 900_000) for number in range(30)]
     kept = upload(alone.client, *files)

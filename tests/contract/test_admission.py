@@ -1,4 +1,4 @@
-"""Callers that open a call and send nothing: they must not keep the others out."""
+"""Callers that open a call and send nothing: they must not block the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def nothing() -> AsyncIterator[bytes]:
 
 @contextlib.asynccontextmanager
 async def idle_callers(service: Running) -> AsyncIterator[None]:
-    """Twice as many calls as there are places, of which none sends its request."""
+    """Twice as many calls as there are places, none of which sends its request."""
     count = 2 * interceptors.ADMITTED_MESSAGES
     calls = [service.channel.stream_unary(SCORE)(nothing()) for _ in range(count)]
     try:

@@ -1,4 +1,4 @@
-"""What our clients make of servers that hang, or answer what is no number."""
+"""How our clients treat servers that hang, or return something that is not a number."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Foreign(
     face_pb2_grpc.FaceServiceServicer,
     siamese_pb2_grpc.SiameseServiceServicer,
 ):
-    """All roles: the first item is as `number` says, the second sound; may hang a few calls."""
+    """All roles: the first item is `number`, the second is valid; may hang a few calls."""
 
     def __init__(self, number: float = 0.5, hang_count: int = 0) -> None:
         self._numbers = (number, 0.5)
@@ -118,7 +118,7 @@ class ForeignInference(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 async def called(
     part: str, servicer: Any, patience: Patience = PATIENT
 ) -> AsyncIterator[ServiceCaller]:
-    """Our caller of a server of any kind."""
+    """Our caller for a server of any kind."""
     server = grpc.aio.server()
     if isinstance(servicer, ForeignInference):
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
@@ -153,12 +153,14 @@ async def test_a_number_that_is_not_finite_is_that_items_error(role: str, number
         spoiled, sound = await ASK[role](caller)
     assert isinstance(spoiled, NonFiniteError)
     assert spoiled.message.startswith(f"the {role} service at 127.0.0.1:")
-    assert "answered a number that is not finite" in spoiled.message
+    assert "returned a number that is not finite" in spoiled.message
     assert not isinstance(sound, NonFiniteError)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 0.0])
-async def test_so_it_is_of_an_open_inference_server(number: float) -> None:
+async def test_a_number_of_an_open_inference_server_that_is_not_finite_is_that_items_error(
+    number: float,
+) -> None:
     graphs = {"embedding": {"graph": "graph"}, "siamese": {"describe": "d", "compare": "compare"}}
     answers = {}
     for role in (Role.EMBEDDING, Role.SIAMESE):
@@ -173,20 +175,20 @@ async def test_so_it_is_of_an_open_inference_server(number: float) -> None:
             else:
                 pairs = [(0, 1), (1, 0)]
                 answers[role] = await OpenInferenceComparer(client).compare(PICTURES, pairs, model)
-    assert isinstance(answers[Role.EMBEDDING][0], NonFiniteError)  # of zeros there is no direction
+    assert isinstance(answers[Role.EMBEDDING][0], NonFiniteError)  # zeros have no direction
     assert not isinstance(answers[Role.EMBEDDING][1], NonFiniteError)
     if number:
         assert isinstance(answers[Role.SIAMESE][0], NonFiniteError)
         assert answers[Role.SIAMESE][1] == 0.5
 
 
-async def test_a_service_that_does_not_answer_is_asked_again() -> None:
+async def test_a_service_that_does_not_answer_is_called_again() -> None:
     patience = Patience(call_timeout_s=0.5, service_wait_s=60)
     async with called("quality", Foreign(hang_count=2), patience) as caller:
         assert len(await GrpcQualityScorer(caller).score(PICTURES, MODEL)) == 2
 
 
-async def test_a_service_that_never_answers_is_given_up() -> None:
+async def test_a_service_that_never_answers_fails_the_call() -> None:
     patience = Patience(call_timeout_s=0.1, service_wait_s=0.5)
     async with called("quality", Foreign(hang_count=10**6), patience) as caller:
         with pytest.raises(UnavailableError, match=r"quality service at .* did not answer"):

@@ -1,4 +1,4 @@
-"""Which calls are repeated when no answer comes, by every client that we have."""
+"""Which calls each of our clients repeats when no answer comes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["OrchestratorService"]
 
 
 class LosingServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
-    """Does what it is asked, and then every answer is lost."""
+    """Does what it is asked, but every answer is lost."""
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
@@ -75,7 +75,7 @@ async def test_our_parts_repeat_reads_and_changes_that_have_an_id() -> None:
         assert len(servicer.requests) == 4
 
 
-async def test_the_client_library_repeats_the_same() -> None:
+async def test_the_client_library_repeats_the_same_calls() -> None:
     async with (
         losing_server() as (servicer, address),
         AsyncClient(Addresses(orchestrator=address)) as client,

@@ -190,7 +190,7 @@ async def test_a_token_allows_what_its_scope_says(
     assert not any(token in text for token in tokens.values())
 
 
-async def test_one_authorization_header_counts_and_its_scheme_in_any_case(
+async def test_one_authorization_header_is_accepted_and_its_scheme_is_case_insensitive(
     tokens: dict[str, str],
 ) -> None:
     good, bad = f"Bearer {tokens['read']}", "Bearer wrong"
@@ -225,7 +225,7 @@ async def test_one_authorization_header_counts_and_its_scheme_in_any_case(
         ("localhost.example.org:1", False),
     ],
 )
-async def test_a_token_leaves_the_machine_encrypted_or_by_consent_only(
+async def test_a_token_leaves_the_machine_only_encrypted_or_by_consent(
     address: str, is_local: bool
 ) -> None:
     client = Security("secret")
@@ -244,7 +244,7 @@ async def test_a_token_leaves_the_machine_encrypted_or_by_consent_only(
     await open_channel(address, QUALITY, options).close()
 
 
-async def test_tls_by_the_systems_roots_is_one_word(
+async def test_ca_file_system_trusts_the_systems_roots(
     files: Files, configure: Setter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     picture = draw_jpeg()

@@ -66,7 +66,7 @@ class Part:
         return int(status.split(f"{field}:")[1].split()[0]) / 1024
 
     def ends_by_itself(self, timeout_s: float) -> bool:
-        """Whether its process ends within a time."""
+        """Whether its process ends in time."""
         process = os.pidfd_open(self._supervisor.process_id(self.name))
         try:
             return bool(select.select([process], [], [], timeout_s)[0])

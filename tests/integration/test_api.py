@@ -762,7 +762,7 @@ def test_a_run_that_needs_an_absent_siamese_service_fails_at_its_start(
 
 
 def test_a_repeated_call_changes_nothing_twice(stub: Stub, run: pb.Run) -> None:
-    """An answer that was lost is given again: after the first call, and while it is at work."""
+    """A lost answer is returned again: after the first call, and while it is in progress."""
     paths = [image.path for image in all_images(stub, run.id)][:2]
     for path in paths:
         stub.AppendDecision(
@@ -812,19 +812,19 @@ def draw_jpeg() -> bytes:
     return buffer.getvalue()
 
 
-def test_a_setting_or_profile_tells_nothing_of_files_elsewhere(
+def test_a_setting_or_profile_reveals_nothing_about_files_elsewhere(
     stub: Stub, run: pb.Run, tmp_path: Path
 ) -> None:
-    """Callers name models: no path of theirs is read outside the models folder, or told about."""
+    """Callers name models: no path outside the models folder is read, or revealed."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "there.yaml").write_text("secret: 1")
-    told = set()
+    answers = set()
     for path in ("/dev/zero", "/etc/passwd", "/absent", "../../etc/passwd", "/etc", "~/.bashrc"):
-        told.add(refusal(stub, run, path))
+        answers.add(refusal(stub, run, path))
     for name in ("fifo", "loop", "there.yaml", "absent"):
-        told.add(refusal(stub, run, str(tmp_path / name)))
-    assert len(told) == 1
+        answers.add(refusal(stub, run, str(tmp_path / name)))
+    assert len(answers) == 1
     for name in ("there", "absent"):
         profile = f"../../../../../../../../{tmp_path}/{name}"
         request = pb.StartRunRequest(album_id=run.album_id, profile=profile)

@@ -85,7 +85,7 @@ def test_files_of_others_in_the_output_are_named_before_anything_starts(
     content = place.read_bytes()
     text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out", "--copy-selected")
     assert (
-        f"not known to be bestshot's (there is no record of an export; 0.1.0 kept none): {name}"
+        f"not recorded as bestshot's (there is no export manifest; 0.1.0 wrote none): {name}"
         in text
     )
     assert place.read_bytes() == content
@@ -99,9 +99,9 @@ def test_a_second_curate_into_one_output_is_refused(tmp_path: Path, photos: Path
     assert f"another bestshot is writing into {out}" in text
 
 
-def test_an_output_that_holds_the_photos(tmp_path: Path, photos: Path) -> None:
+def test_an_output_that_contains_the_photos(tmp_path: Path, photos: Path) -> None:
     text = fails(tmp_path, "curate", photos, "--out", tmp_path)
-    assert f"{tmp_path} holds the album {photos}" in text
+    assert f"{tmp_path} contains the album {photos}" in text
     assert {path.name for path in tmp_path.iterdir()} == {"photos"}
 
 

@@ -90,7 +90,7 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert run(done, "decisions", "undo").strip() == f"undo: merge {first}, {last}"
     assert f"undo: keep {first}" in run(done, "decisions", "undo", "k0")
     assert f"[keep {first}]" in run(done, "decisions", "list")
-    assert "undone already" in run(done, "decisions", "undo", "k0", code=1)
+    assert "already undone" in run(done, "decisions", "undo", "k0", code=1)
     assert "entries begin with 'r'" in run(done, "decisions", "undo", "r", code=2)
 
 
@@ -123,7 +123,7 @@ def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
     assert (done.photos / f"{min(selected)}.xmp").read_text() == "torn"
     other = max(selected)
     assert b"bestshot:Rating" in (done.photos / other).with_suffix(".xmp").read_bytes()
-    assert "lies inside the album" in run(
+    assert "is inside the album" in run(
         done, "export", "--out", done.photos / "x", "--selected", "copy", code=1
     )
     assert "cannot write" in run(done, "export", "--out", "/proc/x/y", "--as", "csv", code=1)
@@ -141,7 +141,7 @@ def test_mistakes_are_told(done: Curated, tmp_path: Path) -> None:
         ("decisions", "export", photo),
         ("export", "--force", "--as", "csv", "--out", photo),
     ):
-        assert "is a file of the album" in run(done, *command, code=1)
+        assert "belongs to the album" in run(done, *command, code=1)
     assert photo.read_bytes() == content
     assert "there is no album" in run(done, "decisions", "list", "--album", tmp_path, code=1)
     assert "there is no photo 'none.jpg'" in run(done, "explain", "none.jpg", code=1)

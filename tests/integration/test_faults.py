@@ -106,13 +106,13 @@ def resume(photos: Path, tmp_path: Path, undisturbed: bytes) -> None:
 
 
 def incarnations(out: Path, name: str) -> list[int]:
-    """Process ids of a part so far, by its log."""
+    """Process ids of a part so far, from its log."""
     log = (out / "logs" / f"{name}.log").read_text()
     return [int(pid) for pid in re.findall(r"serves on \S+ \(pid (\d+)\)", log)]
 
 
 @pytest.mark.parametrize("name", ["face", "orchestrator"])
-def test_the_run_goes_on_where_a_part_dies_and_comes_back(
+def test_the_run_continues_when_a_part_dies_and_comes_back(
     name: str,
     started: subprocess.Popen[str],
     photos: Path,
@@ -144,7 +144,7 @@ def test_a_part_that_keeps_dying_ends_the_command_with_its_last_words(
     assert started.returncode == 1, text
     assert f"error: the {name} process ended 3 times in a row (killed by SIGKILL)" in text
     assert f"{name}.log ends with:" in text
-    assert "run the same command again to go on" in text
+    assert "run the same command again to continue" in text
     assert "Traceback" not in text
     assert not (out / "image_metrics.csv").exists()
     resume(photos, tmp_path, undisturbed)
@@ -172,7 +172,7 @@ def test_ctrl_c_stops_all_and_keeps_what_is_finished(
     assert 0 < finished_photos(tmp_path / "data") < PHOTO_COUNT
 
 
-def test_nobody_else_may_call_a_command_s_orchestrator_or_use_its_data_folder(
+def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
     started: subprocess.Popen[str], photos: Path, tmp_path: Path
 ) -> None:
     log = (tmp_path / "out" / "logs" / "orchestrator.log").read_text()

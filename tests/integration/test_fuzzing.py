@@ -264,7 +264,7 @@ def hostile_values(field: FieldDescriptor) -> Iterator[Any]:
 
 
 def put(message: Any, field: FieldDescriptor, value: Any) -> Any:
-    """Sets a field whatever it is."""
+    """Sets a field of any kind."""
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return message
     if field.is_repeated:
@@ -277,7 +277,7 @@ def put(message: Any, field: FieldDescriptor, value: Any) -> Any:
 
 
 def attempts(request: Any) -> Iterator[Any]:
-    """The request with one field after the other hostile."""
+    """The request, with one hostile field at a time."""
     for field in request.DESCRIPTOR.fields:
         for value in hostile_values(field):
             changed = type(request)()
@@ -287,7 +287,7 @@ def attempts(request: Any) -> Iterator[Any]:
 
 
 def end_code(channel: grpc.Channel, method: MethodDescriptor, content: bytes) -> tuple[Any, str]:
-    """How a call of bytes ends."""
+    """How a call that sends these bytes ends."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     kind = f"{'stream' if method.client_streaming else 'unary'}_"
     kind += "stream" if method.server_streaming else "unary"
@@ -302,7 +302,7 @@ def end_code(channel: grpc.Channel, method: MethodDescriptor, content: bytes) ->
     return grpc.StatusCode.OK, ""
 
 
-def test_no_field_of_any_call_is_an_error_of_ours(
+def test_no_field_of_any_call_causes_an_internal_error(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"

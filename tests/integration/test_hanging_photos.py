@@ -1,4 +1,4 @@
-"""Photos whose reading never returns: the calls, the cancelling and the stop go on."""
+"""Photos whose reads never return: calling, cancelling and stopping still work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def hanging_read(descriptor, count):
     if not name.startswith("hanging-"):
         return read(descriptor, count)
     open(os.path.join(FOLDER, name), "w").close()
-    return read(os.pipe()[0], count)  # as of a network folder whose server is gone: for ever
+    return read(os.pipe()[0], count)  # forever, like a network folder whose server is gone
 
 os.read = hanging_read
 """
@@ -54,7 +54,7 @@ def test_pipes_named_as_photos_are_unreadable_rows(
         assert len(errors) == 8
 
 
-def test_reads_that_hang_stop_neither_calls_nor_cancelling_nor_the_stop(
+def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     services: dict[str, Part], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, hung, hook = (tmp_path / name for name in ("photos", "hung", "hook"))
@@ -76,8 +76,8 @@ def test_reads_that_hang_stop_neither_calls_nor_cancelling_nor_the_stop(
         assert part.end(run_id).state == pb.RUN_STATE_CANCELLED
         pending = part.begin()
         part.signal(signal.SIGTERM)
-        assert part.ends_by_itself(timeout_s=60.0)  # else it is killed, and the run is lost
+        assert part.ends_by_itself(timeout_s=60.0)  # otherwise it is killed, and the run is lost
         part.stop()
         part.channel = None
-        part.start()  # the lock of the data folder is free, and nothing hangs any more
+        part.start()  # the lock of the data folder is free, and nothing hangs now
         assert part.end(pending).state == pb.RUN_STATE_COMPLETED

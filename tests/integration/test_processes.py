@@ -65,7 +65,7 @@ def test_a_part_that_dies_is_restarted_where_it_was_until_it_dies_too_often(
     assert len(re.findall("serves on", log)) == 2, "the log of the first process is kept"
 
 
-def test_two_commands_never_share_logs_or_read_each_other_s_addresses(tmp_path: Path) -> None:
+def test_two_commands_never_share_logs_or_read_each_others_addresses(tmp_path: Path) -> None:
     one, other = Supervisor(tmp_path, []), Supervisor(tmp_path, [])
     try:
         one.start("siamese", ANYWHERE)

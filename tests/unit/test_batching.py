@@ -149,7 +149,7 @@ def test_an_inference_that_is_not_full_waits_as_long_as_it_may() -> None:
     assert asyncio.run(scenario(0.0)) == 2
 
 
-def test_what_exceeds_the_bound_waits_and_is_refused_where_it_never_fits() -> None:
+def test_a_request_beyond_the_bound_waits_and_one_that_never_fits_is_refused() -> None:
     model = Model()
 
     async def scenario() -> None:
@@ -191,7 +191,7 @@ def test_no_caller_gets_ahead_of_the_others(
 
     asyncio.run(scenario())
     assert served == [5] * caller_count
-    if caller_count > room // item_count:  # else nobody waits, and the threads decide
+    if caller_count > room // item_count:  # otherwise nobody waits, and the threads decide
         assert max(spreads) <= 2
 
 
@@ -199,7 +199,7 @@ def test_no_caller_gets_ahead_of_the_others(
     st.integers(1, 10),
     st.lists(st.tuples(st.integers(1, 10), st.booleans()), min_size=1, max_size=20),
 )
-def test_turns_never_give_more_than_there_is_and_come_in_order(
+def test_turns_never_exceed_the_amount_and_are_granted_in_order(
     amount: int, drawn: list[tuple[int, bool]]
 ) -> None:
     held, order = [0], []

@@ -51,7 +51,7 @@ def test_what_is_out_of_bounds_is_named(request_: Message, field: str) -> None:
     assert caught.value.field.startswith(field)
 
 
-def test_large_honest_requests_pass() -> None:
+def test_large_valid_requests_pass() -> None:
     digest = "a" * 64
     photos = [pb.DecidedPhoto(content_digest=digest, path="trip/1.jpg")] * 5000
     entry = pb.DecisionEntry(id="1", photos=photos)
@@ -76,7 +76,7 @@ def test_no_error_outgrows_the_trailers_that_carry_it(text: str) -> None:
     assert shortened("short") == "short"
 
 
-def test_no_page_token_is_more_than_wrong() -> None:
+def test_a_forged_page_token_is_only_an_invalid_argument() -> None:
     forged = page_token.encode(10**30, "images")
     deep = page_token.base64.urlsafe_b64encode(b"[" * 3000).decode()
     for token in (forged, deep):

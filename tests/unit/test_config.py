@@ -86,9 +86,9 @@ def test_the_shipped_settings_are_valid_under_every_profile(folder: Path) -> Non
         ),
         ("min_samples: 2", "min_samples: many", "cluster_scenes.min_samples in .*valid integer"),
         ("  min_sharpness: 0.2\n", "", "'filter_quality.min_sharpness' is missing"),
-        ("min_sharpness: 0.2", "min_sharpness: 0.2\n  min_sharpness: 0.3", "stands twice"),
+        ("min_sharpness: 0.2", "min_sharpness: 0.2\n  min_sharpness: 0.3", "duplicate key"),
         ("method: hdbscan", "method: kmeans", "'hdbscan' or 'dbscan'"),
-        ("filter_quality:", "filter_quality: [", "no valid YAML"),
+        ("filter_quality:", "filter_quality: [", "invalid YAML"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_file(

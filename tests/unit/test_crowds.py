@@ -1,4 +1,4 @@
-"""Crowds of look-alikes: the work and the memory are bounded, the result is what it was."""
+"""Crowds of look-alikes: the work and the memory are bounded, the result is unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ fixture_once = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 @pytest.fixture
 def everything_is_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small albums go the way of the largest."""
+    """Small albums take the code path of the largest."""
     monkeypatch.setattr(clustering, "DENSE_COUNT", 3)
     monkeypatch.setattr(clustering, "MAX_PAIR_COUNT", 8)
 
@@ -42,7 +42,7 @@ def looks_alike(count: int, seed: int = 0) -> NDArray[np.float32]:
 @fixture_once
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(0, 10**6))
 @pytest.mark.parametrize("parameters", [BOUNDED, DBSCAN], ids=["hdbscan", "dbscan"])
-def test_crowded_scenes_are_grouped_as_any_others(
+def test_crowded_scenes_are_grouped_like_any_others(
     parameters: ClusterParameters, sizes: list[int], seed: int
 ) -> None:
     vectors = scenes(sizes, 0.1, seed)
@@ -96,7 +96,7 @@ def test_no_two_photos_of_a_crowds_group_are_farther_apart_than_the_diameter(
 
 @pytest.mark.usefixtures("everything_is_crowded")
 @pytest.mark.parametrize("count", [20, 40])
-def test_no_array_of_a_crowd_has_a_place_for_every_pair(
+def test_no_array_of_a_crowd_has_an_entry_for_every_pair(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -154,7 +154,7 @@ def test_comparisons_of_a_moment_are_bounded_and_the_sentences_say_so(
     assert all(f"only the {limit} best of the shots" in sentence for sentence in lost)
 
 
-def test_what_is_closest_to_many_kept_photos_is_found(crowd: list[Candidate]) -> None:
+def test_the_closest_of_many_kept_photos_is_found(crowd: list[Candidate]) -> None:
     vectors = scenes([len(crowd)], 0.3)
     kept = {photo.path: Decision.KEEP for photo in crowd[:150]}
     far = replace(rules(), siamese=replace(rules().siamese, duplicate_threshold=-1.0))

@@ -31,7 +31,7 @@ from tests.unit.test_storage import album, image, run
 from tests.unit.values import entry
 
 BIG = "x" * 200_000
-"""More than the pages of a small database have left."""
+"""More than the free space in the pages of a small database."""
 
 
 class Stores:
@@ -114,7 +114,7 @@ def refused(
     return messages
 
 
-def test_a_full_disk_is_named_at_every_write_and_no_more_once_there_is_room(
+def test_a_full_disk_is_reported_at_every_write_until_there_is_space(
     engine: Engine, stores: Stores, tmp_path: Path
 ) -> None:
     with engine.connect() as connection:
@@ -131,7 +131,7 @@ def test_a_full_disk_is_named_at_every_write_and_no_more_once_there_is_room(
     assert stores.store.run("pending").state is RunState.COMPLETED
 
 
-def test_a_locked_file_is_named_at_every_write_and_no_more_once_it_is_free(
+def test_a_locked_file_is_reported_at_every_write_until_it_is_free(
     stores: Stores, tmp_path: Path
 ) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
@@ -139,7 +139,7 @@ def test_a_locked_file_is_named_at_every_write_and_no_more_once_it_is_free(
         calls = {**stores.writes, **stores.small_writes}
         for message in refused(calls, DatabaseUnavailableError, tmp_path):
             assert "another program has locked" in message
-        for call in stores.reads.values():  # in WAL mode a writer keeps no reader waiting
+        for call in stores.reads.values():  # in WAL mode a writer does not block readers
             call()
         other.rollback()
     for call in (*stores.writes.values(), *stores.small_writes.values()):
@@ -165,7 +165,7 @@ def test_a_damaged_file_is_named_at_every_statement(
 
 
 @pytest.mark.parametrize("content", [b"Dear all, this is no database. " * 200, b"\0" * 8192])
-def test_a_file_that_is_no_database_stops_the_start_in_one_line(
+def test_a_file_that_is_not_a_database_fails_the_start_with_one_line(
     content: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / DATABASE_NAME).write_bytes(content)
@@ -174,7 +174,7 @@ def test_a_file_that_is_no_database_stops_the_start_in_one_line(
     assert "\n" not in caught.value.message
 
 
-def test_a_file_that_is_locked_stops_the_start_in_one_line(tmp_path: Path) -> None:
+def test_a_locked_file_fails_the_start_with_one_line(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ConfigError, match="another program has locked the database"):

@@ -164,7 +164,7 @@ def test_an_entry_that_makes_no_sense_is_told(wrong: DecisionEntry, problem: str
 
 def test_what_is_undone_is_not_undone_again_but_the_undo_may_be() -> None:
     log = [entry("1", DecisionAction.KEEP, "a"), entry("2", DecisionAction.UNDO, undone_id="1")]
-    assert "undone already" in fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
+    assert "already undone" in fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
     redo = entry("3", DecisionAction.UNDO, undone_id="2")
     assert fault(redo, log) == ""
     assert state([*log, redo]) == state(log[:1])
@@ -208,7 +208,7 @@ def test_the_checker_agrees_with_the_entries_in_force(log: list[DecisionEntry], 
 
 
 @pytest.mark.parametrize("year", ["0001", "1969", "3000", "9999"])
-def test_a_time_out_of_range_is_refused_by_the_number_of_its_entry(year: str) -> None:
+def test_a_time_out_of_range_is_refused_and_its_entry_numbered(year: str) -> None:
     good = decisions_json([entry("a", DecisionAction.KEEP, "a" * 64)] * 2)
     place = good.rindex("2026-05-17")
     bad = good[:place] + good[place:].replace(

@@ -1,4 +1,4 @@
-"""Memory of decoding: its bound, and that the work in stripes gives the pixels of the whole."""
+"""Memory of decoding: it is bounded, and working in stripes gives the same pixels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def grey_16(side: int) -> Image.Image:
     return Image.fromarray(np.zeros((side, side), np.uint16))
 
 
-def test_what_takes_more_memory_than_the_budget_is_refused_with_the_figure() -> None:
+def test_a_decode_beyond_the_memory_budget_is_refused_with_the_figure() -> None:
     content = encoded(grey_16(2000), "PNG")
     with pytest.raises(InvalidImageError) as caught:
         decode(content, max_pixels=MAX_PIXELS, budget=MemoryBudget(10 * 10**6))
@@ -83,7 +83,7 @@ def test_large_decodes_wait_for_each_other_and_are_not_overtaken() -> None:
     assert finished == ["large", "small"]
     with pytest.raises(ValueError, match="exceed"), budget.reserved(101):
         pass
-    with budget.reserved(100):  # nothing of it was lost
+    with budget.reserved(100):  # none of it was lost
         pass
 
 
@@ -127,7 +127,7 @@ def noise(seed: int, width: int, height: int, bands: int) -> NDArray[np.uint8]:
 
 
 def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
-    """A picture of a kind that PNG can hold, and the whole of it as 8-bit sRGB."""
+    """A picture of a kind that PNG can store, and the whole of it as 8-bit sRGB."""
     rgb = Image.fromarray(pixels[..., :3])
     match kind:
         case "grey of 16 bits":
@@ -152,7 +152,7 @@ def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Imag
     size=st.sampled_from([(1200, 1000), (900, 1300), (11, 1200), (1200, 11)]),
     orientation=st.sampled_from(sorted(TURNED)),
 )
-def test_the_work_in_stripes_gives_the_pixels_of_the_whole(
+def test_working_in_stripes_gives_the_same_pixels(
     kind: str, size: tuple[int, int], orientation: int
 ) -> None:
     image, whole = drawn(kind, noise(orientation, *size, 4))
@@ -192,7 +192,7 @@ for path in map(pathlib.Path, sys.argv[1:]):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
-def test_no_decode_takes_more_memory_than_it_announces(tmp_path: Path) -> None:
+def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
     side = 3000
     grey = Image.new("L", (side, side))
     coloured = Image.new("RGB", (side, side))

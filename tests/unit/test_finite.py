@@ -78,7 +78,7 @@ async def test_an_answer_that_is_not_finite_is_that_items_error(preferred_batch_
         assert isinstance(failed, status_pb2.Status)
         error = from_status(failed)
         assert isinstance(error, NonFiniteError)
-        assert error.message == "the model answered a number that is not finite (score)"
+        assert error.message == "the model returned a number that is not finite (score)"
 
 
 @pytest.mark.parametrize("size", [(32, 32), (384, 512)])
@@ -126,7 +126,7 @@ def test_a_poisoned_cache_recovers(role: str, engine: Engine) -> None:
     assert cache.get([key]) == {key: sound}
 
 
-def test_words_like_nan_are_no_numbers(engine: Engine) -> None:
+def test_words_like_nan_are_not_numbers(engine: Engine) -> None:
     cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     entries = {
         ("a" * 64, "facts", "-"): pack_json({"camera": "Infinity NaN 3"}),

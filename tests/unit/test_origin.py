@@ -1,4 +1,4 @@
-"""Which requests of browsers an HTTP server answers."""
+"""Which browser requests an HTTP server answers."""
 
 from __future__ import annotations
 

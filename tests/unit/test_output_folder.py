@@ -1,4 +1,4 @@
-"""Exports change nothing but their own files, whatever the output folder is or has in it."""
+"""Exports change nothing but their own files, whatever the output folder is or contains."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_no_export_changes_an_album_or_anything_outside(
     assert (done == 2) or kind != "beside" or (is_planted and not force)
 
 
-def test_own_copies_alone_are_taken_back(tmp_path: Path, cache: SqlFeatureCache) -> None:
+def test_only_own_copies_are_removed(tmp_path: Path, cache: SqlFeatureCache) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     export(album, cache, out)
     (out / "selected" / "mine.jpg").write_bytes(b"mine")
@@ -247,7 +247,7 @@ def test_curating_the_picks_again_keeps_them(
 
 
 @pytest.mark.parametrize("place", ["out", "out/selected", "out/selected/sub"])
-def test_a_folder_of_the_album_mounted_elsewhere_is_known(
+def test_a_folder_of_the_album_mounted_elsewhere_is_recognized(
     tmp_path: Path, cache: SqlFeatureCache, place: str
 ) -> None:
     album = make_album(tmp_path / "photos")
@@ -255,7 +255,7 @@ def test_a_folder_of_the_album_mounted_elsewhere_is_known(
     before = tree(tmp_path / "photos")
     bind = ["mount", "--bind", tmp_path / "photos" / "sub", tmp_path / place]
     if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounts need root and the right to")
+        pytest.skip("mounting needs root and the right to mount")
     try:
         with pytest.raises(InvalidArgumentError, match="is a folder of the album"):
             export(album, cache, tmp_path / "out", ExportOptions(FileTransfer.COPY, force=True))
@@ -274,7 +274,7 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
 
 
 @pytest.mark.parametrize("name", ["index.html", "selected/sub/c.jpg", MANIFEST_NAME])
-def test_foreign_files_are_replaced_by_force_only(
+def test_foreign_files_are_replaced_only_by_force(
     tmp_path: Path, cache: SqlFeatureCache, name: str
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -328,7 +328,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, cache: SqlFeatureCach
 
 @pytest.fixture
 def no_large_files() -> Iterator[None]:
-    """Files end at 100,000 bytes, as on a disk that is full, but for a process's own errno."""
+    """Limits files to 100,000 bytes, which is like a full disk except for the errno."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -337,7 +337,7 @@ def no_large_files() -> Iterator[None]:
     signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_an_export_that_runs_out_of_disk_leaves_the_earlier_one_whole(
+def test_an_export_that_runs_out_of_disk_space_leaves_the_earlier_one_intact(
     tmp_path: Path, cache: SqlFeatureCache, request: pytest.FixtureRequest
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -352,7 +352,7 @@ def test_an_export_that_runs_out_of_disk_leaves_the_earlier_one_whole(
 
 
 @pytest.mark.parametrize("failing", range(8))
-def test_a_failure_between_two_renames_is_taken_back(
+def test_a_failure_between_two_renames_is_rolled_back(
     tmp_path: Path, cache: SqlFeatureCache, failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -416,7 +416,7 @@ def test_logs_are_never_written_through_a_link_to_a_photo(tmp_path: Path) -> Non
     assert tree(photos) == before
 
 
-def test_the_demo_replaces_no_file(tmp_path: Path) -> None:
+def test_the_demo_does_not_replace_files(tmp_path: Path) -> None:
     (tmp_path / "mine.jpg").write_bytes(b"mine")
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -460,7 +460,7 @@ def test_a_photo_that_leads_out_is_unreadable_with_that_reason(
 
 
 @pytest.mark.parametrize("has_proc", [True, False])
-def test_a_link_put_in_place_meanwhile_is_not_read(
+def test_a_link_that_replaces_a_photo_while_it_is_opened_is_not_read(
     tmp_path: Path, linked: Album, has_proc: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = FolderPhotoSource(Path(linked.folder), max_pixels=1)
@@ -496,7 +496,7 @@ def test_an_album_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transfer", FileTransfer)
-def test_exports_leave_out_what_leads_out_and_name_it(
+def test_exports_omit_and_name_links_that_lead_out(
     tmp_path: Path, cache: SqlFeatureCache, linked: Album, transfer: FileTransfer
 ) -> None:
     out, options = tmp_path / "out", ExportOptions(transfer, write_xmp=True)
@@ -512,7 +512,7 @@ def test_exports_leave_out_what_leads_out_and_name_it(
     assert b"SECRET" not in (out / "xmp" / "a.xmp").read_bytes()
 
 
-def test_zips_leave_out_what_leads_out_and_name_it(tmp_path: Path, linked: Album) -> None:
+def test_zips_omit_and_name_links_that_lead_out(tmp_path: Path, linked: Album) -> None:
     found = records(*NAMES, companions=("a.mov",))
     roots = [tmp_path / "shared"]
     with (
@@ -527,7 +527,7 @@ def test_zips_leave_out_what_leads_out_and_name_it(tmp_path: Path, linked: Album
         assert b"SECRET" not in archive.read("a.xmp")
 
 
-def test_sidecars_beside_photos_follow_no_link_out(tmp_path: Path, linked: Album) -> None:
+def test_sidecars_beside_photos_follow_no_links_out(tmp_path: Path, linked: Album) -> None:
     before = tree(tmp_path, but=(tmp_path / "photos" / "sub",))
     (tmp_path / "photos" / "sub").rename(tmp_path / "moved")
     (tmp_path / "photos" / "sub").symlink_to(tmp_path / "moved")
@@ -542,7 +542,7 @@ def test_sidecars_beside_photos_follow_no_link_out(tmp_path: Path, linked: Album
     assert (tmp_path / "photos" / "b.xmp").exists()
 
 
-def test_a_single_file_replaces_no_photo_and_no_foreign_file(tmp_path: Path) -> None:
+def test_a_single_file_never_replaces_a_photo_or_a_foreign_file(tmp_path: Path) -> None:
     album = make_album(tmp_path / "photos")
     target = tmp_path / "table.csv"
     (tmp_path / "content").write_bytes(b"new")
@@ -552,11 +552,11 @@ def test_a_single_file_replaces_no_photo_and_no_foreign_file(tmp_path: Path) -> 
             write_file(path, opened, albums=[Path(album.folder)], force=force)
 
     write(target, force=False)
-    with pytest.raises(InvalidArgumentError, match="exists already"):
+    with pytest.raises(InvalidArgumentError, match="already exists"):
         write(target, force=False)
     write(target, force=True)
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     for place in (tmp_path / "photos" / "a.jpg", tmp_path / "link" / "a.jpg"):
-        with pytest.raises(BestshotError, match="is a file of the album"):
+        with pytest.raises(BestshotError, match="belongs to the album"):
             write(place, force=True)
     assert (tmp_path / "photos" / "a.jpg").read_bytes() == content_of("a.jpg")

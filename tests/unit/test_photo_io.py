@@ -1,4 +1,4 @@
-"""Photos whose reading hangs, or that are not files at all."""
+"""Photos whose reads hang, or that are not files at all."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from services.common.errors import InvalidImageError
 
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
-    """What hangs in a test waits for this, and goes on at its end."""
+    """Hanging calls in a test wait for this, and continue when the test ends."""
     event = threading.Event()
     yield event
     event.set()
 
 
-def test_what_is_not_a_regular_file_is_unreadable_and_not_waited_for(tmp_path: Path) -> None:
+def test_anything_but_a_regular_file_is_unreadable_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     os.mkfifo(tmp_path / "a.mov")
     (tmp_path / "a.jpg").write_bytes(b"x")
@@ -55,7 +55,7 @@ def test_a_file_beyond_the_bound_is_refused_with_its_size(
 ) -> None:
     monkeypatch.setattr(photo_source, "MAX_FILE_BYTES", 10**6)
     with (tmp_path / "a.jpg").open("wb") as opened:
-        opened.truncate(5 * 10**9)  # takes no room on the disk
+        opened.truncate(5 * 10**9)  # takes no space on the disk
     with pytest.raises(InvalidImageError, match="5,000 MB, more than the limit of 1 MB"):
         FolderPhotoSource(tmp_path, max_pixels=1).read("a.jpg")
 
@@ -86,7 +86,7 @@ def test_when_all_threads_hang_further_calls_fail_at_once(released: threading.Ev
     asyncio.run(scenario())
 
 
-def test_a_call_that_goes_on_slowly_does_not_hang() -> None:
+def test_a_slow_call_that_makes_progress_does_not_hang() -> None:
     stall_s = 0.5
 
     def slow() -> str:

@@ -1,4 +1,4 @@
-"""A request with an id is worked on once, on both databases."""
+"""A request with an id is processed once, on both databases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.transport.repeats import Repeats
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 
-def test_one_answer_for_all_who_ask(engine: Engine) -> None:
+def test_all_callers_of_a_request_get_the_same_answer(engine: Engine) -> None:
     done: list[int] = []
     request = pb.UpdateAlbumRequest(album_id="a", request_id=str(uuid.uuid4()))
 

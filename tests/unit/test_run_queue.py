@@ -261,7 +261,7 @@ def test_a_run_under_way_in_a_backup_is_taken_over_or_can_be_resumed(
     restored.dispose()
 
 
-def test_a_run_whose_record_cannot_be_read_keeps_no_other_waiting(
+def test_a_run_whose_record_cannot_be_read_does_not_block_others(
     engine: Engine, store: SqlRunStore, queue_of: Make
 ) -> None:
     wait_for_worker(store, "broken")

@@ -116,13 +116,15 @@ def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
-def test_a_known_id_with_other_content_is_refused_and_nothing_is_added(engine: Engine) -> None:
+def test_an_existing_id_with_different_content_is_refused_and_nothing_is_added(
+    engine: Engine,
+) -> None:
     SqlRunStore(engine).add_album(album())
     log = SqlDecisionLog(engine)
     first = entry("1", DecisionAction.KEEP, "d")
     assert log.append("a", [first, first]) == 1
     changed = entry("1", DecisionAction.REJECT, "d")
-    with pytest.raises(InvalidArgumentError, match=r"entry 3 of 3: .* '1' already, with other"):
+    with pytest.raises(InvalidArgumentError, match=r"entry 3 of 3: .* already has an entry '1'"):
         log.append("a", [first, entry("2", DecisionAction.KEEP, "e"), changed])
     assert log.entries("a") == [first]
 

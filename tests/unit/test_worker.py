@@ -1,4 +1,4 @@
-"""Whatever goes wrong as a run begins or ends, it ends that run and never the worker."""
+"""An error as a run begins or ends fails that run and never the worker."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Fault = Callable[[str, Any], None]
 
 
 class Services:
-    """All four roles: every picture looks alike; comparisons fail where they shall."""
+    """All four roles: every picture looks alike; comparisons fail on request."""
 
     def __init__(self) -> None:
         self.answer: Any = 0.5
@@ -91,7 +91,7 @@ class House:
         self.working = asyncio.ensure_future(worker.work())
 
     async def curate(self) -> Run:
-        """Runs on the album, to the end that whoever watches sees."""
+        """Runs the album, and returns the end as a watcher sees it."""
         run = await self.curator.start_run(self._album, "", {}, uuid.uuid4().hex)
         async with asyncio.timeout(60):
             async for snapshot in self.curator.watch(run.id):
@@ -133,7 +133,7 @@ async def house(engine: Engine, album: Album, fault: Fault) -> AsyncIterator[Hou
 
 
 def once(is_it: Callable[[str, Any], bool], act: Callable[[], None]) -> Fault:
-    """Acts at the first statement that is the one."""
+    """Acts at the first matching statement."""
     done: list[bool] = []
 
     def fault(statement: str, parameters: Any) -> None:
@@ -195,21 +195,23 @@ async def test_a_full_disk_fails_the_run_with_what_to_do_and_later_runs_work(
 
     @event.listens_for(engine, "before_cursor_execute")
     def limit(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("INSERT INTO features"):  # 1 = no more pages than there are
+        if statement.startswith("INSERT INTO features"):  # 1 = no new pages
             pages = 1_000_000 if has_room else 1
             cursor.connection.execute(f"PRAGMA max_page_count = {pages}")
 
     async with house(engine, album, lambda *_: None) as opened:
         failed = await opened.curate()
         assert failed.state is RunState.FAILED
-        assert "there is no room to write the database" in failed.error
+        assert "cannot write the database" in failed.error
         assert "free some space" in failed.error
         has_room = True
         engine.dispose()  # the limit belongs to the connections
         assert (await opened.curate()).state is RunState.COMPLETED
 
 
-async def test_a_pair_that_cannot_be_compared_fails_no_run(engine: Engine, album: Album) -> None:
+async def test_a_pair_that_cannot_be_compared_does_not_fail_the_run(
+    engine: Engine, album: Album
+) -> None:
     async with house(engine, album, lambda *_: None) as opened:
         opened.services.answer = NonFiniteError("the siamese service answered NaN")
         run = await opened.curate()

@@ -213,9 +213,7 @@ def test_photos_that_differ_in_their_suffix_alone_keep_it() -> None:
 
 
 @pytest.mark.parametrize("planted", ["pipe", "folder", "device", "large"])
-def test_a_sidecar_that_cannot_be_read_in_bounds_is_left_as_it_is(
-    tmp_path: Path, planted: str
-) -> None:
+def test_a_sidecar_beyond_the_limits_is_left_as_it_is(tmp_path: Path, planted: str) -> None:
     target = tmp_path / "a.xmp"
     if planted == "pipe":
         os.mkfifo(target)

@@ -43,7 +43,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
     with gr.Row(equal_height=True):
         folder = gr.Textbox(
             label="Folder",
-            info="Created if missing; outside every album.",
+            info="Created if missing; must be outside every album.",
             placeholder="/home/me/Pictures/trip-best",
             value="",
             scale=3,

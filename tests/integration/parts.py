@@ -67,7 +67,10 @@ class Part:
 
     def ends_by_itself(self, timeout_s: float) -> bool:
         """Whether its process ends in time."""
-        process = os.pidfd_open(self._supervisor.process_id(self.name))
+        try:
+            process = os.pidfd_open(self._supervisor.process_id(self.name))
+        except ProcessLookupError:
+            return True  # the supervisor has reaped it
         try:
             return bool(select.select([process], [], [], timeout_s)[0])
         finally:
@@ -79,7 +82,7 @@ class Part:
         self._supervisor.stop()
 
     def stop(self) -> None:
-        with contextlib.suppress(KeyError):
+        with contextlib.suppress(KeyError, ProcessLookupError):  # never started, or has ended
             self.signal(signal.SIGCONT)
         self._supervisor.stop()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import threading
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Connection, Engine, delete, event, func, select
+from sqlalchemy.sql.functions import Function
 
 from orchestrator.storage.database import database_time, insert, is_shared
 from orchestrator.storage.tables import answers
@@ -20,6 +21,9 @@ class SqlAnswers:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._locks: Connection | None = None
+        self._locks_guard = threading.Lock()
+        event.listen(engine, "engine_disposed", lambda _: self._close_locks())
 
     def find(self, request_id: str, request_digest: str) -> bytes | None:
         """The answer to a request; None if it has none yet, or its answer has expired.
@@ -55,25 +59,46 @@ class SqlAnswers:
             )
             connection.execute(new.on_conflict_do_nothing())
 
-    def try_lock(self, request_id: str) -> Callable[[], None] | None:
-        """Reserves a request for this orchestrator; None if another one is working on it.
+    def try_lock(self, request_id: str) -> bool:
+        """Reserves a request for this orchestrator; whether no other one is working on it.
 
         PostgreSQL frees the lock when the connection ends, however this process ends. SQLite has
         one orchestrator, which orders its own calls.
-
-        Returns:
-            A function that releases it.
         """
         if not is_shared(self._engine):
-            return lambda: None
-        connection = self._engine.connect()
-        try:
-            key = func.hashtextextended(f"request {request_id}", 0)
-            is_free = connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
-        except BaseException:
-            connection.close()
-            raise
-        if is_free:
-            return connection.close
-        connection.close()
-        return None
+            return True
+        return self._call_lock(func.pg_try_advisory_lock(_key(request_id)))
+
+    def unlock(self, request_id: str) -> None:
+        """Frees what `try_lock` reserved."""
+        if is_shared(self._engine):
+            self._call_lock(func.pg_advisory_unlock(_key(request_id)))
+
+    def _call_lock(self, call: Function[bool]) -> bool:
+        """Calls a lock function on the one connection that has all locks of this process.
+
+        With a connection for each, as many calls as the pool has connections would hold them all
+        and wait for one more.
+        """
+        with self._locks_guard:
+            if self._locks is None:
+                opened = self._engine.connect()
+                self._locks = opened.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                return bool(self._locks.execute(select(call)).scalar_one())
+            except BaseException:
+                self._locks.invalidate()  # its locks are free then
+                self._locks.close()
+                self._locks = None
+                raise
+
+    def _close_locks(self) -> None:
+        with self._locks_guard:
+            if self._locks is not None:
+                self._locks.invalidate()
+                self._locks.close()
+                self._locks = None
+
+
+def _key(request_id: str) -> Function[int]:
+    return func.hashtextextended(f"request {request_id}", 0)

@@ -63,10 +63,8 @@ class Repeats:
         digest = hashlib.sha256(content).hexdigest()
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            release = await asyncio.to_thread(self._answers.try_lock, key)
-            while release is None:
+            while not await asyncio.to_thread(self._answers.try_lock, key):
                 await asyncio.sleep(POLL_S)
-                release = await asyncio.to_thread(self._answers.try_lock, key)
             try:
                 known = await asyncio.to_thread(self._answers.find, key, digest)
                 if known is not None:
@@ -77,7 +75,7 @@ class Repeats:
                 await asyncio.to_thread(self._answers.remember, key, digest, stored)
                 return answer
             finally:
-                await asyncio.to_thread(release)
+                await asyncio.to_thread(self._answers.unlock, key)
 
     async def to_its_end(self, work: Awaitable[AnswerT]) -> AnswerT:
         """Awaits `work`, which continues if the caller disconnects: a retry may want its answer."""

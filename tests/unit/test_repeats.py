@@ -11,6 +11,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from sqlalchemy import Engine, update
 
 from orchestrator.storage.answers import KEPT, SqlAnswers
+from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import answers
 from orchestrator.transport.repeats import Repeats
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
@@ -74,5 +75,31 @@ def test_a_request_that_failed_may_be_tried_again(engine: Engine) -> None:
         with pytest.raises(FailedPreconditionError):
             await repeats.once("CancelRun", request, request.request_id, fail)
         assert await repeats.once("CancelRun", request, request.request_id, succeed) is not None
+
+    asyncio.run(check())
+
+
+def test_more_requests_than_database_connections_do_not_block_each_other(engine: Engine) -> None:
+    """Each also needs a connection for its work, on PostgreSQL besides its lock."""
+    count = 50
+
+    async def check() -> None:
+        repeats, store = Repeats(SqlAnswers(engine)), SqlRunStore(engine)
+        all_began, began = asyncio.Event(), 0
+
+        async def work() -> pb.ListAlbumsResponse:
+            nonlocal began
+            began += 1
+            if began == count:
+                all_began.set()
+            await all_began.wait()
+            albums = await asyncio.to_thread(store.list_albums, 1, 0)
+            return pb.ListAlbumsResponse(next_page_token=str(len(albums)))
+
+        requests = [pb.CancelRunRequest(request_id=str(uuid.uuid4())) for _ in range(count)]
+        found = await asyncio.gather(
+            *(repeats.once("ListAlbums", asked, asked.request_id, work) for asked in requests)
+        )
+        assert len(found) == count
 
     asyncio.run(check())

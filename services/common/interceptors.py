@@ -68,12 +68,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         pairs = tuple(handler_call_details.invocation_metadata or ())
         headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
-        is_refused = not self._is_authorized(method, headers)
+        refusal = self._refusal(method, headers)
         unary = handler.unary_unary
         if self._admission is not None and unary is not None and _is_large(method):
             # Before gRPC reads the request: one that is not admitted yet stays with its client. An
             # unauthorized caller takes no place.
-            if not is_refused:
+            if refusal is None:
                 unary = (await self._admission.enter()).measured(unary)
             handler = grpc.unary_unary_rpc_method_handler(
                 unary, handler.request_deserializer, handler.response_serializer
@@ -85,20 +85,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
             # gRPC reads a single request before it calls the handler, but not a stream of them: a
             # refused caller puts nothing into memory.
-        }[handler.request_streaming or is_refused, handler.response_streaming]
+        }[handler.request_streaming or refusal is not None, handler.response_streaming]
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
-            guard(behaviour, _Call(method, dict(pairs), headers, self._metrics, self._authorize)),
+            guard(behaviour, _Call(method, dict(pairs), refusal, self._metrics)),
             _tolerant(handler.request_deserializer),
             handler.response_serializer,
         )
 
-    def _is_authorized(self, method: str, headers: Sequence[str | bytes]) -> bool:
+    def _refusal(self, method: str, headers: Sequence[str | bytes]) -> BestshotError | None:
         try:
             self._authorize(method, headers)
-        except BestshotError:
-            return False
-        return True
+        except BestshotError as error:
+            return error
+        return None
 
 
 class Admission:
@@ -160,20 +160,19 @@ class _Call:
         self,
         method: str,
         metadata: Mapping[str, str | bytes],
-        headers: Sequence[str | bytes],
+        refusal: BestshotError | None,
         metrics: Metrics,
-        authorize: Authorize,
     ) -> None:
         self.method = method
         self._metadata = metadata
-        self._headers = headers
+        self._refusal = refusal
         self._metrics = metrics
-        self._authorize = authorize
         self._began = time.monotonic()
 
     def begin(self) -> None:
         request_id.set(_acceptable(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
-        self._authorize(self.method, self._headers)
+        if self._refusal is not None:
+            raise self._refusal
 
     def end(self, code: str) -> None:
         seconds = time.monotonic() - self._began

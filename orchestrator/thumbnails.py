@@ -39,12 +39,13 @@ async def large_picture(
     """
     if not record.is_readable:
         raise NotFoundError("picture of", record.path)
-    content = await threads.looks.run(source.read, record.path)
-    if await threads.decodes.run(_digest, content) != record.content_digest:
-        raise FailedPreconditionError(
-            f"{record.path} in {album.folder} has changed since it was scored; start a new run"
-        )
-    return await threads.decodes.run(_encoded, source, content, long_side_px)
+    async with threads.contents.taken(record.size_bytes):
+        content = await threads.looks.run(source.read, record.path)
+        if await threads.decodes.run(_digest, content) != record.content_digest:
+            raise FailedPreconditionError(
+                f"{record.path} in {album.folder} has changed since it was scored; start a new run"
+            )
+        return await threads.decodes.run(_encoded, source, content, long_side_px)
 
 
 def _digest(content: bytes) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-import shutil
 import tempfile
 import time
 import zipfile
@@ -18,10 +17,12 @@ from orchestrator.export.results_json import results_json
 from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
 from orchestrator.results import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
+from orchestrator.storage.photo_io import made_progress
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
 SKIPPED_NAME = "SKIPPED.txt"
 """Entry of a zip that names the files left out; absent if there are none."""
+_CHUNK_BYTES = 2**20
 _EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
 """The range of times that a zip can store."""
 
@@ -85,6 +86,7 @@ def _write_zip(
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
             entry = zipfile.ZipInfo(names[record.path], _EPOCH)
+            made_progress()
             archive.writestr(entry, merged_sidecar(photos, record, names[record.path], roots))
             for path in (record.path, *record.companion_paths) if has_photos else ():
                 try:
@@ -108,4 +110,6 @@ def _add(archive: zipfile.ZipFile, path: str, opened: IO[bytes]) -> None:
     entry.external_attr = (status.st_mode & 0xFFFF) << 16
     entry.file_size = status.st_size
     with archive.open(entry, "w") as target:
-        shutil.copyfileobj(opened, target)
+        while chunk := opened.read(_CHUNK_BYTES):
+            made_progress()
+            target.write(chunk)

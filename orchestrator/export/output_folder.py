@@ -24,12 +24,14 @@ from typing import IO, Any
 
 from orchestrator.export.files import FileTransfer
 from orchestrator.storage.containment import check_inside
+from orchestrator.storage.photo_io import made_progress
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 from services.common.user_files import open_regular
 
 MANIFEST_NAME = ".bestshot-manifest.json"
 EXPORT_LOCK, CURATE_LOCK = ".bestshot-export.lock", ".bestshot-curate.lock"
 _STAGING_NAME = ".bestshot-staging"
+_LOG_NAME = re.compile(r"logs/[a-z]+\.log")
 _STAGED_NAME = re.compile(r"(new|old)\d+")
 _FORMAT_VERSION = 1
 _MAX_MANIFEST_BYTES = 2**29
@@ -61,17 +63,19 @@ def check_location(folder: Path, album: Path, other_albums: Iterable[Path] = ())
 
 
 def _check_related(folder: Path, album: Path, is_same: Callable[[Path, Path], bool]) -> None:
-    if any(is_same(place, album) for place in (folder, *folder.parents)):
+    place = next((place for place in (folder, *folder.parents) if is_same(place, album)), None)
+    if place is not None:
+        where = "is" if place == folder else "is inside"
         raise InvalidArgumentError(
             "output_folder",
-            f"{folder} is inside the album {album}: the next run would take its pictures for "
-            f"photos; choose a folder outside",
+            f"the output folder {folder} {where} the album {album}: the next run would take its "
+            f"pictures for photos; choose a folder outside",
         )
     if any(is_same(place, folder) for place in album.parents):
         raise InvalidArgumentError(
             "output_folder",
-            f"{folder} contains the album {album}: an export could replace photos; choose a folder "
-            f"for the results only, such as {folder / 'bestshot-results'}",
+            f"the output folder {folder} contains the album {album}: an export could replace "
+            f"photos; choose a folder for the results only, such as {folder / 'bestshot-results'}",
         )
 
 
@@ -107,7 +111,8 @@ def open_output(
             if lock == EXPORT_LOCK:
                 output.remove_staging()
                 stack.callback(output.remove_staging)
-                os.mkdir(_STAGING_NAME, dir_fd=root)
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(_STAGING_NAME, dir_fd=root)
         yield output
 
 
@@ -255,7 +260,7 @@ class OutputFolder:
         with self._parent(name) as (parent, leaf):
             status = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
             return any(
-                _matches(entry, parent, leaf, status) for entry in self._entries.get(name, ())
+                _matches(name, entry, parent, leaf, status) for entry in self._entries.get(name, ())
             )
 
     def read(self, name: str) -> bytes | None:
@@ -275,9 +280,24 @@ class OutputFolder:
 
     # Staging
 
-    def stage(self, name: str, content: bytes) -> None:
-        """Stages a file; an existing one with this content is left as it is."""
-        entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    def is_shared(self, name: str) -> bool:
+        """Whether a file is there that others made, even if we have merged into it since."""
+        if self._status(name) is None:
+            return False
+        entries = self._entries.get(name, [])
+        return any("shared" in entry for entry in entries) or not self._is_ours(name)
+
+    def stage(self, name: str, content: bytes, *, is_shared: bool = False) -> None:
+        """Stages a file; an existing one with this content is left as it is.
+
+        Args:
+            name: Its path below the folder.
+            content: Of the file.
+            is_shared: It has content of others too, so it is never removed.
+        """
+        entry: Entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        if is_shared:
+            entry["shared"] = True
         status = self._status(name)
         if status is not None and self._entries.get(name) == [entry] and self._is_ours(name):
             return
@@ -286,6 +306,7 @@ class OutputFolder:
             mode = stat.S_IMODE(status.st_mode)
         with self._new_staged(name, entry) as (staging, place):
             _write_new(staging, place, content, mode)
+        made_progress()
 
     def stage_copy(self, name: str, source: IO[bytes]) -> None:
         """Stages a copy of an opened file, with its times and permissions."""
@@ -295,6 +316,7 @@ class OutputFolder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with open(os.open(place, flags, 0o600, dir_fd=staging), "wb") as target:
                 while chunk := source.read(_CHUNK_BYTES):
+                    made_progress()
                     target.write(chunk)
                     digest.update(chunk)
                     size += len(chunk)
@@ -363,7 +385,7 @@ class OutputFolder:
     def commit(self, stale: Iterable[str] = ()) -> list[str]:
         """Puts staged files in place, and removes files of ours that are no longer current.
 
-        Everything is on disk before the first name changes. If a step fails, the files replaced so
+        Everything is written before the first name changes. If a step fails, the files replaced so
         far are put back. If the process is killed, some files are new and some old, each of them
         whole, and the manifest lists both.
 
@@ -405,6 +427,7 @@ class OutputFolder:
         try:
             done.append((MANIFEST_NAME, self._put(MANIFEST_NAME, journal_place, staging)))
             for name, (place, _) in self._staged.items():
+                made_progress()
                 done.append((name, self._put(name, place, staging)))
         except BaseException:
             for name, old in reversed(done):
@@ -443,6 +466,8 @@ class OutputFolder:
     def _may_remove(self, name: str, kept: list[str]) -> bool:
         if name not in self._entries or self._status(name) is None:
             return name in self._entries
+        if any("shared" in entry for entry in self._entries[name]):
+            return False
         if self._is_ours(name):
             return True
         kept.append(f"{self.path / name} is not removed: it has changed since it was written")
@@ -549,7 +574,8 @@ class OutputFolder:
                     os.unlink(name, dir_fd=staging)
         finally:
             os.close(staging)
-        os.rmdir(_STAGING_NAME, dir_fd=self.root)
+        with contextlib.suppress(OSError):  # a file manager has put something into it
+            os.rmdir(_STAGING_NAME, dir_fd=self.root)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -565,7 +591,7 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _matches(entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bool:
+def _matches(name: str, entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bool:
     """Whether a file matches an entry of the manifest."""
     if "symlink" in entry:
         return stat.S_ISLNK(status.st_mode) and os.readlink(leaf, dir_fd=parent) == entry["symlink"]
@@ -578,7 +604,8 @@ def _matches(entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bo
         except (OSError, ValueError, TypeError):
             return False
         return os.path.samestat(source, status) and status.st_nlink > 1
-    if entry.get("log") is True:
+    # A log has no digest, so its entry is trusted for log names only: a manifest may be forged.
+    if entry.get("log") is True and _LOG_NAME.fullmatch(name):
         return True
     if status.st_size != entry.get("size"):
         return False

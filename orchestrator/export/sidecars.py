@@ -97,7 +97,7 @@ def stage_sidecars(
             except InvalidArgumentError as error:
                 yield f"{place} is left as it is: {error.message}"
                 continue
-            output.stage(name, content)
+            output.stage(name, content, is_shared=existing is not None and output.is_shared(name))
 
 
 def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:

@@ -8,6 +8,7 @@ replaced by another one, up to a bound.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import threading
@@ -19,9 +20,14 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from services.common.errors import UnavailableError
+from services.common.turns import Turns
 
 STALL_S = 30.0
 """How long a read may go without any progress."""
+MAX_CONTENT_BYTES = 640 * 10**6
+"""Of the files that are read and not decoded yet; a single one may be as large."""
+EXPORT_STALL_S = 120.0
+"""The same for exports, which build tables of all photos between two files."""
 MAX_THREADS = 8
 MAX_STALLED_THREADS = 56
 
@@ -97,6 +103,8 @@ class PhotoIo:
                     raise self._stalled()
                 await asyncio.wait([future], timeout=wait_s)
         finally:
+            with self._lock, contextlib.suppress(ValueError):
+                self._waiting.remove(job)
             future.cancel()  # if it has not ended, nobody is waiting for it any more
         result: ResultT = future.result()
         return result
@@ -113,8 +121,13 @@ class PhotoIo:
                 ):
                     self._waiting.remove(job)
                     return 0.0
-                began = min((other.progressed or 0.0 for other in self._running), default=0.0)
-                return max(0.01, began + self._stall_s - time.monotonic())
+                now = time.monotonic()
+                alive = [
+                    other.progressed
+                    for other in self._running
+                    if other.progressed is not None and not self._hangs(other)
+                ]
+                return max(0.01, min(alive, default=now) + self._stall_s - now)
         return began + self._stall_s - time.monotonic()
 
     def _hangs(self, job: _Job) -> bool:
@@ -171,6 +184,7 @@ class PhotoThreads:
         reads: For runs, which read files and folders.
         looks: For API calls that read a file or a folder; they do not wait behind a run.
         decodes: For calls that compute; they may wait for memory.
+        contents: Bytes of files that calls outside a run's batches hold in memory.
         exports: For calls that write or copy many files, one after the other.
     """
 
@@ -179,7 +193,8 @@ class PhotoThreads:
     decodes: PhotoIo = field(
         default_factory=lambda: PhotoIo(max_threads=(os.cpu_count() or 1) + 1, stall_s=None)
     )
-    exports: PhotoIo = field(default_factory=lambda: PhotoIo(stall_s=None))
+    contents: Turns = field(default_factory=lambda: Turns(MAX_CONTENT_BYTES))
+    exports: PhotoIo = field(default_factory=lambda: PhotoIo(stall_s=EXPORT_STALL_S))
 
 
 def _retrieved(future: asyncio.Future[Any]) -> None:

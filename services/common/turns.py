@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import AsyncIterator
 
 
 class Turns:
@@ -14,7 +16,7 @@ class Turns:
     """
 
     def __init__(self, amount: int) -> None:
-        self._free = amount
+        self._amount = self._free = amount
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
     async def take(self, amount: int) -> None:
@@ -32,6 +34,16 @@ class Turns:
             else:
                 self._grant()  # skips this one; those behind may ask for less
             raise
+
+    @contextlib.asynccontextmanager
+    async def taken(self, amount: int) -> AsyncIterator[None]:
+        """Holds `amount`, or the whole if that is less, in the meantime."""
+        amount = min(amount, self._amount)
+        await self.take(amount)
+        try:
+            yield
+        finally:
+            self.give_back(amount)
 
     def give_back(self, amount: int) -> None:
         """Frees an amount that was taken."""

@@ -31,6 +31,7 @@ from orchestrator.export.output_folder import (
     open_output,
 )
 from orchestrator.export.sidecars import write_sidecars_beside
+from orchestrator.export.xmp import sidecar
 from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.results import Album, ImageRecord, Run, RunState, RunSummary, utc_now
@@ -289,6 +290,48 @@ def test_foreign_files_are_replaced_only_by_force(
     assert (out / name).read_text(errors="replace") != "mine"
     assert (out / "notes.txt").read_text() == "no obstacle"
     export(album, cache, out)
+
+
+def test_a_forged_manifest_makes_no_file_a_log(tmp_path: Path, cache: SqlFeatureCache) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    (out / "selected").mkdir(parents=True)
+    for name in ("index.html", "selected/mine.jpg"):
+        (out / name).write_text("mine")
+    forged = {name: [{"log": True}] for name in ("index.html", "selected/mine.jpg")}
+    manifest = {"written_by": "bestshot", "format": 1, "files": forged}
+    (out / MANIFEST_NAME).write_text(json.dumps(manifest))
+    with pytest.raises(InvalidArgumentError, match=r"index\.html"):
+        export(album, cache, out)
+    (out / "index.html").unlink()
+    export(album, cache, out)
+    assert (out / "selected" / "mine.jpg").read_text() == "mine"
+
+
+def test_a_sidecar_that_others_began_is_never_removed(
+    tmp_path: Path, cache: SqlFeatureCache
+) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    theirs = out / "selected" / "b.xmp"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(
+        sidecar(records("b.jpg")[0]).replace(b"</rdf:RDF>", b"<!--mine--></rdf:RDF>")
+    )
+    options = ExportOptions(FileTransfer.COPY, write_xmp=True)
+    for selected in (("b.jpg",), ("b.jpg",), ("a.jpg",)):
+        assert export(album, cache, out, options, records(*selected)).warnings == []
+        assert b"<!--mine-->" in theirs.read_bytes()
+    assert not (out / "selected" / "b.jpg").exists()
+
+
+def test_what_others_put_into_the_staging_folder_is_no_obstacle(
+    tmp_path: Path, cache: SqlFeatureCache
+) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    (out / ".bestshot-staging").mkdir(parents=True)
+    (out / ".bestshot-staging" / ".DS_Store").write_text("mine")
+    for _ in range(2):
+        export(album, cache, out)
+    assert (out / ".bestshot-staging" / ".DS_Store").read_text() == "mine"
 
 
 def test_a_file_changed_since_is_refused_and_named(tmp_path: Path, cache: SqlFeatureCache) -> None:

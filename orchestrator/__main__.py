@@ -25,7 +25,6 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.pipeline import Limits
 from orchestrator.results import Album
 from orchestrator.storage.answers import SqlAnswers
-from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.database import (
     is_shared,
     lock_folder,
@@ -38,7 +37,7 @@ from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import UPLOADS_NAME, remove_partial_uploads
+from orchestrator.storage.uploads import album_roots, remove_partial_uploads
 from orchestrator.transport.reader import Reader
 from orchestrator.transport.repeats import Repeats
 from orchestrator.transport.servicer import OrchestratorServicer
@@ -158,7 +157,7 @@ async def serve(
 
     threads = PhotoThreads()
     decoding = MemoryBudget(settings.max_decode_mb * 10**6)
-    roots = resolved_roots([*settings.allowed_roots, folder / UPLOADS_NAME])
+    roots = album_roots(settings.allowed_roots, folder)
 
     def open_source(album: Album) -> FolderPhotoSource:
         return FolderPhotoSource(

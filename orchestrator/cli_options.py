@@ -13,11 +13,10 @@ from orchestrator.config import OrchestratorSettings
 from orchestrator.data_folder import data_folder
 from orchestrator.metrics import RunMetrics
 from orchestrator.results import Album, Run
-from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import UPLOADS_NAME
+from orchestrator.storage.uploads import album_roots
 from services.common.config import DEFAULT_PROFILE, config_dir
 from services.common.errors import ConfigError, NotFoundError
 from services.common.service_config import load_section
@@ -56,7 +55,7 @@ def open_stored(data: Path | None) -> Engine:
 def allowed_roots(data: Path | None) -> tuple[Path, ...]:
     """Resolved folders that links in an album may lead into, as for a running orchestrator."""
     settings = load_section(config_dir(None), DEFAULT_PROFILE, "orchestrator", OrchestratorSettings)
-    return resolved_roots([*settings.allowed_roots, data_folder(data) / UPLOADS_NAME])
+    return album_roots(settings.allowed_roots, data_folder(data))
 
 
 def album_folders(store: SqlRunStore) -> list[Path]:

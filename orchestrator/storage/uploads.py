@@ -6,16 +6,23 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.photo_source import PHOTO_SUFFIXES
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 UPLOADS_NAME = "uploads"
 _PARTIAL_SUFFIX = ".partial"
 _MAX_NAME_BYTES = 200
+
+
+def album_roots(allowed_roots: Sequence[Path], data_folder: Path) -> tuple[Path, ...]:
+    """Resolved folders that links in an album may lead into: the allowed roots and the uploads."""
+    return resolved_roots([*allowed_roots, data_folder / UPLOADS_NAME])
 
 
 class Upload:

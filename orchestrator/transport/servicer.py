@@ -19,11 +19,10 @@ from orchestrator.domain.decisions import DecisionAction, DecisionEntry
 from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
 from orchestrator.results import Album, ImageFilter, utc_now
-from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import UPLOADS_NAME, Upload
+from orchestrator.storage.uploads import Upload, album_roots
 from orchestrator.transport import converters
 from orchestrator.transport.reader import PageRequest, Reader
 from orchestrator.transport.repeats import Repeats, changing, new_id
@@ -480,7 +479,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 force=request.overwrite_foreign_files,
             ),
             other_albums=[Path(known.folder) for known in albums],
-            roots=resolved_roots([*self._allowed_roots, self._data_folder / UPLOADS_NAME]),
+            roots=album_roots(self._allowed_roots, self._data_folder),
         )
         return pb.ExportRunResponse(
             paths=written.paths,

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from services.common.process import is_loopback
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -39,7 +41,7 @@ class OriginGuard:
         host = address.rpartition(":")[0]
         self._public_names = {_normalized(name) for name in allowed_hosts}
         self._names = {"localhost", _normalized(host), *self._public_names}
-        self._takes_any_ip = not _is_loopback(_normalized(host))
+        self._takes_any_ip = not is_loopback(_normalized(host))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serves the request, or answers 403."""
@@ -85,7 +87,7 @@ class OriginGuard:
         name = _split_port(host)[0]
         # a literal address needs no name server, so it cannot be rebound
         is_literal = _ip_address(name) is not None
-        return name in self._names or _is_loopback(name) or (is_literal and self._takes_any_ip)
+        return name in self._names or is_loopback(name) or (is_literal and self._takes_any_ip)
 
     def _is_own(self, origin: str, host: str) -> bool:
         """Whether a page of this origin came from this server."""
@@ -127,11 +129,6 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return ipaddress.ip_address(host)
     except ValueError:
         return None
-
-
-def _is_loopback(host: str) -> bool:
-    address = _ip_address(host)
-    return host == "localhost" if address is None else address.is_loopback
 
 
 async def _refuse(send: Send, reason: str, detail: str) -> None:

@@ -19,7 +19,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Column, Table
 
 from models.pull import Source, fetch, is_in_place
-from models.registry import (
+from services.common.config.layers import config_dir, layers_of, merge, models_dir
+from services.common.errors import ConfigError
+from services.common.inference.registry import (
     SERVICE_ROLES,
     ModelEntry,
     entry_in,
@@ -32,8 +34,6 @@ from models.registry import (
     with_parts,
     write_pin,
 )
-from services.common.config import config_dir, layers_of, merge, models_dir
-from services.common.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="List, pull, verify and pin models.")
 

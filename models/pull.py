@@ -19,8 +19,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from models.registry import Download, expected_digest, file_digest
 from services.common.errors import ConfigError, UnavailableError
+from services.common.inference.registry import Download, expected_digest, file_digest
 from services.common.user_files import open_user_file
 
 PARTIAL_SUFFIX = ".part"

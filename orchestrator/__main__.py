@@ -19,11 +19,12 @@ from sqlalchemy import Engine
 
 from orchestrator.clients.connect import connect
 from orchestrator.config import OrchestratorSettings, PipelineConfig
-from orchestrator.curator import Curator
 from orchestrator.data_folder import data_folder
 from orchestrator.metrics import RunMetrics
-from orchestrator.pipeline import Limits
-from orchestrator.results import Album
+from orchestrator.records import Album
+from orchestrator.run_service import Curator
+from orchestrator.runs.pipeline import Limits
+from orchestrator.runs.worker import Worker
 from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.database import (
     is_shared,
@@ -38,23 +39,22 @@ from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import album_roots, remove_partial_uploads
-from orchestrator.transport.reader import Reader
+from orchestrator.transport.pages import Reader
 from orchestrator.transport.repeats import Repeats
 from orchestrator.transport.servicer import OrchestratorServicer
-from orchestrator.worker import Worker
+from services.common.config.sections import Invocation, SharedSettings, parse_arguments
 from services.common.errors import EXIT_CONFIG, BestshotError
-from services.common.http import HttpServer
-from services.common.log import configure_logging
-from services.common.memory_budget import MemoryBudget
-from services.common.metrics import Metrics
-from services.common.process import split_address
-from services.common.server import Server, ServerOptions, serve_until_stopped, server_options
-from services.common.service_config import Invocation, SharedSettings, parse_arguments
-from services.common.tracing import tracing
+from services.common.imaging.memory_budget import MemoryBudget
+from services.common.process.log import configure_logging
+from services.common.process.metrics import Metrics
+from services.common.process.signals import split_address
+from services.common.process.tracing import tracing
+from services.common.rpc.http import HttpServer
+from services.common.rpc.server import Server, ServerOptions, serve_until_stopped, server_options
 
 logger = logging.getLogger(__name__)
 
-CLUSTERING = "orchestrator.domain.clustering"
+CLUSTERING = "orchestrator.domain.moments.clustering"
 """Loaded beside the first calls: it takes a second."""
 SHARED_UPLOAD_S = 24 * 3600.0
 """After this an upload is no other orchestrator's any more that shares the data folder."""

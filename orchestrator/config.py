@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from orchestrator.domain.cluster_parameters import CaptureTimeParameters, ClusterParameters
+from orchestrator.domain.moments.parameters import CaptureTimeParameters, ClusterParameters
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
 from orchestrator.domain.selection import (
     FilterParameters,
     SelectionParameters,
     SiameseParameters,
 )
-from services.common.config import (
+from services.common.config.layers import (
     Layer,
     Settings,
     UserPath,
@@ -26,8 +26,8 @@ from services.common.config import (
     profile_names,
     read_yaml,
 )
+from services.common.config.sections import Address, Count
 from services.common.errors import ConfigError
-from services.common.service_config import Address, Count
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-1, le=0)]

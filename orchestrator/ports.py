@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.domain.photo import FaceScores, QualityScores
 from services.common.errors import BestshotError
-from services.common.imaging import CanonicalImage, RgbImage
+from services.common.imaging.decode import CanonicalImage, RgbImage
 
 Embedding = NDArray[np.float32]
 """float32, (d,), unit length."""

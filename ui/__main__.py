@@ -9,14 +9,19 @@ import os
 import sys
 import tempfile
 
-from services.common.channels import client_options
+from services.common.config.sections import Invocation, SharedSettings, parse_arguments
 from services.common.errors import EXIT_CONFIG, ConfigError
-from services.common.http import HttpServer
-from services.common.log import configure_logging
-from services.common.process import check_loopback, split_address, stop_when_told, write_address
-from services.common.service_config import Invocation, SharedSettings, parse_arguments
-from services.common.tls import check_tls
-from services.common.tracing import tracing
+from services.common.process.log import configure_logging
+from services.common.process.signals import (
+    check_loopback,
+    split_address,
+    stop_when_told,
+    write_address,
+)
+from services.common.process.tracing import tracing
+from services.common.rpc.channels import client_options
+from services.common.rpc.http import HttpServer
+from services.common.rpc.tls import check_tls
 from ui.settings import UiSettings, read_login
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from services.common.channels import (
+from services.common.rpc.channels import (
     ClientOptions,
     call_metadata,
     call_once,

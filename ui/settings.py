@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.common.config import Settings
+from services.common.config.layers import Settings
+from services.common.config.sections import Address, Count
 from services.common.errors import ConfigError
-from services.common.service_config import Address, Count
 from services.common.user_files import read_user_text
 
 

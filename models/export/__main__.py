@@ -12,7 +12,9 @@ import torch
 from models.export.architectures import graphs_of
 from models.export.checkpoint import read_checkpoint
 from models.export.graph import OPSET, TOLERANCES, write
-from models.registry import (
+from services.common.config.layers import models_dir
+from services.common.errors import EXIT_CONFIG, ConfigError
+from services.common.inference.registry import (
     ModelEntry,
     expected_digest,
     exported_files,
@@ -20,8 +22,6 @@ from models.registry import (
     find_entry,
     write_pin,
 )
-from services.common.config import models_dir
-from services.common.errors import EXIT_CONFIG, ConfigError
 
 
 def export(configs: Path, folder: Path, model_id: str, precision: str) -> list[Path]:

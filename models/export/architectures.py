@@ -15,9 +15,9 @@ from models.export.checkpoint import load_weights
 from models.export.dinov2 import SHAPES, DinoV2
 from models.export.graph import DEVICE, Graph, on_device
 from models.export.resnet import AvaResNet50, SiameseResNet50, hidden_widths
-from models.registry import Preprocessing
-from services.common.imaging import RgbImage
-from services.common.tensor import to_tensor
+from services.common.imaging.decode import RgbImage
+from services.common.inference.registry import Preprocessing
+from services.common.inference.tensor import to_tensor
 
 State = dict[str, torch.Tensor]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from services.common.errors import ConfigError
-from services.common.onnx import OrtSession, SessionOptions
+from services.common.inference.onnx import OrtSession, SessionOptions
 
 OPSET = 18
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}

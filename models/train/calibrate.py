@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
-from models.registry import Role, resolve
 from models.train import pictures
 from models.train.degrade import defocus, noise
-from orchestrator.domain.cluster_parameters import WITHOUT_TIME, ClusterParameters
-from orchestrator.domain.clustering import cluster_scenes
-from services.common.config import models_dir
-from services.common.imaging import RgbImage, fit_long_side
-from services.common.onnx import OrtSession, SessionOptions
-from services.common.tensor import to_tensor
+from orchestrator.domain.moments.clustering import cluster_scenes
+from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters
+from services.common.config.layers import models_dir
+from services.common.imaging.decode import RgbImage, fit_long_side
+from services.common.inference.onnx import OrtSession, SessionOptions
+from services.common.inference.registry import Role, resolve
+from services.common.inference.tensor import to_tensor
 from services.embedding.model import EmbeddingModel
 
 SEED = 20261124

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from models.export.graph import plain_model
 from models.train import pictures
 from models.train.distill_embedding import INPUT_PX, Student
-from services.common.onnx import OrtSession, SessionOptions
+from services.common.inference.onnx import OrtSession, SessionOptions
 
 WEIGHTS = {"student": 4.0, "histogram": 1.0, "layout": 1.0, "edges": 1.0}
 """Of a dozen sets, these gave the best mean adjusted Rand index on the albums of calibrate.py."""

@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from models.export.graph import plain_model
 from models.train import pictures
 from models.train.degrade import DEGRADATIONS, RgbImage
-from services.common.onnx import OrtSession, SessionOptions
+from services.common.inference.onnx import OrtSession, SessionOptions
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_full_tensor
 

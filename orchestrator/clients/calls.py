@@ -18,7 +18,6 @@ from tenacity import (
 )
 
 from orchestrator.ports import ModelIdentity
-from services.common.channels import ClientOptions, call_metadata, open_channel
 from services.common.errors import (
     BestshotError,
     FailedPreconditionError,
@@ -28,8 +27,9 @@ from services.common.errors import (
     UnavailableError,
 )
 from services.common.finite import check_finite
-from services.common.imaging import RgbImage, fit_long_side
-from services.common.status import asks_to_come_again, from_rpc_error
+from services.common.imaging.decode import RgbImage, fit_long_side
+from services.common.rpc.channels import ClientOptions, call_metadata, open_channel
+from services.common.rpc.status import asks_to_come_again, from_rpc_error
 
 AnswerT = TypeVar("AnswerT")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.registry import Role, find_entry
 from orchestrator.clients.calls import Patience, ServiceCaller
 from orchestrator.clients.embedding import GrpcEmbedder
 from orchestrator.clients.face import GrpcFaceAnalyzer
@@ -18,8 +17,9 @@ from orchestrator.clients.quality import GrpcQualityScorer
 from orchestrator.clients.siamese import GrpcPhotoComparer
 from orchestrator.config import HostedEmbedding, HostedSiamese, OrchestratorSettings
 from orchestrator.ports import Embedder, ModelPorts, PhotoComparer
-from services.common.channels import client_options, service_name
-from services.common.service_config import SharedSettings
+from services.common.config.sections import SharedSettings
+from services.common.inference.registry import Role, find_entry
+from services.common.rpc.channels import client_options, service_name
 
 _OPEN_INFERENCE = "inference.GRPCInferenceService"
 

@@ -10,8 +10,8 @@ from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from orchestrator.clients.calls import ServiceCaller, identity, image_messages
 from orchestrator.ports import Embedding, ModelIdentity
 from services.common.errors import BestshotError
-from services.common.imaging import RgbImage
-from services.common.status import from_status
+from services.common.imaging.decode import RgbImage
+from services.common.rpc.status import from_status
 
 
 class GrpcEmbedder:

@@ -16,12 +16,12 @@ from inference import open_inference_pb2 as pb
 from inference import open_inference_pb2_grpc
 from numpy.typing import NDArray
 
-from models.registry import ModelEntry
 from orchestrator.clients.calls import ServiceCaller
 from orchestrator.ports import Embedding, ModelIdentity
 from services.common.errors import BestshotError, FailedPreconditionError, InternalError
-from services.common.imaging import RgbImage, fit_long_side
-from services.common.tensor import to_full_tensor, to_tensor
+from services.common.imaging.decode import RgbImage, fit_long_side
+from services.common.inference.registry import ModelEntry
+from services.common.inference.tensor import to_full_tensor, to_tensor
 
 Tensor = NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from orchestrator.clients.calls import ServiceCaller, identity, image_messages
 from orchestrator.domain.photo import QualityScores
 from orchestrator.ports import ModelIdentity
 from services.common.errors import BestshotError
-from services.common.imaging import RgbImage
-from services.common.status import from_status
+from services.common.imaging.decode import RgbImage
+from services.common.rpc.status import from_status
 
 
 class GrpcQualityScorer:

@@ -9,8 +9,8 @@ from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from orchestrator.clients.calls import ServiceCaller, identity, image_messages
 from orchestrator.ports import ModelIdentity
 from services.common.errors import BestshotError
-from services.common.imaging import RgbImage
-from services.common.status import from_status
+from services.common.imaging.decode import RgbImage
+from services.common.rpc.status import from_status
 
 
 class GrpcPhotoComparer:

@@ -10,8 +10,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.domain.cluster_parameters import NOISE
-from orchestrator.domain.labels import labels_of
+from orchestrator.domain.moments.labels import labels_of
+from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Decision
 
 Labels = NDArray[np.int64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.domain.cluster_parameters import NOISE, ClusterParameters
+from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.photo import Candidate
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
 

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Candidate, Decision, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,

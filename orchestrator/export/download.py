@@ -15,7 +15,7 @@ from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.results_json import results_json
 from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
-from orchestrator.results import Album, ImageRecord, Run, check_completed
+from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
 from orchestrator.storage.photo_io import made_progress
 from services.common.errors import FailedPreconditionError, InvalidImageError

@@ -16,12 +16,12 @@ from orchestrator.export.output_folder import (
     open_output,
     writing_errors,
 )
+from orchestrator.export.pictures import thumbnail
 from orchestrator.export.results_json import results_json, run_json
 from orchestrator.export.sidecars import sidecar_paths, stage_sidecars, write_sidecars_beside
 from orchestrator.ports import FeatureCache
-from orchestrator.results import Album, ImageRecord, Run, check_completed
+from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
-from orchestrator.thumbnails import thumbnail
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
 TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")

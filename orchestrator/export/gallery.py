@@ -8,8 +8,8 @@ from pathlib import Path
 
 import jinja2
 
-from orchestrator.domain.cluster_parameters import NOISE
-from orchestrator.results import Album, ImageRecord, Run
+from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.records import Album, ImageRecord, Run
 
 EYES_OPEN, SMILING, FACING = 0.5, 0.5, 0.5
 

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 
-from orchestrator.results import ImageRecord
+from orchestrator.records import ImageRecord
 
 COLUMNS = (
     "Image",

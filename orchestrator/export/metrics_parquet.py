@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.export.metrics_csv import status
-from orchestrator.results import ImageRecord
+from orchestrator.records import ImageRecord
 from services.common.errors import FailedPreconditionError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator import features as codec
 from orchestrator.export.metrics_csv import status
-from orchestrator.results import Album, ImageRecord, Run
+from orchestrator.records import Album, ImageRecord, Run
 
 
 def results_json(records: Sequence[ImageRecord]) -> str:

@@ -11,7 +11,7 @@ from typing import IO
 from orchestrator.export.files import replace_file
 from orchestrator.export.output_folder import OutputFolder
 from orchestrator.export.xmp import sidecar
-from orchestrator.results import ImageRecord
+from orchestrator.records import ImageRecord
 from orchestrator.storage.containment import check_inside, open_inside
 from services.common.errors import InvalidArgumentError
 

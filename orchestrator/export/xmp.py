@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from lxml import etree
 
-from orchestrator.results import ImageRecord
+from orchestrator.records import ImageRecord
 from services.common.errors import InvalidArgumentError
 
 _NAMESPACES = {

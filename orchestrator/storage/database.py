@@ -38,7 +38,7 @@ from tenacity import (
     wait_fixed,
 )
 
-from orchestrator.results import utc_now
+from orchestrator.records import utc_now
 from services.common.errors import (
     BestshotError,
     ConfigError,

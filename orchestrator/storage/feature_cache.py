@@ -11,7 +11,7 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.storage.database import insert
 from orchestrator.storage.tables import features
 from services.common.errors import NonFiniteError
-from services.common.imaging import CANONICAL_VERSION
+from services.common.imaging.decode import CANONICAL_VERSION
 
 Key = tuple[str, str, str]
 

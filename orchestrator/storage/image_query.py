@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, select
 
-from orchestrator.domain.cluster_parameters import NOISE
-from orchestrator.results import ImageFilter
+from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.records import ImageFilter
 from orchestrator.storage.tables import decisions, images, runs
 from services.common.errors import InvalidArgumentError
 

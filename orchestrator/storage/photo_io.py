@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from services.common.errors import UnavailableError
-from services.common.turns import Turns
+from services.common.rpc.turns import Turns
 
 STALL_S = 30.0
 """How long a read may go without any progress."""

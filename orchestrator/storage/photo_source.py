@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.ports import PhotoFile
-from orchestrator.results import Album
+from orchestrator.records import Album
 from orchestrator.storage.containment import check_inside, open_inside
 from orchestrator.storage.photo_io import made_progress
-from services.common import imaging
 from services.common.errors import InvalidArgumentError, InvalidImageError, UnavailableError
-from services.common.imaging import CanonicalImage
-from services.common.memory_budget import MemoryBudget
+from services.common.imaging import decode as imaging
+from services.common.imaging.decode import CanonicalImage
+from services.common.imaging.memory_budget import MemoryBudget
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Between rows of the tables and the dataclasses of `orchestrator.results`."""
+"""Between rows of the tables and the dataclasses of `orchestrator.records`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, insert
 
 from orchestrator import features as codec
 from orchestrator.domain.selection import Comparisons
-from orchestrator.results import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
+from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
 from orchestrator.storage.tables import comparisons, images, runs
 
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]

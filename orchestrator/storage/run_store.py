@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 
-from orchestrator.domain.cluster_parameters import NOISE
+from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.selection import Comparisons
-from orchestrator.results import (
+from orchestrator.records import (
     Album,
     Cluster,
     ImageFilter,

@@ -17,24 +17,24 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from orchestrator.comparing import RunDiff
 from orchestrator.config import PipelineConfig, describe_settings
-from orchestrator.curator import Curator
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat
-from orchestrator.results import Album, ImageFilter, ImageRecord, Run
+from orchestrator.records import Album, ImageFilter, ImageRecord, Run
+from orchestrator.review.run_diff import RunDiff
+from orchestrator.run_service import Curator
 from orchestrator.storage.image_query import ORDER_PATTERN
 from orchestrator.transport import json_models as models
-from orchestrator.transport.reader import Page, PageRequest, Reader
-from services.common.auth import AUTHORIZATION_KEY, Authorize
-from services.common.bounds import MAX_ITEMS, check_text
+from orchestrator.transport.pages import Page, PageRequest, Reader
 from services.common.errors import (
     BestshotError,
     InvalidArgumentError,
     NotFoundError,
     shortened,
 )
+from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
+from services.common.rpc.bounds import MAX_ITEMS, check_text
 
 PREFIX = "/api/v1"
 CHUNK_BYTES = 2**20

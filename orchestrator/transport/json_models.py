@@ -11,8 +11,8 @@ from orchestrator.domain.decisions import DecidedPhoto, DecisionAction
 from orchestrator.domain.photo import Decision
 from orchestrator.export.metrics_csv import status
 from orchestrator.ports import ModelIdentity
-from orchestrator.results import Album, Cluster, ImageFilter, ImageRecord, Run
-from orchestrator.statistics import Histogram
+from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
+from orchestrator.review.run_statistics import Histogram
 
 Status = Literal["selected", "not_selected", "unreadable"]
 

@@ -13,18 +13,18 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
 from orchestrator.config import PipelineConfig, describe_settings
-from orchestrator.curator import Curator
-from orchestrator.deciding import new_entry, undo_entry
 from orchestrator.domain.decisions import DecisionAction, DecisionEntry
 from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
-from orchestrator.results import Album, ImageFilter, utc_now
+from orchestrator.records import Album, ImageFilter, utc_now
+from orchestrator.review.decision_entries import new_entry, undo_entry
+from orchestrator.run_service import Curator
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import Upload, album_roots
 from orchestrator.transport import converters
-from orchestrator.transport.reader import PageRequest, Reader
+from orchestrator.transport.pages import PageRequest, Reader
 from orchestrator.transport.repeats import Repeats, changing, new_id
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
-from models.registry import Role
-from services.common.metrics import Metrics
-from services.common.model_service import (
+from services.common.config.sections import Invocation, SharedSettings
+from services.common.inference.model_service import (
     ServiceParts,
     batching_of,
     decode_limits,
@@ -17,8 +16,9 @@ from services.common.model_service import (
     run_model_service,
     session_options,
 )
-from services.common.onnx import OrtSession
-from services.common.service_config import Invocation, SharedSettings
+from services.common.inference.onnx import OrtSession
+from services.common.inference.registry import Role
+from services.common.process.metrics import Metrics
 from services.embedding.config import EmbeddingSettings
 from services.embedding.model import EmbeddingModel
 from services.embedding.preprocess import to_tensor

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.onnx import ModelSession, run_items
+from services.common.inference.onnx import ModelSession, run_items
 
 
 class EmbeddingModel:

@@ -9,9 +9,9 @@ from bestshot.image.v1 import image_pb2
 from google.rpc import status_pb2
 from numpy.typing import NDArray
 
-from models.registry import Preprocessing
-from services.common.batching import Batching, DynamicBatcher
-from services.common.pictures import DecodeLimits, check_batch, read_image
+from services.common.imaging.requests import DecodeLimits, check_batch, read_image
+from services.common.inference.batching import Batching, DynamicBatcher
+from services.common.inference.registry import Preprocessing
 from services.embedding.model import EmbeddingModel
 from services.embedding.preprocess import to_tensor
 

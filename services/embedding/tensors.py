@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from bestshot.embedding.v1 import embedding_pb2
 
-from services.common.inference_protocol import Images, TensorApi, Tensors, TensorSpec, checked
+from services.common.inference.open_inference import Images, TensorApi, Tensors, TensorSpec, checked
 from services.embedding.servicer import EmbeddingServicer
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from bestshot.face.v1 import face_pb2, face_pb2_grpc
 
-from models.registry import LocalModel, Role
+from services.common.config.sections import Invocation, SharedSettings
 from services.common.errors import ConfigError
-from services.common.metrics import Metrics
-from services.common.model_service import (
+from services.common.inference.model_service import (
     ServiceParts,
     batching_of,
     decode_limits,
@@ -20,8 +19,9 @@ from services.common.model_service import (
     run_model_service,
     session_options,
 )
-from services.common.onnx import OrtSession
-from services.common.service_config import Invocation, SharedSettings
+from services.common.inference.onnx import OrtSession
+from services.common.inference.registry import LocalModel, Role
+from services.common.process.metrics import Metrics
 from services.face.cascade_model import CascadeFaceModel
 from services.face.config import FaceSettings
 from services.face.model import FaceModel

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.common.imaging import RgbImage
+from services.common.imaging.decode import RgbImage
 from services.face.cascades import Cascade, Detection
 from services.face.model import FULL_TURN_DEGREES, NEUTRAL_SCORE, Face, largest_first
 from services.face.preprocess import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.common.service_config import OnnxServiceSettings
+from services.common.config.sections import OnnxServiceSettings
 
 
 class FaceSettings(OnnxServiceSettings):

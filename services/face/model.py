@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from services.common.imaging import RgbImage
+from services.common.imaging.decode import RgbImage
 from services.face.preprocess import Box
 
 FULL_TURN_DEGREES = 90.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.common.imaging import RgbImage
+from services.common.imaging.decode import RgbImage
 from services.face.model import FULL_TURN_DEGREES, NEUTRAL_SCORE, Face, largest_first
 from services.face.networks import Expression, FaceMesh, HeadPose, Ocec, Sighting, YuNet
 

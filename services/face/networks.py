@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.imaging import RgbImage
-from services.common.onnx import ModelSession
+from services.common.imaging.decode import RgbImage
+from services.common.inference.onnx import ModelSession
 from services.face.preprocess import Box, letterbox, to_gray, turned_crop
 
 Points = NDArray[np.float32]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.imaging import RgbImage, fit_long_side
+from services.common.imaging.decode import RgbImage, fit_long_side
 
 Gray = NDArray[np.uint8]
 Point = tuple[float, float]

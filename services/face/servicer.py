@@ -7,9 +7,9 @@ from bestshot.face.v1 import face_pb2, face_pb2_grpc
 from bestshot.image.v1 import image_pb2
 from google.rpc import status_pb2
 
-from services.common.batching import Batching, DynamicBatcher
-from services.common.imaging import RgbImage
-from services.common.pictures import DecodeLimits, check_batch, read_image
+from services.common.imaging.decode import RgbImage
+from services.common.imaging.requests import DecodeLimits, check_batch, read_image
+from services.common.inference.batching import Batching, DynamicBatcher
 from services.face.model import Face, FaceModel
 
 

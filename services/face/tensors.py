@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from bestshot.face.v1 import face_pb2
 
-from services.common.inference_protocol import Images, TensorApi, Tensors, TensorSpec, checked
+from services.common.inference.open_inference import Images, TensorApi, Tensors, TensorSpec, checked
 from services.face.servicer import FaceServicer
 
 SCORES = (

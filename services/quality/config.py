@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from services.common.config import Settings
-from services.common.service_config import OnnxServiceSettings
+from services.common.config.layers import Settings
+from services.common.config.sections import OnnxServiceSettings
 
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0, le=1)]

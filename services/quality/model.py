@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.registry import Preprocessing
-from services.common.imaging import RgbImage
-from services.common.onnx import ModelSession
-from services.common.tensor import to_tensor
+from services.common.imaging.decode import RgbImage
+from services.common.inference.onnx import ModelSession
+from services.common.inference.registry import Preprocessing
+from services.common.inference.tensor import to_tensor
 from services.quality.config import IqaConstants
 from services.quality.preprocess import luminance
 

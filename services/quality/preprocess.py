@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.imaging import RgbImage
+from services.common.imaging.decode import RgbImage
 
 
 def luminance(pixels: RgbImage) -> NDArray[np.uint8]:

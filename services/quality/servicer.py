@@ -9,9 +9,9 @@ from bestshot.image.v1 import image_pb2
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from google.rpc import status_pb2
 
-from services.common.batching import Batching, DynamicBatcher
-from services.common.imaging import RgbImage
-from services.common.pictures import DecodeLimits, check_batch, read_image
+from services.common.imaging.decode import RgbImage
+from services.common.imaging.requests import DecodeLimits, check_batch, read_image
+from services.common.inference.batching import Batching, DynamicBatcher
 from services.quality.model import Quality, QualityModel
 
 

@@ -8,9 +8,8 @@ from functools import partial
 import numpy as np
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 
-from models.registry import Role
-from services.common.metrics import Metrics
-from services.common.model_service import (
+from services.common.config.sections import Invocation, SharedSettings
+from services.common.inference.model_service import (
     ServiceParts,
     batching_of,
     decode_limits,
@@ -19,8 +18,9 @@ from services.common.model_service import (
     run_model_service,
     session_options,
 )
-from services.common.onnx import OrtSession
-from services.common.service_config import Invocation, SharedSettings
+from services.common.inference.onnx import OrtSession
+from services.common.inference.registry import Role
+from services.common.process.metrics import Metrics
 from services.siamese.config import SiameseSettings
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_full_tensor, to_tensor

@@ -12,10 +12,10 @@ from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from google.rpc import status_pb2
 from numpy.typing import NDArray
 
-from services.common.batching import Batching, DynamicBatcher
 from services.common.errors import InvalidArgumentError
-from services.common.imaging import RgbImage
-from services.common.pictures import DecodeLimits, check_batch, read_image
+from services.common.imaging.decode import RgbImage
+from services.common.imaging.requests import DecodeLimits, check_batch, read_image
+from services.common.inference.batching import Batching, DynamicBatcher
 from services.siamese.model import Description, SiameseModel
 
 Pair = tuple[Description, Description]

@@ -6,7 +6,7 @@ import numpy as np
 from bestshot.siamese.v1 import siamese_pb2
 
 from services.common.errors import InvalidArgumentError
-from services.common.inference_protocol import Images, TensorApi, Tensors, TensorSpec, checked
+from services.common.inference.open_inference import Images, TensorApi, Tensors, TensorSpec, checked
 from services.siamese.servicer import SiameseServicer
 
 

@@ -12,14 +12,14 @@ import pytest
 from bestshot.image.v1 import image_pb2
 from numpy.typing import NDArray
 
-from orchestrator.domain import clustering
-from orchestrator.domain.spanning_tree import spanning_tree
-from orchestrator.domain.tiles import Rows
+from orchestrator.domain.moments import clustering
+from orchestrator.domain.moments.spanning_tree import spanning_tree
+from orchestrator.domain.moments.tiles import Rows
 from services.common.errors import InvalidImageError
-from services.common.imaging import decode, fit_long_side
+from services.common.imaging.decode import decode, fit_long_side
 from tests.benchmarks.models_here import model_here
-from tests.unit.test_clustering import PLAIN
-from tests.unit.test_spanning_tree import assert_same, hdbscan_labels
+from tests.unit.orchestrator.domain.moments.test_clustering import PLAIN
+from tests.unit.orchestrator.domain.moments.test_spanning_tree import assert_same, hdbscan_labels
 
 
 @pytest.fixture(scope="module")

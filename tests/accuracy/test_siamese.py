@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.registry import Role, resolve
-from services.common.imaging import decode, fit_long_side
-from services.common.onnx import OrtSession, SessionOptions
+from services.common.imaging.decode import decode, fit_long_side
+from services.common.inference.onnx import OrtSession, SessionOptions
+from services.common.inference.registry import Role, resolve
 from services.siamese.model import SiameseModel
 from services.siamese.preprocess import to_full_tensor
 from tests.accuracy.conftest import Figures

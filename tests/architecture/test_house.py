@@ -13,12 +13,12 @@ import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 from typer.main import get_command
 
-from models.registry import read_registry
-from orchestrator.cli import app
+from orchestrator.cli.app import app
+from orchestrator.cli.supervisor import MODEL_SERVICES, PARTS
 from orchestrator.domain.photo import Reason
 from orchestrator.export.download import DownloadFormat
-from orchestrator.results import ImageFilter, RunState
-from orchestrator.supervisor import MODEL_SERVICES, PARTS
+from orchestrator.records import ImageFilter, RunState
+from services.common.inference.registry import read_registry
 from tests.conftest import ROOT
 
 PROTOS = sorted(

@@ -44,8 +44,8 @@ def scenes(count: int) -> Vectors:
 
 
 def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
-    from orchestrator.domain.cluster_parameters import WITHOUT_TIME, ClusterParameters
-    from orchestrator.domain.clustering import cluster_scenes
+    from orchestrator.domain.moments.clustering import cluster_scenes
+    from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters
 
     wanted = ClusterParameters(
         method="hdbscan",

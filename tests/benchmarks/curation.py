@@ -27,7 +27,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from services.common.imaging import decode, fit_long_side
+from services.common.imaging.decode import decode, fit_long_side
 from tests.benchmarks.models_here import model_here
 from tests.conftest import ROOT
 
@@ -59,8 +59,8 @@ def make_album(folder: Path, count: int) -> None:
 
 def single_process(folder: Path) -> None:
     """Prints photos per second and the models' processor seconds of a run without gRPC, as JSON."""
-    from orchestrator.domain.cluster_parameters import ClusterParameters
-    from orchestrator.domain.clustering import cluster_scenes
+    from orchestrator.domain.moments.clustering import cluster_scenes
+    from orchestrator.domain.moments.parameters import ClusterParameters
 
     models = {name: model_here(name) for name in ("embedding", "quality", "face")}
     paths = sorted(folder.iterdir())

@@ -8,7 +8,7 @@ from typing import Any
 
 from bestshot.image.v1 import image_pb2
 
-from services.common.service_config import SharedSettings, parse_arguments
+from services.common.config.sections import SharedSettings, parse_arguments
 
 Analyse = Callable[[image_pb2.Image], Any]
 

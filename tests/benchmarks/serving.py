@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_sample_images
 
-from orchestrator.supervisor import Supervisor
-from services.common.imaging import RgbImage, fit_long_side
+from orchestrator.cli.supervisor import Supervisor
+from services.common.imaging.decode import RgbImage, fit_long_side
 from tests.benchmarks.models_here import model_here
 from tests.conftest import ROOT
 

@@ -25,17 +25,17 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cli.supervisor import Supervisor
 from orchestrator.config import PipelineConfig
 from orchestrator.domain.photo import QualityScores
 from orchestrator.metrics import RunMetrics
-from orchestrator.pipeline import NO_MODEL, THUMBNAIL_ROLE
-from orchestrator.results import Album, ImageRecord, Run, RunState, summarize, utc_now
-from orchestrator.run_config import recorded_config
+from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
+from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.runs.recorded_settings import recorded_config
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.supervisor import Supervisor
-from services.common.imaging import encode_thumbnail
+from services.common.imaging.decode import encode_thumbnail
 from tests.browser.conftest import CHROMIUM_FLAGS, DESKTOP, find_chromium
 from tests.conftest import ROOT, draw_picture
 

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.supervisor import Supervisor
+from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import ROOT
 
 SECRET = "figs and plums"
@@ -330,7 +330,7 @@ import asyncio, os, sys
 import httpx, uvicorn
 import ui.inputs
 ui.inputs.CLEANUP_S = (0.05, 0.05)
-from services.common.channels import ClientOptions
+from services.common.rpc.channels import ClientOptions
 from ui.server import build_server
 
 async def main():

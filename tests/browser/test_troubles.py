@@ -15,7 +15,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from orchestrator.supervisor import Supervisor
+from orchestrator.cli.supervisor import Supervisor
 from tests.browser.conftest import System, make_shots, open_tab
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment

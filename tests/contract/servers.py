@@ -14,9 +14,9 @@ from bestshot.image.v1 import image_pb2
 from numpy.typing import NDArray
 
 from orchestrator.clients.calls import Patience, ServiceCaller
-from services.common.channels import client_options
-from services.common.server import Server, server_options
-from services.common.service_config import SharedSettings, load_section, parse_arguments
+from services.common.config.sections import SharedSettings, load_section, parse_arguments
+from services.common.rpc.channels import client_options
+from services.common.rpc.server import Server, server_options
 from tests.conftest import ROOT
 
 SHARED = load_section(ROOT / "configs", "builtin", "shared", SharedSettings)

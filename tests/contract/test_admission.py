@@ -14,8 +14,8 @@ import yaml
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from numpy.typing import NDArray
 
-from services.common import interceptors
-from services.common.auth import new_token, token_digest
+from services.common.rpc import interceptors
+from services.common.rpc.auth import new_token, token_digest
 from tests.contract.servers import Running, pixels_message, running
 
 SCORE = "/bestshot.quality.v1.QualityService/Score"

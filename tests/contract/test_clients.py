@@ -19,7 +19,6 @@ from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from inference import open_inference_pb2, open_inference_pb2_grpc
 
-from models.registry import Role, find_entry
 from orchestrator.clients.calls import Patience, ServiceCaller
 from orchestrator.clients.embedding import GrpcEmbedder
 from orchestrator.clients.face import GrpcFaceAnalyzer
@@ -31,8 +30,9 @@ from orchestrator.clients.open_inference import (
 )
 from orchestrator.clients.quality import GrpcQualityScorer
 from orchestrator.clients.siamese import GrpcPhotoComparer
-from services.common.channels import client_options, service_name
 from services.common.errors import NonFiniteError, UnavailableError
+from services.common.inference.registry import Role, find_entry
+from services.common.rpc.channels import client_options, service_name
 from tests.conftest import ROOT, draw_picture
 from tests.contract.servers import SHARED
 

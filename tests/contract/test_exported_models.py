@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from models.export.__main__ import export
 from models.export.architectures import real_pictures
 from models.export.resnet import AvaResNet50, SiameseResNet50
-from models.registry import find_entry
-from services.common.tensor import to_tensor
+from services.common.inference.registry import find_entry
+from services.common.inference.tensor import to_tensor
 from tests.checkpoints import put_checkpoint
 from tests.conftest import ROOT
 from tests.contract.servers import pixels_message, running

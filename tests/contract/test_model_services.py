@@ -24,11 +24,11 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
 
+from orchestrator.cli.supervisor import MODEL_SERVICES
 from orchestrator.clients.quality import GrpcQualityScorer
-from orchestrator.supervisor import MODEL_SERVICES
 from services.common.errors import FailedPreconditionError, ResourceExhaustedError
-from services.common.metrics import Metrics
-from services.common.server import Server, server_options
+from services.common.process.metrics import Metrics
+from services.common.rpc.server import Server, server_options
 from tests.contract.servers import SHARED, Running, caller_to, pixels_message, running
 
 Picture = Callable[..., NDArray[np.uint8]]

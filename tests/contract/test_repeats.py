@@ -14,7 +14,7 @@ from bestshot_client import Addresses, AsyncClient, BestshotError
 
 from orchestrator.transport.repeats import changing
 from orchestrator.transport.servicer import OrchestratorServicer
-from services.common.channels import call_once, client_options, open_channel, safe_methods
+from services.common.rpc.channels import call_once, client_options, open_channel, safe_methods
 from tests.contract.servers import SHARED
 
 SERVICE = pb.DESCRIPTOR.services_by_name["OrchestratorService"]

@@ -23,12 +23,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference import open_inference_pb2, open_inference_pb2_grpc
 from PIL import Image
 
-from orchestrator.supervisor import MODEL_SERVICES
-from services.common.auth import _FOREIGN, new_token, required_scope, token_digest
-from services.common.channels import ClientOptions, call_metadata, client_options, open_channel
+from orchestrator.cli.supervisor import MODEL_SERVICES
+from services.common.config.sections import SharedSettings, load_section, parse_arguments
 from services.common.errors import ConfigError
-from services.common.server import server_options
-from services.common.service_config import SharedSettings, load_section, parse_arguments
+from services.common.rpc.auth import _FOREIGN, new_token, required_scope, token_digest
+from services.common.rpc.channels import ClientOptions, call_metadata, client_options, open_channel
+from services.common.rpc.server import server_options
 from tests.conftest import ROOT
 from tests.contract.servers import SHARED, pixels_message, running
 

@@ -57,7 +57,7 @@ for component in "${components[@]}"; do
   part=$!
   for _ in $(seq 60); do
     sleep 1
-    if (exec_in "$root" "$environment" python -P -m services.common.probe "$component") 2> "$work/probe"; then
+    if (exec_in "$root" "$environment" python -P -m services.common.rpc.probe "$component") 2> "$work/probe"; then
       size=$(du -sm "$root/opt/bestshot" | cut -f1)
       echo "$component serves; $size MiB on top of its base"
       served=yes

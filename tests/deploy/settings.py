@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from orchestrator.cli.supervisor import MODEL_SERVICES
 from orchestrator.config import OrchestratorSettings, PipelineConfig
-from orchestrator.supervisor import MODEL_SERVICES
-from services.common.config import Settings
-from services.common.service_config import ModelServiceSettings, SharedSettings, load_section
+from services.common.config.layers import Settings
+from services.common.config.sections import ModelServiceSettings, SharedSettings, load_section
 from services.embedding.config import EmbeddingSettings
 from services.face.config import FaceSettings
 from services.quality.config import QualitySettings

@@ -11,8 +11,8 @@ import compose_spec
 import pytest
 import yaml
 
-from orchestrator.supervisor import MODEL_SERVICES, PARTS
-from services.common.config import Settings, merge
+from orchestrator.cli.supervisor import MODEL_SERVICES, PARTS
+from services.common.config.layers import Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,

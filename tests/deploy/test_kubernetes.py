@@ -13,9 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from orchestrator.supervisor import MODEL_SERVICES, PARTS
-from services.common.channels import service_name
-from services.common.config import Settings
+from orchestrator.cli.supervisor import MODEL_SERVICES, PARTS
+from services.common.config.layers import Settings
+from services.common.rpc.channels import service_name
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,
@@ -141,7 +141,7 @@ def test_probes_ask_the_code_s_own_services(overlay: str) -> None:
                 assert probe["httpGet"].get("scheme", "HTTP") == ("HTTPS" if is_tls else "HTTP")
         elif is_tls:  # the kubelet's gRPC probe knows no TLS
             for probe in probes[:2]:
-                assert "services.common.probe" in probe["exec"]["command"][-1]
+                assert "services.common.rpc.probe" in probe["exec"]["command"][-1]
             assert probes[2]["tcpSocket"]
         else:
             assert all(probe["grpc"]["port"] == port_of(settings, name) for probe in probes)

@@ -17,7 +17,7 @@ from typing import Any
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["orchestrator.cli"])
+_processes.set_forkserver_preload(["orchestrator.cli.app"])
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def bestshot(
 
 def _main(command: list[str], variables: dict[str, str], output: str) -> None:
     """What the installed script does."""
-    from orchestrator.cli import main
+    from orchestrator.cli.app import main
 
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):

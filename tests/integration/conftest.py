@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.demo import make_album
+from orchestrator.cli.demo import make_album
 from tests.integration.command import Curated, curate
 from tests.integration.parts import Part, model_services
 

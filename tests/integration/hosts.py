@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.supervisor import part_command
+from orchestrator.cli.supervisor import part_command
 
 
 def ip(*arguments: str) -> None:

@@ -13,7 +13,7 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from orchestrator.supervisor import MODEL_SERVICES, Supervisor
+from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor
 from tests.integration.up import free_ports
 
 Settings = Mapping[str, str]

@@ -25,7 +25,7 @@ from grpc_status import rpc_status
 from PIL import Image
 from pyarrow import parquet
 
-from orchestrator.supervisor import Supervisor
+from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
 from tests.integration.command import Curated, bestshot
 from tests.integration.up import PARTS, running_up

@@ -26,8 +26,8 @@ from bestshot_client import (
 from bestshot_client import _channels as client_channels
 from PIL import Image
 
-from services.common import channels
-from services.common.auth import new_token, token_digest
+from services.common.rpc import channels
+from services.common.rpc.auth import new_token, token_digest
 from tests.conftest import ROOT, draw_picture
 from tests.contract.servers import SHARED
 from tests.contract.test_security import write_files

@@ -31,7 +31,7 @@ from inference import open_inference_pb2, open_inference_pb2_grpc
 from PIL import Image
 
 from orchestrator.__main__ import SERVICE_NAME
-from orchestrator.supervisor import MODEL_SERVICES
+from orchestrator.cli.supervisor import MODEL_SERVICES
 from tests.integration.parts import Part, orchestrator
 
 INPUTS_OF_A_SERVICE = 1280

@@ -18,7 +18,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image
 
-from services.common.auth import token_digest
+from services.common.rpc.auth import token_digest
 from tests.integration.command import BESTSHOT
 from tests.integration.up import free_ports, running_up
 

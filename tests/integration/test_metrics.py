@@ -11,7 +11,7 @@ from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator.supervisor import Supervisor
+from orchestrator.cli.supervisor import Supervisor
 from services.common.errors import ConfigError
 from tests.integration.up import free_ports
 

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator.supervisor import MODEL_SERVICES
+from orchestrator.cli.supervisor import MODEL_SERVICES
 from tests.conftest import ROOT, draw_picture
 from tests.integration.parts import model_services, orchestrator
 from tests.integration.up import free_ports
@@ -137,7 +137,7 @@ def test_the_orchestrator_counts_runs_stages_and_what_the_cache_knew(observed: O
 def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are(observed: Observed) -> None:
     import re
 
-    from services.common.metrics import Metrics
+    from services.common.process.metrics import Metrics
 
     known = {family.name for family in text_string_to_metric_families(observed.metrics)} | {
         family.name for family in Metrics().registry.collect()

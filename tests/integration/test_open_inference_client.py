@@ -19,8 +19,8 @@ from PIL import Image
 from orchestrator.clients.connect import connect
 from orchestrator.config import OrchestratorSettings
 from orchestrator.ports import ModelPorts
+from services.common.config.sections import load_section
 from services.common.errors import FailedPreconditionError
-from services.common.service_config import load_section
 from tests.conftest import ROOT, draw_picture
 from tests.contract.other_pythons import python_with
 from tests.contract.servers import SHARED

@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
-from orchestrator.supervisor import MODEL_SERVICES, Supervisor
+from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor
 from services.common.errors import ConfigError, InternalError
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment

@@ -11,8 +11,8 @@ import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
 
-from orchestrator.supervisor import Supervisor
-from services.common.channels import client_options, open_channel
+from orchestrator.cli.supervisor import Supervisor
+from services.common.rpc.channels import client_options, open_channel
 from tests.conftest import draw_picture
 from tests.contract.servers import SHARED
 

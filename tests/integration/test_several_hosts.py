@@ -23,8 +23,8 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from bestshot_client import Addresses, Client
 
+from orchestrator.cli.supervisor import MODEL_SERVICES
 from orchestrator.storage.run_queue import LEASE
-from orchestrator.supervisor import MODEL_SERVICES
 from tests.conftest import draw_pairs
 from tests.integration.hosts import Host, HostedPart, hosts
 from tests.integration.parts import model_services, orchestrator

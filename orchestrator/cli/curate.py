@@ -1,0 +1,435 @@
+"""`bestshot curate`: everything on one machine, from a folder of photos to a folder of results."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from google.protobuf import struct_pb2
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.cli.options import album_folders
+from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor, interrupted_by_sigterm
+from orchestrator.config import PipelineConfig, file_layers
+from orchestrator.export.exporter import SELECTED_FOLDER, TABLE_NAMES
+from orchestrator.export.output_folder import (
+    CURATE_LOCK,
+    EXPORT_LOCK,
+    open_output,
+    writing_errors,
+)
+from orchestrator.ports import PhotoFile
+from orchestrator.storage.database import DATABASE_NAME
+from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.config.layers import DEFAULT_PROFILE, environment_layers, merge, profile_names
+from services.common.config.sections import SharedSettings, load_section
+from services.common.errors import BestshotError, InternalError
+from services.common.rpc.auth import new_token, token_digest
+from services.common.rpc.channels import (
+    ClientOptions,
+    call_metadata,
+    call_once,
+    client_options,
+    open_channel,
+    service_name,
+)
+from services.common.rpc.status import from_rpc_error
+
+CALL_TIMEOUT_S = 60.0
+EXPORT_TIMEOUT_S = 3600.0
+LOCAL_ADDRESS = "127.0.0.1:0"
+LOG_FOLDER = "logs"
+MAX_DEATHS = 3
+"""A part that dies this many times in a row ends the command, after about five seconds."""
+MAX_RESUMES = 2
+
+STAGE_TITLES = {
+    "discover": "finding photos",
+    "score": "scoring",
+    "cluster": "grouping moments",
+    "compare": "comparing ties",
+    "select": "selecting",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `curate` was asked to do; names as the command's options.
+
+    Without `out` nothing is exported. Without `profile` it is the running orchestrator's own, and
+    that of the builtin models where one is started.
+    """
+
+    photos: Path
+    out: Path | None
+    config_folder: Path
+    data_folder: Path
+    profile: str | None
+    config_files: Sequence[Path]
+    flags: Sequence[str]
+    copy_selected: bool
+    orchestrator: str | None
+    force: bool = False
+
+
+def curate(request: Request, console: Console) -> pb.Run:
+    """Curates a folder of photos into a folder of results.
+
+    Raises:
+        BestshotError: Something is wrong; the message is for the user. Scores finished by then are
+            kept for the next run.
+    """
+    with _checked(request), interrupted_by_sigterm():
+        try:
+            return asyncio.run(_curate(request, console))
+        except KeyboardInterrupt:
+            console.print("interrupted; scores finished so far are kept: run again to continue")
+            raise
+
+
+@contextlib.contextmanager
+def _checked(request: Request) -> Iterator[None]:
+    """Finds the user's mistakes before anything is started, and locks the output folder."""
+    photos = request.photos.resolve()
+    found: list[PhotoFile] = []
+    if request.orchestrator is None:
+        found = FolderPhotoSource(photos, max_pixels=0).list_photos()
+    layers = file_layers(request.config_files, request.flags)
+    PipelineConfig(request.config_folder, _own_profile(request), layers)
+    if request.out is None:
+        yield
+        return
+    albums = _known_albums(request)
+    # The export itself takes another lock: it runs in the orchestrator's process.
+    with open_output(request.out, photos, albums, lock=CURATE_LOCK):
+        with (
+            open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
+            writing_errors(output.path),
+        ):
+            # Check all photos, because any may be selected: better to fail now than after scoring.
+            selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
+            transferred = selected if request.copy_selected else []
+            names = [*TABLE_NAMES, *(f"{SELECTED_FOLDER}/{path}" for path in transferred)]
+            output.check_names(names, force=request.force)
+            if request.orchestrator is None:
+                logs = [f"{LOG_FOLDER}/{name}.log" for name in (*MODEL_SERVICES, "orchestrator")]
+                output.claim_logs(logs, force=request.force)
+        yield
+
+
+def _known_albums(request: Request) -> list[Path]:
+    """Folders of the albums in this command's own database."""
+    if request.orchestrator is not None or not (request.data_folder / DATABASE_NAME).exists():
+        return []
+    uri = (request.data_folder / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
+    try:
+        return album_folders(SqlRunStore(engine))
+    except SQLAlchemyError:  # the orchestrator reports it, and checks its albums itself
+        return []
+    finally:
+        engine.dispose()
+
+
+def _own_profile(request: Request) -> str:
+    """The profile of what this command starts and reads itself.
+
+    A running orchestrator may have one that this machine does not know.
+    """
+    named = request.profile or DEFAULT_PROFILE
+    is_foreign = request.orchestrator is not None and named not in profile_names(
+        request.config_folder
+    )
+    return DEFAULT_PROFILE if is_foreign else named
+
+
+async def _curate(request: Request, console: Console) -> pb.Run:
+    shared = load_section(request.config_folder, _own_profile(request), "shared", SharedSettings)
+    options = client_options(shared)
+    if request.orchestrator is not None:
+        return await _call(request.orchestrator, options, request, console, None)
+    with _own_orchestrator(request, shared, console) as (address, token, supervisor):
+        options = dataclasses.replace(options, token=token or options.token)
+        work = asyncio.ensure_future(_call(address, options, request, console, supervisor))
+        failure = asyncio.ensure_future(asyncio.to_thread(supervisor.wait_for_failure))
+        try:
+            await asyncio.wait([work, failure], return_when=asyncio.FIRST_COMPLETED)
+            if failure.done() and (error := failure.result()):
+                raise _resumable(error)
+            return work.result()
+        finally:
+            work.cancel()
+            failure.cancel()  # its thread ends with the supervisor
+            await asyncio.gather(work, return_exceptions=True)
+
+
+async def _call(
+    address: str,
+    options: ClientOptions,
+    request: Request,
+    console: Console,
+    supervisor: Supervisor | None,
+) -> pb.Run:
+    """Curates by calling an orchestrator; `supervisor` is the one that keeps it running, if any."""
+    try:
+        async with open_channel(address, service_name("orchestrator"), options) as channel:
+            stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+            return await _drive(stub, options, request, console, supervisor)
+    except grpc.RpcError as error:
+        is_cut_off = error.code() is grpc.StatusCode.UNAVAILABLE
+        if supervisor is not None and is_cut_off and await _has_died(supervisor, 0):
+            raise _resumable(InternalError(supervisor.last_words("orchestrator"))) from error
+        raise from_rpc_error(error, f"the orchestrator at {address}") from error
+
+
+async def _has_died(supervisor: Supervisor, death_count: int) -> bool:
+    """Whether our orchestrator has died more than `death_count` times."""
+    return await asyncio.to_thread(supervisor.has_died_since, "orchestrator", death_count)
+
+
+def _resumable(error: BestshotError) -> InternalError:
+    return InternalError(
+        f"{error.message}\nScores finished so far are kept: run the same command again to continue"
+    )
+
+
+@contextlib.contextmanager
+def _own_orchestrator(
+    request: Request, shared: SharedSettings, console: Console
+) -> Iterator[tuple[str, str, Supervisor]]:
+    """Starts an orchestrator and its services; yields its address and the token that it expects."""
+    common = ["--config-dir", str(request.config_folder), "--profile", _own_profile(request)]
+    logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
+    with contextlib.ExitStack() as stack:
+        token = ""
+        environment: dict[str, str] = {}
+        if shared.tokens_file is None:
+            token, environment = stack.enter_context(_secret())
+        supervisor = Supervisor(
+            logs,
+            common,
+            max_deaths=MAX_DEATHS,
+            report=lambda line: console.print(escape(line), highlight=False, soft_wrap=True),
+            environment=environment,
+        )
+        stack.callback(supervisor.stop)
+        with console.status("starting the services"):
+            address = start_all(supervisor, request)
+        yield address, token, supervisor
+
+
+@contextlib.contextmanager
+def _secret() -> Iterator[tuple[str, dict[str, str]]]:
+    """Makes a token that only the parts of this command accept and send.
+
+    A part of another command, reached by a wrong address, therefore refuses the calls, and no other
+    user of this machine can call this orchestrator, which can read whatever this user can read.
+
+    Yields:
+        The token, and the environment variables that hand it to the parts.
+    """
+    with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # its mode is 0700
+        token = new_token()
+        known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
+        files = {"TOKENS_FILE": json.dumps(known), "TOKEN_FILE": token}
+        environment = {}
+        for name, content in files.items():
+            path = Path(folder, name.lower())
+            path.write_text(content)
+            environment[f"BESTSHOT_SERVICES__SHARED__{name}"] = json.dumps(str(path))
+        yield token, environment
+
+
+def start_all(supervisor: Supervisor, request: Request) -> str:
+    """Starts the four services and the orchestrator on free ports; returns its address."""
+    for name in MODEL_SERVICES:
+        supervisor.start(name, ["--address", LOCAL_ADDRESS])
+    roots = [str(path.resolve()) for path in (request.photos, request.out) if path is not None]
+    arguments = [
+        *("--address", LOCAL_ADDRESS),
+        *("--data", str(request.data_folder)),
+        *("--set", "resume_runs=false"),
+        *("--set", "database_url=null"),  # a shared one has runs of others
+        *("--set", "http_address=null"),
+        *("--set", f"allowed_roots={roots}"),
+    ]
+    for name in MODEL_SERVICES:
+        arguments += ["--set", f"{name}_address={supervisor.wait_for_address(name)}"]
+    supervisor.start("orchestrator", arguments)
+    return supervisor.wait_for_address("orchestrator")
+
+
+async def _drive(
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub,
+    options: ClientOptions,
+    request: Request,
+    console: Console,
+    supervisor: Supervisor | None,
+) -> pb.Run:
+    new_album = pb.CreateAlbumRequest(folder=str(request.photos.resolve()))
+    created = await call_once(stub.CreateAlbum, new_album, CALL_TIMEOUT_S, options)
+    started = await call_once(
+        stub.StartRun,
+        pb.StartRunRequest(
+            album_id=created.album.id,
+            profile=request.profile or "",
+            config_overrides=_overrides(request),
+        ),
+        CALL_TIMEOUT_S,
+        options,
+    )
+    run_id = started.run.id
+    try:
+        run = await _follow(stub, run_id, options, console, supervisor)
+    except asyncio.CancelledError:
+        cancelled = pb.CancelRunRequest(run_id=run_id)
+        with contextlib.suppress(grpc.RpcError):  # the orchestrator itself may have died
+            await call_once(stub.CancelRun, cancelled, CALL_TIMEOUT_S, options)
+        raise
+    if run.state != pb.RUN_STATE_COMPLETED:
+        raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
+    if request.out is not None:
+        exported = await call_once(
+            stub.ExportRun,
+            pb.ExportRunRequest(
+                run_id=run_id,
+                output_folder=str(request.out.resolve()),
+                copy_selected=request.copy_selected,
+                overwrite_foreign_files=request.force,
+            ),
+            EXPORT_TIMEOUT_S,
+            options,
+        )
+        print_summary(run, console)
+        _print_files(request.out, exported, console)
+    return run
+
+
+async def _follow(
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub,
+    run_id: str,
+    options: ClientOptions,
+    console: Console,
+    supervisor: Supervisor | None,
+) -> pb.Run:
+    """Shows a run until it ends, and resumes it if our orchestrator died and was restarted."""
+    resume_count = 0
+    while True:
+        deaths = supervisor.death_count("orchestrator") if supervisor else 0
+        try:
+            watched = pb.WatchRunRequest(run_id=run_id)
+            snapshots = stub.WatchRun(watched, metadata=call_metadata(options))
+            run = await show_progress(snapshots, console)
+        except grpc.RpcError:
+            if supervisor is None or not await _has_died(supervisor, deaths):
+                raise
+            try:
+                await asyncio.to_thread(supervisor.wait_for_address, "orchestrator")
+            except InternalError as error:
+                raise _resumable(error) from error
+            continue
+        if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
+            return run
+        if resume_count == MAX_RESUMES:  # the run may be what kills it, however slowly
+            raise _resumable(InternalError(supervisor.last_words("orchestrator")))
+        resume_count += 1
+        resume = pb.ResumeRunRequest(run_id=run_id)
+        await call_once(stub.ResumeRun, resume, CALL_TIMEOUT_S, options)
+
+
+def _overrides(request: Request) -> struct_pb2.Struct:
+    """All that this command's user has set, on top of the orchestrator's own settings."""
+    layers = [
+        *environment_layers("PIPELINE"),
+        *file_layers(request.config_files, request.flags),
+    ]
+    message = struct_pb2.Struct()
+    message.update(merge(layer.data for layer in layers))
+    return message
+
+
+async def show_progress(snapshots: AsyncIterator[pb.WatchRunResponse], console: Console) -> pb.Run:
+    """Draws one bar a stage until the run ends; returns its last state."""
+    run = pb.Run()
+    columns = (
+        TextColumn("{task.description:<17}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars: dict[str, TaskID] = {}
+        async for snapshot in snapshots:
+            run = snapshot.run
+            for stage in run.stages:
+                if stage.stage not in bars:
+                    title = STAGE_TITLES.get(stage.stage, stage.stage)
+                    bars[stage.stage] = progress.add_task(title, total=None, note="")
+                progress.update(
+                    bars[stage.stage],
+                    completed=stage.completed_count,
+                    total=stage.total_count,
+                    note=_note(stage),
+                )
+    return run
+
+
+def _note(stage: pb.StageProgress) -> str:
+    notes = []
+    if stage.cached_count:
+        notes.append(f"{stage.cached_count} from the cache")
+    if stage.failed_count:
+        notes.append(f"{stage.failed_count} failed")
+    return ", ".join(notes)
+
+
+def print_summary(run: pb.Run, console: Console) -> None:
+    """Prints a run in numbers."""
+    summary = run.summary
+    rate = summary.photo_count / summary.elapsed_seconds if summary.elapsed_seconds else 0.0
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    table.add_row(str(summary.photo_count), f"photos ({summary.cached_count} from the cache)")
+    table.add_row(str(summary.unreadable_count), "unreadable")
+    moments = summary.cluster_count + summary.noise_count
+    table.add_row(
+        str(moments),
+        f"moments ({summary.cluster_count} of several shots, {summary.noise_count} single shots)",
+    )
+    table.add_row(str(summary.selected_count), "selected")
+    table.add_row(f"{summary.elapsed_seconds:.1f}", f"seconds ({rate:.1f} photos per second)")
+    console.print(table)
+
+
+def _print_files(out: Path, exported: pb.ExportRunResponse, console: Console) -> None:
+    for path in exported.paths:
+        console.print(f"  {out / path}", highlight=False, soft_wrap=True)
+    if exported.copied_count:
+        console.print(f"  {out / 'selected'}: {exported.copied_count} photos copied")

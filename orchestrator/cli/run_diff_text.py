@@ -1,0 +1,87 @@
+"""How runs differ, in lines for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from orchestrator.cli.reproduce import Reproduction
+from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
+
+SHOWN_COUNT = 20
+"""Lines of one kind that are shown unless all are asked for."""
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SCORES = ("quality.", "faces.", "pose_score", "eyes_score", "smile_score", "composite_score")
+
+
+def diff_lines(diff: RunDiff, *, shows_all: bool = False) -> Iterator[str]:
+    """Yields what differs between two runs: what went in, then what came out."""
+    if diff.is_same:
+        yield "nothing differs"
+        return
+    yield from _input_lines(diff, shows_all)
+    yield from _section("selected in the second alone", diff.gained_paths, shows_all)
+    yield from _section("selected in the first alone", diff.lost_paths, shows_all)
+    yield from _section("moments", map(_regrouping, diff.regroupings), shows_all)
+    scores = [change for change in diff.results if change.field.startswith(_SCORES)]
+    largest = sorted(scores, key=lambda change: -abs(change.difference or 0.0))
+    yield from _section("scores, the largest change first", map(_change, largest), shows_all)
+
+
+def reproduction_lines(found: Reproduction, *, shows_all: bool = False) -> Iterator[str]:
+    """Yields what came of computing a run again, photo by photo and field by field."""
+    diff = found.diff
+    yield from _section(
+        "settings in force now, which were not used", map(_change, found.settings_now), shows_all
+    )
+    yield from _input_lines(diff, shows_all)
+    changed = {change.subject for change in diff.results}
+    yield from _section("results", map(_change, diff.results), shows_all)
+    same = found.photo_count - len(changed | set(diff.removed_paths) | set(diff.changed_files))
+    yield f"{same} of {found.photo_count} photos are equal in every field"
+    if not diff.results and found.is_same_input:
+        yield "reproduced: everything is equal"
+    elif not found.is_same_input:
+        yield "what went in differs, as told above"
+    else:
+        yield "not reproduced: the same photos, settings and models gave other results"
+
+
+def _input_lines(diff: RunDiff, shows_all: bool) -> Iterator[str]:
+    yield from _section("settings", map(_change, diff.settings), shows_all)
+    yield from _section("models", map(_change, diff.models), shows_all)
+    yield from _section("versions", map(_change, diff.versions), shows_all)
+    yield from _section("photos that are new", diff.added_paths, shows_all)
+    yield from _section("photos that are gone", diff.removed_paths, shows_all)
+    yield from _section("photos whose files have changed", diff.changed_files, shows_all)
+
+
+def _section(title: str, lines: Iterator[str] | Sequence[str], shows_all: bool) -> Iterator[str]:
+    found = list(lines)
+    if not found:
+        return
+    yield f"{title}:"
+    shown = found if shows_all else found[:SHOWN_COUNT]
+    yield from (f"  {line}" for line in shown)
+    if len(shown) < len(found):
+        yield f"  ... and {len(found) - len(shown)} more (--all shows them)"
+
+
+def _change(change: Change) -> str:
+    where = f"{change.subject}  " if change.subject else ""
+    size = "" if change.difference is None else f" ({change.difference:+.3g})"
+    return f"{where}{change.field}: {_short(change.before)} -> {_short(change.after)}{size}"
+
+
+def _short(value: Scalar) -> Scalar:
+    """A digest by its beginning."""
+    is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+    return f"{str(value)[:12]}..." if is_digest else value
+
+
+def _regrouping(found: Regrouping) -> str:
+    return f"{found.kind}: {_moments(found.before)} -> {_moments(found.after)}"
+
+
+def _moments(moments: Sequence[Sequence[str]]) -> str:
+    return " + ".join(f"[{', '.join(moment)}]" for moment in moments)

@@ -1,0 +1,341 @@
+"""Photos to scenes: HDBSCAN or DBSCAN on embeddings, bounded by a scene distance.
+
+Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
+`DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
+are streamed instead of listed (see `crowds`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import hdbscan
+import numpy as np
+from hdbscan._hdbscan_linkage import label as single_linkage
+from hdbscan.hdbscan_ import _tree_to_labels
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
+from sklearn.cluster import DBSCAN
+
+from orchestrator.domain.moments.capture_time import parts_by_time
+from orchestrator.domain.moments.complete_linkage import complete_linkage
+from orchestrator.domain.moments.crowds import crowd_groups
+from orchestrator.domain.moments.dbscan import dbscan_of_crowd
+from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
+from orchestrator.domain.moments.spanning_tree import spanning_tree
+from orchestrator.domain.moments.tiles import Rows, components
+
+DENSE_COUNT = 3072
+"""Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
+MAX_PAIR_COUNT = 2**22
+"""Most near pairs that are listed at a time: up to 1 GiB with the arrays derived from them. A
+single moment of 2,897 photos reaches that."""
+CROWDED_PAIR_COUNT = 200_000
+CROWDED_RATIO = 10
+"""From so many pairs of linked photos on their matrix is made instead, where it has less than so
+many places a pair: a pair takes 250 bytes, a place of the matrix with what is made of it 28."""
+
+logger = logging.getLogger(__name__)
+
+Embeddings = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Distances = NDArray[np.float64]
+
+_ROW_BLOCK = 1024
+
+
+def cluster_scenes(
+    embeddings: Embeddings,
+    parameters: ClusterParameters,
+    capture_seconds: NDArray[np.float64] | None = None,
+) -> Labels:
+    """Groups photos of one scene.
+
+    Without `scene_distance`, the labels are those of `hdbscan.HDBSCAN` itself. With it, photos are
+    first parted so that no part holds two photos farther apart than `scene_distance` (complete
+    linkage: a walk through a street, each shot near the next, does not end in one scene); HDBSCAN
+    then works within each part, where the whole part may be one scene; and last, photos of a part
+    within `cluster_selection_epsilon` of each other are joined whatever HDBSCAN says, because a
+    pair of photos has no density of its own.
+
+    Args:
+        embeddings: float32, (n, d), rows of unit length.
+        parameters: See `ClusterParameters`; distances in the metric's unit.
+        capture_seconds: (n,), when each photo was taken, NaN for unknown; matters beyond
+            `max_joint_count` alone. None = all unknown.
+
+    Returns:
+        int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty for no photos;
+        all noise for fewer than `min_cluster_size`.
+
+    Source: Campello, Moulavi and Sander (2013); epsilon by Malzer and Baum (2020).
+    """
+    if len(embeddings) == 0:
+        return np.empty(0, np.int64)
+    limit = parameters.max_joint_count
+    if limit is not None and len(embeddings) > limit:
+        return _renumbered(_parted(embeddings, parameters, limit, capture_seconds))
+    if parameters.method == "dbscan":
+        return _renumbered(_dbscan(embeddings, parameters))
+    if parameters.scene_distance is None:
+        return _renumbered(_hdbscan(embeddings, parameters))
+    return _renumbered(_bounded_hdbscan(embeddings, parameters, parameters.scene_distance))
+
+
+def _parted(
+    embeddings: Embeddings,
+    parameters: ClusterParameters,
+    max_count: int,
+    capture_seconds: NDArray[np.float64] | None,
+) -> Labels:
+    """Clusters each part by itself."""
+    if capture_seconds is None:
+        capture_seconds = np.full(len(embeddings), np.nan)
+    labels = np.full(len(embeddings), NOISE, np.int64)
+    for part in parts_by_time(capture_seconds, max_count):
+        members = np.sort(part)
+        local = cluster_scenes(embeddings[members], parameters)
+        labels[members] = np.where(local == NOISE, NOISE, local + labels.max() + 1)
+    return labels
+
+
+def pairwise_distances(embeddings: Embeddings, metric: str) -> Distances:
+    """Distances between unit vectors: float64, (n, n), zero diagonal, exactly symmetric.
+
+    Works in blocks of rows: some BLAS builds crash on a large product with its own transpose.
+    """
+    vectors = embeddings.astype(np.float64)
+    similarity = np.vstack(
+        [
+            vectors[start : start + _ROW_BLOCK] @ vectors.T
+            for start in range(0, len(vectors), _ROW_BLOCK)
+        ]
+    )
+    similarity = np.minimum((similarity + similarity.T) / 2, 1.0)
+    distances = 1.0 - similarity if metric == "cosine" else np.sqrt(2.0 - 2.0 * similarity)
+    np.fill_diagonal(distances, 0.0)
+    return np.asarray(distances, np.float64)
+
+
+def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+    if len(embeddings) < max(2, parameters.min_cluster_size):
+        return np.full(len(embeddings), NOISE, np.int64)
+    if parameters.metric == "cosine" and len(embeddings) > DENSE_COUNT:
+        tree = spanning_tree(Rows(embeddings), parameters.min_samples)
+        return _labels_of_tree(tree, parameters)
+    algorithm = "generic" if parameters.metric == "cosine" else "best"
+    return _fit(
+        embeddings.astype(np.float64),
+        parameters,
+        metric=parameters.metric,
+        algorithm=algorithm,
+        allow_single_cluster=False,
+    )
+
+
+def _labels_of_tree(
+    tree: Distances, parameters: ClusterParameters, *, allow_single_cluster: bool = False
+) -> Labels:
+    """What hdbscan makes of its spanning tree: hierarchy, condensed, and the clusters of it."""
+    hierarchy = single_linkage(tree[np.argsort(tree.T[2]), :])
+    labels = _tree_to_labels(
+        None,
+        hierarchy,
+        parameters.min_cluster_size,
+        parameters.cluster_selection_method,
+        allow_single_cluster=allow_single_cluster,
+        cluster_selection_epsilon=parameters.cluster_selection_epsilon,
+    )[0]
+    return np.asarray(labels, np.int64)
+
+
+def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: Any) -> Labels:  # noqa: ANN401
+    model = hdbscan.HDBSCAN(
+        min_cluster_size=parameters.min_cluster_size,
+        min_samples=parameters.min_samples,
+        cluster_selection_epsilon=parameters.cluster_selection_epsilon,
+        cluster_selection_method=parameters.cluster_selection_method,
+        **options,
+    )
+    return np.asarray(model.fit(points).labels_, np.int64)
+
+
+def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+    model = DBSCAN(
+        eps=parameters.dbscan_eps,
+        min_samples=parameters.dbscan_min_samples,
+        metric="precomputed",
+    )
+    if len(embeddings) > DENSE_COUNT:
+        rows = Rows(embeddings)
+        radius = _as_cosine(parameters.dbscan_eps, parameters.metric)
+        near = _near(rows, parameters, radius)
+        if near is None:
+            return dbscan_of_crowd(rows, radius, parameters.dbscan_min_samples)
+        return np.asarray(model.fit(near).labels_, np.int64)
+    distances = pairwise_distances(embeddings, parameters.metric)
+    return np.asarray(model.fit(distances).labels_, np.int64)
+
+
+def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix | None:
+    """All distances up to a cosine `radius`, in the metric's unit, symmetric, with a zero diagonal.
+
+    None if there are more than `MAX_PAIR_COUNT`.
+    """
+    found = rows.pairs_within(radius, MAX_PAIR_COUNT)
+    if found is None:
+        return None
+    low, high, cosine = found
+    distance = cosine if parameters.metric == "cosine" else np.sqrt(2.0 * cosine)
+    own = np.arange(len(rows))
+    values = np.concatenate([np.zeros(len(rows)), distance, distance])
+    places = np.concatenate([own, low, high]), np.concatenate([own, high, low])
+    return csr_matrix((values, places), (len(rows), len(rows)))
+
+
+def _as_cosine(distance: float, metric: str) -> float:
+    return distance if metric == "cosine" else distance**2 / 2.0  # |a - b|^2 = 2 - 2 cos
+
+
+def _bounded_hdbscan(
+    embeddings: Embeddings, parameters: ClusterParameters, scene_distance: float
+) -> Labels:
+    labels = np.full(len(embeddings), NOISE, np.int64)
+    next_label = 0
+    for members in _bounded_groups(embeddings, parameters.metric, scene_distance):
+        if len(members) < max(2, parameters.min_cluster_size):
+            continue
+        local = _labels_of_part(embeddings[members], parameters)
+        labels[members] = np.where(local == NOISE, NOISE, local + next_label)
+        next_label += int(local.max()) + 1
+    return labels
+
+
+def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+    """HDBSCAN that may find a single scene; then joins what is within epsilon."""
+    if len(embeddings) <= DENSE_COUNT:
+        part = pairwise_distances(embeddings, parameters.metric)
+        linked = _linked_groups(part, parameters.cluster_selection_epsilon)
+        return _join_close(_fit_part(part, parameters), linked, parameters)
+    rows = Rows(embeddings)
+    epsilon = _as_cosine(parameters.cluster_selection_epsilon, parameters.metric)
+    component = rows.components_within(epsilon)
+    if not component.any():  # all will be joined, whatever HDBSCAN says
+        return np.zeros(len(embeddings), np.int64)
+    tree = spanning_tree(rows, parameters.min_samples)
+    if parameters.metric == "euclidean":  # the same tree: |a - b| grows with the cosine distance
+        tree[:, 2] = np.sqrt(2.0 * tree[:, 2])
+    order = np.argsort(component, kind="stable")
+    linked = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
+    return _join_close(
+        _labels_of_tree(tree, parameters, allow_single_cluster=True), linked, parameters
+    )
+
+
+def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
+    if len(part) == 2:  # no density to speak of: the pair is a scene by its distance alone
+        return np.zeros(2, np.int64)
+    return _fit(part, parameters, metric="precomputed", allow_single_cluster=True)
+
+
+def _join_close(
+    labels: Labels, linked: Sequence[NDArray[np.intp]], parameters: ClusterParameters
+) -> Labels:
+    """Merges each group of photos within `cluster_selection_epsilon`, noise included."""
+    joined = labels.copy()
+    for members in linked:
+        if len(members) < parameters.min_cluster_size:
+            continue
+        touched = {int(label) for label in joined[members]} - {NOISE}
+        target = min(touched) if touched else int(joined.max()) + 1
+        joined[np.isin(joined, list(touched))] = target
+        joined[members] = target
+    return joined
+
+
+def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> list[NDArray[np.intp]]:
+    """Complete linkage at `diameter`: groups of which no two members are farther apart."""
+    group = _linked_completely(embeddings, metric, diameter)
+    if group is None:  # one component at a time: complete linkage never joins two of them
+        group = np.arange(len(embeddings))
+        component = Rows(embeddings).components_within(_as_cosine(diameter, metric))
+        for linked in _groups_of(component):
+            if len(linked) > 1:
+                local = _linked_completely(embeddings[linked], metric, diameter)
+                if local is None:
+                    local = _crowd_groups(embeddings[linked], metric, diameter)
+                group[linked] = linked[local]
+    return _groups_of(group)
+
+
+def _crowd_groups(embeddings: Embeddings, metric: str, diameter: float) -> NDArray[np.intp]:
+    logger.warning(
+        "%d photos are linked by more than %d pairs within %g: grouping them block by block",
+        len(embeddings),
+        MAX_PAIR_COUNT,
+        diameter,
+    )
+    return crowd_groups(Rows(embeddings), _as_cosine(diameter, metric), MAX_PAIR_COUNT)
+
+
+def _linked_completely(
+    embeddings: Embeddings, metric: str, diameter: float
+) -> NDArray[np.intp] | None:
+    """Complete linkage from a list of all near pairs: (n,), groups named by their lowest photo.
+
+    None if there are more than `MAX_PAIR_COUNT`.
+    """
+    found = Rows(embeddings).pairs_within(_as_cosine(diameter, metric), MAX_PAIR_COUNT)
+    if found is None:
+        return None
+    first, second, distance = found
+    count = len(embeddings)
+    group = np.arange(count)
+    is_crowded = np.zeros(count, np.bool_)
+    for linked in _crowded_groups(count, first, second):
+        part = pairwise_distances(embeddings[linked], metric)
+        local = fcluster(linkage(squareform(part, checks=False), "complete"), diameter, "distance")
+        group[linked] = linked[np.unique(local, return_index=True)[1][local - 1]]
+        is_crowded[linked] = True
+    sparse = ~is_crowded[first]
+    joined = complete_linkage(count, first[sparse], second[sparse], distance[sparse])
+    group[~is_crowded] = joined[~is_crowded]
+    return group
+
+
+def _groups_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Members of each group, ascending; groups ordered by first member."""
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    return sorted(groups, key=lambda members: int(members[0]))
+
+
+def _crowded_groups(
+    count: int, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> list[NDArray[np.intp]]:
+    """Linked photos with so many pairs among so few that their matrix takes less memory."""
+    linked = components(count, first, second)
+    sizes = np.bincount(linked)
+    pairs = np.bincount(linked[first], minlength=len(sizes))
+    is_crowded = (pairs > CROWDED_PAIR_COUNT) & (sizes**2 < CROWDED_RATIO * pairs)
+    return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_crowded)]
+
+
+def _linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:
+    """Single linkage at `radius`: index groups, each ascending, ordered by first member."""
+    count, component = connected_components(distances <= radius, directed=False)
+    return [np.flatnonzero(component == index) for index in range(count)]
+
+
+def _renumbered(labels: Labels) -> Labels:
+    """Numbers clusters by their first photo."""
+    renumbered = np.full_like(labels, NOISE)
+    is_member = labels != NOISE
+    _, begins, number = np.unique(labels[is_member], return_index=True, return_inverse=True)
+    renumbered[is_member] = np.argsort(np.argsort(begins))[number]
+    return renumbered

@@ -1,0 +1,260 @@
+"""The minimum spanning tree of mutual reachability that HDBSCAN works on, in memory linear in n.
+
+hdbscan's own tree for the cosine metric takes several (n, n) matrices. This one is the same tree:
+
+1. One pass over all pairs finds every row's nearest rows, and with them its core distance.
+2. A first tree joins each row to its nearest, then groups of rows by one row each. Every weight in
+   it is true, so the largest weight on the way between two rows bounds what the minimum spanning
+   tree can have there (the cycle property).
+3. With the rows laid out in the tree's own order that bound is the largest of the gaps between
+   them. A second pass takes the pairs that are no farther apart than their bound; the first tree
+   and these pairs hold the minimum spanning tree, and all that is tied with it.
+4. Prim's algorithm on those pairs, ties by index: the order in which hdbscan finds the tree.
+
+Source: Campello, Moulavi and Sander (2013); for the cycle property Tarjan (1983), chapter 6.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, replace
+
+import numpy as np
+from hdbscan._hdbscan_linkage import label
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from orchestrator.domain.moments.tiles import Doubles, Indices, Rows, Singles, Tile, components
+
+NEIGHBOUR_COUNT = 8
+"""Nearest rows that the first tree is made of, besides those that core distances take."""
+_PAIRS_HELD = 8
+"""Pairs held per row before they are sifted anew."""
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Pairs of rows with their mutual reachability; first < second, no pair twice, in order."""
+
+    first: Indices
+    second: Indices
+    weight: Doubles
+    row_count: int
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def joined(self, *more: tuple[Indices, Indices, Doubles]) -> _Edges:
+        """With more pairs, either way round; of a pair that is there already the weight stays."""
+        first, second, weight = (
+            np.concatenate(parts)
+            for parts in zip((self.first, self.second, self.weight), *more, strict=True)
+        )
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        _, kept = np.unique(low.astype(np.int64) * self.row_count + high, return_index=True)
+        return _Edges(low[kept], high[kept], weight[kept], self.row_count)
+
+    def taken(self, which: NDArray[np.bool_] | Indices) -> _Edges:
+        """Some of them, in the same order."""
+        return _Edges(self.first[which], self.second[which], self.weight[which], self.row_count)
+
+    def weighed(self, rows: Rows, core: Doubles) -> _Edges:
+        """With exact weights."""
+        distance = rows.distances(self.first, self.second)
+        return replace(self, weight=_reachability(distance, self.first, self.second, core))
+
+    def tree(self) -> _Edges:
+        """A minimum spanning forest of them."""
+        shape = (self.row_count, self.row_count)
+        ranks = np.empty(len(self), np.float64)  # scipy takes a weight of zero for no edge
+        order = np.argsort(self.weight, kind="stable")
+        ranks[order] = np.arange(1, len(self) + 1)
+        found = minimum_spanning_tree(csr_matrix((ranks, (self.first, self.second)), shape))
+        return self.taken(np.sort(order[found.data.astype(np.intp) - 1]))
+
+
+class _Layout:
+    """Rows in the order of a spanning tree's hierarchy.
+
+    Attributes:
+        order: Row of each place.
+        place: Place of each row.
+        gaps: (n - 1,): the largest weight on the way between the rows of a place and the next; of
+            two rows farther apart it is the largest of the gaps between them.
+    """
+
+    def __init__(self, tree: _Edges) -> None:
+        count = tree.row_count
+        by_weight = np.argsort(tree.weight, kind="stable")
+        edges = np.column_stack([tree.first, tree.second, tree.weight])[by_weight]
+        merges = label(np.ascontiguousarray(edges, np.float64))
+        sizes = np.concatenate([np.ones(count), merges[:, 3]]).astype(np.intp).tolist()
+        left, right = merges[:, 0].astype(np.intp).tolist(), merges[:, 1].astype(np.intp).tolist()
+        starts = [0] * (2 * count - 1)
+        gap_places = [0] * (count - 1)
+        for node in range(count - 2, -1, -1):
+            start = starts[count + node]
+            starts[left[node]] = start
+            starts[right[node]] = start + sizes[left[node]]
+            gap_places[node] = start + sizes[left[node]] - 1
+        self.place = np.array(starts[:count], np.intp)
+        self.order = np.argsort(self.place)
+        self.gaps = np.empty(count - 1, np.float64)
+        self.gaps[gap_places] = merges[:, 2]
+
+    def bounds(self, first: Indices, second: Indices) -> Doubles:
+        """The largest weight on the way between two rows each."""
+        ends = self.place[first], self.place[second]
+        return self._largest_between(np.minimum(*ends), np.maximum(*ends))
+
+    def _largest_between(self, low: Indices, high: Indices) -> Doubles:
+        """Largest gap from `low` to `high` places, low < high: two overlapping powers of two."""
+        levels = [self.gaps]
+        while (width := 2 ** len(levels)) <= len(self.gaps):
+            below = levels[-1]
+            levels.append(np.maximum(below[: len(below) - width // 2], below[width // 2 :]))
+        level = np.frexp((high - low).astype(np.float64))[1] - 1
+        found = np.empty(len(low), np.float64)
+        for number, table in enumerate(levels):
+            chosen = np.flatnonzero(level == number)
+            start, end = low[chosen], high[chosen] - 2**number
+            found[chosen] = np.maximum(table[start], table[end])
+        return found
+
+
+def spanning_tree(rows: Rows, min_samples: int) -> Doubles:
+    """The minimum spanning tree of mutual reachability under cosine distance.
+
+    Args:
+        rows: At least two.
+        min_samples: Neighbours that make a core point.
+
+    Returns:
+        float64, (n - 1, 3), as hdbscan's: row in the tree, row found, weight; in the order in which
+        Prim's algorithm finds the rows from row 0, ties by index.
+    """
+    min_samples = min(min_samples, len(rows) - 1)
+    near, similarity = rows.nearest(min(len(rows) - 1, min_samples + NEIGHBOUR_COUNT))
+    core = _core_distances(rows, near, similarity, min_samples)
+    tree = _first_tree(rows, near, similarity, core)
+    return _prim(_contenders(rows, tree, core))
+
+
+def _core_distances(rows: Rows, near: Indices, similarity: Singles, min_samples: int) -> Doubles:
+    """Distance of every row to its neighbour number `min_samples`, exact."""
+    last = similarity[:, min_samples - 1, np.newaxis]
+    row, place = np.nonzero(similarity >= last - np.float32(2.0 * rows.tolerance))
+    distances = np.full(similarity.shape, np.inf)
+    distances[row, place] = rows.distances(row, near[row, place])
+    core = np.sort(distances, axis=1)[:, min_samples - 1]
+    if near.shape[1] < len(rows) - 1:  # one that is not listed may be as near as float32 can tell
+        crowded = np.flatnonzero(np.isfinite(distances[:, -1]))
+        core[crowded] = rows.distances_of_neighbours(crowded, min_samples)
+    return core
+
+
+def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -> _Edges:
+    """A spanning tree of true weights that is near the minimum one."""
+    count = len(rows)
+    none = np.empty(0, np.intp)
+    edges = _Edges(none, none, np.empty(0), count)
+    speakers = np.arange(count)
+    while True:
+        first, second = np.repeat(speakers, near.shape[1]), speakers[near.ravel()]
+        roughly = 1.0 - similarity.ravel().astype(np.float64)
+        more = (first, second, _reachability(roughly, first, second, core))
+        edges = edges.joined(more).tree()
+        group = components(count, edges.first, edges.second)
+        group_count = int(group.max()) + 1
+        if group_count == 1:
+            return edges.weighed(rows, core)
+        densest = np.lexsort((core, group))
+        speakers = densest[np.searchsorted(group[densest], np.arange(group_count))]
+        near, similarity = rows.taken(speakers).nearest(min(group_count - 1, NEIGHBOUR_COUNT))
+
+
+def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
+    """All pairs that a minimum spanning tree could have, few more."""
+    layout = _Layout(tree)
+    gaps = layout.gaps
+    held: list[tuple[Indices, Indices, Doubles]] = []
+    held_count = 0
+
+    def is_near(tile: Tile) -> NDArray[np.bool_]:
+        return _within_bounds(tile, gaps, 2.0 * rows.tolerance)
+
+    for low, high in rows.taken(layout.order).pairs(is_near):
+        first, second = layout.order[low], layout.order[high]
+        distance = rows.distances(first, second)
+        held.append((first, second, _reachability(distance, first, second, core)))
+        held_count += len(first)
+        if held_count > _PAIRS_HELD * len(rows):
+            tree, gaps = _sifted(tree, held, layout)
+            held, held_count = [], 0
+    tree, _ = _sifted(tree, held, layout)
+    return tree
+
+
+def _sifted(
+    edges: _Edges, held: list[tuple[Indices, Indices, Doubles]], layout: _Layout
+) -> tuple[_Edges, Doubles]:
+    """Joins pairs to those known, drops what no minimum spanning tree has.
+
+    Returns:
+        The pairs, and the gaps of `layout` under the better tree.
+    """
+    edges = edges.joined(*held)
+    tree = edges.tree()
+    better = _Layout(tree)
+    kept = edges.taken(edges.weight <= better.bounds(edges.first, edges.second))
+    if len(kept) > _PAIRS_HELD * edges.row_count:  # ties without end: any of the trees will do
+        kept = tree
+    return kept, better.bounds(layout.order[:-1], layout.order[1:])
+
+
+def _within_bounds(tile: Tile, gaps: Doubles, tolerance: float) -> NDArray[np.bool_]:
+    """Marks the pairs of a tile that are no farther apart than the largest gap between them."""
+    row_count, column_count = tile.similarity.shape
+    row, column = tile.first_row, tile.first_column
+    floor = np.float32(1.0 - tolerance)
+    if tile.is_diagonal:
+        own = np.append(0.0, gaps[row : row + row_count - 1]).astype(np.float32)
+        bound = np.triu(np.broadcast_to(own, (row_count, row_count)), 1)
+        return np.asarray(tile.similarity >= floor - np.maximum.accumulate(bound, axis=1))
+    of_rows = np.maximum.accumulate(gaps[row:column][::-1])[::-1][:row_count]
+    of_columns = np.maximum.accumulate(np.append(0.0, gaps[column : column + column_count - 1]))
+    near = tile.similarity >= floor - of_rows.astype(np.float32)[:, np.newaxis]
+    near |= tile.similarity >= floor - of_columns.astype(np.float32)
+    return near
+
+
+def _reachability(distance: Doubles, first: Indices, second: Indices, core: Doubles) -> Doubles:
+    """Mutual reachability of pairs that are so far apart."""
+    return np.maximum(distance, np.maximum(core[first], core[second]))
+
+
+def _prim(edges: _Edges) -> Doubles:
+    """Prim's algorithm from row 0; ties go to the lower row, and from the one found first."""
+    count = edges.row_count
+    source = np.concatenate([edges.first, edges.second])
+    order = np.argsort(source, kind="stable")
+    starts = np.searchsorted(source[order], np.arange(count + 1)).tolist()
+    target = np.concatenate([edges.second, edges.first])[order].tolist()
+    weight = np.concatenate([edges.weight, edges.weight])[order].tolist()
+    steps = [0]
+    is_found = bytearray(count)
+    is_found[0] = 1
+    queue: list[tuple[float, int, int]] = []
+    found = np.empty((count - 1, 3), np.float64)
+    for step in range(count - 1):
+        for place in range(starts[steps[step]], starts[steps[step] + 1]):
+            if not is_found[target[place]]:
+                heapq.heappush(queue, (weight[place], target[place], step))
+        distance, row, source_step = heapq.heappop(queue)
+        while is_found[row]:
+            distance, row, source_step = heapq.heappop(queue)
+        found[step] = steps[source_step], row, distance
+        is_found[row] = 1
+        steps.append(row)
+    return found

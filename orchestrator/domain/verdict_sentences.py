@@ -1,0 +1,372 @@
+"""A verdict in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from orchestrator.domain.decisions import Correction, DecisionAction
+from orchestrator.domain.explanation import Grouping
+from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.photo import Candidate, Reason
+from orchestrator.domain.scoring import PersonPenalties
+from orchestrator.domain.selection import (
+    MAX_COMPARED_COUNT,
+    FilterParameters,
+    SelectionParameters,
+    Verdict,
+)
+
+NOTABLE_DIFFERENCE = 0.05
+"""Differences below it, on scores from 0 to 1, are not worth a word."""
+
+
+def explain(
+    candidates: Sequence[Candidate],
+    verdicts: Sequence[Verdict],
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+) -> list[str]:
+    """Writes one sentence a photo, in the order given: why it was picked or not."""
+    by_path = {
+        verdict.path: (candidate, verdict)
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+    }
+    return [
+        _sentence(candidate, verdict, by_path, filters, parameters)
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+    ]
+
+
+def unreadable(error: str) -> str:
+    """The sentence of a photo that could not be read."""
+    return f"Could not be read: {error}."
+
+
+def damaged(damage: str) -> str:
+    """The further sentence of a photo that was read although its file has lost data."""
+    return f"Read as far as it goes: {damage}."
+
+
+def grouping_text(grouping: Grouping) -> str:
+    """Says why the algorithm put a photo into its moment, or into none."""
+    if grouping.cluster_size == 1:
+        return _alone(grouping)
+    near, far = grouping.nearest_inside, grouping.farthest_inside
+    assert near is not None
+    assert far is not None
+    count = grouping.cluster_size
+    pause = "" if grouping.pause_inside is None else f" and {_span(grouping.pause_inside)}"
+    if count == 2:
+        text = f"Grouped with {near.path}, {near.distance:.3f}{pause} apart."
+    else:
+        text = (
+            f"Grouped with {count - 1} others: the nearest is {near.path}, {near.distance:.3f}"
+            f"{pause} apart, the farthest {far.path}, {far.distance:.3f}."
+        )
+    if near.distance <= grouping.cluster_selection_epsilon and grouping.method == "hdbscan":
+        text += f" Photos up to {grouping.cluster_selection_epsilon:.3f} apart are not split."
+    return f"{text} {_outside(grouping)}".rstrip()
+
+
+def correction_texts(
+    content_digest: str, corrections: Sequence[Correction], paths: Mapping[str, str]
+) -> list[str]:
+    """The user's corrections of moments that concern a photo, in words.
+
+    Args:
+        content_digest: The photo.
+        corrections: Those that its run heeds.
+        paths: By content digest; a photo that the run lacks is left out.
+    """
+    texts = []
+    for correction in corrections:
+        digests = (*correction.content_digests, correction.target_digest)
+        if content_digest not in digests:
+            continue
+        others = ", ".join(
+            paths[digest]
+            for digest in correction.content_digests
+            if digest != content_digest and digest in paths
+        )
+        target = paths.get(correction.target_digest, "a photo that this run lacks")
+        match correction.action:
+            case DecisionAction.MOVE if content_digest == correction.target_digest:
+                texts.append(f"you moved {others or 'another photo'} to its moment")
+            case DecisionAction.MOVE:
+                texts.append(f"you moved it to the moment of {target}")
+            case DecisionAction.SPLIT:
+                together = f", with {others}" if others else ""
+                texts.append(f"you made it a moment of its own{together}")
+            case _:
+                texts.append(f"you merged its moment with that of {others or 'another photo'}")
+    return texts
+
+
+def _span(seconds: float) -> str:
+    """A time between captures, in words."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
+
+
+def _parted_by_time(grouping: Grouping, text: str) -> str:
+    """Why a pause keeps the nearest photo out of the moment; empty where none does."""
+    near, pause, hours = (
+        grouping.nearest_outside,
+        grouping.pause_outside,
+        grouping.separate_hours,
+    )
+    if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
+        return ""
+    return (
+        f"{text}, but they were taken {_span(pause)} apart: that parts moments, above "
+        f"{hours:g} hours and {grouping.separate_distance:g} in distance."
+    )
+
+
+def _alone(grouping: Grouping) -> str:
+    near = grouping.nearest_outside
+    if near is None:
+        return "It is the only photo."
+    text = f"Grouped with none: the nearest photo, {near.path}, is {near.distance:.3f} apart"
+    limit = grouping.scene_distance
+    if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
+        return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
+    if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
+        return f"{text}, more than the {limit:.3f} that a moment may span."
+    if parted := _parted_by_time(grouping, text):
+        return parted
+    if grouping.method == "dbscan":
+        return f"{text}; DBSCAN finds too few photos around it."
+    if limit is not None and (grouping.joint_distance or 0.0) > limit:
+        return (
+            f"{text}, but a moment of both would span {grouping.joint_distance:.3f}, more than the "
+            f"{limit:.3f} allowed."
+        )
+    mine, theirs = grouping.core_distance, grouping.outside_core_distance
+    if mine is not None and theirs is not None and mine > theirs:
+        return (
+            f"{text}, but photos lie less densely around it than there: {mine:.3f} to photo "
+            f"{grouping.min_samples} by distance, where that moment has {theirs:.3f} at most. "
+            f"HDBSCAN calls it noise."
+        )
+    return f"{text}; HDBSCAN calls it noise, for its density."
+
+
+def _outside(grouping: Grouping) -> str:
+    """Why the nearest photo of another moment is not in this one."""
+    near, limit = grouping.nearest_outside, grouping.scene_distance
+    if near is None:
+        return ""
+    text = f"The nearest photo outside, {near.path}, is {near.distance:.3f} apart"
+    if parted := _parted_by_time(grouping, text):
+        return parted
+    if grouping.method == "dbscan":
+        return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
+    if limit is not None and (grouping.joint_distance or 0.0) > limit:
+        return (
+            f"{text}; a moment of both would span {grouping.joint_distance:.3f}, more than the "
+            f"{limit:.3f} allowed."
+        )
+    return f"{text}; HDBSCAN parts the two by density."
+
+
+def _sentence(
+    candidate: Candidate,
+    verdict: Verdict,
+    by_path: Mapping[str, tuple[Candidate, Verdict]],
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+) -> str:
+    if verdict.is_selected:
+        return _selected(candidate, verdict, filters, parameters)
+    rival = by_path.get(verdict.lost_to or "")
+    quality = candidate.quality
+    match verdict.reason:
+        case Reason.USER_REJECT:
+            return "Not selected because you reject it."
+        case Reason.BLURRED:
+            return (
+                f"Not selected: blurred, even its sharpest region has a sharpness of "
+                f"{quality.focus_score:.2f} where {filters.min_sharpness:g} is wanted"
+                f"{_instead(rival)}."
+            )
+        case Reason.LOW_IQA:
+            return (
+                f"Not selected: its technical quality {quality.iqa_score:.2f} is below "
+                f"{filters.min_iqa_score:g}{_instead(rival)}."
+            )
+        case Reason.NOISE_EXCLUDED:
+            return "Not selected: it belongs to no moment, and include_noise is off."
+        case Reason.BELOW_MIN_SCORE:
+            return (
+                f"Not selected: its score {verdict.composite_score:.2f} is below "
+                f"{parameters.min_score_threshold:g}"
+                f"{_faults(verdict, parameters.person_penalties)}{_instead(rival)}."
+            )
+    if rival is None:
+        raise ValueError(f"verdict {verdict.reason} on {verdict.path} names no photo it lost to")
+    return _lost(candidate, verdict, rival, parameters)
+
+
+def _selected(
+    candidate: Candidate,
+    verdict: Verdict,
+    filters: FilterParameters,
+    parameters: SelectionParameters,
+) -> str:
+    """The sentence of a photo that was picked."""
+    score = f"{verdict.composite_score:.2f}"
+    faults = _faults(verdict, parameters.person_penalties)
+    match verdict.reason:
+        case Reason.USER_KEEP:
+            return "Selected because you keep it."
+        case Reason.SELECTED_DISTINCT:
+            return (
+                f"Selected too: score {score}, and different enough from what was taken of this "
+                f"moment (similarity {verdict.similarity or 0:.2f}, limit "
+                f"{parameters.dissimilarity_threshold:g}){faults}."
+            )
+        case _ if candidate.cluster_id == NOISE:
+            return f"Selected: the only shot of its moment, score {score}{faults}."
+        case _:
+            return (
+                f"Selected: the best of {verdict.moment_size} shots of this moment, "
+                f"score {score}{faults}{_won(verdict)}{_below_floor(candidate, filters)}."
+            )
+
+
+def _lost(
+    candidate: Candidate,
+    verdict: Verdict,
+    rival: tuple[Candidate, Verdict],
+    parameters: SelectionParameters,
+) -> str:
+    """The sentence of a photo that another was preferred to."""
+    score = f"{verdict.composite_score:.2f}"
+    winner = rival[1].path
+    differences = _differences(candidate, verdict, *rival)
+    kept = rival[1].reason is Reason.USER_KEEP
+    match verdict.reason:
+        case Reason.DUPLICATE:
+            return (
+                f"Not selected: nearly identical to {winner} "
+                f"(similarity {verdict.similarity or 0:.2f}), which "
+                f"{'you keep' if kept else 'ranks higher'}"
+                f"{'' if verdict.probability is None else ': ' + _comparison(verdict)}"
+                f"{differences}."
+            )
+        case Reason.TOO_SIMILAR:
+            return (
+                f"Not selected: too similar to {winner} to be taken beside it (similarity "
+                f"{verdict.similarity or 0:.2f}, limit {parameters.dissimilarity_threshold:g})"
+                f"{differences}."
+            )
+        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
+            return f"Not selected: you keep {winner}, which takes the place in this moment."
+        case Reason.LOST_COMPARISON:
+            return (
+                f"Not selected: its score {score} ties with {winner} "
+                f"({rival[1].composite_score:.2f}), and {_comparison(verdict)}{differences}."
+            )
+        case _:
+            return (
+                f"Not selected: score {score} against {rival[1].composite_score:.2f} of "
+                f"{winner}{differences}{_not_compared(verdict)}."
+            )
+
+
+def _won(verdict: Verdict) -> str:
+    """Says that the comparator chose it among photos of about the same score."""
+    if not verdict.tied_count:
+        return ""
+    others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
+    text = f", preferred by direct comparison to {others} of about that score"
+    if verdict.uncompared_count:
+        text += f" ({verdict.uncompared_count} more were not compared because there were too many)"
+    return text
+
+
+def _not_compared(verdict: Verdict) -> str:
+    """Says that a photo of about the best score was not among those compared."""
+    if not verdict.uncompared_count or verdict.points is not None:
+        return ""
+    return f"; only the {MAX_COMPARED_COUNT} best of the shots with about that score were compared"
+
+
+def _comparison(verdict: Verdict) -> str:
+    """How the comparator decided; the round robin can overrule a single pair."""
+    probability = verdict.probability or 0.0
+    if probability > 0.5:
+        return f"the direct comparison prefers that one with {probability:.0%} probability"
+    return "of all tied shots the direct comparisons prefer that one"
+
+
+def _below_floor(candidate: Candidate, filters: FilterParameters) -> str:
+    """What is wrong with a photo that stands for a moment of which none passed the floors."""
+    quality = candidate.quality
+    if quality.focus_score < filters.min_sharpness:
+        return (
+            f"; all of them are blurred or of low quality, the sharpest region of this one has "
+            f"{quality.focus_score:.2f} where {filters.min_sharpness:g} is wanted"
+        )
+    if quality.iqa_score < filters.min_iqa_score:
+        return (
+            f"; all of them are blurred or of low quality, this one has a technical quality of "
+            f"{quality.iqa_score:.2f} where {filters.min_iqa_score:g} is wanted"
+        )
+    return ""
+
+
+def _instead(rival: tuple[Candidate, Verdict] | None) -> str:
+    if rival is None:
+        return ""
+    if rival[1].reason is Reason.USER_KEEP:
+        return f"; you keep {rival[1].path}"
+    return f"; {rival[1].path} is the best of this moment"
+
+
+def _faults(verdict: Verdict, penalties: PersonPenalties) -> str:
+    worst = verdict.worst
+    if worst is None:
+        return ""
+    faults = [
+        text
+        for text, is_found in (
+            ("eyes closed", worst.eyes_score < penalties.eyes_threshold),
+            ("face turned away", worst.pose_score < penalties.pose_threshold),
+            ("no smile", worst.smile_score < penalties.smile_threshold),
+        )
+        if is_found
+    ]
+    return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
+
+
+def _differences(
+    candidate: Candidate, verdict: Verdict, rival: Candidate, rival_verdict: Verdict
+) -> str:
+    """What the preferred photo does notably better, the largest difference first."""
+    mine, theirs = candidate.quality, rival.quality
+    measured = [
+        ("sharpness", mine.sharpness, theirs.sharpness),
+        ("exposure", mine.exposure, theirs.exposure),
+        ("colour", mine.colourfulness, theirs.colourfulness),
+        ("contrast", mine.contrast, theirs.contrast),
+        ("aesthetics", (mine.ava_score - 1) / 9, (theirs.ava_score - 1) / 9),
+    ]
+    if verdict.worst and rival_verdict.worst:
+        measured += [
+            ("eyes", verdict.worst.eyes_score, rival_verdict.worst.eyes_score),
+            ("pose", verdict.worst.pose_score, rival_verdict.worst.pose_score),
+            ("smile", verdict.worst.smile_score, rival_verdict.worst.smile_score),
+        ]
+    worse = sorted(
+        ((theirs - mine, name, mine, theirs) for name, mine, theirs in measured), reverse=True
+    )
+    told = [
+        f"{name} {mine:.2f} against {theirs:.2f}"
+        for gap, name, mine, theirs in worse[:3]
+        if gap >= NOTABLE_DIFFERENCE
+    ]
+    return f"; {', '.join(told)}" if told else ""

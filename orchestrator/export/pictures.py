@@ -1,0 +1,56 @@
+"""Pictures of photos for people to look at."""
+
+from __future__ import annotations
+
+import hashlib
+
+from orchestrator.ports import FeatureCache
+from orchestrator.records import Album, ImageRecord
+from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.storage.photo_io import PhotoThreads
+from orchestrator.storage.photo_source import FolderPhotoSource
+from services.common.errors import FailedPreconditionError, NotFoundError
+from services.common.imaging.decode import encode_thumbnail
+
+MAX_LONG_SIDE_PX = 2048
+
+
+def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
+    """Returns the JPEG that the score stage made; NotFoundError where the photo was not read."""
+    key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
+    found = cache.get([key])
+    if key not in found:
+        raise NotFoundError("thumbnail of", record.path)
+    return found[key]
+
+
+async def large_picture(
+    album: Album,
+    record: ImageRecord,
+    source: FolderPhotoSource,
+    threads: PhotoThreads,
+    long_side_px: int,
+) -> bytes:
+    """Decodes a photo anew and returns it as a JPEG of at most `long_side_px`.
+
+    Raises:
+        FailedPreconditionError: The file is not there any more, or not as it was scored.
+        NotFoundError: The photo was not read then either.
+    """
+    if not record.is_readable:
+        raise NotFoundError("picture of", record.path)
+    async with threads.contents.taken(record.size_bytes):
+        content = await threads.looks.run(source.read, record.path)
+        if await threads.decodes.run(_digest, content) != record.content_digest:
+            raise FailedPreconditionError(
+                f"{record.path} in {album.folder} has changed since it was scored; start a new run"
+            )
+        return await threads.decodes.run(_encoded, source, content, long_side_px)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _encoded(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
+    return encode_thumbnail(source.decode(content, long_side_px).pixels, long_side_px)

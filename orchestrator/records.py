@@ -1,0 +1,204 @@
+"""Albums, runs and results as the store keeps and the API shows them."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.photo import FaceScores, QualityScores
+from services.common.errors import FailedPreconditionError
+
+
+class RunState(enum.StrEnum):
+    """State of a run; the names of orchestrator.proto."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    INTERRUPTED = "INTERRUPTED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in (RunState.PENDING, RunState.RUNNING)
+
+
+class ImageFilter(enum.StrEnum):
+    """A property of photos; the names of orchestrator.proto."""
+
+    SELECTED = "SELECTED"
+    NOT_SELECTED = "NOT_SELECTED"
+    UNREADABLE = "UNREADABLE"
+    NOISE = "NOISE"
+    WITH_FACES = "WITH_FACES"
+    EYES_CLOSED = "EYES_CLOSED"
+    DECIDED = "DECIDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """A folder of photos."""
+
+    id: str
+    display_name: str
+    folder: str
+    create_time: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """Progress of one stage; counts as in orchestrator.proto."""
+
+    stage: str
+    completed_count: int = 0
+    total_count: int = 0
+    failed_count: int = 0
+    cached_count: int = 0
+    elapsed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in numbers."""
+
+    photo_count: int
+    unreadable_count: int
+    cluster_count: int
+    noise_count: int
+    selected_count: int
+    cached_count: int
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One curation of an album.
+
+    Attributes:
+        config: Pipeline settings in force, and under `resolved` the values that `auto` stood for.
+        models: Identity of each model by role.
+        versions: Versions of what computed.
+        decisions: What the user had decided about its photos, by content digest, when they were
+            judged last.
+        corrections: What the user had changed about moments when photos were grouped last, as
+            `Correction` has it.
+    """
+
+    id: str
+    album_id: str
+    state: RunState
+    profile: str
+    config: dict[str, Any]
+    models: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+    create_time: datetime.datetime
+    revision: int = 0
+    start_time: datetime.datetime | None = None
+    end_time: datetime.datetime | None = None
+    stages: tuple[StageProgress, ...] = ()
+    error: str = ""
+    summary: RunSummary | None = None
+    source_run_id: str = ""
+    decisions: dict[str, str] = field(default_factory=dict)
+    corrections: list[dict[str, Any]] = field(default_factory=list)
+
+    def changed(self, **changes: Any) -> Run:  # noqa: ANN401
+        """Returns the run with `changes` and the next revision."""
+        return replace(self, revision=self.revision + 1, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """A photo with everything that is known of it in a run; fields as in orchestrator.proto."""
+
+    path: str
+    content_digest: str
+    size_bytes: int
+    error: str = ""
+    damage: str = ""
+    width_px: int = 0
+    height_px: int = 0
+    capture_time: str = ""
+    camera: str = ""
+    companion_paths: tuple[str, ...] = ()
+    format: str = ""
+    quality: QualityScores | None = None
+    faces: tuple[FaceScores, ...] = field(default=())
+    pose_score: float | None = None
+    eyes_score: float | None = None
+    smile_score: float | None = None
+    cluster_id: int | None = None
+    machine_cluster_id: int | None = None
+    person_penalty: float | None = None
+    composite_score: float | None = None
+    is_selected: bool = False
+    reason_code: str = ""
+    reason: str = ""
+    lost_to_path: str = ""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the photo was read and scored."""
+        return self.quality is not None
+
+    @property
+    def filename(self) -> str:
+        """Name without folders."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The shots of one moment; fields as in orchestrator.proto."""
+
+    cluster_id: int
+    image_count: int
+    selected_count: int
+    best_path: str
+
+
+def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: float) -> RunSummary:
+    """Counts what a run found."""
+    labels = [record.cluster_id for record in records if record.cluster_id is not None]
+    return RunSummary(
+        photo_count=len(records),
+        unreadable_count=sum(not record.is_readable for record in records),
+        cluster_count=len({label for label in labels if label >= 0}),
+        noise_count=sum(label < 0 for label in labels),
+        selected_count=sum(record.is_selected for record in records),
+        cached_count=cached_count,
+        elapsed_seconds=elapsed_seconds,
+    )
+
+
+def moments_of(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
+    """The moment of every photo, as its paths in the order of `records`; a single shot is alone."""
+    clusters: dict[int, list[str]] = {}
+    for record in records:
+        if record.cluster_id is not None and record.cluster_id != NOISE:
+            clusters.setdefault(record.cluster_id, []).append(record.path)
+    joint = {path: tuple(members) for members in clusters.values() for path in members}
+    return {record.path: joint.get(record.path, (record.path,)) for record in records}
+
+
+def check_completed(run: Run, purpose: str) -> None:
+    """Refuses a run without results; `purpose` says what only a completed run can be.
+
+    Raises:
+        FailedPreconditionError: The run is not completed.
+    """
+    if run.state is not RunState.COMPLETED:
+        raise FailedPreconditionError(
+            f"run {run.id} is {run.state.value}; only a completed run can be {purpose}"
+        )
+
+
+def utc_now() -> datetime.datetime:
+    """The time now, with zone."""
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,117 @@
+"""Why a photo of a run stands as it does, from what was stored of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from orchestrator.domain.decisions import Correction
+from orchestrator.domain.explanation import (
+    Explanation,
+    grouping_of,
+    matches_of,
+    neighbours_of,
+    penalties_of,
+    terms_of,
+)
+from orchestrator.domain.explanation_text import explanation_lines
+from orchestrator.domain.moments.capture_time import capture_seconds
+from orchestrator.domain.photo import Decision
+from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
+from orchestrator.ports import FeatureCache
+from orchestrator.records import ImageRecord, Run, check_completed, moments_of
+from orchestrator.review.reselection import stored_embeddings
+from orchestrator.runs.pipeline import verdicts_of
+from orchestrator.runs.recorded_settings import (
+    stored_calibration,
+    stored_corrections,
+    stored_settings,
+)
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import FailedPreconditionError
+
+NEIGHBOUR_COUNT = 5
+
+
+def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
+    """Finds the numbers that were used, and judges the photo's moment with them once more.
+
+    Raises:
+        FailedPreconditionError: The run is not completed, or the photo could not be read.
+        NotFoundError: The run has no such photo.
+    """
+    check_completed(run, "explained")
+    record = store.image(run.id, path)
+    if not record.is_readable:
+        raise FailedPreconditionError(f"{path} could not be read: {record.error}")
+    settings = stored_settings(run)
+    parameters = settings.select_best.parameters()
+    records = [found for found in store.images(run.id) if found.is_readable]
+    paths = [found.path for found in records]
+    index = paths.index(path)
+    embeddings = stored_embeddings(cache, run, records)
+    moment = set(moments_of(records)[path])
+    rows = [row for row, found in enumerate(records) if found.path in moment]
+    comparisons = store.comparisons(run.id, path)
+    candidates, verdicts = verdicts_of(
+        [records[row] for row in rows],
+        embeddings[rows],
+        settings,
+        comparisons,
+        {digest: Decision(value) for digest, value in run.decisions.items()},
+    )
+    place = rows.index(index)
+    candidate, verdict = candidates[place], verdicts[place]
+    clustering = settings.cluster_scenes.parameters(stored_calibration(run))
+    grouping = grouping_of(
+        index,
+        paths,
+        embeddings,
+        _labels([found.machine_cluster_id for found in records]),
+        np.array([capture_seconds(found.capture_time) for found in records]),
+        clustering,
+    )
+    found = Explanation(
+        path=path,
+        reason=record.reason,
+        grouping_text=grouping_text(grouping),
+        terms=terms_of(candidate, parameters),
+        penalties=penalties_of(verdict, parameters),
+        person_penalty=verdict.person_penalty,
+        max_penalty=parameters.person_penalties.max_penalty,
+        composite_score=verdict.composite_score,
+        lost_to_path=verdict.lost_to or "",
+        similarity=verdict.similarity,
+        rank=verdict.rank,
+        moment_size=verdict.moment_size,
+        points=verdict.points,
+        tied_count=verdict.tied_count,
+        tiebreaker_range=parameters.siamese.tiebreaker_range,
+        matches=matches_of(path, comparisons),
+        neighbours=neighbours_of(
+            index,
+            paths,
+            embeddings,
+            _labels([found.cluster_id for found in records]),
+            clustering.metric,
+            NEIGHBOUR_COUNT,
+        ),
+        grouping=grouping,
+        decisions=tuple(_decisions(run, record, records, stored_corrections(run))),
+    )
+    return dataclasses.replace(found, lines=tuple(explanation_lines(found)))
+
+
+def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+def _decisions(
+    run: Run, record: ImageRecord, records: list[ImageRecord], corrections: list[Correction]
+) -> list[str]:
+    """What the user decided about a photo and its moment, as the run heeds it."""
+    wish = run.decisions.get(record.content_digest)
+    paths = {found.content_digest: found.path for found in reversed(records)}
+    texts = correction_texts(record.content_digest, corrections, paths)
+    return [*([f"you {wish} it"] if wish else []), *texts]

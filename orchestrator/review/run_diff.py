@@ -1,0 +1,223 @@
+"""Two runs beside each other: what went in, what came out, and which moments are others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.records import ImageRecord, Run, moments_of
+
+Scalar = str | float | int | bool | None
+
+INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
+"""Fields of a photo that tell of its files."""
+
+
+RUNTIME_VERSIONS = "runtime_versions"
+"""Of a model: what computes with it, which is no part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value that differs.
+
+    Attributes:
+        subject: Path of the photo; empty for what is the whole run's.
+        field: Dotted, as "quality.iqa_score" or "faces.0.smile_score".
+        before: Value in the first run; None also where it has none.
+        after: Value in the second run.
+    """
+
+    subject: str
+    field: str
+    before: Scalar
+    after: Scalar
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it tells of a photo's files."""
+        return self.field.partition(".")[0] in INPUT_FIELDS
+
+    @property
+    def difference(self) -> float | None:
+        """By how much a number has changed; None for what is no number."""
+        numbers = [
+            value
+            for value in (self.before, self.after)
+            if isinstance(value, float | int) and not isinstance(value, bool)
+        ]
+        return float(numbers[1]) - float(numbers[0]) if len(numbers) == 2 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Regrouping:
+    """Photos that are other moments in the second run than in the first.
+
+    Attributes:
+        before: The moments of the first run, each its paths; a single shot is one of its own.
+        after: The same photos in the second.
+    """
+
+    before: tuple[tuple[str, ...], ...]
+    after: tuple[tuple[str, ...], ...]
+
+    @property
+    def kind(self) -> str:
+        """Either "split", "merged", or "regrouped" where it is neither alone."""
+        if len(self.before) == 1:
+            return "split"
+        return "merged" if len(self.after) == 1 else "regrouped"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiff:
+    """How a second run differs from a first.
+
+    Attributes:
+        settings: Changes of the configuration in force.
+        models: Changes of the models, by role and field.
+        versions: Changes of what computed, beside the orchestrator or beside a model.
+        added_paths: Photos of the second run alone.
+        removed_paths: Photos of the first run alone.
+        photos: Changes of photos that both have.
+        regroupings: Moments that were split, merged or both, of photos that both have read.
+        gained_paths: Photos that are selected in the second alone.
+        lost_paths: Photos that are selected in the first alone.
+    """
+
+    settings: tuple[Change, ...]
+    models: tuple[Change, ...]
+    versions: tuple[Change, ...]
+    added_paths: tuple[str, ...]
+    removed_paths: tuple[str, ...]
+    photos: tuple[Change, ...]
+    regroupings: tuple[Regrouping, ...]
+    gained_paths: tuple[str, ...]
+    lost_paths: tuple[str, ...]
+
+    @property
+    def changed_files(self) -> tuple[str, ...]:
+        """Photos whose files differ."""
+        return tuple(dict.fromkeys(change.subject for change in self.photos if change.is_input))
+
+    @property
+    def results(self) -> tuple[Change, ...]:
+        """Changes of what was computed."""
+        return tuple(change for change in self.photos if not change.is_input)
+
+    @property
+    def is_same_input(self) -> bool:
+        """Whether settings, models and files are the same; versions may differ."""
+        return not (
+            self.settings
+            or self.models
+            or self.added_paths
+            or self.removed_paths
+            or self.changed_files
+        )
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs at all."""
+        return self.is_same_input and not self.versions and not self.photos
+
+
+def compare_runs(
+    first: Run,
+    first_records: Sequence[ImageRecord],
+    second: Run,
+    second_records: Sequence[ImageRecord],
+) -> RunDiff:
+    """Compares two runs with their results; photos are the same where their paths are."""
+    before = {record.path: record for record in first_records}
+    after = {record.path: record for record in second_records}
+    common = sorted(before.keys() & after.keys())
+    models = list(changes("", first.models, second.models))
+    runtimes = [change for change in models if RUNTIME_VERSIONS in change.field.split(".")]
+    selected_before = {path for path, record in before.items() if record.is_selected}
+    selected_after = {path for path, record in after.items() if record.is_selected}
+    return RunDiff(
+        settings=tuple(changes("", first.config, second.config)),
+        models=tuple(change for change in models if change not in runtimes),
+        versions=(*changes("", first.versions, second.versions), *runtimes),
+        added_paths=tuple(sorted(after.keys() - before.keys())),
+        removed_paths=tuple(sorted(before.keys() - after.keys())),
+        photos=tuple(
+            change
+            for path in common
+            if before[path] != after[path]
+            for change in changes(
+                path, dataclasses.asdict(before[path]), dataclasses.asdict(after[path])
+            )
+        ),
+        regroupings=tuple(regroupings(before, after)),
+        gained_paths=tuple(sorted(selected_after - selected_before)),
+        lost_paths=tuple(sorted(selected_before - selected_after)),
+    )
+
+
+def changes(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+    """Yields every value that differs between two trees of values, in order of its name."""
+    first, second = dict(_leaves(before)), dict(_leaves(after))
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name) != second.get(name):
+            yield Change(subject, name, first.get(name), second.get(name))
+
+
+def regroupings(
+    before: Mapping[str, ImageRecord], after: Mapping[str, ImageRecord]
+) -> Iterator[Regrouping]:
+    """Yields what became of moments that are not the same in both, in order of their photos."""
+    common = [
+        path
+        for path in sorted(before.keys() & after.keys())
+        if before[path].cluster_id is not None and after[path].cluster_id is not None
+    ]
+    first, second = (moments_of([run[path] for path in common]) for run in (before, after))
+    seen: set[str] = set()
+    for path in common:
+        if path in seen:
+            continue
+        entangled = _entangled(path, first, second)
+        seen |= entangled
+        old, new = (_distinct(entangled, moments) for moments in (first, second))
+        if old != new:
+            yield Regrouping(old, new)
+
+
+def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
+    if isinstance(tree, Mapping):
+        items: list[tuple[object, object]] = list(tree.items())
+    elif isinstance(tree, list | tuple):
+        items = list(enumerate(tree))
+    else:
+        yield prefix, tree  # type: ignore[misc]
+        return
+    for name, value in items:
+        yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name))
+
+
+def _distinct(
+    paths: set[str], moments: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, ...], ...]:
+    """The distinct moments of photos, in order."""
+    return tuple(sorted(moments[path] for path in paths if moments[path][0] == path))
+
+
+def _entangled(
+    path: str, first: Mapping[str, tuple[str, ...]], second: Mapping[str, tuple[str, ...]]
+) -> set[str]:
+    """All photos that share a moment with a photo in either run, and with those, and so on."""
+    found: set[str] = set()
+    walked: set[int] = set()
+    open_paths = [path]
+    while open_paths:
+        one = open_paths.pop()
+        for moment in (first[one], second[one]):
+            if id(moment) not in walked:  # once per moment, not once per photo
+                walked.add(id(moment))
+                open_paths += [other for other in moment if other not in found]
+                found.update(moment)
+    return found

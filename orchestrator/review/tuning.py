@@ -1,0 +1,197 @@
+"""`bestshot tune`: settings of the selection that fit the user's decisions better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from orchestrator.config import PipelineSettings
+from orchestrator.ports import FeatureCache
+from orchestrator.records import Run, check_completed
+from orchestrator.review.evaluation import (
+    Counts,
+    Decided,
+    counts_alone,
+    decided_photos,
+)
+from orchestrator.runs.recorded_settings import stored_settings
+from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import FailedPreconditionError
+
+MIN_DECISION_COUNT, MIN_MOMENT_COUNT = 10, 5
+"""Fewer decisions, or in fewer moments, say nothing of a user's taste."""
+FOLD_COUNT = 5
+
+Values = Mapping[str, float]
+"""Settings by their dotted keys."""
+
+CANDIDATES: dict[str, tuple[float, ...]] = {
+    "select_best.quality_weights.iqa": tuple(step / 10 for step in range(11)),
+    "select_best.min_score_threshold": tuple(step / 20 for step in range(17)),
+    "select_best.max_images_per_cluster": (1, 2, 3, 4, 6),
+    "select_best.dissimilarity_threshold": (0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
+    "select_best.person_penalties.eyes_closed": (0.0, -0.05, -0.1, -0.15, -0.25, -0.4),
+    "select_best.person_penalties.face_turned": (0.0, -0.05, -0.1, -0.2, -0.3),
+    "select_best.person_penalties.not_smiling": (0.0, -0.05, -0.1, -0.2, -0.3),
+    "select_best.siamese.tiebreaker_range": (0.0, 0.02, 0.05, 0.1),
+    "filter_quality.min_iqa_score": tuple(step / 20 for step in range(13)),
+    "filter_quality.min_sharpness": tuple(step / 20 for step in range(11)),
+}
+"""What is tried of each setting, besides its value in force."""
+_WEIGHT, _COUNTER_WEIGHT = "select_best.quality_weights.iqa", "select_best.quality_weights.ava"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Settings that fit better, and how sure that is.
+
+    Attributes:
+        before: Values in force of the settings that would change.
+        after: Values proposed; empty where nothing fits better.
+        fit_before: Of all decisions under the settings in force.
+        fit_after: Of all decisions under the proposal, which was made from these very decisions.
+        held_out: Of decisions that the fit was not told of, summed over the folds.
+        fold_count: Number of folds.
+    """
+
+    before: Values
+    after: Values
+    fit_before: Counts
+    fit_after: Counts
+    held_out: Counts
+    fold_count: int
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it also does better on decisions that it was not made from."""
+        return bool(self.after) and self.held_out.agreed > self.fit_before.agreed
+
+
+def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run) -> Proposal:
+    """Fits the settings of the selection to the user's decisions; changes nothing.
+
+    Coordinate ascent on the agreement, from the settings in force, over `CANDIDATES`. Photos are
+    in the moments that the user corrected. Folds part moments, never the photos of one.
+
+    Raises:
+        FailedPreconditionError: The run is not completed, or too little was decided.
+    """
+    check_completed(run, "tuned")
+    decisions = log.decisions(run.album_id)
+    records = [record for record in store.images(run.id) if record.is_readable]
+    decided = decided_photos(cache, run, records, decisions)
+    count = sum(record.content_digest in decisions for record in decided.records)
+    moments = decided.moments()
+    if count < MIN_DECISION_COUNT or len(moments) < MIN_MOMENT_COUNT:
+        raise FailedPreconditionError(
+            f"{count} photos of {len(moments)} moments were decided about; it takes "
+            f"{MIN_DECISION_COUNT} of {MIN_MOMENT_COUNT} moments to say anything of what you like"
+        )
+    return propose(decided, run)
+
+
+def propose(decided: Decided, run: Run) -> Proposal:
+    """Fits to decided photos, and cross-validates the fit."""
+    settings = stored_settings(run)
+    in_force = {key: _value(settings, key) for key in CANDIDATES}
+    moments = decided.moments()
+    fold_count = min(FOLD_COUNT, len(moments))
+    held_out = Counts()
+    for fold in range(fold_count):
+        tested = moments[fold::fold_count]
+        fitted = _fitted(decided.part([m for m in moments if m not in set(tested)]), run, in_force)
+        held_out += _counts(decided.part(tested), run, fitted)
+    found = _fitted(decided, run, in_force)
+    changed = {key: value for key, value in found.items() if value != in_force[key]}
+    return Proposal(
+        before={key: in_force[key] for key in changed},
+        after=changed,
+        fit_before=_counts(decided, run, in_force),
+        fit_after=_counts(decided, run, found),
+        held_out=held_out,
+        fold_count=fold_count,
+    )
+
+
+def overrides_of(values: Values) -> dict[str, Any]:
+    """Nests settings as pipeline.yaml does; the weights of quality add up to 1."""
+    nested: dict[str, Any] = {}
+    whole = dict(values)
+    if _WEIGHT in whole:
+        whole[_COUNTER_WEIGHT] = round(1.0 - whole[_WEIGHT], 6)
+    for key, value in whole.items():
+        *folders, name = key.split(".")
+        place = nested
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = value
+    return nested
+
+
+def proposal_lines(found: Proposal) -> Iterator[str]:
+    """Yields a proposal in lines for people."""
+    total = found.fit_before.total
+    yield f"in force: agrees with {found.fit_before.agreed} of {total} decisions"
+    if not found.after:
+        yield "no setting that was tried agrees with more of them: nothing is proposed"
+        return
+    yield f"proposed: agrees with {found.fit_after.agreed} of them, from which it was made"
+    yield (
+        f"cross-validated: a fit that was not told of them agrees with {found.held_out.agreed} "
+        f"({found.fold_count} folds by moment)"
+    )
+    for key, value in found.after.items():
+        yield f"  {key}: {found.before[key]:g} -> {value:g}"
+    if found.is_better:
+        yield "nothing was changed; --out FILE writes it, for `bestshot curate --config FILE`"
+    else:
+        yield "on decisions that it was not told of it does no better: do not use it"
+
+
+def proposal_yaml(found: Proposal) -> str:
+    """A file for `--config`."""
+    head = (
+        f"# Proposed by `bestshot tune`: agrees with {found.fit_after.agreed} of "
+        f"{found.fit_after.total} decisions, from which it was made,\n"
+        f"# where the settings in force agreed with {found.fit_before.agreed}; cross-validated "
+        f"{found.held_out.agreed}.\n"
+    )
+    return head + str(yaml.safe_dump(overrides_of(found.after), sort_keys=False))
+
+
+def _fitted(decided: Decided, run: Run, start: Values) -> dict[str, float]:
+    """Changes one setting after the other, for as long as that agrees with more decisions."""
+    best = dict(start)
+    agreed = _counts(decided, run, best).agreed
+    is_improved = True
+    while is_improved:
+        is_improved = False
+        for key, candidates in CANDIDATES.items():
+            for value in _nearest_first(candidates, start[key]):
+                trial = {**best, key: value}
+                now = _counts(decided, run, trial).agreed
+                if now > agreed:
+                    best, agreed, is_improved = trial, now, True
+    return best
+
+
+def _nearest_first(candidates: Sequence[float], value: float) -> list[float]:
+    """So that of values that fit alike, the one that changes least is taken."""
+    return sorted(candidates, key=lambda candidate: (abs(candidate - value), candidate))
+
+
+def _counts(decided: Decided, run: Run, values: Values) -> Counts:
+    in_force = stored_settings(run)
+    changed = {key: value for key, value in values.items() if value != _value(in_force, key)}
+    return counts_alone(decided, stored_settings(run, overrides_of(changed)))
+
+
+def _value(settings: PipelineSettings, key: str) -> float:
+    value: Any = settings
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value  # type: ignore[no-any-return]

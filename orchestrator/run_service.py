@@ -1,0 +1,314 @@
+"""What callers may do: runs started, watched, cancelled, resumed, reselected, compared."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import importlib.metadata
+import logging
+import platform
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config import PipelineConfig, PipelineSettings
+from orchestrator.domain.decisions import DecisionEntry
+from orchestrator.domain.explanation import Explanation
+from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
+from orchestrator.records import Album, ImageRecord, Run, RunState, check_completed, utc_now
+from orchestrator.review import decision_entries, reselection
+from orchestrator.review.explain_photo import explain_photo
+from orchestrator.review.reselection import Stores
+from orchestrator.review.run_diff import RunDiff, compare_runs
+from orchestrator.runs.model_check import check_models, find_services, served_models
+from orchestrator.runs.pipeline import Pipeline, Services
+from orchestrator.runs.recorded_settings import recorded_config, stored_settings
+from orchestrator.runs.worker import Worker
+from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.run_queue import SqlRunQueue
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import (
+    BestshotError,
+    ConfigError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
+from services.common.imaging.decode import CANONICAL_VERSION
+
+logger = logging.getLogger(__name__)
+
+COMPARER_WAIT_S = 3.0
+"""How long a decision waits for a Siamese service that does not answer."""
+_COMPUTING_PACKAGES = (
+    "bestshot",
+    "numpy",
+    "hdbscan",
+    "scikit-learn",
+    "pillow",
+    "pillow-heif",
+    "opencv-python-headless",
+)
+
+
+class Curator:
+    """Runs and results by what the store has, and by what the worker is at.
+
+    Args:
+        store: Runs and results.
+        log: Decisions.
+        queue: The runs that wait.
+        cache: Features.
+        ports: Model services.
+        config: Where run settings come from.
+        worker: Works on the runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SqlRunStore,
+        log: SqlDecisionLog,
+        queue: SqlRunQueue,
+        cache: FeatureCache,
+        ports: ModelPorts,
+        config: PipelineConfig,
+        worker: Worker,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._cache = cache
+        self._ports = ports
+        self._config = config
+        self._worker = worker
+        self._stores = Stores(store, log, cache)
+
+    async def start_run(
+        self, album: Album, profile: str, overrides: dict[str, Any], run_id: str
+    ) -> Run:
+        """Checks settings and services and queues a run; returns an existing one with that id.
+
+        Raises:
+            InvalidArgumentError: A setting is wrong.
+            FailedPreconditionError: A model service cannot serve what the settings ask for.
+        """
+        with contextlib.suppress(NotFoundError):
+            return await self.run(run_id)
+        settings = self._load_settings(profile, overrides)
+        services = await find_services(self._ports, settings)
+        calibration = await self._ports.embedder.calibration()
+        run = Run(
+            id=run_id,
+            album_id=album.id,
+            state=RunState.PENDING,
+            profile=profile or self._config.profile,
+            config=recorded_config(settings, calibration),
+            models={role: dataclasses.asdict(model) for role, model in services.models.items()},
+            versions=await asyncio.to_thread(_versions),
+            create_time=utc_now(),
+        )
+        await asyncio.to_thread(self._store.save_run, run)
+        self._worker.wake()
+        return run
+
+    async def resume(self, run_id: str) -> Run:
+        """Queues a run that did not reach its end once more, under its own settings.
+
+        Raises:
+            FailedPreconditionError: It is under way or completed, or a model service cannot serve
+                what it was started with.
+        """
+        run = await self.run(run_id)
+        check_models(run, await find_services(self._ports, stored_settings(run)))
+        pending = await asyncio.to_thread(self._queue.requeue, run_id)
+        self._worker.wake()
+        return pending
+
+    def current(self, run: Run) -> Run:
+        """Returns a stored run as it stands now: its progress is stored every two seconds."""
+        return self._worker.live(run.id) or run
+
+    async def run(self, run_id: str) -> Run:
+        """Returns a run as it stands now."""
+        live = self._worker.live(run_id)
+        return live if live else await asyncio.to_thread(self._store.run, run_id)
+
+    async def watch(self, run_id: str) -> AsyncIterator[Run]:
+        """Yields the run as it stands, then every newer state that the reader has time for."""
+        seen = -1
+        while True:
+            run = await self.run(run_id)
+            if run.revision > seen:
+                seen = run.revision
+                yield run
+            if run.state.is_final:
+                return
+            await self._worker.wait_for_change(run_id, seen)
+
+    async def cancel(self, run_id: str) -> Run:
+        """Asks a run to stop, whichever orchestrator works on it."""
+        await asyncio.to_thread(self._queue.cancel, run_id)
+        self._worker.stop_cancelled(run_id)
+        return await self.run(run_id)
+
+    async def is_active(self, album_id: str) -> bool:
+        """Whether a run of the album waits or works."""
+        return await asyncio.to_thread(self._store.is_active, album_id)
+
+    async def reselect(
+        self, run: Run, overrides: dict[str, Any], new_run_id: str
+    ) -> reselection.Reselection:
+        """Clusters and selects anew on a completed run's scores.
+
+        Raises:
+            FailedPreconditionError: The run is not completed.
+            InvalidArgumentError: A setting is wrong.
+        """
+        check_completed(run, "reselected")
+        return await asyncio.to_thread(
+            reselection.reselect,
+            self._stores,
+            run,
+            overrides,
+            new_run_id,
+        )
+
+    async def diff(self, run_id: str, other_run_id: str) -> RunDiff:
+        """Compares two completed runs with their results.
+
+        Raises:
+            FailedPreconditionError: One of them is not completed.
+        """
+        first, second = await self.run(run_id), await self.run(other_run_id)
+        for run in (first, second):
+            check_completed(run, "compared")
+        return await asyncio.to_thread(self._diff, first, second)
+
+    async def explain(self, run_id: str, path: str) -> Explanation:
+        """Tells everything that led to what became of a photo; see `explain.explain_photo`."""
+        run = await self.run(run_id)
+        return await asyncio.to_thread(explain_photo, self._store, self._cache, run, path)
+
+    async def decide(
+        self, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
+    ) -> tuple[int, list[ImageRecord]]:
+        """Adds what the user decided to the album's log; see `decision_entries.decide`.
+
+        What the run's selection wants compared then is compared, where the Siamese service serves
+        the run's model: so the run stands as a new one would.
+
+        Returns:
+            Number of entries added, and the photos of the run that stand otherwise now.
+        """
+        outcome = await asyncio.to_thread(
+            decision_entries.decide, self._stores, album_id, entries, run
+        )
+        changed = {record.path: record for record in outcome.changed}
+        if run is not None and outcome.missing_pairs:
+            digests = await self._compare_missing(run, outcome.missing_pairs)
+            again = await asyncio.to_thread(decision_entries.rejudge, self._stores, run.id, digests)
+            changed.update((record.path, record) for record in again)
+        return outcome.added_count, [changed[path] for path in sorted(changed)]
+
+    async def served_models(self) -> dict[str, ModelIdentity | BestshotError]:
+        """Asks every model service which model it serves; by role, the model or the error."""
+        return await served_models(self._ports)
+
+    async def compare(self, run: Run, first_path: str, second_path: str) -> float:
+        """Probability that the first of two photos of a run is the better one."""
+        first = await asyncio.to_thread(self._store.image, run.id, first_path)
+        second = await asyncio.to_thread(self._store.image, run.id, second_path)
+        for record in (first, second):
+            if not record.is_readable:
+                raise FailedPreconditionError(f"{record.path} could not be read: {record.error}")
+        model = await self._ports.comparer.model()
+        pipeline = await self._comparing_pipeline(run, model)
+        digests = {record.path: record.content_digest for record in (first, second)}
+        pair = (first_path, second_path)
+        known = await asyncio.to_thread(pipeline.known_comparisons, [pair], digests)
+        answers = known or await pipeline.compare_pairs([pair], digests)
+        if pair not in answers:
+            raise UnavailableError("the siamese service could not compare the two photos")
+        return answers[pair]
+
+    async def _comparing_pipeline(self, run: Run, model: ModelIdentity) -> Pipeline:
+        """A pipeline of a run's that can compare."""
+        album = await asyncio.to_thread(self._store.album, run.album_id)
+        services = Services(
+            self._ports.embedder,
+            self._ports.scorer,
+            self._ports.analyzer,
+            self._ports.comparer,
+            {"siamese": model},
+        )
+        return self._worker.pipeline(album, services, run)
+
+    async def _compare_missing(self, run: Run, pairs: list[tuple[str, str]]) -> list[str]:
+        """Compares pairs of a run; returns the content digests of photos that were."""
+        try:
+            async with asyncio.timeout(COMPARER_WAIT_S):
+                model = await self._ports.comparer.model()
+            if model.digest != run.models["siamese"]["digest"]:
+                return []
+            paths = sorted({path for pair in pairs for path in pair})
+            records = [await asyncio.to_thread(self._store.image, run.id, path) for path in paths]
+            pipeline = await self._comparing_pipeline(run, model)
+            digests = {record.path: record.content_digest for record in records}
+            answered = await pipeline.compare_pairs(pairs, digests)
+            return sorted({digests[path] for pair in answered for path in pair})
+        except (BestshotError, TimeoutError) as error:
+            logger.warning("pairs of run %s are not compared: %s", run.id, error)
+            return []
+
+    def _diff(self, first: Run, second: Run) -> RunDiff:
+        before, after = self._store.images(first.id), self._store.images(second.id)
+        return compare_runs(first, before, second, after)
+
+    def _load_settings(self, profile: str, overrides: dict[str, Any]) -> PipelineSettings:
+        try:
+            return self._config.load(profile, overrides)
+        except ConfigError as error:
+            raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def _versions() -> dict[str, str]:
+    versions = {
+        "python": platform.python_version(),
+        "canonical_image": CANONICAL_VERSION,
+        "machine": platform.machine(),
+    }
+    if revision := _git_revision():
+        versions["git_revision"] = revision
+    for package in _COMPUTING_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+_WHOLE_REVISION = ("--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+@functools.cache
+def _git_revision() -> str:
+    """Of the checkout that this runs from, with `-dirty` where its files were changed since.
+
+    Empty where it was installed otherwise.
+    """
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        answer = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), "describe", *_WHOLE_REVISION],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()

@@ -1,0 +1,140 @@
+"""Which models serve, and whether they are the ones that a run needs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
+
+import models
+from orchestrator.config import PipelineSettings
+from orchestrator.ports import ModelIdentity, ModelPort, ModelPorts
+from orchestrator.records import Run
+from orchestrator.runs.pipeline import Services
+from services.common.config.layers import models_dir
+from services.common.errors import BestshotError, FailedPreconditionError, UnavailableError
+from services.common.user_files import open_regular
+
+logger = logging.getLogger(__name__)
+
+BUILTIN_FOLDER = Path(models.__file__).parent / "builtin"
+MAX_CHECKPOINT_BYTES = 2**32
+RECONNECT_S = 1.5
+"""A channel tries every second to find a service again."""
+
+
+async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Services:
+    """Asks every service that the settings need which model it serves.
+
+    One that has just started is found within a moment.
+
+    Raises:
+        FailedPreconditionError: A Siamese model is needed, and none serves or another one does.
+        UnavailableError: A service is down.
+    """
+    attempts = AsyncRetrying(
+        retry=retry_if_exception(_is_down),
+        wait=wait_fixed(0.3),
+        stop=stop_after_delay(RECONNECT_S),
+        reraise=True,
+    )
+    return await attempts(_services_now, ports, settings)
+
+
+def check_models(run: Run, services: Services) -> None:
+    """Refuses models that are not the ones that the run was started with.
+
+    Raises:
+        FailedPreconditionError: One of them is not.
+    """
+    for role, model in services.models.items():
+        if run.models[role]["digest"] != model.digest:
+            raise FailedPreconditionError(
+                f"the {role} service now serves {model.id} with another digest than when the "
+                f"run was started; start a new run"
+            )
+
+
+async def served_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotError]:
+    """Asks every model service which model it serves; by role, the model or the error."""
+    by_role: dict[str, ModelPort] = {
+        "embedding": ports.embedder,
+        "quality": ports.scorer,
+        "face": ports.analyzer,
+        "siamese": ports.comparer,
+    }
+    answers = await asyncio.gather(
+        *(port.model() for port in by_role.values()), return_exceptions=True
+    )
+    found: dict[str, ModelIdentity | BestshotError] = {}
+    for role, answer in zip(by_role, answers, strict=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, BestshotError):
+            raise answer
+        found[role] = answer
+    return found
+
+
+async def _services_now(ports: ModelPorts, settings: PipelineSettings) -> Services:
+    models = {
+        "embedding": await ports.embedder.model(),
+        "quality": await ports.scorer.model(),
+        "face": await ports.analyzer.model(),
+    }
+    siamese = settings.select_best.siamese
+    if siamese.enabled:
+        try:
+            models["siamese"] = await ports.comparer.model()
+        except BestshotError as error:
+            raise FailedPreconditionError(
+                f"select_best.siamese.enabled is true, but no Siamese model serves: "
+                f"{error.message}. Start the service, or set select_best.siamese.enabled=false"
+            ) from error
+        if siamese.checkpoint_path is not None:
+            await asyncio.to_thread(
+                _check_checkpoint, siamese.checkpoint_path, models["siamese"].file_digests
+            )
+    return Services(ports.embedder, ports.scorer, ports.analyzer, ports.comparer, models)
+
+
+def _is_down(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError) or isinstance(error.__cause__, UnavailableError)
+
+
+def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
+    """Refuses a checkpoint_path that is not a model file that the Siamese service loaded.
+
+    Callers may set it, so every failure has the same message, which reveals nothing about files.
+    """
+    try:
+        is_served = _model_digest(path) in served
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: symlink loop
+        logger.warning("select_best.siamese.checkpoint_path is not usable: %s", error)
+        is_served = False
+    if not is_served:
+        raise FailedPreconditionError(
+            "select_best.siamese.checkpoint_path: the Siamese service loaded another model, or "
+            "this is not a file in the models folder; name the model in models.yaml and in "
+            "services.yaml (siamese.model), or set checkpoint_path to null"
+        )
+
+
+def _model_digest(path: Path) -> str:
+    """Hex sha256 of a file in one of the models folders; a relative path begins there.
+
+    Raises:
+        OSError, ValueError, RuntimeError: It does not exist, is not a regular file or is too large.
+    """
+    for folder in (models_dir(), BUILTIN_FOLDER):
+        found = (folder / path.expanduser()).resolve()
+        if found.is_relative_to(folder.resolve()) and found.exists():
+            break
+    else:
+        raise ValueError(f"{path} is not in the models folder {models_dir()}")
+    with open_regular(found) as opened:
+        if os.fstat(opened.fileno()).st_size > MAX_CHECKPOINT_BYTES:
+            raise ValueError(f"{path} is larger than {MAX_CHECKPOINT_BYTES} bytes")
+        return hashlib.file_digest(opened, "sha256").hexdigest()

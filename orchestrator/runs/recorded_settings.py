@@ -1,0 +1,80 @@
+"""Settings and corrections of a run as they are stored with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.config import PipelineSettings
+from orchestrator.domain.decisions import Correction, DecisionAction
+from orchestrator.domain.moments.parameters import WITHOUT_TIME
+from orchestrator.records import Run
+from services.common.config.layers import Layer, load
+from services.common.errors import ConfigError, InvalidArgumentError
+
+_SINCE = Layer(
+    "runs before it",
+    {
+        "cluster_scenes": {
+            "max_joint_count": None,
+            "capture_time": dataclasses.asdict(WITHOUT_TIME),
+        }
+    },
+)
+"""What settings meant for runs that were stored before there were those settings."""
+
+
+def recorded_config(
+    settings: PipelineSettings, calibration: tuple[float, float] | None
+) -> dict[str, Any]:
+    """The settings whole, with what `auto` stood for under `resolved`."""
+    parameters = settings.cluster_scenes.parameters(calibration)
+    resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
+    if calibration is not None:
+        resolved["calibration"] = list(calibration)
+    return {**settings.model_dump(mode="json"), "resolved": resolved}
+
+
+def stored_settings(run: Run, overrides: dict[str, Any] | None = None) -> PipelineSettings:
+    """The settings that a run recorded, changed by `overrides`.
+
+    Raises:
+        InvalidArgumentError: An override is wrong.
+    """
+    stored = {key: value for key, value in run.config.items() if key != "resolved"}
+    layers = [_SINCE, Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]
+    try:
+        return load(PipelineSettings, layers)
+    except ConfigError as error:
+        raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def stored_calibration(run: Run) -> tuple[float, float] | None:
+    """The embedding's (scene_distance, cluster_selection_epsilon) that a run recorded."""
+    stored = run.config["resolved"].get("calibration")
+    return (stored[0], stored[1]) if stored else None
+
+
+def recorded_corrections(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
+    """Corrections as a run records them."""
+    return [
+        {
+            "action": correction.action.value,
+            "content_digests": list(correction.content_digests),
+            "target_digest": correction.target_digest,
+        }
+        for correction in corrections
+    ]
+
+
+def stored_corrections(run: Run) -> list[Correction]:
+    """The user's corrections that a run recorded, in order."""
+    return [
+        Correction(
+            DecisionAction(stored["action"]),
+            tuple(stored["content_digests"]),
+            stored["target_digest"],
+        )
+        for stored in run.corrections
+    ]

@@ -1,0 +1,229 @@
+"""What gRPC servicer and JSON mirror answer alike: pages of what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Generic, TypeVar
+
+from orchestrator.domain.decisions import DecisionEntry, in_force
+from orchestrator.domain.photo import Decision
+from orchestrator.export.download import DownloadFormat, download
+from orchestrator.export.pictures import MAX_LONG_SIDE_PX, large_picture, thumbnail
+from orchestrator.ports import FeatureCache
+from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
+from orchestrator.review.run_diff import RunDiff
+from orchestrator.review.run_statistics import Histogram, cluster_sizes, histograms
+from orchestrator.run_service import Curator
+from orchestrator.runs.pipeline import THUMBNAIL_LONG_SIDE_PX
+from orchestrator.runs.recorded_settings import stored_settings
+from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.image_query import ImageQuery
+from orchestrator.storage.photo_io import PhotoThreads
+from orchestrator.storage.photo_source import OpenSource
+from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.transport import page_token
+from services.common.errors import InvalidArgumentError
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """Which page; as in the List messages of orchestrator.proto."""
+
+    page_size: int = 0
+    page_token: str = ""
+    skip: int = 0
+
+
+@dataclass(frozen=True)
+class Page(Generic[ItemT]):
+    """A page.
+
+    Attributes:
+        items: In order.
+        next_page_token: Empty at the end.
+        total_count: Of all pages; None where nobody has counted.
+    """
+
+    items: list[ItemT]
+    next_page_token: str
+    total_count: int | None = None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A run's photos, counted; as GetRunStatisticsResponse."""
+
+    image_count: int
+    filter_counts: dict[ImageFilter, int]
+    histograms: list[Histogram]
+    cluster_sizes: list[tuple[int, int]]
+
+
+class Reader:
+    """Reads what is stored, for whoever translates it."""
+
+    def __init__(
+        self,
+        curator: Curator,
+        store: SqlRunStore,
+        log: SqlDecisionLog,
+        cache: FeatureCache,
+        open_source: OpenSource,
+        threads: PhotoThreads | None = None,
+        roots: Sequence[Path] = (),
+    ) -> None:
+        self.threads = threads or PhotoThreads()
+        self._curator = curator
+        self._store = store
+        self._log = log
+        self._cache = cache
+        self._open_source = open_source
+        self._roots = roots
+
+    async def album(self, album_id: str) -> Album:
+        """One album."""
+        return await asyncio.to_thread(self._store.album, album_id)
+
+    async def albums(self, wanted: PageRequest) -> Page[Album]:
+        """Albums, oldest first."""
+        size, offset = _bounds(wanted, "albums")
+        found = await asyncio.to_thread(self._store.list_albums, size + 1, offset)
+        return Page(found[:size], _next_token(len(found), size, offset, "albums"))
+
+    async def run(self, run_id: str) -> Run:
+        """One run as it stands now."""
+        return await self._curator.run(run_id)
+
+    async def runs(self, album_id: str, wanted: PageRequest) -> Page[Run]:
+        """Runs of an album (empty = of all), newest first."""
+        query = ("runs", album_id)
+        size, offset = _bounds(wanted, *query)
+        found = await asyncio.to_thread(self._store.list_runs, album_id, size + 1, offset)
+        runs = [self._curator.current(run) for run in found[:size]]
+        return Page(runs, _next_token(len(found), size, offset, *query))
+
+    async def images(
+        self,
+        run_id: str,
+        wanted: PageRequest,
+        *,
+        filters: Sequence[ImageFilter],
+        cluster_id: int | None,
+        search: str,
+        order_by: str,
+    ) -> Page[tuple[ImageRecord, Decision | None]]:
+        """Photos of a run with what the user decided about them."""
+        run = await self._curator.run(run_id)
+        query = ImageQuery(
+            filters=tuple(filters),
+            cluster_id=cluster_id,
+            search=search,
+            order_by=order_by,
+            eyes_threshold=_eyes_threshold(run),
+        )
+        size, offset = _bounds(wanted, run.id, query)
+        total = await asyncio.to_thread(self._store.count_images, run.id, query)
+        found = await asyncio.to_thread(
+            self._store.images, run.id, query, limit=size, offset=offset
+        )
+        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
+        return Page(
+            [(record, decisions.get(record.content_digest)) for record in found],
+            _next_token(total - offset, size, offset, run.id, query),
+            total,
+        )
+
+    async def image(self, run_id: str, path: str) -> tuple[ImageRecord, Decision | None]:
+        """One photo of a run with what the user decided about it."""
+        run = await self._curator.run(run_id)
+        record = await asyncio.to_thread(self._store.image, run.id, path)
+        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
+        return record, decisions.get(record.content_digest)
+
+    async def clusters(self, run_id: str, wanted: PageRequest) -> Page[Cluster]:
+        """Clusters of a run, ordered by id."""
+        query = ("clusters", run_id)
+        size, offset = _bounds(wanted, *query)
+        await self._curator.run(run_id)
+        found = await asyncio.to_thread(self._store.clusters, run_id, size + 1, offset)
+        return Page(found[:size], _next_token(len(found), size, offset, *query))
+
+    async def statistics(self, run_id: str) -> Statistics:
+        """A run's photos, counted."""
+        run = await self._curator.run(run_id)
+        counts = await asyncio.to_thread(self._store.count_by_filter, run.id, _eyes_threshold(run))
+        scores = await asyncio.to_thread(self._store.scores, run.id)
+        clusters = await asyncio.to_thread(self._store.clusters, run.id)
+        return Statistics(
+            image_count=await asyncio.to_thread(self._store.count_images, run.id),
+            filter_counts=counts,
+            histograms=histograms(scores),
+            cluster_sizes=cluster_sizes(clusters, counts[ImageFilter.NOISE]),
+        )
+
+    async def picture(self, run_id: str, path: str, long_side_px: int) -> bytes:
+        """A JPEG of a photo; 0 = a small one.
+
+        Raises:
+            InvalidArgumentError: `long_side_px` is out of its bounds.
+        """
+        long_side_px = long_side_px or THUMBNAIL_LONG_SIDE_PX
+        if not 0 < long_side_px <= MAX_LONG_SIDE_PX:
+            raise InvalidArgumentError(
+                "long_side_px", f"{long_side_px} is not within 1 to {MAX_LONG_SIDE_PX}"
+            )
+        run = await self._curator.run(run_id)
+        record = await asyncio.to_thread(self._store.image, run.id, path)
+        if long_side_px <= THUMBNAIL_LONG_SIDE_PX:
+            return await asyncio.to_thread(thumbnail, self._cache, record)
+        album = await asyncio.to_thread(self._store.album, run.album_id)
+        source = self._open_source(album)
+        return await large_picture(album, record, source, self.threads, long_side_px)
+
+    async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
+        """A run's results as one file, opened at its start; the caller closes it."""
+        run = await self._curator.run(run_id)
+        album = await self.album(run.album_id)
+        records = await asyncio.to_thread(self._store.images, run.id)
+        return await self.threads.exports.run(download, album, run, records, wanted, self._roots)
+
+    async def diff(
+        self, run_id: str, other_run_id: str, wanted: PageRequest
+    ) -> tuple[RunDiff, int, int, str]:
+        """How two runs differ; where the page of its photos begins and ends, and the next token."""
+        query = ("diff", run_id, other_run_id)
+        size, offset = _bounds(wanted, *query)
+        diff = await self._curator.diff(run_id, other_run_id)
+        token = _next_token(len(diff.photos) - offset, size, offset, *query)
+        return diff, offset, offset + size, token
+
+    async def decisions(
+        self, album_id: str, wanted: PageRequest
+    ) -> Page[tuple[DecisionEntry, bool]]:
+        """An album's log, oldest first; whether each entry is in force."""
+        query = ("decisions", album_id)
+        size, offset = _bounds(wanted, *query)
+        await self.album(album_id)
+        log = await asyncio.to_thread(self._log.entries, album_id)
+        counting = {entry.id for entry in in_force(log)}
+        page = [(entry, entry.id in counting) for entry in log[offset : offset + size]]
+        token = _next_token(len(log) - offset, size, offset, *query)
+        return Page(page, token, len(log))
+
+
+def _bounds(wanted: PageRequest, *query: object) -> tuple[int, int]:
+    size = page_token.page_size(wanted.page_size)
+    return size, page_token.offset(wanted.page_token, wanted.skip, *query)
+
+
+def _eyes_threshold(run: Run) -> float:
+    return stored_settings(run).select_best.person_penalties.eyes_threshold
+
+
+def _next_token(found: int, size: int, offset: int, *query: object) -> str:
+    return page_token.encode(offset + size, *query) if found > size else ""

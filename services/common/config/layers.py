@@ -1,0 +1,288 @@
+"""Typed settings from layers of YAML, environment and flags, in which no key is ignored.
+
+Every default stands in `configs/*.yaml` alone; the models give types and bounds. A layer overrides
+the layers before it key by key. An unknown key is an error that names the key, its source and the
+nearest known one; so is a `BESTSHOT_` variable that nobody reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from services.common.config.strict_yaml import DEPTH_LIMIT, brief, parse_yaml
+from services.common.errors import ConfigError
+from services.common.user_files import read_user_text
+
+ENVIRONMENT_PREFIX = "BESTSHOT_"
+CONFIG_DIR_VARIABLE = "BESTSHOT_CONFIG_DIR"
+DATA_DIR_VARIABLE = "BESTSHOT_DATA_DIR"
+MODELS_DIR_VARIABLE = "BESTSHOT_MODELS_DIR"
+SECTIONS = ("PIPELINE", "SERVICES")
+DEFAULT_PROFILE = "builtin"
+PROFILE_KEYS = ("description", "pipeline", "services")
+SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
+
+PROBLEMS_SHOWN = 20
+"""Limit per set of settings: a long list of wrong values is one mistake, not a thousand."""
+
+Tree = dict[str, Any]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in which `~` is the home of the process's user."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one source; `source` is a file or another place that a user can mend."""
+
+    source: str
+    data: Tree
+
+
+def config_dir(override: Path | None) -> Path:
+    """Finds the folder of the YAML files: flag, then BESTSHOT_CONFIG_DIR, then the built-in one."""
+    if override is None and (named := os.environ.get(CONFIG_DIR_VARIABLE)):
+        override = Path(named)
+    folder = override or Path(__file__).resolve().parents[3] / "configs"
+    if not folder.is_dir():
+        raise ConfigError(f"the config folder {folder} does not exist")
+    return folder
+
+
+def models_dir() -> Path:
+    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, else the platform's place for it."""
+    named = os.environ.get(MODELS_DIR_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    return platformdirs.user_data_path("bestshot", appauthor=False) / "models"
+
+
+def read_yaml(path: Path) -> Tree:
+    """Reads a YAML file whose top is a mapping.
+
+    Raises:
+        ConfigError: The file cannot be read, is not valid YAML within the bounds, or its top is
+            not a mapping.
+    """
+    data = parse_yaml(read_user_text(path), str(path))
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{path} must be a mapping of keys to values, not a {type(data).__name__}"
+        )
+    return data
+
+
+def load_profile(folder: Path, name: str) -> Layer:
+    """Reads `profiles/<name>.yaml`: keys description, pipeline, services."""
+    path = folder / "profiles" / f"{name}.yaml"
+    if name not in profile_names(folder):  # callers name profiles: never build a path from a name
+        raise ConfigError(
+            f"there is no profile {name!r} in {path.parent}{nearest(name, profile_names(folder))}"
+        )
+    layer = Layer(str(path), read_yaml(path))
+    _refuse_unknown(layer.data, PROFILE_KEYS, (), layer.source)
+    _refuse_unknown(_below(layer, ("services",)), SERVICE_NAMES, ("services",), layer.source)
+    return layer
+
+
+def profile_names(folder: Path) -> list[str]:
+    """Lists the profiles that `folder` offers."""
+    return sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
+
+
+def layers_of(
+    folder: Path, file_name: str, section: str, profile: str, keys: Sequence[str] = ()
+) -> list[Layer]:
+    """Collects base file, profile and environment of one section.
+
+    Args:
+        folder: Config folder.
+        file_name: Base file, for example "services.yaml".
+        section: Section of profiles and variables: "pipeline" or "services".
+        profile: Name of the profile in force.
+        keys: Path below the section, for example ("quality",).
+    """
+    base = Layer(str(folder / file_name), read_yaml(folder / file_name))
+    if section == "services":
+        _refuse_unknown(base.data, SERVICE_NAMES, (), base.source)
+    chosen = load_profile(folder, profile)
+    return [
+        Layer(base.source, _below(base, keys)),
+        Layer(chosen.source, _below(chosen, (section, *keys))),
+        *environment_layers(section.upper(), keys),
+    ]
+
+
+def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
+    """Reads `BESTSHOT_<SECTION>__<KEY>__<KEY>=value` variables, one layer each; values are YAML.
+
+    Raises:
+        ConfigError: A `BESTSHOT_` variable belongs to no section.
+    """
+    reserved = {CONFIG_DIR_VARIABLE, DATA_DIR_VARIABLE, MODELS_DIR_VARIABLE}
+    layers = []
+    for name in sorted(os.environ):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in reserved:
+            continue
+        head, *path = name.removeprefix(ENVIRONMENT_PREFIX).split("__")
+        if head not in SECTIONS or not path:
+            known = [*reserved, *(f"{ENVIRONMENT_PREFIX}{known}__..." for known in SECTIONS)]
+            raise ConfigError(
+                f"nobody reads the environment variable {name}; known are {', '.join(known)}"
+            )
+        lowered = [part.lower() for part in path]
+        if head == "SERVICES":
+            _refuse_unknown({lowered[0]: None}, SERVICE_NAMES, (), f"environment variable {name}")
+        if head == section and lowered[: len(keys)] == list(keys):
+            source = f"environment variable {name}"
+            value = parse_yaml(os.environ[name], source)
+            below = lowered[len(keys) :]
+            tree = tree_of(below, value) if below else value
+            if not isinstance(tree, dict):
+                raise ConfigError(
+                    f"{source} must be a mapping of keys to values, not {brief(value)}"
+                )
+            layers.append(Layer(source, tree))
+    return layers
+
+
+def flag_layer(assignment: str) -> Layer:
+    """Reads one `--set a.b.c=value`; the value is YAML."""
+    path, separator, value = assignment.partition("=")
+    if not separator or not path:
+        raise ConfigError(f"--set {_cut(assignment)}: write it as key.key=value")
+    source = f"--set {_cut(assignment)}"
+    keys = path.split(".")
+    if len(keys) > DEPTH_LIMIT:
+        raise ConfigError(f"{source}: it has more than {DEPTH_LIMIT} keys")
+    return Layer(source, tree_of(keys, parse_yaml(value, source)))
+
+
+def tree_of(path: Sequence[str], value: object) -> Tree:
+    """Nests `value` under the keys of `path`, of which there is at least one."""
+    *outer, last = path
+    return reduce(lambda inner, key: {key: inner}, reversed(outer), {last: value})
+
+
+def merge(trees: Iterable[Tree]) -> Tree:
+    """Merges mappings key by key, later ones on top."""
+    merged: Tree = {}
+    for tree in trees:
+        for key, value in tree.items():
+            both_mappings = isinstance(value, dict) and isinstance(merged.get(key), dict)
+            merged[key] = merge([merged[key], value]) if both_mappings else value
+    return merged
+
+
+def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
+    """Validates the merged layers.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value is out of its bounds; names the key,
+            the source that set it and what would be right.
+    """
+    for layer in layers:
+        check_known_keys(settings, layer.data, layer.source)
+    try:
+        return settings.model_validate(merge(layer.data for layer in layers))
+    except ValidationError as error:
+        is_secret = settings.model_config.get("hide_input_in_errors", False)
+        problems = error.errors()[:PROBLEMS_SHOWN]
+        lines = [_explain(problem, layers, is_secret) for problem in problems]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def check_known_keys(
+    settings: type[BaseModel], data: Tree, source: str, path: tuple[str, ...] = ()
+) -> None:
+    """Refuses keys of `data` that `settings` does not know, at any depth."""
+    _refuse_unknown(data, list(settings.model_fields), path, source)
+    for key, value in data.items():
+        annotation = settings.model_fields[key].annotation
+        model = _model_within(annotation)
+        if model is None or not isinstance(value, dict):
+            continue
+        if get_origin(annotation) is dict:
+            for name, item in value.items():
+                if isinstance(item, dict):
+                    check_known_keys(model, item, source, (*path, key, str(name)))
+        else:
+            check_known_keys(model, value, source, (*path, key))
+
+
+def _model_within(annotation: object) -> type[BaseModel] | None:
+    """Finds the settings class in `X`, `X | None` or `dict[str, X]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    models = (_model_within(argument) for argument in get_args(annotation))
+    return next((model for model in models if model is not None), None)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Says which known name was probably meant, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are {', '.join(sorted(known))}"
+
+
+def _refuse_unknown(
+    data: Mapping[str, object], known: Sequence[str], path: tuple[str, ...], source: str
+) -> None:
+    for key in data:
+        if key not in known:
+            dotted = _cut(".".join((*path, str(key))))
+            named = nearest(_cut(str(key)), known)
+            raise ConfigError(f"unknown key {dotted!r} in {source}{named}")
+
+
+def _below(layer: Layer, keys: Sequence[str]) -> Tree:
+    data = layer.data
+    for key in keys:
+        data = data.get(key) or {}
+        if not isinstance(data, dict):
+            raise ConfigError(
+                f"{key} in {layer.source} must be a mapping of keys to values, not {brief(data)}"
+            )
+    return data
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _explain(problem: Mapping[str, Any], layers: Sequence[Layer], is_secret: bool) -> str:
+    path = [str(part) for part in problem["loc"]]
+    sources = [layer.source for layer in layers if _has(layer.data, path)]
+    if problem["type"] == "missing":
+        return f"the key {'.'.join(path)!r} is missing in {layers[0].source}"
+    source = sources[-1] if sources else layers[0].source
+    got = "" if is_secret else f", got {brief(problem['input'])}"
+    return f"{_cut('.'.join(path))} in {source}: {_cut(problem['msg'])}{got}"
+
+
+def _has(data: object, path: Sequence[str]) -> bool:
+    for key in path:
+        if not isinstance(data, dict) or key not in data:
+            return False
+        data = data[key]
+    return True

@@ -1,0 +1,403 @@
+"""Image files to the canonical image that every model sees.
+
+Canonical: upright by its EXIF orientation, sRGB by its ICC profile where it has one, alpha
+flattened on white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
+so scores do not depend on who decoded a photo.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from services.common.errors import InvalidImageError
+from services.common.imaging.damage import find_damage
+from services.common.imaging.decode_memory import decode_bytes, raw_bytes
+from services.common.imaging.memory_budget import MemoryBudget
+from services.common.imaging.raw import develop_raw, is_raw, open_raw
+
+CANONICAL_LONG_SIDE_PX = 1024
+CANONICAL_VERSION = "1"
+"""Rises whenever this module gives other pixels for the same file; keys the feature cache."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+
+RgbImage = NDArray[np.uint8]
+"""uint8, (height, width, 3), sRGB."""
+
+_MAKE, _MODEL, _ORIENTATION, _BODY_SERIAL_NUMBER = 0x010F, 0x0110, 0x0112, 0xA431
+_CAMERA_LENGTH = 200
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDES_SWAPPED = (5, 6, 7, 8)
+_VERY_TALL = 100
+_STRIPE_PIXELS = 2**20
+"""Pixels that are converted at a time: the temporaries of a stripe are small compared with the
+photo."""
+_EXIF_IFD = 0x8769
+_DATE_TIME_ORIGINAL = 0x9003
+_SUBSEC_TIME_ORIGINAL = 0x9291
+_EXIF_TIME = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+
+
+@dataclass(frozen=True)
+class CanonicalImage:
+    """A decoded photo.
+
+    Attributes:
+        pixels: uint8, (height, width, 3), canonical as the module says.
+        source_width_px: Width of the upright photo before scaling.
+        source_height_px: Height of the upright photo before scaling.
+        format: Format by the magic bytes, for example "JPEG".
+        capture_time: Local time from EXIF, ISO 8601 without zone; empty where unknown.
+        camera: Make, model and serial number from EXIF; empty where unknown.
+        damage: What is wrong with a file that could be decoded all the same; empty for nothing.
+    """
+
+    pixels: RgbImage
+    source_width_px: int
+    source_height_px: int
+    format: str
+    capture_time: str
+    camera: str
+    damage: str
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose header has been read, but no pixel yet.
+
+    Attributes:
+        image: None for a RAW file without a preview, which has to be developed.
+        size: Width and height as stored.
+        format: Format by the magic bytes.
+        raw_exif: EXIF of a RAW file; None if `image` has it.
+        raw_orientation: EXIF orientation of a RAW file.
+    """
+
+    image: Image.Image | None
+    size: tuple[int, int]
+    format: str
+    raw_exif: Image.Exif | None = None
+    raw_orientation: int = 0
+
+
+def decode(
+    content: bytes,
+    *,
+    max_pixels: int,
+    budget: MemoryBudget | None = None,
+    long_side_px: int = CANONICAL_LONG_SIDE_PX,
+) -> CanonicalImage:
+    """Decodes an image file; JPEGs are scaled down within the decoder.
+
+    Args:
+        content: The whole file.
+        max_pixels: Most pixels that the header may announce; checked before anything is decoded.
+        budget: Memory of all decodes in this process; a decode waits until its share is free.
+            None = no bound.
+        long_side_px: Limit of the result; another one than the canonical is for eyes, not for
+            models.
+
+    Raises:
+        InvalidImageError: The bytes are empty, no image of a known format, cut off, damaged, or too
+            large for `max_pixels` or `budget`; the message says which.
+    """
+    if not content:
+        raise InvalidImageError("the file is empty (0 bytes)")
+    _register_formats()
+    opened = _open(content)
+    width, height = opened.size
+    if width * height > max_pixels:
+        raise InvalidImageError(
+            f"{width} x {height} pixels are more than the limit of {max_pixels} pixels (max_pixels)"
+        )
+    with _reserved(budget, _memory(opened, content, long_side_px), opened):
+        try:
+            image = develop_raw(content) if opened.image is None else opened.image
+            exif, orientation = _exif(opened, image)
+            if opened.image is None:
+                width, height = image.size
+            image.draft("RGB", (long_side_px, long_side_px))
+            image.load()
+            fitted = _canonical(image, orientation, long_side_px)
+        except InvalidImageError:
+            raise
+        except MemoryError as error:
+            raise InvalidImageError("there is not enough memory to decode it") from error
+        except Exception as error:  # decoders raise anything on damaged data
+            raise InvalidImageError(f"the {opened.format} data is damaged: {error}") from error
+    if orientation in _SIDES_SWAPPED:
+        width, height = height, width
+    return CanonicalImage(
+        pixels=np.asarray(fitted),
+        source_width_px=width,
+        source_height_px=height,
+        format=opened.format,
+        capture_time=_capture_time(exif),
+        camera=_camera(exif),
+        damage=find_damage(content, opened.format),
+    )
+
+
+def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
+    """Scales down, by area, until the long side is at most `long_side_px`; 0 = no limit.
+
+    Args:
+        pixels: uint8, (height, width, 3).
+        long_side_px: Limit in pixels.
+
+    Returns:
+        uint8, (new height, new width, 3); the input itself where it fits already.
+    """
+    if long_side_px == 0 or max(pixels.shape[:2]) <= long_side_px:
+        return pixels
+    return np.asarray(_fitted(Image.fromarray(pixels), long_side_px))
+
+
+def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
+    """Encodes a small JPEG of `pixels`."""
+    target = io.BytesIO()
+    Image.fromarray(fit_long_side(pixels, long_side_px)).save(target, "JPEG", quality=85)
+    return target.getvalue()
+
+
+def _fitted(image: Image.Image, long_side_px: int) -> Image.Image:
+    size = _fitted_size(image.size, long_side_px)
+    return image if size == image.size else image.resize(size, Image.Resampling.BOX)
+
+
+def _fitted_size(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
+    if max(size) <= long_side_px:
+        return size
+    scale = long_side_px / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
+    """Width once the rows are scaled; Pillow scales those of very tall pictures last."""
+    is_very_tall = size[1] > _VERY_TALL * size[0]
+    return size[0] if is_very_tall else _fitted_size(size, long_side_px)[0]
+
+
+@functools.cache
+def _register_formats() -> None:
+    import pillow_heif
+
+    Image.init()
+    pillow_heif.register_heif_opener()
+    Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own, stated limit
+
+
+def _open(content: bytes) -> _Opened:
+    if is_raw(content):
+        raw = open_raw(content)
+        size = raw.sensor_size if raw.image is None else raw.image.size
+        return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation)
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        known = ", ".join((*FORMATS, "RAW"))
+        raise InvalidImageError(f"not an image of a known format ({known})") from error
+    except Exception as error:  # decoders raise anything on hostile headers
+        raise InvalidImageError(f"the image header is damaged: {error}") from error
+    return _Opened(image, image.size, image.format or "unknown")
+
+
+def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
+    """Most bytes that the decode takes."""
+    if opened.image is None:
+        return raw_bytes(opened.size, content)
+    if opened.image.format in ("JPEG", "MPO"):
+        opened.image.draft("RGB", (long_side_px, long_side_px))  # decodes nothing
+    width, height = opened.image.size
+    narrowed = max(  # rotated or not
+        _narrowed_width((width, height), long_side_px) * height,
+        _narrowed_width((height, width), long_side_px) * width,
+    )
+    return decode_bytes(opened.image, content, opened.size, narrowed)
+
+
+@contextlib.contextmanager
+def _reserved(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterator[None]:
+    if budget is None:
+        yield
+        return
+    if count > budget.max_bytes:
+        raise InvalidImageError(
+            f"decoding {opened.size[0]} x {opened.size[1]} pixels of this {opened.format} file "
+            f"takes up to {-(-count // 10**6)} MB of memory, more than the limit of "
+            f"{budget.max_bytes // 10**6} MB (max_decode_mb)"
+        )
+    with budget.reserved(count):
+        yield
+
+
+def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
+    """EXIF and orientation; may load the pixels, because a PNG's come before its EXIF."""
+    if opened.raw_exif is not None:
+        return opened.raw_exif, opened.raw_orientation
+    try:
+        exif = image.getexif()
+    except Exception:  # a damaged EXIF block does not make the picture unreadable
+        exif = Image.Exif()
+    return exif, _orientation(exif)
+
+
+def _orientation(exif: Image.Exif) -> int:
+    """Returns the EXIF orientation, 1 to 8, or 0 where there is none or EXIF is damaged."""
+    try:
+        value = exif.get(_ORIENTATION, 0)
+    except Exception:  # as above
+        return 0
+    return value if isinstance(value, int) and 1 <= value <= 8 else 0
+
+
+def _camera(exif: Image.Exif) -> str:
+    try:
+        number = exif.get_ifd(_EXIF_IFD).get(_BODY_SERIAL_NUMBER, "")
+        parts = [exif.get(_MAKE, ""), exif.get(_MODEL, ""), number]
+    except Exception:  # as above
+        return ""
+    make, model, serial = (str(part).strip("\0 ") for part in parts)
+    name = model if model.startswith(make) else f"{make} {model}"
+    words = f"{name} {serial}".split()
+    return " ".join(word for word in words if word.isprintable())[:_CAMERA_LENGTH]
+
+
+def _capture_time(exif: Image.Exif) -> str:
+    try:
+        tags = exif.get_ifd(_EXIF_IFD)
+        match = _EXIF_TIME.match(str(tags.get(_DATE_TIME_ORIGINAL, "")))
+        fraction = str(tags.get(_SUBSEC_TIME_ORIGINAL, "")).strip()
+    except Exception:  # as above
+        return ""
+    if match is None:
+        return ""
+    year, month, day, hour, minute, second = match.groups()
+    time = f"{year}-{month}-{day}T{hour}:{minute}:{second}"
+    try:
+        datetime.datetime.fromisoformat(time)
+    except ValueError:  # cameras whose clock was never set write 0000:00:00
+        return ""
+    return f"{time}.{fraction}" if fraction.isdigit() else time
+
+
+def _canonical(image: Image.Image, orientation: int, long_side_px: int) -> Image.Image:
+    """Turns upright, converts to sRGB and scales down; the stripes do not affect the pixels.
+
+    As in Pillow's own `resize`, the rows are scaled first, which needs no other rows.
+    """
+    is_swapped = orientation in _SIDES_SWAPPED
+    width, height = image.size[::-1] if is_swapped else image.size
+    narrowed_width = _narrowed_width((width, height), long_side_px)
+    convert = _Conversion(image)
+    narrowed = Image.new("RGB", (narrowed_width, height))
+    rows = max(1, _STRIPE_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        stripe = convert(image.crop(_stored_box(image.size, orientation, top, bottom)))
+        if orientation in _TRANSPOSE:
+            stripe = stripe.transpose(_TRANSPOSE[orientation])
+        stripe = stripe.resize((narrowed_width, bottom - top), Image.Resampling.BOX)
+        narrowed.paste(stripe, (0, top))
+    fitted = _fitted_size((width, height), long_side_px)
+    return narrowed if narrowed.size == fitted else narrowed.resize(fitted, Image.Resampling.BOX)
+
+
+def _stored_box(
+    size: tuple[int, int], orientation: int, top: int, bottom: int
+) -> tuple[int, int, int, int]:
+    """Where the rows `top` to `bottom` of the upright picture are in the stored one."""
+    width, height = size
+    match orientation:
+        case 3 | 4:
+            return 0, height - bottom, width, height - top
+        case 5 | 6:
+            return top, 0, bottom, height
+        case 7 | 8:
+            return width - bottom, 0, width - top, height
+        case _:
+            return 0, top, width, bottom
+
+
+class _Conversion:
+    """Converts stripes of one image to sRGB, all in the same way.
+
+    Args:
+        image: Loaded.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self._profile: bytes = image.info.get("icc_profile") or b""
+        self._factor = _grey_factor(image)
+        self._transform: ImageCms.ImageCmsTransform | None = None
+        self._has_transform = not self._profile
+
+    def __call__(self, stripe: Image.Image) -> Image.Image:
+        stripe = self._to_8_bit(stripe)
+        if "A" in stripe.getbands() or "transparency" in stripe.info:
+            rgba = stripe.convert("RGBA")
+            stripe = Image.new("RGBA", rgba.size, "white")
+            stripe.alpha_composite(rgba)
+            stripe = stripe.convert("RGB")
+        if not self._has_transform:
+            self._transform = _transform_to_srgb(self._profile, stripe.mode)
+            self._has_transform = True
+        if self._transform is not None:
+            stripe = ImageCms.applyTransform(stripe, self._transform) or stripe
+        return stripe.convert("RGB")
+
+    def _to_8_bit(self, stripe: Image.Image) -> Image.Image:
+        """Scales integer and float greys to 0..255; other modes pass through."""
+        if self._factor is None:
+            return stripe
+        values = np.asarray(stripe).astype(np.float64)
+        if stripe.mode == "F":
+            values *= self._factor
+        else:
+            values /= self._factor
+        return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
+
+
+def _grey_factor(image: Image.Image) -> float | None:
+    """Divisor of integer greys, or factor of float greys; None for 8-bit modes."""
+    if image.mode.startswith("I;16"):
+        return 257.0
+    if image.mode not in ("I", "F"):
+        return None
+    largest = np.float64(0)
+    rows = max(1, _STRIPE_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        stripe = image.crop((0, top, image.width, min(image.height, top + rows)))
+        largest = np.maximum(largest, np.asarray(stripe).max(initial=0))
+    if image.mode == "I":
+        return 257.0 if largest > 255 else 1.0
+    return 255.0 if largest <= 1 else 1.0
+
+
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """None if the pixels are already sRGB, or the profile is broken or for another colour model."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None

@@ -1,0 +1,421 @@
+"""configs/models.yaml to verified local files.
+
+A model's files lie inside installed packages (`files`) or are published ones (`downloads`) that
+`bestshot models pull` puts into the models folder, under the model's id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, RootModel, ValidationError
+
+from services.common.config.layers import Layer, Settings, load, nearest, read_yaml
+from services.common.errors import ConfigError
+from services.common.user_files import open_user_file
+
+logger = logging.getLogger(__name__)
+
+PINS_NAME = "pins.yaml"
+FileName = Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Role(StrEnum):
+    """What a model does."""
+
+    EMBEDDING = "embedding"
+    QUALITY = "quality"
+    FACE = "face"
+    SIAMESE = "siamese"
+    FACE_IDENTITY = "face_identity"
+    FACE_DETECTOR = "face_detector"
+    FACE_LANDMARKS = "face_landmarks"
+    HEAD_POSE = "head_pose"
+    EYE_STATE = "eye_state"
+    EXPRESSION = "expression"
+
+
+SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
+"""Roles that a service has. The others are parts of a face model, but for FACE_IDENTITY: its models
+can be pulled and verified, and nothing uses them yet."""
+
+
+class Origin(StrEnum):
+    """Where a model comes from."""
+
+    BUILTIN = "builtin"
+    PRETRAINED = "pretrained"
+
+
+class ModelFile(Settings):
+    """A file inside an installed package."""
+
+    package: str
+    path: str
+    sha256: Sha256
+
+
+class Download(Settings):
+    """A published file.
+
+    Attributes:
+        name: File name, in the models folder and in the folders and mirrors that it is taken from.
+        url: Where it is published; None where it has to be taken from a folder or a mirror.
+        size_bytes: Its exact size; None where no public source states it.
+        sha256: None where no public source confirms one: then the user has to pin it.
+    """
+
+    name: FileName
+    url: Annotated[str, Field(pattern="^https://")] | None
+    size_bytes: Annotated[int, Field(ge=1)] | None
+    sha256: Sha256 | None
+
+
+class Preprocessing(Settings):
+    """How a picture becomes the tensor of a graph.
+
+    Attributes:
+        side_px: Width and height of the tensor.
+        short_side_px: The picture's short side is brought to this, then the middle is cut out; None
+            = the whole picture is squashed.
+        resample: Filter of the squashing: "box" takes the mean of an area.
+        layout: Order of the axes: "nchw" or "nhwc".
+        mean: Taken from the 8-bit red, green and blue values ...
+        std: ... which are then divided by this.
+    """
+
+    side_px: Annotated[int, Field(ge=1)]
+    short_side_px: Annotated[int, Field(ge=1)] | None = None
+    resample: Literal["box", "bilinear", "bicubic"]
+    layout: Literal["nchw", "nhwc"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class Calibration(Settings):
+    """What `auto` means for an embedding, as cosine distances (models/train/calibrate.py)."""
+
+    scene_distance: Annotated[float, Field(gt=0, le=2)]
+    cluster_selection_epsilon: Annotated[float, Field(ge=0, le=2)]
+    source: str
+
+
+class Export(Settings):
+    """ONNX files that `bestshot models export` makes of the download `checkpoint`.
+
+    Attributes:
+        architecture: Which network the checkpoint is of.
+        files: File names of the graphs, beside the checkpoint, by the name that the service knows
+            them by.
+    """
+
+    architecture: Literal[
+        "dinov2-vits14",
+        "dinov2-vits14-reg",
+        "dinov2-vitb14",
+        "dinov2-vitb14-reg",
+        "ava-resnet50",
+        "siamese-resnet50",
+    ]
+    files: dict[str, FileName]
+
+
+class FaceParts(Settings):
+    """Ids of the models that a face model consists of, one for each role of that name."""
+
+    face_detector: str
+    face_landmarks: str
+    head_pose: str
+    eye_state: str
+    expression: str
+
+
+class ModelEntry(Settings):
+    """One model of the registry.
+
+    Attributes:
+        files: Those inside installed packages, by the name that the service knows them by.
+        downloads: Those that have to be pulled, likewise.
+        export: What has to be made of the downloads before the model can serve.
+        parts: The models that a composed one consists of.
+        network: What code of the service speaks its inputs and outputs, where there is a choice.
+    """
+
+    role: Role
+    version: str
+    origin: Origin
+    description: str
+    licence: str
+    source: str
+    files: dict[str, ModelFile] = Field(default_factory=dict)
+    downloads: dict[str, Download] = Field(default_factory=dict)
+    export: Export | None = None
+    parts: FaceParts | None = None
+    network: str | None = None
+    preprocessing: Preprocessing | None = None
+    input_long_side_px: Annotated[int, Field(ge=0)]
+    calibration: Calibration | None = None
+
+
+class Registry(Settings):
+    """The whole of models.yaml."""
+
+    models: dict[str, ModelEntry]
+
+
+class _Pins(RootModel[dict[str, dict[str, Sha256]]]):
+    """The whole of pins.yaml."""
+
+
+class MissingModelError(ConfigError):
+    """The files of a model are not on this machine, or not pinned."""
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model whose files lie on this machine and have the right digests.
+
+    Attributes:
+        model_id: Id in models.yaml.
+        entry: The registry's entry.
+        paths: Local path of each file by its name in the entry.
+        file_digests: Hex sha256 of each file by its name in the entry.
+        parts: The models that it consists of.
+        fallback_for: Id of the configured model that is missing, where this one stands in for it.
+    """
+
+    model_id: str
+    entry: ModelEntry
+    paths: dict[str, Path]
+    file_digests: dict[str, str]
+    parts: dict[Role, LocalModel] = field(default_factory=dict)
+    fallback_for: str = ""
+
+    def digest(self, constants: Settings | None = None) -> str:
+        """Hashes all that decides the scores: files, version and the constants used with them."""
+        preprocessing = self.entry.preprocessing
+        parts = {
+            "id": self.model_id,
+            "version": self.entry.version,
+            "files": self.file_digests,
+            "preprocessing": preprocessing.model_dump(mode="json") if preprocessing else None,
+            "parts": {role: part.digest() for role, part in self.parts.items()},
+            "constants": constants.model_dump(mode="json") if constants else None,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_registry(config_folder: Path) -> Registry:
+    """Reads and validates models.yaml."""
+    path = config_folder / "models.yaml"
+    return load(Registry, [Layer(str(path), read_yaml(path))])
+
+
+def find_entry(config_folder: Path, model_id: str, role: Role | None = None) -> ModelEntry:
+    """Finds a model by its id.
+
+    Raises:
+        ConfigError: The id is unknown, or of another role.
+    """
+    return entry_in(read_registry(config_folder).models, config_folder, model_id, role)
+
+
+def entry_in(
+    models: Mapping[str, ModelEntry],
+    config_folder: Path,
+    model_id: str,
+    role: Role | None = None,
+) -> ModelEntry:
+    """Like `find_entry`, where the registry has been read already."""
+    known = [name for name, entry in models.items() if role in (None, entry.role)]
+    if model_id not in known:
+        kind = f"{role} model" if role else "model"
+        raise ConfigError(
+            f"{config_folder / 'models.yaml'} has no {kind} {model_id!r}{nearest(model_id, known)}"
+        )
+    return models[model_id]
+
+
+def resolve(
+    config_folder: Path,
+    models_folder: Path,
+    role: Role,
+    model_id: str,
+    fallback: Literal["none", "builtin"] = "none",
+) -> LocalModel:
+    """Finds a model's files and verifies their digests.
+
+    Args:
+        config_folder: Has models.yaml.
+        models_folder: Has what was pulled.
+        role: The model's.
+        model_id: Id in models.yaml.
+        fallback: "builtin" lets the builtin model of the role stand in for one whose files are
+            missing; a damaged file is an error all the same.
+
+    Raises:
+        ConfigError: The id is unknown or of another role, or a file differs.
+        MissingModelError: A file is missing or not pinned, and there is no fallback.
+    """
+    models = read_registry(config_folder).models
+    entry_in(models, config_folder, model_id, role)
+    try:
+        return _local(models_folder, models, model_id, asked=model_id)
+    except MissingModelError as error:
+        if fallback == "none" or models[model_id].origin is Origin.BUILTIN:
+            raise
+        logger.warning("%s; the builtin model serves instead (fallback: builtin)", error.message)
+    builtin_id = next(
+        name
+        for name, entry in models.items()
+        if entry.role is role and entry.origin is Origin.BUILTIN
+    )
+    builtin = _local(models_folder, models, builtin_id, asked=builtin_id)
+    return replace(builtin, fallback_for=model_id)
+
+
+def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
+    """Reads the digests that the user has pinned, by model id and file.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
+    path = models_folder / PINS_NAME
+    if not path.exists():
+        return {}
+    try:
+        return _Pins.model_validate(read_yaml(path)).root
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])[:100]
+        raise ConfigError(
+            f"{path} is damaged: {place} must be a sha256; correct it, or delete the file and "
+            f"pin the models again"
+        ) from error
+
+
+def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
+    """Stores a digest that the user accepts, or that an export has."""
+    pins = read_pins(models_folder)
+    pins.setdefault(model_id, {})[key] = digest
+    written = models_folder / f"{PINS_NAME}.partial"
+    written.write_text(yaml.safe_dump(pins), encoding="utf-8")
+    written.replace(models_folder / PINS_NAME)
+
+
+def expected_digest(models_folder: Path, model_id: str, key: str, download: Download) -> str | None:
+    """Digest that a published file must have: the registry's, else the user's, else None."""
+    return download.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
+
+
+def file_digest(path: Path) -> str:
+    """Hex sha256 of a regular file.
+
+    Raises:
+        ConfigError: It is not a regular file, or cannot be read.
+    """
+    with open_user_file(path) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
+    """The id of a model, and those of its parts.
+
+    Raises:
+        ConfigError: A part is unknown or of another role.
+    """
+    parts = _parts(models[model_id])
+    for role, part_id in parts.items():
+        known = [name for name, entry in models.items() if entry.role is role]
+        if part_id not in known:
+            raise ConfigError(
+                f"models.yaml: {model_id} has no {role} {part_id!r}{nearest(part_id, known)}"
+            )
+    return [model_id, *parts.values()]
+
+
+def _parts(entry: ModelEntry) -> dict[Role, str]:
+    named = entry.parts.model_dump() if entry.parts else {}
+    return {Role(role): part_id for role, part_id in named.items()}
+
+
+def _local(
+    models_folder: Path, models: Mapping[str, ModelEntry], model_id: str, *, asked: str
+) -> LocalModel:
+    """`asked` is the model that the user wants, for messages: `model_id` may be a part of it."""
+    with_parts(models, model_id)
+    entry = models[model_id]
+    parts = {
+        role: _local(models_folder, models, part, asked=asked)
+        for role, part in _parts(entry).items()
+    }
+    paths, digests = {}, {}
+    for key, file in entry.files.items():
+        paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
+    if entry.export is not None:
+        for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
+            if pinned is None or not path.is_file():
+                raise MissingModelError(
+                    f"the model {model_id} is not ready: {path} is missing. `bestshot models pull "
+                    f"{model_id}` and then `bestshot models export {model_id}` make it"
+                )
+            paths[key], digests[key] = _verified(model_id, path, pinned)
+        return LocalModel(model_id, entry, paths, digests, parts)
+    for key, download in entry.downloads.items():
+        path = models_folder / model_id / download.name
+        if not path.is_file():
+            raise MissingModelError(
+                f"the model {asked} is not on this machine: {path} is missing. "
+                f"`bestshot models pull {asked}` gets it"
+            )
+        expected = expected_digest(models_folder, model_id, key, download)
+        if expected is None:
+            raise MissingModelError(
+                f"{model_id}: no sha256 is known for {path}. If you trust where it comes from, "
+                f"`bestshot models pin {model_id}` accepts it as it is"
+            )
+        paths[key], digests[key] = _verified(model_id, path, expected)
+    return LocalModel(model_id, entry, paths, digests, parts)
+
+
+def exported_files(
+    models_folder: Path, model_id: str, export: Export
+) -> dict[str, tuple[Path, str | None]]:
+    """Where the graphs of an export lie, and the digests that they had when they were made."""
+    pins = read_pins(models_folder).get(model_id, {})
+    return {
+        key: (models_folder / model_id / name, pins.get(f"export.{key}"))
+        for key, name in export.files.items()
+    }
+
+
+def package_path(model_id: str, file: ModelFile) -> Path:
+    """Where a file of an installed package lies."""
+    try:
+        return Path(str(importlib.resources.files(file.package))) / file.path
+    except ModuleNotFoundError as error:
+        raise MissingModelError(
+            f"{model_id}: the package {file.package}, which has {file.path}, is missing"
+        ) from error
+
+
+def _verified(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise ConfigError(f"{model_id}: cannot read {path}: {error.strerror}") from error
+    if digest != expected:
+        raise ConfigError(
+            f"{model_id}: {path} has sha256 {digest}, but {expected} is wanted; the file is "
+            f"damaged or another version"
+        )
+    return path, digest

@@ -1,0 +1,62 @@
+"""Pictures to the tensors of graphs, as models.yaml describes them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.common.imaging.decode import RgbImage
+from services.common.inference.registry import Preprocessing
+
+_FILTERS = {
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+MIN_SIDE_PX = 32
+"""Graphs that take any size halve their input five times."""
+
+
+def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
+    """For graphs that take any size: keeps size and aspect; a side below 32 px is stretched to it.
+
+    Args:
+        pixels: uint8, (height, width, 3), RGB.
+
+    Returns:
+        float32, (1, 3, height, width), 0 to 255.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE_PX:
+        size = (max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX))
+        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(pixels, np.float32).transpose(2, 0, 1)[np.newaxis]
+
+
+def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
+    """Brings a picture to the graph's square: the whole squashed, or scaled and its middle.
+
+    Args:
+        pixels: uint8, (height, width, 3), RGB.
+        wanted: What the graph was trained on.
+
+    Returns:
+        float32, (1, 3, side, side) or (1, side, side, 3), (value - mean) / std.
+    """
+    side = wanted.side_px
+    image = Image.fromarray(pixels)
+    if wanted.short_side_px is None:
+        square = image.resize((side, side), _FILTERS[wanted.resample])
+    else:
+        factor = wanted.short_side_px / min(image.size)
+        size = (max(side, round(image.width * factor)), max(side, round(image.height * factor)))
+        left, top = (size[0] - side) // 2, (size[1] - side) // 2
+        scaled = image.resize(size, _FILTERS[wanted.resample])
+        square = scaled.crop((left, top, left + side, top + side))
+    mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
+    values = (np.asarray(square, np.float32) - mean) / std
+    if wanted.layout == "nchw":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values)[np.newaxis]

@@ -1,0 +1,155 @@
+"""Who may call what: bearer tokens with scopes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+from bestshot.auth.v1 import auth_pb2
+from google.protobuf import descriptor_pool
+from pydantic import ConfigDict, Field
+
+from services.common.config.layers import Layer, Settings, load, read_yaml
+from services.common.errors import ConfigError, PermissionDeniedError, UnauthenticatedError
+from services.common.user_files import read_user_text
+
+ScopeName = Literal["read", "run", "admin"]
+
+AUTHORIZATION_KEY = "authorization"
+_RANKS: Mapping[str, int] = {
+    "read": auth_pb2.SCOPE_READ,
+    "run": auth_pb2.SCOPE_RUN,
+    "admin": auth_pb2.SCOPE_ADMIN,
+}
+_FOREIGN = {  # the contract of others has no place for our option
+    "/inference.GRPCInferenceService/ServerLive": auth_pb2.SCOPE_UNSPECIFIED,
+    "/inference.GRPCInferenceService/ServerReady": auth_pb2.SCOPE_UNSPECIFIED,
+    "/inference.GRPCInferenceService/ModelReady": auth_pb2.SCOPE_UNSPECIFIED,
+    "/inference.GRPCInferenceService/ServerMetadata": auth_pb2.SCOPE_READ,
+    "/inference.GRPCInferenceService/ModelMetadata": auth_pb2.SCOPE_READ,
+    "/inference.GRPCInferenceService/ModelInfer": auth_pb2.SCOPE_RUN,
+}
+
+
+class Authorize(Protocol):
+    """Lets a call pass, or raises."""
+
+    def __call__(self, method: str, headers: Sequence[str | bytes]) -> None:
+        """Raises UnauthenticatedError or PermissionDeniedError where the call may not pass.
+
+        Args:
+            method: Full name, "/package.Service/Method".
+            headers: Values of all `authorization` headers of the call.
+        """
+        ...
+
+
+class TokenSettings(Settings):
+    """One token that is let in.
+
+    Attributes:
+        sha256: Hex digest of the token; the token itself is in no file of the server's.
+        scope: What it allows: read < run < admin.
+    """
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    scope: ScopeName
+
+
+class TokensFile(Settings):
+    """A file of tokens, by name; an error shows no value, it may be a token."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    tokens: Annotated[dict[str, TokenSettings], Field(min_length=1)]
+
+
+def new_token() -> str:
+    """A random token of 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def token_digest(token: str) -> str:
+    """Hex sha256 of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def read_token(path: Path | None) -> str:
+    """The token on a file's first line; empty where no file is named."""
+    if path is None:
+        return ""
+    lines = read_user_text(path, "shared.token_file").splitlines()
+    if not lines or not lines[0].strip():
+        raise ConfigError(f"shared.token_file: the first line of {path} must be the token")
+    token = lines[0].strip()
+    if not token.isascii() or not token.isprintable():
+        raise ConfigError(f"shared.token_file: the token in {path} must be of ASCII characters")
+    return token
+
+
+def let_all_in(method: str, headers: Sequence[str | bytes]) -> None:
+    """Authorize where no tokens are asked for."""
+
+
+def authorize_by(path: Path | None) -> Authorize:
+    """Authorize by the tokens of a file; where none is named, everybody may do everything.
+
+    Raises:
+        ConfigError: The file is missing or wrong.
+    """
+    if path is None:
+        return let_all_in
+    tokens = load(TokensFile, [Layer(str(path), read_yaml(path))]).tokens
+
+    def authorize(method: str, headers: Sequence[str | bytes]) -> None:
+        wanted = required_scope(method)
+        if wanted == auth_pb2.SCOPE_UNSPECIFIED:
+            return
+        allowed = _rank(tokens, headers)
+        if allowed < wanted:
+            name = auth_pb2.Scope.Name(wanted).removeprefix("SCOPE_").lower()
+            raise PermissionDeniedError(f"{method} needs a token of scope {name!r}")
+
+    return authorize
+
+
+def required_scope(method: str) -> int:
+    """What the token of a call must allow; unknown methods ask for the most.
+
+    Args:
+        method: Full name, "/package.Service/Method".
+    """
+    if method in _FOREIGN:
+        return _FOREIGN[method]
+    name = method.removeprefix("/").replace("/", ".")
+    try:
+        options = descriptor_pool.Default().FindMethodByName(name).GetOptions()
+    except KeyError:
+        return auth_pb2.SCOPE_ADMIN
+    stated = int(options.Extensions[auth_pb2.required_scope])
+    return stated or auth_pb2.SCOPE_ADMIN
+
+
+def _rank(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -> int:
+    """Rank of the scope of the token in the `authorization` header."""
+    if len(headers) > 1:  # a proxy may have checked the other one
+        raise UnauthenticatedError(f"the call has {len(headers)} authorization headers; send one")
+    header = headers[0] if headers else ""
+    scheme, _, token = header.partition(" ") if isinstance(header, str) else ("", "", "")
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError(
+            "this server asks for a token: send it as `authorization: Bearer TOKEN` "
+            "(shared.token_file)"
+        )
+    digest = token_digest(token)
+    found = 0
+    for known in tokens.values():  # all of them, so that the time reveals nothing
+        if hmac.compare_digest(known.sha256, digest):
+            found = _RANKS[known.scope]
+    if not found:
+        raise UnauthenticatedError("the token is not one of those that this server knows")
+    return found

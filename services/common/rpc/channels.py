@@ -1,0 +1,211 @@
+"""Client channels: TLS, message limits, retries, load balancing; what goes with every call."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
+from inference import open_inference_pb2
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from services.common.config.sections import SharedSettings
+from services.common.errors import ConfigError
+from services.common.process.signals import is_loopback, split_address
+from services.common.rpc.auth import AUTHORIZATION_KEY, read_token
+from services.common.rpc.interceptors import REQUEST_ID_KEY, request_id
+from services.common.rpc.tls import channel_credentials, check_tls
+
+KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 15_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # servers allow what clients do
+)
+"""The same for clients and servers: a peer that is gone without a word is noticed within 25 s."""
+
+MAX_ATTEMPTS = 4
+_OPEN_INFERENCE = "inference.GRPCInferenceService"
+
+
+@dataclass(frozen=True)
+class ClientOptions:
+    """How the other parts are called.
+
+    Attributes:
+        max_message_bytes: Largest message sent or taken.
+        credentials: Of TLS; None = without.
+        token: Sent with every call; empty = none.
+        allow_plaintext_token: Whether the token may be sent without TLS to other machines.
+    """
+
+    max_message_bytes: int
+    credentials: grpc.ChannelCredentials | None
+    token: str
+    allow_plaintext_token: bool
+
+
+def client_options(shared: SharedSettings) -> ClientOptions:
+    """How the settings want other parts to be called.
+
+    Raises:
+        ConfigError: A file of a certificate or of the token is missing or wrong.
+    """
+    check_tls(shared.tls)
+    return ClientOptions(
+        max_message_bytes=shared.max_message_bytes,
+        credentials=channel_credentials(shared.tls),
+        token=read_token(shared.token_file),
+        allow_plaintext_token=shared.allow_plaintext_token,
+    )
+
+
+def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio.Channel:
+    """Opens a channel.
+
+    Args:
+        address: "host:port"; or for several replicas, of which each takes its share of the calls,
+            "dns:///name:port" or "ipv4:host:port,host:port".
+        service: Full name of the gRPC service; replicas whose health says that it does not
+            serve are left out.
+        options: How it is called.
+
+    Calls without side effects are tried four times within about a second if the service is
+    unavailable; use `call_once` for all others. Every call needs its own `timeout`.
+
+    Raises:
+        ConfigError: The token would be sent unencrypted to another machine.
+    """
+    if options.token and options.credentials is None and not options.allow_plaintext_token:
+        _check_local(address)
+    arguments = [
+        *KEEPALIVE,
+        ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.service_config", json.dumps(_service_config(service))),
+        ("grpc.enable_retries", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.dns_min_time_between_resolutions_ms", 5000),  # 30 s would hide new replicas longer
+    ]
+    if options.credentials is None:
+        return grpc.aio.insecure_channel(address, options=arguments)
+    return grpc.aio.secure_channel(address, options.credentials, options=arguments)
+
+
+def service_name(part: str) -> str:
+    """Full name of a part's gRPC service."""
+    return f"bestshot.{part}.v1.{part.capitalize()}Service"
+
+
+def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
+    """Metadata that carries the current request id on to the next service, and the token."""
+    request = (REQUEST_ID_KEY, request_id.get() or uuid.uuid4().hex)
+    return (
+        (request, (AUTHORIZATION_KEY, f"Bearer {options.token}")) if options.token else (request,)
+    )
+
+
+def _check_local(address: str) -> None:
+    """Refuses a gRPC target that may be on another machine."""
+    scheme, _, rest = address.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return
+    targets = rest if scheme in ("dns", "ipv4", "ipv6") else address
+    for target in targets.rpartition("/")[2].split(","):
+        if not is_loopback(split_address(target)[0] or target):
+            raise ConfigError(
+                f"the token of shared.token_file would be sent unencrypted to {address}: set "
+                f"shared.tls.ca_file (to `system` for the system's root certificates), or on a "
+                f"trusted network shared.allow_plaintext_token: true"
+            )
+
+
+def safe_methods(service: str) -> list[str]:
+    """Methods of a service that are always safe to repeat: the contract says NO_SIDE_EFFECTS.
+
+    Args:
+        service: Full name; one that is not in our contract has none.
+    """
+    if service == _OPEN_INFERENCE:  # not our contract, no such option: all are safe
+        return [
+            method.name
+            for method in open_inference_pb2.DESCRIPTOR.services_by_name[
+                "GRPCInferenceService"
+            ].methods
+        ]
+    try:
+        found = descriptor_pool.Default().FindServiceByName(service)
+    except KeyError:
+        return []
+    return [
+        method.name
+        for method in found.methods
+        if method.GetOptions().idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    ]
+
+
+async def call_once(
+    method: Any,  # noqa: ANN401
+    request: Any,  # noqa: ANN401
+    timeout_s: float,
+    options: ClientOptions,
+) -> Any:  # noqa: ANN401
+    """Calls a method with a single answer; a change happens at most once, even if it is retried.
+
+    A request with a field `request_id` gets an id, and is retried if no answer comes. One without
+    is tried once: gRPC itself retries calls without side effects.
+
+    Args:
+        method: Of a stub.
+        request: A message; a stream of messages is sent once.
+        timeout_s: Of one attempt.
+        options: How it is called.
+    """
+    is_repeatable = hasattr(request, "request_id")
+    if is_repeatable and not request.request_id:
+        request.request_id = str(uuid.uuid4())
+    attempts = AsyncRetrying(
+        retry=retry_if_exception(_is_unavailable),
+        wait=wait_exponential(multiplier=0.1, max=1.0),
+        stop=stop_after_attempt(MAX_ATTEMPTS if is_repeatable else 1),
+        reraise=True,
+    )
+    metadata = call_metadata(options)
+
+    async def attempt() -> Any:  # noqa: ANN401
+        return await method(request, timeout=timeout_s, metadata=metadata)
+
+    return await attempts(attempt)
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def _service_config(service: str) -> Mapping[str, Any]:
+    config: dict[str, Any] = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": service},
+    }
+    if methods := safe_methods(service):
+        config["methodConfig"] = [
+            {
+                "name": [{"service": service, "method": method} for method in methods],
+                # an answer may have been lost, so no method that changes anything is listed
+                "retryPolicy": {
+                    "maxAttempts": MAX_ATTEMPTS,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    return config

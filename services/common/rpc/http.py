@@ -1,0 +1,94 @@
+"""The life of an HTTP server: bind, serve, stop as all parts are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+from services.common.errors import ConfigError
+from services.common.process.signals import split_address
+from services.common.rpc.origin import OriginGuard
+from services.common.rpc.tls import TlsSettings
+
+GRACE_S = 2
+"""How long requests under way may take to their end."""
+
+
+class HttpServer:
+    """uvicorn behind a socket of our own, which heeds no signals by itself.
+
+    Args:
+        app: ASGI application.
+        address: "host:port"; port 0 takes a free one.
+        key: Setting that the address comes from, for errors.
+        tls: Certificates.
+        allowed_hosts: Names that clients call it by, besides its address and loopback's.
+        is_for_browsers: Whether clients are people, who have no certificates to show.
+
+    Raises:
+        ConfigError: The address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        app: Any,  # noqa: ANN401
+        *,
+        address: str,
+        key: str,
+        tls: TlsSettings,
+        allowed_hosts: Iterable[str],
+        is_for_browsers: bool,
+    ) -> None:
+        import uvicorn
+
+        host, _ = split_address(address)
+        self._listener = _bind(address, key)
+        self.address = f"{host}:{self._listener.getsockname()[1]}"
+        needs_certificate = tls.require_client_certificate and not is_for_browsers
+        config = uvicorn.Config(
+            OriginGuard(app, address, allowed_hosts),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_certfile=tls.certificate_file,
+            ssl_keyfile=tls.key_file,
+            ssl_ca_certs=str(tls.ca_file) if needs_certificate else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if needs_certificate else ssl.CERT_NONE,
+        )
+        self._server = uvicorn.Server(config)
+        # it is stopped as all parts are
+        self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns once it answers."""
+        self._serving = asyncio.ensure_future(self._server.serve(sockets=[self._listener]))
+        while not self._server.started and not self._serving.done():
+            await asyncio.sleep(0.02)
+
+    def request_stop(self) -> None:
+        """Lets `wait` return."""
+        self._server.should_exit = True
+
+    async def wait(self) -> None:
+        """Returns when a stop was requested and requests under way have ended."""
+        assert self._serving is not None
+        await self._serving
+
+
+def _bind(address: str, key: str) -> socket.socket:
+    host, port = split_address(address)
+    if not port:
+        raise ConfigError(f"{key}: address {address!r} is not of the form host:port")
+    try:
+        return socket.create_server((host, int(port)))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {address}: {error.strerror}. Stop the other program or choose "
+            f"another address ({key})"
+        ) from error

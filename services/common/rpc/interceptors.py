@@ -1,0 +1,262 @@
+"""The server interceptor: request id, authorization, access log, exception to status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from services.common.errors import BestshotError, InvalidArgumentError
+from services.common.process.metrics import Metrics
+from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
+from services.common.rpc.bounds import check_message
+from services.common.rpc.status import internal_status, to_status
+from services.common.rpc.turns import Turns
+
+REQUEST_ID_KEY = "x-request-id"
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+ADMITTED_MESSAGES = 4
+"""How many requests of the largest size are held in memory at once, or as many smaller ones as take
+no more. Enough to keep the workers busy: any further requests wait at their clients."""
+REQUEST_READ_S = 60.0
+"""The largest request takes less at 10 Mbit/s."""
+_SMALL_METHODS = ("GetModelInfo", "Server", "ModelReady", "ModelMetadata")
+_QUIET_METHODS = ("/grpc.health.", "/grpc.reflection.")
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Gives each call a request id, lets it pass or not, tells how it ended.
+
+    What it raises becomes a status.
+
+    Args:
+        metrics: Told of every call.
+        authorize: Lets a call pass.
+        admission: Limits the memory that requests take; None = no limit.
+    """
+
+    def __init__(
+        self, metrics: Metrics, authorize: Authorize, admission: Admission | None = None
+    ) -> None:
+        self._metrics = metrics
+        self._authorize = authorize
+        self._admission = admission
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Wraps the handlers of our own services, whatever they stream."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(_QUIET_METHODS):
+            return handler
+        pairs = tuple(handler_call_details.invocation_metadata or ())
+        headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
+        refusal = self._refusal(method, headers)
+        unary = handler.unary_unary
+        if self._admission is not None and unary is not None and _is_large(method):
+            # Before gRPC reads the request: one that is not admitted yet stays with its client. An
+            # unauthorized caller takes no place.
+            if refusal is None:
+                unary = (await self._admission.enter()).measured(unary)
+            handler = grpc.unary_unary_rpc_method_handler(
+                unary, handler.request_deserializer, handler.response_serializer
+            )
+        make_handler, behaviour = {
+            (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
+            (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
+            (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
+            (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
+            # gRPC reads a single request before it calls the handler, but not a stream of them: a
+            # refused caller puts nothing into memory.
+        }[handler.request_streaming or refusal is not None, handler.response_streaming]
+        guard = _guard_stream if handler.response_streaming else _guard_unary
+        return make_handler(
+            guard(behaviour, _Call(method, dict(pairs), refusal, self._metrics)),
+            _tolerant(handler.request_deserializer),
+            handler.response_serializer,
+        )
+
+    def _refusal(self, method: str, headers: Sequence[str | bytes]) -> BestshotError | None:
+        try:
+            self._authorize(method, headers)
+        except BestshotError as error:
+            return error
+        return None
+
+
+class Admission:
+    """Admits requests into memory, first come, first served.
+
+    A request counts with the largest allowed size until it is read, then with its own. One that is
+    not read within `REQUEST_READ_S` is cancelled, because a few idle callers would block all
+    others.
+
+    Args:
+        max_message_bytes: Of one request.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._largest = max_message_bytes
+        self._turns = Turns(ADMITTED_MESSAGES * max_message_bytes)
+
+    async def enter(self) -> _Place:
+        """Waits for room, which is freed when the current task, the call, ends."""
+        await self._turns.take(self._largest)
+        place = _Place(self._turns, self._largest)
+        task = asyncio.current_task()
+        assert task is not None
+        # not in the handler: gRPC never calls it if the client disconnects while sending
+        task.add_done_callback(lambda _: place.shrink(0))
+        place.timer = asyncio.get_running_loop().call_later(REQUEST_READ_S, task.cancel)
+        return place
+
+
+class _Place:
+    def __init__(self, turns: Turns, size: int) -> None:
+        self._turns = turns
+        self._size = size
+        self.timer: asyncio.TimerHandle | None = None
+
+    def shrink(self, size: int) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        if size < self._size:
+            self._turns.give_back(self._size - size)
+            self._size = size
+
+    def measured(self, behaviour: Any) -> Any:  # noqa: ANN401
+        async def measured(request: Any, context: grpc.aio.ServicerContext) -> object:  # noqa: ANN401
+            self.shrink(request.ByteSize())
+            return await behaviour(request, context)
+
+        return measured
+
+
+def _is_large(method: str) -> bool:
+    return not method.rpartition("/")[2].startswith(_SMALL_METHODS)
+
+
+class _Call:
+    """One method of one caller; tells how it ended, once."""
+
+    def __init__(
+        self,
+        method: str,
+        metadata: Mapping[str, str | bytes],
+        refusal: BestshotError | None,
+        metrics: Metrics,
+    ) -> None:
+        self.method = method
+        self._metadata = metadata
+        self._refusal = refusal
+        self._metrics = metrics
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        request_id.set(_acceptable(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def end(self, code: str) -> None:
+        seconds = time.monotonic() - self._began
+        self._metrics.call(self.method, code, seconds)
+        logger.debug("%s %s %.1f ms", self.method, code, 1000 * seconds)
+
+
+def _guard_unary(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
+    async def guarded(request: object, context: grpc.aio.ServicerContext) -> object:
+        try:
+            call.begin()
+            response: object = await behaviour(_checked(request), context)
+        except (Exception, asyncio.CancelledError) as error:
+            await _abort(context, error, call)
+            raise
+        call.end("OK")
+        return response
+
+    return guarded
+
+
+def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
+    async def guarded(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
+        try:
+            call.begin()
+            async for response in behaviour(_checked(request), context):
+                yield response
+        except (Exception, asyncio.CancelledError, GeneratorExit) as error:
+            await _abort(context, error, call)
+            raise
+        call.end("OK")
+
+    return guarded
+
+
+def _tolerant(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:
+    """Returns None for bytes that are not a message: gRPC itself would report an internal error."""
+
+    def tolerant(content: bytes) -> Message | None:
+        try:
+            return deserialize(content)
+        except DecodeError:
+            return None
+
+    return tolerant
+
+
+def _checked(request: object) -> object:
+    """Checks the bounds of a request, or of each request in a stream.
+
+    Raises:
+        InvalidArgumentError: A field is out of bounds.
+    """
+    if isinstance(request, AsyncIterable):
+        return _checked_stream(request)
+    if not isinstance(request, Message):
+        raise InvalidArgumentError("", "the request is not a valid protobuf message")
+    check_message(request)
+    return request
+
+
+async def _checked_stream(requests: AsyncIterable[object]) -> AsyncIterator[object]:
+    async for request in requests:
+        yield _checked(request)
+
+
+def _acceptable(caller_id: str | bytes | None) -> str:
+    """A caller's request id, where it is one that a line of a log can hold; else nothing."""
+    return caller_id if isinstance(caller_id, str) and _REQUEST_ID.fullmatch(caller_id) else ""
+
+
+async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: _Call) -> None:
+    """Ends the call with the status that an error stands for; one that was cancelled has ended."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        call.end("CANCELLED")
+        return
+    if isinstance(error, grpc.aio.BaseError):
+        return
+    status: status_pb2.Status
+    if isinstance(error, BestshotError):
+        call.end(error.code.name)
+        status = to_status(error)
+    else:
+        logger.error("%s failed", call.method, exc_info=error)
+        call.end("INTERNAL")
+        status = internal_status(request_id.get())
+    await context.abort_with_status(rpc_status.to_status(status))

@@ -1,0 +1,132 @@
+"""TLS between the parts: whom a server lets in, whom a client believes."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Literal
+
+import grpc
+
+from services.common.config.layers import Settings, UserPath
+from services.common.errors import ConfigError
+from services.common.user_files import read_user_bytes
+
+SYSTEM: Literal["system"] = "system"
+"""Value of ca_file: trust the system's root certificates."""
+
+
+class TlsSettings(Settings):
+    """Section `shared.tls` of services.yaml; PEM files.
+
+    Attributes:
+        certificate_file: The part's own certificate chain, shown to its clients and, where they
+            ask for one, to the servers that it calls; None = it serves without TLS.
+        key_file: Private key of that certificate.
+        ca_file: Certificates of the trusted authorities; "system" = the system's root
+            certificates; None = it calls without TLS.
+        require_client_certificate: Whether a server lets only clients in whose certificate is by
+            such an authority (mutual TLS).
+    """
+
+    certificate_file: UserPath | None
+    key_file: UserPath | None
+    ca_file: Literal["system"] | UserPath | None
+    require_client_certificate: bool
+
+
+def check_tls(tls: TlsSettings) -> None:
+    """Finds what is wrong with the files before anything listens or calls.
+
+    Raises:
+        ConfigError: A file is missing, no PEM or does not fit another; or one is not named.
+    """
+    if (tls.certificate_file is None) != (tls.key_file is None):
+        raise ConfigError(
+            "shared.tls: certificate_file and key_file go together; set both or neither"
+        )
+    if tls.require_client_certificate and (
+        tls.ca_file in (None, SYSTEM) or tls.certificate_file is None
+    ):
+        raise ConfigError(
+            "shared.tls.require_client_certificate needs certificate_file, key_file and a file of "
+            "your own authority as ca_file"
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if tls.certificate_file is not None and tls.key_file is not None:
+        _read(tls.certificate_file, "certificate_file")
+        _read(tls.key_file, "key_file")
+        try:
+            context.load_cert_chain(tls.certificate_file, tls.key_file, password=_no_password)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"shared.tls: {tls.certificate_file} and {tls.key_file} are no PEM certificate "
+                f"and its private key ({error.reason or error})"
+            ) from error
+    if isinstance(tls.ca_file, Path):
+        _read(tls.ca_file, "ca_file")
+        try:
+            context.load_verify_locations(tls.ca_file)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"shared.tls.ca_file: {tls.ca_file} has no PEM certificate ({error.reason})"
+            ) from error
+
+
+def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
+    """What a server shows and asks for; None = no TLS.
+
+    The files are read anew for every connection, so a renewed certificate counts at once; where
+    they cannot be read, the last good ones go on.
+    """
+    if tls.certificate_file is None:
+        return None
+    last = [_server_configuration(tls)]
+
+    def fetch() -> grpc.ServerCertificateConfiguration:
+        try:
+            check_tls(tls)
+            last[0] = _server_configuration(tls)
+        except ConfigError:  # half renewed
+            pass
+        return last[0]
+
+    return grpc.dynamic_ssl_server_credentials(last[0], fetch, tls.require_client_certificate)
+
+
+def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
+    """What a client believes and shows; None = no TLS."""
+    if tls.ca_file is None:
+        return None
+    roots = _read(tls.ca_file, "ca_file") if isinstance(tls.ca_file, Path) else system_roots()
+    if tls.certificate_file is None or tls.key_file is None:
+        return grpc.ssl_channel_credentials(roots)
+    return grpc.ssl_channel_credentials(
+        roots,
+        _read(tls.key_file, "key_file"),
+        _read(tls.certificate_file, "certificate_file"),
+    )
+
+
+def system_roots() -> bytes | None:
+    """The system's trusted root certificates as PEM; None = those bundled with gRPC."""
+    found = ssl.create_default_context().get_ca_certs(binary_form=True)
+    return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
+
+
+def _server_configuration(tls: TlsSettings) -> grpc.ServerCertificateConfiguration:
+    assert tls.certificate_file is not None
+    assert tls.key_file is not None
+    pair = (_read(tls.key_file, "key_file"), _read(tls.certificate_file, "certificate_file"))
+    authorities = None
+    if tls.require_client_certificate and isinstance(tls.ca_file, Path):
+        authorities = _read(tls.ca_file, "ca_file")
+    return grpc.ssl_server_certificate_configuration([pair], authorities)
+
+
+def _read(path: Path, key: str) -> bytes:
+    return read_user_bytes(path, f"shared.tls.{key}")
+
+
+def _no_password() -> str:
+    raise ConfigError("shared.tls.key_file has a password; give a key without one")

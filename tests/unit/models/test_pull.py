@@ -1,0 +1,256 @@
+"""Fetching model files from a real HTTP server that misbehaves on request."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from models import pull
+from models.cli import State, state_of
+from models.pull import Source, fetch, is_in_place
+from services.common.errors import ConfigError, UnavailableError
+from services.common.inference.registry import Download, read_pins, read_registry
+from tests.conftest import ROOT
+
+CONTENT = bytes(range(256)) * 4096
+GOOD = Download(
+    name="graph.onnx",
+    url="https://models.example/graph.onnx",
+    size_bytes=len(CONTENT),
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+)
+
+
+class FileServer(ThreadingHTTPServer):
+    """Serves `content` under /graph.onnx; may cut connections, refuse, or know no ranges."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = CONTENT
+        self.cut_after: list[int] = []  # bytes after which the next answers break off
+        self.statuses: list[int] = []  # of the next answers, instead of the file
+        self.knows_ranges = True
+        self.ranges: list[str] = []  # Range header of every request
+
+    @property
+    def source(self) -> Source:
+        return Source(mirror=f"http://127.0.0.1:{self.server_port}/")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FileServer
+
+    def do_GET(self) -> None:
+        server, asked = self.server, self.headers.get("Range", "")
+        server.ranges.append(asked)
+        if server.statuses or self.path != "/graph.onnx":
+            self.send_error(server.statuses.pop(0) if server.statuses else 404)
+            return
+        resumes = asked and server.knows_ranges
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if resumes else 0
+        if start >= len(server.content):
+            self.send_error(416)
+            return
+        body = server.content[start:]
+        self.send_response(206 if resumes else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: server.cut_after.pop(0)] if server.cut_after else body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setattr(pull, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(pull, "LONGEST_WAIT_S", 0.02)
+    with FileServer() as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def fetched(folder: Path, source: Source, download: Download = GOOD) -> tuple[Path, list[int]]:
+    told: list[int] = []
+    return fetch(folder, "some-model", "graph", download, source, told.append), told
+
+
+def files_below(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_file_comes_whole_and_progress_is_told(server: FileServer, tmp_path: Path) -> None:
+    path, told = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert told == sorted(told)
+    assert told[-1] == len(CONTENT)
+    assert files_below(tmp_path) == ["graph.onnx"]
+    assert is_in_place(tmp_path, "some-model", "graph", GOOD)
+
+
+def test_a_connection_that_was_cut_is_resumed(server: FileServer, tmp_path: Path) -> None:
+    half = len(CONTENT) // 2
+    server.cut_after = [half, 1000]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["", f"bytes={half}-", f"bytes={half + 1000}-"]
+
+
+def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.cut_after = [1000] * pull.ATTEMPTS
+    with pytest.raises(UnavailableError, match="pull again to go on"):
+        fetched(tmp_path, server.source)
+    assert files_below(tmp_path) == ["graph.onnx.part"]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges[-1] == f"bytes={1000 * pull.ATTEMPTS}-"
+
+
+def test_a_server_without_ranges_is_asked_for_the_whole(server: FileServer, tmp_path: Path) -> None:
+    server.knows_ranges = False
+    server.cut_after = [5000]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> None:
+    server.statuses = [503, 429]
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_flipped_byte_is_found_and_nothing_is_left(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1] + b"\x00"
+    with pytest.raises(ConfigError, match=r"graph\.onnx has sha256 .* is expected"):
+        fetched(tmp_path, server.source)
+    assert files_below(tmp_path) == []
+
+
+def test_a_file_of_another_size_is_refused(server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT + b"more"
+    with pytest.raises(ConfigError, match="more than the 1048576 bytes"):
+        fetched(tmp_path, server.source)
+
+
+def test_a_file_of_unknown_size_is_resumed_and_found_again(
+    server: FileServer, tmp_path: Path
+) -> None:
+    unknown = GOOD.model_copy(update={"size_bytes": None, "sha256": None})
+    server.cut_after = [1000]
+    path, _ = fetched(tmp_path, server.source, unknown)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["", "bytes=1000-"]
+    assert is_in_place(tmp_path, "some-model", "graph", unknown)
+    path.rename(path.with_name("graph.onnx.part"))  # killed before it was put in place
+    path, _ = fetched(tmp_path, server.source, unknown)
+    assert path.read_bytes() == CONTENT
+
+
+def test_what_the_server_lacks_is_not_asked_for_again(server: FileServer, tmp_path: Path) -> None:
+    other = GOOD.model_copy(update={"name": "other.onnx"})
+    with pytest.raises(UnavailableError, match="404"):
+        fetched(tmp_path, server.source, other)
+    assert len(server.ranges) == 1
+
+
+def test_a_server_that_is_not_there_is_named(server: FileServer, tmp_path: Path) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(UnavailableError, match=r"http://127\.0\.0\.1:\d+/graph\.onnx: .*--from"):
+        fetched(tmp_path, server.source)
+
+
+def test_a_folder_is_a_source(tmp_path: Path) -> None:
+    (tmp_path / "stick" / "deep").mkdir(parents=True)
+    (tmp_path / "stick" / "deep" / "graph.onnx").write_bytes(CONTENT)
+    path, _ = fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+    assert path.read_bytes() == CONTENT
+    other = GOOD.model_copy(update={"name": "other.onnx"})
+    with pytest.raises(ConfigError, match=r"other\.onnx does not lie there"):
+        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"), other)
+
+
+def test_a_file_without_an_address_needs_a_source(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--from"):
+        fetched(tmp_path, Source(), GOOD.model_copy(update={"url": None}))
+
+
+def test_a_folder_that_cannot_be_written_is_named(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "some-model").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"cannot put .*graph\.onnx in place: .*some-model"):
+        fetched(tmp_path, server.source)
+
+
+def test_a_source_that_grows_without_end_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "graph.onnx").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="not a regular file"):
+        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+    (tmp_path / "stick" / "graph.onnx").unlink()
+    with (tmp_path / "stick" / "graph.onnx").open("wb") as sparse:
+        sparse.truncate(1 << 42)
+    with pytest.raises(ConfigError, match=r"has 4398046511104 bytes \(expected 1048576\)"):
+        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+    assert files_below(tmp_path / "models") == []
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard", "pipe"])
+@pytest.mark.parametrize("from_folder", [True, False])
+def test_nothing_is_written_through_a_planted_part(
+    server: FileServer, tmp_path: Path, link: str, from_folder: bool
+) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "graph.onnx").write_bytes(CONTENT)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    part = tmp_path / "models" / "some-model" / "graph.onnx.part"
+    part.parent.mkdir(parents=True)
+    if link == "symbolic":
+        part.symlink_to(precious)
+    elif link == "hard":
+        part.hardlink_to(precious)
+    else:
+        os.mkfifo(part)
+    source = Source(folder=tmp_path / "stick") if from_folder else server.source
+    path, _ = fetched(tmp_path / "models", source)
+    assert path.read_bytes() == CONTENT
+    assert not path.is_symlink()
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("mirror", ["file:///etc", "http://[::", "gopher://x"])
+def test_a_mirror_that_is_not_a_web_address_is_refused(tmp_path: Path, mirror: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be fetched"):
+        fetched(tmp_path, Source(mirror=mirror))
+
+
+@pytest.mark.parametrize("planted", ["pipe", "folder", "link"])
+def test_only_a_regular_file_is_a_model(tmp_path: Path, planted: str) -> None:
+    path = tmp_path / "some-model" / "graph.onnx"
+    path.parent.mkdir()
+    if planted == "pipe":
+        os.mkfifo(path)
+    elif planted == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "missing")
+    entry = next(
+        one for one in read_registry(ROOT / "configs").models.values() if one.downloads
+    ).model_copy(update={"downloads": {"graph": GOOD}, "export": None, "parts": None, "files": {}})
+    assert state_of(tmp_path, {"some-model": entry}, "some-model") is State.DAMAGED
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"m: 5", b"m: {k: 7}", b"\xff", b"m: {k: *x}"])
+def test_damaged_pins_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pins.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"pins\.yaml"):
+        read_pins(tmp_path)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.config import PipelineConfig
+from orchestrator.domain.explanation import Grouping, Neighbour
+from orchestrator.domain.moments.parameters import CaptureTimeParameters
+from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
+from orchestrator.domain.verdict_sentences import grouping_text
+from orchestrator.records import ImageRecord
+from orchestrator.runs.pipeline import cluster
+from services.common.config.layers import Layer
+from tests.conftest import ROOT
+
+HOUR = 3600.0
+PARAMETERS = CaptureTimeParameters(
+    enabled=True, burst_seconds=2.0, burst_distance=0.6, separate_hours=3.0, separate_distance=0.1
+)
+
+
+def at(*degrees: float) -> np.typing.NDArray[np.float32]:
+    """Unit vectors in a plane; 26 degrees apart is a cosine distance of 0.1, 66 one of 0.6."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def regrouped(
+    labels: Sequence[int],
+    vectors: np.typing.NDArray[np.float32],
+    seconds: Sequence[float],
+    cameras: Sequence[str] | None = None,
+) -> list[int]:
+    captures = Captures(np.array(seconds), cameras or ["camera"] * len(labels))
+    found = with_time_evidence(np.array(labels), vectors, captures, PARAMETERS, "cosine")
+    return found.tolist()
+
+
+def test_a_burst_is_one_moment_although_the_algorithm_parts_it() -> None:
+    vectors = at(0, 40, 80, 170)
+    assert regrouped([-1, -1, -1, -1], vectors, [0, 1.5, 3, 4]) == [0, 0, 0, -1]
+    assert regrouped([-1, -1, -1, -1], vectors, [0, 5, 10, 15]) == [-1] * 4
+    cameras = ["a", "b", "a", "b"]
+    assert regrouped([-1, -1, -1, -1], vectors, [0, 1, 9, 10], cameras) == [-1] * 4
+    assert regrouped([-1, -1, -1, -1], vectors, [0, 1, 2, 3], [""] * 4) == [-1] * 4
+
+
+def test_a_burst_joins_the_moments_that_its_photos_are_in() -> None:
+    vectors = at(0, 5, 50, 55)
+    assert regrouped([0, 0, 1, 1], vectors, [0, 1, 2, 90]) == [0, 0, 0, 0]
+
+
+def test_photos_hours_apart_are_several_moments_unless_they_are_nearly_the_same() -> None:
+    vectors = at(0, 5, 40, 45)
+    assert regrouped([0, 0, 0, 0], vectors, [0, 60, 5 * HOUR, 5 * HOUR + 60]) == [0, 0, 1, 1]
+    assert regrouped([0, 0, 0, 0], at(0, 5, 10, 15), [0, 60, 5 * HOUR, 6 * HOUR]) == [0] * 4
+    assert regrouped([0, 0, 0, 0], vectors, [0, 2 * HOUR, 4 * HOUR, 6 * HOUR]) == [0] * 4
+    assert regrouped([0, 0, 0, -1], vectors, [0, 60, 5 * HOUR, 5 * HOUR]) == [0, 0, 1, 1]
+
+
+def test_a_photo_of_unknown_time_stays_with_the_part_that_is_nearest() -> None:
+    vectors = at(0, 60, 70, 20)
+    assert regrouped([0] * 4, vectors, [0, 9 * HOUR, np.nan, np.nan]) == [0, 1, 1, 0]
+    assert regrouped([0] * 4, vectors, [np.nan] * 4) == [0] * 4
+
+
+photos = st.lists(
+    st.tuples(
+        st.integers(-1, 3),
+        st.floats(0, 180),
+        st.sampled_from([np.nan, *range(6), 4 * HOUR, 4 * HOUR + 1, 9 * HOUR]),
+        st.sampled_from(["a", "b", ""]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def moments(labels: Sequence[int], order: Sequence[int]) -> set[frozenset[int]]:
+    found: dict[object, set[int]] = {}
+    for position, label in zip(order, labels, strict=True):
+        key = ("single", position) if label < 0 else label
+        found.setdefault(key, set()).add(position)
+    return set(map(frozenset, found.values()))
+
+
+@given(photos, st.randoms())
+def test_the_order_of_the_photos_never_matters(
+    drawn: list[tuple[int, float, float, str]], shuffler: st.DataObject
+) -> None:
+    def found(order: list[int]) -> set[frozenset[int]]:
+        chosen = [drawn[index] for index in order]
+        labels, angles, seconds, cameras = zip(*chosen, strict=True)
+        return moments(regrouped(labels, at(*angles), seconds, cameras), order)
+
+    straight = list(range(len(drawn)))
+    shuffled = straight.copy()
+    shuffler.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert found(straight) == found(shuffled)
+
+
+def test_a_run_heeds_it_where_it_is_on_and_not_otherwise() -> None:
+    records = [
+        ImageRecord("a", "a", 1, capture_time="2026-05-17T10:00:00", camera="C"),
+        ImageRecord("b", "b", 1, capture_time="2026-05-17T10:00:01", camera="C"),
+    ]
+
+    def labels(overrides: dict[str, object]) -> list[int]:
+        layer = Layer("test", {"cluster_scenes": {"capture_time": overrides}})
+        settings = PipelineConfig(ROOT / "configs", "builtin", [layer]).load()
+        parameters = settings.cluster_scenes.parameters((0.2, 0.1))
+        return cluster(at(0, 50), records, parameters).tolist()
+
+    assert labels({}) == [-1, -1]
+    assert labels({"enabled": True}) == [0, 0]
+    assert labels({"enabled": True, "burst_seconds": 0.5}) == [-1, -1]
+    assert labels({"enabled": True, "burst_distance": 0.2}) == [-1, -1]
+
+
+def test_an_explanation_tells_of_the_time() -> None:
+    grouping = Grouping(
+        method="hdbscan",
+        metric="cosine",
+        scene_distance=0.4,
+        cluster_selection_epsilon=0.3,
+        dbscan_eps=0.3,
+        cluster_size=2,
+        nearest_inside=Neighbour("near.jpg", 0.5, 0.5, is_same_moment=True),
+        farthest_inside=Neighbour("near.jpg", 0.5, 0.5, is_same_moment=True),
+        nearest_outside=Neighbour("later.jpg", 0.8, 0.2, is_same_moment=False),
+        joint_distance=0.3,
+        core_distance=0.2,
+        outside_core_distance=0.2,
+        min_samples=2,
+        separate_hours=3.0,
+        separate_distance=0.1,
+        pause_inside=1.5,
+        pause_outside=5 * HOUR,
+    )
+    assert grouping_text(grouping) == (
+        "Grouped with near.jpg, 0.500 and 1.5 seconds apart. The nearest photo outside, later.jpg, "
+        "is 0.200 apart, but they were taken 5.0 hours apart: that parts moments, above 3 hours "
+        "and 0.1 in distance."
+    )

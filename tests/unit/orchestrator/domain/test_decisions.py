@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from orchestrator.cli.decisions import describe
+from orchestrator.domain.decisions import (
+    CORRECTIONS,
+    DecisionAction,
+    DecisionEntry,
+    corrected,
+    corrections_in,
+    decisions_in,
+    fault,
+    in_force,
+    last_undoable,
+)
+from orchestrator.export.decisions_json import decisions_json, parse_decisions
+from services.common.errors import InvalidArgumentError
+from tests.unit.values import entry
+
+Labels = np.typing.NDArray[np.int64]
+DIGESTS = tuple("abcdef09")
+LABELS = np.array([0, 0, 0, 1, 1, -1, -1, 2, 2])
+FILES = (*DIGESTS, "9")
+"""Contents of the files that LABELS are of; the last two are copies."""
+
+
+@st.composite
+def decided(draw: st.DrawFn, name: str) -> DecisionEntry:
+    """An entry that is no undo."""
+    action = draw(
+        st.sampled_from([one for one in DecisionAction if one is not DecisionAction.UNDO])
+    )
+    fewest = 2 if action is DecisionAction.MERGE else 1
+    photos = draw(st.lists(st.sampled_from(DIGESTS), min_size=fewest, max_size=3, unique=True))
+    target = ""
+    if action is DecisionAction.MOVE:
+        target = draw(st.sampled_from([digest for digest in DIGESTS if digest not in photos]))
+    return entry(name, action, *photos, target=target)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[DecisionEntry]:
+    """Legal logs, undos and undos of undos in them."""
+    log: list[DecisionEntry] = []
+    for number in range(draw(st.integers(0, 12))):
+        counting = in_force(log)
+        if counting and draw(st.integers(0, 2)) == 0:
+            undone = draw(st.sampled_from(counting))
+            log.append(entry(str(number), DecisionAction.UNDO, undone_id=undone.id))
+        else:
+            log.append(draw(decided(str(number))))
+    return log
+
+
+def state(log: Sequence[DecisionEntry]) -> tuple[dict[str, object], list[int]]:
+    labels = corrected(LABELS, FILES, corrections_in(log))
+    return dict(decisions_in(log)), labels.tolist()
+
+
+@given(logs())
+def test_every_log_is_legal_and_undone_entries_might_never_have_been(
+    log: list[DecisionEntry],
+) -> None:
+    assert [fault(one, log[:index]) for index, one in enumerate(log)] == [""] * len(log)
+    counting = [one for one in in_force(log) if one.action is not DecisionAction.UNDO]
+    assert state(log) == state(counting)
+
+
+@given(logs(), st.data())
+def test_an_undo_may_come_at_any_time_after_what_it_undoes(
+    log: list[DecisionEntry], data: st.DataObject
+) -> None:
+    named = {one.undone_id for one in log}
+    undoable = [index for index, one in enumerate(log) if one.id not in named]
+    assume(undoable)
+    index = data.draw(st.sampled_from(undoable))
+    undo = entry("undo", DecisionAction.UNDO, undone_id=log[index].id)
+    place = data.draw(st.integers(index + 1, len(log)))
+    without = [*log[:index], *log[index + 1 :]]
+    assert state([*log[:place], undo, *log[place:]]) == state([*log, undo])
+    if log[index].action is not DecisionAction.UNDO:
+        assert state([*log, undo]) == state(without)
+
+
+@given(logs(), st.data())
+def test_decisions_that_have_nothing_to_do_with_each_other_come_in_any_order(
+    log: list[DecisionEntry], data: st.DataObject
+) -> None:
+    """Adjacent entries change places where neither undoes the other and they share no moment."""
+    first, second = data.draw(decided("x")), data.draw(decided("y"))
+    assume(not touched(log, first) & touched(log, second))
+    assert state([*log, first, second]) == state([*log, second, first])
+    undo = entry("undo", DecisionAction.UNDO, undone_id="x")
+    assert state([*log, first, second, undo]) == state([*log, first, undo, second])
+
+
+@given(logs())
+def test_undoing_everything_gives_what_the_machine_gave(log: list[DecisionEntry]) -> None:
+    number = 0
+    while (last := last_undoable(log)) is not None:
+        log.append(entry(f"undo {number}", DecisionAction.UNDO, undone_id=last.id))
+        number += 1
+    assert state(log) == ({}, LABELS.tolist())
+
+
+def touched(log: Sequence[DecisionEntry], one: DecisionEntry) -> set[str]:
+    """What an entry is about: photos, and for a correction all photos of their moments too."""
+    digests = {*one.content_digests, *([one.target.content_digest] if one.target else [])}
+    if one.action not in CORRECTIONS:
+        return {f"wish for {digest}" for digest in digests}
+    labels = corrected(LABELS, FILES, corrections_in(log))
+    numbers = {labels[index] for index, file in enumerate(FILES) if file in digests}
+    together = {file for file, label in zip(FILES, labels, strict=True) if label in numbers - {-1}}
+    return digests | together
+
+
+def moments(*corrections: DecisionEntry) -> list[str]:
+    labels = corrected(
+        np.array([0, 0, 0, 1, 1, -1, -1]), tuple("abcdefg"), corrections_in(corrections)
+    )
+    found: dict[int, str] = {}
+    for digest, label in zip("abcdefg", labels, strict=True):
+        if label >= 0:
+            found[int(label)] = found.get(int(label), "") + digest
+    return [found[label] for label in sorted(found)]
+
+
+def test_moments_are_corrected_and_numbered_by_their_first_photo() -> None:
+    assert moments() == ["abc", "de"]
+    assert moments(entry("1", DecisionAction.MOVE, "a", target="d")) == ["ade", "bc"]
+    assert moments(entry("1", DecisionAction.MOVE, "f", target="g")) == ["abc", "de", "fg"]
+    assert moments(entry("1", DecisionAction.SPLIT, "a", "b")) == ["ab", "de"]
+    assert moments(entry("1", DecisionAction.SPLIT, "d")) == ["abc"]
+    assert moments(entry("1", DecisionAction.MERGE, "c", "e")) == ["abcde"]
+    assert moments(entry("1", DecisionAction.MERGE, "c", "g")) == ["abcg", "de"]
+    unknown = entry("1", DecisionAction.MOVE, "a", target="not in this run")
+    assert moments(unknown, entry("2", DecisionAction.SPLIT, "neither")) == ["abc", "de"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (entry("2", DecisionAction.KEEP), "keep needs 1 photos"),
+        (entry("2", DecisionAction.MERGE, "a", "a"), "merge needs 2 photos"),
+        (entry("2", DecisionAction.MOVE, "a"), "needs a target"),
+        (entry("2", DecisionAction.KEEP, "a", target="b"), "needs a target"),
+        (entry("2", DecisionAction.MOVE, "a", target="a"), "its own moment"),
+        (entry("2", DecisionAction.UNDO, undone_id="2"), "no earlier entry '2'"),
+        (entry("2", DecisionAction.UNDO, "a", undone_id="1"), "not photos"),
+        (entry("2", DecisionAction.KEEP, "a", undone_id="1"), "only undo"),
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_told(wrong: DecisionEntry, problem: str) -> None:
+    assert problem in fault(wrong, [entry("1", DecisionAction.KEEP, "a")])
+
+
+def test_what_is_undone_is_not_undone_again_but_the_undo_may_be() -> None:
+    log = [entry("1", DecisionAction.KEEP, "a"), entry("2", DecisionAction.UNDO, undone_id="1")]
+    assert "already undone" in fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
+    redo = entry("3", DecisionAction.UNDO, undone_id="2")
+    assert fault(redo, log) == ""
+    assert state([*log, redo]) == state(log[:1])
+
+
+@given(logs())
+def test_a_log_is_written_and_read_without_loss(log: list[DecisionEntry]) -> None:
+    whole = [with_whole_digests(one) for one in log]
+    assert parse_decisions(decisions_json(whole)) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "the file: Invalid JSON"),
+        ('{"entries": [{}]}', r"entries.0.id: Field required"),
+        ('{"entries": [], "more": 1}', "more: Extra inputs"),
+    ],
+)
+def test_a_file_that_holds_no_decisions_is_told(text: str, problem: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=problem):
+        parse_decisions(text)
+
+
+def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
+    """Digests as long as they are in earnest."""
+
+    photos = tuple(
+        dataclasses.replace(photo, content_digest=photo.content_digest * 64) for photo in one.photos
+    )
+    target = one.target
+    if target:
+        target = dataclasses.replace(target, content_digest=target.content_digest * 64)
+    return dataclasses.replace(one, photos=photos, target=target)
+
+
+@given(logs(), st.integers(0, 13))
+def test_the_checker_agrees_with_the_entries_in_force(log: list[DecisionEntry], of: int) -> None:
+    problem = fault(entry("new", DecisionAction.UNDO, undone_id=str(of)), log)
+    assert (problem == "") == (str(of) in {one.id for one in in_force(log)})
+
+
+@pytest.mark.parametrize("year", ["0001", "1969", "3000", "9999"])
+def test_a_time_out_of_range_is_refused_and_its_entry_numbered(year: str) -> None:
+    good = decisions_json([entry("a", DecisionAction.KEEP, "a" * 64)] * 2)
+    place = good.rindex("2026-05-17")
+    bad = good[:place] + good[place:].replace(
+        "2026-05-17T10:00:00+00:00", f"{year}-01-01T00:00:00+14:00"
+    )
+    with pytest.raises(InvalidArgumentError, match=f"entry 2 of 2: create_time .* not {int(year)}"):
+        parse_decisions(bad)
+    late = dataclasses.replace(
+        entry("a", DecisionAction.KEEP, "a"),
+        create_time=datetime.datetime(int(year), 1, 1, tzinfo=datetime.UTC),
+    )
+    assert "create_time must be" in fault(late, [])
+
+
+def test_a_long_chain_of_undos_is_described_without_recursion() -> None:
+    log = [entry("0", DecisionAction.KEEP, "a")]
+    for number in range(1, 3002):
+        log.append(entry(str(number), DecisionAction.UNDO, undone_id=str(number - 1)))
+    assert describe(log[2], log[:2]) == "undo: undo: keep a.jpg"
+    assert describe(log[-1], log[:-1]) == "undo (3001 in a row): keep a.jpg"

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.selection import (
+    Comparisons,
+    SelectionParameters,
+    Verdict,
+    pairs_to_compare,
+    select_best,
+)
+from orchestrator.domain.verdict_sentences import explain
+from tests.unit.values import FILTERS, candidate, rules
+
+NO_TIES = rules(siamese=replace(rules().siamese, enabled=False))
+
+
+def unit_vectors(cosines_to_first: Sequence[float]) -> NDArray[np.float32]:
+    """Vectors with the given cosine to the first axis, and 0 to each other beyond it."""
+    count = len(cosines_to_first)
+    vectors = np.zeros((count, count + 1), np.float32)
+    for row, cosine in enumerate(cosines_to_first):
+        vectors[row, 0] = cosine
+        vectors[row, row + 1] = np.sqrt(1 - cosine**2)
+    return vectors
+
+
+def select(
+    candidates: list[Candidate],
+    embeddings: NDArray[np.float32] | None = None,
+    parameters: SelectionParameters = NO_TIES,
+    comparisons: Comparisons | None = None,
+    decisions: dict[str, Decision] | None = None,
+) -> dict[str, Verdict]:
+    if embeddings is None:
+        embeddings = unit_vectors([0.0] * len(candidates))
+    verdicts = select_best(
+        candidates, embeddings, FILTERS, parameters, comparisons or {}, decisions or {}
+    )
+    return {verdict.path: verdict for verdict in verdicts}
+
+
+def test_best_of_a_cluster_first_then_a_distinct_one_until_the_cluster_is_full() -> None:
+    found = select([candidate(f"{score}.jpg", ava_score=score) for score in (4.0, 8.0, 6.0)])
+    assert found["8.0.jpg"].reason is Reason.SELECTED_BEST
+    assert found["6.0.jpg"].reason is Reason.SELECTED_DISTINCT
+    assert found["4.0.jpg"].reason is Reason.LOWER_SCORE
+    assert found["4.0.jpg"].lost_to == "8.0.jpg"
+
+
+@pytest.mark.parametrize(
+    ("cosine", "reason"),
+    [
+        (0.84, Reason.SELECTED_DISTINCT),
+        (0.86, Reason.TOO_SIMILAR),
+        (0.96, Reason.DUPLICATE),
+    ],
+)
+def test_similarity_to_the_taken_one_decides_about_a_second(cosine: float, reason: Reason) -> None:
+    vectors = np.array([[1, 0], [cosine, np.sqrt(1 - cosine**2)]], np.float32)
+    found = select([candidate("a", ava_score=8.0), candidate("b", ava_score=6.0)], vectors)
+    assert found["b"].reason is reason
+    assert found["b"].is_selected == (reason is Reason.SELECTED_DISTINCT)
+
+
+def test_a_duplicate_is_never_taken_however_many_may_be() -> None:
+    vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+    many = replace(NO_TIES, max_images_per_cluster=10, dissimilarity_threshold=1.0)
+    found = select([candidate(name) for name in "abc"], vectors, many)
+    assert [found[name].is_selected for name in "abc"] == [True, False, False]
+    assert found["c"].reason is Reason.DUPLICATE
+
+
+def test_a_second_photo_must_reach_the_minimum_score() -> None:
+    found = select([candidate("a", ava_score=8.0), candidate("b", ava_score=1.0)])
+    assert found["b"].reason is Reason.BELOW_MIN_SCORE
+
+
+def test_noise_photos_never_compete_with_each_other() -> None:
+    found = select([candidate(name, cluster_id=-1) for name in "abc"])
+    assert all(found[name].reason is Reason.SELECTED_BEST for name in "abc")
+
+
+def test_noise_photo_below_the_minimum_score_is_not_selected() -> None:
+    found = select([candidate("a", cluster_id=-1, ava_score=1.0)])
+    assert found["a"].reason is Reason.BELOW_MIN_SCORE
+
+
+def test_include_noise_off_leaves_single_shots_out() -> None:
+    found = select(
+        [candidate("a", cluster_id=-1)], parameters=replace(NO_TIES, include_noise=False)
+    )
+    assert found["a"].reason is Reason.NOISE_EXCLUDED
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [({"focus_score": 0.19}, Reason.BLURRED), ({"iqa_score": 0.29}, Reason.LOW_IQA)],
+)
+def test_photos_below_a_floor_lose_to_one_above_it(
+    scores: dict[str, float], reason: Reason
+) -> None:
+    found = select([candidate("good", ava_score=3.0), candidate("bad", ava_score=9.0, **scores)])
+    assert found["good"].is_selected
+    assert found["bad"].reason is reason
+    assert found["bad"].lost_to == "good"
+
+
+def test_a_moment_of_which_all_shots_are_blurred_keeps_its_best_one_only() -> None:
+    found = select([candidate(f"{i}", ava_score=5.0 + i, focus_score=0.1) for i in range(3)])
+    assert [found[f"{i}"].is_selected for i in range(3)] == [False, False, True]
+    assert found["0"].reason is Reason.BLURRED
+    assert found["0"].lost_to == "2"
+
+
+def test_a_blurred_single_shot_is_not_selected() -> None:
+    assert select([candidate("a", cluster_id=-1, focus_score=0.1)])["a"].reason is Reason.BLURRED
+
+
+def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
+    tied = [candidate("a", ava_score=6.2), candidate("b", ava_score=6.1), candidate("c")]
+    comparisons = {("a", "b"): 0.1, ("a", "c"): 0.2, ("b", "c"): 0.8}
+    found = select(
+        tied, parameters=replace(rules(), max_images_per_cluster=1), comparisons=comparisons
+    )
+    assert found["b"].is_selected
+    assert found["a"].reason is Reason.LOST_COMPARISON
+    assert found["a"].probability == pytest.approx(0.9)
+    assert found["b"].tied_count == 2
+
+
+def test_an_undecided_comparator_leaves_the_score_to_decide() -> None:
+    tied = [candidate("a", ava_score=6.1), candidate("b", ava_score=6.2)]
+    one = replace(rules(), max_images_per_cluster=1)
+    found = select(tied, parameters=one, comparisons={("a", "b"): 0.5})
+    assert found["b"].is_selected
+    assert found["a"].reason is Reason.LOWER_SCORE
+
+
+def test_the_comparator_is_asked_about_tied_photos_only() -> None:
+    photos = [
+        candidate("a", ava_score=6.1),
+        candidate("b", ava_score=6.2),
+        candidate("c", ava_score=3),
+    ]
+    assert pairs_to_compare(photos, FILTERS, rules(), {}) == [("a", "b")]
+    assert pairs_to_compare(photos, FILTERS, NO_TIES, {}) == []
+
+
+def test_the_users_decision_wins_over_everything() -> None:
+    photos = [
+        candidate("keep", ava_score=1.0, focus_score=0.0, iqa_score=0.0),
+        candidate("reject", ava_score=10.0),
+        candidate("other"),
+    ]
+    found = select(photos, decisions={"keep": Decision.KEEP, "reject": Decision.REJECT})
+    assert found["keep"].reason is Reason.USER_KEEP
+    assert found["keep"].is_selected
+    assert found["reject"].reason is Reason.USER_REJECT
+    assert not found["reject"].is_selected
+
+
+def test_what_gives_way_to_a_kept_photo_says_so() -> None:
+    photos = [candidate("kept", ava_score=2.0), candidate("fine", ava_score=8.0)]
+    for parameters, vectors, expected in (
+        (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you keep kept, which takes"),
+        (NO_TIES, [1.0, 0.99], "nearly identical to kept (similarity 0.99), which you keep"),
+    ):
+        verdicts = select_best(
+            photos, unit_vectors(vectors), FILTERS, parameters, {}, {"kept": Decision.KEEP}
+        )
+        assert expected in explain(photos, verdicts, FILTERS, parameters)[1]
+
+
+def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
+    found = select([candidate("a"), candidate("b")], decisions=dict.fromkeys("ab", Decision.REJECT))
+    assert not any(verdict.is_selected for verdict in found.values())
+
+
+scores = st.fixed_dictionaries(
+    {
+        "ava_score": st.floats(1, 10),
+        "iqa_score": st.floats(0, 1),
+        "focus_score": st.floats(0, 1),
+        "cluster_id": st.integers(-1, 2),
+    }
+)
+
+
+@given(
+    st.lists(scores, min_size=1, max_size=12),
+    st.randoms(use_true_random=False),
+    st.sampled_from([None, Decision.KEEP, Decision.REJECT]),
+)
+def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
+    drawn: list[dict[str, float]], shuffler: random.Random, decision: Decision | None
+) -> None:
+    photos = [candidate(f"{i:02}.jpg", **values) for i, values in enumerate(drawn)]
+    rng = np.random.default_rng(len(photos))
+    vectors = rng.normal(size=(len(photos), 4))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    comparisons = {
+        pair: float(rng.uniform())
+        for pair in itertools.combinations([photo.path for photo in photos], 2)
+    }
+    decisions = {photos[0].path: decision} if decision else {}
+
+    def run(order: list[int]) -> dict[str, tuple[Verdict, str]]:
+        chosen = [photos[i] for i in order]
+        verdicts = select_best(chosen, vectors[order], FILTERS, rules(), comparisons, decisions)
+        sentences = explain(chosen, verdicts, FILTERS, rules())
+        return {v.path: (v, text) for v, text in zip(verdicts, sentences, strict=True)}
+
+    straight = run(list(range(len(photos))))
+    shuffled = list(range(len(photos)))
+    shuffler.shuffle(shuffled)
+    assert run(shuffled) == straight
+
+    by_cluster: dict[int, list[Verdict]] = {}
+    for photo in photos:
+        verdict, sentence = straight[photo.path]
+        by_cluster.setdefault(photo.cluster_id, []).append(verdict)
+        assert sentence.startswith("Selected" if verdict.is_selected else "Not selected")
+        if verdict.lost_to is not None:
+            assert straight[verdict.lost_to][0].is_selected
+        if verdict.reason is Reason.LOWER_SCORE:
+            assert verdict.lost_to is not None
+    for cluster_id, verdicts in by_cluster.items():
+        if cluster_id == -1:
+            continue
+        taken = sum(v.is_selected for v in verdicts)
+        assert taken <= 2 + (decision is Decision.KEEP)
+        if any(v.reason is not Reason.USER_REJECT for v in verdicts):
+            assert taken >= 1
+
+
+@given(st.lists(scores, min_size=2, max_size=8))
+def test_adding_an_exact_copy_never_changes_how_many_are_taken(
+    drawn: list[dict[str, float]],
+) -> None:
+    photos = [candidate(f"{i}", **{**values, "cluster_id": 0}) for i, values in enumerate(drawn)]
+    vectors = unit_vectors([0.0] * len(photos))
+    before = sum(verdict.is_selected for verdict in select(photos, vectors).values())
+    best = next(v.path for v in select(photos, vectors).values() if v.is_selected)
+    copied = replace(photos[int(best)], path="copy")
+    after = select([*photos, copied], np.vstack([vectors, vectors[int(best)]]))
+    assert sum(verdict.is_selected for verdict in after.values()) == before

@@ -1,0 +1,237 @@
+"""XMP sidecars: merged into what is there, and read back by exiftool."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.export.output_folder import open_output
+from orchestrator.export.sidecars import (
+    merged_sidecar,
+    sidecar_paths,
+    stage_sidecars,
+    write_sidecars_beside,
+)
+from orchestrator.export.xmp import sidecar
+from orchestrator.records import ImageRecord
+from services.common.errors import InvalidArgumentError
+from tests.unit.values import quality
+
+LIGHTROOM = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 7.0">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <!-- a comment of somebody's -->
+  <rdf:Description rdf:about=""
+    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+    xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/"
+    xmlns:dc="http://purl.org/dc/elements/1.1/"
+   xmp:Rating="3"
+   xmp:CreatorTool="Lightroom"
+   crs:Exposure2012="+0.35">
+   <dc:subject><rdf:Bag><rdf:li>Italy</rdf:li><rdf:li>bestshot:moment-9</rdf:li></rdf:Bag></dc:subject>
+   <dc:title><rdf:Alt><rdf:li xml:lang="x-default">Über den Dächern</rdf:li></rdf:Alt></dc:title>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>""".encode()
+
+
+def record(path: str = "a.jpg", **changes: Any) -> ImageRecord:
+    values = {
+        "quality": quality(),
+        "cluster_id": 1,
+        "composite_score": 0.625,
+        "is_selected": True,
+        "reason_code": "SELECTED_BEST",
+        "reason": 'Selected: the best of <2> & "only" shots.',
+        **changes,
+    }
+    return ImageRecord(path, "digest", 1, **values)  # type: ignore[arg-type]
+
+
+def left(**changes: Any) -> ImageRecord:
+    return record(is_selected=False, reason_code="LOWER_SCORE", **changes)
+
+
+def tags(content: bytes, folder: Path) -> dict[str, Any]:
+    """What exiftool reads; numbers as they are written."""
+    if shutil.which("exiftool") is None:
+        if "CI" in os.environ:
+            raise AssertionError("this test needs Debian's package libimage-exiftool-perl")
+        pytest.skip("exiftool is not installed")
+    place = folder / "read.xmp"
+    place.write_bytes(content)
+    command = ["exiftool", "-json", "-n", "-validate", "-warning", "-all", str(place)]
+    answer = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    return dict(json.loads(answer)[0])
+
+
+def test_a_new_sidecar_is_read_by_exiftool(tmp_path: Path) -> None:
+    found = tags(sidecar(record()), tmp_path)
+    assert "Warning" not in found
+    assert (found["Rating"], found["Label"]) == (5, "Green")
+    assert found["Subject"] == ["bestshot:selected", "bestshot:moment-2"]
+    assert found["CompositeScore"] == 0.625
+    assert found["Reason"] == record().reason
+    rejected = record(is_selected=False, reason_code="USER_REJECT")
+    found = tags(sidecar(rejected), tmp_path)
+    assert (found["Rating"], found["Label"]) == (-1, "Red")
+    assert "bestshot:rejected" in found["Subject"]
+    found = tags(sidecar(left(cluster_id=-1)), tmp_path)
+    assert found["Rating"] == 1
+    assert "Label" not in found
+    assert "Subject" not in found
+
+
+def test_what_others_have_written_survives(tmp_path: Path) -> None:
+    merged = sidecar(record(), LIGHTROOM)
+    found = tags(merged, tmp_path)
+    assert "Warning" not in found
+    assert (found["CreatorTool"], found["Exposure2012"]) == ("Lightroom", "+0.35")
+    assert found["Title"] == "Über den Dächern"
+    assert found["Subject"] == ["Italy", "bestshot:selected", "bestshot:moment-2"]
+    assert found["Rating"] == 3, "the user's own"
+    assert found["Label"] == "Green", "there was none"
+    for piece in (b"<?xpacket begin=", b"<?xpacket end=", b"a comment of somebody's"):
+        assert piece in merged
+
+
+def test_a_rating_of_ours_follows_and_one_of_the_users_stays(tmp_path: Path) -> None:
+    ours = sidecar(record())
+    assert tags(sidecar(left(), ours), tmp_path)["Rating"] == 1
+    theirs = re.sub(rb"(<xmp:Rating[^>]*>)5<", rb"\g<1>4<", ours)
+    assert theirs != ours
+    assert tags(sidecar(left(), theirs), tmp_path)["Rating"] == 4
+    unrated = LIGHTROOM.replace(b'Rating="3"', b'Rating="0"')
+    assert tags(sidecar(record(), unrated), tmp_path)["Rating"] == 5
+
+
+records = st.builds(
+    record,
+    is_selected=st.booleans(),
+    reason_code=st.sampled_from(["SELECTED_BEST", "LOWER_SCORE", "USER_REJECT"]),
+    cluster_id=st.integers(-1, 99),
+    composite_score=st.floats(-1, 1),
+    reason=st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1),
+)
+
+
+@given(st.lists(records, min_size=1, max_size=4), st.sampled_from([None, LIGHTROOM]))
+def test_only_the_last_of_several_mergers_shows(
+    history: list[ImageRecord], start: bytes | None
+) -> None:
+    content = start
+    for one in history:
+        content = sidecar(one, content)
+    assert content is not None
+    assert sidecar(history[-1], content) == content
+    straight = sidecar(history[-1], start)
+    for name in (b"Rating", b"Label", b"bestshot:", b"CompositeScore", b"Italy", b"Exposure2012"):
+        assert content.count(name) == straight.count(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"no xml", "it is no XML"),
+        (b"<a/>", "without rdf:RDF"),
+        (b'<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "document type declaration"),
+    ],
+)
+def test_what_is_no_xmp_is_refused(content: bytes, problem: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=problem):
+        sidecar(record(), content)
+
+
+def test_sidecars_beside_photos_are_merged_into_and_never_replaced(tmp_path: Path) -> None:
+    names = ["a.jpg", "b.jpg", "c.jpg", "c.png", "d.jpg", "sub/e.jpg"]
+    photos = [record(name) for name in names]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.xmp").write_bytes(LIGHTROOM)
+    (tmp_path / "b.jpg.xmp").write_bytes(LIGHTROOM)
+    (tmp_path / "d.xmp").write_bytes(b"torn")
+    warnings = list(write_sidecars_beside(tmp_path, photos))
+    assert warnings == [
+        f"{tmp_path / 'd.xmp'} is left as it is: it is no XML: "
+        f"Start tag expected, '<' not found, line 1, column 1 (<string>, line 1)"
+    ]
+    assert (tmp_path / "d.xmp").read_bytes() == b"torn"
+    for name in ("a.xmp", "b.jpg.xmp"):
+        assert b"Exposure2012" in (tmp_path / name).read_bytes()
+        assert b"bestshot:selected" in (tmp_path / name).read_bytes()
+    written = {
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    }
+    assert written == {
+        "a.xmp",
+        "b.jpg.xmp",
+        "c.jpg.xmp",
+        "c.png.xmp",
+        "d.xmp",
+        "sub/e.xmp",
+    }
+
+
+def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.xmp").write_bytes(LIGHTROOM)
+    out = tmp_path / "out"
+
+    def write() -> list[str]:
+        with open_output(out, photos) as output:
+            warnings = list(stage_sidecars(photos, [record()], output, "xmp"))
+            return [*warnings, *output.commit()]
+
+    assert write() == []
+    assert b"Exposure2012" in (out / "xmp" / "a.xmp").read_bytes()
+    assert (photos / "a.xmp").read_bytes() == LIGHTROOM
+    (out / "xmp" / "a.xmp").write_bytes(LIGHTROOM.replace(b"Italy", b"Spain"))
+    assert write() == []
+    assert b"Spain" in (out / "xmp" / "a.xmp").read_bytes()
+    (photos / "a.xmp").write_bytes(b"torn")
+    assert b"Italy" not in merged_sidecar(photos, record(), "a.xmp")
+
+
+def test_photos_that_differ_in_their_suffix_alone_keep_it() -> None:
+    names = sidecar_paths([record("a.jpg"), record("b.jpg"), record("b.heic"), record("c/a.jpg")])
+    assert names == {
+        "a.jpg": "a.xmp",
+        "b.jpg": "b.jpg.xmp",
+        "b.heic": "b.heic.xmp",
+        "c/a.jpg": "c/a.xmp",
+    }
+
+
+@pytest.mark.parametrize("planted", ["pipe", "folder", "device", "large"])
+def test_a_sidecar_beyond_the_limits_is_left_as_it_is(tmp_path: Path, planted: str) -> None:
+    target = tmp_path / "a.xmp"
+    if planted == "pipe":
+        os.mkfifo(target)
+    elif planted == "folder":
+        target.mkdir()
+    elif planted == "device":
+        target.symlink_to("/dev/zero")
+    else:
+        with target.open("wb") as sparse:
+            sparse.truncate(1 << 40)
+    kind = target.lstat().st_mode
+    (warning,) = write_sidecars_beside(tmp_path, [record()])
+    assert f"{target} is left as it is" in warning
+    assert target.lstat().st_mode == kind
+
+
+def test_a_sidecar_of_many_levels_or_entities_is_refused_quickly() -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><x>&b;</x>'
+    for content in (b"<a>" * 100_000, bomb.encode()):
+        with pytest.raises(InvalidArgumentError):
+            sidecar(record(), content)

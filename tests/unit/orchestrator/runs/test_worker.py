@@ -1,0 +1,222 @@
+"""An error as a run begins or ends fails that run and never the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, event
+
+from orchestrator.config import PipelineConfig
+from orchestrator.metrics import RunMetrics
+from orchestrator.ports import ModelIdentity, ModelPorts
+from orchestrator.records import Album, Run, RunState, utc_now
+from orchestrator.run_service import Curator
+from orchestrator.runs.pipeline import Limits
+from orchestrator.runs.worker import Worker
+from orchestrator.storage.database import DATABASE_NAME, open_database
+from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_queue import SqlRunQueue
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import NonFiniteError
+from tests.conftest import ROOT, draw_picture
+from tests.unit.values import quality
+
+Fault = Callable[[str, Any], None]
+"""Sees every statement with its parameters before it is executed, and may raise."""
+
+
+class Services:
+    """All four roles: every picture looks alike; comparisons fail on request."""
+
+    def __init__(self) -> None:
+        self.answer: Any = 0.5
+
+    async def model(self) -> ModelIdentity:
+        return ModelIdentity("m", "1", "d", 0, (), "builtin", "", 8, (), (), "", (), {})
+
+    async def calibration(self) -> tuple[float, float]:
+        return 0.4, 0.3
+
+    async def embed(self, images: Sequence[Any], model: ModelIdentity) -> Any:
+        return [np.array([1.0, 0.0], np.float32) for _ in images]
+
+    async def score(self, images: Sequence[Any], model: ModelIdentity) -> Any:
+        return [quality() for _ in images]
+
+    async def analyze(self, images: Sequence[Any], model: ModelIdentity) -> Any:
+        return [() for _ in images]
+
+    async def compare(
+        self, images: Sequence[Any], pairs: Sequence[Any], model: ModelIdentity
+    ) -> Any:
+        return [self.answer for _ in pairs]
+
+
+class House:
+    """A worker on a database, with what a test does with it."""
+
+    def __init__(self, engine: Engine, album: Album) -> None:
+        self.services: Any = Services()
+        self.store = SqlRunStore(engine)
+        self.store.add_album(album)
+        self._album = album
+        metrics = RunMetrics(CollectorRegistry())
+        parts: dict[str, Any] = {
+            "queue": SqlRunQueue(engine, "me", takes_over=False),
+            "store": self.store,
+            "log": SqlDecisionLog(engine),
+            "cache": SqlFeatureCache(engine, metrics),
+            "ports": ModelPorts(*[self.services] * 4),
+        }
+        worker = Worker(
+            **parts,
+            limits=Limits(4, 2),
+            open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
+            metrics=metrics,
+        )
+        config = PipelineConfig(ROOT / "configs", "builtin")
+        self.curator = Curator(**parts, config=config, worker=worker)
+        self.working = asyncio.ensure_future(worker.work())
+
+    async def curate(self) -> Run:
+        """Runs the album, and returns the end as a watcher sees it."""
+        run = await self.curator.start_run(self._album, "", {}, uuid.uuid4().hex)
+        async with asyncio.timeout(60):
+            async for snapshot in self.curator.watch(run.id):
+                run = snapshot
+        assert not self.working.done()
+        return run
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Any:
+    opened = open_database(tmp_path, busy_timeout_s=0.01)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Album:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(2):
+        Image.fromarray(draw_picture(seed, 160, 120)).save(folder / f"{seed}.jpg")
+    return Album(id="a", display_name="a", folder=str(folder), create_time=utc_now())
+
+
+@contextlib.asynccontextmanager
+async def house(engine: Engine, album: Album, fault: Fault) -> AsyncIterator[House]:
+    @event.listens_for(engine, "before_cursor_execute")
+    def interfere(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any
+    ) -> None:
+        fault(statement, parameters)
+
+    opened = House(engine, album)
+    try:
+        yield opened
+    finally:
+        opened.working.cancel()
+        await asyncio.wait([opened.working])
+
+
+def once(is_it: Callable[[str, Any], bool], act: Callable[[], None]) -> Fault:
+    """Acts at the first matching statement."""
+    done: list[bool] = []
+
+    def fault(statement: str, parameters: Any) -> None:
+        if not done and is_it(statement, parameters):
+            done.append(True)
+            act()
+
+    return fault
+
+
+def raise_unexpectedly() -> None:
+    raise RuntimeError("nobody foresaw this\nSQL: and all the values")
+
+
+async def test_an_unexpected_error_in_finishing_fails_that_run_with_its_cause(
+    engine: Engine, album: Album
+) -> None:
+    fault = once(lambda sql, _: sql.startswith("INSERT INTO images"), raise_unexpectedly)
+    async with house(engine, album, fault) as opened:
+        failed = await opened.curate()
+        assert failed.state is RunState.FAILED
+        assert "RuntimeError: nobody foresaw this)" in failed.error
+        assert "values" not in failed.error
+        assert opened.store.run(failed.id) == failed
+        assert (await opened.curate()).state is RunState.COMPLETED
+
+
+async def test_an_unexpected_error_in_claiming_leaves_the_run_to_the_next_try(
+    engine: Engine, album: Album
+) -> None:
+    claims = lambda sql, values: sql.startswith("UPDATE runs") and "RUNNING" in values  # noqa: E731
+    async with house(engine, album, once(claims, raise_unexpectedly)) as opened:
+        assert (await opened.curate()).state is RunState.COMPLETED
+
+
+async def test_a_locked_database_fails_the_run_at_once_and_is_stored_once_it_is_free(
+    engine: Engine, album: Album, tmp_path: Path
+) -> None:
+    connect = sqlite3.connect(tmp_path / DATABASE_NAME, check_same_thread=False)
+    with contextlib.closing(connect) as other:
+        ends = lambda sql, values: sql.startswith("UPDATE runs") and "COMPLETED" in values  # noqa: E731
+        locks = once(ends, lambda: other.execute("BEGIN EXCLUSIVE") and None)
+        async with house(engine, album, locks) as opened:
+            failed = await opened.curate()
+            assert failed.state is RunState.FAILED
+            assert "another program has locked the database" in failed.error
+            assert "Scores finished so far are kept" in failed.error
+            assert opened.store.run(failed.id).state is RunState.RUNNING  # not stored yet
+            assert opened.curator.current(opened.store.run(failed.id)) == failed
+            other.rollback()
+            assert (await opened.curate()).state is RunState.COMPLETED
+            assert opened.store.run(failed.id) == failed
+
+
+async def test_a_full_disk_fails_the_run_with_what_to_do_and_later_runs_work(
+    engine: Engine, album: Album
+) -> None:
+    has_room = False
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def limit(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO features"):  # 1 = no new pages
+            pages = 1_000_000 if has_room else 1
+            cursor.connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    async with house(engine, album, lambda *_: None) as opened:
+        failed = await opened.curate()
+        assert failed.state is RunState.FAILED
+        assert "cannot write the database" in failed.error
+        assert "free some space" in failed.error
+        has_room = True
+        engine.dispose()  # the limit belongs to the connections
+        assert (await opened.curate()).state is RunState.COMPLETED
+
+
+async def test_a_pair_that_cannot_be_compared_does_not_fail_the_run(
+    engine: Engine, album: Album
+) -> None:
+    async with house(engine, album, lambda *_: None) as opened:
+        opened.services.answer = NonFiniteError("the siamese service answered NaN")
+        run = await opened.curate()
+        assert run.state is RunState.COMPLETED, run.error
+        assert {stage.stage: stage.failed_count for stage in run.stages}["compare"] == 1
+        images = opened.store.images(run.id)
+        assert [image.is_readable for image in images] == [True, True]
+        assert sum(image.is_selected for image in images) == 1

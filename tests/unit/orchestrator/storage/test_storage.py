@@ -1,0 +1,498 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from orchestrator.domain.decisions import DecisionAction, decisions_in
+from orchestrator.domain.photo import Decision
+from orchestrator.metrics import RunMetrics
+from orchestrator.records import (
+    Album,
+    ImageFilter,
+    ImageRecord,
+    Run,
+    RunState,
+    StageProgress,
+    utc_now,
+)
+from orchestrator.storage import database
+from orchestrator.storage.database import (
+    DATABASE_NAME,
+    DatabaseUnavailableError,
+    lock_folder,
+    migrate,
+    open_database,
+    open_postgresql,
+)
+from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.image_query import ImageQuery
+from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
+from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.tables import metadata
+from orchestrator.storage.uploads import Upload
+from services.common.errors import (
+    ConfigError,
+    InvalidArgumentError,
+    InvalidImageError,
+    NotFoundError,
+    UnavailableError,
+)
+from tests.conftest import ROOT
+from tests.integration.up import free_ports
+from tests.postgresql import PASSWORD, Postgresql, find_binaries, running_postgresql
+from tests.unit.values import entry, face, quality
+
+TIME = datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def store(engine: Engine) -> SqlRunStore:
+    return SqlRunStore(engine)
+
+
+@pytest.fixture
+def log(engine: Engine) -> SqlDecisionLog:
+    return SqlDecisionLog(engine)
+
+
+def album(name: str = "a") -> Album:
+    return Album(id=name, display_name=name, folder=f"/photos/{name}", create_time=TIME)
+
+
+def run(run_id: str = "r", album_id: str = "a", **changes: object) -> Run:
+    values = {
+        "state": RunState.COMPLETED,
+        "profile": "builtin",
+        "config": {"a": {"b": 0.1}},
+        "models": {"face": {"id": "f"}},
+        "versions": {"numpy": "2"},
+        "create_time": TIME,
+        "stages": (StageProgress("score", 1, 2, 0, 1, 0.5),),
+        **changes,
+    }
+    return Run(id=run_id, album_id=album_id, **values)  # type: ignore[arg-type]
+
+
+def image(path: str, **changes: object) -> ImageRecord:
+    values = {"content_digest": f"digest of {path}", "size_bytes": 5, **changes}
+    return ImageRecord(path=path, **values)  # type: ignore[arg-type]
+
+
+def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "0003")
+        connection.execute(metadata.tables["albums"].insert().values(dataclasses.asdict(album())))
+        connection.execute(
+            metadata.tables["decisions"]
+            .insert()
+            .values(album_id="a", content_digest="d", decision="reject", create_time=TIME)
+        )
+    migrate(engine)
+    log = SqlDecisionLog(engine)
+    assert decisions_in(log.entries("a")) == log.decisions("a") == {"d": Decision.REJECT}
+    assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
+
+
+def test_an_existing_id_with_different_content_is_refused_and_nothing_is_added(
+    engine: Engine,
+) -> None:
+    SqlRunStore(engine).add_album(album())
+    log = SqlDecisionLog(engine)
+    first = entry("1", DecisionAction.KEEP, "d")
+    assert log.append("a", [first, first]) == 1
+    changed = entry("1", DecisionAction.REJECT, "d")
+    with pytest.raises(InvalidArgumentError, match=r"entry 3 of 3: .* already has an entry '1'"):
+        log.append("a", [first, entry("2", DecisionAction.KEEP, "e"), changed])
+    assert log.entries("a") == [first]
+
+
+def test_a_long_chain_of_undos_is_added_at_once(engine: Engine) -> None:
+    SqlRunStore(engine).add_album(album())
+    chain = [entry("0", DecisionAction.KEEP, "d")]
+    for number in range(1, 3002):
+        chain.append(entry(str(number), DecisionAction.UNDO, undone_id=str(number - 1)))
+    log = SqlDecisionLog(engine)
+    assert log.append("a", chain) == 3002
+    assert log.decisions("a") == {}
+
+
+def test_the_database_is_durable(tmp_path: Path) -> None:
+    engine = open_database(tmp_path)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    assert sqlite3.connect(tmp_path / "bestshot.db").execute("SELECT count(*) FROM runs")
+
+
+def test_opening_twice_keeps_what_is_there(tmp_path: Path, postgresql: Postgresql) -> None:
+    def open_twice(opened: Callable[[], Engine]) -> None:
+        first, again = opened(), opened()
+        SqlRunStore(first).add_album(album())
+        first.dispose()
+        assert SqlRunStore(again).album("a") == album()
+        again.dispose()
+
+    open_twice(lambda: open_database(tmp_path))
+    with postgresql.database() as url:
+        open_twice(lambda: open_postgresql(url, None))
+
+
+def test_orchestrators_that_start_at_once_migrate_once(postgresql: Postgresql) -> None:
+    with postgresql.database() as url, ThreadPoolExecutor(4) as threads:
+        engines = list(threads.map(lambda _: open_postgresql(url, None), range(4)))
+        SqlRunStore(engines[0]).add_album(album())
+        assert all(SqlRunStore(engine).album("a") == album() for engine in engines)
+        for engine in engines:
+            engine.dispose()
+
+
+def test_a_database_of_a_newer_bestshot_is_refused(engine: Engine, tmp_path: Path) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigError, match="made by a newer bestshot"):
+        migrate(engine)
+
+
+def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
+    (tmp_path / "copy").mkdir()
+    engine = open_database(tmp_path)
+    SqlRunStore(engine).add_album(album())
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as source,
+        contextlib.closing(sqlite3.connect(tmp_path / "copy" / DATABASE_NAME)) as copy,
+    ):
+        source.backup(copy)
+    engine.dispose()
+    restored = open_database(tmp_path / "copy")
+    assert SqlRunStore(restored).album("a") == album()
+    restored.dispose()
+    with postgresql.database() as url, postgresql.database() as other:
+        engine = open_postgresql(url, None)
+        SqlRunStore(engine).add_album(album())
+        engine.dispose()
+        dump = str(tmp_path / "bestshot.dump")
+        for command in (
+            ["pg_dump", "--format=custom", f"--file={dump}", url],
+            ["pg_restore", "--no-owner", f"--dbname={other}", dump],
+        ):
+            subprocess.run([find_binaries() / command[0], *command[1:]], check=True)
+        restored = open_postgresql(other, None)
+        assert SqlRunStore(restored).album("a") == album()
+        restored.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("no url", "is no URL"),
+        ("sqlite:///x.db", "must begin with postgresql://"),
+        ("mysql://a@b/c", "must begin with postgresql://"),
+        ("postgresql://a@b/c?sslmod=require", "'sslmod' is not an option of libpq"),
+    ],
+)
+def test_a_wrong_database_url_says_what_would_be_right(url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        open_postgresql(url, None)
+
+
+def test_the_password_comes_from_a_file_and_shows_nowhere(
+    tmp_path: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "START_WAIT_S", 0.0)
+    url = f"postgresql://bestshot@{postgresql.address}/postgres"
+    password = tmp_path / "password"
+    with pytest.raises(ConfigError, match="cannot read"):
+        open_postgresql(url, password)
+    password.write_text("")
+    with pytest.raises(ConfigError, match="first line"):
+        open_postgresql(url, password)
+    password.write_text("wrong-secret\n")
+    with pytest.raises(ConfigError, match="password authentication failed") as caught:
+        open_postgresql(url, password)
+    assert "wrong-secret" not in caught.value.message
+    with postgresql.database() as made:
+        password.write_text(f"{PASSWORD}\n")
+        open_postgresql(made.replace(f":{PASSWORD}", ""), password).dispose()
+
+
+def test_a_database_that_goes_away_is_unavailable_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,) = free_ports(1)
+    with running_postgresql("127.0.0.1", port) as server:
+        engine = open_postgresql(server.url("postgres"), None)
+        store = SqlRunStore(engine)
+        store.add_album(album())
+    with pytest.raises(DatabaseUnavailableError, match="cannot be reached"):
+        store.album("a")
+    with running_postgresql("127.0.0.1", port) as server:
+        again = open_postgresql(server.url("postgres"), None)
+        with pytest.raises(NotFoundError):  # another database, but one that answers
+            store.album("a")
+        again.dispose()
+    engine.dispose()
+
+
+def test_a_run_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
+    store.add_album(album())
+    store.save_run(run(state=RunState.RUNNING))
+    store.save_run(run(revision=3, error="gone", end_time=utc_now()))
+    stored = store.run("r")
+    assert stored.state is RunState.COMPLETED
+    assert (stored.revision, stored.error) == (3, "gone")
+    assert stored.stages == run().stages
+    assert stored.create_time == TIME
+    with pytest.raises(NotFoundError, match="no run 'x'"):
+        store.run("x")
+
+
+def test_a_result_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
+    store.add_album(album())
+    records = [
+        image(
+            "a.jpg",
+            quality=quality(iqa_score=1 / 3, ava_distribution=(0.1, 0.9)),
+            faces=(face(pitch_degrees=None), face(eyes_score=1e-300)),
+            pose_score=0.1 + 0.2,
+            cluster_id=-1,
+            composite_score=-0.123456789012345678,
+            is_selected=True,
+            reason_code="SELECTED_BEST",
+            reason="Selected.",
+        ),
+        image("sub/ü b.jpg", error="torn"),
+    ]
+    store.save_results(run(), records)
+    assert store.images("r") == records
+    assert store.image("r", "sub/ü b.jpg") == records[1]
+    assert store.images("r", ImageQuery([ImageFilter.SELECTED])) == records[:1]
+    assert store.images("r", ImageQuery(cluster_id=-1)) == records[:1]
+    assert store.images("r", limit=1, offset=1) == records[1:]
+    assert store.count_images("r", ImageQuery([ImageFilter.SELECTED])) == 1
+
+
+def test_results_are_replaced_whole(store: SqlRunStore) -> None:
+    store.add_album(album())
+    store.save_results(run(), [image("a"), image("b")])
+    store.save_results(run(), [image("c")])
+    assert [record.path for record in store.images("r")] == ["c"]
+
+
+def test_one_album_a_folder(store: SqlRunStore) -> None:
+    first = store.add_album(album())
+    again = Album(id="other", display_name="x", folder=first.folder, create_time=TIME)
+    assert store.add_album(again) == first
+
+
+def test_runs_are_listed_newest_first(store: SqlRunStore) -> None:
+    store.add_album(album("a"))
+    store.add_album(album("b"))
+    store.save_run(run("old", create_time=TIME))
+    store.save_run(run("new", create_time=TIME + datetime.timedelta(seconds=1)))
+    store.save_run(run("elsewhere", album_id="b"))
+    assert [found.id for found in store.list_runs("a", 10, 0)] == ["new", "old"]
+    assert len(store.list_runs("", 10, 0)) == 3
+    assert [found.id for found in store.list_runs("a", 10, 1)] == ["old"]
+
+
+def test_a_deleted_album_takes_its_runs_results_and_decisions_along(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    store.add_album(album())
+    store.save_results(run(), [image("a")])
+    log.append("a", [entry("e", DecisionAction.KEEP, "digest of a")])
+    store.delete_album("a")
+    assert store.list_albums(10, 0) == []
+    assert store.list_runs("", 10, 0) == []
+    assert store.images("r") == []
+    assert log.entries("a") == []
+    assert log.decisions("a") == {}
+
+
+def test_a_log_is_added_to_and_read_back_whole(store: SqlRunStore, log: SqlDecisionLog) -> None:
+    store.add_album(album())
+    store.add_album(album("b"))
+    entries = [
+        entry("1", DecisionAction.KEEP, "d"),
+        entry("2", DecisionAction.REJECT, "d", "e"),
+        entry("3", DecisionAction.MOVE, "d", target="f"),
+        entry("4", DecisionAction.UNDO, undone_id="2"),
+        entry("5", DecisionAction.CLEAR, "d"),
+    ]
+    wanted: list[dict[str, Decision]] = [
+        {"d": Decision.KEEP},
+        dict.fromkeys("de", Decision.REJECT),
+        dict.fromkeys("de", Decision.REJECT),
+        {"d": Decision.KEEP},
+        {},
+    ]
+    for number, state in enumerate(wanted):
+        assert log.append("a", [entries[number]]) == 1
+        assert log.decisions("a") == state
+    assert log.entries("a") == entries
+    assert log.append("a", entries) == 0, "what is there is passed over"
+    assert log.append("b", entries) == 5, "each album has its own"
+
+
+def test_a_log_takes_all_or_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
+    store.add_album(album())
+    good, bad = entry("1", DecisionAction.KEEP, "d"), entry("2", DecisionAction.MERGE, "d")
+    with pytest.raises(InvalidArgumentError, match="entry 2 of 2: merge needs 2 photos"):
+        log.append("a", [good, bad])
+    assert log.entries("a") == []
+    with pytest.raises(NotFoundError):
+        log.append("nowhere", [good])
+
+
+def test_a_log_that_several_add_to_loses_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
+    store.add_album(album())
+
+    def add(writer: int) -> None:
+        for number in range(10):
+            log.append("a", [entry(f"{writer}-{number}", DecisionAction.KEEP, f"{writer}")])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    assert len(log.entries("a")) == 40
+    assert log.decisions("a") == {str(writer): Decision.KEEP for writer in range(4)}
+
+
+def source_of(folder: Path, *names: str) -> FolderPhotoSource:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return FolderPhotoSource(folder, max_pixels=1)
+
+
+def test_files_that_go_with_a_photo_are_no_photos(tmp_path: Path) -> None:
+    source = source_of(
+        tmp_path,
+        *("pair.JPG", "pair.cr2", "live.heic", "live.MOV", "live.aae", "alone.dng", "film.mov"),
+        *("two.jpg", "two.heic", "two.nef", "raws.cr2", "raws.dng", "sub/pair.arw", "letter.txt"),
+    )
+    found = {photo.path: photo.companion_paths for photo in source.list_photos()}
+    assert found == {
+        "alone.dng": (),
+        "live.heic": ("live.MOV", "live.aae"),
+        "pair.JPG": ("pair.cr2",),
+        "raws.cr2": (),
+        "raws.dng": (),
+        "sub/pair.arw": (),
+        "two.heic": ("two.nef",),
+        "two.jpg": (),
+    }
+
+
+def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    source = source_of(album, "a.jpg", "b.jpg")
+    source.list_photos()
+    (album / "a.jpg").unlink()
+    with pytest.raises(InvalidImageError, match="No such file"):
+        source.read("a.jpg")
+    album.rename(tmp_path / "elsewhere")
+    with pytest.raises(UnavailableError, match="cannot be reached any more: No such file"):
+        source.read("b.jpg")
+    album.mkdir()  # as an unmounted network folder leaves its place behind, empty
+    with pytest.raises(UnavailableError, match="another one is in its place"):
+        source.read("b.jpg")
+    album.rmdir()
+    (tmp_path / "elsewhere").rename(album)
+    assert source.read("b.jpg") == b"x"
+
+
+def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:
+    cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
+    keys = [(f"{i:064}", "face", "m") for i in range(1000)]
+    cache.put({key: str(i).encode() for i, key in enumerate(keys)})
+    cache.put({keys[0]: b"later"})
+    found = cache.get([*keys, ("none", "face", "m")])
+    assert len(found) == 1000
+    assert found[keys[0]] == b"0"
+    assert cache.get([]) == {}
+
+
+def test_a_data_folder_belongs_to_one_process(tmp_path: Path) -> None:
+    handle = lock_folder(tmp_path)
+    with pytest.raises(ConfigError, match="in use by another bestshot"):
+        lock_folder(tmp_path)
+    handle.close()
+    lock_folder(tmp_path).close()
+
+
+def test_photos_are_found_in_sub_folders_in_order_of_their_paths(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a/z.heic", "a/.hidden.jpg", ".trash/c.jpg", "notes.txt", "c.Png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"12345")
+    found = FolderPhotoSource(tmp_path, max_pixels=1).list_photos()
+    assert [photo.path for photo in found] == ["a/z.heic", "b.JPG", "c.Png"]
+    assert {photo.size_bytes for photo in found} == {5}
+
+
+def test_a_folder_without_photos_and_no_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="holds no photos"):
+        FolderPhotoSource(tmp_path, max_pixels=1).list_photos()
+    with pytest.raises(InvalidArgumentError, match="does not exist"):
+        FolderPhotoSource(tmp_path / "none", max_pixels=1).list_photos()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidArgumentError, match="is a file, not a folder"):
+        FolderPhotoSource(tmp_path / "file", max_pixels=1).list_photos()
+
+
+def test_a_dangling_link_is_an_unreadable_photo(tmp_path: Path) -> None:
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    source = FolderPhotoSource(tmp_path, max_pixels=1)
+    (photo,) = source.list_photos()
+    with pytest.raises(InvalidImageError, match="No such file"):
+        source.read(photo.path)
+
+
+def test_paths_outside_the_allowed_roots_are_refused_links_resolved(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "link").symlink_to(outside)
+    (root / "in").mkdir()
+    assert check_allowed(root / "in", [root], field="folder") == (root / "in").resolve()
+    for path in (outside, root / "link", root / "in" / ".." / ".." / "outside"):
+        with pytest.raises(InvalidArgumentError, match="allowed roots"):
+            check_allowed(path, [root], field="folder")
+    with pytest.raises(InvalidArgumentError, match="absolute"):
+        check_allowed(Path("in"), [root], field="folder")
+
+
+def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with Upload(tmp_path, "fits", 10**6) as upload:
+        upload.begin("a.jpg")
+        upload.write(bytes(10**6))
+        upload.finish()
+    with Upload(tmp_path, "too-large", 10**6) as upload:
+        upload.begin("a.jpg")
+        upload.write(bytes(10**6))
+        with pytest.raises(InvalidArgumentError, match="more than the 1 MB"):
+            upload.write(b"x")
+    assert [path.name for path in (tmp_path / "uploads").iterdir()] == ["fits"]

@@ -1,0 +1,165 @@
+"""How runs end: the model services are stood in for here; integration tests use the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from orchestrator.config import PipelineConfig
+from orchestrator.metrics import RunMetrics
+from orchestrator.ports import ModelIdentity, ModelPorts
+from orchestrator.records import Album, RunState, utc_now
+from orchestrator.run_service import Curator
+from orchestrator.runs.pipeline import Limits
+from orchestrator.runs.worker import Worker
+from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.run_queue import SqlRunQueue
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import FailedPreconditionError, UnavailableError
+from tests.conftest import ROOT, draw_picture
+
+
+class HangingService:
+    """Serves a model, and hangs in every call until it is cancelled.
+
+    Like a call over the network whose server goes away at that very moment, it then tells of an
+    error of its own instead of its cancellation.
+    """
+
+    def __init__(self) -> None:
+        self.called = asyncio.Event()
+
+    async def model(self) -> ModelIdentity:
+        return ModelIdentity("m", "1", "d", 0, (), "builtin", "", 8, (), (), "", (), {})
+
+    async def calibration(self) -> tuple[float, float]:
+        return 0.4, 0.3
+
+    async def hang(self, images: Sequence[Any], model: ModelIdentity) -> Any:
+        self.called.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise UnavailableError("the service went away") from None
+
+    embed = score = analyze = hang
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Album:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(draw_picture(1, 160, 120)).save(folder / "a.jpg")
+    return Album(id="a", display_name="a", folder=str(folder), create_time=utc_now())
+
+
+@contextlib.asynccontextmanager
+async def hanging_run(
+    album: Album, engine: Engine, *, wait: bool = True
+) -> AsyncIterator[tuple[Curator, asyncio.Task[None], str]]:
+    """A curator, its worker, and a run of it that waits for the services."""
+    store = SqlRunStore(engine)
+    store.add_album(album)
+    service: Any = HangingService()
+    metrics = RunMetrics(CollectorRegistry())
+    parts: dict[str, Any] = {
+        "queue": SqlRunQueue(engine, "me", takes_over=True),
+        "store": store,
+        "log": SqlDecisionLog(engine),
+        "cache": SqlFeatureCache(engine, metrics),
+        "ports": ModelPorts(service, service, service, service),
+    }
+    working = Worker(
+        **parts,
+        limits=Limits(4, 2),
+        open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
+        metrics=metrics,
+    )
+    curator = Curator(**parts, config=PipelineConfig(ROOT / "configs", "builtin"), worker=working)
+    worker = asyncio.ensure_future(working.work())
+    run = await curator.start_run(album, "", {}, "first-run")
+    if wait:
+        await service.called.wait()
+    yield curator, worker, run.id
+    worker.cancel()
+    await asyncio.wait([worker])
+
+
+def test_the_worker_stops_though_a_service_fails_at_that_moment(
+    album: Album, engine: Engine
+) -> None:
+    async def scenario() -> RunState:
+        async with hanging_run(album, engine) as (curator, worker, run_id):
+            worker.cancel()
+            await asyncio.wait_for(asyncio.wait([worker]), 10)
+            assert worker.cancelled()
+            return (await curator.run(run_id)).state
+
+    assert asyncio.run(scenario()) is RunState.PENDING  # for the next orchestrator to deal with
+
+
+def test_a_cancelled_run_is_cancelled_though_a_service_fails_at_that_moment(
+    album: Album, engine: Engine
+) -> None:
+    async def scenario() -> RunState:
+        async with hanging_run(album, engine) as (curator, _, run_id):
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            return state
+
+    assert asyncio.run(scenario()) is RunState.CANCELLED
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(
+    album: Album, engine: Engine, steps: int
+) -> None:
+    async def scenario() -> None:
+        async with hanging_run(album, engine, wait=False) as (curator, _, run_id):
+            for _ in range(steps):
+                await asyncio.sleep(0.0005)
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            assert state is RunState.CANCELLED
+            await asyncio.sleep(0.05)
+            assert (await curator.run(run_id)).state is RunState.CANCELLED
+            with pytest.raises(FailedPreconditionError):
+                await curator.cancel(run_id)
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_was_cancelled_can_be_resumed_once(album: Album, engine: Engine) -> None:
+    async def scenario() -> None:
+        async with hanging_run(album, engine) as (curator, _, run_id):
+            with pytest.raises(FailedPreconditionError, match="only one that failed"):
+                await curator.resume(run_id)
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            assert state is RunState.CANCELLED
+            resumed = await asyncio.gather(
+                curator.resume(run_id), curator.resume(run_id), return_exceptions=True
+            )
+            assert sum(isinstance(one, FailedPreconditionError) for one in resumed) == 1
+            async for run in curator.watch(run_id):
+                if run.state is RunState.RUNNING:
+                    break
+            await curator.cancel(run_id)
+            async for run in curator.watch(run_id):
+                state = run.state
+            assert state is RunState.CANCELLED
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

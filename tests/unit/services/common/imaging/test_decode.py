@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from services.common.errors import InvalidImageError
+from services.common.imaging.damage import find_damage
+from services.common.imaging.decode import (
+    CANONICAL_LONG_SIDE_PX,
+    decode,
+    encode_thumbnail,
+    fit_long_side,
+)
+from tests.conftest import draw_picture, png_bomb
+from tests.raw_files import dng
+
+MAX_PIXELS = 250_000_000
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+def encoded(pixels: NDArray[np.uint8], image_format: str = "PNG", **options: object) -> bytes:
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, image_format, **options)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP", "TIFF", "GIF"])
+def test_lossless_formats_are_read_by_their_magic_bytes(
+    image_format: str, picture: Picture
+) -> None:
+    pixels = (picture() // 52) * 51
+    image = decode(encoded(pixels, image_format), max_pixels=MAX_PIXELS)
+    assert image.format == image_format
+    assert np.abs(image.pixels.astype(int) - pixels).mean() < (4 if image_format == "GIF" else 1e-9)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "HEIF", "AVIF"])
+def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
+    pixels = picture()
+    decode(encoded(pixels), max_pixels=MAX_PIXELS)  # registers the formats
+    image = decode(encoded(pixels, image_format, quality=95), max_pixels=MAX_PIXELS)
+    assert image.format == image_format
+    assert np.abs(image.pixels.astype(int) - pixels).mean() < 12
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_upright_whatever_their_exif_orientation(
+    orientation: int, picture: Picture
+) -> None:
+    upright = Image.fromarray(picture(width=320, height=240))
+    stored = {
+        1: upright,
+        2: upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: upright.transpose(Image.Transpose.ROTATE_180),
+        4: upright.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: upright.transpose(Image.Transpose.TRANSPOSE),
+        6: upright.transpose(Image.Transpose.ROTATE_90),
+        7: upright.transpose(Image.Transpose.TRANSVERSE),
+        8: upright.transpose(Image.Transpose.ROTATE_270),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    target = io.BytesIO()
+    stored.save(target, "PNG", exif=exif)
+    image = decode(target.getvalue(), max_pixels=MAX_PIXELS)
+    assert (image.source_width_px, image.source_height_px) == (320, 240)
+    assert (image.pixels == np.asarray(upright)).all()
+
+
+def test_long_side_is_at_most_1024_and_the_source_size_is_told(picture: Picture) -> None:
+    image = decode(encoded(picture(width=3000, height=1000), "JPEG"), max_pixels=MAX_PIXELS)
+    assert image.pixels.shape == (341, CANONICAL_LONG_SIDE_PX, 3)
+    assert (image.source_width_px, image.source_height_px) == (3000, 1000)
+
+
+def test_scaled_jpeg_decode_gives_about_the_pixels_of_a_full_one(picture: Picture) -> None:
+    pixels = picture(width=2400, height=1600)
+    scaled = decode(encoded(pixels, "JPEG", quality=95), max_pixels=MAX_PIXELS).pixels
+    full = fit_long_side(pixels, CANONICAL_LONG_SIDE_PX)
+    assert np.abs(scaled.astype(int) - full).mean() < 6
+
+
+def test_transparency_is_flattened_on_white() -> None:
+    rgba = np.zeros((20, 20, 4), np.uint8)
+    assert (decode(encoded(rgba), max_pixels=MAX_PIXELS).pixels == 255).all()
+
+
+def test_grey_of_16_bits_keeps_its_tones() -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    image = decode(encoded(ramp, "TIFF"), max_pixels=MAX_PIXELS)
+    assert np.abs(image.pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
+
+
+def test_colours_follow_the_icc_profile(picture: Picture) -> None:
+    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tagged = encoded(picture(), "PNG", icc_profile=linear)
+    assert (decode(tagged, max_pixels=MAX_PIXELS).pixels == picture()).all()
+    lab = encoded(picture(), "PNG", icc_profile=b"no profile at all")
+    assert (decode(lab, max_pixels=MAX_PIXELS).pixels == picture()).all()
+
+
+def test_capture_time_comes_from_exif(picture: Picture) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"
+    exif.get_ifd(0x8769)[0x9291] = "345"
+    image = decode(encoded(picture(), "JPEG", exif=exif), max_pixels=MAX_PIXELS)
+    assert image.capture_time == "2024-05-17T10:11:12.345"
+    assert decode(encoded(picture(), "JPEG"), max_pixels=MAX_PIXELS).capture_time == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["0000:00:00 00:00:00", "9999:99:99 99:99:99", "2024:02:30 10:00:00"]
+)
+def test_a_date_that_does_not_exist_is_not_a_capture_time(text: str, picture: Picture) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = text
+    image = decode(encoded(picture(), "JPEG", exif=exif), max_pixels=MAX_PIXELS)
+    assert image.capture_time == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"just some text", "not an image of a known format"),
+        (b"%PDF-1.7 and so on", "not an image of a known format"),
+        (encoded(draw_picture(), "JPEG")[:2000], "damaged"),
+        (encoded(draw_picture(), "PNG")[:2000], "damaged"),
+    ],
+)
+def test_what_is_no_whole_picture_is_refused_with_the_reason(content: bytes, message: str) -> None:
+    with pytest.raises(InvalidImageError, match=message):
+        decode(content, max_pixels=MAX_PIXELS)
+
+
+def test_lost_data_in_the_middle_of_a_jpeg_is_told(picture: Picture) -> None:
+    whole = encoded(picture(), "JPEG", quality=90, restart_marker_rows=1)
+    assert decode(whole, max_pixels=MAX_PIXELS).damage == ""
+    markers = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
+    torn = whole[: markers[4]] + whole[markers[6] :]
+    found = decode(torn, max_pixels=MAX_PIXELS)
+    assert "image data is missing at byte" in found.damage
+    assert found.pixels.shape == (240, 320, 3)
+
+
+def test_a_cut_off_heif_is_told(picture: Picture) -> None:
+    decode(encoded(picture()), max_pixels=MAX_PIXELS)  # registers the formats
+    whole = encoded(picture(), "HEIF", quality=80)
+    assert find_damage(whole, "HEIF") == ""
+    assert "5 bytes are missing" in find_damage(whole[:-5], "HEIF")
+
+
+@given(st.binary(max_size=200), st.sampled_from(["JPEG", "HEIF", "AVIF", "PNG"]))
+def test_looking_for_damage_never_fails(content: bytes, image_format: str) -> None:
+    assert isinstance(find_damage(content, image_format), str)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header() -> None:
+    with pytest.raises(InvalidImageError, match="30000 x 30000 pixels are more than the limit"):
+        decode(png_bomb(), max_pixels=MAX_PIXELS)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 200))
+def test_fit_long_side_keeps_the_aspect(width: int, height: int, side: int) -> None:
+    fitted = fit_long_side(np.zeros((height, width, 3), np.uint8), side)
+    new_height, new_width = fitted.shape[:2]
+    assert max(new_height, new_width) == min(side, max(width, height))
+    scale = max(new_height, new_width) / max(width, height)
+    assert abs(new_height - max(1, height * scale)) <= 0.5 + 1e-9
+    assert abs(new_width - max(1, width * scale)) <= 0.5 + 1e-9
+
+
+def test_thumbnails_are_small_jpegs(picture: Picture, tmp_path: Path) -> None:
+    image = Image.open(io.BytesIO(encode_thumbnail(picture(width=900, height=600), 320)))
+    assert (image.format, image.size) == ("JPEG", (320, 213))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turns"), [(1, 0), (6, -1), (8, 1), (3, 2)], ids=["0", "90", "270", "180"]
+)
+def test_a_raw_file_is_read_by_its_preview(
+    picture: Callable[..., NDArray[np.uint8]], orientation: int, turns: int
+) -> None:
+    sensor = picture(3, 320, 240)
+    found = decode(dng(sensor, orientation=orientation), max_pixels=10**6)
+    wanted = np.rot90(sensor, turns)
+    assert (found.format, found.capture_time) == ("RAW", "2026-05-17T10:00:00")
+    assert found.camera == "Bestshot Test Camera 1"
+    assert found.pixels.shape == wanted.shape
+    assert (found.source_width_px, found.source_height_px) == wanted.shape[1::-1]
+    assert np.abs(found.pixels.astype(int) - wanted).mean() < 8
+
+
+def test_a_raw_file_without_preview_is_developed(
+    picture: Callable[..., NDArray[np.uint8]],
+) -> None:
+    found = decode(dng(picture(3, 320, 240), has_preview=False), max_pixels=10**6)
+    assert found.pixels.shape == (120, 160, 3)
+
+
+def test_a_raw_file_that_is_torn_or_has_no_reader_is_told(
+    picture: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = dng(picture(3, 320, 240))
+    with pytest.raises(InvalidImageError, match="RAW"):
+        decode(b"FUJIFILMCCD-RAW" + b"\0" * 500, max_pixels=10**6)
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(InvalidImageError, match=r"install 'bestshot\[raw\]'"):
+        decode(content, max_pixels=10**6)
+
+
+def test_a_plain_tiff_is_no_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:
+    target = io.BytesIO()
+    Image.fromarray(picture(1)).save(target, "TIFF")
+    assert decode(target.getvalue(), max_pixels=10**6).format == "TIFF"

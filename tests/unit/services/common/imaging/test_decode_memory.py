@@ -1,0 +1,226 @@
+"""Memory of decoding: it is bounded, and working in stripes gives the same pixels."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.common.errors import InvalidImageError
+from services.common.imaging.decode import decode
+from services.common.imaging.memory_budget import MemoryBudget
+from tests.conftest import ROOT
+
+MAX_PIXELS = 250_000_000
+
+
+def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
+    target = io.BytesIO()
+    image.save(target, image_format, **options)
+    return target.getvalue()
+
+
+def grey_16(side: int) -> Image.Image:
+    return Image.fromarray(np.zeros((side, side), np.uint16))
+
+
+def test_a_decode_beyond_the_memory_budget_is_refused_with_the_figure() -> None:
+    content = encoded(grey_16(2000), "PNG")
+    with pytest.raises(InvalidImageError) as caught:
+        decode(content, max_pixels=MAX_PIXELS, budget=MemoryBudget(10 * 10**6))
+    assert re.search(
+        r"2000 x 2000 pixels .* up to \d\d MB of memory, more than the limit of 10 MB "
+        r"\(max_decode_mb\)",
+        caught.value.message,
+    )
+    assert decode(content, max_pixels=MAX_PIXELS, budget=MemoryBudget(10**9)).pixels.any() == 0
+
+
+def test_the_pixels_of_a_png_are_not_touched_before_its_size_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = encoded(grey_16(200), "PNG")
+    loads: list[tuple[int, int]] = []
+    load = Image.Image.load
+    monkeypatch.setattr(Image.Image, "load", lambda image: loads.append(image.size) or load(image))
+    with pytest.raises(InvalidImageError, match="more than the limit of 100 pixels"):
+        decode(content, max_pixels=100)
+    with pytest.raises(InvalidImageError, match="max_decode_mb"):
+        decode(content, max_pixels=MAX_PIXELS, budget=MemoryBudget(1))
+    assert loads == []
+
+
+def test_large_decodes_wait_for_each_other_and_are_not_overtaken() -> None:
+    budget = MemoryBudget(100)
+    finished: list[str] = []
+
+    def work(name: str, count: int) -> None:
+        with budget.reserved(count):
+            finished.append(name)
+
+    with budget.reserved(60):
+        large = threading.Thread(target=work, args=("large", 90))
+        large.start()
+        while not budget.waiting_count:
+            pass
+        small = threading.Thread(target=work, args=("small", 30))
+        small.start()
+        while budget.waiting_count < 2:
+            pass
+        assert finished == []
+    large.join()
+    small.join()
+    assert finished == ["large", "small"]
+    with pytest.raises(ValueError, match="exceed"), budget.reserved(101):
+        pass
+    with budget.reserved(100):  # none of it was lost
+        pass
+
+
+@settings(max_examples=150)
+@given(counts=st.lists(st.integers(0, 100), min_size=1, max_size=8))
+def test_a_budget_is_never_exceeded_and_always_returned(counts: list[int]) -> None:
+    budget, lock, held, most = MemoryBudget(100), threading.Lock(), [0], [0]
+
+    def work(count: int) -> None:
+        with budget.reserved(count):
+            with lock:
+                held[0] += count
+                most[0] = max(most[0], held[0])
+            with lock:
+                held[0] -= count
+
+    threads = [threading.Thread(target=work, args=(count,)) for count in counts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] <= 100
+    with budget.reserved(100):
+        pass
+
+
+TURNED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def noise(seed: int, width: int, height: int, bands: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, bands), dtype=np.uint8)
+
+
+def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
+    """A picture of a kind that PNG can store, and the whole of it as 8-bit sRGB."""
+    rgb = Image.fromarray(pixels[..., :3])
+    match kind:
+        case "grey of 16 bits":
+            values = pixels[..., 0].astype(np.uint16) * 256 + pixels[..., 1]
+            whole = np.clip(values.astype(np.float64) / 257.0 + 0.5, 0, 255).astype(np.uint8)
+            return Image.fromarray(values), Image.fromarray(whole).convert("RGB")
+        case "palette":
+            image = rgb.quantize(16, dither=Image.Dither.NONE)
+            return image, image.convert("RGB")
+        case "alpha":
+            rgba = Image.fromarray(pixels)
+            white = Image.new("RGBA", rgba.size, "white")
+            white.alpha_composite(rgba)
+            return rgba, white.convert("RGB")
+        case _:
+            return rgb, rgb
+
+
+@settings(max_examples=8)
+@given(
+    kind=st.sampled_from(["grey of 16 bits", "palette", "alpha", "colour"]),
+    size=st.sampled_from([(1200, 1000), (900, 1300), (11, 1200), (1200, 11)]),
+    orientation=st.sampled_from(sorted(TURNED)),
+)
+def test_working_in_stripes_gives_the_same_pixels(
+    kind: str, size: tuple[int, int], orientation: int
+) -> None:
+    image, whole = drawn(kind, noise(orientation, *size, 4))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(image, "PNG", exif=exif, compress_level=0)
+    turn = TURNED[orientation]
+    upright = whole if turn is None else whole.transpose(turn)
+    scale = 1024 / max(size)
+    fitted = upright.resize(
+        (max(1, round(upright.width * scale)), max(1, round(upright.height * scale))),
+        Image.Resampling.BOX,
+    )
+    assert (decode(content, max_pixels=MAX_PIXELS).pixels == np.asarray(fitted)).all()
+
+
+MEASURE = """
+import pathlib, re, sys
+from services.common.errors import InvalidImageError
+from services.common.imaging.decode import decode
+from services.common.imaging.memory_budget import MemoryBudget
+
+def kilobytes(name):
+    return int(re.search(name + r":\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+
+for path in map(pathlib.Path, sys.argv[1:]):
+    content = path.read_bytes()
+    try:
+        decode(content, max_pixels=10**9, budget=MemoryBudget(1))
+    except InvalidImageError as error:
+        announced = int(re.search(r"up to (\\d+) MB", error.message)[1])
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    before = kilobytes("VmRSS")
+    decode(content, max_pixels=10**9, budget=MemoryBudget(announced * 10**6))
+    print(path.name, announced, (kilobytes("VmHWM") - before) * 1024 // 10**6)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
+    side = 3000
+    grey = Image.new("L", (side, side))
+    coloured = Image.new("RGB", (side, side))
+    deflate = {"compression": "tiff_adobe_deflate"}
+    bombs: dict[str, tuple[Image.Image, str, dict[str, object]]] = {
+        "grey-16.png": (grey_16(side), "PNG", {}),
+        "palette.png": (grey.convert("P"), "PNG", {"transparency": b"\x80" * 200}),
+        "alpha.png": (coloured.convert("RGBA"), "PNG", {}),
+        "float.tiff": (grey.convert("F"), "TIFF", deflate),
+        "integer.tiff": (grey.convert("I"), "TIFF", {**deflate, "strip_size": 2**30}),
+        "turned.tiff": (coloured, "TIFF", {**deflate, "tiffinfo": {274: 6}}),
+        "progressive.jpg": (coloured, "JPEG", {"progressive": True, "subsampling": 0}),
+        "palette.gif": (grey.convert("P"), "GIF", {"transparency": 0}),
+        "plain.webp": (coloured, "WEBP", {"method": 0, "quality": 1}),
+        "plain.bmp": (grey, "BMP", {}),
+    }
+    for name, (image, image_format, options) in bombs.items():
+        image.save(tmp_path / name, image_format, **options)
+    finished = subprocess.run(
+        [sys.executable, "-c", MEASURE, *(str(tmp_path / name) for name in bombs)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = dict(
+        (name, (int(announced), int(peak)))
+        for name, announced, peak in map(str.split, finished.stdout.splitlines())
+    )
+    assert measured.keys() == bombs.keys()
+    assert {name: pair for name, pair in measured.items() if pair[1] > pair[0]} == {}

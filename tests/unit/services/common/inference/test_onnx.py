@@ -1,0 +1,51 @@
+"""Execution providers: which serve, which do not, and what they are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.common.errors import ConfigError
+from services.common.inference.onnx import OrtSession, SessionOptions, provider_options
+from tests.conftest import ROOT
+
+GRAPH = ROOT / "models" / "builtin" / "siamese-compare.onnx"
+WITH_A_MISSING_ONE = ("NoSuchExecutionProvider", "CPUExecutionProvider")
+
+
+def test_a_provider_that_is_not_there_is_passed_over_and_told() -> None:
+    session = OrtSession(GRAPH, SessionOptions(WITH_A_MISSING_ONE, strict_providers=False))
+    assert session.providers == ("CPUExecutionProvider",)
+    assert session.missing_providers == ("NoSuchExecutionProvider",)
+
+
+def test_a_provider_that_is_not_there_is_an_error_where_they_are_strict() -> None:
+    with pytest.raises(ConfigError, match="strict_providers is true, but NoSuchExecutionProvider"):
+        OrtSession(GRAPH, SessionOptions(WITH_A_MISSING_ONE, strict_providers=True))
+
+
+def test_no_provider_at_all_is_an_error_that_names_what_there_is() -> None:
+    with pytest.raises(ConfigError, match=r"this machine has .*CPUExecutionProvider"):
+        OrtSession(GRAPH, SessionOptions(("NoSuchExecutionProvider",), strict_providers=False))
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(ConfigError, match=r"cannot load .*graph\.onnx as an ONNX graph"):
+        OrtSession(path, SessionOptions())
+
+
+def test_gpu_settings_reach_the_providers_that_have_a_gpu() -> None:
+    options = SessionOptions(device_id=3, gpu_memory_limit_mb=512)
+    assert provider_options("CUDAExecutionProvider", options) == {
+        "device_id": "3",
+        "gpu_mem_limit": str(512 * 1024 * 1024),
+    }
+    tensorrt = provider_options("TensorrtExecutionProvider", options)
+    assert tensorrt["device_id"] == "3"
+    assert tensorrt["trt_max_workspace_size"] == str(512 * 1024 * 1024)
+    assert tensorrt["trt_engine_cache_enable"] == "True"
+    assert tensorrt["trt_engine_cache_path"].endswith("tensorrt")
+    assert provider_options("CPUExecutionProvider", options) == {}

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from services.common.errors import (
+    BestshotError,
+    ConfigError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidImageError,
+    NonFiniteError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from services.common.rpc.status import from_status, to_status
+
+EVERY_ERROR = [
+    (ConfigError("x"), grpc.StatusCode.FAILED_PRECONDITION, "CONFIG_INVALID"),
+    (InvalidArgumentError("images[3]", "x"), grpc.StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID"),
+    (InvalidImageError("x"), grpc.StatusCode.INVALID_ARGUMENT, "IMAGE_INVALID"),
+    (NotFoundError("run", "7"), grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    (FailedPreconditionError("x"), grpc.StatusCode.FAILED_PRECONDITION, "PRECONDITION_FAILED"),
+    (ResourceExhaustedError("x"), grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_REACHED"),
+    (UnavailableError("x"), grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
+    (InternalError("x"), grpc.StatusCode.INTERNAL, "INTERNAL"),
+    (NonFiniteError("x"), grpc.StatusCode.INTERNAL, "NON_FINITE"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "reason"), EVERY_ERROR)
+def test_every_error_has_a_code_and_a_reason_for_programs(
+    error: BestshotError, code: grpc.StatusCode, reason: str
+) -> None:
+    status = to_status(error)
+    assert status.code == code.value[0]
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert (info.reason, info.domain) == (reason, "bestshot")
+
+
+def test_details_name_the_field_the_resource_and_the_delay() -> None:
+    request = error_details_pb2.BadRequest()
+    assert to_status(InvalidArgumentError("page_size", "no")).details[1].Unpack(request)
+    assert request.field_violations[0].field == "page_size"
+    resource = error_details_pb2.ResourceInfo()
+    assert to_status(NotFoundError("run", "7")).details[1].Unpack(resource)
+    assert (resource.resource_type, resource.resource_name) == ("run", "7")
+    retry = error_details_pb2.RetryInfo()
+    assert to_status(UnavailableError("x")).details[1].Unpack(retry)
+    assert retry.retry_delay.seconds == 1
+
+
+def test_an_items_status_becomes_the_error_it_was() -> None:
+    assert isinstance(from_status(to_status(InvalidImageError("torn"))), InvalidImageError)
+    assert isinstance(from_status(to_status(UnavailableError("x"))), InternalError)

@@ -38,7 +38,7 @@ from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import album_roots, remove_partial_uploads
+from orchestrator.storage.uploads import album_roots, remove_abandoned_uploads
 from orchestrator.transport.pages import Reader
 from orchestrator.transport.repeats import Repeats
 from orchestrator.transport.servicer import OrchestratorServicer
@@ -190,9 +190,9 @@ async def serve(
         worker=worker,
     )
     if is_shared(engine):
-        remove_partial_uploads(folder, untouched_s=SHARED_UPLOAD_S)
+        remove_abandoned_uploads(folder, store.album_folders, untouched_s=SHARED_UPLOAD_S)
     else:
-        remove_partial_uploads(folder, untouched_s=0)
+        remove_abandoned_uploads(folder, store.album_folders, untouched_s=0)
         queue.recover()
     reader = Reader(curator, store, log, cache, open_source, threads, roots)
     servicer = OrchestratorServicer(

@@ -88,6 +88,7 @@ class Run:
             judged last.
         corrections: What the user had changed about moments when photos were grouped last, as
             `Correction` has it.
+        notes: What a reader of the results should know about how they were made; sentences.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Run:
     source_run_id: str = ""
     decisions: dict[str, str] = field(default_factory=dict)
     corrections: list[dict[str, Any]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def changed(self, **changes: Any) -> Run:  # noqa: ANN401
         """Returns the run with `changes` and the next revision."""

@@ -104,7 +104,10 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         decisions={digest: decision.value for digest, decision in decisions.items()},
         corrections=recorded_corrections(corrections),
     )
-    if new_run_id:
+    known = stores.runs.find_run(new_run_id) if new_run_id else None
+    if known is not None:  # by an earlier attempt of a repeated call
+        new_run, records = known, stores.runs.images(known.id)
+    elif new_run_id:
         stores.runs.save_results(new_run, records, comparisons)
     selected_before = {record.path for record in before if record.is_selected}
     selected = {record.path for record in records if record.is_selected}

@@ -1,11 +1,26 @@
-"""Answers to changing calls, stored in SQL so that a repeated call changes nothing."""
+"""Answers to changing calls, stored in SQL so that a repeated call changes nothing.
+
+Some changes leave nothing by which a repeated call could recognize them (a delete, a cancellation).
+These are recorded in their own transaction, with `record_change`. If the process dies before the
+answer is stored, the repeated call finds the record with `earlier_change`, changes nothing, and
+builds its answer again.
+
+The table is bounded: see `KEPT`, `MAX_ANSWER_COUNT` and `MAX_ANSWERS_BYTES`. An answer of more than
+`MAX_ANSWER_BYTES` is not stored; it is built again like one that was lost.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, event, func, select
+from sqlalchemy import Connection, Engine, delete, event, func, or_, select
 from sqlalchemy.sql.functions import Function
 
 from orchestrator.storage.database import database_time, insert, is_shared
@@ -13,20 +28,103 @@ from orchestrator.storage.tables import answers
 from services.common.errors import InvalidArgumentError
 
 KEPT = datetime.timedelta(hours=24)
-"""How long an answer is remembered; stated in orchestrator.proto."""
+"""How long an answer is remembered; stated in orchestrator.proto, as are the next two."""
+MAX_ANSWER_COUNT = 10_000
+"""Most answers that are remembered; the oldest are dropped first."""
+MAX_ANSWERS_BYTES = 64 * 2**20
+"""Most bytes of all remembered answers together; the oldest are dropped first."""
+MAX_ANSWER_BYTES = 2**20
+"""Largest answer that is stored."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A changing call with a request_id."""
+
+    id: str
+    digest: str
+
+
+_current: ContextVar[Request | None] = ContextVar("current_request", default=None)
+
+
+@contextlib.contextmanager
+def answering(request: Request) -> Iterator[None]:
+    """Makes changes within the block, also those on other threads, changes of this request."""
+    token = _current.set(request)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def earlier_change(connection: Connection) -> dict[str, Any] | None:
+    """What an earlier attempt of the current request has recorded; None if it changed nothing.
+
+    None also for a call without a request_id.
+    """
+    request = _current.get()
+    if request is None:
+        return None
+    query = select(answers.c.changes).where(answers.c.request_id == request.id)
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else dict(json.loads(found or b"{}"))
+
+
+def record_change(connection: Connection, **values: object) -> None:
+    """Records that the current request has made its change, in the change's own transaction.
+
+    Args:
+        connection: With the transaction.
+        values: What the answer needs and the tables will not tell later; JSON. Added to what was
+            recorded before.
+    """
+    request = _current.get()
+    if request is None:
+        return
+    changes = json.dumps({**(earlier_change(connection) or {}), **values}).encode()
+    _upsert(connection, request, {"answer": b"", "changes": changes})
+
+
+def _upsert(connection: Connection, request: Request, values: dict[str, bytes]) -> None:
+    new = insert(connection, answers).values(
+        request_id=request.id,
+        request_digest=request.digest,
+        create_time=database_time(connection),
+        **values,
+    )
+    changed = {name: new.excluded[name] for name in ("create_time", *values)}
+    connection.execute(new.on_conflict_do_update(index_elements=["request_id"], set_=changed))
 
 
 class SqlAnswers:
-    """Answers by request id."""
+    """Answers by request id.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: Of the database.
+        max_count: Most answers.
+        max_bytes: Most bytes of all answers.
+        max_answer_bytes: Largest answer that is stored.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_count: int = MAX_ANSWER_COUNT,
+        max_bytes: int = MAX_ANSWERS_BYTES,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._max_answer_bytes = max_answer_bytes
         self._engine = engine
         self._locks: Connection | None = None
         self._locks_guard = threading.Lock()
         event.listen(engine, "engine_disposed", lambda _: self._close_locks())
 
     def find(self, request_id: str, request_digest: str) -> bytes | None:
-        """The answer to a request; None if it has none yet, or its answer has expired.
+        """The answer to a request; None if there is none that is stored and has not expired.
 
         Raises:
             InvalidArgumentError: The id was used for a different request.
@@ -44,20 +142,36 @@ class SqlAnswers:
                 "request_id",
                 f"{request_id} was used for a different request; use a new UUID for each change",
             )
-        return bytes(found.answer)
+        # a change without an answer, or with an empty one, is answered by its handler again
+        return bytes(found.answer) or None
 
     def remember(self, request_id: str, request_digest: str, answer: bytes) -> None:
-        """Stores an answer, and deletes those that have expired."""
+        """Stores an answer unless it is too large, and deletes those beyond the bounds."""
+        request = Request(request_id, request_digest)
         with self._engine.begin() as connection:
-            now = database_time(connection)
-            connection.execute(delete(answers).where(answers.c.create_time < now - KEPT))
-            new = insert(connection, answers).values(
-                request_id=request_id,
-                request_digest=request_digest,
-                answer=answer,
-                create_time=now,
+            if len(answer) <= self._max_answer_bytes:
+                _upsert(connection, request, {"answer": answer, "changes": b""})
+            self._drop_oldest(connection)
+
+    def _drop_oldest(self, connection: Connection) -> None:
+        size = func.length(answers.c.answer) + func.length(answers.c.changes)
+        newest_first = (answers.c.create_time.desc(), answers.c.request_id)
+        ranked = select(
+            answers.c.request_id,
+            answers.c.create_time,
+            func.row_number().over(order_by=newest_first).label("place"),
+            func.sum(size).over(order_by=newest_first).label("bytes"),
+        ).subquery()
+        dropped = or_(
+            ranked.c.create_time < database_time(connection) - KEPT,
+            ranked.c.place > self._max_count,
+            ranked.c.bytes > self._max_bytes,
+        )
+        connection.execute(
+            delete(answers).where(
+                answers.c.request_id.in_(select(ranked.c.request_id).where(dropped))
             )
-            connection.execute(new.on_conflict_do_nothing())
+        )
 
     def try_lock(self, request_id: str) -> bool:
         """Reserves a request for this orchestrator; whether no other one is working on it.

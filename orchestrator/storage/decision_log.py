@@ -16,6 +16,7 @@ from orchestrator.domain.decisions import (
     decisions_in,
 )
 from orchestrator.domain.photo import Decision
+from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.rows import utc
 from orchestrator.storage.tables import albums, decision_log, decisions
 from services.common.errors import InvalidArgumentError, NotFoundError
@@ -53,7 +54,7 @@ class SqlDecisionLog:
         """Adds all entries or none; those that the log already has are skipped.
 
         Returns:
-            Number of entries added.
+            Number of entries added; for a repeated request, by its first attempt.
 
         Raises:
             InvalidArgumentError: An entry makes no sense at its position, or the log has a
@@ -62,6 +63,9 @@ class SqlDecisionLog:
         """
         with self._engine.begin() as connection:
             _lock(connection, album_id)
+            earlier = earlier_change(connection)
+            if earlier is not None:
+                return int(earlier["added_count"])
             log = _entries(connection, album_id)
             count = len(log)
             known = {entry.id: entry for entry in log}
@@ -85,6 +89,7 @@ class SqlDecisionLog:
             if rows:
                 connection.execute(insert(decision_log), rows)
                 _write_decisions(connection, album_id, log, log[count:])
+            record_change(connection, added_count=len(rows))
         return len(rows)
 
 

@@ -27,7 +27,8 @@ def album_from_row(row: Row[Any]) -> Album:
 def run_values(run: Run) -> dict[str, Any]:
     """The columns of a run."""
     values = dataclasses.asdict(run)
-    return {**values, "state": run.state.value, "stages": list(values["stages"])}
+    lists = {name: list(values[name]) for name in ("stages", "notes")}
+    return {**values, **lists, "state": run.state.value}
 
 
 def run_from_row(row: Row[Any]) -> Run:
@@ -40,6 +41,7 @@ def run_from_row(row: Row[Any]) -> Run:
             **times,
             "state": RunState(values["state"]),
             "stages": tuple(StageProgress(**stage) for stage in values["stages"]),
+            "notes": tuple(values["notes"]),
             "summary": RunSummary(**values["summary"]) if values["summary"] else None,
         }
     )

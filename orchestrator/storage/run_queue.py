@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, or_, select, upda
 
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import ImageRecord, Run, RunState
+from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import database_time, is_shared
 from orchestrator.storage.rows import (
     RUN_COLUMNS,
@@ -174,6 +175,8 @@ class SqlRunQueue:
         wanted = update(runs).where(runs.c.id == run_id, runs.c.state.in_(_UNFINISHED))
         waits = (runs.c.id == run_id) & (runs.c.state == RunState.PENDING.value)
         with self._engine.begin() as connection:
+            if earlier_change(connection) is not None:
+                return
             # first the wish: whoever moves the run between the two states meanwhile heeds it
             if connection.execute(wanted.values(is_cancel_requested=True)).rowcount == 0:
                 raise FailedPreconditionError(
@@ -181,6 +184,7 @@ class SqlRunQueue:
                 )
             ended = _ended(RunState.CANCELLED, database_time(connection))
             connection.execute(update(runs).where(waits).values(ended))
+            record_change(connection)
 
     def requeue(self, run_id: str) -> Run:
         """Lets a run that did not reach its end wait once more.
@@ -199,13 +203,16 @@ class SqlRunQueue:
         }
         resumable = (runs.c.id == run_id) & runs.c.state.in_(_RESUMABLE)
         statement = update(runs).where(resumable).values(values).returning(*RUN_COLUMNS)
+        if_repeated = select(*RUN_COLUMNS).where(runs.c.id == run_id)
         with self._engine.begin() as connection:
-            row = connection.execute(statement).one_or_none()
+            is_repeated = earlier_change(connection) is not None
+            row = connection.execute(if_repeated if is_repeated else statement).one_or_none()
             if row is None:
                 raise FailedPreconditionError(
                     f"run {run_id} is {_state(connection, run_id)}; only one that failed, was "
                     f"cancelled or was interrupted can be resumed"
                 )
+            record_change(connection)
         return run_from_row(row)
 
     def _end_instead(self, row: Row[Any], now: datetime.datetime) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from orchestrator.records import (
     Run,
     RunState,
 )
+from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import insert, is_shared
 from orchestrator.storage.image_query import (
     BEST_PATH,
@@ -76,14 +77,36 @@ class SqlRunStore:
     def rename_album(self, album_id: str, display_name: str) -> None:
         """Gives an album another name."""
         with self._engine.begin() as connection:
+            if earlier_change(connection) is not None:
+                return
             connection.execute(
                 update(albums).where(albums.c.id == album_id).values(display_name=display_name)
             )
+            record_change(connection)
 
     def delete_album(self, album_id: str) -> None:
-        """Forgets an album with its runs and decisions."""
+        """Forgets an album with its runs and decisions.
+
+        Raises:
+            NotFoundError: There is no such album.
+        """
         with self._engine.begin() as connection:
-            connection.execute(delete(albums).where(albums.c.id == album_id))
+            if earlier_change(connection) is not None:
+                return
+            if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
+                raise NotFoundError("album", album_id)
+            record_change(connection)
+
+    def find_album(self, album_id: str) -> Album | None:
+        """Returns an album; None if there is none."""
+        with contextlib.suppress(NotFoundError):
+            return self.album(album_id)
+        return None
+
+    def album_folders(self) -> list[str]:
+        """The folders of all albums."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(select(albums.c.folder)).scalars())
 
     # Runs
 
@@ -111,6 +134,12 @@ class SqlRunStore:
         if row is None:
             raise NotFoundError("run", run_id)
         return run_from_row(row)
+
+    def find_run(self, run_id: str) -> Run | None:
+        """Returns a run; None if there is none."""
+        with contextlib.suppress(NotFoundError):
+            return self.run(run_id)
+        return None
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
         """Runs of an album (empty = of all), newest first."""
@@ -159,10 +188,17 @@ class SqlRunStore:
                 )
             add_images(connection, run.id, records)
             replace_comparisons(connection, run.id, paths, comparisons)
+            _record_changed(connection, {record.path for record in records}.intersection(paths))
             if run.summary is not None:
                 counts = connection.execute(_counts(run.id)).one()._asdict()
                 run = run.changed(summary=dataclasses.replace(run.summary, **counts))
             _save_run(connection, run)
+
+    def changed_images(self, run_id: str) -> list[ImageRecord]:
+        """Results of a run that an attempt of the current request has changed."""
+        with self._engine.connect() as connection:
+            changes = earlier_change(connection) or {}
+        return [self.image(run_id, path) for path in changes.get("changed_paths", [])]
 
     def comparisons(self, run_id: str, path: str) -> dict[tuple[str, str], float]:
         """The comparisons that the selection used in a photo's moment, by its pairs of paths."""
@@ -281,6 +317,12 @@ def _save_run(connection: Connection, run: Run) -> None:
     statement = insert(connection, runs).values(values)
     changes = {name: statement.excluded[name] for name in values if name != "id"}
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
+
+
+def _record_changed(connection: Connection, paths: set[str]) -> None:
+    """Adds to the paths that the current request has changed."""
+    changes = earlier_change(connection) or {}
+    record_change(connection, changed_paths=sorted(paths.union(changes.get("changed_paths", []))))
 
 
 def _counts(run_id: str) -> Select[int, int, int]:

@@ -83,6 +83,7 @@ runs = Table(
     Column("source_run_id", String(32), nullable=False),
     Column("decisions", JSON, nullable=False, server_default="{}"),
     Column("corrections", JSON, nullable=False, server_default="[]"),
+    Column("notes", JSON, nullable=False, server_default="[]"),
     Column("owner_id", Text),
     Column("lease_expire_time", DateTime(timezone=True)),
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
@@ -171,5 +172,7 @@ answers = Table(
     Column("request_digest", String(64), nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False, index=True),
+    Column("changes", LargeBinary, nullable=False, server_default=""),
 )
-"""Answers to changing calls that had a request_id; `answer` is the serialized response."""
+"""Answers to changing calls that had a request_id; `answer` is the serialized response, empty until
+it is stored; `changes` is what `record_change` recorded, as JSON."""

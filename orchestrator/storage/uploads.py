@@ -6,17 +6,21 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from orchestrator.storage.containment import resolved_roots
+from orchestrator.storage.durability import sync_folder
 from orchestrator.storage.photo_source import PHOTO_SUFFIXES
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 UPLOADS_NAME = "uploads"
 _PARTIAL_SUFFIX = ".partial"
+_MARK_NAME = ".no-album-yet"
+"""In a folder until its album is stored. Without this file a folder is never removed: its album may
+be in a database that was moved away."""
 _MAX_NAME_BYTES = 200
 
 
@@ -28,22 +32,25 @@ def album_roots(allowed_roots: Sequence[Path], data_folder: Path) -> tuple[Path,
 class Upload:
     """Receives the photos of one album; as a context manager it leaves nothing half behind.
 
+    Once the album is stored, call `keep`.
+
     Args:
         data_folder: Has the folder of all uploads.
-        album_id: Names the album's folder.
+        name: Of the album's folder.
         max_bytes: Most that all photos may have together.
     """
 
-    def __init__(self, data_folder: Path, album_id: str, max_bytes: int) -> None:
+    def __init__(self, data_folder: Path, name: str, max_bytes: int) -> None:
         self._max_bytes = self._bytes_left = max_bytes
-        self.folder = data_folder / UPLOADS_NAME / album_id
+        self.folder = data_folder / UPLOADS_NAME / name
         self.photo_count = 0
-        self._partial = self.folder.with_name(album_id + _PARTIAL_SUFFIX)
+        self._partial = self.folder.with_name(name + _PARTIAL_SUFFIX)
         self._open: IO[bytes] | None = None
 
     def __enter__(self) -> Upload:
         try:
             self._partial.mkdir(parents=True)
+            (self._partial / _MARK_NAME).touch()
         except OSError as error:
             raise self._not_stored(error) from error
         return self
@@ -100,7 +107,13 @@ class Upload:
         if not self.photo_count:
             raise InvalidArgumentError("filename", "the upload has no photos")
         self._close()
+        sync_folder(self._partial)
         self._partial.rename(self.folder)
+        sync_folder(self.folder.parent)
+
+    def keep(self) -> None:
+        """Marks the folder as an album's; before that it is removed at the next start."""
+        (self.folder / _MARK_NAME).unlink(missing_ok=True)
 
     def _not_stored(self, error: OSError) -> FailedPreconditionError:
         return FailedPreconditionError(
@@ -115,14 +128,35 @@ class Upload:
             self._open = None
 
 
-def remove_partial_uploads(data_folder: Path, *, untouched_s: float) -> None:
-    """Removes what orchestrators that were killed left of uploads.
+def count_photos(folder: Path) -> int:
+    """Number of photos that were uploaded into a folder; 0 if it is gone."""
+    try:
+        return sum(path.name != _MARK_NAME for path in folder.iterdir())
+    except OSError:
+        return 0
+
+
+def remove_abandoned_uploads(
+    data_folder: Path, album_folders: Callable[[], Iterable[str]], *, untouched_s: float
+) -> None:
+    """Removes what orchestrators that were killed left of uploads: folders without an album.
 
     Args:
         data_folder: Has the folder of all uploads.
-        untouched_s: For how long nothing must have come for an upload to count as left.
+        album_folders: Returns the folders of all albums; none of these is removed.
+        untouched_s: For how long nothing must have come for an upload to count as abandoned.
     """
-    for folder in (data_folder / UPLOADS_NAME).glob(f"*{_PARTIAL_SUFFIX}"):
+    uploads = data_folder / UPLOADS_NAME
+    marked = [mark.parent for mark in uploads.glob(f"*/{_MARK_NAME}")]
+    partial = [folder for folder in uploads.glob(f"*{_PARTIAL_SUFFIX}") if folder.is_dir()]
+    if not marked and not partial:
+        return
+    # by name: the data folder may have had another path when the album was stored
+    named = {Path(folder).name for folder in album_folders()}
+    for folder in {*marked, *partial}:
+        if folder.name in named:
+            (folder / _MARK_NAME).unlink(missing_ok=True)
+            continue
         newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
         if time.time() - newest >= untouched_s:
             shutil.rmtree(folder, ignore_errors=True)

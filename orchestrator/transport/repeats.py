@@ -1,7 +1,9 @@
 """Makes calls that change something safe to repeat, by their request_id (AIP-155).
 
-If a process dies between making a change and storing its answer, the repeated call runs again: what
-it creates has an id derived from the request_id, by which it finds what already exists.
+If a process dies between making a change and storing its answer, the repeated call runs again and
+changes nothing: what it creates has an id derived from the request_id, by which it finds what
+already exists, and every other change was recorded with the change (see `storage.answers`). An
+export is written again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
-from orchestrator.storage.answers import SqlAnswers
+from orchestrator.storage.answers import Request, SqlAnswers, answering
 from services.common.errors import InvalidArgumentError
 
 AnswerT = TypeVar("AnswerT", bound=Message)
@@ -70,7 +72,8 @@ class Repeats:
                 if known is not None:
                     answer_type = message_factory.GetMessageClass(_METHODS[method].output_type)
                     return answer_type.FromString(known)  # type: ignore[return-value]
-                answer = await work()
+                with answering(Request(key, digest)):
+                    answer = await work()
                 stored = answer.SerializeToString()
                 await asyncio.to_thread(self._answers.remember, key, digest, stored)
                 return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
 from orchestrator.config import PipelineConfig, describe_settings
-from orchestrator.domain.decisions import DecisionAction, DecisionEntry
+from orchestrator.domain.decisions import DecisionAction, DecisionEntry, decisions_in
 from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageFilter, utc_now
@@ -22,7 +23,7 @@ from orchestrator.run_service import Curator
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import Upload, album_roots
+from orchestrator.storage.uploads import Upload, album_roots, count_photos
 from orchestrator.transport import converters
 from orchestrator.transport.pages import PageRequest, Reader
 from orchestrator.transport.repeats import Repeats, changing, new_id
@@ -104,6 +105,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def _receive(
         self, messages: AsyncIterator[pb.UploadAlbumRequest], request_id: str
     ) -> pb.UploadAlbumResponse:
+        album_id = new_id(request_id)
+        known = await asyncio.to_thread(self._store.find_album, album_id)
+        if known is not None:  # an earlier attempt of this request was complete
+            count = await asyncio.to_thread(count_photos, Path(known.folder))
+            return pb.UploadAlbumResponse(album=converters.album_message(known), photo_count=count)
         display_name = ""
         with Upload(self._data_folder, uuid.uuid4().hex, self._max_upload_bytes) as upload:
             async for message in messages:
@@ -117,12 +123,13 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             await asyncio.to_thread(upload.finish)
         now = utc_now()
         album = Album(
-            id=new_id(request_id),
+            id=album_id,
             display_name=display_name or f"Upload of {now.astimezone():%Y-%m-%d %H:%M}",
             folder=str(upload.folder),
             create_time=now,
         )
         stored = await asyncio.to_thread(self._store.add_album, album)
+        await asyncio.to_thread(upload.keep)
         return pb.UploadAlbumResponse(
             album=converters.album_message(stored), photo_count=upload.photo_count
         )
@@ -161,7 +168,6 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.DeleteAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeleteAlbumResponse:
         """Forgets an album."""
-        await asyncio.to_thread(self._store.album, request.album_id)
         if await self._curator.is_active(request.album_id):
             raise FailedPreconditionError(
                 f"a run of album {request.album_id} is under way; cancel it first"
@@ -352,7 +358,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         action = DecisionAction(decision.value) if decision else DecisionAction.CLEAR
         paths = [request.path]
         entry = await self._new_entry(request, action, paths)
-        before = await asyncio.to_thread(self._log.decisions, request.album_id)
+        log = await asyncio.to_thread(self._log.entries, request.album_id)
+        # a repeated call finds its own entry in the log
+        before = decisions_in(list(takewhile(lambda known: known.id != entry.id, log)))
         changed = await self._decide(request.album_id, [entry], request.run_id)
         previous = before.get(entry.photos[0].content_digest)
         return pb.SetDecisionResponse(
@@ -437,6 +445,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Adds entries, has the run heed them where one is named, and tells what it changed."""
         run = await self._curator.run(run_id) if run_id else None
         _, changed = await self._curator.decide(album_id, entries, run)
+        if run is not None:  # an earlier attempt of this request may have changed some
+            earlier = await asyncio.to_thread(self._store.changed_images, run.id)
+            by_path = {record.path: record for record in (*earlier, *changed)}
+            changed = [by_path[path] for path in sorted(by_path)]
         decisions = await asyncio.to_thread(self._log.decisions, album_id)
         return [
             converters.image_message(record, decisions.get(record.content_digest))

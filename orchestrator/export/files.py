@@ -1,4 +1,4 @@
-"""Writes files so that a reader never sees half of one."""
+"""Writes files whole: neither a reader nor a power cut finds half of one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from orchestrator.export.album_places import locate_albums
+from orchestrator.storage.durability import sync_folder
 from services.common.errors import InvalidArgumentError
 
 
@@ -26,10 +28,14 @@ def replace_file(target: Path, content: bytes) -> None:
     """Writes a file whole; one that is there already keeps its permissions."""
     partial = _partial(target)
     try:
-        partial.write_bytes(content)
+        with partial.open("xb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
         if target.exists():
             shutil.copymode(target, partial)
         os.replace(partial, target)
+        sync_folder(target.parent)
     finally:
         _remove(partial)
 
@@ -59,10 +65,13 @@ def write_file(
         target.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as opened:
             shutil.copyfileobj(content, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
         if force:
             os.replace(partial, target)
         else:
             _rename_new(partial, target)
+        sync_folder(target.parent)
     except OSError as error:
         raise InvalidArgumentError("", f"cannot write {target}: {error.strerror}") from error
     finally:
@@ -72,10 +81,10 @@ def write_file(
 def _check_replaceable(target: Path, albums: Iterable[Path], *, force: bool) -> None:
     # The name itself is replaced, not what it links to, so resolve only the folder.
     place = Path(os.path.realpath(target.parent)) / target.name
-    for album in albums:
-        if place.is_relative_to(os.path.realpath(album)):
+    for album in locate_albums(list(albums)):
+        if album.find_around(place.parent) is not None:
             raise InvalidArgumentError(
-                "", f"{target} belongs to the album {album}; choose another name"
+                "", f"{target} belongs to the album {album.path}; choose another name"
             )
     if not force:
         raise InvalidArgumentError(

@@ -12,18 +12,19 @@ import errno
 import fcntl
 import hashlib
 import json
-import operator
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from orchestrator.export.album_places import AlbumPlace, Identity, identity_of, locate_albums
 from orchestrator.export.files import FileTransfer
 from orchestrator.storage.containment import check_inside
+from orchestrator.storage.durability import sync_file, sync_folder
 from orchestrator.storage.photo_io import made_progress
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 from services.common.user_files import open_regular
@@ -45,48 +46,30 @@ Entry = dict[str, Any]
 """What we wrote: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log": True}."""
 
 
-def check_location(folder: Path, album: Path, other_albums: Iterable[Path] = ()) -> Path:
+def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
     """Resolves an output folder and refuses one that is, contains or is inside an album.
-
-    Other albums are compared only by path, so that one on a network folder that hangs does not
-    block the exports of all.
 
     Raises:
         InvalidArgumentError: It is; the message names the album.
     """
     resolved = Path(os.path.realpath(folder))
-    own = Path(os.path.realpath(album))
-    _check_related(resolved, own, _is_same)
-    for other in other_albums:
-        _check_related(resolved, other, operator.eq)
+    for album in albums:
+        place = album.find_around(resolved)
+        if place is not None:
+            where = "is" if place == resolved else "is inside"
+            raise InvalidArgumentError(
+                "output_folder",
+                f"the output folder {resolved} {where} the album {album.path}: the next run would "
+                f"take its pictures for photos; choose a folder outside",
+            )
+        if album.is_inside(resolved):
+            raise InvalidArgumentError(
+                "output_folder",
+                f"the output folder {resolved} contains the album {album.path}: an export could "
+                f"replace photos; choose a folder for the results only, such as "
+                f"{resolved / 'bestshot-results'}",
+            )
     return resolved
-
-
-def _check_related(folder: Path, album: Path, is_same: Callable[[Path, Path], bool]) -> None:
-    place = next((place for place in (folder, *folder.parents) if is_same(place, album)), None)
-    if place is not None:
-        where = "is" if place == folder else "is inside"
-        raise InvalidArgumentError(
-            "output_folder",
-            f"the output folder {folder} {where} the album {album}: the next run would take its "
-            f"pictures for photos; choose a folder outside",
-        )
-    if any(is_same(place, folder) for place in album.parents):
-        raise InvalidArgumentError(
-            "output_folder",
-            f"the output folder {folder} contains the album {album}: an export could replace "
-            f"photos; choose a folder for the results only, such as {folder / 'bestshot-results'}",
-        )
-
-
-def _is_same(first: Path, second: Path) -> bool:
-    """Whether two paths are the same folder, even by another spelling or mount."""
-    if first == second:
-        return True
-    try:
-        return first.samefile(second)
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager
@@ -99,15 +82,17 @@ def open_output(
         InvalidArgumentError: The folder cannot be written, or is, contains or is inside an album.
         FailedPreconditionError: Another bestshot is writing into it.
     """
-    resolved = check_location(folder, album, other_albums)
+    albums = locate_albums([album, *other_albums])
+    resolved = check_location(folder, albums)
     with contextlib.ExitStack() as stack:
         with writing_errors(resolved):
             resolved.mkdir(parents=True, exist_ok=True)
             root = os.open(resolved, _OPEN_FOLDER)
             stack.callback(os.close, root)
-            check_location(resolved, album, other_albums)  # a parent may have become a link
+            check_location(resolved, albums)  # a parent may have become a link
             stack.enter_context(_locked(root, lock, resolved))
             output = OutputFolder(resolved, root, album)
+            output.guard_albums(albums)
             if lock == EXPORT_LOCK:
                 output.remove_staging()
                 stack.callback(output.remove_staging)
@@ -181,13 +166,12 @@ class OutputFolder:
     _is_marked: bool = False
     _staged: dict[str, tuple[str, Entry]] = field(default_factory=dict)
     _count: int = 0
-    _guarded: set[tuple[int, int]] = field(default_factory=set)
+    _guarded: dict[Identity, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         found = _read_manifest(self.root)
         self._is_marked = found is not None
         self._entries = found or {}
-        self.guard([self.album])
 
     def guard(self, folders: Iterable[Path]) -> None:
         """Refuses these folders of the album by identity, because another mount has another path.
@@ -195,16 +179,23 @@ class OutputFolder:
         Raises:
             InvalidArgumentError: The output folder is one of them.
         """
-        for folder in folders:
-            with contextlib.suppress(OSError):
-                self._guarded.add(_identity(os.stat(folder)))
+        self._guard({identity_of(folder): self.album for folder in folders})
+
+    def guard_albums(self, albums: Iterable[AlbumPlace]) -> None:
+        """The same for the folders that are albums."""
+        self._guard({album.identity: album.path for album in albums})
+
+    def _guard(self, albums: dict[Identity | None, Path]) -> None:
+        self._guarded.update({known: path for known, path in albums.items() if known is not None})
         self._check_guarded(self.root, self.path)
 
     def _check_guarded(self, descriptor: int, folder: Path) -> None:
-        if _identity(os.fstat(descriptor)) in self._guarded:
+        identity = identity_of(descriptor)
+        if identity in self._guarded:
             raise InvalidArgumentError(
                 "output_folder",
-                f"{folder} is a folder of the album {self.album}; choose a folder outside",
+                f"{folder} is a folder of the album {self._guarded[identity]}; choose a folder "
+                f"outside",
             )
 
     # Whose files these are
@@ -386,8 +377,8 @@ class OutputFolder:
         """Puts staged files in place, and removes files of ours that are no longer current.
 
         Everything is written before the first name changes. If a step fails, the files replaced so
-        far are put back. If the process is killed, some files are new and some old, each of them
-        whole, and the manifest lists both.
+        far are put back. If the process is killed or the power fails, some files are new and some
+        old, each of them whole, and the manifest lists both.
 
         Args:
             stale: Paths to remove if they are still what we wrote.
@@ -413,18 +404,34 @@ class OutputFolder:
         self._put_all(journal_place)
         for name in removed:
             self._remove(name, kept)
+        self._sync_folders({*new, *removed})
         staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
         try:
+            sync_file(staging, final_place)
             os.replace(final_place, MANIFEST_NAME, src_dir_fd=staging, dst_dir_fd=self.root)
         finally:
             os.close(staging)
+        sync_folder(".", self.root)
         self._entries, self._staged, self._is_marked = final, {}, True
         return kept
+
+    def _sync_folders(self, names: Iterable[str]) -> None:
+        """Writes the new names to the disk before the final manifest says that they are there."""
+        folders = {parent for name in names for parent in PurePosixPath(name).parents}
+        for folder in folders:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                self._parent(str(folder / "any")) as (opened, _),
+            ):
+                sync_folder(".", opened)
 
     def _put_all(self, journal_place: str) -> None:
         staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
         done: list[tuple[str, str | None]] = []
         try:
+            for place in (*(place for place, _ in self._staged.values()), journal_place):
+                made_progress()
+                sync_file(staging, place)
             done.append((MANIFEST_NAME, self._put(MANIFEST_NAME, journal_place, staging)))
             for name, (place, _) in self._staged.items():
                 made_progress()
@@ -576,10 +583,6 @@ class OutputFolder:
             os.close(staging)
         with contextlib.suppress(OSError):  # a file manager has put something into it
             os.rmdir(_STAGING_NAME, dir_fd=self.root)
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 def _is_plain(name: str) -> bool:

@@ -7,16 +7,36 @@ import os
 from pathlib import Path
 
 
-def sync_folder(folder: Path) -> None:
-    """Writes a folder's names to the disk: new ones, and those that were renamed or removed."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_file(folder: int, name: str) -> None:
+    """Writes a file's content to the disk; a symbolic link has none.
+
+    Args:
+        folder: Descriptor of the file's folder.
+        name: Of the file in it.
+
+    Raises:
+        OSError: The disk failed or is full.
+    """
     try:
-        sync(descriptor)
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:  # a link, or a file that only its owner may read
+        return
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def sync(descriptor: int) -> None:
-    """Writes an opened file or folder to the disk, where the file system can."""
-    with contextlib.suppress(OSError):  # some network file systems refuse it for folders
-        os.fsync(descriptor)
+def sync_folder(folder: Path | str, parent: int | None = None) -> None:
+    """Writes a folder's names to the disk: new ones, and those that were renamed or removed.
+
+    Args:
+        folder: The folder.
+        parent: Descriptor of the folder that a relative path starts from.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems refuse it for folders
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import itertools
 import json
 import os
 import resource
 import signal
 import subprocess
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from orchestrator.cli.demo import make_album as make_demo_album
+from orchestrator.export import album_places
 from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, download
 from orchestrator.export.exporter import Exported, ExportOptions, export_run
 from orchestrator.export.files import FileTransfer, write_file
@@ -272,6 +275,84 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
         with pytest.raises(InvalidArgumentError, match=f"the album {other}"):
             export_run(album, RUN, records(), cache, out, COPY, other_albums=[other])
     assert not other.parent.exists()
+
+
+@pytest.mark.parametrize("place", ["photos", "."])
+def test_another_album_is_recognized_by_another_path(
+    tmp_path: Path, cache: SqlFeatureCache, place: str
+) -> None:
+    """As with a mount, or upper and lower case on a file system that ignores it."""
+    album = make_album(tmp_path / "own")
+    world, out = tmp_path / "world", tmp_path / "out"
+    make_album(world / "photos")
+    others = [Path("/absent"), world / "photos"]
+    before = tree(world)
+    out.mkdir()
+    bind = ["mount", "--bind", world / place, out]
+    if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting needs root and the right to mount")
+    try:
+        for folder in [out] if place == "." else [out, out / "new"]:
+            with pytest.raises(InvalidArgumentError, match="the album"):
+                export_run(album, RUN, records(), cache, folder, COPY, other_albums=others)
+        inside = {"photos": "a.jpg", ".": "photos/a.jpg"}[place]
+        with pytest.raises(InvalidArgumentError, match="belongs to the album"):
+            write_file(out / inside, io.BytesIO(b"new"), albums=others, force=True)
+    finally:
+        subprocess.run(["umount", out], check=True)
+    assert tree(world) == before
+
+
+def test_an_album_whose_disk_hangs_does_not_block_exports(
+    tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album, other = make_album(tmp_path / "photos"), tmp_path / "other"
+    other.mkdir()
+    end, stat, hung = threading.Event(), os.stat, tmp_path / "hung"
+
+    def hanging_stat(path: Any, **options: Any) -> os.stat_result:
+        if path == hung and threading.current_thread() is not threading.main_thread():
+            end.wait()
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", hanging_stat)
+    monkeypatch.setattr(album_places, "STAT_S", 0.05)
+    albums = [hung, other]
+    try:
+        found = album_places.locate_albums(albums)
+        assert [place.identity is None for place in found] == [True, False]
+        export_run(album, RUN, records(), cache, tmp_path / "out", COPY, other_albums=albums)
+        for out in (hung, hung / "out", other, tmp_path):
+            with pytest.raises(InvalidArgumentError, match="the album"):
+                export_run(album, RUN, records(), cache, out, COPY, other_albums=albums)
+    finally:
+        end.set()
+
+
+def test_content_is_on_the_disk_before_its_name_and_names_before_the_manifest(
+    tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    synced: set[album_places.Identity | None] = set()
+    folders_synced: list[bool] = []
+    fsync, rename = os.fsync, os.replace
+
+    def sync(descriptor: int) -> None:
+        synced.add(album_places.identity_of(descriptor))
+        fsync(descriptor)
+
+    def replace(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        status = os.stat(source, dir_fd=src_dir_fd)
+        assert (status.st_dev, status.st_ino) in synced, target
+        if target == MANIFEST_NAME:
+            folders = [out, *(out / name for name in ("selected", "selected/sub", "thumbnails"))]
+            folders_synced.append({album_places.identity_of(one) for one in folders} <= synced)
+        rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    export(album, cache, out)
+    assert folders_synced == [False, True]
 
 
 @pytest.mark.parametrize("name", ["index.html", "selected/sub/c.jpg", MANIFEST_NAME])

@@ -44,7 +44,7 @@ from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
-from orchestrator.storage.uploads import Upload
+from orchestrator.storage.uploads import Upload, count_photos, remove_abandoned_uploads
 from services.common.errors import (
     ConfigError,
     InvalidArgumentError,
@@ -496,3 +496,26 @@ def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path
         with pytest.raises(InvalidArgumentError, match="more than the 1 MB"):
             upload.write(b"x")
     assert [path.name for path in (tmp_path / "uploads").iterdir()] == ["fits"]
+
+
+def test_only_uploads_that_never_became_an_album_are_removed(tmp_path: Path) -> None:
+    for name in ("crashed", "stored", "stored-elsewhere", "kept"):
+        with Upload(tmp_path, name, 10) as upload:
+            upload.begin("a.jpg")
+            upload.finish()
+        if name == "kept":  # its album may be in a database that was moved away
+            upload.keep()
+    uploads = tmp_path / "uploads"
+    (uploads / "killed.partial").mkdir()
+    (uploads / "link.partial").symlink_to(tmp_path)
+
+    def folders() -> list[str]:
+        return [str(uploads / "stored"), "/where/the/data/was/uploads/stored-elsewhere"]
+
+    remove_abandoned_uploads(tmp_path, folders, untouched_s=3600)
+    assert len(list(uploads.iterdir())) == 6
+    remove_abandoned_uploads(tmp_path, folders, untouched_s=0)
+    left = {path.name for path in uploads.iterdir()}
+    assert left == {"stored", "stored-elsewhere", "kept", "link.partial"}
+    assert [count_photos(uploads / name) for name in ("stored", "kept", "gone")] == [1, 1, 0]
+    assert all(len(list((uploads / name).iterdir())) == 1 for name in ("stored", "kept"))

@@ -8,9 +8,16 @@ import uuid
 
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, func, select, update
 
-from orchestrator.storage.answers import KEPT, SqlAnswers
+from orchestrator.storage.answers import (
+    KEPT,
+    Request,
+    SqlAnswers,
+    answering,
+    earlier_change,
+    record_change,
+)
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import answers
 from orchestrator.transport.repeats import Repeats
@@ -103,3 +110,58 @@ def test_more_requests_than_database_connections_do_not_block_each_other(engine:
         assert len(found) == count
 
     asyncio.run(check())
+
+
+def test_the_oldest_answers_are_dropped_beyond_count_and_bytes(engine: Engine) -> None:
+    def kept(bounded: SqlAnswers, sizes: list[int]) -> list[int]:
+        ids = [str(uuid.uuid4()) for _ in sizes]
+        for request_id, size in zip(ids, sizes, strict=True):
+            bounded.remember(request_id, "d", bytes(size))
+        return [len(found) for one in ids if (found := bounded.find(one, "d")) is not None]
+
+    assert kept(SqlAnswers(engine, max_count=3), [1, 2, 3, 4, 5]) == [3, 4, 5]
+    assert kept(SqlAnswers(engine, max_bytes=100), [10, 40, 30, 30]) == [40, 30, 30]
+    assert kept(SqlAnswers(engine, max_answer_bytes=20), [20, 21]) == [20]
+    with engine.connect() as connection:
+        total = select(func.sum(func.length(answers.c.answer)))
+        assert connection.execute(total).scalar_one() <= 100 + 20
+
+
+def test_an_answer_that_is_too_large_is_built_again_and_the_change_is_not_made_again(
+    engine: Engine,
+) -> None:
+    made: list[int] = []
+    request = pb.CancelRunRequest(run_id="r", request_id=str(uuid.uuid4()))
+
+    async def work() -> pb.CancelRunResponse:
+        with engine.begin() as connection:
+            if earlier_change(connection) is None:
+                made.append(1)
+                record_change(connection)
+        return pb.CancelRunResponse(run=pb.Run(error="x" * 1000))
+
+    async def check() -> None:
+        repeats = Repeats(SqlAnswers(engine, max_answer_bytes=100))
+        first = await repeats.once("CancelRun", request, request.request_id, work)
+        assert await repeats.once("CancelRun", request, request.request_id, work) == first
+        other = pb.CancelRunRequest(run_id="s", request_id=request.request_id)
+        with pytest.raises(InvalidArgumentError, match="different request"):
+            await repeats.once("CancelRun", other, request.request_id, work)
+
+    asyncio.run(check())
+    assert made == [1]
+
+
+def test_a_change_that_is_rolled_back_was_not_made(engine: Engine) -> None:
+    with answering(Request(str(uuid.uuid4()), "d")):
+        with engine.connect() as connection:
+            record_change(connection, added_count=1)
+            connection.rollback()
+        with engine.begin() as connection:
+            assert earlier_change(connection) is None
+            record_change(connection, added_count=2)
+            record_change(connection, changed_paths=["a"])
+        with engine.connect() as connection:
+            assert earlier_change(connection) == {"added_count": 2, "changed_paths": ["a"]}
+    with engine.connect() as connection:
+        assert earlier_change(connection) is None

@@ -1,0 +1,105 @@
+"""Where albums are, by identity (device and inode) and not only by path.
+
+Two paths may lead to one folder: through links, mounts, or upper and lower case on a file system
+that ignores it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.storage.photo_io import made_progress
+
+STAT_S = 2.0
+"""How long an album's disk may take to tell which folder it is."""
+MAX_STALLED = 3
+"""Albums that may take longer; the others are not asked after that."""
+
+Identity = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AlbumPlace:
+    """An album's folder.
+
+    Attributes:
+        path: As it was given.
+        resolved: Without links, if the disk answered.
+        identity: Device and inode; None if the folder does not exist or its disk does not answer.
+        above: The same of the folders that contain it.
+    """
+
+    path: Path
+    resolved: Path
+    identity: Identity | None = None
+    above: frozenset[Identity] = frozenset()
+
+    def find_around(self, folder: Path) -> Path | None:
+        """The folder itself or the nearest one above it that is the album; None if none is."""
+        for place in (folder, *folder.parents):
+            if place in (self.path, self.resolved):
+                return place
+            if self.identity is not None and identity_of(place) == self.identity:
+                return place
+        return None
+
+    def is_inside(self, folder: Path) -> bool:
+        """Whether the album is below a folder."""
+        identity = identity_of(folder)
+        return folder in self.resolved.parents or (identity is not None and identity in self.above)
+
+
+def identity_of(path: Path | int) -> Identity | None:
+    """Device and inode of a file, links followed; None if it cannot be found."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
+    """Looks where albums are.
+
+    An album on a network folder that does not answer must not block the exports of all others, so
+    it is known by its path alone. An output folder that is the same folder by another path does not
+    answer either, so nothing can be written into it.
+    """
+    found: dict[Path, AlbumPlace] = {}
+    waiting = deque(dict.fromkeys(albums))
+    for _ in range(MAX_STALLED):
+        thread = threading.Thread(target=_locate_all, args=(waiting, found), daemon=True)
+        thread.start()
+        while thread.is_alive():
+            before = len(waiting)
+            thread.join(STAT_S)
+            made_progress()
+            if thread.is_alive() and len(waiting) == before:
+                break
+        if not waiting:
+            break
+    return [found.get(album) or AlbumPlace(album, album) for album in albums]
+
+
+def _locate_all(waiting: deque[Path], found: dict[Path, AlbumPlace]) -> None:
+    known: dict[Path, Identity | None] = {}  # albums often have the folders above in common
+    while waiting:
+        try:
+            album = waiting.popleft()
+        except IndexError:  # a thread that stalled before has gone on
+            return
+        resolved = Path(os.path.realpath(album))
+        for place in resolved.parents:
+            if place not in known:
+                known[place] = identity_of(place)
+        above = _without_none(known[place] for place in resolved.parents)
+        found[album] = AlbumPlace(album, resolved, identity_of(resolved), above)
+
+
+def _without_none(identities: Iterable[Identity | None]) -> frozenset[Identity]:
+    return frozenset(identity for identity in identities if identity is not None)

@@ -426,6 +426,8 @@ def print_summary(run: pb.Run, console: Console) -> None:
     table.add_row(str(summary.selected_count), "selected")
     table.add_row(f"{summary.elapsed_seconds:.1f}", f"seconds ({rate:.1f} photos per second)")
     console.print(table)
+    for note in run.notes:
+        console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)
 
 
 def _print_files(out: Path, exported: pb.ExportRunResponse, console: Console) -> None:

@@ -81,7 +81,9 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     before = stores.runs.images(run.id)
     readable = [record for record in before if record.is_readable]
     embeddings = stored_embeddings(stores.cache, run, readable)
-    labels = cluster(embeddings, readable, settings.cluster_scenes.parameters(calibration))
+    notes: list[str] = []
+    parameters = settings.cluster_scenes.parameters(calibration)
+    labels = cluster(embeddings, readable, parameters, notes.append)
     corrections = corrections_in(stores.log.entries(run.album_id))
     clustered = grouped(readable, labels, corrections)
     decisions = stores.log.decisions(run.album_id)
@@ -103,6 +105,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         source_run_id=run.id,
         decisions={digest: decision.value for digest, decision in decisions.items()},
         corrections=recorded_corrections(corrections),
+        notes=tuple(notes),
     )
     known = stores.runs.find_run(new_run_id) if new_run_id else None
     if known is not None:  # by an earlier attempt of a repeated call

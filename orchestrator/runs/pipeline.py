@@ -108,6 +108,7 @@ class Outcome:
     records: list[ImageRecord]
     comparisons: dict[tuple[str, str], float]
     cached_count: int
+    notes: tuple[str, ...] = ()
 
 
 class Pipeline:
@@ -146,6 +147,7 @@ class Pipeline:
         self._limits = limits
         self._report = report
         self._renditions = Renditions()
+        self._notes: list[str] = []
 
     async def run(
         self, decisions: Mapping[str, Decision], corrections: Sequence[Correction]
@@ -176,6 +178,7 @@ class Pipeline:
             records=sorted([*judged, *broken], key=lambda record: record.path),
             comparisons=comparisons,
             cached_count=sum(photo.is_cached for photo in scored),
+            notes=tuple(self._notes),
         )
 
     async def _discover(self) -> list[PhotoFile]:
@@ -355,7 +358,9 @@ class Pipeline:
     ) -> NDArray[np.int64]:
         progress = _Stage("cluster", self._report, total=len(embeddings))
         await progress.report()
-        labels = await asyncio.to_thread(cluster, embeddings, records, self._clustering)
+        labels = await asyncio.to_thread(
+            cluster, embeddings, records, self._clustering, self._notes.append
+        )
         await progress.advance(len(embeddings))
         await progress.report()
         return labels
@@ -483,6 +488,7 @@ def cluster(
     embeddings: NDArray[np.float32],
     records: Sequence[ImageRecord],
     parameters: ClusterParameters,
+    note: Callable[[str], object] = logger.warning,
 ) -> NDArray[np.int64]:
     """`cluster_scenes`, and time evidence where it is wanted.
 
@@ -492,12 +498,13 @@ def cluster(
         embeddings: float32, (n, d), row i for record i.
         records: Readable photos.
         parameters: In force.
+        note: Receives the notes of the run; see `cluster_scenes`.
     """
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
 
     seconds = np.array([capture_seconds(record.capture_time) for record in records])
-    labels = cluster_scenes(embeddings, parameters, seconds)
+    labels = cluster_scenes(embeddings, parameters, seconds, note)
     if not parameters.capture_time.enabled:
         return labels
     captures = Captures(seconds, [record.camera for record in records])

@@ -233,7 +233,10 @@ class Worker:
             records, comparisons = outcome.records, outcome.comparisons
             end = run.end_time or utc_now()
             elapsed = (end - (run.start_time or end)).total_seconds()
-            run = run.changed(summary=summarize(records, outcome.cached_count, elapsed))
+            summary = summarize(records, outcome.cached_count, elapsed)
+            run = run.changed(summary=summary, notes=outcome.notes)
+            for note in outcome.notes:
+                logger.warning("run %s: %s", run.id, note)
         if not await asyncio.to_thread(self._queue.finish, run, records, comparisons):
             logger.warning("run %s is another orchestrator's now", run.id)
             return

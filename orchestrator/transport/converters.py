@@ -62,6 +62,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
         create_time=_timestamp(run.create_time),
         profile=run.profile,
         source_run_id=run.source_run_id,
+        notes=run.notes,
     )
     if run.start_time is not None:
         message.start_time.CopyFrom(_timestamp(run.start_time))

@@ -670,13 +670,17 @@ def test_curate_can_use_the_running_system(
     settings.write_text("{cluster_scenes: {min_samples: 3}, filter_quality: {min_sharpness: 0.2}}")
     arguments += ["--config", settings, "--set", "cluster_scenes.min_samples=4"]
     changes = {"BESTSHOT_PIPELINE__SELECT_BEST__MAX_IMAGES_PER_CLUSTER": "1"}
+    arguments += ["--set", "cluster_scenes.max_joint_count=5"]
     finished = bestshot([*arguments, "--profile", "reference"], data=tmp_path, changes=changes)
     assert finished.code == 0, finished.text
+    assert "Note: 13 photos are too many to group at once" in finished.text
     run = json.loads((out / "run.json").read_text())
     assert run["profile"] == "reference"
     assert run["config"]["filter_quality"]["min_sharpness"] == 0.2
     assert run["config"]["cluster_scenes"]["min_samples"] == 4
     assert run["config"]["select_best"]["max_images_per_cluster"] == 1
+    assert [note[:27] for note in run["notes"]] == ["13 photos are too many to g"]
+    assert run["notes"][0].partition("(")[0] in (out / "index.html").read_text()
     finished = bestshot([*arguments, "--profile", "referenc"], data=tmp_path)
     assert finished.code == 1
     assert "'referenc'" in finished.text

@@ -142,6 +142,7 @@ def progress_of(run: pb.Run) -> str:
         advice=_ADVICE.get(run.state, ""),
         stages=stages(run),
         summary=run.summary if run.state == pb.RUN_STATE_COMPLETED else None,
+        notes=run.notes,
     )
 
 

@@ -8,7 +8,7 @@ are streamed instead of listed (see `crowds`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hdbscan
@@ -24,7 +24,7 @@ from sklearn.cluster import DBSCAN
 
 from orchestrator.domain.moments.capture_time import parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
-from orchestrator.domain.moments.crowds import crowd_groups
+from orchestrator.domain.moments.crowds import BLOCK_COUNT, crowd_groups
 from orchestrator.domain.moments.dbscan import dbscan_of_crowd
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 Embeddings = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Distances = NDArray[np.float64]
+Note = Callable[[str], object]
+"""Receives a sentence about how a run's moments were found."""
 
 _ROW_BLOCK = 1024
 
@@ -53,6 +55,7 @@ def cluster_scenes(
     embeddings: Embeddings,
     parameters: ClusterParameters,
     capture_seconds: NDArray[np.float64] | None = None,
+    note: Note = logger.warning,
 ) -> Labels:
     """Groups photos of one scene.
 
@@ -68,6 +71,7 @@ def cluster_scenes(
         parameters: See `ClusterParameters`; distances in the metric's unit.
         capture_seconds: (n,), when each photo was taken, NaN for unknown; matters beyond
             `max_joint_count` alone. None = all unknown.
+        note: Is told what was done differently because there are too many photos.
 
     Returns:
         int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty for no photos;
@@ -79,12 +83,12 @@ def cluster_scenes(
         return np.empty(0, np.int64)
     limit = parameters.max_joint_count
     if limit is not None and len(embeddings) > limit:
-        return _renumbered(_parted(embeddings, parameters, limit, capture_seconds))
+        return _renumbered(_parted(embeddings, parameters, limit, capture_seconds, note))
     if parameters.method == "dbscan":
         return _renumbered(_dbscan(embeddings, parameters))
     if parameters.scene_distance is None:
         return _renumbered(_hdbscan(embeddings, parameters))
-    return _renumbered(_bounded_hdbscan(embeddings, parameters, parameters.scene_distance))
+    return _renumbered(_bounded_hdbscan(embeddings, parameters, parameters.scene_distance, note))
 
 
 def _parted(
@@ -92,14 +96,21 @@ def _parted(
     parameters: ClusterParameters,
     max_count: int,
     capture_seconds: NDArray[np.float64] | None,
+    note: Note,
 ) -> Labels:
     """Clusters each part by itself."""
     if capture_seconds is None:
         capture_seconds = np.full(len(embeddings), np.nan)
     labels = np.full(len(embeddings), NOISE, np.int64)
-    for part in parts_by_time(capture_seconds, max_count):
+    parts = parts_by_time(capture_seconds, max_count)
+    note(
+        f"{len(embeddings):,} photos are too many to group at once "
+        f"(cluster_scenes.max_joint_count is {max_count:,}): they were split into {len(parts)} "
+        f"parts by capture time, and no moment spans two parts."
+    )
+    for part in parts:
         members = np.sort(part)
-        local = cluster_scenes(embeddings[members], parameters)
+        local = cluster_scenes(embeddings[members], parameters, note=note)
         labels[members] = np.where(local == NOISE, NOISE, local + labels.max() + 1)
     return labels
 
@@ -203,11 +214,11 @@ def _as_cosine(distance: float, metric: str) -> float:
 
 
 def _bounded_hdbscan(
-    embeddings: Embeddings, parameters: ClusterParameters, scene_distance: float
+    embeddings: Embeddings, parameters: ClusterParameters, scene_distance: float, note: Note
 ) -> Labels:
     labels = np.full(len(embeddings), NOISE, np.int64)
     next_label = 0
-    for members in _bounded_groups(embeddings, parameters.metric, scene_distance):
+    for members in _bounded_groups(embeddings, parameters.metric, scene_distance, note):
         if len(members) < max(2, parameters.min_cluster_size):
             continue
         local = _labels_of_part(embeddings[members], parameters)
@@ -258,7 +269,9 @@ def _join_close(
     return joined
 
 
-def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> list[NDArray[np.intp]]:
+def _bounded_groups(
+    embeddings: Embeddings, metric: str, diameter: float, note: Note
+) -> list[NDArray[np.intp]]:
     """Complete linkage at `diameter`: groups of which no two members are farther apart."""
     group = _linked_completely(embeddings, metric, diameter)
     if group is None:  # one component at a time: complete linkage never joins two of them
@@ -268,17 +281,19 @@ def _bounded_groups(embeddings: Embeddings, metric: str, diameter: float) -> lis
             if len(linked) > 1:
                 local = _linked_completely(embeddings[linked], metric, diameter)
                 if local is None:
-                    local = _crowd_groups(embeddings[linked], metric, diameter)
+                    local = _crowd_groups(embeddings[linked], metric, diameter, note)
                 group[linked] = linked[local]
     return _groups_of(group)
 
 
-def _crowd_groups(embeddings: Embeddings, metric: str, diameter: float) -> NDArray[np.intp]:
-    logger.warning(
-        "%d photos are linked by more than %d pairs within %g: grouping them block by block",
-        len(embeddings),
-        MAX_PAIR_COUNT,
-        diameter,
+def _crowd_groups(
+    embeddings: Embeddings, metric: str, diameter: float, note: Note
+) -> NDArray[np.intp]:
+    note(
+        f"{len(embeddings):,} photos look so alike that they have too many pairs to group them all "
+        f"at once: they were grouped in blocks of {BLOCK_COUNT:,}, and these groups were then "
+        f"joined. No two photos of a group are farther apart than the scene distance "
+        f"({diameter:g}), but some moments may be split differently than in a smaller album."
     )
     return crowd_groups(Rows(embeddings), _as_cosine(diameter, metric), MAX_PAIR_COUNT)
 

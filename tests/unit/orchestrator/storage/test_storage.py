@@ -83,6 +83,7 @@ def run(run_id: str = "r", album_id: str = "a", **changes: object) -> Run:
         "versions": {"numpy": "2"},
         "create_time": TIME,
         "stages": (StageProgress("score", 1, 2, 0, 1, 0.5),),
+        "notes": ("A note.",),
         **changes,
     }
     return Run(id=run_id, album_id=album_id, **values)  # type: ignore[arg-type]

@@ -31,9 +31,11 @@ class OrchestratorServiceStub:
 
     Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
     take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
-    remembers the answer of a successful call for 24 hours and returns it to a call with the same id,
-    without changing anything again; a repeated call waits while the first one is still running. The same
-    id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
+    remembers a successful call for 24 hours and answers a call with the same id without changing
+    anything again (ExportRun, if the orchestrator died before it could answer, writes again); a repeated
+    call waits while the first one is still running. The newest 10,000 calls are remembered, and fewer if
+    their answers have more than 64 MiB together. An answer that was lost, or has more than 1 MiB, is
+    built again from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
     repeated: its first attempt may have succeeded although the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
@@ -205,9 +207,11 @@ class OrchestratorServiceServicer:
 
     Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
     take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
-    remembers the answer of a successful call for 24 hours and returns it to a call with the same id,
-    without changing anything again; a repeated call waits while the first one is still running. The same
-    id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
+    remembers a successful call for 24 hours and answers a call with the same id without changing
+    anything again (ExportRun, if the orchestrator died before it could answer, writes again); a repeated
+    call waits while the first one is still running. The newest 10,000 calls are remembered, and fewer if
+    their answers have more than 64 MiB together. An answer that was lost, or has more than 1 MiB, is
+    built again from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
     repeated: its first attempt may have succeeded although the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
@@ -613,9 +617,11 @@ class OrchestratorService:
 
     Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
     take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
-    remembers the answer of a successful call for 24 hours and returns it to a call with the same id,
-    without changing anything again; a repeated call waits while the first one is still running. The same
-    id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
+    remembers a successful call for 24 hours and answers a call with the same id without changing
+    anything again (ExportRun, if the orchestrator died before it could answer, writes again); a repeated
+    call waits while the first one is still running. The newest 10,000 calls are remembered, and fewer if
+    their answers have more than 64 MiB together. An answer that was lost, or has more than 1 MiB, is
+    built again from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
     repeated: its first attempt may have succeeded although the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its

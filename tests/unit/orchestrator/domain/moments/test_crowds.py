@@ -125,6 +125,23 @@ def test_no_array_of_a_crowd_has_an_entry_for_every_pair(
     assert sizes == [blocks * (blocks - 1) // 2]
 
 
+def test_what_is_done_differently_for_too_many_photos_is_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notes: list[str] = []
+    vectors = looks_alike(20)
+    cluster_scenes(vectors, BOUNDED, note=notes.append)
+    assert not notes
+    cluster_scenes(vectors, replace(BOUNDED, max_joint_count=8), note=notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith("20 photos are too many to group at once")
+    monkeypatch.setattr(clustering, "DENSE_COUNT", 3)
+    monkeypatch.setattr(clustering, "MAX_PAIR_COUNT", 8)
+    cluster_scenes(vectors, BOUNDED, note=notes.append)
+    assert len(notes) == 2
+    assert notes[1].startswith("20 photos look so alike")
+
+
 @pytest.fixture(scope="module")
 def crowd() -> list[Candidate]:
     """Photos of one moment with scores that all tie."""

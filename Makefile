@@ -47,6 +47,7 @@ accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where th
 bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.clustering
+	$(BIN)/python -m tests.benchmarks.crowd
 	$(BIN)/python -m tests.benchmarks.curation
 	$(BIN)/python -W ignore -m tests.benchmarks.near_duplicates
 	$(BIN)/python -m tests.benchmarks.scale

@@ -673,13 +673,13 @@ def test_curate_can_use_the_running_system(
     arguments += ["--set", "cluster_scenes.max_joint_count=5"]
     finished = bestshot([*arguments, "--profile", "reference"], data=tmp_path, changes=changes)
     assert finished.code == 0, finished.text
-    assert "Note: 13 photos are too many to group at once" in finished.text
+    assert "photos are too many to group at once" in " ".join(finished.text.split())
     run = json.loads((out / "run.json").read_text())
     assert run["profile"] == "reference"
     assert run["config"]["filter_quality"]["min_sharpness"] == 0.2
     assert run["config"]["cluster_scenes"]["min_samples"] == 4
     assert run["config"]["select_best"]["max_images_per_cluster"] == 1
-    assert [note[:27] for note in run["notes"]] == ["13 photos are too many to g"]
+    assert len(run["notes"]) == 1
     assert run["notes"][0].partition("(")[0] in (out / "index.html").read_text()
     finished = bestshot([*arguments, "--profile", "referenc"], data=tmp_path)
     assert finished.code == 1

@@ -1,7 +1,8 @@
-"""An orchestrator dies between a change and the storing of its answer; the call is repeated."""
+"""An orchestrator is killed between changes and the storing of their answers."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,70 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
 from tests.benchmarks.scale import make_photos
 from tests.conftest import ROOT
-from tests.fakes.dying_orchestrator import DIE
+from tests.fakes.holding_orchestrator import HELD
 from tests.integration.up import free_ports
 
-START_S = 60
+TIMEOUT_S = 120
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos' / 'gen'}"}
-
-
-class MortalOrchestrator:
-    """An orchestrator on model services that answer at once."""
-
-    def __init__(self, folder: Path, photos: Path, services_address: str) -> None:
-        self._folder = folder
-        self._address = f"127.0.0.1:{free_ports(1)[0]}"
-        self.uploads = folder / "data" / "uploads"
-        settings = {f"{role}_address": services_address for role in ROLES}
-        settings["allowed_roots"] = str([str(photos)])
-        self._command = [
-            *(sys.executable, "-m", "tests.fakes.dying_orchestrator"),
-            *("--data", str(folder / "data"), "--address", self._address),
-            *(part for item in settings.items() for part in ("--set", "=".join(item))),
-        ]
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, cwd=self._folder, env=ENVIRONMENT)
-        self._channel = grpc.insecure_channel(self._address)
-        grpc.channel_ready_future(self._channel).result(START_S)
-        self.stub = orchestrator_pb2_grpc.OrchestratorServiceStub(self._channel)
-
-    def stop(self) -> None:
-        self._channel.close()
-        self._process.kill()
-        self._process.wait()
-
-    def call_and_die(self, call: Callable[[], Any]) -> None:
-        """Makes a call whose change is stored and whose answer is lost; then starts again."""
-        (self._folder / DIE).touch()
-        with pytest.raises(grpc.RpcError) as caught:
-            call()
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        self._process.wait()
-        self._channel.close()
-        self.start()
-
-    def answer_twice(self, method: str, request: Any) -> Any:
-        """The answer to a call whose first attempt was followed by the process's death."""
-        request.request_id = str(uuid.uuid4())
-        self.call_and_die(lambda: getattr(self.stub, method)(request, timeout=START_S))
-        answer = getattr(self.stub, method)(request, timeout=START_S)
-        assert answer == getattr(self.stub, method)(request, timeout=START_S)
-        return answer
-
-
 ROLES = ("embedding", "quality", "face", "siamese")
+Stub = orchestrator_pb2_grpc.OrchestratorServiceStub
 
 
-@pytest.fixture(scope="module")
-def services_address() -> Iterator[str]:
+@contextlib.contextmanager
+def model_services() -> Iterator[str]:
+    """Model services that answer at once."""
     command = [sys.executable, "-m", "tests.fakes.model_services"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT
@@ -86,115 +40,145 @@ def services_address() -> Iterator[str]:
         services.stdin.close()
 
 
-@pytest.fixture(scope="module")
-def part(
-    tmp_path_factory: pytest.TempPathFactory, services_address: str
-) -> Iterator[MortalOrchestrator]:
-    folder = tmp_path_factory.mktemp("mortal")
-    photos = folder / "photos"
-    photos.mkdir()
-    make_photos(photos, 10)
-    started = MortalOrchestrator(folder, photos, services_address)
-    yield started
-    started.stop()
+@contextlib.contextmanager
+def orchestrator(folder: Path, services_address: str) -> Iterator[Stub]:
+    """An orchestrator that is killed at the end of the block."""
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    settings = {f"{role}_address": services_address for role in ROLES}
+    settings["allowed_roots"] = str([str(folder)])
+    command = [
+        *(sys.executable, "-m", "tests.fakes.holding_orchestrator"),
+        *("--data", str(folder / "data"), "--address", address),
+        *(part for item in settings.items() for part in ("--set", "=".join(item))),
+    ]
+    with (
+        subprocess.Popen(command, cwd=folder, env=ENVIRONMENT) as process,
+        grpc.insecure_channel(address) as channel,
+    ):
+        try:
+            grpc.channel_ready_future(channel).result(TIMEOUT_S)
+            yield Stub(channel)
+        finally:
+            process.kill()
 
 
-@pytest.fixture(scope="module")
-def album(part: MortalOrchestrator) -> pb.Album:
-    folder = part.uploads.parent.parent / "photos"
-    return part.stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(folder))).album
+class Calls:
+    """Calls with a request_id, made once before the orchestrator is killed and once after."""
+
+    def __init__(self, folder: Path) -> None:
+        self._held = folder / HELD
+        self._made: list[tuple[str, Callable[[], Any]]] = []
+        self._open: list[Any] = []  # gRPC cancels calls that nobody has a reference to
+        os.mkfifo(self._held)
+
+    def make(self, stub: Stub, method: str, message: Callable[[str], Any]) -> str:
+        """Makes a call and returns, with its id, once its change is stored."""
+        request_id = str(uuid.uuid4())
+        self._made.append((method, lambda: message(request_id)))
+        call = getattr(stub, method).future(message(request_id), timeout=TIMEOUT_S)
+        call.add_done_callback(self._report_end)
+        self._open.append(call)
+        assert self._held.read_text().strip() == request_id, call.details()
+        return request_id
+
+    def _report_end(self, call: Any) -> None:
+        with contextlib.suppress(OSError):  # nobody reads once the process was killed
+            pipe = os.open(self._held, os.O_WRONLY | os.O_NONBLOCK)
+            os.write(pipe, b"ended before it was held")
+            os.close(pipe)
+
+    def repeat(self, stub: Stub) -> list[Any]:
+        """Repeats all calls twice, in order; returns the answers."""
+        self._held.unlink(missing_ok=True)
+        return [getattr(stub, method)(made(), timeout=TIMEOUT_S) for method, made in self._made]
 
 
-def end(part: MortalOrchestrator, run_id: str) -> pb.Run:
-    snapshots = part.stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=START_S)
+def end(stub: Stub, run_id: str) -> pb.Run:
+    snapshots = stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=TIMEOUT_S)
     return [snapshot.run for snapshot in snapshots][-1]
 
 
-@pytest.fixture(scope="module")
-def run(part: MortalOrchestrator, album: pb.Album) -> pb.Run:
-    started = part.stub.StartRun(pb.StartRunRequest(album_id=album.id)).run
-    ended = end(part, started.id)
-    assert ended.state == pb.RUN_STATE_COMPLETED, ended.error
-    return ended
+def test_repeated_calls_change_nothing_again_and_get_their_answer(tmp_path: Path) -> None:
+    photos, old, calls = tmp_path / "photos", tmp_path / "old", Calls(tmp_path)
+    for folder in (photos, old):
+        folder.mkdir()
+        make_photos(folder, 10)
+    content = next(photos.rglob("*.jpg")).read_bytes()
 
-
-def test_an_upload_is_one_album_and_one_folder(part: MortalOrchestrator, album: pb.Album) -> None:
-    header = pb.UploadHeader(display_name="Trip", request_id=str(uuid.uuid4()))
-    content = next(Path(album.folder).rglob("*.jpg")).read_bytes()
-
-    def parts() -> Iterator[pb.UploadAlbumRequest]:
+    def upload(request_id: str) -> Iterator[pb.UploadAlbumRequest]:
+        header = pb.UploadHeader(display_name="Trip", request_id=request_id)
         yield pb.UploadAlbumRequest(header=header)
         for name in ("a.jpg", "b.jpg"):
             yield pb.UploadAlbumRequest(filename=name)
             yield pb.UploadAlbumRequest(chunk=content)
 
-    part.call_and_die(lambda: part.stub.UploadAlbum(parts(), timeout=START_S))
-    answer = part.stub.UploadAlbum(parts(), timeout=START_S)
-    assert answer.photo_count == 2
-    assert answer.album.display_name == "Trip"
-    assert [str(folder) for folder in part.uploads.iterdir()] == [answer.album.folder]
-    assert sorted(path.name for path in Path(answer.album.folder).iterdir()) == ["a.jpg", "b.jpg"]
-    albums = part.stub.ListAlbums(pb.ListAlbumsRequest()).albums
-    assert sorted(known.id for known in albums) == sorted([album.id, answer.album.id])
-    assert part.stub.UploadAlbum(parts(), timeout=START_S) == answer
-    part.answer_twice("DeleteAlbum", pb.DeleteAlbumRequest(album_id=answer.album.id))
-    with pytest.raises(grpc.RpcError) as caught:
-        part.stub.GetAlbum(pb.GetAlbumRequest(album_id=answer.album.id))
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert list(part.uploads.iterdir())  # forgetting an album never touches photos
+    def having(message: Any) -> Callable[[str], Any]:
+        def with_id(request_id: str) -> Any:
+            message.request_id = request_id
+            return message
 
+        return with_id
 
-def test_runs(part: MortalOrchestrator, album: pb.Album, run: pb.Run) -> None:
-    started = part.answer_twice("StartRun", pb.StartRunRequest(album_id=album.id)).run
-    assert end(part, started.id).state == pb.RUN_STATE_COMPLETED
-    again = part.answer_twice("Reselect", reselection(run)).run
-    assert again.source_run_id == run.id
-    runs = part.stub.ListRuns(pb.ListRunsRequest(album_id=album.id)).runs
-    assert {known.id for known in runs} == {run.id, started.id, again.id}
+    with model_services() as services_address:
+        with orchestrator(tmp_path, services_address) as stub:
+            album, forgotten = (
+                stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(folder))).album
+                for folder in (photos, old)
+            )
+            run = stub.StartRun(pb.StartRunRequest(album_id=album.id)).run
+            assert end(stub, run.id).state == pb.RUN_STATE_COMPLETED
+            images = stub.ListImages(pb.ListImagesRequest(run_id=run.id)).images
+            path = next(image.path for image in images if image.is_selected)
+            about = {"album_id": album.id, "run_id": run.id}
+            calls.make(stub, "UploadAlbum", upload)
+            calls.make(stub, "DeleteAlbum", having(pb.DeleteAlbumRequest(album_id=forgotten.id)))
+            renaming = pb.UpdateAlbumRequest(album_id=album.id, display_name="Summer")
+            calls.make(stub, "UpdateAlbum", having(renaming))
+            calls.make(
+                stub,
+                "SetDecision",
+                having(pb.SetDecisionRequest(path=path, decision=pb.DECISION_REJECT, **about)),
+            )
+            calls.make(stub, "UndoDecision", having(pb.UndoDecisionRequest(**about)))
+            keep = {"action": pb.DECISION_ACTION_KEEP, "paths": [path]}
+            calls.make(stub, "AppendDecision", having(pb.AppendDecisionRequest(**keep, **about)))
+            (newest,) = (
+                known
+                for known in stub.ListDecisions(pb.ListDecisionsRequest(album_id=album.id)).entries
+                if known.action == pb.DECISION_ACTION_KEEP
+            )
+            newest.id = uuid.uuid4().hex
+            entries = pb.ImportDecisionsRequest(entries=[newest], **about)
+            calls.make(stub, "ImportDecisions", having(entries))
+            reselection = pb.ReselectRequest(run_id=run.id)
+            reselection.config_overrides.update({"cluster_scenes": {"scene_distance": 0.01}})
+            calls.make(stub, "Reselect", having(reselection))
+            calls.make(stub, "StartRun", having(pb.StartRunRequest(album_id=album.id)))
 
-
-def reselection(run: pb.Run) -> pb.ReselectRequest:
-    request = pb.ReselectRequest(run_id=run.id)
-    request.config_overrides.update({"cluster_scenes": {"scene_distance": 0.01}})
-    return request
-
-
-def test_decisions(part: MortalOrchestrator, album: pb.Album, run: pb.Run) -> None:
-    images = part.stub.ListImages(pb.ListImagesRequest(run_id=run.id)).images
-    path = next(image.path for image in images if image.is_selected)
-    rejected = part.answer_twice(
-        "SetDecision",
-        pb.SetDecisionRequest(
-            album_id=album.id, run_id=run.id, path=path, decision=pb.DECISION_REJECT
-        ),
-    )
-    assert rejected.previous_decision == pb.DECISION_UNSPECIFIED
-    assert path in {image.path for image in rejected.changed_images}
-    undone = part.answer_twice(
-        "UndoDecision", pb.UndoDecisionRequest(album_id=album.id, run_id=run.id)
-    )
-    assert undone.undone_entry.id == rejected.entry_id
-    changed = {image.path for image in undone.changed_images}
-    assert changed == {image.path for image in rejected.changed_images}
-    appended = part.answer_twice(
-        "AppendDecision",
-        pb.AppendDecisionRequest(
-            album_id=album.id, action=pb.DECISION_ACTION_KEEP, paths=[path], run_id=run.id
-        ),
-    )
-    log = part.stub.ListDecisions(pb.ListDecisionsRequest(album_id=album.id)).entries
-    made = {rejected.entry_id, undone.entry.id, appended.entry.id}
-    assert len(log) == 3
-    assert {entry.id for entry in log} == made
-    entry = pb.DecisionEntry()
-    entry.CopyFrom(appended.entry)
-    entry.id = uuid.uuid4().hex
-    imported = part.answer_twice(
-        "ImportDecisions", pb.ImportDecisionsRequest(album_id=album.id, entries=[entry])
-    )
-    assert imported.added_count == 1
-
-
-def test_a_rename(part: MortalOrchestrator, album: pb.Album) -> None:
-    renaming = pb.UpdateAlbumRequest(album_id=album.id, display_name="Summer")
-    assert part.answer_twice("UpdateAlbum", renaming).album.display_name == "Summer"
+        with orchestrator(tmp_path, services_address) as stub:
+            answers = calls.repeat(stub)
+            assert calls.repeat(stub) == answers
+            uploaded, _, renamed, rejected, undone, kept, imported, reselected, started = answers
+            uploads = tmp_path / "data" / "uploads"
+            assert [str(folder) for folder in uploads.iterdir()] == [uploaded.album.folder]
+            assert {path.name for path in Path(uploaded.album.folder).iterdir()} == {
+                *("a.jpg", "b.jpg")
+            }
+            assert (uploaded.photo_count, uploaded.album.display_name) == (2, "Trip")
+            albums = stub.ListAlbums(pb.ListAlbumsRequest()).albums
+            assert {known.id for known in albums} == {album.id, uploaded.album.id}
+            assert renamed.album.display_name == "Summer"
+            assert rejected.previous_decision == pb.DECISION_UNSPECIFIED
+            changed = [{one.path for one in answer.changed_images} for answer in (rejected, undone)]
+            assert path in changed[0]
+            assert changed[0] == changed[1]
+            assert undone.undone_entry.id == rejected.entry_id
+            assert imported.added_count == 1
+            log = stub.ListDecisions(pb.ListDecisionsRequest(album_id=album.id)).entries
+            made = {rejected.entry_id, undone.entry.id, kept.entry.id, newest.id}
+            assert len(log) == len(made)
+            assert {entry.id for entry in log} == made
+            assert end(stub, started.run.id).state == pb.RUN_STATE_COMPLETED
+            runs = stub.ListRuns(pb.ListRunsRequest(album_id=album.id)).runs
+            assert {known.id for known in runs} == {run.id, reselected.run.id, started.run.id}
+            assert len(runs) == 3

@@ -73,7 +73,8 @@ def main() -> None:
         invocation = parse_arguments("orchestrator", own=[own])
         shared = invocation.settings("shared", SharedSettings)
         settings = invocation.settings("orchestrator", OrchestratorSettings)
-        config = PipelineConfig(invocation.folder, invocation.profile)
+        layers = [file.section("pipeline") for file in invocation.config_files]
+        config = PipelineConfig(invocation.folder, invocation.profile, layers)
         configure_logging(shared.log_level, shared.log_format, "orchestrator")
         folder = data_folder(parsed.data)
         with (

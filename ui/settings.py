@@ -16,23 +16,23 @@ from services.common.user_files import read_user_text
 
 
 class UiSettings(Settings):
-    """How the UI is served and where it finds the orchestrator.
-
-    Attributes:
-        address: "host:port" to listen on; port 0 takes a free one.
-        orchestrator_address: "host:port".
-        call_timeout_s: Of one call to the orchestrator.
-        username: Who may use the UI; None = whoever can reach it.
-        password_file: Has the password in its first line.
-        max_upload_mb: Largest file that may be uploaded.
-    """
+    """Section `ui` of services.yaml."""
 
     address: Address
+    """`host:port` to listen on; port 0 picks a free one. Beyond loopback it requires a password,
+    which is sent unencrypted without `shared.tls`, or `--insecure`"""
     orchestrator_address: str
+    """where the orchestrator runs"""
     call_timeout_s: Annotated[float, Field(gt=0)]
+    """deadline of a call to the orchestrator, seconds"""
     username: str | None
+    """who may use the UI, which the browser then asks for; `null` admits everyone who can reach
+    it"""
     password_file: Path | None
+    """file whose first line is the password of `ui.username`"""
     max_upload_mb: Count
+    """largest file that may be uploaded, in MB. All uploads that are not yet an album may together
+    take fifty times that; abandoned ones are deleted after a day"""
 
 
 @dataclass(frozen=True)

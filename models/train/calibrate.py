@@ -25,7 +25,11 @@ from sklearn.metrics import adjusted_rand_score
 from models.train import pictures
 from models.train.degrade import defocus, noise
 from orchestrator.domain.moments.clustering import cluster_scenes
-from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters
+from orchestrator.domain.moments.parameters import (
+    WITHOUT_TIME,
+    ClusterParameters,
+    DbscanParameters,
+)
 from services.common.config.layers import models_dir
 from services.common.imaging.decode import RgbImage, fit_long_side
 from services.common.inference.onnx import OrtSession, SessionOptions
@@ -131,8 +135,7 @@ def mean_rand_index(
         cluster_selection_epsilon=epsilon,
         cluster_selection_method="eom",
         scene_distance=distance,
-        dbscan_eps=0.3,
-        dbscan_min_samples=1,
+        dbscan=DbscanParameters(eps=0.3, min_samples=1),
         capture_time=WITHOUT_TIME,
         max_joint_count=None,
     )

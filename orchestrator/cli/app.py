@@ -53,7 +53,7 @@ from orchestrator.review.explain_photo import explain_photo
 from orchestrator.review.run_diff import compare_runs
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config.layers import DEFAULT_PROFILE, config_dir
+from services.common.config.layers import DEFAULT_PROFILE, config_dir, read_config_file
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.rpc.auth import ScopeName, new_token, token_digest
@@ -92,7 +92,11 @@ UP_MAX_DEATHS = 8
 Profile = Annotated[str, typer.Option(help="Profile of configs/profiles.")]
 ConfigFiles = Annotated[
     list[Path] | None,
-    typer.Option("--config", help="YAML file nested like configs/pipeline.yaml; repeatable."),
+    typer.Option(
+        "--config",
+        help="YAML file like one of configs/profiles (sections `pipeline`, `services`), or of "
+        "pipeline.yaml's keys alone; repeatable.",
+    ),
 ]
 Flags = Annotated[
     list[str] | None,
@@ -197,6 +201,7 @@ def demo(
 @app.command()
 def up(
     profile: Profile = DEFAULT_PROFILE,
+    config: ConfigFiles = None,
     config_dir_: ConfigDir = None,
     data: Data = None,
     ui: Annotated[bool, typer.Option(help="Whether to serve the web UI too.")] = True,
@@ -220,8 +225,12 @@ def up(
     console = Console(highlight=False, soft_wrap=True)
     folder = data_folder(data)
     configs = config_dir(config_dir_)
-    shared = load_section(configs, profile, "shared", SharedSettings)
+    files = config or []
+    layers = [read_config_file(path).section("services", "shared") for path in files]
+    shared = load_section(configs, profile, "shared", SharedSettings, layers)
     common = ["--config-dir", str(configs), "--profile", profile]
+    for path in files:
+        common += ["--config", str(path.absolute())]
     supervisor = Supervisor(
         folder / "logs",
         [*common, *(["--insecure"] if insecure else [])],

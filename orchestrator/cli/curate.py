@@ -45,9 +45,15 @@ from orchestrator.ports import PhotoFile
 from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config.layers import DEFAULT_PROFILE, environment_layers, merge, profile_names
+from services.common.config.layers import (
+    DEFAULT_PROFILE,
+    environment_layers,
+    merge,
+    profile_names,
+    read_config_file,
+)
 from services.common.config.sections import SharedSettings, load_section
-from services.common.errors import BestshotError, InternalError
+from services.common.errors import BestshotError, ConfigError, InternalError
 from services.common.rpc.auth import new_token, token_digest
 from services.common.rpc.channels import (
     ClientOptions,
@@ -66,6 +72,20 @@ LOG_FOLDER = "logs"
 MAX_DEATHS = 3
 """A part that dies this many times in a row ends the command, after about five seconds."""
 MAX_RESUMES = 2
+
+OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
+    **{name: ("address",) for name in MODEL_SERVICES},
+    "orchestrator": (
+        "address",
+        "allowed_roots",
+        "database_url",
+        "http_address",
+        "resume_runs",
+        *(f"{name}_address" for name in MODEL_SERVICES),
+    ),
+    "ui": None,
+}
+"""Keys of services.yaml that this command sets itself, see `start_all`; None: a whole section."""
 
 STAGE_TITLES = {
     "discover": "finding photos",
@@ -118,6 +138,7 @@ def _checked(request: Request) -> Iterator[None]:
     found: list[PhotoFile] = []
     if request.orchestrator is None:
         found = FolderPhotoSource(photos, max_pixels=0).list_photos()
+    _check_services(request)
     layers = file_layers(request.config_files, request.flags)
     PipelineConfig(request.config_folder, _own_profile(request), layers)
     if request.out is None:
@@ -139,6 +160,26 @@ def _checked(request: Request) -> Iterator[None]:
                 logs = [f"{LOG_FOLDER}/{name}.log" for name in (*MODEL_SERVICES, "orchestrator")]
                 output.claim_logs(logs, force=request.force)
         yield
+
+
+def _check_services(request: Request) -> None:
+    """Refuses settings of services in --config files that this command would not apply."""
+    for path in request.config_files:
+        services = read_config_file(path).section("services").data
+        if request.orchestrator is not None and services:
+            raise ConfigError(
+                f"services.{next(iter(services))} in {path}: the orchestrator at "
+                f"{request.orchestrator} and its services run under settings of their own; "
+                "leave out the section `services`"
+            )
+        for section, keys in OWN_SETTINGS.items():
+            for key in services.get(section) or {}:
+                if keys is None or key in keys:
+                    raise ConfigError(
+                        f"services.{section}.{key} in {path}: `bestshot curate` "
+                        + ("starts no web UI" if section == "ui" else "sets this itself")
+                        + "; leave it out"
+                    )
 
 
 def _known_albums(request: Request) -> list[Path]:
@@ -168,7 +209,13 @@ def _own_profile(request: Request) -> str:
 
 
 async def _curate(request: Request, console: Console) -> pb.Run:
-    shared = load_section(request.config_folder, _own_profile(request), "shared", SharedSettings)
+    shared = load_section(
+        request.config_folder,
+        _own_profile(request),
+        "shared",
+        SharedSettings,
+        [read_config_file(path).section("services", "shared") for path in request.config_files],
+    )
     options = client_options(shared)
     if request.orchestrator is not None:
         return await _call(request.orchestrator, options, request, console, None)
@@ -223,18 +270,20 @@ def _own_orchestrator(
 ) -> Iterator[tuple[str, str, Supervisor]]:
     """Starts an orchestrator and its services; yields its address and the token that it expects."""
     common = ["--config-dir", str(request.config_folder), "--profile", _own_profile(request)]
+    for path in request.config_files:
+        if read_config_file(path).section("services").data:
+            common += ["--config", str(path.absolute())]
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
     with contextlib.ExitStack() as stack:
         token = ""
-        environment: dict[str, str] = {}
         if shared.tokens_file is None:
-            token, environment = stack.enter_context(_secret())
+            token, secrets = stack.enter_context(_secret())
+            common += ["--config", str(secrets)]  # the last one wins
         supervisor = Supervisor(
             logs,
             common,
             max_deaths=MAX_DEATHS,
             report=lambda line: console.print(escape(line), highlight=False, soft_wrap=True),
-            environment=environment,
         )
         stack.callback(supervisor.stop)
         with console.status("starting the services"):
@@ -243,25 +292,25 @@ def _own_orchestrator(
 
 
 @contextlib.contextmanager
-def _secret() -> Iterator[tuple[str, dict[str, str]]]:
+def _secret() -> Iterator[tuple[str, Path]]:
     """Makes a token that only the parts of this command accept and send.
 
     A part of another command, reached by a wrong address, therefore refuses the calls, and no other
     user of this machine can call this orchestrator, which can read whatever this user can read.
 
     Yields:
-        The token, and the environment variables that hand it to the parts.
+        The token, and the file for --config that hands it to the parts.
     """
     with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # its mode is 0700
         token = new_token()
         known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
-        files = {"TOKENS_FILE": json.dumps(known), "TOKEN_FILE": token}
-        environment = {}
+        files = {"tokens_file": json.dumps(known), "token_file": token}
         for name, content in files.items():
-            path = Path(folder, name.lower())
-            path.write_text(content)
-            environment[f"BESTSHOT_SERVICES__SHARED__{name}"] = json.dumps(str(path))
-        yield token, environment
+            Path(folder, name).write_text(content)
+        paths = {name: str(Path(folder, name)) for name in files}
+        secrets = Path(folder, "secrets.yaml")
+        secrets.write_text(json.dumps({"services": {"shared": paths}}))
+        yield token, secrets
 
 
 def start_all(supervisor: Supervisor, request: Request) -> str:

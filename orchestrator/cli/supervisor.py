@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -79,7 +79,7 @@ class _Part:
         self.process: subprocess.Popen[bytes]
         self.thread: threading.Thread
 
-    def launch(self, environment: Mapping[str, str]) -> None:
+    def launch(self) -> None:
         """Starts a process on the address of the one before it; OSError if that fails."""
         # private, so that no other command's part can report its address here
         self._runtime = tempfile.TemporaryDirectory(prefix="bestshot-")
@@ -94,7 +94,7 @@ class _Part:
                 stdout=target,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the parent, which stops the children
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 
     @property
@@ -145,7 +145,6 @@ class Supervisor:
         common_arguments: Passed to every part: --config-dir, --profile.
         max_deaths: A part that dies this many times in a row is no longer restarted.
         report: Called, from other threads, with a readable line about each death and restart.
-        environment: Variables of all parts, besides those of this process.
     """
 
     def __init__(
@@ -155,13 +154,11 @@ class Supervisor:
         *,
         max_deaths: int = 1,
         report: Callable[[str], None] = lambda line: None,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._log_folder = log_folder
         self._common_arguments = tuple(common_arguments)
         self._max_deaths = max_deaths
         self._report = report
-        self._environment = environment or {}
         self._parts: dict[str, _Part] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -178,7 +175,7 @@ class Supervisor:
         command = part_command(name, [*self._common_arguments, *arguments])
         part = _Part(name, command, self._log_folder / f"{name}.log")
         try:
-            part.launch(self._environment)
+            part.launch()
         except OSError as error:
             raise ConfigError(f"the {name} process cannot be started: {error}") from error
         part.thread = threading.Thread(target=self._keep_running, args=(part,), daemon=True)
@@ -273,7 +270,7 @@ class Supervisor:
                 with self._changed:  # `stop` sees either the old process or the new one
                     if self._stopping.is_set():
                         return
-                    part.launch(self._environment)
+                    part.launch()
         except OSError as problem:
             error = InternalError(f"the {part.name} process cannot be restarted: {problem}")
         with self._changed:

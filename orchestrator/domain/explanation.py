@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.photo import Candidate
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
@@ -272,7 +273,7 @@ def grouping_of(
         metric=parameters.metric,
         scene_distance=parameters.scene_distance,
         cluster_selection_epsilon=parameters.cluster_selection_epsilon,
-        dbscan_eps=parameters.dbscan_eps,
+        dbscan_eps=parameters.dbscan.eps,
         cluster_size=len(mine),
         nearest_inside=neighbour(near) if near is not None else None,
         farthest_inside=neighbour(far) if far is not None else None,
@@ -310,8 +311,7 @@ def _neighbour(
 
 
 def _distance(similarity: float, metric: str) -> float:
-    cosine = max(0.0, 1.0 - similarity)
-    return cosine if metric == "cosine" else float((2.0 * cosine) ** 0.5)
+    return from_cosine_distance(max(0.0, 1.0 - similarity), metric)
 
 
 def _similarity(index: int, embeddings: Embeddings) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.domain.bounds import Penalty, Share
 from orchestrator.domain.photo import FaceScores, QualityScores
 
 
@@ -12,33 +13,32 @@ from orchestrator.domain.photo import FaceScores, QualityScores
 class QualityWeights:
     """Shares of the technical and the aesthetic score in the composite."""
 
-    iqa: float
-    ava: float
+    iqa: Share
+    """share of the technical score in the composite"""
+    ava: Share
+    """share of the aesthetic score, scaled to 0 to 1"""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonPenalties:
-    """What faces cost; penalties are 0 or below.
+    """What faces cost."""
 
-    Attributes:
-        eyes_closed: Added when the worst eyes score is below `eyes_threshold`.
-        face_turned: Added when the worst pose score is below `pose_threshold`.
-        not_smiling: Added when the worst smile score is below `smile_threshold`.
-        max_penalty: The sum is never lower.
-        eyes_threshold: 0 to 1.
-        pose_threshold: 0 to 1.
-        smile_threshold: 0 to 1.
-        prominent_face_ratio: Faces at least this share of the largest one's width count.
-    """
-
-    eyes_closed: float
-    face_turned: float
-    not_smiling: float
-    max_penalty: float
-    eyes_threshold: float
-    pose_threshold: float
-    smile_threshold: float
-    prominent_face_ratio: float
+    eyes_closed: Penalty
+    """added when the worst prominent face's eyes score is below `eyes_threshold`"""
+    face_turned: Penalty
+    """added when its pose score is below `pose_threshold`"""
+    not_smiling: Penalty
+    """added when its smile score is below `smile_threshold`"""
+    max_penalty: Penalty
+    """the sum of penalties is never lower"""
+    eyes_threshold: Share
+    """eyes score, 0 to 1, below which eyes count as closed"""
+    pose_threshold: Share
+    """pose score, 0 to 1, below which a face counts as turned away"""
+    smile_threshold: Share
+    """smile score, 0 to 1, below which a face counts as not smiling"""
+    prominent_face_ratio: Share
+    """faces at least this share of the largest one's width count"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
+from orchestrator.domain.bounds import Count, Share, Similarity
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Candidate, Decision, Reason
 from orchestrator.domain.scoring import (
@@ -33,41 +37,44 @@ Comparisons = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is not selected where its moment has one above them.
+    """Floors below which a photo is not selected if its moment has one above them."""
 
-    Attributes:
-        min_iqa_score: Of the technical score, 0 to 1.
-        min_sharpness: Of the sharpest region, 0 to 1: a sharp subject before a soft background is
-            not blurred.
-    """
-
-    min_iqa_score: float
-    min_sharpness: float
+    min_iqa_score: Share
+    """technical quality, 0 to 1, below which a photo is not selected (`LOW_IQA`)"""
+    min_sharpness: Share
+    """sharpness of the sharpest region (`Focus` in the CSV), 0 to 1, below which a photo is not
+    selected (`BLURRED`); the whole picture's `Sharpness` would also reject a sharp subject in front
+    of a soft background"""
 
 
 @dataclass(frozen=True, slots=True)
 class SiameseParameters:
-    """How the comparator takes part.
-
-    Attributes:
-        enabled: Whether ties are decided by it.
-        duplicate_threshold: Cosine similarity from which two photos are duplicates.
-        tiebreaker_range: Composite scores this close to the leader's are a tie.
-    """
+    """How the comparator takes part."""
 
     enabled: bool
-    duplicate_threshold: float
-    tiebreaker_range: float
+    """whether the comparator decides ties; if it does and no Siamese model is available, a run
+    fails at its start"""
+    checkpoint_path: Path | None
+    """a file in the models folder, absolute or relative to it, that the Siamese service must have
+    loaded (checked by digest), or `null` to accept any model"""
+    duplicate_threshold: Similarity
+    """cosine similarity from which two photos are duplicates, never both selected"""
+    tiebreaker_range: Share
+    """composite scores this close to the leader's are a tie"""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionParameters:
-    """Parameters of the selection; see configs/README.md."""
+    """Rules of the selection."""
 
-    max_images_per_cluster: int
-    min_score_threshold: float
-    dissimilarity_threshold: float
+    max_images_per_cluster: Count
+    """most photos selected from a moment"""
+    min_score_threshold: Annotated[float, Ge(-1), Le(1)]
+    """composite score that a further photo of a moment, or a single shot, must reach"""
+    dissimilarity_threshold: Similarity
+    """cosine similarity to a selected photo from which a further one is too similar"""
     include_noise: bool
+    """whether single shots are selected at all"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     siamese: SiameseParameters

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from orchestrator.config import resolve_auto
 from orchestrator.domain.decisions import Correction
 from orchestrator.domain.explanation import (
     Explanation,
@@ -46,7 +47,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     if not record.is_readable:
         raise FailedPreconditionError(f"{path} could not be read: {record.error}")
     settings = stored_settings(run)
-    parameters = settings.select_best.parameters()
+    parameters = settings.select_best
     records = [found for found in store.images(run.id) if found.is_readable]
     paths = [found.path for found in records]
     index = paths.index(path)
@@ -63,7 +64,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     )
     place = rows.index(index)
     candidate, verdict = candidates[place], verdicts[place]
-    clustering = settings.cluster_scenes.parameters(stored_calibration(run))
+    clustering = resolve_auto(settings.cluster_scenes, stored_calibration(run))
     grouping = grouping_of(
         index,
         paths,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator import features as codec
-from orchestrator.config import PipelineSettings
+from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import corrections_in
 from orchestrator.domain.photo import Decision
 from orchestrator.ports import Embedding, FeatureCache
@@ -82,7 +82,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     readable = [record for record in before if record.is_readable]
     embeddings = stored_embeddings(stores.cache, run, readable)
     notes: list[str] = []
-    parameters = settings.cluster_scenes.parameters(calibration)
+    parameters = resolve_auto(settings.cluster_scenes, calibration)
     labels = cluster(embeddings, readable, parameters, notes.append)
     corrections = corrections_in(stores.log.entries(run.album_id))
     clustered = grouped(readable, labels, corrections)

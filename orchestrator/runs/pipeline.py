@@ -548,8 +548,8 @@ def wanted_pairs(
     candidates, by_path = _candidates(records, decisions)
     return pairs_to_compare(
         candidates,
-        settings.filter_quality.parameters(),
-        settings.select_best.parameters(),
+        settings.filter_quality,
+        settings.select_best,
         by_path,
     )
 
@@ -570,8 +570,8 @@ def judge(
         comparisons: Answers to `wanted_pairs`.
         decisions: The user's will by content digest.
     """
-    filters = settings.filter_quality.parameters()
-    parameters = settings.select_best.parameters()
+    filters = settings.filter_quality
+    parameters = settings.select_best
     candidates, verdicts = verdicts_of(records, embeddings, settings, comparisons, decisions)
     reasons = explain(candidates, verdicts, filters, parameters)
     return [
@@ -592,8 +592,8 @@ def verdicts_of(
     verdicts = select_best(
         candidates,
         embeddings,
-        settings.filter_quality.parameters(),
-        settings.select_best.parameters(),
+        settings.filter_quality,
+        settings.select_best,
         comparisons,
         by_path,
     )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.config import PipelineSettings
+from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.moments.parameters import WITHOUT_TIME
 from orchestrator.records import Run
@@ -29,7 +29,7 @@ def recorded_config(
     settings: PipelineSettings, calibration: tuple[float, float] | None
 ) -> dict[str, Any]:
     """The settings whole, with what `auto` stood for under `resolved`."""
-    parameters = settings.cluster_scenes.parameters(calibration)
+    parameters = resolve_auto(settings.cluster_scenes, calibration)
     resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
     if calibration is not None:
         resolved["calibration"] = list(calibration)

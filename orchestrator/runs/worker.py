@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from orchestrator.config import resolve_auto
 from orchestrator.domain.decisions import corrections_in, decisions_in
 from orchestrator.metrics import RunMetrics
 from orchestrator.ports import FeatureCache, ModelPorts, PhotoSource
@@ -271,7 +272,7 @@ class Worker:
             cache=self._cache,
             services=services,
             settings=settings,
-            clustering=settings.cluster_scenes.parameters(stored_calibration(run)),
+            clustering=resolve_auto(settings.cluster_scenes, stored_calibration(run)),
             limits=self._limits,
             report=self._report,
             threads=self._threads,

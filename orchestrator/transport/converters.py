@@ -16,7 +16,6 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
-from orchestrator.config import SettingDescription
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
@@ -26,6 +25,7 @@ from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.transport.pages import Statistics
+from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
 
 _ORIGINS = {

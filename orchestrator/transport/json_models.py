@@ -6,13 +6,13 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, create_model
 
-from orchestrator.config import SettingDescription
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction
 from orchestrator.domain.photo import Decision
 from orchestrator.export.metrics_csv import status
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.run_statistics import Histogram
+from services.common.config.describe import SettingDescription
 
 Status = Literal["selected", "not_selected", "unreadable"]
 

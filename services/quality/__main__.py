@@ -19,7 +19,7 @@ from services.common.inference.model_service import (
 from services.common.inference.onnx import OrtSession
 from services.common.inference.registry import Role
 from services.common.process.metrics import Metrics
-from services.quality.config import QualitySettings
+from services.quality.config import IQA_CONSTANTS, QualitySettings
 from services.quality.model import AestheticNetwork, QualityModel
 from services.quality.servicer import QualityServicer
 from services.quality.tensors import tensor_api
@@ -36,11 +36,11 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     if "graph" in local.paths:
         session = OrtSession(local.paths["graph"], session_options(settings))
         aesthetic = AestheticNetwork(session, required_preprocessing(local))
-    model = QualityModel(settings.iqa, aesthetic)
+    model = QualityModel(IQA_CONSTANTS, aesthetic)
     info = quality_pb2.GetModelInfoResponse(
         model=model_info(
             local,
-            constants=settings.iqa,
+            constants=IQA_CONSTANTS,
             session=session,
             max_batch_count=shared.max_batch_count,
         ),

@@ -45,7 +45,11 @@ def scenes(count: int) -> Vectors:
 
 def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters
+    from orchestrator.domain.moments.parameters import (
+        WITHOUT_TIME,
+        ClusterParameters,
+        DbscanParameters,
+    )
 
     wanted = ClusterParameters(
         method="hdbscan",
@@ -55,8 +59,7 @@ def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
         cluster_selection_epsilon=0.0 if scene_distance is None else 0.8 * scene_distance,
         cluster_selection_method="eom",
         scene_distance=scene_distance,
-        dbscan_eps=0.3,
-        dbscan_min_samples=1,
+        dbscan=DbscanParameters(eps=0.3, min_samples=1),
         capture_time=WITHOUT_TIME,
         max_joint_count=None,
     )

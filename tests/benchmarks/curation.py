@@ -60,7 +60,11 @@ def make_album(folder: Path, count: int) -> None:
 def single_process(folder: Path) -> None:
     """Prints photos per second and the models' processor seconds of a run without gRPC, as JSON."""
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.parameters import ClusterParameters
+    from orchestrator.domain.moments.parameters import (
+        WITHOUT_TIME,
+        ClusterParameters,
+        DbscanParameters,
+    )
 
     models = {name: model_here(name) for name in ("embedding", "quality", "face")}
     paths = sorted(folder.iterdir())
@@ -87,7 +91,18 @@ def single_process(folder: Path) -> None:
         model_seconds += time.process_time() - before
     cluster_scenes(
         np.stack(embeddings),
-        ClusterParameters("hdbscan", "cosine", 2, 2, 0.32, "eom", 0.4, 0.3, 1, None),
+        ClusterParameters(
+            method="hdbscan",
+            metric="cosine",
+            min_cluster_size=2,
+            min_samples=2,
+            cluster_selection_epsilon=0.32,
+            cluster_selection_method="eom",
+            scene_distance=0.4,
+            max_joint_count=None,
+            dbscan=DbscanParameters(eps=0.3, min_samples=1),
+            capture_time=WITHOUT_TIME,
+        ),
     )
     seconds = time.perf_counter() - began
     print(json.dumps({"per_s": len(paths) / seconds, "model_seconds": model_seconds}))

@@ -29,6 +29,7 @@ from orchestrator.clients.quality import GrpcQualityScorer
 from services.common.errors import FailedPreconditionError, ResourceExhaustedError
 from services.common.process.metrics import Metrics
 from services.common.rpc.server import Server, server_options
+from services.quality.config import IQA_CONSTANTS
 from tests.contract.servers import SHARED, Running, caller_to, pixels_message, running
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -211,10 +212,14 @@ async def test_the_aesthetic_score_is_called_a_heuristic() -> None:
     assert "heuristic" in info.model.description
 
 
-async def test_constants_are_part_of_the_quality_models_digest() -> None:
+async def test_constants_are_part_of_the_quality_models_digest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     digests = set()
-    for flags in ((), ("iqa.laplacian_full_scale=500",)):
-        async with running("quality", *flags) as service:
+    for scale in (1000.0, 500.0):
+        constants = IQA_CONSTANTS.model_copy(update={"laplacian_full_scale": scale})
+        monkeypatch.setattr("services.quality.__main__.IQA_CONSTANTS", constants)
+        async with running("quality") as service:
             digests.add((await INFOS["quality"](service)).model.digest)
     assert len(digests) == 2
 

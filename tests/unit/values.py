@@ -73,7 +73,9 @@ def rules(**changes: Any) -> SelectionParameters:
         include_noise=True,
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),
         person_penalties=PENALTIES,
-        siamese=SiameseParameters(enabled=True, duplicate_threshold=0.95, tiebreaker_range=0.05),
+        siamese=SiameseParameters(
+            enabled=True, checkpoint_path=None, duplicate_threshold=0.95, tiebreaker_range=0.05
+        ),
     )
     return replace(plain, **changes)
 

@@ -26,6 +26,7 @@ from orchestrator.domain.moments.capture_time import parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
 from orchestrator.domain.moments.crowds import BLOCK_COUNT, crowd_groups
 from orchestrator.domain.moments.dbscan import dbscan_of_crowd
+from orchestrator.domain.moments.metric import from_cosine_distance, to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows, components
@@ -128,7 +129,7 @@ def pairwise_distances(embeddings: Embeddings, metric: str) -> Distances:
         ]
     )
     similarity = np.minimum((similarity + similarity.T) / 2, 1.0)
-    distances = 1.0 - similarity if metric == "cosine" else np.sqrt(2.0 - 2.0 * similarity)
+    distances = from_cosine_distance(1.0 - similarity, metric)
     np.fill_diagonal(distances, 0.0)
     return np.asarray(distances, np.float64)
 
@@ -178,16 +179,16 @@ def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: 
 
 def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
     model = DBSCAN(
-        eps=parameters.dbscan_eps,
-        min_samples=parameters.dbscan_min_samples,
+        eps=parameters.dbscan.eps,
+        min_samples=parameters.dbscan.min_samples,
         metric="precomputed",
     )
     if len(embeddings) > DENSE_COUNT:
         rows = Rows(embeddings)
-        radius = _as_cosine(parameters.dbscan_eps, parameters.metric)
+        radius = to_cosine_distance(parameters.dbscan.eps, parameters.metric)
         near = _near(rows, parameters, radius)
         if near is None:
-            return dbscan_of_crowd(rows, radius, parameters.dbscan_min_samples)
+            return dbscan_of_crowd(rows, radius, parameters.dbscan.min_samples)
         return np.asarray(model.fit(near).labels_, np.int64)
     distances = pairwise_distances(embeddings, parameters.metric)
     return np.asarray(model.fit(distances).labels_, np.int64)
@@ -202,15 +203,11 @@ def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matri
     if found is None:
         return None
     low, high, cosine = found
-    distance = cosine if parameters.metric == "cosine" else np.sqrt(2.0 * cosine)
+    distance = from_cosine_distance(cosine, parameters.metric)
     own = np.arange(len(rows))
     values = np.concatenate([np.zeros(len(rows)), distance, distance])
     places = np.concatenate([own, low, high]), np.concatenate([own, high, low])
     return csr_matrix((values, places), (len(rows), len(rows)))
-
-
-def _as_cosine(distance: float, metric: str) -> float:
-    return distance if metric == "cosine" else distance**2 / 2.0  # |a - b|^2 = 2 - 2 cos
 
 
 def _bounded_hdbscan(
@@ -234,13 +231,13 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
         linked = _linked_groups(part, parameters.cluster_selection_epsilon)
         return _join_close(_fit_part(part, parameters), linked, parameters)
     rows = Rows(embeddings)
-    epsilon = _as_cosine(parameters.cluster_selection_epsilon, parameters.metric)
+    epsilon = to_cosine_distance(parameters.cluster_selection_epsilon, parameters.metric)
     component = rows.components_within(epsilon)
     if not component.any():  # all will be joined, whatever HDBSCAN says
         return np.zeros(len(embeddings), np.int64)
     tree = spanning_tree(rows, parameters.min_samples)
-    if parameters.metric == "euclidean":  # the same tree: |a - b| grows with the cosine distance
-        tree[:, 2] = np.sqrt(2.0 * tree[:, 2])
+    # The tree is the same in both metrics, only the lengths of its edges differ.
+    tree[:, 2] = from_cosine_distance(tree[:, 2], parameters.metric)
     order = np.argsort(component, kind="stable")
     linked = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
     return _join_close(
@@ -276,7 +273,7 @@ def _bounded_groups(
     group = _linked_completely(embeddings, metric, diameter)
     if group is None:  # one component at a time: complete linkage never joins two of them
         group = np.arange(len(embeddings))
-        component = Rows(embeddings).components_within(_as_cosine(diameter, metric))
+        component = Rows(embeddings).components_within(to_cosine_distance(diameter, metric))
         for linked in _groups_of(component):
             if len(linked) > 1:
                 local = _linked_completely(embeddings[linked], metric, diameter)
@@ -295,7 +292,7 @@ def _crowd_groups(
         f"joined. No two photos of a group are farther apart than the scene distance "
         f"({diameter:g}), but some moments may be split differently than in a smaller album."
     )
-    return crowd_groups(Rows(embeddings), _as_cosine(diameter, metric), MAX_PAIR_COUNT)
+    return crowd_groups(Rows(embeddings), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
 
 
 def _linked_completely(
@@ -305,7 +302,7 @@ def _linked_completely(
 
     None if there are more than `MAX_PAIR_COUNT`.
     """
-    found = Rows(embeddings).pairs_within(_as_cosine(diameter, metric), MAX_PAIR_COUNT)
+    found = Rows(embeddings).pairs_within(to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
     if found is None:
         return None
     first, second, distance = found

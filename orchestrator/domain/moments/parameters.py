@@ -1,34 +1,48 @@
-"""What `cluster_scenes` is told, and the label of what belongs to no cluster.
+"""Settings of `cluster_scenes`, and the label of photos in no cluster.
 
-By themselves: who reads settings or results needs no clustering library, which takes a second to
-load.
+In a module of its own, because the clustering libraries take a second to import and most readers of
+settings or results do not need them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from orchestrator.domain.bounds import Auto, Count, Distance
 
 NOISE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureTimeParameters:
-    """How capture time and camera take part.
+class DbscanParameters:
+    """Parameters of DBSCAN, under its own names."""
 
-    Attributes:
-        enabled: Whether they do.
-        burst_seconds: Photos that one camera took so close in time are of one moment ...
-        burst_distance: ... where they are no farther apart than this.
-        separate_hours: Photos with a longer pause between them are of several moments ...
-        separate_distance: ... unless two of them are this close.
-    """
+    eps: Annotated[float, Gt(0), Le(2)]
+    """neighbourhood radius (DBSCAN)"""
+    min_samples: Count
+    """neighbours, the photo itself included, that make a core point (DBSCAN)"""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureTimeParameters:
+    """How capture time and camera take part in the grouping."""
 
     enabled: bool
-    burst_seconds: float
-    burst_distance: float
-    separate_hours: float
-    separate_distance: float
+    """whether capture time and camera, from EXIF, are evidence for moments; `false` leaves the
+    grouping to HDBSCAN or DBSCAN alone"""
+    burst_seconds: Annotated[float, Ge(0)]
+    """photos taken by one camera at most this many seconds apart belong to one moment, if they are
+    within `burst_distance`"""
+    burst_distance: Distance
+    """photos of a burst that are farther apart are not joined"""
+    separate_hours: Annotated[float, Ge(0)]
+    """a moment is split at a pause of more than this many hours, unless photos before and after it
+    are within `separate_distance`; assumes that the clocks of all cameras agree"""
+    separate_distance: Distance
+    """photos this close belong to one moment whenever they were taken"""
 
 
 WITHOUT_TIME = CaptureTimeParameters(
@@ -42,32 +56,37 @@ WITHOUT_TIME = CaptureTimeParameters(
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterParameters:
-    """Parameters of `cluster_scenes`, named as HDBSCAN and DBSCAN name them.
-
-    Attributes:
-        method: Which algorithm.
-        metric: "cosine" distance, or "euclidean" on the unit vectors.
-        min_cluster_size: Fewest photos of a cluster (HDBSCAN).
-        min_samples: Neighbours that make a photo a core point (HDBSCAN).
-        cluster_selection_epsilon: Clusters closer than this are not split (HDBSCAN).
-        cluster_selection_method: "eom" or "leaf" (HDBSCAN).
-        scene_distance: Photos farther apart are never in one cluster (HDBSCAN); None = no bound.
-        max_joint_count: Most photos that are clustered together; more are parted by capture time
-            first, and no cluster reaches over two parts. None = no bound.
-        dbscan_eps: Neighbourhood radius (DBSCAN).
-        dbscan_min_samples: Neighbours, itself counted, that make a core point (DBSCAN).
-        capture_time: How capture time and camera take part.
-    """
+class ClusterSettings:
+    """Settings of `cluster_scenes`, named as HDBSCAN and DBSCAN name them."""
 
     method: Literal["hdbscan", "dbscan"]
+    """how photos are grouped into moments: `hdbscan` or `dbscan`"""
     metric: Literal["cosine", "euclidean"]
-    min_cluster_size: int
-    min_samples: int
-    cluster_selection_epsilon: float
+    """`cosine`, or `euclidean` on the unit vectors; distances below are in its unit"""
+    min_cluster_size: Annotated[int, Ge(2)]
+    """fewest photos of a cluster, from 2 (HDBSCAN)"""
+    min_samples: Count
+    """neighbours that make a core point, from 1 (HDBSCAN)"""
+    cluster_selection_epsilon: Distance | Auto
+    """photos closer than this are not split unless `scene_distance` requires it: a distance, 0.0
+    for none, or `auto` (HDBSCAN)"""
     cluster_selection_method: Literal["eom", "leaf"]
-    scene_distance: float | None
-    dbscan_eps: float
-    dbscan_min_samples: int
-    max_joint_count: int | None
+    """which clusters of the tree are selected: `eom`, the most stable ones, or `leaf`, the smallest
+    (HDBSCAN)"""
+    scene_distance: Distance | Auto | None
+    """photos farther apart are never in one cluster: a distance, `null` for no bound, or `auto`
+    (HDBSCAN)"""
+    max_joint_count: Count | None
+    """most photos that are clustered together, because time and memory grow faster than their
+    number; larger albums are first split at the longest pauses between captures, and no cluster
+    spans two parts; `null` for no bound"""
+    dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterParameters(ClusterSettings):
+    """`ClusterSettings` with `auto` replaced by numbers: what the clustering takes."""
+
+    cluster_selection_epsilon: float
+    scene_distance: float | None

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from orchestrator.domain.moments.labels import labels_of
+from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, CaptureTimeParameters
 
 Labels = NDArray[np.int64]
@@ -123,4 +124,4 @@ def _distances(
 ) -> NDArray[np.float64]:
     similarity = first.astype(np.float64) @ second.astype(np.float64).T
     cosine = np.maximum(0.0, 1.0 - similarity)
-    return np.asarray(cosine if metric == "cosine" else np.sqrt(2.0 * cosine), np.float64)
+    return from_cosine_distance(cosine, metric)

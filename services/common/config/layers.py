@@ -2,7 +2,7 @@
 
 Every default stands in `configs/*.yaml` alone; the models give types and bounds. A layer overrides
 the layers before it key by key. An unknown key is an error that names the key, its source and the
-nearest known one; so is a `BESTSHOT_` variable that nobody reads.
+nearest known one; so is an unknown `BESTSHOT_` variable.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -50,7 +50,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one source; `source` is a file or another place that a user can mend."""
+    """Settings from one source; `source` names the file, variable or flag that a user can fix."""
 
     source: str
     data: Tree
@@ -104,6 +104,50 @@ def load_profile(folder: Path, name: str) -> Layer:
     return layer
 
 
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file of `--config`: the same document as a profile.
+
+    Attributes:
+        source: Its path.
+        sections: Below the keys of a profile. A file whose keys are those of pipeline.yaml counts
+            as the section `pipeline`.
+    """
+
+    source: str
+    sections: Tree
+
+    def section(self, *keys: str) -> Layer:
+        """The settings below `keys`, for example ("services", "face"); empty if there are none."""
+        return Layer(self.source, _below(Layer(self.source, self.sections), keys))
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """Reads a file of `--config`.
+
+    Raises:
+        ConfigError: It cannot be read, mixes sections with keys of pipeline.yaml, or has an
+            unknown section.
+    """
+    data = read_yaml(path)
+    sections = [key for key in data if key in PROFILE_KEYS]
+    others = [str(key) for key in data if key not in PROFILE_KEYS]
+    if sections and others:
+        raise ConfigError(
+            f"unknown key {_cut(others[0])!r} in {path}, beside the section {sections[0]!r}"
+            f"{nearest(_cut(others[0]), PROFILE_KEYS)}; the keys of pipeline.yaml go below "
+            "`pipeline:`, those of services.yaml below `services:`, or write a file of "
+            "pipeline.yaml's keys alone"
+        )
+    if others and any(name in SERVICE_NAMES for name in others):
+        name = next(name for name in others if name in SERVICE_NAMES)
+        raise ConfigError(f"{name!r} in {path} must be below `services:`, as in a profile")
+    file = ConfigFile(str(path), data if sections else {"pipeline": data})
+    _refuse_unknown(file.section("services").data, SERVICE_NAMES, ("services",), file.source)
+    file.section("pipeline")  # refuses one that is not a mapping
+    return file
+
+
 def profile_names(folder: Path) -> list[str]:
     """Lists the profiles that `folder` offers."""
     return sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
@@ -146,9 +190,7 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
         head, *path = name.removeprefix(ENVIRONMENT_PREFIX).split("__")
         if head not in SECTIONS or not path:
             known = [*reserved, *(f"{ENVIRONMENT_PREFIX}{known}__..." for known in SECTIONS)]
-            raise ConfigError(
-                f"nobody reads the environment variable {name}; known are {', '.join(known)}"
-            )
+            raise ConfigError(f"unknown environment variable {name}; known are {', '.join(known)}")
         lowered = [part.lower() for part in path]
         if head == "SERVICES":
             _refuse_unknown({lowered[0]: None}, SERVICE_NAMES, (), f"environment variable {name}")
@@ -207,17 +249,17 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
     except ValidationError as error:
         is_secret = settings.model_config.get("hide_input_in_errors", False)
         problems = error.errors()[:PROBLEMS_SHOWN]
-        lines = [_explain(problem, layers, is_secret) for problem in problems]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(_explain(problems, layers, is_secret))) from error
 
 
-def check_known_keys(
-    settings: type[BaseModel], data: Tree, source: str, path: tuple[str, ...] = ()
-) -> None:
-    """Refuses keys of `data` that `settings` does not know, at any depth."""
-    _refuse_unknown(data, list(settings.model_fields), path, source)
+def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, ...] = ()) -> None:
+    """Refuses keys of `data` that `settings`, a model or a dataclass, lacks, at any depth."""
+    annotations = get_type_hints(settings) if is_dataclass(settings) else {}
+    if issubclass(settings, BaseModel):
+        annotations = {key: field.annotation for key, field in settings.model_fields.items()}
+    _refuse_unknown(data, list(annotations), path, source)
     for key, value in data.items():
-        annotation = settings.model_fields[key].annotation
+        annotation = annotations[key]
         model = _model_within(annotation)
         if model is None or not isinstance(value, dict):
             continue
@@ -229,9 +271,11 @@ def check_known_keys(
             check_known_keys(model, value, source, (*path, key))
 
 
-def _model_within(annotation: object) -> type[BaseModel] | None:
+def _model_within(annotation: object) -> type | None:
     """Finds the settings class in `X`, `X | None` or `dict[str, X]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or is_dataclass(annotation)
+    ):
         return annotation
     models = (_model_within(argument) for argument in get_args(annotation))
     return next((model for model in models if model is not None), None)
@@ -270,19 +314,37 @@ def _cut(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _explain(problem: Mapping[str, Any], layers: Sequence[Layer], is_secret: bool) -> str:
-    path = [str(part) for part in problem["loc"]]
-    sources = [layer.source for layer in layers if _has(layer.data, path)]
-    if problem["type"] == "missing":
-        return f"the key {'.'.join(path)!r} is missing in {layers[0].source}"
-    source = sources[-1] if sources else layers[0].source
-    got = "" if is_secret else f", got {brief(problem['input'])}"
-    return f"{_cut('.'.join(path))} in {source}: {_cut(problem['msg'])}{got}"
+def _explain(
+    problems: Sequence[Mapping[str, Any]], layers: Sequence[Layer], is_secret: bool
+) -> list[str]:
+    """One line per wrong key; a value that may be of several types has a problem with each."""
+    lines: dict[str, str] = {}
+    for problem in problems:
+        path = [str(part) for part in problem["loc"]]
+        if problem["type"] == "missing":
+            key = ".".join(path)
+            lines[key] = f"the key {key!r} is missing in {layers[0].source}"
+            continue
+        while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):
+            path.pop()  # after the key pydantic names the type that it tried
+        key = _cut(".".join(path))
+        sources = [layer.source for layer in layers if _has(layer.data, path)]
+        got = "" if is_secret else f", got {brief(problem['input'])}"
+        message = _cut(problem["msg"])
+        if key in lines:
+            before = lines[key].removesuffix(got)
+            lines[key] = f"{before}, or {message[0].lower()}{message[1:]}{got}"
+        else:
+            lines[key] = f"{key} in {(sources or [layers[0].source])[-1]}: {message}{got}"
+    return list(lines.values())
 
 
 def _has(data: object, path: Sequence[str]) -> bool:
     for key in path:
-        if not isinstance(data, dict) or key not in data:
+        if isinstance(data, list) and key.isdecimal() and int(key) < len(data):
+            data = data[int(key)]
+        elif isinstance(data, dict) and key in data:
+            data = data[key]
+        else:
             return False
-        data = data[key]
     return True

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from services.common.config.layers import (
     DEFAULT_PROFILE,
+    ConfigFile,
     Layer,
     Settings,
     SettingsT,
@@ -23,6 +24,7 @@ from services.common.config.layers import (
     load_profile,
     models_dir,
     profile_names,
+    read_config_file,
 )
 from services.common.rpc.tls import TlsSettings
 
@@ -32,80 +34,97 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9
 
 
 class SharedSettings(Settings):
-    """What clients and servers must agree on.
-
-    Attributes:
-        log_level: debug, info, warning or error.
-        log_format: Lines of text, or of JSON.
-        max_message_bytes: Largest gRPC message sent or taken.
-        max_batch_count: Most pictures or pairs in one call.
-        max_image_pixels: Most pixels that an image file may announce.
-        max_connection_age_s: Seconds after which a model service asks a client to connect anew;
-            None = never.
-        max_concurrent_calls: Most calls that a server has under way, and that one connection may.
-        allowed_hosts: Host names, without port, by which clients call the HTTP servers besides
-            their address and loopback's.
-        tls: Certificates.
-        tokens_file: Tokens that a server lets in; None = it asks for none.
-        token_file: Its first line is the token that a client sends; None = it sends none.
-        allow_plaintext_token: Whether tokens may be sent between machines without TLS.
-        tracing_endpoint: "host:port" of an OpenTelemetry collector (OTLP over gRPC); None = no
-            tracing.
-    """
+    """Section `shared` of services.yaml: what clients and servers must agree on."""
 
     log_level: Literal["debug", "info", "warning", "error"]
+    """`debug`, `info`, `warning` or `error`"""
     log_format: Literal["text", "json"]
+    """`text`, or `json`: one object a line"""
     max_message_bytes: Count
+    """largest gRPC message, the same for servers and clients"""
     max_batch_count: Count
+    """most pictures or pairs of one call"""
     max_image_pixels: Count
+    """most pixels that an image file may announce; checked in its header, before anything is
+    decoded"""
     max_connection_age_s: Count | None
+    """seconds after which a model service asks a client to reconnect, so that it finds replicas
+    that have been added; `null` for never. Calls in progress are finished"""
     max_concurrent_calls: Count
+    """most calls that a server has in progress; more are answered `RESOURCE_EXHAUSTED`. One
+    connection may have as many"""
     allowed_hosts: list[HostName]
+    """host names, without port, by which clients reach the page and the JSON mirror besides their
+    address and loopback, such as an ingress's: `[photos.example.com]`. Requests for any other name
+    are refused, so that no web site can reach them through a browser; IP addresses are accepted if
+    a server listens beyond loopback"""
     tls: TlsSettings
     tokens_file: UserPath | None
+    """YAML file of the tokens that are accepted, by name: `sha256` and `scope` (`read` < `run` <
+    `admin`); `bestshot token` makes one. `null`: no token is required"""
     token_file: UserPath | None
+    """file whose first line is the token that a part sends when it calls another; `null` for
+    none"""
     allow_plaintext_token: bool
+    """whether tokens may be sent between machines without TLS. `false`: a server with `tokens_file`
+    and no certificate listens on loopback only, and a part with `token_file` and no `ca_file` calls
+    loopback addresses and Unix sockets only"""
     tracing_endpoint: Address | None
+    """`host:port` of an OpenTelemetry collector (OTLP over gRPC), with the extra `tracing`; `null`
+    for no tracing"""
 
 
 class ModelServiceSettings(Settings):
-    """What every model service has.
-
-    Attributes:
-        address: "host:port" to listen on; port 0 takes a free one.
-        metrics_address: "host:port" that answers GET /metrics; None = nowhere.
-        model: Id in models.yaml.
-        fallback: What serves where the files of `model` are missing: "builtin", or "none" = the
-            service does not start.
-        worker_threads: Pictures prepared, and inferences run, at a time.
-        preferred_batch_count, max_queue_delay_ms, max_queue_count: As in Batching.
-        max_decode_mb: Most memory for all decodes of encoded pictures in progress, in MB.
-    """
+    """What every model service has."""
 
     address: Address
+    """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
+    """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
+    it can read the metrics; beyond loopback it needs what the part itself needs there: tokens,
+    client certificates or `--insecure`"""
     model: str
+    """id in `models.yaml`"""
     fallback: Literal["none", "builtin"]
+    """what the service does if the files of the model are missing: `builtin` serves the builtin
+    model of that role, which the run and the gallery then report; with `none` it does not start"""
     worker_threads: Count
+    """pictures prepared, and inferences run, at a time"""
     preferred_batch_count: Count
+    """most items of one inference; above 1 the items of several callers share one, which pays on a
+    GPU, and the last bits of a score can depend on what else is in its batch. The formulas, the
+    cascades and the face networks take one picture at a time regardless"""
     max_queue_delay_ms: Annotated[float, Field(ge=0)]
+    """how long an inference that is not full waits for more items; 0: it takes what is already
+    queued"""
     max_queue_count: Count
+    """most items that may be queued or in progress; a call that would exceed it waits its turn,
+    first come, first served, and one with more items than that gets `RESOURCE_EXHAUSTED`. The
+    requests held in memory are also limited, to four times `shared.max_message_bytes`"""
     max_decode_mb: Count
+    """most memory, in MB, for all photos that the part decodes at the same time; a large photo
+    waits until it fits, and one that needs more than the whole limit is unreadable. 2,200 is enough
+    for 200 megapixels of JPEG or HEIC; the manifests' memory limits leave room for these values, so
+    raise both together"""
 
 
 class OnnxServiceSettings(ModelServiceSettings):
-    """A model service whose model is an ONNX graph.
-
-    Attributes:
-        execution_providers, strict_providers, device_id, gpu_memory_limit_mb, intra_op_threads:
-            As in SessionOptions.
-    """
+    """A model service whose model is an ONNX graph."""
 
     execution_providers: Annotated[list[str], Field(min_length=1)]
+    """of ONNX Runtime (formulas and cascades need none), in order of preference; those that the
+    machine lacks are skipped with a warning, and `GetModelInfo` and the run report which serve. For
+    TensorRT: `[TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider]`; its
+    engines are kept in the user's cache folder"""
     strict_providers: bool
+    """whether a provider that cannot be used stops the start instead"""
     device_id: Annotated[int, Field(ge=0)]
+    """number of the GPU"""
     gpu_memory_limit_mb: Count | None
+    """most GPU memory that CUDA may take for one graph, and TensorRT as its workspace, in MiB;
+    `null` for no limit"""
     intra_op_threads: Annotated[int, Field(ge=0)]
+    """threads of one inference; 0: one per core"""
 
 
 @dataclass(frozen=True)
@@ -116,7 +135,8 @@ class Invocation:
         folder: Config folder.
         models_folder: Has the models that were pulled.
         profile: Profile in force.
-        flags: Layers of --set.
+        config_files: Of --config.
+        flags: Assignments of --set.
         address: Overrides the config's address.
         port_file: Gets the bound address once the part serves.
         exit_with_parent: Whether the end of stdin stops the part.
@@ -126,6 +146,7 @@ class Invocation:
     folder: Path
     models_folder: Path
     profile: str
+    config_files: tuple[ConfigFile, ...]
     flags: list[str]
     address: str | None
     port_file: Path | None
@@ -134,9 +155,9 @@ class Invocation:
 
     def settings(self, name: str, settings: type[SettingsT]) -> SettingsT:
         """Loads the section `name` of services.yaml, with the flags where it is the part's own."""
-        own: list[Layer] = []
+        own = [file.section("services", name) for file in self.config_files]
         if name != "shared":
-            own = [flag_layer(flag) for flag in self.flags]
+            own += [flag_layer(flag) for flag in self.flags]
             if self.address is not None:
                 own.append(Layer("--address", {"address": self.address}))
         return load_section(self.folder, self.profile, name, settings, own)
@@ -180,6 +201,14 @@ def parse_arguments(
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
     parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile of configs/profiles")
     parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="YAML file like one of configs/profiles, on top of the profile; repeatable",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -193,13 +222,14 @@ def parse_arguments(
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="listen beyond loopback though nobody is asked for a token or a certificate",
+        help="listen on non-loopback addresses without authentication",
     )
     parsed = parser.parse_args(arguments)
     return Invocation(
         folder=config_dir(parsed.config_dir),
         models_folder=models_dir(),
         profile=parsed.profile,
+        config_files=tuple(read_config_file(path) for path in parsed.config),
         flags=parsed.set,
         address=parsed.address,
         port_file=parsed.port_file,

@@ -17,22 +17,19 @@ SYSTEM: Literal["system"] = "system"
 
 
 class TlsSettings(Settings):
-    """Section `shared.tls` of services.yaml; PEM files.
-
-    Attributes:
-        certificate_file: The part's own certificate chain, shown to its clients and, where they
-            ask for one, to the servers that it calls; None = it serves without TLS.
-        key_file: Private key of that certificate.
-        ca_file: Certificates of the trusted authorities; "system" = the system's root
-            certificates; None = it calls without TLS.
-        require_client_certificate: Whether a server lets only clients in whose certificate is by
-            such an authority (mutual TLS).
-    """
+    """Section `shared.tls` of services.yaml; PEM files."""
 
     certificate_file: UserPath | None
+    """PEM chain that a part shows to its clients and, if asked, to the servers that it calls;
+    `null`: it serves without TLS. The web UI serves HTTPS with it. Renewed files apply from the
+    next connection"""
     key_file: UserPath | None
+    """PEM private key of that certificate"""
     ca_file: Literal["system"] | UserPath | None
+    """PEM certificates of the authorities that are trusted, or `system` for the system's root
+    certificates; `null`: parts call each other without TLS"""
     require_client_certificate: bool
+    """mutual TLS: a server accepts only clients with a certificate by such an authority"""
 
 
 def check_tls(tls: TlsSettings) -> None:

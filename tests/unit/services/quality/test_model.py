@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from services.quality.config import IqaConstants
+from services.quality.config import IQA_CONSTANTS
 from services.quality.model import (
     QualityModel,
     colourfulness,
@@ -22,16 +22,7 @@ from services.quality.model import (
 
 Picture = Callable[..., NDArray[np.uint8]]
 
-CONSTANTS = IqaConstants(
-    sharpness_weight=0.40,
-    exposure_weight=0.30,
-    colourfulness_weight=0.20,
-    contrast_weight=0.10,
-    laplacian_full_scale=1000.0,
-    colourfulness_full_scale=100.0,
-    contrast_full_scale=0.8,
-)
-MODEL = QualityModel(CONSTANTS)
+MODEL = QualityModel(IQA_CONSTANTS)
 
 
 def test_iqa_is_the_weighted_sum_of_its_parts(picture: Picture) -> None:

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from orchestrator.domain.moments import clustering
 from orchestrator.domain.moments.capture_time import capture_seconds, parts_by_time
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
-from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters
+from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters, DbscanParameters
 
 PLAIN = ClusterParameters(
     method="hdbscan",
@@ -25,8 +25,7 @@ PLAIN = ClusterParameters(
     cluster_selection_epsilon=0.0,
     cluster_selection_method="eom",
     scene_distance=None,
-    dbscan_eps=0.3,
-    dbscan_min_samples=1,
+    dbscan=DbscanParameters(eps=0.3, min_samples=1),
     capture_time=WITHOUT_TIME,
     max_joint_count=None,
 )
@@ -77,7 +76,7 @@ def test_without_a_scene_distance_the_labels_are_those_of_hdbscan(
 
 def test_dbscan_labels_are_those_of_scikit_learn() -> None:
     vectors = scenes([5, 3, 1, 1, 4], 0.4)
-    parameters = replace(PLAIN, method="dbscan", dbscan_eps=0.25, dbscan_min_samples=2)
+    parameters = replace(PLAIN, method="dbscan", dbscan=DbscanParameters(0.25, 2))
     direct = DBSCAN(eps=0.25, min_samples=2, metric="cosine").fit(vectors.astype(np.float64))
     assert adjusted_rand_score(direct.labels_, cluster_scenes(vectors, parameters)) == 1.0
 
@@ -172,11 +171,11 @@ def test_every_parameter_reaches_hdbscan(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "argument"),
-    [("dbscan_eps", 0.123, "eps"), ("dbscan_min_samples", 7, "min_samples")],
+    ("name", "value"),
+    [("eps", 0.123), ("min_samples", 7)],
 )
 def test_every_parameter_reaches_dbscan(
-    name: str, value: object, argument: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, object] = {}
 
@@ -185,8 +184,9 @@ def test_every_parameter_reaches_dbscan(
         return DBSCAN(**arguments)
 
     monkeypatch.setattr(clustering, "DBSCAN", spy)
-    cluster_scenes(scenes([6, 5], 0.3), replace(PLAIN, method="dbscan", **{name: value}))
-    assert seen[argument] == value
+    changed = replace(PLAIN.dbscan, **{name: value})
+    cluster_scenes(scenes([6, 5], 0.3), replace(PLAIN, method="dbscan", dbscan=changed))
+    assert seen[name] == value
 
 
 def test_more_photos_than_are_clustered_together_are_parted_by_time() -> None:

@@ -15,7 +15,7 @@ from orchestrator.domain.explanation import grouping_of
 from orchestrator.domain.moments import clustering, crowds
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
 from orchestrator.domain.moments.crowds import crowd_groups
-from orchestrator.domain.moments.parameters import ClusterParameters
+from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.tiles import Rows
 from orchestrator.domain.photo import Candidate, Decision, Reason
 from orchestrator.domain.selection import MAX_COMPARED_COUNT, pairs_to_compare, select_best
@@ -28,7 +28,7 @@ from tests.unit.orchestrator.domain.moments.test_clustering import (
 )
 from tests.unit.values import FILTERS, candidate, rules
 
-DBSCAN = replace(PLAIN, method="dbscan", dbscan_eps=0.15, dbscan_min_samples=3)
+DBSCAN = replace(PLAIN, method="dbscan", dbscan=DbscanParameters(0.15, 3))
 fixture_once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -70,7 +70,7 @@ def test_dbscan_of_a_crowd_gives_the_labels_of_scikit_learn(
     sizes: list[int], seed: int, eps: float
 ) -> None:
     vectors = scenes(sizes, 0.5, seed)
-    wanted = replace(DBSCAN, dbscan_eps=eps)
+    wanted = replace(DBSCAN, dbscan=DbscanParameters(eps, 3))
     plainly = cluster_scenes(vectors, wanted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clustering, "DENSE_COUNT", 3)

@@ -21,7 +21,7 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from orchestrator.domain.moments import clustering
 from orchestrator.domain.moments.clustering import cluster_scenes
 from orchestrator.domain.moments.complete_linkage import complete_linkage
-from orchestrator.domain.moments.parameters import ClusterParameters
+from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows
 from tests.unit.orchestrator.domain.moments.test_clustering import BOUNDED, PLAIN
@@ -164,7 +164,7 @@ def test_dbscan_without_a_matrix_gives_the_labels_of_scikit_learn(
         vectors = SETS[name]
         for min_samples in (1, 3):
             wanted = replace(
-                PLAIN, method="dbscan", dbscan_eps=0.2512345, dbscan_min_samples=min_samples
+                PLAIN, method="dbscan", dbscan=DbscanParameters(0.2512345, min_samples)
             )
             model = DBSCAN(eps=0.2512345, min_samples=min_samples, metric="cosine")
             theirs = model.fit(vectors.astype(np.float64)).labels_

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.config import PipelineConfig
+from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments.parameters import CaptureTimeParameters
 from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
@@ -111,7 +111,7 @@ def test_a_run_heeds_it_where_it_is_on_and_not_otherwise() -> None:
     def labels(overrides: dict[str, object]) -> list[int]:
         layer = Layer("test", {"cluster_scenes": {"capture_time": overrides}})
         settings = PipelineConfig(ROOT / "configs", "builtin", [layer]).load()
-        parameters = settings.cluster_scenes.parameters((0.2, 0.1))
+        parameters = resolve_auto(settings.cluster_scenes, (0.2, 0.1))
         return cluster(at(0, 50), records, parameters).tolist()
 
     assert labels({}) == [-1, -1]

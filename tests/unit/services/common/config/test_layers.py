@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from orchestrator.config import PipelineConfig, describe_settings, file_layers
-from services.common.config.layers import Layer, read_yaml
-from services.common.config.sections import parse_arguments
+from orchestrator.config import PipelineConfig, PipelineSettings, file_layers
+from services.common.config.describe import SettingDescription, describe
+from services.common.config.layers import (
+    Layer,
+    Settings,
+    layers_of,
+    load,
+    read_config_file,
+    read_yaml,
+    tree_of,
+)
+from services.common.config.sections import SharedSettings, parse_arguments
 from services.common.errors import ConfigError
 from services.common.inference.registry import read_registry
+from services.face.config import FaceSettings
 from tests.conftest import ROOT
 from tests.deploy.settings import SECTIONS
 
@@ -100,13 +111,6 @@ def test_a_wrong_value_is_named_with_its_file(
         load_everything(folder)
 
 
-def test_iqa_weights_must_sum_to_one(folder: Path) -> None:
-    path = folder / "services.yaml"
-    path.write_text(path.read_text().replace("sharpness_weight: 0.40", "sharpness_weight: 0.50"))
-    with pytest.raises(ConfigError, match=r"sum to 1, they sum to 1\.1"):
-        load_everything(folder)
-
-
 def test_an_unknown_profile_is_refused_with_the_nearest(folder: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'reference'"):
         PipelineConfig(folder, "referense")
@@ -137,8 +141,8 @@ def test_layers_override_in_order(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("BESTSHOT_PIPELINES__X", "nobody reads"),
-        ("BESTSHOT_MIN_SHARPNESS", "nobody reads"),
+        ("BESTSHOT_PIPELINES__X", "unknown environment variable"),
+        ("BESTSHOT_MIN_SHARPNESS", "unknown environment variable"),
         ("BESTSHOT_PIPELINE__FILTER_QUALITY__MIN_SHARPNES", "did you mean 'min_sharpness'"),
         ("BESTSHOT_SERVICES__FACES__MODEL", "did you mean 'face'"),
         ("BESTSHOT_PIPELINE__FILTER_QUALITY", "filter_quality in environment variable"),
@@ -158,43 +162,141 @@ def test_a_wrong_flag_is_refused(folder: Path, flag: str) -> None:
         PipelineConfig(folder, "builtin", file_layers([], [flag]))
 
 
-def test_auto_without_a_calibration_is_an_error(folder: Path) -> None:
-    settings = PipelineConfig(folder, "builtin").load().cluster_scenes
-    with pytest.raises(ConfigError, match="no calibration"):
-        settings.parameters(None)
+DOCUMENT = {
+    "description": "Mine.",
+    "pipeline": {"select_best": {"max_images_per_cluster": 1, "siamese": {"enabled": False}}},
+    "services": {"face": {"worker_threads": 7}, "shared": {"log_level": "debug"}},
+}
 
 
-def test_auto_follows_the_metric(folder: Path) -> None:
-    layers = [Layer("test", {"cluster_scenes": {"metric": "euclidean"}})]
-    settings = PipelineConfig(folder, "builtin", layers).load().cluster_scenes
-    parameters = settings.parameters((0.5, 0.125))
-    assert parameters.scene_distance == 1.0
-    assert parameters.cluster_selection_epsilon == 0.5
+def write(path: Path, document: object) -> Path:
+    path.write_text(yaml.safe_dump(document))
+    return path
 
 
-def test_every_key_is_documented() -> None:
-    text = (ROOT / "configs" / "README.md").read_text()
-    for name in ("pipeline.yaml", "services.yaml"):
-        for keys in leaves(read_yaml(ROOT / "configs" / name)):
-            assert f"`{'.'.join(keys)}`" in text, ".".join(keys)
+def test_a_profile_and_a_config_file_with_the_same_document_give_the_same_settings(
+    folder: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "mine.yaml", DOCUMENT)
+    write(folder / "profiles" / "mine.yaml", DOCUMENT)
+    by_profile = PipelineConfig(folder, "mine").load()
+    by_file = PipelineConfig(folder, "builtin", file_layers([file], [])).load()
+    assert by_profile == by_file != PipelineConfig(folder, "builtin").load()
+    for name, section in SECTIONS.items():
+        in_folder = ["--config-dir", str(folder)]
+        plain, profiled, configured = (
+            parse_arguments(name, [*in_folder, *more]).settings(name, section)
+            for more in ((), ("--profile", "mine"), ("--config", str(file)))
+        )
+        assert profiled == configured
+        assert (configured != plain) == (name in DOCUMENT["services"])  # type: ignore[operator]
 
 
-def test_what_the_api_tells_of_a_setting_is_what_the_page_tells() -> None:
-    text = (ROOT / "configs" / "README.md").read_text()
-    described = describe_settings()
-    assert len(described) == len(list(leaves(read_yaml(ROOT / "configs" / "pipeline.yaml"))))
-    for setting in described:
-        assert f"| `{setting.key}` | {setting.description} |" in text
+def test_a_config_file_of_pipeline_keys_alone_is_the_pipeline_section(tmp_path: Path) -> None:
+    bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
+    whole = write(tmp_path / "whole.yaml", {"pipeline": DOCUMENT["pipeline"]})
+    assert read_config_file(bare).sections == read_config_file(whole).sections
 
 
-def test_every_documented_key_exists() -> None:
-    known = {
-        ".".join(keys)
-        for name in ("pipeline.yaml", "services.yaml")
-        for keys in leaves(read_yaml(ROOT / "configs" / name))
-    }
-    text = (ROOT / "configs" / "README.md").read_text()
-    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    named = {name.strip(" `") for row in rows for name in row.split(",") if "." in name}
-    files = {"pipeline.yaml", "services.yaml", "models.yaml", "profiles/*.yaml"}
-    assert named - files == known
+def test_flags_override_config_files_and_these_the_environment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BESTSHOT_SERVICES__FACE__WORKER_THREADS", "3")
+    files = [
+        write(tmp_path / f"{count}.yaml", {"services": {"face": {"worker_threads": count}}})
+        for count in (4, 5)
+    ]
+    arguments = ["--config-dir", str(folder)]
+    expected = [3, 4, 5, 6]
+    found = []
+    more = ["--config", str(files[0])], ["--config", str(files[1])], ["--set", "worker_threads=6"]
+    for added in ([], *more):
+        arguments += added
+        found.append(parse_arguments("face", arguments).settings("face", FaceSettings))
+    assert [settings.worker_threads for settings in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"pipeline": {}, "select_best": {}}, "'select_best' in .*go below `pipeline:`"),
+        ({"services": {}, "pipelin": {}}, "'pipelin' in .*did you mean 'pipeline'"),
+        ({"services": {"faces": {}}}, "'services.faces' in .*did you mean 'face'"),
+        ({"face": {"worker_threads": 1}}, "'face' in .* must be below `services:`"),
+        ({"services": 3}, "services in .* must be a mapping"),
+        ({"pipeline": [1]}, "pipeline in .* must be a mapping"),
+    ],
+)
+def test_a_config_file_of_another_form_is_refused_and_shown_the_right_one(
+    tmp_path: Path, document: object, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_config_file(write(tmp_path / "wrong.yaml", document))
+
+
+def test_a_wrong_service_setting_in_a_config_file_is_named_with_the_file(
+    folder: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "wrong.yaml", {"services": {"face": {"worker_thread": 1}}})
+    arguments = parse_arguments("face", ["--config-dir", str(folder), "--config", str(file)])
+    with pytest.raises(ConfigError, match=rf"'worker_thread' in {file}; did you mean 'worker_t"):
+        arguments.settings("face", FaceSettings)
+
+
+def test_the_removed_constants_of_the_technical_score_are_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    old = {"services": {"quality": {"iqa": {"sharpness_weight": 0.5}}}}
+    file = write(tmp_path / "old.yaml", old)
+    arguments = parse_arguments("quality", ["--config-dir", str(folder), "--config", str(file)])
+    with pytest.raises(ConfigError, match=f"unknown key 'iqa' in {file}"):
+        arguments.settings("quality", SECTIONS["quality"])
+
+
+BOUNDED = [
+    (name, settings, setting)
+    for name, settings in (("pipeline", PipelineSettings), *SECTIONS.items())
+    for setting in describe(settings)
+    if (setting.minimum, setting.maximum) != (None, None)
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "setting"),
+    BOUNDED,
+    ids=[f"{section}.{setting.key}" for section, _, setting in BOUNDED],
+)
+def test_every_bound_refuses_values_just_outside(
+    section: str, settings: type[Settings], setting: SettingDescription
+) -> None:
+    if section == "pipeline":
+        shipped = [Layer("pipeline.yaml", read_yaml(ROOT / "configs" / "pipeline.yaml"))]
+    else:
+        shipped = layers_of(ROOT / "configs", "services.yaml", "services", "builtin", (section,))
+    outside = [math.nan]
+    if setting.minimum is not None:
+        outside.append(math.nextafter(setting.minimum, -math.inf))
+    if setting.maximum is not None:
+        outside.append(math.nextafter(setting.maximum, math.inf))
+    for wrong in outside:
+        layer = Layer("wrong.yaml", tree_of(setting.key.split("."), wrong))
+        with pytest.raises(ConfigError, match=rf"^{setting.key} in wrong.yaml: "):
+            load(settings, [*shipped, layer])
+
+
+def test_a_value_of_no_accepted_type_is_one_line_that_names_them_all() -> None:
+    shipped = Layer("pipeline.yaml", read_yaml(ROOT / "configs" / "pipeline.yaml"))
+    layer = Layer("wrong.yaml", {"cluster_scenes": {"scene_distance": 3}})
+    with pytest.raises(ConfigError) as caught:
+        load(PipelineSettings, [shipped, layer])
+    assert caught.value.message == (
+        "cluster_scenes.scene_distance in wrong.yaml: Input should be less than or equal to 2, "
+        "or input should be 'auto', got 3"
+    )
+
+
+def test_a_wrong_item_of_a_list_is_named_with_its_file() -> None:
+    layers = layers_of(ROOT / "configs", "services.yaml", "services", "builtin", ("shared",))
+    wrong = Layer("wrong.yaml", {"allowed_hosts": ["good.example.com", "not a host"]})
+    with pytest.raises(ConfigError, match=r"^allowed_hosts\.1 in wrong\.yaml: "):
+        load(SharedSettings, [*layers, wrong])

@@ -1,0 +1,21 @@
+"""Types of settings with their bounds.
+
+The bounds are metadata that the domain itself never reads: `orchestrator.config` has pydantic check
+them, which knows the constraints of `annotated_types`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+Share = Annotated[float, Ge(0), Le(1)]
+Penalty = Annotated[float, Ge(-1), Le(0)]
+Similarity = Annotated[float, Ge(-1), Le(1)]
+"""A cosine similarity."""
+Distance = Annotated[float, Ge(0), Le(2)]
+"""A cosine distance, or a euclidean distance of unit vectors: both end at 2."""
+Count = Annotated[int, Ge(1)]
+Auto = Literal["auto"]
+"""Stands for the value that was calibrated for the embedding model."""

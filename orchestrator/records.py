@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import FaceScores, QualityScores
+from orchestrator.domain.scoring import FaceFault, face_caption
 from services.common.errors import FailedPreconditionError
 
 
@@ -138,6 +139,7 @@ class ImageRecord:
     cluster_id: int | None = None
     machine_cluster_id: int | None = None
     person_penalty: float | None = None
+    face_faults: tuple[FaceFault, ...] = ()
     composite_score: float | None = None
     is_selected: bool = False
     reason_code: str = ""
@@ -148,6 +150,11 @@ class ImageRecord:
     def is_readable(self) -> bool:
         """Whether the photo was read and scored."""
         return self.quality is not None
+
+    @property
+    def face_caption(self) -> str:
+        """Its faces in words; empty without faces."""
+        return face_caption(len(self.faces), self.face_faults)
 
     @property
     def filename(self) -> str:

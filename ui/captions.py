@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
-EYES_OPEN, SMILING, FACING = 0.5, 0.5, 0.5
-"""Scores from which a caption says so; the run's own thresholds decide penalties."""
+from services.common.scores import score_caption
+from ui.scores import SCORES, score_value
 
 
 def photo_url(run_id: str, path: str, long_side_px: int) -> str:
@@ -19,26 +19,7 @@ def score_line(image: pb.ImageResult) -> str:
     """For example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"; empty where unreadable."""
     if image.status != pb.IMAGE_STATUS_SCORED:
         return ""
-    quality = image.quality
-    return (
-        f"IQA: {quality.iqa_score:.2f} | AVA: {quality.ava_score:.1f} | "
-        f"Sharp: {quality.sharpness:.2f} | Score: {image.composite_score:.2f}"
-    )
-
-
-def face_line(image: pb.ImageResult) -> str:
-    """For example "2 faces | eyes open | smiling"; empty without faces."""
-    if not image.faces:
-        return ""
-    count = len(image.faces)
-    return " | ".join(
-        [
-            f"{count} face{'s' if count > 1 else ''}",
-            "eyes open" if image.eyes_score >= EYES_OPEN else "eyes closed",
-            "smiling" if image.smile_score >= SMILING else "not smiling",
-            *(["turned away"] if image.pose_score < FACING else []),
-        ]
-    )
+    return score_caption((score, score_value(image, score)) for score in SCORES)
 
 
 def status(image: pb.ImageResult) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.captions import counted, duration, moment_title, status
+from ui.scores import SCORES, score_value
 
 STAGE_TITLES = {
     "discover": "find photos",
@@ -94,32 +95,18 @@ class Chart:
     bars: list[Bar] = field(default_factory=list)
 
 
+_TABLE_SCORES = [score for score in SCORES if score.in_table]
 COLUMNS = (
     ("Image", "path"),
     ("Status", "status"),
-    ("AVA", "ava_score"),
-    ("IQA", "iqa_score"),
-    ("Sharpness", "sharpness"),
+    *((score.heading, score.name) for score in _TABLE_SCORES),
     ("Faces", "face_count"),
-    ("Pose", "pose_score"),
-    ("Eyes", "eyes_score"),
-    ("Smile", "smile_score"),
     ("Cluster", "cluster_id"),
-    ("Composite", "composite_score"),
     ("Reason", "reason"),
 )
 """Title of each column of the metrics table, and the field that it is ordered by."""
 
-_SCORE_TITLES = {
-    "composite_score": "Composite",
-    "iqa_score": "IQA",
-    "ava_score": "AVA",
-    "sharpness": "Sharpness",
-    "focus_score": "Focus",
-    "pose_score": "Pose",
-    "eyes_score": "Eyes",
-    "smile_score": "Smile",
-}
+_SCORE_LABELS = {score.name: score.label for score in SCORES}
 
 
 def groups(
@@ -182,39 +169,28 @@ def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]
     """Every score of a photo beside those of another."""
     if image.status != pb.IMAGE_STATUS_SCORED:
         return []
-    mine = _scores(image)
-    theirs = _scores(other) if other and other.status == pb.IMAGE_STATUS_SCORED else {}
+    is_other_scored = other is not None and other.status == pb.IMAGE_STATUS_SCORED
     rows = []
-    for title, value in mine.items():
-        against = theirs.get(title)
+    for score in SCORES:
+        value = score_value(image, score)
+        against = score_value(other, score) if is_other_scored else None
         better = 0
         if value is not None and against is not None and _number(value) != _number(against):
-            better = 1 if value > against else 2
-        rows.append(Row(title, _number(value), _number(against), better))
+            better = 1 if (value > against) != score.lower_is_better else 2
+        label = f"{score.label}, {score.unit}" if score.unit else score.label
+        rows.append(Row(label, _number(value), _number(against), better))
     return rows
 
 
 def metrics_cells(image: pb.ImageResult) -> list[Cell]:
     """The cells of a photo's row, in the order of COLUMNS."""
     scored = image.status == pb.IMAGE_STATUS_SCORED
-    quality = image.quality
-    numbers = [
-        quality.ava_score if scored else None,
-        quality.iqa_score if scored else None,
-        quality.sharpness if scored else None,
-    ]
-    faces = [
-        getattr(image, name) if image.HasField(name) else None
-        for name in ("pose_score", "eyes_score", "smile_score")
-    ]
     return [
         Cell(image.path, is_number=False),
         Cell(status(image), is_number=False),
-        *(Cell(_number(value)) for value in numbers),
+        *(Cell(_number(score_value(image, score) if scored else None)) for score in _TABLE_SCORES),
         Cell(str(len(image.faces)) if scored else ""),
-        *(Cell(_number(value)) for value in faces),
         Cell(str(image.cluster_id) if image.HasField("cluster_id") else ""),
-        Cell(_number(image.composite_score if scored else None)),
         Cell(image.reason, is_number=False),
     ]
 
@@ -231,7 +207,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
         ]
         found.append(
             Chart(
-                _SCORE_TITLES.get(histogram.score, histogram.score),
+                _SCORE_LABELS.get(histogram.score, histogram.score),
                 f"{histogram.minimum:.1f}",
                 f"{histogram.maximum:.1f}",
                 counted(sum(histogram.counts), "photo"),
@@ -254,28 +230,6 @@ def _bars(counts: list[int], texts: list[str]) -> list[Bar]:
         Bar(round(index * width, 2), round(width * 0.9, 2), round(76 * count / highest, 2), text)
         for index, (count, text) in enumerate(zip(counts, texts, strict=True))
     ]
-
-
-def _scores(image: pb.ImageResult) -> dict[str, float | None]:
-    quality = image.quality
-
-    def optional(name: str) -> float | None:
-        return float(getattr(image, name)) if image.HasField(name) else None
-
-    return {
-        "Composite": optional("composite_score"),
-        "AVA": quality.ava_score,
-        "IQA": quality.iqa_score,
-        "Sharpness": quality.sharpness,
-        "Focus": quality.focus_score,
-        "Exposure": quality.exposure,
-        "Contrast": quality.contrast,
-        "Colourfulness": quality.colourfulness,
-        "Penalty for faces": optional("person_penalty"),
-        "Pose": optional("pose_score"),
-        "Eyes": optional("eyes_score"),
-        "Smile": optional("smile_score"),
-    }
 
 
 def _number(value: float | None) -> str:

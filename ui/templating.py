@@ -21,7 +21,6 @@ _ENVIRONMENT = jinja2.Environment(
 _ENVIRONMENT.globals.update(
     photo_url=captions.photo_url,
     score_line=captions.score_line,
-    face_line=captions.face_line,
     status=captions.status,
     duration=captions.duration,
 )

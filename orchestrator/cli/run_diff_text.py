@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.cli.reproduce import Reproduction
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
+from orchestrator.scores import SCORES
 
 SHOWN_COUNT = 20
 """Lines of one kind that are shown unless all are asked for."""
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SCORES = ("quality.", "faces.", "pose_score", "eyes_score", "smile_score", "composite_score")
+_SCORES = ("faces.", *(f"{score.parent or score.name}" for score in SCORES))
 
 
 def diff_lines(diff: RunDiff, *, shows_all: bool = False) -> Iterator[str]:

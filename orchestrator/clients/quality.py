@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
@@ -42,14 +43,10 @@ class GrpcQualityScorer:
 
 
 def _to_domain(scores: quality_pb2.QualityScores) -> QualityScores:
-    return QualityScores(
-        iqa_score=scores.iqa_score,
-        ava_score=scores.ava_score,
-        ava_distribution=tuple(scores.ava_distribution),
-        sharpness=scores.sharpness,
-        focus_score=scores.focus_score,
-        exposure=scores.exposure,
-        contrast=scores.contrast,
-        colourfulness=scores.colourfulness,
-        laplacian_variance=scores.laplacian_variance,
-    )
+    values = {
+        field.name: getattr(scores, field.name)
+        for field in dataclasses.fields(QualityScores)
+        if not scores.DESCRIPTOR.fields_by_name[field.name].has_presence
+        or scores.HasField(field.name)
+    }
+    return QualityScores(**{**values, "ava_distribution": tuple(scores.ava_distribution)})

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.photo import Candidate
+from orchestrator.domain.scoring import check_faces, normalize_ava
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
 
 MAX_DISTANCE_COUNT = 2**24
@@ -173,7 +174,7 @@ class Explanation:
 def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Term, ...]:
     """The parts of the composite score that quality gives."""
     weights, quality = parameters.quality_weights, candidate.quality
-    aesthetic = (quality.ava_score - 1.0) / 9.0
+    aesthetic = normalize_ava(quality.ava_score)
     return (
         Term("iqa_score", quality.iqa_score, weights.iqa, weights.iqa * quality.iqa_score),
         Term("(ava_score - 1) / 9", aesthetic, weights.ava, weights.ava * aesthetic),
@@ -182,16 +183,9 @@ def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Ter
 
 def penalties_of(verdict: Verdict, parameters: SelectionParameters) -> tuple[Penalty, ...]:
     """The rules on faces, applied to a photo; none without faces."""
-    worst, rules = verdict.worst, parameters.person_penalties
-    if worst is None:
-        return ()
     return tuple(
-        Penalty(name, score, threshold, penalty, score < threshold)
-        for name, score, threshold, penalty in (
-            ("eyes_closed", worst.eyes_score, rules.eyes_threshold, rules.eyes_closed),
-            ("face_turned", worst.pose_score, rules.pose_threshold, rules.face_turned),
-            ("not_smiling", worst.smile_score, rules.smile_threshold, rules.not_smiling),
-        )
+        Penalty(check.fault.value, check.score, check.threshold, check.penalty, check.is_fault)
+        for check in check_faces(verdict.worst, parameters.person_penalties)
     )
 
 

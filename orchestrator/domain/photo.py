@@ -8,7 +8,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class QualityScores:
-    """Scores of one picture; higher is better; ranges as in quality.proto."""
+    """Scores of one picture; ranges and meaning as in quality.proto.
+
+    A score with a default may be absent from results of versions that did not have it.
+    """
 
     iqa_score: float
     ava_score: float
@@ -19,6 +22,7 @@ class QualityScores:
     contrast: float
     colourfulness: float
     laplacian_variance: float
+    noise_level: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

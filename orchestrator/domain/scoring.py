@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestrator.domain.bounds import Penalty, Share
 from orchestrator.domain.photo import FaceScores, QualityScores
@@ -50,6 +51,39 @@ class WorstFace:
     smile_score: float
 
 
+class FaceFault(StrEnum):
+    """A face score below its threshold; named as the penalty in the settings."""
+
+    EYES_CLOSED = "eyes_closed"
+    FACE_TURNED = "face_turned"
+    NOT_SMILING = "not_smiling"
+
+
+FAULT_WORDS = {
+    FaceFault.EYES_CLOSED: "eyes closed",
+    FaceFault.FACE_TURNED: "face turned away",
+    FaceFault.NOT_SMILING: "no smile",
+}
+"""Words for people, in captions and in reasons."""
+NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "smiling"}
+"""What a caption says where there is no such fault; a face that looks ahead needs no word."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCheck:
+    """A worst score beside its threshold, each 0 to 1, and the penalty for falling below it."""
+
+    fault: FaceFault
+    score: float
+    threshold: float
+    penalty: float
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether the score is below its threshold."""
+        return self.score < self.threshold
+
+
 def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> WorstFace | None:
     """Aggregates the prominent faces by a size-weighted minimum.
 
@@ -76,22 +110,68 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
     )
 
 
+def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:
+    """Holds the worst scores against the thresholds; empty without faces.
+
+    The one place that says which score makes which fault.
+    """
+    if worst is None:
+        return ()
+    return (
+        FaceCheck(
+            FaceFault.EYES_CLOSED,
+            worst.eyes_score,
+            penalties.eyes_threshold,
+            penalties.eyes_closed,
+        ),
+        FaceCheck(
+            FaceFault.FACE_TURNED,
+            worst.pose_score,
+            penalties.pose_threshold,
+            penalties.face_turned,
+        ),
+        FaceCheck(
+            FaceFault.NOT_SMILING,
+            worst.smile_score,
+            penalties.smile_threshold,
+            penalties.not_smiling,
+        ),
+    )
+
+
+def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceFault, ...]:
+    """What is wrong with the prominent faces; empty without faces."""
+    return tuple(check.fault for check in check_faces(worst, penalties) if check.is_fault)
+
+
+def face_caption(face_count: int, faults: Sequence[FaceFault]) -> str:
+    """For example "2 faces | eyes open | no smile"; empty without faces."""
+    if not face_count:
+        return ""
+    words = (
+        FAULT_WORDS[fault] if fault in faults else NO_FAULT_WORDS.get(fault, "")
+        for fault in FaceFault
+    )
+    return " | ".join([f"{face_count} face{'s' if face_count > 1 else ''}", *filter(None, words)])
+
+
 def person_penalty(worst: WorstFace | None, penalties: PersonPenalties) -> float:
     """Sums the penalties that apply.
 
     Returns:
         0.0 without faces, never below `max_penalty`.
     """
-    if worst is None:
-        return 0.0
     total = 0.0
-    if worst.eyes_score < penalties.eyes_threshold:
-        total += penalties.eyes_closed
-    if worst.pose_score < penalties.pose_threshold:
-        total += penalties.face_turned
-    if worst.smile_score < penalties.smile_threshold:
-        total += penalties.not_smiling
+    # a plain loop: sum() compensates rounding, and stored penalties would change in the last digit
+    for check in check_faces(worst, penalties):
+        if check.is_fault:
+            total += check.penalty
     return max(total, penalties.max_penalty)
+
+
+def normalize_ava(ava_score: float) -> float:
+    """Scales a mean AVA vote, 1 to 10, to 0 to 1."""
+    return (ava_score - 1.0) / 9.0
 
 
 def composite_score(quality: QualityScores, weights: QualityWeights, penalty: float) -> float:
@@ -100,5 +180,5 @@ def composite_score(quality: QualityScores, weights: QualityWeights, penalty: fl
     Returns:
         iqa weight x iqa + ava weight x (ava - 1) / 9 + penalty; not clipped.
     """
-    aesthetic = (quality.ava_score - 1.0) / 9.0
+    aesthetic = normalize_ava(quality.ava_score)
     return weights.iqa * quality.iqa_score + weights.ava * aesthetic + penalty

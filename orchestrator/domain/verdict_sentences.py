@@ -8,7 +8,12 @@ from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Candidate, Reason
-from orchestrator.domain.scoring import PersonPenalties
+from orchestrator.domain.scoring import (
+    FAULT_WORDS,
+    PersonPenalties,
+    face_faults,
+    normalize_ava,
+)
 from orchestrator.domain.selection import (
     MAX_COMPARED_COUNT,
     FilterParameters,
@@ -328,18 +333,7 @@ def _instead(rival: tuple[Candidate, Verdict] | None) -> str:
 
 
 def _faults(verdict: Verdict, penalties: PersonPenalties) -> str:
-    worst = verdict.worst
-    if worst is None:
-        return ""
-    faults = [
-        text
-        for text, is_found in (
-            ("eyes closed", worst.eyes_score < penalties.eyes_threshold),
-            ("face turned away", worst.pose_score < penalties.pose_threshold),
-            ("no smile", worst.smile_score < penalties.smile_threshold),
-        )
-        if is_found
-    ]
+    faults = [FAULT_WORDS[fault] for fault in face_faults(verdict.worst, penalties)]
     return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
 
 
@@ -353,7 +347,7 @@ def _differences(
         ("exposure", mine.exposure, theirs.exposure),
         ("colour", mine.colourfulness, theirs.colourfulness),
         ("contrast", mine.contrast, theirs.contrast),
-        ("aesthetics", (mine.ava_score - 1) / 9, (theirs.ava_score - 1) / 9),
+        ("aesthetics", normalize_ava(mine.ava_score), normalize_ava(theirs.ava_score)),
     ]
     if verdict.worst and rival_verdict.worst:
         measured += [

@@ -10,8 +10,8 @@ import jinja2
 
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.records import Album, ImageRecord, Run
-
-EYES_OPEN, SMILING, FACING = 0.5, 0.5, 0.5
+from orchestrator.scores import SCORES, score_value
+from services.common.scores import score_caption
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["score_line"] = score_line
-    environment.filters["face_line"] = face_line
     environment.filters["thumbnail"] = thumbnail_name
     return environment.get_template("gallery.html.j2").render(
         album=album,
@@ -41,6 +40,8 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         singles=_selected_first([r for r in records if r.cluster_id == NOISE]),
         unreadable=[record for record in records if not record.is_readable],
         records=records,
+        scores=[score for score in SCORES if score.in_table],
+        score_value=score_value,
         photo_uri=lambda record: (Path(album.folder) / record.path).as_uri(),
     )
 
@@ -64,28 +65,7 @@ def thumbnail_name(record: ImageRecord) -> str:
 
 def score_line(record: ImageRecord) -> str:
     """Caption of a card, for example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"."""
-    quality = record.quality
-    if quality is None:
-        return ""
-    return (
-        f"IQA: {quality.iqa_score:.2f} | AVA: {quality.ava_score:.1f} | "
-        f"Sharp: {quality.sharpness:.2f} | Score: {record.composite_score or 0:.2f}"
-    )
-
-
-def face_line(record: ImageRecord) -> str:
-    """Second line of a card, for example "2 faces | eyes open | smiling"; empty without faces."""
-    if record.eyes_score is None or record.smile_score is None or record.pose_score is None:
-        return ""
-    count = len(record.faces)
-    return " | ".join(
-        [
-            f"{count} face{'s' if count > 1 else ''}",
-            "eyes open" if record.eyes_score >= EYES_OPEN else "eyes closed",
-            "smiling" if record.smile_score >= SMILING else "not smiling",
-            *(["turned away"] if record.pose_score < FACING else []),
-        ]
-    )
+    return score_caption((score, score_value(record, score)) for score in SCORES)
 
 
 def _selected_first(records: Sequence[ImageRecord]) -> list[ImageRecord]:

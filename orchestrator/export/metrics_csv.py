@@ -8,8 +8,9 @@ import json
 from collections.abc import Sequence
 
 from orchestrator.records import ImageRecord
+from orchestrator.scores import SCORES, score_value
 
-COLUMNS = (
+_FIRST_COLUMNS = (
     "Image",
     "Status",
     "AVA",
@@ -52,6 +53,12 @@ COLUMNS = (
     "Camera",
     "Companions",
 )
+"""Columns that readers may know by their place: fixed for good."""
+COLUMNS = (
+    *_FIRST_COLUMNS,
+    *(score.column for score in SCORES if score.column not in _FIRST_COLUMNS),
+    "Face_Faults",
+)
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -83,27 +90,15 @@ def _row(record: ImageRecord) -> dict[str, str]:
     quality = record.quality
     faces = record.faces
     return {
+        **{score.column: _number(score_value(record, score)) for score in SCORES},
         "Image": _text(record.filename),
         "Status": status(record),
-        "AVA": _number(quality.ava_score if quality else None),
-        "IQA": _number(quality.iqa_score if quality else None),
-        "Sharpness": _number(quality.sharpness if quality else None),
         "Faces": str(len(faces)) if quality else "",
-        "Pose": _number(record.pose_score),
-        "Eyes": _number(record.eyes_score),
-        "Smile": _number(record.smile_score),
         "Cluster": _number(record.cluster_id),
-        "Composite": _number(record.composite_score),
         "Reason": _text(record.reason),
         "Lost_To": _text(record.lost_to_path),
         "Path": _text(record.path),
         "Reason_Code": record.reason_code,
-        "Person_Penalty": _number(record.person_penalty),
-        "Focus": _number(quality.focus_score if quality else None),
-        "Exposure": _number(quality.exposure if quality else None),
-        "Contrast": _number(quality.contrast if quality else None),
-        "Colourfulness": _number(quality.colourfulness if quality else None),
-        "Laplacian_Variance": _number(quality.laplacian_variance if quality else None),
         "AVA_Distribution": _list(list(quality.ava_distribution) if quality else []),
         "Face_Boxes": _list([[face.left, face.top, face.width, face.height] for face in faces]),
         "Face_Confidences": _list([face.confidence for face in faces]),
@@ -126,6 +121,7 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Companions": json.dumps(record.companion_paths, ensure_ascii=False)
         if record.companion_paths
         else "",
+        "Face_Faults": json.dumps(record.face_faults) if record.face_faults else "",
     }
 
 

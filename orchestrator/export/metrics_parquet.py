@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.export.metrics_csv import status
 from orchestrator.records import ImageRecord
+from orchestrator.scores import SCORES
 from services.common.errors import FailedPreconditionError
 
 
@@ -26,27 +27,29 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
         raise FailedPreconditionError(
             "Parquet needs pyarrow where the orchestrator runs: install 'bestshot[parquet]'"
         ) from error
-    schema = pa.schema(
-        [
-            *((name, pa.string()) for name in ("path", "filename", "status")),
-            *((name, pa.float64()) for name in ("iqa_score", "ava_score", "sharpness")),
-            *((name, pa.float64()) for name in ("focus_score", "exposure", "contrast")),
-            *((name, pa.float64()) for name in ("colourfulness", "laplacian_variance")),
-            ("ava_distribution", pa.list_(pa.float64())),
-            ("face_count", pa.int32()),
-            *((name, pa.float64()) for name in ("pose_score", "eyes_score", "smile_score")),
-            ("faces", pa.list_(_face_type(pa))),
-            *((name, pa.int32()) for name in ("cluster_id", "machine_cluster_id")),
-            *((name, pa.float64()) for name in ("person_penalty", "composite_score")),
-            ("is_selected", pa.bool_()),
-            *((name, pa.string()) for name in ("reason_code", "reason", "lost_to_path")),
-            *((name, pa.int32()) for name in ("width_px", "height_px")),
-            *((name, pa.string()) for name in ("format", "capture_time", "camera")),
-            ("companion_paths", pa.list_(pa.string())),
-            ("size_bytes", pa.int64()),
-            *((name, pa.string()) for name in ("content_digest", "error", "damage")),
-        ]
-    )
+    fields = [
+        *((name, pa.string()) for name in ("path", "filename", "status")),
+        *((name, pa.float64()) for name in ("iqa_score", "ava_score", "sharpness")),
+        *((name, pa.float64()) for name in ("focus_score", "exposure", "contrast")),
+        *((name, pa.float64()) for name in ("colourfulness", "laplacian_variance")),
+        ("ava_distribution", pa.list_(pa.float64())),
+        ("face_count", pa.int32()),
+        *((name, pa.float64()) for name in ("pose_score", "eyes_score", "smile_score")),
+        ("faces", pa.list_(_face_type(pa))),
+        *((name, pa.int32()) for name in ("cluster_id", "machine_cluster_id")),
+        *((name, pa.float64()) for name in ("person_penalty", "composite_score")),
+        ("is_selected", pa.bool_()),
+        *((name, pa.string()) for name in ("reason_code", "reason", "lost_to_path")),
+        *((name, pa.int32()) for name in ("width_px", "height_px")),
+        *((name, pa.string()) for name in ("format", "capture_time", "camera")),
+        ("companion_paths", pa.list_(pa.string())),
+        ("size_bytes", pa.int64()),
+        *((name, pa.string()) for name in ("content_digest", "error", "damage")),
+    ]
+    known = {name for name, _ in fields}
+    fields += [(score.name, pa.float64()) for score in SCORES if score.name not in known]
+    fields.append(("face_faults", pa.list_(pa.string())))
+    schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()
     pq.write_table(table, target, compression="zstd")

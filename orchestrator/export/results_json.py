@@ -37,6 +37,7 @@ def _image(record: ImageRecord) -> dict[str, Any]:
         if field.name not in ("quality", "faces")
     }
     data["filename"] = record.filename
+    data["face_caption"] = record.face_caption
     data["status"] = status(record)
     data["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     data["faces"] = codec.faces_to_json(record.faces)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.records import Cluster
+from orchestrator.scores import SCORES
 
 BIN_COUNT = 20
-_RANGES = {"ava_score": (1.0, 10.0)}
+_RANGES = {score.name: (score.minimum, score.maximum) for score in SCORES}
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ def histograms(scores: Mapping[str, Sequence[float]]) -> list[Histogram]:
     for name, values in scores.items():
         if not values:
             continue
-        low, high = _RANGES.get(name, (0.0, 1.0))
-        low, high = min(low, *values), max(high, *values)
+        declared_low, declared_high = _RANGES[name]
+        low = min(0.0 if declared_low is None else declared_low, *values)
+        high = max(1.0 if declared_high is None else declared_high, *values)
         counts, _ = np.histogram(values, BIN_COUNT, (low, high))
         found.append(Histogram(name, low, high, counts.tolist()))
     return found

@@ -21,6 +21,7 @@ from orchestrator.domain.decisions import Correction, corrected
 from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import Candidate, Decision, FaceScores, QualityScores, Reason
+from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import (
     Comparisons,
     Verdict,
@@ -575,7 +576,7 @@ def judge(
     candidates, verdicts = verdicts_of(records, embeddings, settings, comparisons, decisions)
     reasons = explain(candidates, verdicts, filters, parameters)
     return [
-        _with_verdict(record, verdict, reason)
+        _with_verdict(record, verdict, reason, parameters.person_penalties)
         for record, verdict, reason in zip(records, verdicts, reasons, strict=True)
     ]
 
@@ -643,7 +644,9 @@ def _candidates(
     return candidates, by_path
 
 
-def _with_verdict(record: ImageRecord, verdict: Verdict, reason: str) -> ImageRecord:
+def _with_verdict(
+    record: ImageRecord, verdict: Verdict, reason: str, penalties: PersonPenalties
+) -> ImageRecord:
     worst = verdict.worst
     return dataclasses.replace(
         record,
@@ -651,6 +654,7 @@ def _with_verdict(record: ImageRecord, verdict: Verdict, reason: str) -> ImageRe
         eyes_score=worst.eyes_score if worst else None,
         smile_score=worst.smile_score if worst else None,
         person_penalty=verdict.person_penalty,
+        face_faults=face_faults(worst, penalties),
         composite_score=verdict.composite_score,
         is_selected=verdict.is_selected,
         reason_code=verdict.reason.value,

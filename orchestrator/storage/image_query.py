@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, Text, case, cast, func, select
 
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter
+from orchestrator.scores import SCORES
 from orchestrator.storage.tables import decisions, images, runs
 from services.common.errors import InvalidArgumentError
 
-QUALITY_SCORES = ("iqa_score", "ava_score", "sharpness", "focus_score")
-SCORES: dict[str, ColumnElement[Any]] = {
-    **{name: images.c.quality[name].as_float() for name in QUALITY_SCORES},
-    "pose_score": images.c.pose_score,
-    "eyes_score": images.c.eyes_score,
-    "smile_score": images.c.smile_score,
-    "composite_score": images.c.composite_score,
+SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
+    score.name: images.c[score.parent][score.name].as_float()
+    if score.parent
+    else images.c[score.name]
+    for score in SCORES
 }
 """Scores of a photo by their names in the API."""
 
@@ -29,7 +29,7 @@ _BEST_REASONS = ("USER_KEEP", "SELECTED_BEST")
 
 _STATUS = case((~IS_READABLE, 2), (images.c.is_selected, 0), else_=1)
 _ORDERS: dict[str, ColumnElement[Any]] = {
-    **SCORES,
+    **SCORE_COLUMNS,
     "path": images.c.path,
     "status": _STATUS,
     "face_count": func.json_array_length(images.c.faces),
@@ -58,14 +58,12 @@ class ImageQuery:
         cluster_id: Their cluster; None = any.
         search: Text within path or reason, whatever its case.
         order_by: As in orchestrator.proto.
-        eyes_threshold: Eyes score below which eyes count as closed.
     """
 
     filters: Sequence[ImageFilter] = ()
     cluster_id: int | None = None
     search: str = ""
     order_by: str = ""
-    eyes_threshold: float = 0.5
 
     def ordered(self, statement: Select[Any]) -> Select[Any]:
         """Adds the order to a statement on the table images.
@@ -91,7 +89,7 @@ class ImageQuery:
         """Adds the conditions to a statement on the table images."""
         statement = statement.where(images.c.run_id == run_id)
         for wanted in self.filters:
-            statement = statement.where(filter_condition(wanted, run_id, self.eyes_threshold))
+            statement = statement.where(filter_condition(wanted, run_id))
         if self.cluster_id is not None:
             statement = statement.where(images.c.cluster_id == self.cluster_id)
         if self.search:
@@ -102,9 +100,7 @@ class ImageQuery:
         return statement
 
 
-def filter_condition(
-    wanted: ImageFilter, run_id: str, eyes_threshold: float
-) -> ColumnElement[bool]:
+def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
     """The condition of one filter on the table images."""
     match wanted:
         case ImageFilter.SELECTED:
@@ -118,7 +114,8 @@ def filter_condition(
         case ImageFilter.WITH_FACES:
             return images.c.pose_score.is_not(None)
         case ImageFilter.EYES_CLOSED:
-            return images.c.eyes_score < eyes_threshold
+            # as text: SQLite and PostgreSQL search JSON lists by different functions
+            return cast(images.c.face_faults, Text).contains(f'"{FaceFault.EYES_CLOSED}"')
         case ImageFilter.DECIDED:
             album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
             decided = select(decisions.c.content_digest).where(decisions.c.album_id == album)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert
 
 from orchestrator import features as codec
+from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
 from orchestrator.storage.tables import comparisons, images, runs
@@ -91,6 +92,7 @@ def image_from_row(row: Row[Any]) -> ImageRecord:
     values["quality"] = codec.quality_from_json(quality) if quality else None
     values["faces"] = codec.faces_from_json(values["faces"])
     values["companion_paths"] = tuple(values["companion_paths"])
+    values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
     return ImageRecord(**values)
 
 
@@ -100,6 +102,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)
     values["companion_paths"] = list(record.companion_paths)
+    values["face_faults"] = list(record.face_faults)
     return values
 
 

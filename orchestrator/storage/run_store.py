@@ -25,7 +25,7 @@ from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import insert, is_shared
 from orchestrator.storage.image_query import (
     BEST_PATH,
-    SCORES,
+    SCORE_COLUMNS,
     ImageQuery,
     filter_condition,
 )
@@ -235,25 +235,22 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             return int(connection.execute(counted).scalar_one())
 
-    def count_by_filter(self, run_id: str, eyes_threshold: float) -> dict[ImageFilter, int]:
+    def count_by_filter(self, run_id: str) -> dict[ImageFilter, int]:
         """Number of results that pass each filter."""
-        counts = [
-            func.count().filter(filter_condition(wanted, run_id, eyes_threshold))
-            for wanted in ImageFilter
-        ]
+        counts = [func.count().filter(filter_condition(wanted, run_id)) for wanted in ImageFilter]
         with self._engine.connect() as connection:
             row = connection.execute(select(*counts).where(images.c.run_id == run_id)).one()
         return dict(zip(ImageFilter, row, strict=True))
 
     def scores(self, run_id: str) -> dict[str, list[float]]:
         """The known values of every score of a run."""
-        query = select(*SCORES.values()).where(images.c.run_id == run_id)
+        query = select(*SCORE_COLUMNS.values()).where(images.c.run_id == run_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        columns = zip(*rows, strict=True) if rows else ([] for _ in SCORES)
+        columns = zip(*rows, strict=True) if rows else ([] for _ in SCORE_COLUMNS)
         return {
             name: [value for value in column if value is not None]
-            for name, column in zip(SCORES, columns, strict=True)
+            for name, column in zip(SCORE_COLUMNS, columns, strict=True)
         }
 
     def clusters(self, run_id: str, limit: int | None = None, offset: int = 0) -> list[Cluster]:

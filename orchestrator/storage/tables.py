@@ -114,6 +114,7 @@ images = Table(
     Column("cluster_id", Integer),
     Column("machine_cluster_id", Integer),
     Column("person_penalty", SCORE),
+    Column("face_faults", JSON, nullable=False, server_default="[]"),
     Column("composite_score", SCORE),
     Column("is_selected", Boolean, nullable=False),
     Column("reason_code", String(32), nullable=False),

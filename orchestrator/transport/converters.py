@@ -108,6 +108,8 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         lost_to_path=record.lost_to_path,
         decision=decision_message(decision),
         machine_cluster_id=record.machine_cluster_id,
+        face_faults=[f"FACE_FAULT_{fault.name}" for fault in record.face_faults],
+        face_caption=record.face_caption,
     )
 
 

@@ -82,6 +82,7 @@ def result_image(record: ImageRecord) -> ResultImage:
 _IMAGE_FIELDS: dict[str, Any] = {
     **get_type_hints(ImageRecord),
     "filename": str,
+    "face_caption": str,
     "status": Status,
     "decision": Decision | None,
 }
@@ -94,7 +95,13 @@ Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
 def image(record: ImageRecord, decision: Decision | None) -> BaseModel:
     """A result with what the user decided about it."""
     fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
-    return Image(**fields, filename=record.filename, status=status(record), decision=decision)
+    return Image(
+        **fields,
+        filename=record.filename,
+        face_caption=record.face_caption,
+        status=status(record),
+        decision=decision,
+    )
 
 
 class LoggedDecision(BaseModel):

@@ -18,7 +18,6 @@ from orchestrator.review.run_diff import RunDiff
 from orchestrator.review.run_statistics import Histogram, cluster_sizes, histograms
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import THUMBNAIL_LONG_SIDE_PX
-from orchestrator.runs.recorded_settings import stored_settings
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_io import PhotoThreads
@@ -124,7 +123,6 @@ class Reader:
             cluster_id=cluster_id,
             search=search,
             order_by=order_by,
-            eyes_threshold=_eyes_threshold(run),
         )
         size, offset = _bounds(wanted, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
@@ -156,7 +154,7 @@ class Reader:
     async def statistics(self, run_id: str) -> Statistics:
         """A run's photos, counted."""
         run = await self._curator.run(run_id)
-        counts = await asyncio.to_thread(self._store.count_by_filter, run.id, _eyes_threshold(run))
+        counts = await asyncio.to_thread(self._store.count_by_filter, run.id)
         scores = await asyncio.to_thread(self._store.scores, run.id)
         clusters = await asyncio.to_thread(self._store.clusters, run.id)
         return Statistics(
@@ -219,10 +217,6 @@ class Reader:
 def _bounds(wanted: PageRequest, *query: object) -> tuple[int, int]:
     size = page_token.page_size(wanted.page_size)
     return size, page_token.offset(wanted.page_token, wanted.skip, *query)
-
-
-def _eyes_threshold(run: Run) -> float:
-    return stored_settings(run).select_best.person_penalties.eyes_threshold
 
 
 def _next_token(found: int, size: int, offset: int, *query: object) -> str:

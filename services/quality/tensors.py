@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from bestshot.quality.v1 import quality_pb2
 
 from services.common.inference.open_inference import Images, TensorApi, Tensors, TensorSpec, checked
+from services.quality.model import Quality
 from services.quality.servicer import QualityServicer
 
-SCORES = (
-    *("iqa_score", "ava_score", "sharpness", "focus_score"),
-    *("exposure", "contrast", "colourfulness", "laplacian_variance"),
+SCORES = tuple(
+    field.name for field in dataclasses.fields(Quality) if field.name != "ava_distribution"
 )
 
 
 def tensor_api(
     servicer: QualityServicer, info: quality_pb2.GetModelInfoResponse, service_name: str
 ) -> TensorApi:
-    """Input `image`; one output a score, FP64 (n,), named as in quality.proto."""
+    """Input `image`; one output a score, FP64 (n,), named as in quality.proto; NaN = unknown."""
 
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)
         results = answer.results
         checked(results)
-        return {name: np.array([getattr(one.scores, name) for one in results]) for name in SCORES}
+        return {name: np.array([_value(one.scores, name) for one in results]) for name in SCORES}
 
     return TensorApi(
         service_name=service_name,
@@ -33,3 +35,9 @@ def tensor_api(
         outputs=tuple(TensorSpec(name, "FP64", (-1,)) for name in SCORES),
         infer=infer,
     )
+
+
+def _value(scores: quality_pb2.QualityScores, name: str) -> float:
+    field = scores.DESCRIPTOR.fields_by_name[name]
+    is_known = not field.has_presence or scores.HasField(name)
+    return float(getattr(scores, name)) if is_known else float("nan")

@@ -11,21 +11,15 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from ui.client import Orchestrator, OrchestratorError
 from ui.image_pages import ALL, FILTERS, image_page
 from ui.pages import groups
+from ui.scores import SCORES, order_by
 from ui.templating import empty, html, no_results, problem, render
 
 PAGE_SIZE = 60
 MOMENT = "moment"
 ORDERS = {
     MOMENT: "Moment",
-    "composite_score desc": "Composite score",
-    "ava_score desc": "Aesthetics (AVA)",
-    "iqa_score desc": "Technical quality (IQA)",
-    "sharpness desc": "Sharpness",
-    "focus_score desc": "Focus",
+    **{order_by(score): score.label for score in SCORES},
     "face_count desc": "Number of faces",
-    "pose_score desc": "Pose",
-    "eyes_score desc": "Eyes open",
-    "smile_score desc": "Smile",
     "capture_time": "Capture time",
     "path": "Name",
 }

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from orchestrator import features as codec
 from orchestrator.domain.photo import Landmark
-from orchestrator.export.gallery import face_line, moments, score_line
+from orchestrator.domain.scoring import FaceFault
+from orchestrator.export.gallery import moments, score_line
 from orchestrator.export.metrics_csv import COLUMNS, metrics_csv
 from orchestrator.export.results_json import results_json
 from orchestrator.records import ImageRecord
@@ -136,13 +137,11 @@ def test_captions() -> None:
         quality=quality(iqa_score=0.724, ava_score=6.31, sharpness=0.55),
         composite_score=0.61,
         faces=(face(), face()),
-        pose_score=0.9,
-        eyes_score=0.9,
-        smile_score=0.1,
+        face_faults=(FaceFault.NOT_SMILING,),
     )
     assert score_line(photo) == "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"
-    assert face_line(photo) == "2 faces | eyes open | not smiling"
-    assert face_line(record()) == ""
+    assert photo.face_caption == "2 faces | eyes open | no smile"
+    assert record().face_caption == ""
 
 
 def test_moments_show_the_selected_photo_first() -> None:

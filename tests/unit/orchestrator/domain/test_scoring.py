@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.scoring import (
+    FaceFault,
     PersonPenalties,
     QualityWeights,
     composite_score,
+    face_caption,
+    face_faults,
+    normalize_ava,
     person_penalty,
     worst_face,
 )
@@ -82,3 +88,23 @@ def test_worst_face_lies_between_the_minimum_and_the_largest_face(
     largest = max(built, key=lambda item: item.area)
     assert min(item.eyes_score for item in built) - 1e-9 <= worst.eyes_score
     assert worst.eyes_score <= largest.eyes_score + 1e-9
+
+
+def test_faults_caption_and_penalty_follow_the_thresholds_of_the_run() -> None:
+    worst = worst_face([face(eyes_score=0.4)], 0.3)
+    lenient = replace(PENALTIES, eyes_threshold=0.3)
+    assert face_faults(worst, PENALTIES) == (FaceFault.EYES_CLOSED,)
+    assert face_caption(1, face_faults(worst, PENALTIES)) == "1 face | eyes closed | smiling"
+    assert person_penalty(worst, PENALTIES) == PENALTIES.eyes_closed
+    assert face_faults(worst, lenient) == ()
+    assert face_caption(1, face_faults(worst, lenient)) == "1 face | eyes open | smiling"
+    assert person_penalty(worst, lenient) == 0.0
+
+
+def test_without_faces_there_is_no_fault_and_no_caption() -> None:
+    assert face_faults(None, PENALTIES) == ()
+    assert face_caption(0, ()) == ""
+
+
+def test_the_scale_of_ava_ends_at_0_and_1() -> None:
+    assert [normalize_ava(vote) for vote in (1.0, 5.5, 10.0)] == [0.0, 0.5, 1.0]

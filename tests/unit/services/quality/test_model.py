@@ -18,6 +18,7 @@ from services.quality.model import (
     contrast_score,
     exposure_score,
     laplacian_variance,
+    noise_level,
 )
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -95,3 +96,22 @@ def test_every_score_is_in_its_range_for_any_picture(pixels: NDArray[np.uint8]) 
         assert 0.0 <= value <= 1.0
     assert 1.0 <= found.ava_score <= 10.0
     assert found.laplacian_variance >= 0.0
+
+
+@pytest.mark.parametrize("sigma", [2.0, 5.0, 10.0, 20.0])
+def test_the_noise_level_is_the_standard_deviation_of_added_noise(sigma: float) -> None:
+    rows, columns = np.mgrid[:400, :600]
+    ramp = 60 + 0.1 * rows + 0.1 * columns
+    noise = np.random.default_rng(7).normal(0, sigma, ramp.shape)
+    noisy = np.clip(np.round(ramp + noise), 0, 255).astype(np.uint8)
+    assert noise_level(noisy) == pytest.approx(sigma, rel=0.03)
+
+
+def test_a_flat_picture_and_a_ramp_have_no_noise() -> None:
+    assert noise_level(np.full((40, 60), 128, np.uint8)) == 0.0
+    assert noise_level(np.tile(np.arange(60, dtype=np.uint8), (40, 1))) == 0.0
+
+
+def test_a_picture_too_small_for_the_kernel_has_no_noise_level() -> None:
+    assert noise_level(np.zeros((2, 60), np.uint8)) is None
+    assert noise_level(np.zeros((3, 3), np.uint8)) == 0.0

@@ -25,32 +25,51 @@ _sym_db = _symbol_database.Default()
 from bestshot.auth.v1 import auth_pb2 as bestshot_dot_auth_dot_v1_dot_auth__pb2
 from bestshot.image.v1 import image_pb2 as bestshot_dot_image_dot_v1_dot_image__pb2
 from bestshot.model.v1 import model_pb2 as bestshot_dot_model_dot_v1_dot_model__pb2
+from bestshot.score.v1 import score_pb2 as bestshot_dot_score_dot_v1_dot_score__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/quality/v1/quality.proto\x12\x13\x62\x65stshot.quality.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"8\n\x0cScoreRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"X\n\rScoreResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .bestshot.quality.v1.ScoreResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"r\n\x0bScoreResult\x12\x34\n\x06scores\x18\x01 \x01(\x0b\x32\".bestshot.quality.v1.QualityScoresH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xce\x01\n\rQualityScores\x12\x11\n\tiqa_score\x18\x01 \x01(\x01\x12\x11\n\tava_score\x18\x02 \x01(\x01\x12\x18\n\x10\x61va_distribution\x18\x03 \x03(\x01\x12\x11\n\tsharpness\x18\x04 \x01(\x01\x12\x10\n\x08\x65xposure\x18\x05 \x01(\x01\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12\x15\n\rcolourfulness\x18\x07 \x01(\x01\x12\x1a\n\x12laplacian_variance\x18\x08 \x01(\x01\x12\x13\n\x0b\x66ocus_score\x18\t \x01(\x01\"\x15\n\x13GetModelInfoRequest\"`\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x1b\n\x13heuristic_aesthetic\x18\x02 \x01(\x08\x32\xd7\x01\n\x0eQualityService\x12W\n\x05Score\x12!.bestshot.quality.v1.ScoreRequest\x1a\".bestshot.quality.v1.ScoreResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x02\x12l\n\x0cGetModelInfo\x12(.bestshot.quality.v1.GetModelInfoRequest\x1a).bestshot.quality.v1.GetModelInfoResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bestshot/quality/v1/quality.proto\x12\x13\x62\x65stshot.quality.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x1d\x62\x65stshot/score/v1/score.proto\x1a\x17google/rpc/status.proto\"8\n\x0cScoreRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"X\n\rScoreResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .bestshot.quality.v1.ScoreResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"r\n\x0bScoreResult\x12\x34\n\x06scores\x18\x01 \x01(\x0b\x32\".bestshot.quality.v1.QualityScoresH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xd0\x05\n\rQualityScores\x12N\n\tiqa_score\x18\x01 \x01(\x01\x42;\xd2\xf3\x18\x37\n\x17Technical quality (IQA)\x12\x03IQA\x1a\x03IQA)\x00\x00\x00\x00\x00\x00\x00\x00\x31\x00\x00\x00\x00\x00\x00\xf0?@\x01\x12G\n\tava_score\x18\x02 \x01(\x01\x42\x34\xd2\xf3\x18\x30\n\x10\x41\x65sthetics (AVA)\x12\x03\x41VA\x1a\x03\x41VA)\x00\x00\x00\x00\x00\x00\xf0?1\x00\x00\x00\x00\x00\x00$@@\x01\x12\x18\n\x10\x61va_distribution\x18\x03 \x03(\x01\x12H\n\tsharpness\x18\x04 \x01(\x01\x42\x35\xd2\xf3\x18\x31\n\tSharpness\x12\tSharpness\x1a\x05Sharp)\x00\x00\x00\x00\x00\x00\x00\x00\x31\x00\x00\x00\x00\x00\x00\xf0?@\x01\x12<\n\x08\x65xposure\x18\x05 \x01(\x01\x42*\xd2\xf3\x18&\n\x08\x45xposure\x12\x08\x45xposure)\x00\x00\x00\x00\x00\x00\x00\x00\x31\x00\x00\x00\x00\x00\x00\xf0?\x12<\n\x08\x63ontrast\x18\x06 \x01(\x01\x42*\xd2\xf3\x18&\n\x08\x43ontrast\x12\x08\x43ontrast)\x00\x00\x00\x00\x00\x00\x00\x00\x31\x00\x00\x00\x00\x00\x00\xf0?\x12K\n\rcolourfulness\x18\x07 \x01(\x01\x42\x34\xd2\xf3\x18\x30\n\rColourfulness\x12\rColourfulness)\x00\x00\x00\x00\x00\x00\x00\x00\x31\x00\x00\x00\x00\x00\x00\xf0?\x12\x66\n\x12laplacian_variance\x18\x08 \x01(\x01\x42J\xd2\xf3\x18\x46\n\x12Laplacian variance\x12\x12Laplacian_Variance\"\x13grey levels squared)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x39\n\x0b\x66ocus_score\x18\t \x01(\x01\x42$\xd2\xf3\x18 \n\x05\x46ocus\x12\x05\x46ocus)\x00\x00\x00\x00\x00\x00\x00\x00\x31\x00\x00\x00\x00\x00\x00\xf0?\x12\x46\n\x0bnoise_level\x18\n \x01(\x01\x42,\xd2\xf3\x18(\n\x05Noise\x12\x05Noise\"\x0bgrey levels)\x00\x00\x00\x00\x00\x00\x00\x00\x38\x01@\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_noise_level\"\x15\n\x13GetModelInfoRequest\"`\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x1b\n\x13heuristic_aesthetic\x18\x02 \x01(\x08\x32\xd7\x01\n\x0eQualityService\x12W\n\x05Score\x12!.bestshot.quality.v1.ScoreRequest\x1a\".bestshot.quality.v1.ScoreResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x02\x12l\n\x0cGetModelInfo\x12(.bestshot.quality.v1.GetModelInfoRequest\x1a).bestshot.quality.v1.GetModelInfoResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bestshot.quality.v1.quality_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['iqa_score']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['iqa_score']._serialized_options = b'\322\363\0307\n\027Technical quality (IQA)\022\003IQA\032\003IQA)\000\000\000\000\000\000\000\0001\000\000\000\000\000\000\360?@\001'
+  _globals['_QUALITYSCORES'].fields_by_name['ava_score']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['ava_score']._serialized_options = b'\322\363\0300\n\020Aesthetics (AVA)\022\003AVA\032\003AVA)\000\000\000\000\000\000\360?1\000\000\000\000\000\000$@@\001'
+  _globals['_QUALITYSCORES'].fields_by_name['sharpness']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['sharpness']._serialized_options = b'\322\363\0301\n\tSharpness\022\tSharpness\032\005Sharp)\000\000\000\000\000\000\000\0001\000\000\000\000\000\000\360?@\001'
+  _globals['_QUALITYSCORES'].fields_by_name['exposure']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['exposure']._serialized_options = b'\322\363\030&\n\010Exposure\022\010Exposure)\000\000\000\000\000\000\000\0001\000\000\000\000\000\000\360?'
+  _globals['_QUALITYSCORES'].fields_by_name['contrast']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['contrast']._serialized_options = b'\322\363\030&\n\010Contrast\022\010Contrast)\000\000\000\000\000\000\000\0001\000\000\000\000\000\000\360?'
+  _globals['_QUALITYSCORES'].fields_by_name['colourfulness']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['colourfulness']._serialized_options = b'\322\363\0300\n\rColourfulness\022\rColourfulness)\000\000\000\000\000\000\000\0001\000\000\000\000\000\000\360?'
+  _globals['_QUALITYSCORES'].fields_by_name['laplacian_variance']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['laplacian_variance']._serialized_options = b'\322\363\030F\n\022Laplacian variance\022\022Laplacian_Variance\"\023grey levels squared)\000\000\000\000\000\000\000\000'
+  _globals['_QUALITYSCORES'].fields_by_name['focus_score']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['focus_score']._serialized_options = b'\322\363\030 \n\005Focus\022\005Focus)\000\000\000\000\000\000\000\0001\000\000\000\000\000\000\360?'
+  _globals['_QUALITYSCORES'].fields_by_name['noise_level']._loaded_options = None
+  _globals['_QUALITYSCORES'].fields_by_name['noise_level']._serialized_options = b'\322\363\030(\n\005Noise\022\005Noise\"\013grey levels)\000\000\000\000\000\000\000\0008\001@\001'
   _globals['_QUALITYSERVICE'].methods_by_name['Score']._loaded_options = None
   _globals['_QUALITYSERVICE'].methods_by_name['Score']._serialized_options = b'\220\002\001\310\363\030\002'
   _globals['_QUALITYSERVICE'].methods_by_name['GetModelInfo']._loaded_options = None
   _globals['_QUALITYSERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\220\002\001\310\363\030\001'
-  _globals['_SCOREREQUEST']._serialized_start=174
-  _globals['_SCOREREQUEST']._serialized_end=230
-  _globals['_SCORERESPONSE']._serialized_start=232
-  _globals['_SCORERESPONSE']._serialized_end=320
-  _globals['_SCORERESULT']._serialized_start=322
-  _globals['_SCORERESULT']._serialized_end=436
-  _globals['_QUALITYSCORES']._serialized_start=439
-  _globals['_QUALITYSCORES']._serialized_end=645
-  _globals['_GETMODELINFOREQUEST']._serialized_start=647
-  _globals['_GETMODELINFOREQUEST']._serialized_end=668
-  _globals['_GETMODELINFORESPONSE']._serialized_start=670
-  _globals['_GETMODELINFORESPONSE']._serialized_end=766
-  _globals['_QUALITYSERVICE']._serialized_start=769
-  _globals['_QUALITYSERVICE']._serialized_end=984
+  _globals['_SCOREREQUEST']._serialized_start=205
+  _globals['_SCOREREQUEST']._serialized_end=261
+  _globals['_SCORERESPONSE']._serialized_start=263
+  _globals['_SCORERESPONSE']._serialized_end=351
+  _globals['_SCORERESULT']._serialized_start=353
+  _globals['_SCORERESULT']._serialized_end=467
+  _globals['_QUALITYSCORES']._serialized_start=470
+  _globals['_QUALITYSCORES']._serialized_end=1190
+  _globals['_GETMODELINFOREQUEST']._serialized_start=1192
+  _globals['_GETMODELINFOREQUEST']._serialized_end=1213
+  _globals['_GETMODELINFORESPONSE']._serialized_start=1215
+  _globals['_GETMODELINFORESPONSE']._serialized_end=1311
+  _globals['_QUALITYSERVICE']._serialized_start=1314
+  _globals['_QUALITYSERVICE']._serialized_end=1529
 # @@protoc_insertion_point(module_scope)

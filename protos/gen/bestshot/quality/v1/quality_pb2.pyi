@@ -1,6 +1,7 @@
 from bestshot.auth.v1 import auth_pb2 as _auth_pb2
 from bestshot.image.v1 import image_pb2 as _image_pb2
 from bestshot.model.v1 import model_pb2 as _model_pb2
+from bestshot.score.v1 import score_pb2 as _score_pb2
 from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -33,7 +34,7 @@ class ScoreResult(_message.Message):
     def __init__(self, scores: _Optional[_Union[QualityScores, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class QualityScores(_message.Message):
-    __slots__ = ("iqa_score", "ava_score", "ava_distribution", "sharpness", "exposure", "contrast", "colourfulness", "laplacian_variance", "focus_score")
+    __slots__ = ("iqa_score", "ava_score", "ava_distribution", "sharpness", "exposure", "contrast", "colourfulness", "laplacian_variance", "focus_score", "noise_level")
     IQA_SCORE_FIELD_NUMBER: _ClassVar[int]
     AVA_SCORE_FIELD_NUMBER: _ClassVar[int]
     AVA_DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +44,7 @@ class QualityScores(_message.Message):
     COLOURFULNESS_FIELD_NUMBER: _ClassVar[int]
     LAPLACIAN_VARIANCE_FIELD_NUMBER: _ClassVar[int]
     FOCUS_SCORE_FIELD_NUMBER: _ClassVar[int]
+    NOISE_LEVEL_FIELD_NUMBER: _ClassVar[int]
     iqa_score: float
     ava_score: float
     ava_distribution: _containers.RepeatedScalarFieldContainer[float]
@@ -52,7 +54,8 @@ class QualityScores(_message.Message):
     colourfulness: float
     laplacian_variance: float
     focus_score: float
-    def __init__(self, iqa_score: _Optional[float] = ..., ava_score: _Optional[float] = ..., ava_distribution: _Optional[_Iterable[float]] = ..., sharpness: _Optional[float] = ..., exposure: _Optional[float] = ..., contrast: _Optional[float] = ..., colourfulness: _Optional[float] = ..., laplacian_variance: _Optional[float] = ..., focus_score: _Optional[float] = ...) -> None: ...
+    noise_level: float
+    def __init__(self, iqa_score: _Optional[float] = ..., ava_score: _Optional[float] = ..., ava_distribution: _Optional[_Iterable[float]] = ..., sharpness: _Optional[float] = ..., exposure: _Optional[float] = ..., contrast: _Optional[float] = ..., colourfulness: _Optional[float] = ..., laplacian_variance: _Optional[float] = ..., focus_score: _Optional[float] = ..., noise_level: _Optional[float] = ...) -> None: ...
 
 class GetModelInfoRequest(_message.Message):
     __slots__ = ()

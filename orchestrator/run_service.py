@@ -10,7 +10,7 @@ import importlib.metadata
 import logging
 import platform
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.config.layers import nearest
 from services.common.errors import (
     BestshotError,
     ConfigError,
@@ -269,10 +270,24 @@ class Curator:
         return compare_runs(first, before, second, after)
 
     def _load_settings(self, profile: str, overrides: dict[str, Any]) -> PipelineSettings:
+        check_profile(profile or self._config.profile, self._config.profiles())
         try:
             return self._config.load(profile, overrides)
         except ConfigError as error:
             raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def check_profile(name: str, known: Iterable[str]) -> None:
+    """Refuses the name of a profile that is not known.
+
+    Raises:
+        InvalidArgumentError: The message names the nearest one.
+    """
+    names = sorted(known)
+    if name not in names:
+        raise InvalidArgumentError(
+            "profile", f"there is no profile {name[:200]!r}{nearest(name, names)}"
+        )
 
 
 def _versions() -> dict[str, str]:

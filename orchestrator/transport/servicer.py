@@ -12,7 +12,7 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from orchestrator.config import PipelineConfig, describe_settings
+from orchestrator.config import describe_settings
 from orchestrator.domain.decisions import DecisionAction, DecisionEntry
 from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
@@ -22,7 +22,7 @@ from orchestrator.run_service import Curator
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import Upload, album_roots
+from orchestrator.storage.uploads import Upload
 from orchestrator.transport import converters
 from orchestrator.transport.pages import PageRequest, Reader
 from orchestrator.transport.repeats import Repeats, changing, new_id
@@ -44,8 +44,8 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         store: SqlRunStore,
         log: SqlDecisionLog,
         cache: FeatureCache,
-        config: PipelineConfig,
         allowed_roots: Sequence[Path],
+        linked_roots: Sequence[Path],
         data_folder: Path,
         max_upload_bytes: int,
         repeats: Repeats,
@@ -57,8 +57,8 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self._store = store
         self._log = log
         self._cache = cache
-        self._config = config
         self._allowed_roots = allowed_roots
+        self._linked_roots = linked_roots
         self._data_folder = data_folder
 
     # Albums
@@ -227,19 +227,14 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.DescribeSettingsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DescribeSettingsResponse:
         """Tells the settings of a profile."""
-        profiles = await asyncio.to_thread(self._config.profiles)
-        profile = request.profile or self._config.profile
-        if profile not in profiles:
-            known = ", ".join(sorted(profiles))
-            raise InvalidArgumentError("profile", f"there is no {profile!r}; known are {known}")
-        settings = await asyncio.to_thread(self._config.load, profile)
+        found = await self._reader.settings(request.profile)
         answer = pb.DescribeSettingsResponse(
-            profile=profile,
+            profile=found.profile,
             settings=map(converters.setting_message, describe_settings()),
-            profiles=[pb.Profile(name=n, description=text) for n, text in profiles.items()],
+            profiles=[pb.Profile(name=n, description=text) for n, text in found.profiles.items()],
             allowed_roots=[str(root.expanduser()) for root in self._allowed_roots],
         )
-        answer.config.update(settings.model_dump(mode="json"))
+        answer.config.update(found.config)
         return answer
 
     async def ListModels(
@@ -327,10 +322,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.DiffRunsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DiffRunsResponse:
         """Tells how two runs differ."""
-        diff, begin, end, token = await self._reader.diff(
+        diff, changes, token = await self._reader.diff(
             request.run_id, request.other_run_id, _page_request(request)
         )
-        answer = converters.diff_message(diff, diff.photos[begin:end])
+        answer = converters.diff_message(diff, changes)
         answer.next_page_token = token
         return answer
 
@@ -340,6 +335,18 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Tells everything that led to what became of a photo."""
         explanation = await self._curator.explain(request.run_id, request.path)
         return pb.ExplainImageResponse(explanation=converters.explanation_message(explanation))
+
+    async def EvaluateRun(
+        self, request: pb.EvaluateRunRequest, context: grpc.aio.ServicerContext
+    ) -> pb.EvaluateRunResponse:
+        """Compares a run's own picks with the user's decisions."""
+        return converters.evaluation_message(await self._reader.evaluation(request.run_id))
+
+    async def TuneRun(
+        self, request: pb.TuneRunRequest, context: grpc.aio.ServicerContext
+    ) -> pb.TuneRunResponse:
+        """Proposes settings that agree with more decisions."""
+        return converters.proposal_message(await self._reader.proposal(request.run_id))
 
     @changing
     async def SetDecision(
@@ -479,7 +486,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 force=request.overwrite_foreign_files,
             ),
             other_albums=[Path(known.folder) for known in albums],
-            roots=album_roots(self._allowed_roots, self._data_folder),
+            roots=self._linked_roots,
         )
         return pb.ExportRunResponse(
             paths=written.paths,

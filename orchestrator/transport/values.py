@@ -20,8 +20,10 @@ from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
 from orchestrator.runs.recorded_settings import recorded_corrections
 from orchestrator.transport.converters import decision_action, decision_value, overrides_value
+from services.common.inference.registry import Role
 
 _ORIGIN = "MODEL_ORIGIN_"
+_ROLES = [role.value for role in Role]
 _BOX = ("left", "top", "width", "height")
 
 
@@ -43,7 +45,8 @@ def run_value(message: pb.Run) -> Run:
         state=RunState(pb.RunState.Name(message.state).removeprefix("RUN_STATE_")),
         profile=message.profile,
         config=overrides_value(message.config),
-        models={role: _model_value(model) for role, model in message.models.items()},
+        # a map has no order: sort as runs store them
+        models={role: _model_value(message.models[role]) for role in _by_role(message.models)},
         versions=dict(message.versions),
         create_time=_time(message.create_time),
         error=message.error,
@@ -152,6 +155,12 @@ def _model_value(message: Any) -> dict[str, Any]:  # noqa: ANN401
     origin = stored["origin"].removeprefix(_ORIGIN).lower()
     names = [field.name for field in dataclasses.fields(ModelIdentity)]
     return {**{name: stored[name] for name in names}, "origin": origin}
+
+
+def _by_role(roles: Iterable[str]) -> list[str]:
+    return sorted(
+        roles, key=lambda role: (_ROLES.index(role) if role in _ROLES else len(_ROLES), role)
+    )
 
 
 def _change_value(message: pb.ValueChange) -> Change:

@@ -62,10 +62,14 @@ class Door:
         return ("--orchestrator", self.address) if self.is_served else ()
 
 
+def copy_data(curated: Curated, folder: Path) -> None:
+    """Copies a data folder for `served`, before any test changes it."""
+    shutil.copytree(curated.data, folder / "data")
+
+
 @contextlib.contextmanager
 def served(folder: Path, services: Mapping[str, Part], curated: Curated) -> Iterator[Door]:
-    """Serves a copy of what was curated."""
-    shutil.copytree(curated.data, folder / "data")
+    """Serves the copy of what was curated that `copy_data` made in a folder."""
     addresses = {name: part.address for name, part in services.items()}
     allowed = folder.parents[1]
     with orchestrator(folder, addresses, allowed) as part:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.browser.conftest import make_shots
 from tests.integration.command import Curated, curate
-from tests.integration.doors import Door, served
+from tests.integration.doors import Door, copy_data, served
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     """Four scenes in three or four shots each."""
     base = tmp_path_factory.mktemp("decisions")
     make_shots(base / "photos")
-    return curate(base / "photos", base / "out", base / "data")
+    curated = curate(base / "photos", base / "out", base / "data")
+    copy_data(curated, base / "served")
+    return curated
 
 
 @pytest.fixture(scope="module", params=["local", "served"])

@@ -71,7 +71,7 @@ def copy_data(curated: Curated, folder: Path) -> None:
 def served(folder: Path, services: Mapping[str, Part], curated: Curated) -> Iterator[Door]:
     """Serves the copy of what was curated that `copy_data` made in a folder."""
     addresses = {name: part.address for name, part in services.items()}
-    allowed = folder.parents[1]
+    allowed = curated.photos.parents[1]  # has the folders of all tests
     with orchestrator(folder, addresses, allowed) as part:
         copy = Curated(curated.photos, curated.out, folder / "data", curated.text)
         yield Door(copy, part.address)

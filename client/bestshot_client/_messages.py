@@ -179,7 +179,7 @@ def has_ended(run: orchestrator_pb2.Run) -> bool:
 
 
 class Watching:
-    """How long a watch that broke is begun anew: orchestrators are replaced while runs go on."""
+    """How long a broken watch is resumed: orchestrators are replaced while runs go on."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

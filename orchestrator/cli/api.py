@@ -188,7 +188,7 @@ class Api:
             return self.run(prefix)
         found = [run.id for run in self.runs() if run.id.startswith(prefix)]
         if len(found) > 1:
-            raise ConfigError(f"{len(found)} runs begin with {prefix!r}; give more of the id")
+            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); give more of the id")
         return self.run(found[0] if found else prefix)
 
     def find_album(self, folder: str) -> Album:
@@ -225,7 +225,7 @@ class Api:
             return name
         same = [path for path in paths if path.rpartition("/")[2] == name]
         if len(same) > 1:
-            raise ConfigError(f"{len(same)} photos are named {name!r}: {', '.join(same)}")
+            raise ConfigError(f"{name!r} is ambiguous ({len(same)} photos): {', '.join(same)}")
         if not same:
             raise NotFoundError("photo", name)
         return same[0]

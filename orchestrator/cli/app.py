@@ -49,8 +49,8 @@ from services.common.rpc.auth import ScopeName, new_token, token_digest
 
 app = typer.Typer(
     name="bestshot",
-    help="Scores every photo of a folder, groups the shots of one moment, picks the best of each "
-    "and says why.",
+    help="Scores every photo of a folder, groups shots of the same moment, picks the best of each "
+    "and explains why.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -106,12 +106,12 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change, howeve
 @app.command()
 def curate(
     photos: Annotated[Path, typer.Argument(help="Folder of photos; sub-folders count.")],
-    out: Annotated[Path, typer.Option(help="Folder for the results; made where absent.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Profile of configs/profiles; builtin, or what a running orchestrator has, if "
-            "none is named."
+            help="Profile of configs/profiles. Default: builtin, or that of the running "
+            "orchestrator."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -123,8 +123,9 @@ def curate(
     orchestrator: Annotated[
         str | None,
         typer.Option(
-            help="Address of a running orchestrator, whose own settings lie beneath what is set "
-            "here; else one is started for this run."
+            metavar="ADDRESS",
+            help="Address of a running orchestrator; settings given here override its own. "
+            "Otherwise one is started for this run.",
         ),
     ] = None,
     config_dir_: ConfigDir = None,
@@ -193,7 +194,7 @@ def up(
         bool,
         typer.Option(
             "--insecure",
-            help="Listen beyond loopback though nobody is asked for a token or a certificate.",
+            help="Listen on non-loopback addresses without authentication.",
         ),
     ] = False,
 ) -> None:
@@ -262,9 +263,9 @@ def serve(
 @app.command()
 def token(
     name: Annotated[str, typer.Argument(help="Who will have it: letters, digits, - and _.")],
-    scope: Annotated[ScopeName, typer.Option(help="What it allows; each includes the former.")],
+    scope: Annotated[ScopeName, typer.Option(help="What it allows; each includes the one before.")],
 ) -> None:
-    """Make a token: print it once, and the lines for shared.tokens_file that let it in."""
+    """Make a token: print it once, and the lines for shared.tokens_file that allow it."""
     if not re.fullmatch(r"[\w-]+", name):
         raise ConfigError(f"the name {name!r} must be of letters, digits, - and _")
     secret = new_token()
@@ -531,7 +532,7 @@ def _print_photos(records: list[ImageRecord], console: Console) -> None:
 
 
 def main() -> None:
-    """Runs the command; a user's mistake is a message and an exit code, never a traceback."""
+    """Runs the command; a user's mistake ends in a message and an exit code, not a traceback."""
     try:
         app()
     except ConfigError as error:

@@ -58,9 +58,11 @@ def undo(
         album_id = api.find_album(album).id
         entries = api.decisions(album_id)
         named = [known.id for known in entries if known.id.startswith(entry)] if entry else [""]
-        if len(named) != 1:
+        if not named:
+            raise ConfigError(f"no entry begins with {entry!r}; run `bestshot decisions list`")
+        if len(named) > 1:
             raise ConfigError(
-                f"{len(named)} entries begin with {entry!r}; `bestshot decisions list`"
+                f"{entry!r} is ambiguous ({len(named)} entries); run `bestshot decisions list`"
             )
         answer = api.call(pb.UndoDecisionRequest(album_id=album_id, entry_id=named[0]))
     print(describe(entry_value(answer.entry), entries))

@@ -145,7 +145,7 @@ class JsonApi:
         return await self._reader.run(run_id)
 
     async def clusters(self, run_id: str, query: Annotated[SkippingQuery, Query()]) -> object:
-        """The clusters of a run, ordered by id; noise is no cluster."""
+        """The clusters of a run, ordered by id; noise is not a cluster."""
         page = await self._reader.clusters(run_id, _page_request(query))
         return {"clusters": page.items, "next_page_token": page.next_page_token}
 
@@ -171,7 +171,7 @@ class JsonApi:
         return models.image(*await self._reader.image(run_id, path))
 
     async def explanation(self, run_id: str, path: PhotoPath) -> object:
-        """Everything that led to what became of a photo, with the numbers that were used."""
+        """Why a photo was or was not picked, with the numbers that were used."""
         return await self._curator.explain(run_id, path)
 
     async def evaluation(self, run_id: str) -> object:
@@ -238,7 +238,7 @@ class JsonApi:
 
 @dataclass(frozen=True)
 class _Route:
-    """A path, what handles it, and the gRPC method that lets in the same callers."""
+    """A path, its handler, and the gRPC method that authorizes the same callers."""
 
     path: str
     handler: Callable[..., Awaitable[object]]
@@ -279,8 +279,8 @@ def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> F
 
     Args:
         api: The handlers.
-        authorize: Lets a call pass, as that of the same name by gRPC.
-        has_tokens: Whether callers are asked for one.
+        authorize: Authorizes a call by the gRPC method of the same name.
+        has_tokens: Whether callers need one.
     """
     app = FastAPI(
         title="bestshot",
@@ -292,7 +292,7 @@ def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> F
     )
     bearer = [Depends(HTTPBearer(auto_error=False))] if has_tokens else []
     for route in _ROUTES:
-        found = {"description": "What was asked for.", "content": {route.media_type: {}}}
+        found = {"description": "The requested content.", "content": {route.media_type: {}}}
         app.add_api_route(
             PREFIX + route.path,
             route.handler.__get__(api),
@@ -314,7 +314,7 @@ def _page_request(query: PageQuery) -> PageRequest:
 
 
 def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
-    """Lets in whom the gRPC method of that name lets in."""
+    """Authorizes as the gRPC method of that name does."""
 
     def check(request: Request) -> None:
         authorize(f"{_SERVICE}/{method}", request.headers.getlist(AUTHORIZATION_KEY))

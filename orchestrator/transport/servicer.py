@@ -202,7 +202,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ResumeRun(
         self, request: pb.ResumeRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ResumeRunResponse:
-        """Goes on with a run that did not reach its end."""
+        """Resumes a run that did not reach its end."""
         run = await self._curator.resume(request.run_id)
         return pb.ResumeRunResponse(run=converters.run_message(run, whole=False))
 
@@ -226,7 +226,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def DescribeSettings(
         self, request: pb.DescribeSettingsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DescribeSettingsResponse:
-        """Tells the settings of a profile."""
+        """Returns the settings of a profile."""
         found = await self._reader.settings(request.profile)
         answer = pb.DescribeSettingsResponse(
             profile=found.profile,
@@ -306,7 +306,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def Reselect(
         self, request: pb.ReselectRequest, context: grpc.aio.ServicerContext
     ) -> pb.ReselectResponse:
-        """Clusters and selects anew from stored scores."""
+        """Clusters and selects again, from stored scores."""
         run = await self._curator.run(request.run_id)
         overrides = converters.overrides_value(request.config_overrides)
         new_run_id = "" if request.validate_only else new_id(request.request_id)
@@ -321,7 +321,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def DiffRuns(
         self, request: pb.DiffRunsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DiffRunsResponse:
-        """Tells how two runs differ."""
+        """Returns how two runs differ."""
         diff, changes, token = await self._reader.diff(
             request.run_id, request.other_run_id, _page_request(request)
         )
@@ -332,7 +332,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ExplainImage(
         self, request: pb.ExplainImageRequest, context: grpc.aio.ServicerContext
     ) -> pb.ExplainImageResponse:
-        """Tells everything that led to what became of a photo."""
+        """Explains why a photo was or was not picked."""
         explanation = await self._curator.explain(request.run_id, request.path)
         return pb.ExplainImageResponse(explanation=converters.explanation_message(explanation))
 
@@ -441,7 +441,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def _decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
     ) -> list[pb.ImageResult]:
-        """Adds entries, has the run heed them where one is named, and tells what it changed."""
+        """Adds entries, applied to the named run, if any; returns the photos that changed."""
         run = await self._curator.run(run_id) if run_id else None
         _, changed = await self._curator.decide(album_id, entries, run)
         decisions = await asyncio.to_thread(self._log.decisions, album_id)

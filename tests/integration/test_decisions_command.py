@@ -104,7 +104,7 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert f"undo: keep {first}" in run(done, "decisions", "undo", "k0")
     assert f"[keep {first}]" in run(done, "decisions", "list")
     assert "already undone" in run(done, "decisions", "undo", "k0", code=1)
-    assert "entries begin with 'r'" in run(done, "decisions", "undo", "r", code=2)
+    assert "'r' is ambiguous" in run(done, "decisions", "undo", "r", code=2)
 
 
 def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:

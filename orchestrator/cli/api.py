@@ -46,7 +46,7 @@ LONG_TIMEOUT_S = 3600.0
 """Of calls that compute or send files."""
 PAGE_SIZE = 1000
 ID_LENGTH = 32
-_LONG_CALLS = (pb.TuneRunRequest, pb.EvaluateRunRequest, pb.DiffRunsRequest, pb.ExportRunRequest)
+_LONG_CALLS = (pb.TuneRunRequest, pb.EvaluateRunRequest, pb.DiffRunsRequest)
 
 
 class Calls(Protocol):

@@ -6,10 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 import sys
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -17,34 +14,18 @@ from pathlib import Path
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from sqlalchemy import Engine
 
-from orchestrator.clients.connect import connect
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from orchestrator.data_folder import data_folder
-from orchestrator.metrics import RunMetrics
-from orchestrator.records import Album
-from orchestrator.run_service import Curator
-from orchestrator.runs.pipeline import Limits
-from orchestrator.runs.worker import Worker
-from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.database import (
     is_shared,
     lock_folder,
     open_database,
     open_postgresql,
 )
-from orchestrator.storage.decision_log import SqlDecisionLog
-from orchestrator.storage.feature_cache import SqlFeatureCache
-from orchestrator.storage.photo_io import PhotoThreads
-from orchestrator.storage.photo_source import FolderPhotoSource
-from orchestrator.storage.run_queue import SqlRunQueue
-from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import album_roots, remove_abandoned_uploads
-from orchestrator.transport.pages import Reader
-from orchestrator.transport.repeats import Repeats
-from orchestrator.transport.servicer import OrchestratorServicer
+from orchestrator.storage.uploads import remove_abandoned_uploads
+from orchestrator.transport.build import Orchestrator, build_orchestrator
 from services.common.config.sections import Invocation, SharedSettings, parse_arguments
 from services.common.errors import EXIT_CONFIG, BestshotError
-from services.common.imaging.memory_budget import MemoryBudget
 from services.common.process.log import configure_logging
 from services.common.process.metrics import Metrics
 from services.common.process.signals import split_address
@@ -102,9 +83,7 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
 
 @contextlib.asynccontextmanager
 async def json_served(
-    reader: Reader,
-    curator: Curator,
-    config: PipelineConfig,
+    parts: Orchestrator,
     shared: SharedSettings,
     address: str | None,
     options: ServerOptions,
@@ -119,7 +98,7 @@ async def json_served(
         return
     from orchestrator.transport.json_api import JsonApi, build_json_app  # takes a fifth of a second
 
-    api = JsonApi(reader, curator, config)
+    api = JsonApi(parts.reader, parts.curator)
     options.check_host(split_address(address)[0])
     app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
     http = HttpServer(
@@ -150,79 +129,31 @@ async def serve(
     """Wires everything and serves until stopped."""
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
-    store = SqlRunStore(engine)
-    log = SqlDecisionLog(engine)
-    run_metrics = RunMetrics(metrics.registry)
-    cache = SqlFeatureCache(engine, run_metrics)
-    callers, ports = connect(invocation.folder, shared, settings)
-
-    threads = PhotoThreads()
-    decoding = MemoryBudget(settings.max_decode_mb * 10**6)
-    roots = album_roots(settings.allowed_roots, folder)
-
-    def open_source(album: Album) -> FolderPhotoSource:
-        return FolderPhotoSource(
-            Path(album.folder),
-            max_pixels=shared.max_image_pixels,
-            budget=decoding,
-            roots=roots,
-        )
-
-    owner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    queue = SqlRunQueue(engine, owner_id, takes_over=settings.resume_runs)
-    worker = Worker(
-        queue=queue,
-        store=store,
-        log=log,
-        cache=cache,
-        ports=ports,
-        limits=Limits(settings.batch_count, settings.concurrent_batches),
-        open_source=open_source,
-        metrics=run_metrics,
-        threads=threads,
-    )
-    curator = Curator(
-        store=store,
-        log=log,
-        queue=queue,
-        cache=cache,
-        ports=ports,
-        config=config,
-        worker=worker,
+    parts = build_orchestrator(
+        engine, invocation.folder, shared, settings, config, folder, metrics.registry
     )
     if is_shared(engine):
-        remove_abandoned_uploads(folder, store.album_folders, untouched_s=SHARED_UPLOAD_S)
+        remove_abandoned_uploads(folder, parts.store.album_folders, untouched_s=SHARED_UPLOAD_S)
     else:
-        remove_abandoned_uploads(folder, store.album_folders, untouched_s=0)
-        queue.recover()
-    reader = Reader(curator, store, log, cache, open_source, threads, roots)
-    servicer = OrchestratorServicer(
-        curator,
-        reader,
-        store,
-        log,
-        cache,
-        config,
-        settings.allowed_roots,
-        folder,
-        settings.max_upload_mb * 10**6,
-        Repeats(SqlAnswers(engine)),
-    )
+        remove_abandoned_uploads(folder, parts.store.album_folders, untouched_s=0)
+        parts.queue.recover()
     server = Server(
         address=settings.address,
         service_names=[SERVICE_NAME],
         register=lambda grpc_server: (
-            orchestrator_pb2_grpc.add_OrchestratorServiceServicer_to_server(servicer, grpc_server)
+            orchestrator_pb2_grpc.add_OrchestratorServiceServicer_to_server(
+                parts.servicer, grpc_server
+            )
         ),
         metrics=metrics,
         options=options,
     )
     loading = asyncio.ensure_future(asyncio.to_thread(import_module, CLUSTERING))
-    working = asyncio.ensure_future(worker.work())
+    working = asyncio.ensure_future(parts.worker.work())
     working.add_done_callback(lambda _: server.stop_at_once())
     try:
         with metrics.served(settings.metrics_address, is_local_only=options.is_local_only):
-            async with json_served(reader, curator, config, shared, settings.http_address, options):
+            async with json_served(parts, shared, settings.http_address, options):
                 await serve_until_stopped(
                     server,
                     name="orchestrator",
@@ -232,7 +163,7 @@ async def serve(
     finally:
         working.cancel()
         await asyncio.wait([working, loading])
-        for caller in callers:
+        for caller in parts.callers:
             await caller.close()
     if not working.cancelled():
         working.result()  # raises what ended it

@@ -1,4 +1,4 @@
-"""What callers may do: runs started, watched, cancelled, resumed, reselected, compared."""
+"""What callers can do with runs: start, watch, cancel, resume, reselect, compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import importlib.metadata
 import logging
 import platform
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.config.layers import nearest
 from services.common.errors import (
     BestshotError,
     ConfigError,
@@ -129,7 +130,7 @@ class Curator:
         return pending
 
     def current(self, run: Run) -> Run:
-        """Returns a stored run as it stands now: its progress is stored every two seconds."""
+        """Returns a stored run with its latest progress, which is stored only every two seconds."""
         return self._worker.live(run.id) or run
 
     async def run(self, run_id: str) -> Run:
@@ -138,7 +139,7 @@ class Curator:
         return live if live else await asyncio.to_thread(self._store.run, run_id)
 
     async def watch(self, run_id: str) -> AsyncIterator[Run]:
-        """Yields the run as it stands, then every newer state that the reader has time for."""
+        """Yields the current state of a run, then newer ones; a slow reader misses some."""
         seen = -1
         while True:
             run = await self.run(run_id)
@@ -162,7 +163,7 @@ class Curator:
     async def reselect(
         self, run: Run, overrides: dict[str, Any], new_run_id: str
     ) -> reselection.Reselection:
-        """Clusters and selects anew on a completed run's scores.
+        """Clusters and selects again, from a completed run's scores.
 
         Raises:
             FailedPreconditionError: The run is not completed.
@@ -189,7 +190,7 @@ class Curator:
         return await asyncio.to_thread(self._diff, first, second)
 
     async def explain(self, run_id: str, path: str) -> Explanation:
-        """Tells everything that led to what became of a photo; see `explain.explain_photo`."""
+        """Explains why a photo was or was not picked; see `explain_photo`."""
         run = await self.run(run_id)
         return await asyncio.to_thread(explain_photo, self._store, self._cache, run, path)
 
@@ -202,7 +203,7 @@ class Curator:
         the run's model: so the run stands as a new one would.
 
         Returns:
-            Number of entries added, and the photos of the run that stand otherwise now.
+            Number of entries added, and the photos of the run whose result changed.
         """
         outcome = await asyncio.to_thread(
             decision_entries.decide, self._stores, album_id, entries, run
@@ -269,10 +270,24 @@ class Curator:
         return compare_runs(first, before, second, after)
 
     def _load_settings(self, profile: str, overrides: dict[str, Any]) -> PipelineSettings:
+        check_profile(profile or self._config.profile, self._config.profiles())
         try:
             return self._config.load(profile, overrides)
         except ConfigError as error:
             raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def check_profile(name: str, known: Iterable[str]) -> None:
+    """Refuses the name of a profile that is not known.
+
+    Raises:
+        InvalidArgumentError: The message names the nearest one.
+    """
+    names = sorted(known)
+    if name not in names:
+        raise InvalidArgumentError(
+            "profile", f"there is no profile {name[:200]!r}{nearest(name, names)}"
+        )
 
 
 def _versions() -> dict[str, str]:

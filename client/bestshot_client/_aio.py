@@ -117,13 +117,13 @@ class AsyncClient:
         settings: Mapping[str, Any] | None = None,
         on_progress: Callable[[pb.Run], None] | None = None,
     ) -> pb.Run:
-        """Curates a folder on the orchestrator's host; `photos` then tells the results.
+        """Curates a folder on the orchestrator's host; `photos` then returns the results.
 
         Args:
             folder: Absolute; under one of the orchestrator's allowed roots.
             profile: Of the orchestrator's; empty = its own.
             settings: Settings that differ, nested like configs/pipeline.yaml.
-            on_progress: Told of every change of the run.
+            on_progress: Called with the run at every change.
 
         Returns:
             The run, completed.
@@ -178,7 +178,7 @@ class AsyncClient:
     async def photos(
         self, run_id: str, *, selected_only: bool = False
     ) -> AsyncIterator[pb.ImageResult]:
-        """Yields the photos of a run by path, each with all that is known of it."""
+        """Yields the photos of a run by path, each with all its results."""
         token = ""
         while True:
             request = _messages.images_request(run_id, token, selected_only=selected_only)

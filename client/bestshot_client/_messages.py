@@ -28,8 +28,8 @@ BATCH_COUNT = 16
 BATCH_BYTES = 32 * 2**20
 UPLOAD_CHUNK_BYTES = 2**20
 PAGE_SIZE = 200
-REWATCH_S = 20.0
-"""How long the orchestrators may all be away while a run is watched: one takes over within 15 s."""
+REWATCH_S = 60.0
+"""How long all orchestrators may be away while a run is watched: another takes over within 15 s."""
 REWATCH_PAUSE_S = 0.5
 
 
@@ -179,7 +179,7 @@ def has_ended(run: orchestrator_pb2.Run) -> bool:
 
 
 class Watching:
-    """How long a watch that broke is begun anew: orchestrators are replaced while runs go on."""
+    """How long a broken watch is resumed: orchestrators are replaced while runs go on."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

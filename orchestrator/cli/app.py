@@ -5,13 +5,16 @@ from __future__ import annotations
 import enum
 import importlib.util
 import io
+import itertools
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,21 +22,11 @@ from rich.table import Table
 from models.cli import app as models_app
 from orchestrator.cli import curate as curating
 from orchestrator.cli import reproduce as reproducing
+from orchestrator.cli.api import LATEST, Api, check_places, open_api
 from orchestrator.cli.curate import Request
 from orchestrator.cli.decisions import app as decisions_app
 from orchestrator.cli.demo import make_album
-from orchestrator.cli.options import (
-    LATEST,
-    ConfigDir,
-    Data,
-    RunId,
-    album_folders,
-    allowed_roots,
-    find_photo,
-    find_run,
-    open_stored,
-    stored_features,
-)
+from orchestrator.cli.options import Address, ConfigDir, Data, RunId
 from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
 from orchestrator.cli.supervisor import (
     MODEL_SERVICES,
@@ -43,16 +36,12 @@ from orchestrator.cli.supervisor import (
     part_command,
 )
 from orchestrator.data_folder import data_folder
-from orchestrator.export.download import DownloadFormat, download
-from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, export_run
+from orchestrator.export.download import DownloadFormat
+from orchestrator.export.downloaded import DownloadedSource
+from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, write_export
 from orchestrator.export.files import FileTransfer, write_file
-from orchestrator.export.gallery import face_line, moments, score_line
-from orchestrator.records import ImageRecord
-from orchestrator.review import evaluation, tuning
-from orchestrator.review.explain_photo import explain_photo
-from orchestrator.review.run_diff import compare_runs
-from orchestrator.storage.decision_log import SqlDecisionLog
-from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.export.gallery import moments, score_line
+from orchestrator.records import ImageRecord, Run
 from services.common.config.layers import DEFAULT_PROFILE, config_dir, read_config_file
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
@@ -60,8 +49,8 @@ from services.common.rpc.auth import ScopeName, new_token, token_digest
 
 app = typer.Typer(
     name="bestshot",
-    help="Scores every photo of a folder, groups the shots of one moment, picks the best of each "
-    "and says why.",
+    help="Scores every photo of a folder, groups shots of the same moment, picks the best of each "
+    "and explains why.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -84,6 +73,7 @@ class ExportedAs(enum.StrEnum):
 
 
 EXIT_FAILED = 1
+SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
 """Reached after a minute of pauses: by then a photo that kills a service has failed its run
@@ -120,12 +110,12 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change, howeve
 @app.command()
 def curate(
     photos: Annotated[Path, typer.Argument(help="Folder of photos; sub-folders count.")],
-    out: Annotated[Path, typer.Option(help="Folder for the results; made where absent.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Profile of configs/profiles; builtin, or what a running orchestrator has, if "
-            "none is named."
+            help="Profile of configs/profiles. Default: builtin, or that of the running "
+            "orchestrator."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -137,8 +127,9 @@ def curate(
     orchestrator: Annotated[
         str | None,
         typer.Option(
-            help="Address of a running orchestrator, whose own settings lie beneath what is set "
-            "here; else one is started for this run."
+            metavar="ADDRESS",
+            help="Address of a running orchestrator; settings given here override its own. "
+            "Otherwise one is started for this run.",
         ),
     ] = None,
     config_dir_: ConfigDir = None,
@@ -149,8 +140,7 @@ def curate(
     Writes image_metrics.csv, results.json, run.json and index.html into OUT. A second run computes
     only what is new. Starts all services itself, and stops them.
     """
-    if orchestrator is not None and data is not None:
-        raise ConfigError("leave out --data: the orchestrator at --orchestrator has its own")
+    check_places(orchestrator, data)
     curating.curate(
         Request(
             photos=photos,
@@ -209,7 +199,7 @@ def up(
         bool,
         typer.Option(
             "--insecure",
-            help="Listen beyond loopback though nobody is asked for a token or a certificate.",
+            help="Listen on non-loopback addresses without authentication.",
         ),
     ] = False,
 ) -> None:
@@ -282,9 +272,9 @@ def serve(
 @app.command()
 def token(
     name: Annotated[str, typer.Argument(help="Who will have it: letters, digits, - and _.")],
-    scope: Annotated[ScopeName, typer.Option(help="What it allows; each includes the former.")],
+    scope: Annotated[ScopeName, typer.Option(help="What it allows; each includes the one before.")],
 ) -> None:
-    """Make a token: print it once, and the lines for shared.tokens_file that let it in."""
+    """Make a token: print it once, and the lines for shared.tokens_file that allow it."""
     if not re.fullmatch(r"[\w-]+", name):
         raise ConfigError(f"the name {name!r} must be of letters, digits, - and _")
     secret = new_token()
@@ -295,43 +285,46 @@ def token(
 
 
 @app.command()
-def runs(data: Data = None) -> None:
-    """List the runs, newest first."""
-    store = SqlRunStore(open_stored(data))
+def runs(orchestrator: Address = None, data: Data = None) -> None:
+    """List the newest 1000 runs, newest first."""
     table = Table("Run", "Started", "State", "Photos", "Selected", "Album")
-    for run in store.list_runs("", 1000, 0):
-        summary = run.summary
-        table.add_row(
-            run.id[:12],
-            run.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-            run.state.value.lower(),
-            str(summary.photo_count) if summary else "",
-            str(summary.selected_count) if summary else "",
-            escape(store.album(run.album_id).folder),
-        )
+    with open_api(orchestrator, data) as api:
+        folders = {album.id: album.folder for album in api.albums()}
+        for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
+            summary = run.summary
+            table.add_row(
+                run.id[:12],
+                run.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+                run.state.value.lower(),
+                str(summary.photo_count) if summary else "",
+                str(summary.selected_count) if summary else "",
+                escape(folders.get(run.album_id, "")),
+            )
     Console().print(table)
 
 
 @app.command()
 def show(
     run: RunId = LATEST,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
     """Show what a run selected and why; without an id, the newest one."""
-    store = SqlRunStore(open_stored(data))
-    found = find_run(store, run)
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        album = api.album(found.album_id)
+        records = api.images(found.id)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]run {found.id}[/bold], {found.state.value.lower()}")
-    console.print(f"album {escape(store.album(found.album_id).folder)}")
+    console.print(f"album {escape(album.folder)}")
     if found.error:
         console.print(f"[red]{escape(found.error)}[/red]")
     for role, model in found.models.items():
-        wanted = model["fallback_for_model_id"]
-        instead = f", standing in for {wanted}" if wanted else ""
+        missing = model["fallback_for_model_id"]
+        instead = f", standing in for {missing}" if missing else ""
         console.print(
             f"  {role}: {model['id']} ({model['origin']}{instead}): {model['description']}"
         )
-    records = store.images(found.id)
     for moment in moments(records):
         console.print(f"\n[bold]{moment.title}[/bold]: {len(moment.photos)} shots")
         _print_photos(moment.photos, console)
@@ -346,17 +339,17 @@ def show(
 def explain(
     photo: Annotated[str, typer.Argument(help="Path of a photo in its album, or its file name.")],
     run: RunId = LATEST,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Show everything that led to what became of a photo, with the numbers that were used."""
-    engine = open_stored(data)
-    store = SqlRunStore(engine)
-    found = find_run(store, run)
-    path = find_photo(store, found, photo)
-    explanation = explain_photo(store, stored_features(engine), found, path)
+    """Show why a photo was or wasn't picked, with the numbers that were used."""
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        path = api.find_photo(found, photo)
+        answer = api.call(pb.ExplainImageRequest(run_id=found.id, path=path))
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
-    for line in explanation.lines:
+    for line in answer.explanation.lines:
         console.print(escape(line))
 
 
@@ -385,55 +378,84 @@ def export(
         bool, typer.Option("--parquet", help="Write the Parquet table too.")
     ] = False,
     force: Force = False,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Write what a run found: tables, gallery, sidecars, the selected photos."""
+    """Write what a run found: tables, gallery, sidecars, the selected photos.
+
+    With --orchestrator the files are downloaded and written on this machine.
+    """
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
             "--selected, --xmp, --xmp-beside-photos and --parquet add to a folder: leave "
             f"out --as {as_}"
         )
-    engine = open_stored(data)
-    store = SqlRunStore(engine)
-    found = find_run(store, run)
-    album, records = store.album(found.album_id), store.images(found.id)
-    albums = album_folders(store)
-    roots = allowed_roots(data)
-    console = Console(soft_wrap=True, highlight=False)
-    if as_ is not ExportedAs.FOLDER:
-        with download(album, found, records, DownloadFormat[as_.name], roots) as content:
-            write_file(out, content, albums=albums, force=force)
-        console.print(escape(str(out)))
-        return
+    is_link = selected in (FileTransfer.HARDLINK, FileTransfer.SYMLINK)
+    if orchestrator is not None and (is_link or xmp_beside_photos):
+        raise ConfigError(
+            "--selected hardlink, --selected symlink and --xmp-beside-photos work where the "
+            "photos are: leave out --orchestrator there, or use --selected copy and --xmp"
+        )
     options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
-    done = export_run(
-        album,
-        found,
-        records,
-        stored_features(engine),
-        out,
-        options,
-        other_albums=albums,
-        roots=roots,
-    )
+    console = Console(soft_wrap=True, highlight=False)
+    with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
+        found = api.find_run(run)
+        if as_ is not ExportedAs.FOLDER:
+            with api.download(found.id, DownloadFormat[as_.name]) as content:
+                write_file(out, content, albums=api.album_folders(), force=force)
+            console.print(escape(str(out)))
+            return
+        done = (_export_here if api.is_served else _export_there)(api, found, out, options)
     for path in done.paths:
         console.print(escape(f"  {out / path}"))
-    if done.transferred_count:
-        console.print(escape(f"  {out / SELECTED_FOLDER}: {done.transferred_count} photos"))
+    if done.copied_count:
+        console.print(escape(f"  {out / SELECTED_FOLDER}: {done.copied_count} photos"))
     for warning in done.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
+    if done.warning_count > len(done.warnings):
+        console.print(f"[yellow]... and {done.warning_count - len(done.warnings)} more[/yellow]")
+
+
+def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
+    """Has the orchestrator write the files: it is this process, and has the photos."""
+    transfer = options.selected_transfer
+    answer: pb.ExportRunResponse = api.call(
+        pb.ExportRunRequest(
+            run_id=run.id,
+            output_folder=str(out.absolute()),
+            selected_transfer=f"FILE_TRANSFER_{transfer.name if transfer else 'UNSPECIFIED'}",
+            write_xmp=options.write_xmp,
+            write_xmp_beside_photos=options.write_xmp_beside_photos,
+            write_parquet=options.write_parquet,
+            overwrite_foreign_files=options.force,
+        )
+    )
+    return answer
+
+
+def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
+    """Downloads the files and writes them on this machine."""
+    with DownloadedSource(
+        api.album(run.album_id), api.images(run.id), partial(api.download, run.id)
+    ) as source:
+        done = write_export(source, out, options, other_albums=api.album_folders())
+    return pb.ExportRunResponse(
+        paths=done.paths,
+        copied_count=done.transferred_count,
+        warnings=done.warnings,
+        warning_count=len(done.warnings),
+    )
 
 
 @app.command()
-def evaluate(run: RunId = LATEST, data: Data = None) -> None:
+def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = None) -> None:
     """Show how well a run's own choice agrees with what you decided."""
-    engine = open_stored(data)
-    store = SqlRunStore(engine)
-    found = find_run(store, run)
-    result = evaluation.evaluate(store, SqlDecisionLog(engine), stored_features(engine), found)
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        answer = api.call(pb.EvaluateRunRequest(run_id=found.id))
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"run {found.id}")
-    for line in evaluation.evaluation_lines(result):
+    for line in answer.lines:
         console.print(escape(line))
 
 
@@ -441,24 +463,25 @@ def evaluate(run: RunId = LATEST, data: Data = None) -> None:
 def tune(
     run: RunId = LATEST,
     out: Annotated[Path | None, typer.Option(help="YAML file to write, for --config.")] = None,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
     """Propose weights and thresholds that fit your decisions better, cross-validated.
 
     Changes nothing by itself.
     """
-    engine = open_stored(data)
-    store = SqlRunStore(engine)
-    found = find_run(store, run)
     console = Console(soft_wrap=True, highlight=False)
-    with console.status("fitting"):
-        proposal = tuning.tune(store, SqlDecisionLog(engine), stored_features(engine), found)
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        with console.status("fitting"):
+            proposal = api.call(pb.TuneRunRequest(run_id=found.id))
+        albums = api.album_folders()
     console.print(f"run {found.id}")
-    for line in tuning.proposal_lines(proposal):
+    for line in proposal.lines:
         console.print(escape(line))
-    if out is not None and proposal.after:
-        content = io.BytesIO(tuning.proposal_yaml(proposal).encode())
-        write_file(out, content, albums=album_folders(store), force=True)
+    if out is not None and proposal.settings_yaml:
+        content = io.BytesIO(proposal.settings_yaml.encode())
+        write_file(out, content, albums=albums, force=True)
         console.print(escape(f"written into {out}"))
 
 
@@ -467,12 +490,13 @@ def diff(
     first: RunId,
     second: Annotated[str, typer.Argument(help="The run to compare it with.")] = LATEST,
     all_: ShowsAll = False,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
     """Show how two runs differ: settings, models, photos, picks, moments and scores."""
-    store = SqlRunStore(open_stored(data))
-    before, after = (find_run(store, name) for name in (first, second))
-    found = compare_runs(before, store.images(before.id), after, store.images(after.id))
+    with open_api(orchestrator, data) as api:
+        before, after = (api.find_run(name) for name in (first, second))
+        found = api.diff(before.id, after.id)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"run {before.id} and run {after.id}")
     for line in diff_lines(found, shows_all=all_):
@@ -484,16 +508,22 @@ def reproduce(
     run: RunId = LATEST,
     all_: ShowsAll = False,
     config_dir_: ConfigDir = None,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Compute a run again from its photos and what was stored of it, and show what differs.
+    """Compute a run again from its photos and stored settings, and show what differs.
 
-    Exit code 0: everything is equal. 3: settings, models or photos are others than they were. 4:
-    they are the same, and gave other results.
+    Without --orchestrator everything is computed again, by services that are started for it, and
+    nothing is added to the runs. With --orchestrator that one computes a new run, which it keeps;
+    what it has in its cache it does not compute again.
+
+    Exit code 0: everything is equal. 3: settings, models, photos or decisions have changed. 4:
+    inputs are identical but results differ.
     """
-    store = SqlRunStore(open_stored(data))
     console = Console(soft_wrap=True, highlight=False)
-    found = reproducing.reproduce(store, find_run(store, run), config_dir(config_dir_), console)
+    configs = config_dir(config_dir_)
+    with open_api(orchestrator, data, config_folder=configs) as api:
+        found = reproducing.reproduce(api, api.find_run(run), configs, orchestrator, console)
     for line in reproduction_lines(found, shows_all=all_):
         console.print(escape(line))
     if not found.is_same_input:
@@ -505,13 +535,13 @@ def reproduce(
 def _print_photos(records: list[ImageRecord], console: Console) -> None:
     for record in records:
         mark = "[green]+[/green]" if record.is_selected else "-"
-        lines = filter(None, (score_line(record), face_line(record)))
+        lines = filter(None, (score_line(record), record.face_caption))
         console.print(f"{mark} {escape(record.path)}  {' | '.join(lines)}")
         console.print(f"    {escape(record.reason)}")
 
 
 def main() -> None:
-    """Runs the command; a user's mistake is a message and an exit code, never a traceback."""
+    """Runs the command; a user's mistake ends in a message and an exit code, not a traceback."""
     try:
         app()
     except ConfigError as error:

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,16 +32,16 @@ from rich.table import Table
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.cli.options import album_folders
 from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor, interrupted_by_sigterm
 from orchestrator.config import PipelineConfig, file_layers
-from orchestrator.export.exporter import SELECTED_FOLDER, TABLE_NAMES
+from orchestrator.export.exporter import SELECTED_FOLDER
 from orchestrator.export.output_folder import (
     CURATE_LOCK,
     EXPORT_LOCK,
     open_output,
     writing_errors,
 )
+from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.ports import PhotoFile
 from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
@@ -72,6 +73,10 @@ LOG_FOLDER = "logs"
 MAX_DEATHS = 3
 """A part that dies this many times in a row ends the command, after about five seconds."""
 MAX_RESUMES = 2
+MAX_ALBUM_COUNT = 100_000
+REWATCH_S = 60.0
+"""How long all orchestrators may be away while a run is watched: another takes over within 15 s."""
+REWATCH_PAUSE_S = 0.5
 
 OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
     **{name: ("address",) for name in MODEL_SERVICES},
@@ -101,7 +106,8 @@ class Request:
     """What `curate` was asked to do; names as the command's options.
 
     Without `out` nothing is exported. Without `profile` it is the running orchestrator's own, and
-    that of the builtin models where one is started.
+    that of the builtin models where one is started. With `album_id` a running orchestrator curates
+    that album; without, the album of the folder `photos`.
     """
 
     photos: Path
@@ -114,6 +120,7 @@ class Request:
     copy_selected: bool
     orchestrator: str | None
     force: bool = False
+    album_id: str = ""
 
 
 def curate(request: Request, console: Console) -> pb.Run:
@@ -189,7 +196,8 @@ def _known_albums(request: Request) -> list[Path]:
     uri = (request.data_folder / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
-        return album_folders(SqlRunStore(engine))
+        known = SqlRunStore(engine).list_albums(MAX_ALBUM_COUNT, 0)
+        return [Path(album.folder) for album in known]
     except SQLAlchemyError:  # the orchestrator reports it, and checks its albums itself
         return []
     finally:
@@ -339,12 +347,15 @@ async def _drive(
     console: Console,
     supervisor: Supervisor | None,
 ) -> pb.Run:
-    new_album = pb.CreateAlbumRequest(folder=str(request.photos.resolve()))
-    created = await call_once(stub.CreateAlbum, new_album, CALL_TIMEOUT_S, options)
+    album_id = request.album_id
+    if not album_id:
+        new_album = pb.CreateAlbumRequest(folder=str(request.photos.resolve()))
+        created = await call_once(stub.CreateAlbum, new_album, CALL_TIMEOUT_S, options)
+        album_id = created.album.id
     started = await call_once(
         stub.StartRun,
         pb.StartRunRequest(
-            album_id=created.album.id,
+            album_id=album_id,
             profile=request.profile or "",
             config_overrides=_overrides(request),
         ),
@@ -353,7 +364,7 @@ async def _drive(
     )
     run_id = started.run.id
     try:
-        run = await _follow(stub, run_id, options, console, supervisor)
+        run = await show_progress(_snapshots(stub, run_id, options, supervisor), console)
     except asyncio.CancelledError:
         cancelled = pb.CancelRunRequest(run_id=run_id)
         with contextlib.suppress(grpc.RpcError):  # the orchestrator itself may have died
@@ -378,31 +389,59 @@ async def _drive(
     return run
 
 
-async def _follow(
+class Watching:
+    """How long a watch that broke is resumed: orchestrators are replaced while runs go on."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def saw(self) -> None:
+        """Notes that the orchestrator has answered."""
+        self._last = time.monotonic()
+
+    def pause_after(self, error: grpc.RpcError) -> float:
+        """Seconds to wait before the next try; raises `error` where there is to be none."""
+        is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        if not is_passing or time.monotonic() - self._last > REWATCH_S:
+            raise error
+        return REWATCH_PAUSE_S
+
+
+async def _snapshots(
     stub: orchestrator_pb2_grpc.OrchestratorServiceStub,
     run_id: str,
     options: ClientOptions,
-    console: Console,
     supervisor: Supervisor | None,
-) -> pb.Run:
-    """Shows a run until it ends, and resumes it if our orchestrator died and was restarted."""
+) -> AsyncIterator[pb.WatchRunResponse]:
+    """Yields snapshots of a run until it ends, although the orchestrator may be replaced.
+
+    A running orchestrator's run is resumed by whatever takes its place; the run of our own, which
+    dies alone, is resumed here.
+    """
+    watching = Watching()
     resume_count = 0
+    run = pb.Run()
     while True:
         deaths = supervisor.death_count("orchestrator") if supervisor else 0
         try:
             watched = pb.WatchRunRequest(run_id=run_id)
-            snapshots = stub.WatchRun(watched, metadata=call_metadata(options))
-            run = await show_progress(snapshots, console)
-        except grpc.RpcError:
-            if supervisor is None or not await _has_died(supervisor, deaths):
+            async for snapshot in stub.WatchRun(watched, metadata=call_metadata(options)):
+                run = snapshot.run
+                watching.saw()
+                yield snapshot
+        except grpc.RpcError as error:
+            if supervisor is None:
+                await asyncio.sleep(watching.pause_after(error))
+                continue
+            if not await _has_died(supervisor, deaths):
                 raise
             try:
                 await asyncio.to_thread(supervisor.wait_for_address, "orchestrator")
-            except InternalError as error:
-                raise _resumable(error) from error
+            except InternalError as failure:
+                raise _resumable(failure) from failure
             continue
         if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
-            return run
+            return
         if resume_count == MAX_RESUMES:  # the run may be what kills it, however slowly
             raise _resumable(InternalError(supervisor.last_words("orchestrator")))
         resume_count += 1

@@ -8,24 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from rich.console import Console
 from rich.markup import escape
 
-from orchestrator.cli.options import (
-    LATEST,
-    AlbumName,
-    Data,
-    album_folders,
-    find_album,
-    open_stored,
-)
+from orchestrator.cli.api import LATEST, open_api
+from orchestrator.cli.options import Address, AlbumName, Data
 from orchestrator.domain.decisions import DecisionAction, DecisionEntry, in_force, origins
 from orchestrator.export.decisions_json import decisions_json, parse_decisions
 from orchestrator.export.files import write_file
-from orchestrator.records import Album
-from orchestrator.review.decision_entries import undo_entry
-from orchestrator.storage.decision_log import SqlDecisionLog
-from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.transport.converters import entry_message, entry_value
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_text
 
@@ -33,18 +25,19 @@ LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
-    help="What you decided about photos and moments: a log that every later run heeds.",
+    help="What you decided about photos and moments: a log that every later run applies.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
-def list_(album: AlbumName = LATEST, data: Data = None) -> None:
+def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = None) -> None:
     """Show the log, oldest first; an entry in brackets was undone."""
-    found, log = _open(album, data)
+    with open_api(orchestrator, data) as api:
+        found = api.find_album(album)
+        entries = api.decisions(found.id)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"album {escape(found.folder)}")
-    entries = log.entries(found.id)
     abouts = origins(entries)
     counting = {entry.id for entry in in_force(entries)}
     for entry in entries:
@@ -57,31 +50,37 @@ def list_(album: AlbumName = LATEST, data: Data = None) -> None:
 def undo(
     entry: Annotated[str, typer.Argument(help="Id of an entry, or its beginning.")] = "",
     album: AlbumName = LATEST,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Take the newest decision back, or the one that is named; the next run heeds it."""
-    found, log = _open(album, data)
-    entries = log.entries(found.id)
-    named = [known.id for known in entries if known.id.startswith(entry)] if entry else [""]
-    if len(named) != 1:
-        raise ConfigError(f"{len(named)} entries begin with {entry!r}; `bestshot decisions list`")
-    added = undo_entry(entries, named[0])
-    log.append(found.id, [added])
-    print(describe(added, entries))
+    """Take back the newest decision, or the given one; the next run applies that."""
+    with open_api(orchestrator, data) as api:
+        album_id = api.find_album(album).id
+        entries = api.decisions(album_id)
+        named = [known.id for known in entries if known.id.startswith(entry)] if entry else [""]
+        if not named:
+            raise ConfigError(f"no entry begins with {entry!r}; run `bestshot decisions list`")
+        if len(named) > 1:
+            raise ConfigError(
+                f"{entry!r} is ambiguous ({len(named)} entries); run `bestshot decisions list`"
+            )
+        answer = api.call(pb.UndoDecisionRequest(album_id=album_id, entry_id=named[0]))
+    print(describe(entry_value(answer.entry), entries))
 
 
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="JSON file to write.")],
     album: AlbumName = LATEST,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
     """Write the whole log into a file."""
-    engine = open_stored(data)
-    store = SqlRunStore(engine)
-    entries = SqlDecisionLog(engine).entries(find_album(store, album).id)
+    with open_api(orchestrator, data) as api:
+        entries = api.decisions(api.find_album(album).id)
+        albums = api.album_folders()
     content = io.BytesIO(decisions_json(entries).encode())
-    write_file(file, content, albums=album_folders(store), force=True)
+    write_file(file, content, albums=albums, force=True)
     print(f"{len(entries)} entries written into {file}")
 
 
@@ -89,13 +88,19 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(help="JSON file that `decisions export` wrote.")],
     album: AlbumName = LATEST,
+    orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Add the entries of a file to the log; those that it has already are passed over."""
-    found, log = _open(album, data)
-    entries = parse_decisions(read_user_text(file, limit=LOG_LIMIT_BYTES))
-    added = log.append(found.id, entries)
-    print(f"{added} of {len(entries)} entries added; the next run or reselection heeds them")
+    """Add the entries of a file to the log; entries that it already has are skipped."""
+    with open_api(orchestrator, data) as api:
+        album_id = api.find_album(album).id
+        entries = parse_decisions(read_user_text(file, limit=LOG_LIMIT_BYTES))
+        messages = [entry_message(entry, is_in_force=True) for entry in entries]
+        answer = api.call(pb.ImportDecisionsRequest(album_id=album_id, entries=messages))
+    print(
+        f"{answer.added_count} of {len(entries)} entries added; "
+        f"the next run or reselection applies them"
+    )
 
 
 def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
@@ -117,8 +122,3 @@ def _describe_decision(entry: DecisionEntry) -> str:
             return f"move {photos} to the moment of {entry.target.path}"
         case _:
             return f"{entry.action} {photos}"
-
-
-def _open(album: str, data: Path | None) -> tuple[Album, SqlDecisionLog]:
-    engine = open_stored(data)
-    return find_album(SqlRunStore(engine), album), SqlDecisionLog(engine)

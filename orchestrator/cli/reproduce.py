@@ -1,16 +1,18 @@
-"""`bestshot reproduce`: a run computed again from its photos, and what is different then."""
+"""`bestshot reproduce`: a run computed again from its photos, and what differs then."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
+from orchestrator.cli.api import Api, open_api
 from orchestrator.cli.curate import Request, curate
-from orchestrator.config import PipelineConfig
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.records import Album, ImageRecord, Run, check_completed, utc_now
 from orchestrator.review.run_diff import Change, RunDiff, changes, compare_runs
@@ -22,44 +24,60 @@ from orchestrator.storage.run_store import SqlRunStore
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of it.
+    """A run computed again.
 
     Attributes:
         diff: From the stored run to the one computed now, under the stored run's own settings.
         settings_now: How the settings in force now differ from the stored run's; those were not
             used.
+        decisions_now: How the decisions that the second run applied differ from those that the
+            stored one applied.
         photo_count: Photos of the stored run.
+        cached_count: Photos of the second run whose scores a served orchestrator had stored.
     """
 
     diff: RunDiff
     settings_now: tuple[Change, ...]
+    decisions_now: tuple[Change, ...]
     photo_count: int
+    cached_count: int
 
     @property
     def is_same_input(self) -> bool:
-        """Whether settings, models and files are what they were; versions may differ."""
-        return self.diff.is_same_input and not self.settings_now
+        """Whether settings, models, files and decisions are the same; versions may differ."""
+        return self.diff.is_same_input and not self.settings_now and not self.decisions_now
 
 
-def reproduce(store: SqlRunStore, run: Run, config_folder: Path, console: Console) -> Reproduction:
-    """Computes a run again from nothing but its photos and what was stored of it.
+def reproduce(
+    api: Api, run: Run, config_folder: Path, orchestrator: str | None, console: Console
+) -> Reproduction:
+    """Computes a run again from its photos and what was stored of it.
 
-    All services are started anew; nothing comes from the cache, nothing is added to the store.
+    Locally all services are started for it, nothing comes from the cache and nothing is added to
+    the store. A served orchestrator computes a new run of the same album, which it keeps.
+
+    Args:
+        api: Has the run.
+        run: The run, whole.
+        config_folder: Of services that are started.
+        orchestrator: Address of the served orchestrator that `api` calls; None = `api` is local.
+        console: Shows the progress.
 
     Raises:
         FailedPreconditionError: The run has no results to compare with.
-        BestshotError: It cannot be computed, as where its photos are gone.
+        BestshotError: It cannot be computed, for example because its photos are gone.
     """
     check_completed(run, "reproduced")
-    album = store.album(run.album_id)
-    records = store.images(run.id)
+    album = api.album(run.album_id)
+    records = api.images(run.id)
     stored = {key: value for key, value in run.config.items() if key != "resolved"}
     with tempfile.TemporaryDirectory(prefix="bestshot-reproduce-") as folder:
         data = Path(folder) / "data"
         data.mkdir()
         settings = Path(folder) / "settings.yaml"
         settings.write_text(yaml.safe_dump(stored))
-        _prepare(data, album, run)
+        if orchestrator is None:
+            _prepare(data, album, run)
         again = curate(
             Request(
                 photos=Path(album.folder),
@@ -70,21 +88,49 @@ def reproduce(store: SqlRunStore, run: Run, config_folder: Path, console: Consol
                 config_files=[settings],
                 flags=[],
                 copy_selected=False,
-                orchestrator=None,
+                orchestrator=orchestrator,
+                album_id="" if orchestrator is None else album.id,
             ),
             console,
         )
-        second, second_records = _results(data, again.id)
-    in_force = PipelineConfig(config_folder, run.profile).load().model_dump(mode="json")
+        with _computed(api, data, config_folder) as second_api:
+            second = second_api.run(again.id)
+            second_records = second_api.images(again.id)
     return Reproduction(
         diff=compare_runs(run, records, second, second_records),
-        settings_now=tuple(changes("", stored, in_force)),
+        settings_now=tuple(changes("", stored, api.settings(run.profile))),
+        decisions_now=_changed_decisions(run, second, records),
         photo_count=len(records),
+        cached_count=second.summary.cached_count if second.summary else 0,
     )
 
 
+@contextlib.contextmanager
+def _computed(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
+    """The API that has the second run."""
+    if api.is_served:
+        yield api
+        return
+    with open_api(None, data, config_folder=config_folder) as second:
+        yield second
+
+
+def _changed_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tuple[Change, ...]:
+    """How what the user had decided differs between two runs, of photos that the first has."""
+    found = [
+        Change(record.path, "decision", before, after)
+        for record in records
+        if (before := first.decisions.get(record.content_digest))
+        != (after := second.decisions.get(record.content_digest))
+    ]
+    corrections = changes(
+        "", {"corrections": first.corrections}, {"corrections": second.corrections}
+    )
+    return (*found, *corrections)
+
+
 def _prepare(data: Path, album: Album, run: Run) -> None:
-    """Makes a database that knows of the album and of what was decided, and of nothing else."""
+    """Makes a database that has only the album and its decisions."""
     engine = open_database(data)
     SqlRunStore(engine).add_album(album)
     SqlDecisionLog(engine).append(album.id, _log(run))
@@ -92,8 +138,8 @@ def _prepare(data: Path, album: Album, run: Run) -> None:
 
 
 def _log(run: Run) -> list[DecisionEntry]:
-    """A log that comes to what a run recorded."""
-    wishes = [
+    """A log that amounts to what a run recorded."""
+    decided = [
         DecisionEntry(digest, DecisionAction(value), (DecidedPhoto(digest, ""),), utc_now())
         for digest, value in run.decisions.items()
     ]
@@ -107,12 +153,4 @@ def _log(run: Run) -> list[DecisionEntry]:
         )
         for number, correction in enumerate(stored_corrections(run))
     ]
-    return [*wishes, *corrections]
-
-
-def _results(data: Path, run_id: str) -> tuple[Run, list[ImageRecord]]:
-    engine = open_database(data)
-    store = SqlRunStore(engine)
-    found = store.run(run_id), store.images(run_id)
-    engine.dispose()
-    return found
+    return [*decided, *corrections]

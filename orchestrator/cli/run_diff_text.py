@@ -35,11 +35,16 @@ def reproduction_lines(found: Reproduction, *, shows_all: bool = False) -> Itera
     yield from _section(
         "settings in force now, which were not used", map(_change, found.settings_now), shows_all
     )
+    yield from _section(
+        "decisions that have changed since", map(_change, found.decisions_now), shows_all
+    )
     yield from _input_lines(diff, shows_all)
     changed = {change.subject for change in diff.results}
     yield from _section("results", map(_change, diff.results), shows_all)
     same = found.photo_count - len(changed | set(diff.removed_paths) | set(diff.changed_files))
     yield f"{same} of {found.photo_count} photos are equal in every field"
+    if found.cached_count:
+        yield f"scores of {found.cached_count} photos came from the orchestrator's cache"
     if not diff.results and found.is_same_input:
         yield "reproduced: everything is equal"
     elif not found.is_same_input:

@@ -13,8 +13,11 @@ from typing import IO
 
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
+from orchestrator.export.pictures import thumbnail
+from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.results_json import results_json
 from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
+from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
 from orchestrator.storage.photo_io import made_progress
@@ -35,6 +38,7 @@ class DownloadFormat(enum.StrEnum):
     PARQUET = "image_metrics.parquet"
     XMP_ZIP = "xmp-sidecars.zip"
     SELECTED_ZIP = "selected-photos.zip"
+    RESULTS_ZIP = "results.zip"
 
 
 def download(
@@ -42,6 +46,7 @@ def download(
     run: Run,
     records: Sequence[ImageRecord],
     wanted: DownloadFormat,
+    cache: FeatureCache,
     roots: Sequence[Path] = (),
 ) -> IO[bytes]:
     """Writes the file to a temporary one, and returns that opened at its start.
@@ -67,8 +72,24 @@ def download(
         case DownloadFormat.SELECTED_ZIP:
             selected = [record for record in records if record.is_selected]
             _write_zip(target, album, selected, roots, has_photos=True)
+        case DownloadFormat.RESULTS_ZIP:
+            _write_results_zip(target, album, run, records, cache)
     target.seek(0)
     return target
+
+
+def _write_results_zip(
+    target: IO[bytes], album: Album, run: Run, records: Sequence[ImageRecord], cache: FeatureCache
+) -> None:
+    """Tables and page compressed; thumbnails stored, because JPEGs do not shrink."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in tables(album, run, records).items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+            made_progress()
+        for name, record in thumbnails_by_name(records).items():
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), thumbnail(cache, record))
+            made_progress()
 
 
 def _write_zip(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Protocol
 
 from orchestrator.export.files import FileTransfer
-from orchestrator.export.gallery import gallery_html, thumbnail_name
-from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.output_folder import (
     EXPORT_LOCK,
@@ -17,18 +16,93 @@ from orchestrator.export.output_folder import (
     writing_errors,
 )
 from orchestrator.export.pictures import thumbnail
-from orchestrator.export.results_json import results_json, run_json
-from orchestrator.export.sidecars import sidecar_paths, stage_sidecars, write_sidecars_beside
+from orchestrator.export.result_files import tables, thumbnails_by_name
+from orchestrator.export.sidecars import (
+    merged_sidecar,
+    sidecar_paths,
+    stage_sidecars,
+    write_sidecars_beside,
+)
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
-TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
-
 SELECTED_FOLDER = "selected"
-THUMBNAIL_FOLDER = "thumbnails"
 XMP_FOLDER = "xmp"
+
+
+class ExportSource(Protocol):
+    """What an export writes, wherever that is stored.
+
+    Attributes:
+        album: The run's album.
+        records: Its photos.
+    """
+
+    album: Album
+    records: Sequence[ImageRecord]
+
+    def tables(self) -> Mapping[str, bytes]:
+        """Contents of the files named by `TABLE_NAMES`, in that order."""
+        ...
+
+    def parquet(self) -> bytes:
+        """Content of image_metrics.parquet."""
+        ...
+
+    def thumbnail(self, name: str, record: ImageRecord) -> bytes:
+        """A photo's thumbnail, which is at `name` below the folder."""
+        ...
+
+    def open_photo(self, path: str) -> IO[bytes]:
+        """Opens a photo or a file that goes with it.
+
+        Raises:
+            InvalidImageError: It is left out; the message says why.
+            OSError: It cannot be read.
+        """
+        ...
+
+    def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
+        """A photo's sidecar, with what the one beside the photo has."""
+        ...
+
+
+@dataclass
+class StoredSource:
+    """What is stored here, and the photos where they are.
+
+    Attributes:
+        roots: Resolved folders that links in the album may lead into.
+    """
+
+    album: Album
+    run: Run
+    records: Sequence[ImageRecord]
+    cache: FeatureCache
+    roots: Sequence[Path]
+
+    def tables(self) -> Mapping[str, bytes]:
+        """Renders them."""
+        return tables(self.album, self.run, self.records)
+
+    def parquet(self) -> bytes:
+        """Renders it."""
+        return metrics_parquet(self.records)
+
+    def thumbnail(self, name: str, record: ImageRecord) -> bytes:
+        """Reads it from the cache."""
+        return thumbnail(self.cache, record)
+
+    def open_photo(self, path: str) -> IO[bytes]:
+        """Opens it in the album."""
+        photos = Path(self.album.folder)
+        return open_inside(photos / path, photos, self.roots)
+
+    def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
+        """Merges it with the one beside the photo."""
+        return merged_sidecar(Path(self.album.folder), record, sidecar_path, self.roots)
 
 
 @dataclass(frozen=True)
@@ -79,8 +153,6 @@ def export_run(
 ) -> Exported:
     """Writes image_metrics.csv, results.json, run.json, index.html, and what else is asked for.
 
-    Each file is replaced atomically, and if one cannot be written the folder is unchanged.
-
     Args:
         album: The run's album.
         run: A completed run.
@@ -92,44 +164,63 @@ def export_run(
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
-        FailedPreconditionError: The run is not completed, another export writes into the folder,
-            a selected photo cannot be read, or Parquet cannot be written here.
+        FailedPreconditionError: The run is not completed; or as `write_export`.
+        InvalidArgumentError: As `write_export`.
+    """
+    check_completed(run, "exported")
+    source = StoredSource(album, run, records, cache, roots)
+    return write_export(source, folder, options, other_albums=other_albums, roots=roots)
+
+
+def write_export(
+    source: ExportSource,
+    folder: Path,
+    options: ExportOptions,
+    *,
+    other_albums: Iterable[Path] = (),
+    roots: Sequence[Path] = (),
+) -> Exported:
+    """Writes the files of an export.
+
+    Each file is replaced atomically, and if one cannot be written the folder is unchanged.
+
+    Args:
+        source: Their contents. Links, and sidecars beside the photos, need the photos here.
+        folder: Created if missing.
+        options: What else to write.
+        other_albums: Folders that must not be written to either.
+        roots: Resolved folders that links in the album may lead into.
+
+    Raises:
+        FailedPreconditionError: Another export writes into the folder, a selected photo cannot be
+            read, or Parquet cannot be written here.
         InvalidArgumentError: The folder cannot be written, is, contains or is inside an album, or
             has files in the way that bestshot did not write.
     """
-    check_completed(run, "exported")
-    photos = Path(album.folder)
-    files = {
-        "image_metrics.csv": metrics_csv(records).encode(),
-        "results.json": results_json(records).encode(),
-        "run.json": run_json(album, run).encode(),
-        "index.html": gallery_html(album, run, records).encode(),
-    }
+    records = source.records
+    photos = Path(source.album.folder)
+    files = dict(source.tables())
     if options.write_parquet:
-        files["image_metrics.parquet"] = metrics_parquet(records)
+        files["image_metrics.parquet"] = source.parquet()
     warnings: list[str] = []
     with (
         open_output(folder, photos, other_albums, lock=EXPORT_LOCK) as output,
         writing_errors(output.path),
     ):
         selected = _selected_files(records) if options.selected_transfer else []
-        thumbnails = {
-            f"{THUMBNAIL_FOLDER}/{thumbnail_name(record)}": record
-            for record in records
-            if record.is_readable
-        }
+        thumbnails = thumbnails_by_name(records)
         transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected]
         output.guard({(photos / record.path).parent for record in records})
         output.check_names([*files, *thumbnails, *transferred], force=options.force)
         for name, record in thumbnails.items():
-            output.stage(name, thumbnail(cache, record))
+            output.stage(name, source.thumbnail(name, record))
         for name, content in files.items():
             output.stage(name, content)
         stale: list[str] = []
         if options.selected_transfer:
-            warnings += _stage_selected(photos, selected, output, options.selected_transfer, roots)
+            warnings += _stage_selected(source, selected, output, options.selected_transfer, roots)
             stale = _stale(output, records, selected)
-        warnings += _stage_xmp(photos, records, output, options, roots)
+        warnings += _stage_xmp(source, output, options)
         count = sum(
             output.has_staged(f"{SELECTED_FOLDER}/{record.path}")
             for record in records
@@ -141,19 +232,13 @@ def export_run(
     return Exported(paths=list(files), transferred_count=count, warnings=warnings)
 
 
-def _stage_xmp(
-    photos: Path,
-    records: Sequence[ImageRecord],
-    output: OutputFolder,
-    options: ExportOptions,
-    roots: Sequence[Path],
-) -> Iterator[str]:
+def _stage_xmp(source: ExportSource, output: OutputFolder, options: ExportOptions) -> Iterator[str]:
     """Stages the requested sidecars; yields what could not be written."""
     if options.write_xmp:
-        yield from stage_sidecars(photos, records, output, XMP_FOLDER, roots)
+        yield from stage_sidecars(source.records, output, XMP_FOLDER, source.sidecar)
         if options.selected_transfer:
-            selected = [record for record in records if record.is_selected]
-            yield from stage_sidecars(photos, selected, output, SELECTED_FOLDER, roots)
+            selected = [record for record in source.records if record.is_selected]
+            yield from stage_sidecars(selected, output, SELECTED_FOLDER, source.sidecar)
 
 
 def _selected_files(records: Sequence[ImageRecord]) -> list[str]:
@@ -163,7 +248,7 @@ def _selected_files(records: Sequence[ImageRecord]) -> list[str]:
 
 
 def _stage_selected(
-    photos: Path,
+    source: ExportSource,
     paths: Sequence[str],
     output: OutputFolder,
     transfer: FileTransfer,
@@ -171,9 +256,9 @@ def _stage_selected(
 ) -> Iterator[str]:
     """Stages copies or links of photos; yields what is left out, and why."""
     for path in paths:
-        place, name = photos / path, f"{SELECTED_FOLDER}/{path}"
+        place, name = Path(source.album.folder) / path, f"{SELECTED_FOLDER}/{path}"
         try:
-            source = open_inside(place, photos, roots)
+            opened = source.open_photo(path)
         except InvalidImageError as error:
             yield f"{place} is left out: {error.message}"
             continue
@@ -181,11 +266,11 @@ def _stage_selected(
             raise FailedPreconditionError(
                 f"{path} can no longer be read: {error.strerror}"
             ) from error
-        with source:
+        with opened:
             if transfer is FileTransfer.COPY:
-                output.stage_copy(name, source)
+                output.stage_copy(name, opened)
             else:
-                output.stage_link(name, source, place, transfer, roots)
+                output.stage_link(name, opened, place, transfer, roots)
 
 
 def _stale(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -66,13 +66,19 @@ def merged_sidecar(
 
 
 def stage_sidecars(
-    album: Path,
     records: Sequence[ImageRecord],
     output: OutputFolder,
     folder: str,
-    roots: Sequence[Path] = (),
+    make: Callable[[ImageRecord, str], bytes],
 ) -> Iterator[str]:
     """Stages sidecars for a folder below an output folder; existing ones are merged into.
+
+    Args:
+        records: The photos.
+        output: The output folder.
+        folder: Name of the folder below it.
+        make: Returns the sidecar of a photo that has none there yet, by what `sidecar_paths` names
+            it.
 
     Yields:
         What could not be written, and why; the sidecar there stays as it is.
@@ -89,11 +95,7 @@ def stage_sidecars(
                 yield f"{place} cannot be written: {error.strerror}"
                 continue
             try:
-                content = (
-                    merged_sidecar(album, record, own, roots)
-                    if existing is None
-                    else sidecar(record, existing)
-                )
+                content = make(record, own) if existing is None else sidecar(record, existing)
             except InvalidArgumentError as error:
                 yield f"{place} is left as it is: {error.message}"
                 continue

@@ -16,14 +16,17 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
-from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
+from orchestrator.domain.decisions import Correction, DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
+from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
+from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
+from orchestrator.runs.recorded_settings import stored_corrections
 from orchestrator.transport.pages import Statistics
 from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
@@ -75,6 +78,11 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
         message.versions.update(run.versions)
         for role, model in run.models.items():
             message.models[role].CopyFrom(_model_message(model))
+        for digest, value in run.decisions.items():
+            message.decisions[digest] = pb.Decision.Value(  # type: ignore[assignment]  # an int
+                decision_message(Decision(value))
+            )
+        message.corrections.extend(map(_correction_message, stored_corrections(run)))
     return message
 
 
@@ -307,6 +315,56 @@ def diff_message(diff: RunDiff, photo_changes: Sequence[Change]) -> pb.DiffRunsR
         regroupings=map(_regrouping_message, diff.regroupings),
         photo_changes=map(_change_message, photo_changes),
         total_change_count=len(diff.photos),
+    )
+
+
+def evaluation_message(found: Evaluation) -> pb.EvaluateRunResponse:
+    """Translates how a run agrees with the user's decisions."""
+    return pb.EvaluateRunResponse(
+        counts=_counts_message(found.counts),
+        moments_agreement=found.moments_agreement,
+        corrected_image_count=found.corrected_count,
+        disagreements=[
+            pb.Disagreement(
+                path=record.path, decision=decision_message(decision), reason=record.reason
+            )
+            for record, decision in found.disagreements
+        ],
+        lines=evaluation_lines(found),
+    )
+
+
+def proposal_message(found: Proposal) -> pb.TuneRunResponse:
+    """Translates a proposal of settings."""
+    return pb.TuneRunResponse(
+        proposed_settings=[
+            pb.ProposedSetting(key=key, before=found.before[key], after=value)
+            for key, value in found.after.items()
+        ],
+        counts_before=_counts_message(found.fit_before),
+        counts_after=_counts_message(found.fit_after),
+        counts_held_out=_counts_message(found.held_out),
+        fold_count=found.fold_count,
+        is_better=found.is_better,
+        settings_yaml=proposal_yaml(found) if found.after else "",
+        lines=proposal_lines(found),
+    )
+
+
+def _counts_message(counts: Counts) -> pb.AgreementCounts:
+    return pb.AgreementCounts(
+        kept_selected_count=counts.kept_selected,
+        kept_missed_count=counts.kept_missed,
+        rejected_selected_count=counts.rejected_selected,
+        rejected_left_count=counts.rejected_left,
+    )
+
+
+def _correction_message(correction: Correction) -> pb.Correction:
+    return pb.Correction(
+        action=f"DECISION_ACTION_{correction.action.name}",
+        content_digests=correction.content_digests,
+        target_digest=correction.target_digest,
     )
 
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import grpc
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -17,10 +16,11 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from orchestrator.config import PipelineConfig, describe_settings
+from orchestrator.config import describe_settings
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat
+from orchestrator.export.pictures import MAX_LONG_SIDE_PX
 from orchestrator.records import Album, ImageFilter, ImageRecord, Run
 from orchestrator.review.run_diff import RunDiff
 from orchestrator.run_service import Curator
@@ -30,26 +30,16 @@ from orchestrator.transport.pages import Page, PageRequest, Reader
 from services.common.errors import (
     BestshotError,
     InvalidArgumentError,
-    NotFoundError,
     shortened,
 )
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
 from services.common.rpc.bounds import MAX_ITEMS, check_text
+from services.common.rpc.status import HTTP_STATUS
 
 PREFIX = "/api/v1"
 CHUNK_BYTES = 2**20
 MAX_INT = 2**31 - 1
 _SERVICE = "/bestshot.orchestrator.v1.OrchestratorService"
-_HTTP_STATUS = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.FAILED_PRECONDITION: 409,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.UNAVAILABLE: 503,
-}
-"""As google/rpc/code.proto maps them, but for 409: 400 is the caller's mistake here."""
 _PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {
@@ -58,7 +48,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
             "application/problem+json": {"schema": _PROBLEM_SCHEMA},
         },
     }
-    for code in (*sorted(_HTTP_STATUS.values()), 500)
+    for code in (*sorted(HTTP_STATUS.values()), 500)
 }
 
 
@@ -67,8 +57,9 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    page_size: Annotated[int, Field(ge=0, le=1000)] = 0
-    """most items to return; 0 = 50"""
+    # Bounds that the reader checks, as it does for gRPC, are only described here.
+    page_size: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
+    """most items to return; 0 = 50, at most 1000"""
     page_token: str = ""
     """next_page_token of the page before"""
 
@@ -83,7 +74,7 @@ class RunsQuery(PageQuery):
 class SkippingQuery(PageQuery):
     """A page of a list in which one can skip."""
 
-    skip: Annotated[int, Field(ge=0, le=MAX_INT)] = 0
+    skip: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
     """items to skip before the page; not together with page_token"""
 
 
@@ -96,12 +87,18 @@ class ImagesQuery(SkippingQuery):
     """only photos of this cluster; -1 = noise"""
     search: str = ""
     """only photos whose path or reason has this text in it"""
-    order_by: Annotated[str, Field(pattern=ORDER_PATTERN)] = ""
+    order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """as ListImagesRequest.order_by in orchestrator.proto"""
 
 
 PhotoPath = Annotated[str, Query(min_length=1, description="Path of the photo in its album.")]
-LongSide = Annotated[int, Query(ge=0, le=2048, description="Longest side in pixels; 0 = 320.")]
+LongSide = Annotated[
+    int,
+    Query(
+        description="Longest side in pixels; 0 = 320.",
+        json_schema_extra={"minimum": 0, "maximum": MAX_LONG_SIDE_PX},
+    ),
+]
 
 
 class JsonApi:
@@ -110,13 +107,11 @@ class JsonApi:
     Args:
         reader: Reads what is stored.
         curator: Explains, compares runs, asks the model services.
-        config: Settings of profiles.
     """
 
-    def __init__(self, reader: Reader, curator: Curator, config: PipelineConfig) -> None:
+    def __init__(self, reader: Reader, curator: Curator) -> None:
         self._reader = reader
         self._curator = curator
-        self._config = config
 
     async def albums(self, query: Annotated[PageQuery, Query()]) -> object:
         """Albums, oldest first."""
@@ -150,7 +145,7 @@ class JsonApi:
         return await self._reader.run(run_id)
 
     async def clusters(self, run_id: str, query: Annotated[SkippingQuery, Query()]) -> object:
-        """The clusters of a run, ordered by id; noise is no cluster."""
+        """The clusters of a run, ordered by id; noise is not a cluster."""
         page = await self._reader.clusters(run_id, _page_request(query))
         return {"clusters": page.items, "next_page_token": page.next_page_token}
 
@@ -176,8 +171,12 @@ class JsonApi:
         return models.image(*await self._reader.image(run_id, path))
 
     async def explanation(self, run_id: str, path: PhotoPath) -> object:
-        """Everything that led to what became of a photo, with the numbers that were used."""
+        """Why a photo was or was not picked, with the numbers that were used."""
         return await self._curator.explain(run_id, path)
+
+    async def evaluation(self, run_id: str) -> object:
+        """How well a run's own picks agree with what the user decided."""
+        return models.evaluated_run(await self._reader.evaluation(run_id))
 
     async def thumbnail(self, run_id: str, path: PhotoPath, long_side_px: LongSide = 0) -> Response:
         """A JPEG of a photo."""
@@ -208,14 +207,10 @@ class JsonApi:
 
     async def settings(self, profile: str = "") -> object:
         """The settings of a profile; without one, of the orchestrator's own."""
-        profiles = await asyncio.to_thread(self._config.profiles)
-        name = profile or self._config.profile
-        if name not in profiles:
-            raise NotFoundError("profile", name)
-        values = await asyncio.to_thread(self._config.load, name)
+        found = await self._reader.settings(profile)
         return {
-            "profile": name,
-            "config": values.model_dump(mode="json"),
+            "profile": found.profile,
+            "config": found.config,
             "settings": describe_settings(),
         }
 
@@ -243,7 +238,7 @@ class JsonApi:
 
 @dataclass(frozen=True)
 class _Route:
-    """A path, what handles it, and the gRPC method that lets in the same callers."""
+    """A path, its handler, and the gRPC method that authorizes the same callers."""
 
     path: str
     handler: Callable[..., Awaitable[object]]
@@ -264,6 +259,7 @@ _ROUTES = (
     _Route("/runs/{run_id}/images", JsonApi.images, "ListImages", models.Images),
     _Route("/runs/{run_id}/image", JsonApi.image, "GetImage", models.Image),
     _Route("/runs/{run_id}/explanation", JsonApi.explanation, "ExplainImage", Explanation),
+    _Route("/runs/{run_id}/evaluation", JsonApi.evaluation, "EvaluateRun", models.EvaluatedRun),
     _Route("/runs/{run_id}/thumbnail", JsonApi.thumbnail, "GetThumbnail", None, "image/jpeg"),
     _Route(
         "/runs/{run_id}/files/{filename}",
@@ -283,8 +279,8 @@ def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> F
 
     Args:
         api: The handlers.
-        authorize: Lets a call pass, as that of the same name by gRPC.
-        has_tokens: Whether callers are asked for one.
+        authorize: Authorizes a call by the gRPC method of the same name.
+        has_tokens: Whether callers need one.
     """
     app = FastAPI(
         title="bestshot",
@@ -296,7 +292,7 @@ def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> F
     )
     bearer = [Depends(HTTPBearer(auto_error=False))] if has_tokens else []
     for route in _ROUTES:
-        found = {"description": "What was asked for.", "content": {route.media_type: {}}}
+        found = {"description": "The requested content.", "content": {route.media_type: {}}}
         app.add_api_route(
             PREFIX + route.path,
             route.handler.__get__(api),
@@ -318,7 +314,7 @@ def _page_request(query: PageQuery) -> PageRequest:
 
 
 def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
-    """Lets in whom the gRPC method of that name lets in."""
+    """Authorizes as the gRPC method of that name does."""
 
     def check(request: Request) -> None:
         authorize(f"{_SERVICE}/{method}", request.headers.getlist(AUTHORIZATION_KEY))
@@ -353,7 +349,7 @@ def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BestshotError)
-    status = _HTTP_STATUS.get(error.code, 500)
+    status = HTTP_STATUS.get(error.code, 500)
     field = error.field if isinstance(error, InvalidArgumentError) else ""
     return _problem(status, error.message, error.reason, field)
 

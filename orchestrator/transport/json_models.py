@@ -11,6 +11,7 @@ from orchestrator.domain.photo import Decision
 from orchestrator.export.metrics_csv import status
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
+from orchestrator.review.evaluation import Counts, Evaluation
 from orchestrator.review.run_statistics import Histogram
 from services.common.config.describe import SettingDescription
 
@@ -131,6 +132,36 @@ class Statistics(BaseModel):
     filter_counts: dict[ImageFilter, int]
     histograms: list[Histogram]
     cluster_sizes: list[tuple[int, int]]
+
+
+class Disagreement(BaseModel):
+    """A photo that the algorithm would have treated differently from the user."""
+
+    path: str
+    decision: Decision
+    reason: str
+
+
+class EvaluatedRun(BaseModel):
+    """How well a run's own picks agree with the user's decisions; as EvaluateRunResponse."""
+
+    counts: Counts
+    moments_agreement: float
+    corrected_image_count: int
+    disagreements: list[Disagreement]
+
+
+def evaluated_run(found: Evaluation) -> EvaluatedRun:
+    """Translates an evaluation."""
+    return EvaluatedRun(
+        counts=found.counts,
+        moments_agreement=found.moments_agreement,
+        corrected_image_count=found.corrected_count,
+        disagreements=[
+            Disagreement(path=record.path, decision=decision, reason=record.reason)
+            for record, decision in found.disagreements
+        ],
+    )
 
 
 class ProfileSettings(BaseModel):

@@ -16,7 +16,7 @@ MAX_OFFSET = 2**31 - 1
 def page_size(requested: int) -> int:
     """Default for 0, at most the maximum; InvalidArgumentError below 0."""
     if requested < 0:
-        raise InvalidArgumentError("page_size", f"is {requested}, it cannot be negative")
+        raise InvalidArgumentError("page_size", f"must not be negative (got {requested})")
     return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
@@ -30,7 +30,7 @@ def decode(token: str, *query: object) -> int:
     """Reads a token's offset; 0 for the empty token.
 
     Raises:
-        InvalidArgumentError: The token is no token of ours, or belongs to another query.
+        InvalidArgumentError: The token is not one of ours, or belongs to another query.
     """
     if not token:
         return 0
@@ -53,7 +53,9 @@ def offset(token: str, skip: int, *query: object) -> int:
         InvalidArgumentError: The token is wrong, `skip` is negative, or both are given.
     """
     if skip < 0 or (skip and token):
-        raise InvalidArgumentError("skip", "goes with no page_token, and is not negative")
+        raise InvalidArgumentError(
+            "skip", "must not be negative, nor given together with page_token"
+        )
     return skip or decode(token, *query)
 
 

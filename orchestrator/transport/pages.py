@@ -1,4 +1,4 @@
-"""What gRPC servicer and JSON mirror answer alike: pages of what is stored."""
+"""Reads what is stored, for gRPC, JSON and the command line alike: results, pages, and errors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
+from orchestrator.config import PipelineConfig
 from orchestrator.domain.decisions import DecisionEntry, in_force
 from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat, download
 from orchestrator.export.pictures import MAX_LONG_SIDE_PX, large_picture, thumbnail
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
-from orchestrator.review.run_diff import RunDiff
+from orchestrator.review.evaluation import Evaluation, evaluate
+from orchestrator.review.run_diff import Change, RunDiff
 from orchestrator.review.run_statistics import Histogram, cluster_sizes, histograms
-from orchestrator.run_service import Curator
+from orchestrator.review.tuning import Proposal, tune
+from orchestrator.run_service import Curator, check_profile
 from orchestrator.runs.pipeline import THUMBNAIL_LONG_SIDE_PX
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
@@ -63,6 +66,21 @@ class Statistics:
     cluster_sizes: list[tuple[int, int]]
 
 
+@dataclass(frozen=True)
+class ProfileSettings:
+    """The settings of a profile.
+
+    Attributes:
+        profile: Its name.
+        config: Values in force, nested like configs/pipeline.yaml.
+        profiles: Descriptions of all profiles by name.
+    """
+
+    profile: str
+    config: dict[str, Any]
+    profiles: dict[str, str]
+
+
 class Reader:
     """Reads what is stored, for whoever translates it."""
 
@@ -72,6 +90,7 @@ class Reader:
         store: SqlRunStore,
         log: SqlDecisionLog,
         cache: FeatureCache,
+        config: PipelineConfig,
         open_source: OpenSource,
         threads: PhotoThreads | None = None,
         roots: Sequence[Path] = (),
@@ -81,6 +100,9 @@ class Reader:
         self._store = store
         self._log = log
         self._cache = cache
+        self._config = config
+        self._tuning = asyncio.Lock()
+        self._last_diff: tuple[tuple[str, str], RunDiff] | None = None
         self._open_source = open_source
         self._roots = roots
 
@@ -188,17 +210,48 @@ class Reader:
         run = await self._curator.run(run_id)
         album = await self.album(run.album_id)
         records = await asyncio.to_thread(self._store.images, run.id)
-        return await self.threads.exports.run(download, album, run, records, wanted, self._roots)
+        return await self.threads.exports.run(
+            download, album, run, records, wanted, self._cache, self._roots
+        )
 
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest
-    ) -> tuple[RunDiff, int, int, str]:
-        """How two runs differ; where the page of its photos begins and ends, and the next token."""
+    ) -> tuple[RunDiff, tuple[Change, ...], str]:
+        """How two runs differ, a page of the changes of photos, and the token of the next page."""
         query = ("diff", run_id, other_run_id)
         size, offset = _bounds(wanted, *query)
-        diff = await self._curator.diff(run_id, other_run_id)
+        # Comparing takes seconds for large runs, so the pages that follow the first share its diff.
+        key = (run_id, other_run_id)
+        if offset and self._last_diff is not None and self._last_diff[0] == key:
+            diff = self._last_diff[1]
+        else:
+            diff = await self._curator.diff(run_id, other_run_id)
         token = _next_token(len(diff.photos) - offset, size, offset, *query)
-        return diff, offset, offset + size, token
+        self._last_diff = (key, diff) if token else None
+        return diff, diff.photos[offset : offset + size], token
+
+    async def evaluation(self, run_id: str) -> Evaluation:
+        """How well a run's own picks agree with the user's decisions."""
+        run = await self._curator.run(run_id)
+        return await self.threads.decodes.run(evaluate, self._store, self._log, self._cache, run)
+
+    async def proposal(self, run_id: str) -> Proposal:
+        """Settings that agree with more of the user's decisions."""
+        run = await self._curator.run(run_id)
+        async with self._tuning:  # one keeps a core busy for up to minutes
+            return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
+
+    async def settings(self, profile: str) -> ProfileSettings:
+        """The settings of a profile; empty = of the orchestrator's own.
+
+        Raises:
+            InvalidArgumentError: There is no such profile.
+        """
+        profiles = await asyncio.to_thread(self._config.profiles)
+        name = profile or self._config.profile
+        check_profile(name, profiles)
+        values = await asyncio.to_thread(self._config.load, name)
+        return ProfileSettings(name, values.model_dump(mode="json"), profiles)
 
     async def decisions(
         self, album_id: str, wanted: PageRequest

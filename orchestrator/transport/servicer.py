@@ -13,7 +13,7 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from orchestrator.config import PipelineConfig, describe_settings
+from orchestrator.config import describe_settings
 from orchestrator.domain.decisions import DecisionAction, DecisionEntry, decisions_in
 from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
@@ -23,7 +23,7 @@ from orchestrator.run_service import Curator
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
-from orchestrator.storage.uploads import Upload, album_roots, count_photos
+from orchestrator.storage.uploads import Upload, count_photos
 from orchestrator.transport import converters
 from orchestrator.transport.pages import PageRequest, Reader
 from orchestrator.transport.repeats import Repeats, changing, new_id
@@ -45,8 +45,8 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         store: SqlRunStore,
         log: SqlDecisionLog,
         cache: FeatureCache,
-        config: PipelineConfig,
         allowed_roots: Sequence[Path],
+        linked_roots: Sequence[Path],
         data_folder: Path,
         max_upload_bytes: int,
         repeats: Repeats,
@@ -58,8 +58,8 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self._store = store
         self._log = log
         self._cache = cache
-        self._config = config
         self._allowed_roots = allowed_roots
+        self._linked_roots = linked_roots
         self._data_folder = data_folder
 
     # Albums
@@ -208,7 +208,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ResumeRun(
         self, request: pb.ResumeRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ResumeRunResponse:
-        """Goes on with a run that did not reach its end."""
+        """Resumes a run that did not reach its end."""
         run = await self._curator.resume(request.run_id)
         return pb.ResumeRunResponse(run=converters.run_message(run, whole=False))
 
@@ -232,20 +232,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def DescribeSettings(
         self, request: pb.DescribeSettingsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DescribeSettingsResponse:
-        """Tells the settings of a profile."""
-        profiles = await asyncio.to_thread(self._config.profiles)
-        profile = request.profile or self._config.profile
-        if profile not in profiles:
-            known = ", ".join(sorted(profiles))
-            raise InvalidArgumentError("profile", f"there is no {profile!r}; known are {known}")
-        settings = await asyncio.to_thread(self._config.load, profile)
+        """Returns the settings of a profile."""
+        found = await self._reader.settings(request.profile)
         answer = pb.DescribeSettingsResponse(
-            profile=profile,
+            profile=found.profile,
             settings=map(converters.setting_message, describe_settings()),
-            profiles=[pb.Profile(name=n, description=text) for n, text in profiles.items()],
+            profiles=[pb.Profile(name=n, description=text) for n, text in found.profiles.items()],
             allowed_roots=[str(root.expanduser()) for root in self._allowed_roots],
         )
-        answer.config.update(settings.model_dump(mode="json"))
+        answer.config.update(found.config)
         return answer
 
     async def ListModels(
@@ -317,7 +312,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def Reselect(
         self, request: pb.ReselectRequest, context: grpc.aio.ServicerContext
     ) -> pb.ReselectResponse:
-        """Clusters and selects anew from stored scores."""
+        """Clusters and selects again, from stored scores."""
         run = await self._curator.run(request.run_id)
         overrides = converters.overrides_value(request.config_overrides)
         new_run_id = "" if request.validate_only else new_id(request.request_id)
@@ -332,20 +327,32 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def DiffRuns(
         self, request: pb.DiffRunsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DiffRunsResponse:
-        """Tells how two runs differ."""
-        diff, begin, end, token = await self._reader.diff(
+        """Returns how two runs differ."""
+        diff, changes, token = await self._reader.diff(
             request.run_id, request.other_run_id, _page_request(request)
         )
-        answer = converters.diff_message(diff, diff.photos[begin:end])
+        answer = converters.diff_message(diff, changes)
         answer.next_page_token = token
         return answer
 
     async def ExplainImage(
         self, request: pb.ExplainImageRequest, context: grpc.aio.ServicerContext
     ) -> pb.ExplainImageResponse:
-        """Tells everything that led to what became of a photo."""
+        """Explains why a photo was or was not picked."""
         explanation = await self._curator.explain(request.run_id, request.path)
         return pb.ExplainImageResponse(explanation=converters.explanation_message(explanation))
+
+    async def EvaluateRun(
+        self, request: pb.EvaluateRunRequest, context: grpc.aio.ServicerContext
+    ) -> pb.EvaluateRunResponse:
+        """Compares a run's own picks with the user's decisions."""
+        return converters.evaluation_message(await self._reader.evaluation(request.run_id))
+
+    async def TuneRun(
+        self, request: pb.TuneRunRequest, context: grpc.aio.ServicerContext
+    ) -> pb.TuneRunResponse:
+        """Proposes settings that agree with more decisions."""
+        return converters.proposal_message(await self._reader.proposal(request.run_id))
 
     @changing
     async def SetDecision(
@@ -442,7 +449,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def _decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
     ) -> list[pb.ImageResult]:
-        """Adds entries, has the run heed them where one is named, and tells what it changed."""
+        """Adds entries, applied to the named run, if any; returns the photos that changed."""
         run = await self._curator.run(run_id) if run_id else None
         _, changed = await self._curator.decide(album_id, entries, run)
         if run is not None:  # an earlier attempt of this request may have changed some
@@ -491,7 +498,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 force=request.overwrite_foreign_files,
             ),
             other_albums=[Path(known.folder) for known in albums],
-            roots=album_roots(self._allowed_roots, self._data_folder),
+            roots=self._linked_roots,
         )
         return pb.ExportRunResponse(
             paths=written.paths,

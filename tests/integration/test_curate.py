@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from prometheus_client import CollectorRegistry
 
-from tests.integration.command import Curated, bestshot, curate
+from tests.conftest import draw_pairs
+from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment
+from tests.integration.parts import Part, orchestrator
 
 BROKEN = {
     "empty.jpg": "empty (0 bytes)",
@@ -251,3 +256,32 @@ def test_demo_curates_and_says_where_the_results_are(tmp_path: Path) -> None:
     summary = json.loads((page.parent / "run.json").read_text())["summary"]
     assert summary["photo_count"] == 12
     assert summary["cluster_count"] == 2
+
+
+def test_a_watched_orchestrator_may_be_killed_and_return(
+    services: dict[str, Part], tmp_path: Path
+) -> None:
+    count = 40
+    photos, out = draw_pairs(tmp_path / "photos", count, 640, 480), tmp_path / "out"
+    addresses = {name: part.address for name, part in services.items()}
+    folder = tmp_path / "orchestrator"
+    # small batches: most photos are still to be scored when the first is done
+    with orchestrator(folder, addresses, tmp_path, batch_count="2", concurrent_batches="1") as part:
+        command = [BESTSHOT, "curate", photos, "--out", out, "--orchestrator", part.address]
+        with subprocess.Popen(
+            [str(word) for word in command],
+            env=environment(tmp_path / "data"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            while not (runs := part.stub.ListRuns(pb.ListRunsRequest()).runs):
+                assert process.poll() is None
+                time.sleep(0.05)
+            part.until(runs[0].id, "score", 1)
+            part.kill()
+            assert process.poll() is None
+            part.start()
+            text, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, text
+    assert len(Curated(photos, out, tmp_path / "data", text).rows) == count

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser.conftest import make_shots
-from tests.integration.command import Curated, bestshot, curate
+from tests.integration.command import Curated, curate
+from tests.integration.doors import Door, copy_data, served
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     """Four scenes in three or four shots each."""
     base = tmp_path_factory.mktemp("decisions")
     make_shots(base / "photos")
-    return curate(base / "photos", base / "out", base / "data")
+    curated = curate(base / "photos", base / "out", base / "data")
+    copy_data(curated, base / "served")
+    return curated
 
 
-def run(done: Curated, *arguments: object, code: int = 0) -> str:
-    finished = bestshot(list(arguments), data=done.data)
-    assert finished.code == code, finished.text
-    return finished.text
+@pytest.fixture(scope="module", params=["local", "served"])
+def done(request: pytest.FixtureRequest, once: Curated) -> Iterator[Door]:
+    """Those runs, asked for in their data folder and from an orchestrator that serves a copy."""
+    base = once.data.parent
+    if request.param == "local":
+        yield Door(once)
+        return
+    with served(base / "served", request.getfixturevalue("services"), once) as door:
+        yield door
+
+
+def run(done: Door, *arguments: object, code: int = 0) -> str:
+    return done.run(*arguments, code=code)
 
 
 def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -33,7 +46,7 @@ def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[
 
 
 def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
-    done: Curated, tmp_path: Path
+    done: Door, tmp_path: Path
 ) -> None:
     photos = {
         path: {"content_digest": image["content_digest"], "path": path}
@@ -66,7 +79,7 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     listed = run(done, "decisions", "list")
     assert f"merge {first}, {last}" in listed
 
-    curate(done.photos, tmp_path / "out", done.data)
+    done.curate(tmp_path / "out")
     after = Curated(done.photos, tmp_path / "out", done.data, "").images
     assert all(after[path]["is_selected"] for path in left)
     assert not any(after[path]["is_selected"] for path in selected[:-1])
@@ -91,10 +104,10 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert f"undo: keep {first}" in run(done, "decisions", "undo", "k0")
     assert f"[keep {first}]" in run(done, "decisions", "list")
     assert "already undone" in run(done, "decisions", "undo", "k0", code=1)
-    assert "entries begin with 'r'" in run(done, "decisions", "undo", "r", code=2)
+    assert "'r' is ambiguous" in run(done, "decisions", "undo", "r", code=2)
 
 
-def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
+def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     kinds = ("csv", "json", "parquet", "xmp-zip", "selected-zip")
     for kind in kinds:
         run(done, "export", "--out", tmp_path / kind, "--as", kind)
@@ -102,7 +115,11 @@ def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
     run(done, "export", "--out", tmp_path / "out", "--xmp", "--parquet")
     exported = Curated(done.photos, tmp_path / "out", done.data, "").images
     selected = {path for path, image in exported.items() if image["is_selected"]}
-    for way in ("symlink", "hardlink", "copy"):
+    for way in ("symlink", "hardlink"):
+        if done.is_served:
+            refused = run(done, "export", "--out", tmp_path / "x", "--selected", way, code=2)
+            assert "where the photos are" in refused
+    for way in ("copy",) if done.is_served else ("symlink", "hardlink", "copy"):
         text = run(done, "export", "--out", tmp_path / "out", "--selected", way, "--xmp")
         for path in selected:
             place = tmp_path / "out" / "selected" / path
@@ -116,6 +133,12 @@ def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
         *("thumbnails", "selected", "xmp", ".bestshot-manifest.json"),
     }
     assert "photos" in text
+    if done.is_served:
+        assert "where the photos are" in run(
+            done, "export", "--out", tmp_path / "x", "--xmp-beside-photos", code=2
+        )
+        assert not (tmp_path / "x").exists()
+        return
     (done.photos / "letter.xmp").write_text("a letter that could not be read")
     (done.photos / f"{min(selected)}.xmp").write_text("torn")
     beside = run(done, "export", "--out", tmp_path / "out", "--xmp-beside-photos")
@@ -129,7 +152,7 @@ def test_a_run_is_exported_in_every_form(done: Curated, tmp_path: Path) -> None:
     assert "cannot write" in run(done, "export", "--out", "/proc/x/y", "--as", "csv", code=1)
 
 
-def test_mistakes_are_told(done: Curated, tmp_path: Path) -> None:
+def test_mistakes_are_told(done: Door, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text('{"entries": [{"id": "x"}]}')
     assert "entries.0.action: Field required" in run(done, "decisions", "import", bad, code=1)

@@ -78,3 +78,12 @@ def test_up_serves_the_page_by_https_and_the_page_may_call(
         assert "bestshot" in page.text
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://{addresses['ui']}/")
+        reports = ["runs", "--orchestrator", addresses["orchestrator"]]
+        listed = bestshot(reports, data=tmp_path / "data", changes=protected)
+        assert (listed.code, "Selected" in listed.text) == (0, True), listed.text
+        names = ("TOKEN_FILE", "TOKENS_FILE")
+        tokenless = {key: value for key, value in protected.items() if not key.endswith(names)}
+        refused = bestshot(reports, data=tmp_path / "data", changes=tokenless)
+        assert refused.code == 1
+        assert "asks for a token" in refused.text
+        assert bestshot(reports, data=tmp_path / "data").code == 1, "without TLS"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from tests.conftest import ROOT, draw_pairs
 from tests.integration.command import Curated, Finished, bestshot, curate
+from tests.integration.doors import copy_data, served
+from tests.integration.parts import Part
 
 COUNT = 6
 
@@ -73,6 +76,33 @@ def test_a_byte_of_a_photo_and_a_setting_are_named_and_nothing_else(
         f"{COUNT - 1} of {COUNT} photos are equal in every field",
         "what went in differs, as told above",
     ]
+
+
+def test_a_served_orchestrator_computes_a_new_run(
+    done: Curated, services: dict[str, Part], tmp_path: Path
+) -> None:
+    copy_data(done, tmp_path / "served")
+    with served(tmp_path / "served", services, done) as door:
+        found = door.finish("reproduce", done.run["id"])
+        assert found.code == 0, found.text
+        assert told(found) == [
+            f"{COUNT} of {COUNT} photos are equal in every field",
+            f"scores of {COUNT} photos came from the orchestrator's cache",
+            "reproduced: everything is equal",
+        ]
+        assert door.run("runs").count("completed") == 2, "it keeps the new run"
+        # a decision since then is an input that has changed
+        left = next(path for path, image in done.images.items() if not image["is_selected"])
+        photo = {"content_digest": done.images[left]["content_digest"], "path": left}
+        entry = {"id": "k", "action": "keep", "photos": [photo], "target": None, "undone_id": ""}
+        log = tmp_path / "log.json"
+        time = "2026-05-17T10:00:00+00:00"
+        log.write_text(json.dumps({"entries": [{**entry, "create_time": time}]}))
+        door.run("decisions", "import", log)
+        text = door.run("reproduce", done.run["id"], code=3)
+    assert f"decisions that have changed since:\n  {left}  decision: None -> keep" in text
+    assert f"{left}  is_selected: False -> True" in text
+    assert "what went in differs" in text
 
 
 def test_another_model_is_named_with_what_it_changes(done: Curated, tmp_path: Path) -> None:

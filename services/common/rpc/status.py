@@ -1,4 +1,4 @@
-"""Errors to google.rpc.Status and back: the one table between exceptions and the wire."""
+"""Errors to google.rpc.Status and HTTP status, and back: the one table for every protocol."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ from services.common.errors import (
 ERROR_DOMAIN = "bestshot"
 RETRY_DELAY_S = 1
 MAX_NAME_BYTES = 200
+
+HTTP_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+"""Status of the JSON API by an error's code, as google/rpc/code.proto maps them; but 409 for
+FAILED_PRECONDITION, because 400 means a mistake in the request. Any other code is 500."""
 
 _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,

@@ -636,11 +636,13 @@ def test_exports_omit_and_name_links_that_lead_out(
     assert b"SECRET" not in (out / "xmp" / "a.xmp").read_bytes()
 
 
-def test_zips_omit_and_name_links_that_lead_out(tmp_path: Path, linked: Album) -> None:
+def test_zips_omit_and_name_links_that_lead_out(
+    tmp_path: Path, linked: Album, cache: SqlFeatureCache
+) -> None:
     found = records(*NAMES, companions=("a.mov",))
     roots = [tmp_path / "shared"]
     with (
-        download(linked, RUN, found, DownloadFormat.SELECTED_ZIP, roots) as opened,
+        download(linked, RUN, found, DownloadFormat.SELECTED_ZIP, cache, roots) as opened,
         zipfile.ZipFile(opened) as archive,
     ):
         assert archive.testzip() is None

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,9 @@ def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Pat
 
     def write() -> list[str]:
         with open_output(out, photos) as output:
-            warnings = list(stage_sidecars(photos, [record()], output, "xmp"))
+            warnings = list(
+                stage_sidecars([record()], output, "xmp", partial(merged_sidecar, photos))
+            )
             return [*warnings, *output.commit()]
 
     assert write() == []

@@ -53,6 +53,7 @@ class DownloadFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DOWNLOAD_FORMAT_PARQUET: _ClassVar[DownloadFormat]
     DOWNLOAD_FORMAT_XMP_ZIP: _ClassVar[DownloadFormat]
     DOWNLOAD_FORMAT_SELECTED_ZIP: _ClassVar[DownloadFormat]
+    DOWNLOAD_FORMAT_RESULTS_ZIP: _ClassVar[DownloadFormat]
 
 class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -125,6 +126,7 @@ DOWNLOAD_FORMAT_JSON: DownloadFormat
 DOWNLOAD_FORMAT_PARQUET: DownloadFormat
 DOWNLOAD_FORMAT_XMP_ZIP: DownloadFormat
 DOWNLOAD_FORMAT_SELECTED_ZIP: DownloadFormat
+DOWNLOAD_FORMAT_RESULTS_ZIP: DownloadFormat
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_PENDING: RunState
 RUN_STATE_RUNNING: RunState
@@ -767,6 +769,84 @@ class Grouping(_message.Message):
     pause_outside: float
     def __init__(self, method: _Optional[str] = ..., metric: _Optional[str] = ..., scene_distance: _Optional[float] = ..., cluster_selection_epsilon: _Optional[float] = ..., dbscan_eps: _Optional[float] = ..., cluster_size: _Optional[int] = ..., nearest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., farthest_inside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., nearest_outside: _Optional[_Union[SimilarPhoto, _Mapping]] = ..., joint_distance: _Optional[float] = ..., core_distance: _Optional[float] = ..., outside_core_distance: _Optional[float] = ..., min_samples: _Optional[int] = ..., separate_hours: _Optional[float] = ..., separate_distance: _Optional[float] = ..., pause_inside: _Optional[float] = ..., pause_outside: _Optional[float] = ...) -> None: ...
 
+class EvaluateRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class EvaluateRunResponse(_message.Message):
+    __slots__ = ("counts", "moments_agreement", "corrected_image_count", "disagreements", "lines")
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    MOMENTS_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    CORRECTED_IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DISAGREEMENTS_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    counts: AgreementCounts
+    moments_agreement: float
+    corrected_image_count: int
+    disagreements: _containers.RepeatedCompositeFieldContainer[Disagreement]
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, counts: _Optional[_Union[AgreementCounts, _Mapping]] = ..., moments_agreement: _Optional[float] = ..., corrected_image_count: _Optional[int] = ..., disagreements: _Optional[_Iterable[_Union[Disagreement, _Mapping]]] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AgreementCounts(_message.Message):
+    __slots__ = ("kept_selected_count", "kept_missed_count", "rejected_selected_count", "rejected_left_count")
+    KEPT_SELECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KEPT_MISSED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_SELECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_LEFT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    kept_selected_count: int
+    kept_missed_count: int
+    rejected_selected_count: int
+    rejected_left_count: int
+    def __init__(self, kept_selected_count: _Optional[int] = ..., kept_missed_count: _Optional[int] = ..., rejected_selected_count: _Optional[int] = ..., rejected_left_count: _Optional[int] = ...) -> None: ...
+
+class Disagreement(_message.Message):
+    __slots__ = ("path", "decision", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    decision: Decision
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TuneRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class TuneRunResponse(_message.Message):
+    __slots__ = ("proposed_settings", "counts_before", "counts_after", "counts_held_out", "fold_count", "is_better", "settings_yaml", "lines")
+    PROPOSED_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_AFTER_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    FOLD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IS_BETTER_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_YAML_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    proposed_settings: _containers.RepeatedCompositeFieldContainer[ProposedSetting]
+    counts_before: AgreementCounts
+    counts_after: AgreementCounts
+    counts_held_out: AgreementCounts
+    fold_count: int
+    is_better: bool
+    settings_yaml: str
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, proposed_settings: _Optional[_Iterable[_Union[ProposedSetting, _Mapping]]] = ..., counts_before: _Optional[_Union[AgreementCounts, _Mapping]] = ..., counts_after: _Optional[_Union[AgreementCounts, _Mapping]] = ..., counts_held_out: _Optional[_Union[AgreementCounts, _Mapping]] = ..., fold_count: _Optional[int] = ..., is_better: _Optional[bool] = ..., settings_yaml: _Optional[str] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ProposedSetting(_message.Message):
+    __slots__ = ("key", "before", "after")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    before: float
+    after: float
+    def __init__(self, key: _Optional[str] = ..., before: _Optional[float] = ..., after: _Optional[float] = ...) -> None: ...
+
 class SetDecisionRequest(_message.Message):
     __slots__ = ("album_id", "path", "decision", "run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
@@ -978,7 +1058,7 @@ class Album(_message.Message):
     def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "notes")
+    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -993,6 +1073,13 @@ class Run(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class DecisionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Decision
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Decision, str]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -1008,6 +1095,8 @@ class Run(_message.Message):
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     SOURCE_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     album_id: str
@@ -1024,8 +1113,20 @@ class Run(_message.Message):
     versions: _containers.ScalarMap[str, str]
     summary: RunSummary
     source_run_id: str
+    decisions: _containers.ScalarMap[str, Decision]
+    corrections: _containers.RepeatedCompositeFieldContainer[Correction]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., decisions: _Optional[_Mapping[str, Decision]] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Correction(_message.Message):
+    __slots__ = ("action", "content_digests", "target_digest")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    action: DecisionAction
+    content_digests: _containers.RepeatedScalarFieldContainer[str]
+    target_digest: str
+    def __init__(self, action: _Optional[_Union[DecisionAction, str]] = ..., content_digests: _Optional[_Iterable[str]] = ..., target_digest: _Optional[str] = ...) -> None: ...
 
 class StageProgress(_message.Message):
     __slots__ = ("stage", "completed_count", "total_count", "failed_count", "cached_count", "elapsed_seconds")

@@ -159,6 +159,16 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageResponse.FromString,
                 _registered_method=True)
+        self.EvaluateRun = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/EvaluateRun',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.EvaluateRunRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.EvaluateRunResponse.FromString,
+                _registered_method=True)
+        self.TuneRun = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/TuneRun',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.FromString,
+                _registered_method=True)
         self.SetDecision = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/SetDecision',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.SerializeToString,
@@ -386,6 +396,23 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluateRun(self, request, context):
+        """Compares what a run would have picked by itself with the user's decisions. FAILED_PRECONDITION where
+        the run is not completed or the user decided nothing about its photos.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TuneRun(self, request, context):
+        """Proposes settings of the selection that agree with more of the user's decisions, with a
+        cross-validation. It computes for seconds to minutes; one call runs at a time. FAILED_PRECONDITION
+        where the run is not completed or there are too few decisions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetDecision(self, request, context):
         """Keeps or rejects a photo of an album by the user's will, or clears that. It outlives re-runs and
         wins over the machine's choice: from the next run or Reselect on, and at once in the run that the
@@ -562,6 +589,16 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ExplainImage,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageResponse.SerializeToString,
+            ),
+            'EvaluateRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.EvaluateRun,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.EvaluateRunRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.EvaluateRunResponse.SerializeToString,
+            ),
+            'TuneRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.TuneRun,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.SerializeToString,
             ),
             'SetDecision': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDecision,
@@ -1213,6 +1250,60 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ExplainImage',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ExplainImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/EvaluateRun',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.EvaluateRunRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.EvaluateRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TuneRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/TuneRun',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,363 @@
+"""The orchestrator's API as the commands call it: a served one, or one in this very process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import grpc
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from orchestrator.config import OrchestratorSettings, PipelineConfig
+from orchestrator.data_folder import data_folder
+from orchestrator.domain.decisions import DecisionEntry
+from orchestrator.export.download import DownloadFormat
+from orchestrator.records import Album, ImageRecord, Run
+from orchestrator.review.run_diff import RunDiff
+from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
+from orchestrator.transport import values
+from orchestrator.transport.build import Orchestrator, build_orchestrator
+from orchestrator.transport.converters import entry_value, overrides_value
+from services.common.config.layers import DEFAULT_PROFILE, config_dir
+from services.common.config.sections import SharedSettings, load_section
+from services.common.errors import ConfigError, NotFoundError
+from services.common.rpc.bounds import check_message
+from services.common.rpc.channels import (
+    ClientOptions,
+    call_metadata,
+    call_once,
+    client_options,
+    open_channel,
+    service_name,
+)
+from services.common.rpc.status import from_rpc_error
+
+LATEST = "latest"
+CALL_TIMEOUT_S = 60.0
+LONG_TIMEOUT_S = 3600.0
+"""Of calls that compute or send files."""
+PAGE_SIZE = 1000
+ID_LENGTH = 32
+_LONG_CALLS = (pb.TuneRunRequest, pb.EvaluateRunRequest, pb.DiffRunsRequest)
+
+
+class Calls(Protocol):
+    """Calls the methods of the API; every failure is a BestshotError."""
+
+    async def call(self, request: Message) -> Any:  # noqa: ANN401
+        """Calls a method with one answer."""
+        ...
+
+    def stream(self, request: Message) -> AsyncIterator[Any]:
+        """Calls a method that streams its answers."""
+        ...
+
+    async def close(self) -> None:
+        """Frees what it holds."""
+        ...
+
+
+class ServedCalls:
+    """Calls an orchestrator by gRPC."""
+
+    def __init__(self, address: str, options: ClientOptions) -> None:
+        self._options = options
+        self._channel = open_channel(address, service_name("orchestrator"), options)
+        self._stub = orchestrator_pb2_grpc.OrchestratorServiceStub(self._channel)
+        self._target = f"the orchestrator at {address}"
+
+    async def call(self, request: Message) -> Any:  # noqa: ANN401
+        """Calls a method with one answer."""
+        timeout_s = LONG_TIMEOUT_S if isinstance(request, _LONG_CALLS) else CALL_TIMEOUT_S
+        try:
+            return await call_once(
+                getattr(self._stub, _method(request)), request, timeout_s, self._options
+            )
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self._target) from error
+
+    async def stream(self, request: Message) -> AsyncIterator[Any]:
+        """Calls a method that streams its answers."""
+        method = getattr(self._stub, _method(request))
+        try:
+            async for answer in method(
+                request, timeout=LONG_TIMEOUT_S, metadata=call_metadata(self._options)
+            ):
+                yield answer
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self._target) from error
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
+
+
+class LocalCalls:
+    """Calls the methods of an orchestrator in this process, which works on no runs."""
+
+    def __init__(self, orchestrator: Orchestrator, engine: Engine) -> None:
+        self._orchestrator = orchestrator
+        self._engine = engine
+
+    async def call(self, request: Message) -> Any:  # noqa: ANN401
+        """Calls a method with one answer."""
+        check_message(request)
+        return await getattr(self._orchestrator.servicer, _method(request))(request, None)
+
+    async def stream(self, request: Message) -> AsyncIterator[Any]:
+        """Calls a method that streams its answers."""
+        check_message(request)
+        async for answer in getattr(self._orchestrator.servicer, _method(request))(request, None):
+            yield answer
+
+    async def close(self) -> None:
+        """Closes the database and the channels to the model services."""
+        for caller in self._orchestrator.callers:
+            await caller.close()
+        self._engine.dispose()
+
+
+class Api:
+    """The API for commands, which have no event loop of their own.
+
+    Attributes:
+        is_served: Whether the orchestrator, with the photos, may be on another machine.
+    """
+
+    def __init__(self, runner: asyncio.Runner, calls: Calls, *, is_served: bool) -> None:
+        self.is_served = is_served
+        self._runner = runner
+        self._calls = calls
+
+    def call(self, request: Message) -> Any:  # noqa: ANN401
+        """Calls the method that the request is for, and returns its answer."""
+        return self._runner.run(self._calls.call(request))
+
+    def stream(self, request: Message) -> Iterator[Any]:
+        """Calls the method that the request is for, and yields its answers."""
+        answers = aiter(self._calls.stream(request))
+        while (answer := self._runner.run(_next(answers))) is not None:
+            yield answer
+
+    def albums(self) -> list[Album]:
+        """All albums, oldest first."""
+        return [
+            values.album_value(album)
+            for page in self._pages(pb.ListAlbumsRequest)
+            for album in page.albums
+        ]
+
+    def album(self, album_id: str) -> Album:
+        """One album."""
+        return values.album_value(self.call(pb.GetAlbumRequest(album_id=album_id)).album)
+
+    def album_folders(self) -> list[Path]:
+        """Folders of all albums: no command may write there."""
+        return [Path(album.folder) for album in self.albums()]
+
+    def runs(self) -> Iterator[Run]:
+        """Yields the runs, newest first, without config, models and decisions."""
+        for page in self._pages(pb.ListRunsRequest):
+            yield from map(values.run_value, page.runs)
+
+    def run(self, run_id: str) -> Run:
+        """One run, whole."""
+        return values.run_value(self.call(pb.GetRunRequest(run_id=run_id)).run)
+
+    def find_run(self, prefix: str) -> Run:
+        """Finds a run by the beginning of its id, or the newest.
+
+        Raises:
+            NotFoundError: There is none.
+            ConfigError: Several runs begin with that.
+        """
+        if prefix == LATEST:
+            newest = self.call(pb.ListRunsRequest(page_size=1)).runs
+            if not newest:
+                raise NotFoundError("run", prefix)
+            return self.run(newest[0].id)
+        if len(prefix) == ID_LENGTH:
+            return self.run(prefix)
+        found = [run.id for run in self.runs() if run.id.startswith(prefix)]
+        if len(found) > 1:
+            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); give more of the id")
+        return self.run(found[0] if found else prefix)
+
+    def find_album(self, folder: str) -> Album:
+        """Finds the album of a folder, or that of the newest run.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        if folder == LATEST:
+            return self.album(self.find_run(LATEST).album_id)
+        named = {folder, str(Path(folder).resolve())}
+        for album in self.albums():
+            if album.folder in named:
+                return album
+        raise NotFoundError("album", folder)
+
+    def images(self, run_id: str, search: str = "") -> list[ImageRecord]:
+        """The photos of a run by path; those whose path or reason has `search` in it."""
+        return [
+            values.image_value(image)
+            for page in self._pages(pb.ListImagesRequest, run_id=run_id, search=search)
+            for image in page.images
+        ]
+
+    def find_photo(self, run: Run, name: str) -> str:
+        """Finds a photo of a run by its path or, if no other has it, by its file name.
+
+        Raises:
+            NotFoundError: There is none.
+            ConfigError: Several photos have that file name.
+        """
+        paths = [record.path for record in self.images(run.id, search=name)]
+        if name in paths:
+            return name
+        same = [path for path in paths if path.rpartition("/")[2] == name]
+        if len(same) > 1:
+            raise ConfigError(f"{name!r} is ambiguous ({len(same)} photos): {', '.join(same)}")
+        if not same:
+            raise NotFoundError("photo", name)
+        return same[0]
+
+    def diff(self, run_id: str, other_run_id: str) -> RunDiff:
+        """How a second run differs from a first."""
+        pages = list(self._pages(pb.DiffRunsRequest, run_id=run_id, other_run_id=other_run_id))
+        changes = [change for page in pages for change in page.photo_changes]
+        return values.diff_value(pages[0], changes)
+
+    def decisions(self, album_id: str) -> list[DecisionEntry]:
+        """An album's log, oldest first."""
+        return [
+            entry_value(entry)
+            for page in self._pages(pb.ListDecisionsRequest, album_id=album_id)
+            for entry in page.entries
+        ]
+
+    def settings(self, profile: str) -> dict[str, Any]:
+        """The settings of a profile, nested like configs/pipeline.yaml."""
+        described = self.call(pb.DescribeSettingsRequest(profile=profile))
+        return overrides_value(described.config)
+
+    def download(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
+        """A run's results as one file, opened at its start; the caller closes it."""
+        target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+        request = pb.DownloadRunRequest(run_id=run_id, format=f"DOWNLOAD_FORMAT_{wanted.name}")
+        try:
+            for piece in self.stream(request):
+                target.write(piece.chunk)
+        except BaseException:
+            target.close()
+            raise
+        target.seek(0)
+        return target
+
+    def _pages(self, kind: Callable[..., Any], **fields: object) -> Iterator[Any]:
+        """Yields all pages of a List call."""
+        token = ""
+        while True:
+            page = self.call(kind(page_size=PAGE_SIZE, page_token=token, **fields))
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
+
+
+@contextlib.contextmanager
+def open_api(
+    orchestrator: str | None,
+    data: Path | None,
+    *,
+    config_folder: Path | None = None,
+    writes_to: Sequence[Path] = (),
+) -> Iterator[Api]:
+    """Opens the API of a served orchestrator, or of the runs in a local data folder.
+
+    A `bestshot up` on that data folder may run at the same time.
+
+    Args:
+        orchestrator: Address; None = the data folder.
+        data: The data folder; None = the user's.
+        config_folder: None = the usual one.
+        writes_to: Folders that exports into the local machine may write to.
+
+    Raises:
+        ConfigError: There are no runs yet, both places are named, or a setting is wrong.
+    """
+    configs = config_dir(config_folder)
+    shared = load_section(configs, DEFAULT_PROFILE, "shared", SharedSettings)
+    check_places(orchestrator, data)
+    with asyncio.Runner() as runner:
+        if orchestrator is not None:
+            calls = runner.run(_open_served(orchestrator, shared))
+        else:
+            calls = runner.run(_open_local(configs, shared, data, writes_to))
+        try:
+            yield Api(runner, calls, is_served=orchestrator is not None)
+        finally:
+            runner.run(calls.close())
+
+
+def check_places(orchestrator: str | None, data: Path | None) -> None:
+    """Refuses to look both into a data folder and at a served orchestrator."""
+    if orchestrator is not None and data is not None:
+        raise ConfigError("leave out --data: the orchestrator at --orchestrator has its own")
+
+
+async def _open_served(address: str, shared: SharedSettings) -> Calls:
+    return ServedCalls(address, client_options(shared))
+
+
+async def _open_local(
+    configs: Path, shared: SharedSettings, data: Path | None, writes_to: Sequence[Path]
+) -> Calls:
+    settings = load_section(configs, DEFAULT_PROFILE, "orchestrator", OrchestratorSettings)
+    folder = data_folder(data)
+    engine = _open_stored(settings, data)
+    try:
+        built = build_orchestrator(
+            engine,
+            configs,
+            shared,
+            settings,
+            PipelineConfig(configs, DEFAULT_PROFILE),
+            folder,
+            CollectorRegistry(),
+            allowed_roots=[*settings.allowed_roots, *writes_to],
+        )
+    except BaseException:
+        engine.dispose()
+        raise
+    return LocalCalls(built, engine)
+
+
+def _open_stored(settings: OrchestratorSettings, data: Path | None) -> Engine:
+    """Opens the database that the settings name, or that of the data folder.
+
+    Raises:
+        ConfigError: There is none yet.
+    """
+    if data is None and settings.database_url is not None:
+        return open_postgresql(settings.database_url, settings.database_password_file)
+    folder = data_folder(data)
+    if not (folder / DATABASE_NAME).exists():
+        raise ConfigError(f"there are no runs in {folder} yet; `bestshot curate` makes the first")
+    return open_database(folder)
+
+
+def _method(request: Message) -> str:
+    return request.DESCRIPTOR.name.removesuffix("Request")
+
+
+async def _next(answers: AsyncIterator[Any]) -> Any:  # noqa: ANN401
+    return await anext(answers, None)

@@ -1,0 +1,108 @@
+"""What a served orchestrator streams, as the source of an export on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+from orchestrator.export.download import SKIPPED_NAME, DownloadFormat
+from orchestrator.export.result_files import TABLE_NAMES
+from orchestrator.records import Album, ImageRecord
+from services.common.errors import InternalError, InvalidImageError
+
+
+class DownloadedSource:
+    """Contents out of the zips that DownloadRun streams; each is fetched when first needed.
+
+    Args:
+        album: The run's album.
+        records: Its photos.
+        fetch: Downloads one file of the run and returns it opened.
+    """
+
+    def __init__(
+        self,
+        album: Album,
+        records: Sequence[ImageRecord],
+        fetch: Callable[[DownloadFormat], IO[bytes]],
+    ) -> None:
+        self.album = album
+        self.records = records
+        self._fetch = fetch
+        self._zips: dict[DownloadFormat, zipfile.ZipFile] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> DownloadedSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def tables(self) -> Mapping[str, bytes]:
+        """Contents of the files named by `TABLE_NAMES`, in that order."""
+        return {name: self._read(DownloadFormat.RESULTS_ZIP, name) for name in TABLE_NAMES}
+
+    def parquet(self) -> bytes:
+        """Content of image_metrics.parquet."""
+        with self._fetch(DownloadFormat.PARQUET) as opened:
+            return opened.read()
+
+    def thumbnail(self, name: str, record: ImageRecord) -> bytes:
+        """A photo's thumbnail, which is at `name` below the folder."""
+        return self._read(DownloadFormat.RESULTS_ZIP, name)
+
+    def open_photo(self, path: str) -> IO[bytes]:
+        """Unpacks a selected photo, or a file that goes with it, into a temporary file.
+
+        Raises:
+            InvalidImageError: The orchestrator left it out; the message says why.
+        """
+        archive = self._zip(DownloadFormat.SELECTED_ZIP)
+        try:
+            entry = archive.getinfo(path)
+        except KeyError:
+            raise InvalidImageError(self._reason(archive, path)) from None
+        target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+        with archive.open(entry) as opened:
+            shutil.copyfileobj(opened, target)
+        target.seek(0)
+        # The export copies times and permissions from what it is given.
+        modified = time.mktime((*entry.date_time, 0, 0, -1))
+        os.utime(target.fileno(), (modified, modified))
+        os.fchmod(target.fileno(), entry.external_attr >> 16 & 0o777)
+        return target
+
+    def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
+        """A photo's sidecar, with what the one beside the photo has."""
+        return self._read(DownloadFormat.XMP_ZIP, sidecar_path)
+
+    def _read(self, wanted: DownloadFormat, name: str) -> bytes:
+        try:
+            return self._zip(wanted).read(name)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise InternalError(
+                f"{wanted.value} of the orchestrator has no usable {name}"
+            ) from error
+
+    def _zip(self, wanted: DownloadFormat) -> zipfile.ZipFile:
+        if wanted not in self._zips:
+            opened = self._stack.enter_context(self._fetch(wanted))
+            try:
+                archive = zipfile.ZipFile(opened)
+            except zipfile.BadZipFile as error:
+                raise InternalError(f"{wanted.value} of the orchestrator is damaged") from error
+            self._zips[wanted] = self._stack.enter_context(archive)
+        return self._zips[wanted]
+
+    def _reason(self, archive: zipfile.ZipFile, path: str) -> str:
+        with contextlib.suppress(KeyError):
+            for line in archive.read(SKIPPED_NAME).decode().splitlines():
+                if line.startswith(f"{path}: "):
+                    return line.removeprefix(f"{path}: ")
+        return "the orchestrator did not send it"

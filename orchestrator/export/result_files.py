@@ -1,0 +1,33 @@
+"""The files that every export has: tables, the page, and the thumbnails that the page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.export.gallery import gallery_html, thumbnail_name
+from orchestrator.export.metrics_csv import metrics_csv
+from orchestrator.export.results_json import results_json, run_json
+from orchestrator.records import Album, ImageRecord, Run
+
+TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
+THUMBNAIL_FOLDER = "thumbnails"
+
+
+def tables(album: Album, run: Run, records: Sequence[ImageRecord]) -> dict[str, bytes]:
+    """Renders the files named by `TABLE_NAMES`, in that order."""
+    contents = (
+        metrics_csv(records),
+        results_json(records),
+        run_json(album, run),
+        gallery_html(album, run, records),
+    )
+    return {name: text.encode() for name, text in zip(TABLE_NAMES, contents, strict=True)}
+
+
+def thumbnails_by_name(records: Sequence[ImageRecord]) -> dict[str, ImageRecord]:
+    """The photo behind each thumbnail, by the thumbnail's path in the folder."""
+    return {
+        f"{THUMBNAIL_FOLDER}/{thumbnail_name(record)}": record
+        for record in records
+        if record.is_readable
+    }

@@ -1,0 +1,187 @@
+"""Messages of bestshot.orchestrator.v1 back to values of ours: what the command line reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from bestshot.face.v1 import face_pb2
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.quality.v1 import quality_pb2
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+from google.protobuf.message import Message
+
+from orchestrator.domain.decisions import Correction
+from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
+from orchestrator.ports import ModelIdentity
+from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
+from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
+from orchestrator.runs.recorded_settings import recorded_corrections
+from orchestrator.transport.converters import decision_action, decision_value, overrides_value
+from services.common.inference.registry import Role
+
+_ORIGIN = "MODEL_ORIGIN_"
+_ROLES = [role.value for role in Role]
+_BOX = ("left", "top", "width", "height")
+
+
+def album_value(message: pb.Album) -> Album:
+    """Translates an album."""
+    return Album(
+        id=message.id,
+        display_name=message.display_name,
+        folder=message.folder,
+        create_time=_time(message.create_time),
+    )
+
+
+def run_value(message: pb.Run) -> Run:
+    """Translates a run; whole numbers of its config come out as int."""
+    return Run(
+        id=message.id,
+        album_id=message.album_id,
+        state=RunState(pb.RunState.Name(message.state).removeprefix("RUN_STATE_")),
+        profile=message.profile,
+        config=overrides_value(message.config),
+        # a map has no order: sort as runs store them
+        models={role: _model_value(message.models[role]) for role in _by_role(message.models)},
+        versions=dict(message.versions),
+        create_time=_time(message.create_time),
+        error=message.error,
+        summary=_plain(RunSummary, message.summary) if message.HasField("summary") else None,
+        source_run_id=message.source_run_id,
+        decisions={
+            digest: decision.value
+            for digest, number in message.decisions.items()
+            if (decision := decision_value(number)) is not None
+        },
+        corrections=recorded_corrections(
+            [
+                Correction(
+                    decision_action(one.action), tuple(one.content_digests), one.target_digest
+                )
+                for one in message.corrections
+            ]
+        ),
+    )
+
+
+def image_value(message: pb.ImageResult) -> ImageRecord:
+    """Translates a result; fields of one name are the same, so that new ones need no line here."""
+    value: ImageRecord = _plain(
+        ImageRecord,
+        message,
+        quality=_quality_value(message.quality) if message.HasField("quality") else None,
+        faces=tuple(map(_face_value, message.faces)),
+        reason_code=_reason_code(message),
+    )
+    return value
+
+
+def diff_value(first: pb.DiffRunsResponse, photo_changes: Iterable[pb.ValueChange]) -> RunDiff:
+    """Translates how runs differ.
+
+    Args:
+        first: The first page.
+        photo_changes: Those of all pages.
+    """
+    return RunDiff(
+        settings=tuple(map(_change_value, first.settings)),
+        models=tuple(map(_change_value, first.models)),
+        versions=tuple(map(_change_value, first.versions)),
+        added_paths=tuple(first.added_paths),
+        removed_paths=tuple(first.removed_paths),
+        photos=tuple(map(_change_value, photo_changes)),
+        regroupings=tuple(
+            Regrouping(
+                before=tuple(tuple(moment.paths) for moment in found.before),
+                after=tuple(tuple(moment.paths) for moment in found.after),
+            )
+            for found in first.regroupings
+        ),
+        gained_paths=tuple(first.gained_paths),
+        lost_paths=tuple(first.lost_paths),
+    )
+
+
+def _plain(kind: Any, message: Message, **known: Any) -> Any:  # noqa: ANN401
+    """Fills a dataclass from the fields of a message that have its names."""
+    fields = message.DESCRIPTOR.fields_by_name
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.name in known:
+            continue
+        described = fields[field.name]
+        value = getattr(message, field.name)
+        if described.is_repeated:
+            value = tuple(value)
+        elif described.has_presence and not message.HasField(field.name):
+            value = None
+        values[field.name] = value
+    return kind(**values, **known)
+
+
+def _quality_value(message: quality_pb2.QualityScores) -> QualityScores:
+    value: QualityScores = _plain(QualityScores, message)
+    return value
+
+
+def _face_value(message: face_pb2.Face) -> FaceScores:
+    value: FaceScores = _plain(
+        FaceScores,
+        message,
+        **{name: getattr(message.box, name) for name in _BOX},
+        landmarks=tuple(
+            Landmark(
+                name=face_pb2.LandmarkType.Name(mark.type).removeprefix("LANDMARK_TYPE_").lower(),
+                x=mark.position.x,
+                y=mark.position.y,
+            )
+            for mark in message.landmarks
+        ),
+    )
+    return value
+
+
+def _model_value(message: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A model as runs record it: the fields of ModelIdentity."""
+    stored = json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+    origin = stored["origin"].removeprefix(_ORIGIN).lower()
+    names = [field.name for field in dataclasses.fields(ModelIdentity)]
+    return {**{name: stored[name] for name in names}, "origin": origin}
+
+
+def _by_role(roles: Iterable[str]) -> list[str]:
+    return sorted(
+        roles, key=lambda role: (_ROLES.index(role) if role in _ROLES else len(_ROLES), role)
+    )
+
+
+def _change_value(message: pb.ValueChange) -> Change:
+    before, after = map(_scalar, (message.before, message.after))
+    return Change(message.path, message.field, before, after)
+
+
+def _scalar(message: struct_pb2.Value) -> Scalar:
+    """A value of a change; whole numbers come out as int."""
+    value: Any = json_format.MessageToDict(message)
+    scalar: Scalar = int(value) if isinstance(value, float) and value.is_integer() else value
+    return scalar
+
+
+def _reason_code(message: pb.ImageResult) -> str:
+    """Empty where the photo has not been selected from yet."""
+    if message.reason_code == pb.REASON_CODE_UNSPECIFIED:
+        return ""
+    return pb.ReasonCode.Name(message.reason_code).removeprefix("REASON_CODE_")
+
+
+def _time(message: timestamp_pb2.Timestamp) -> datetime.datetime:
+    time: datetime.datetime = message.ToDatetime(datetime.UTC)
+    return time

@@ -46,7 +46,7 @@ from orchestrator.data_folder import data_folder
 from orchestrator.export.download import DownloadFormat, download
 from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, export_run
 from orchestrator.export.files import FileTransfer, write_file
-from orchestrator.export.gallery import face_line, moments, score_line
+from orchestrator.export.gallery import moments, score_line
 from orchestrator.records import ImageRecord
 from orchestrator.review import evaluation, tuning
 from orchestrator.review.explain_photo import explain_photo
@@ -496,7 +496,7 @@ def reproduce(
 def _print_photos(records: list[ImageRecord], console: Console) -> None:
     for record in records:
         mark = "[green]+[/green]" if record.is_selected else "-"
-        lines = filter(None, (score_line(record), face_line(record)))
+        lines = filter(None, (score_line(record), record.face_caption))
         console.print(f"{mark} {escape(record.path)}  {' | '.join(lines)}")
         console.print(f"    {escape(record.reason)}")
 

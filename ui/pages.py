@@ -169,11 +169,11 @@ def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]
     """Every score of a photo beside those of another."""
     if image.status != pb.IMAGE_STATUS_SCORED:
         return []
-    is_other_scored = other is not None and other.status == pb.IMAGE_STATUS_SCORED
+    rival = other if other and other.status == pb.IMAGE_STATUS_SCORED else None
     rows = []
     for score in SCORES:
         value = score_value(image, score)
-        against = score_value(other, score) if is_other_scored else None
+        against = score_value(rival, score) if rival is not None else None
         better = 0
         if value is not None and against is not None and _number(value) != _number(against):
             better = 1 if (value > against) != score.lower_is_better else 2

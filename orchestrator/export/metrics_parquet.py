@@ -48,7 +48,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     ]
     known = {name for name, _ in fields}
     fields += [(score.name, pa.float64()) for score in SCORES if score.name not in known]
-    fields.append(("face_faults", pa.list_(pa.string())))
+    fields += [("face_faults", pa.list_(pa.string())), ("face_caption", pa.string())]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()
@@ -66,6 +66,7 @@ def _row(record: ImageRecord) -> dict[str, object]:
         "faces": faces,
         "face_count": len(faces) if record.is_readable else None,
         "filename": record.filename,
+        "face_caption": record.face_caption,
         "status": status(record),
     }
 

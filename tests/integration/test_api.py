@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import skimage.data
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from google.protobuf import struct_pb2
@@ -861,3 +863,38 @@ def test_a_checkpoint_that_the_siamese_service_did_not_load_is_an_error(
     )
     assert finished.code == 1
     assert "the Siamese service loaded another model" in finished.text
+
+
+def test_a_face_fault_is_what_the_thresholds_of_the_run_say(stub: Stub, album: Path) -> None:
+    """Penalty, faults, caption, filter and gallery agree, for a run and for its reselections."""
+    folder = album.parent / "portrait"
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(skimage.data.astronaut()).save(folder / "astronaut.png")
+    made = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(folder))).album
+    started = stub.StartRun(pb.StartRunRequest(album_id=made.id)).run
+    assert watch_to_its_end(stub, started.id)[-1].state == pb.RUN_STATE_COMPLETED
+    (image,) = all_images(stub, started.id)
+    for threshold, is_fault in ((image.eyes_score, False), (image.eyes_score + 1e-6, True)):
+        penalties = {
+            "eyes_threshold": threshold,
+            "pose_threshold": 0,
+            "smile_threshold": 0,
+        }
+        changes = overrides(select_best={"person_penalties": penalties})
+        request = pb.ReselectRequest(run_id=started.id, config_overrides=changes)
+        again = stub.Reselect(request).run
+        (found,) = all_images(stub, again.id)
+        assert list(found.face_faults) == ([pb.FACE_FAULT_EYES_CLOSED] if is_fault else [])
+        assert (found.person_penalty < 0) == is_fault
+        words = "eyes closed" if is_fault else "eyes open"
+        assert found.face_caption == f"1 face | {words} | smiling"
+        assert ("eyes closed" in found.reason) == is_fault
+        filtered = images_by(stub, again, filters=[pb.IMAGE_FILTER_EYES_CLOSED])
+        assert [photo.path for photo in filtered] == (["astronaut.png"] if is_fault else [])
+        out = folder.parent / f"portrait-out-{started.id}-{is_fault}"
+        stub.ExportRun(pb.ExportRunRequest(run_id=again.id, output_folder=str(out)))
+        page = (out / "index.html").read_text()
+        assert f"1 face | {words} | smiling" in page
+        assert ("eyes closed" in page) == is_fault
+        (row,) = csv.DictReader((out / "image_metrics.csv").open(newline=""))
+        assert row["Face_Faults"] == ('["eyes_closed"]' if is_fault else "")

@@ -68,6 +68,7 @@ def test_every_score_survives_to_csv_and_json(curated: Curated) -> None:
         "Contrast": ("quality", "contrast"),
         "Colourfulness": ("quality", "colourfulness"),
         "Laplacian_Variance": ("quality", "laplacian_variance"),
+        "Noise": ("quality", "noise_level"),
         "Composite": ("composite_score",),
         "Cluster": ("cluster_id",),
         "Person_Penalty": ("person_penalty",),

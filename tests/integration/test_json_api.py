@@ -101,6 +101,10 @@ def test_results_have_every_score_that_grpc_has(system: System) -> None:
     assert [row["path"] for row in whole] == [image.path for image in listed]
     assert {row["decision"] for row in whole} == {None, "keep"}
     assert whole[0]["quality"]["focus_score"] == listed[0].quality.focus_score
+    for row, image in zip(whole, listed, strict=True):
+        assert row["face_caption"] == image.face_caption
+        if image.status == pb.IMAGE_STATUS_SCORED:
+            assert row["quality"]["noise_level"] == image.quality.noise_level > 0
 
 
 def test_pages_filters_and_orders(system: System) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from orchestrator.domain.decisions import DecisionAction, decisions_in
 from orchestrator.domain.photo import Decision
+from orchestrator.domain.scoring import FaceFault
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import (
     Album,
@@ -115,6 +116,28 @@ def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None
     log = SqlDecisionLog(engine)
     assert decisions_in(log.entries("a")) == log.decisions("a") == {"d": Decision.REJECT}
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
+
+
+def test_runs_stored_before_faults_were_get_those_of_their_own_thresholds(engine: Engine) -> None:
+    store = SqlRunStore(engine)
+    store.add_album(album())
+    scores = {"pose_score": 0.9, "eyes_score": 0.4, "smile_score": 0.2}
+    for run_id, threshold in (("lenient", 0.3), ("strict", 0.5)):
+        config = {"select_best": {"person_penalties": {"eyes_threshold": threshold}}}
+        one = dataclasses.replace(run(run_id), config=config)
+        store.save_results(one, [image("a.jpg", **scores), image("b.jpg")])
+    with engine.begin() as connection:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "0007")
+    migrate(engine)
+    assert store.image("lenient", "a.jpg").face_faults == (FaceFault.NOT_SMILING,)
+    assert store.image("strict", "a.jpg").face_faults == (
+        FaceFault.EYES_CLOSED,
+        FaceFault.NOT_SMILING,
+    )
+    assert store.image("strict", "b.jpg").face_faults == ()
 
 
 def test_an_existing_id_with_different_content_is_refused_and_nothing_is_added(

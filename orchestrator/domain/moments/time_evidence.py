@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,11 @@ from scipy.sparse.csgraph import connected_components
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, CaptureTimeParameters
+from orchestrator.domain.moments.tiles import Rows, Tile
 
 Labels = NDArray[np.int64]
+BLOCK_COUNT = 512
+"""Photos per side of a matrix of distances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +57,12 @@ def with_time_evidence(
     Returns:
         int64, (n,), clusters numbered by their first photo; one that is left alone is NOISE.
     """
-    count = len(labels)
-    links: list[tuple[int, int]] = []
+    group = np.arange(len(labels))
     for label in np.unique(labels[labels != NOISE]):
         members = np.flatnonzero(labels == label)
         for part in _parts(members, embeddings, captures, parameters, metric):
-            links += [(int(part[0]), int(other)) for other in part[1:]]
-    links += _bursts(embeddings, captures, parameters, metric)
-    first, second = np.array(links, np.intp).reshape(-1, 2).T
-    graph = csr_matrix((np.ones(len(first)), (first, second)), (count, count))
-    _, moment = connected_components(graph, directed=False)
-    return labels_of(moment)
+            group[part] = part[0]
+    return labels_of(_join_bursts(group, embeddings, captures, parameters, metric))
 
 
 def _parts(
@@ -86,24 +84,43 @@ def _parts(
     place = {int(member): position for position, member in enumerate(members)}
     for number, found in enumerate(np.split(known, cuts)):
         part[[place[int(member)] for member in found]] = number
-    distances = _distances(embeddings[members], embeddings[members], metric)
     is_known = ~np.isnan(seconds)
-    for position in np.flatnonzero(~is_known):
-        part[position] = part[is_known][np.argmin(distances[position, is_known])]
-    near = np.argwhere(distances <= parameters.separate_distance)
-    size = len(cuts) + 1
-    graph = csr_matrix((np.ones(len(near)), (part[near[:, 0]], part[near[:, 1]])), (size, size))
-    _, joined = connected_components(graph, directed=False)
+    unknown = np.flatnonzero(~is_known)
+    for start in range(0, len(unknown), BLOCK_COUNT):
+        block = unknown[start : start + BLOCK_COUNT]
+        distances = _distances(embeddings[members[block]], embeddings[members[is_known]], metric)
+        part[block] = part[is_known][np.argmin(distances, axis=1)]
+    joined = _join_near_parts(part, embeddings[members], parameters.separate_distance, metric)
     return [members[joined[part] == number] for number in np.unique(joined[part])]
 
 
-def _bursts(
+def _join_near_parts(
+    part: NDArray[np.intp], embeddings: NDArray[np.float32], distance: float, metric: str
+) -> NDArray[np.intp]:
+    """Joins parts that have two photos within a distance: the joined part of each part.
+
+    Pairs within parts that are joined already are skipped, so memory is linear in the photos.
+    """
+    joined = np.arange(int(part.max()) + 1)
+
+    def are_apart(tile: Tile) -> NDArray[np.bool_]:
+        first, second = joined[part[tile.rows]], joined[part[tile.columns]]
+        return np.asarray(first[:, np.newaxis] != second)
+
+    radius = distance if metric == "cosine" else distance**2 / 2.0
+    for first, second in Rows(embeddings).near_pairs(radius, are_apart):
+        joined[:] = _join(joined, part[first], part[second])
+    return joined
+
+
+def _join_bursts(
+    group: NDArray[np.intp],
     embeddings: NDArray[np.float32],
     captures: Captures,
     parameters: CaptureTimeParameters,
     metric: str,
-) -> Iterator[tuple[int, int]]:
-    """Pairs of photos of one burst."""
+) -> NDArray[np.intp]:
+    """Joins the groups of photos of one burst; pairs that are in one group already are skipped."""
     by_camera: dict[str, list[int]] = {}
     for index, camera in enumerate(captures.cameras):
         if camera and not np.isnan(captures.seconds[index]):
@@ -112,11 +129,37 @@ def _bursts(
         ordered = np.array(sorted(indices, key=lambda index: captures.seconds[index]))
         times = captures.seconds[ordered]
         ends = np.searchsorted(times, times + parameters.burst_seconds, side="right")
-        for place, end in enumerate(ends):
-            others = ordered[place + 1 : end]
-            near = _distances(embeddings[[ordered[place]]], embeddings[others], metric)[0]
-            for other in others[near <= parameters.burst_distance]:
-                yield int(ordered[place]), int(other)
+        for start in range(0, len(ordered), BLOCK_COUNT):
+            stop = min(start + BLOCK_COUNT, len(ordered))
+            for other in range(start, int(ends[stop - 1]), BLOCK_COUNT):
+                rows, columns = (
+                    np.arange(start, stop),
+                    np.arange(other, min(other + BLOCK_COUNT, len(ordered))),
+                )
+                is_pair = (columns > rows[:, np.newaxis]) & (columns < ends[rows, np.newaxis])
+                is_pair &= group[ordered[rows], np.newaxis] != group[ordered[columns]]
+                if not is_pair.any():
+                    continue
+                distances = _distances(
+                    embeddings[ordered[rows]], embeddings[ordered[columns]], metric
+                )
+                first, second = np.nonzero(is_pair & (distances <= parameters.burst_distance))
+                group = _join(group, ordered[rows[first]], ordered[columns[second]])
+    return group
+
+
+def _join(
+    group: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Joins the groups of pairs of members; groups are numbered below the number of members."""
+    if len(first) == 0:
+        return group
+    count = len(group)
+    pairs = np.unique(group[first] * count + group[second])
+    one, other = np.divmod(pairs, count)
+    graph = csr_matrix((np.ones(len(pairs)), (one, other)), (count, count))
+    _, component = connected_components(graph, directed=False)
+    return np.asarray(component[group], np.intp)
 
 
 def _distances(

@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.explanation import Grouping, Neighbour
+from orchestrator.domain.moments import time_evidence
 from orchestrator.domain.moments.parameters import CaptureTimeParameters
 from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
 from orchestrator.domain.verdict_sentences import grouping_text
@@ -145,3 +147,30 @@ def test_an_explanation_tells_of_the_time() -> None:
         "is 0.200 apart, but they were taken 5.0 hours apart: that parts moments, above 3 hours "
         "and 0.1 in distance."
     )
+
+
+@given(st.integers(1, 24), st.integers(0, 10**6), st.integers(1, 5))
+def test_work_in_blocks_gives_what_all_pairs_at_once_give(
+    count: int, seed: int, block_count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = at(*(rng.integers(0, 18, count) * 10 + rng.random(count)))
+    seconds = rng.choice([0.0, 1.0, 2.5, 6 * HOUR, 12 * HOUR, np.nan], count)
+    cameras = [str(name) for name in rng.choice(["", "a", "b"], count)]
+    labels = rng.integers(-1, 3, count)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time_evidence, "BLOCK_COUNT", block_count)
+        found = regrouped(labels.tolist(), vectors, seconds.tolist(), cameras)
+    assert found == regrouped(labels.tolist(), vectors, seconds.tolist(), cameras)
+    distances = 1.0 - vectors.astype(np.float64) @ vectors.astype(np.float64).T
+    for one in range(count):
+        for other in range(count):
+            is_burst = cameras[one] == cameras[other] != "" and (
+                abs(seconds[one] - seconds[other]) <= PARAMETERS.burst_seconds
+            )
+            is_near = distances[one, other] <= PARAMETERS.burst_distance
+            if is_burst and is_near and one != other:
+                assert found[one] == found[other] != -1
+            same = labels[one] == labels[other] != -1
+            if same and distances[one, other] <= PARAMETERS.separate_distance and one != other:
+                assert found[one] == found[other] != -1

@@ -34,7 +34,7 @@ class Control:
 
 
 GROUPS: dict[str, tuple[Control, ...]] = {
-    "Grouping to moments": (
+    "Grouping into moments": (
         Control("cluster_scenes.method", "Method", "choice"),
         Control("cluster_scenes.scene_distance", "Scene distance", "distance"),
         Control("cluster_scenes.cluster_selection_epsilon", "Selection epsilon", "distance"),
@@ -42,15 +42,15 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
         Control("cluster_scenes.min_samples", "Minimum samples", "count"),
         Control("cluster_scenes.dbscan.eps", "DBSCAN eps", "number"),
-        Control("cluster_scenes.capture_time.enabled", "Heed capture time and camera", "flag"),
+        Control("cluster_scenes.capture_time.enabled", "Use capture time and camera", "flag"),
     ),
     "Selection": (
         Control("select_best.max_images_per_cluster", "Most photos of a moment", "count", 10),
         Control("select_best.min_score_threshold", "Minimum score", "number"),
         Control("filter_quality.min_iqa_score", "Minimum technical quality (IQA)", "number"),
         Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
-        Control("select_best.dissimilarity_threshold", "Too similar from", "number"),
-        Control("select_best.siamese.duplicate_threshold", "Duplicates from", "number"),
+        Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),
+        Control("select_best.siamese.duplicate_threshold", "Duplicate threshold", "number"),
         Control("select_best.include_noise", "Select single shots too", "flag"),
     ),
     "Weights": (
@@ -79,7 +79,7 @@ def build() -> list[gr.components.Component]:
     return made
 
 
-def filled(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> list[Any]:
+def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> list[Any]:
     """Updates for the components of `build`: values of `config`, help and bounds as described."""
     settings = {setting.key: setting for setting in described.settings}
     updates: list[Any] = []

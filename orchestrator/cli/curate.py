@@ -172,7 +172,8 @@ def _checked(request: Request) -> Iterator[None]:
 def _check_services(request: Request) -> None:
     """Refuses settings of services in --config files that this command would not apply."""
     for path in request.config_files:
-        services = read_config_file(path).section("services").data
+        file = read_config_file(path)
+        services = file.section("services").data
         if request.orchestrator is not None and services:
             raise ConfigError(
                 f"services.{next(iter(services))} in {path}: the orchestrator at "
@@ -180,7 +181,7 @@ def _check_services(request: Request) -> None:
                 "leave out the section `services`"
             )
         for section, keys in OWN_SETTINGS.items():
-            for key in services.get(section) or {}:
+            for key in file.section("services", section).data:
                 if keys is None or key in keys:
                     raise ConfigError(
                         f"services.{section}.{key} in {path}: `bestshot curate` "

@@ -154,6 +154,36 @@ def test_an_unknown_key_of_a_service_stops_the_start(tmp_path: Path, photos: Pat
     assert "did you mean 'worker_threads'" in text
 
 
+@pytest.mark.parametrize(
+    ("services", "arguments", "message"),
+    [
+        ("{face: {worker_thread: 2}}", (), "did you mean 'worker_threads'"),
+        ("{face: {address: 'localhost:1'}}", (), "services.face.address in"),
+        ("{orchestrator: {database_url: null}}", (), "services.orchestrator.database_url in"),
+        ("{ui: {username: me}}", (), "services.ui.username in"),
+        ("{face: 3}", (), "face in"),
+        ("{face: {worker_threads: 2}}", ("--orchestrator", "127.0.0.1:9"), "services.face in"),
+    ],
+)
+def test_a_service_setting_that_would_have_no_effect_is_refused_by_name(
+    tmp_path: Path, photos: Path, services: str, arguments: tuple[str, ...], message: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"services: {services}")
+    text = fails(
+        tmp_path, "curate", photos, "--out", tmp_path / "out", "--config", file, *arguments
+    )
+    assert message in text
+    assert str(file) in text
+
+
+def test_up_reads_the_service_settings_of_a_config_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("services: {siamese: {worker_thread: 2}}")
+    text = fails(tmp_path, "up", "--no-ui", "--config", file)
+    assert f"'worker_thread' in {file}; did you mean 'worker_threads'" in text
+
+
 def test_a_variable_that_nobody_reads(tmp_path: Path, photos: Path) -> None:
     changes = {"BESTSHOT_MIN_SHARPNESS": "0.1"}
     text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out", changes=changes)

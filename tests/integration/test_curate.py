@@ -9,9 +9,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import yaml
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from prometheus_client import CollectorRegistry
 
+from orchestrator.cli.supervisor import MODEL_SERVICES
 from tests.conftest import draw_pairs
 from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment
 from tests.integration.parts import Part, orchestrator
@@ -182,11 +184,26 @@ def test_every_clustering_parameter_reaches_the_run_record(
     ]
     recorded = curate(curated.photos, tmp_path / "out", curated.data, *flags).run["config"]
     for key, value in values.items():
-        asked = recorded["cluster_scenes"]
-        for part in key.split("."):
-            asked = asked[part]
-        assert asked == value
-        assert recorded["resolved"]["cluster_scenes"][key.replace(".", "_")] == value
+        for found in (recorded["cluster_scenes"], recorded["resolved"]["cluster_scenes"]):
+            for part in key.split("."):
+                found = found[part]
+            assert found == value
+
+
+def test_both_sections_of_a_config_file_take_effect(curated: Curated, tmp_path: Path) -> None:
+    document = {
+        "description": "One photo of a moment, and logs for a machine.",
+        "pipeline": {"select_best": {"max_images_per_cluster": 1}},
+        "services": {"shared": {"log_format": "json"}, "face": {"worker_threads": 1}},
+    }
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(document))
+    found = curate(curated.photos, tmp_path / "out", curated.data, "--config", file)
+    assert found.run["config"]["select_best"]["max_images_per_cluster"] == 1
+    for part in (*MODEL_SERVICES, "orchestrator"):
+        lines = (tmp_path / "out" / "logs" / f"{part}.log").read_text().splitlines()
+        assert lines
+        assert all(isinstance(json.loads(line), dict) for line in lines)
 
 
 def test_the_reference_profile_clusters_as_hdbscan_does(curated: Curated, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
     described = await api.settings(wanted)
     texts = {entry.name: entry.description.replace("`", "") for entry in described.profiles}
     profile = gr.update(choices=list(texts), value=described.profile, info=texts[described.profile])
-    return [profile, *controls.filled(described, controls.config_of(described))]
+    return [profile, *controls.fill(described, controls.config_of(described))]
 
 
 async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:

@@ -58,7 +58,7 @@ async def filled(api: Orchestrator, run_id: str | None) -> list[Any]:
         return [*skipped, problem(error)]
     config = controls.config_of(run)
     hint = empty("Nothing is changed", "Move a control: what would change shows here at once.")
-    return [*controls.filled(described, config), hint]
+    return [*controls.fill(described, config), hint]
 
 
 async def preview(api: Orchestrator, run_id: str | None, values: Sequence[controls.Value]) -> str:

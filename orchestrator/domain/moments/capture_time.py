@@ -1,4 +1,4 @@
-"""Photos parted by when they were taken."""
+"""Splits photos by when they were taken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def capture_seconds(text: str) -> float:
 
 
 def parts_by_time(seconds: NDArray[np.float64], max_count: int) -> list[NDArray[np.intp]]:
-    """Parts photos where nobody took one for long, until no part is too large.
+    """Splits photos at the longest pauses until no part is too large.
 
     A part that is too large is cut at the longest pause of its middle half. Photos of unknown time
     come after the others, in their own order, and are cut anywhere.

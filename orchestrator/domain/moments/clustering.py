@@ -61,7 +61,7 @@ def cluster_scenes(
     """Groups photos of one scene.
 
     Without `scene_distance`, the labels are those of `hdbscan.HDBSCAN` itself. With it, photos are
-    first parted so that no part holds two photos farther apart than `scene_distance` (complete
+    first split so that no part holds two photos farther apart than `scene_distance` (complete
     linkage: a walk through a street, each shot near the next, does not end in one scene); HDBSCAN
     then works within each part, where the whole part may be one scene; and last, photos of a part
     within `cluster_selection_epsilon` of each other are joined whatever HDBSCAN says, because a
@@ -84,7 +84,7 @@ def cluster_scenes(
         return np.empty(0, np.int64)
     limit = parameters.max_joint_count
     if limit is not None and len(embeddings) > limit:
-        return _renumbered(_parted(embeddings, parameters, limit, capture_seconds, note))
+        return _renumbered(_cluster_by_parts(embeddings, parameters, limit, capture_seconds, note))
     if parameters.method == "dbscan":
         return _renumbered(_dbscan(embeddings, parameters))
     if parameters.scene_distance is None:
@@ -92,7 +92,7 @@ def cluster_scenes(
     return _renumbered(_bounded_hdbscan(embeddings, parameters, parameters.scene_distance, note))
 
 
-def _parted(
+def _cluster_by_parts(
     embeddings: Embeddings,
     parameters: ClusterParameters,
     max_count: int,

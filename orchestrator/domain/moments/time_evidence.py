@@ -42,7 +42,7 @@ def with_time_evidence(
 ) -> Labels:
     """Parts and joins moments by when their photos were taken.
 
-    First a moment is parted at every pause of more than `separate_hours`; parts that have two
+    First a moment is split at every pause of more than `separate_hours`; parts that have two
     photos within `separate_distance` stay together, and a photo of unknown time stays with the part
     that has the one nearest to it. Then photos that one camera took within `burst_seconds` of each
     other are joined, with the moments that they are in, where they are within `burst_distance`.

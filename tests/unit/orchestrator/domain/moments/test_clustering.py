@@ -189,13 +189,13 @@ def test_every_parameter_reaches_dbscan(
     assert seen[name] == value
 
 
-def test_more_photos_than_are_clustered_together_are_parted_by_time() -> None:
+def test_more_photos_than_are_clustered_together_are_split_by_time() -> None:
     vectors = scenes([6, 6, 6, 6], 0.2)
     seconds = np.array([scene * 3600.0 + shot for scene in range(4) for shot in range(6)])
     order = np.random.default_rng(1).permutation(len(vectors))
     joint = cluster_scenes(vectors, BOUNDED)
-    parted = cluster_scenes(vectors[order], replace(BOUNDED, max_joint_count=8), seconds[order])
-    assert adjusted_rand_score(joint[order], parted) == 1.0
+    split = cluster_scenes(vectors[order], replace(BOUNDED, max_joint_count=8), seconds[order])
+    assert adjusted_rand_score(joint[order], split) == 1.0
     again = cluster_scenes(vectors, replace(BOUNDED, max_joint_count=24), seconds)
     assert (again == joint).all()
 

@@ -23,7 +23,7 @@ def score_line(image: pb.ImageResult) -> str:
 
 
 def status(image: pb.ImageResult) -> str:
-    """What became of it: unreadable, kept, rejected, selected or not selected."""
+    """A photo's result: unreadable, kept, rejected, selected or not selected."""
     if image.status == pb.IMAGE_STATUS_UNREADABLE:
         return "unreadable"
     if image.decision == pb.DECISION_KEEP:

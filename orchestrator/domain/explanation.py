@@ -1,8 +1,8 @@
-"""Everything that led to what became of one photo, with the numbers that were used."""
+"""Full explanation of one photo's result: the numbers that were used, and lines for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,11 @@ from orchestrator.domain.selection import Comparisons, SelectionParameters, Verd
 MAX_DISTANCE_COUNT = 2**24
 """Most distances computed to explain one photo: those among 4,096."""
 _SWEEP_COUNT = 8
+_PENALTY_NAMES = {
+    "eyes_closed": "eyes",
+    "face_turned": "pose",
+    "not_smiling": "smile",
+}
 
 Embeddings = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -98,7 +103,7 @@ class Grouping:
             also if that takes more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Of HDBSCAN.
         separate_hours: A longer pause parts moments; None where capture time takes no part.
-        separate_distance: Photos so close are not parted by it; None likewise.
+        separate_distance: Photos this close are not split by it; None likewise.
         pause_inside: Seconds between it and `nearest_inside`; None likewise, or where unknown.
         pause_outside: Seconds between it and `nearest_outside`.
     """
@@ -124,7 +129,7 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What became of a photo, and all that led to it.
+    """Full explanation of one photo's result.
 
     Attributes:
         path: The photo.
@@ -350,3 +355,65 @@ def _largest_core_distance(
         return None
     found = [_core_distance(int(index), embeddings, parameters) for index in members]
     return max((value for value in found if value is not None), default=None)
+
+
+def explanation_lines(found: Explanation) -> Iterator[str]:
+    """Yields the reason, then the numbers that led to it."""
+    yield found.reason
+    yield _score(found)
+    if found.penalties:
+        yield _faces(found)
+    if found.moment_size > 1:
+        yield f"Rank {found.rank} of {found.moment_size} in its moment."
+    if found.points is not None:
+        is_one = found.tied_count == 1
+        others = "another" if is_one else f"{found.tied_count} others"
+        points = f"{found.points:.2f} of {found.tied_count} {'point' if is_one else 'points'}"
+        yield (
+            f"Tied with {others} within {found.tiebreaker_range:g} of the highest score, so the "
+            f"direct comparisons decide: it has {points}."
+        )
+    yield from map(_match, found.matches)
+    yield found.grouping_text
+    if found.neighbours:
+        near = ", ".join(
+            f"{one.path} {one.similarity:.3f}" + ("" if one.is_same_moment else " (another moment)")
+            for one in found.neighbours
+        )
+        yield f"Most similar: {near}."
+    if found.decisions:
+        yield f"Your decisions: {'; '.join(found.decisions)}."
+
+
+def _score(found: Explanation) -> str:
+    parts = [f"{term.weight:g} x {term.value:.4f} ({term.name})" for term in found.terms]
+    penalty = f" {_signed(found.person_penalty)} (faces)" if found.penalties else ""
+    return f"Score {found.composite_score:.4f} = {' + '.join(parts)}{penalty}."
+
+
+def _faces(found: Explanation) -> str:
+    applied = [penalty for penalty in found.penalties if penalty.is_applied]
+    if not applied:
+        scores = ", ".join(
+            f"{_PENALTY_NAMES[penalty.name]} {penalty.score:.2f}" for penalty in found.penalties
+        )
+        return f"No face penalty: lowest scores {scores}, none below its threshold."
+    costs = ", ".join(
+        f"{_signed(penalty.penalty)} {penalty.name.replace('_', ' ')} "
+        f"({_PENALTY_NAMES[penalty.name]} {penalty.score:.2f}, below {penalty.threshold:g})"
+        for penalty in applied
+    )
+    total = sum(penalty.penalty for penalty in applied)
+    floor = f", at most {found.max_penalty:g}" if total < found.max_penalty else ""
+    return f"Faces: {costs}{floor}."
+
+
+def _match(match: Match) -> str:
+    if match.probability == 0.5:
+        return f"Even with {match.path}."
+    verb = "Won against" if match.is_won else "Lost to"
+    return f"{verb} {match.path}: better with a probability of {match.probability:.3f}."
+
+
+def _signed(value: float) -> str:
+    return f"- {-value:g}" if value < 0 else f"+ {value:g}"

@@ -80,7 +80,7 @@ def correction_texts(
 
     Args:
         content_digest: The photo.
-        corrections: Those that its run heeds.
+        corrections: Those that its run applies.
         paths: By content digest; a photo that the run lacks is left out.
     """
     texts = []
@@ -115,7 +115,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
-def _parted_by_time(grouping: Grouping, text: str) -> str:
+def _split_by_time(grouping: Grouping, text: str) -> str:
     """Why a pause keeps the nearest photo out of the moment; empty where none does."""
     near, pause, hours = (
         grouping.nearest_outside,
@@ -125,7 +125,7 @@ def _parted_by_time(grouping: Grouping, text: str) -> str:
     if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
         return ""
     return (
-        f"{text}, but they were taken {_span(pause)} apart: that parts moments, above "
+        f"{text}, but they were taken {_span(pause)} apart: that splits moments, above "
         f"{hours:g} hours and {grouping.separate_distance:g} in distance."
     )
 
@@ -134,14 +134,14 @@ def _alone(grouping: Grouping) -> str:
     near = grouping.nearest_outside
     if near is None:
         return "It is the only photo."
-    text = f"Grouped with none: the nearest photo, {near.path}, is {near.distance:.3f} apart"
+    text = f"Not grouped: the nearest photo ({near.path}) is at distance {near.distance:.3f}"
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
         return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         return f"{text}, more than the {limit:.3f} that a moment may span."
-    if parted := _parted_by_time(grouping, text):
-        return parted
+    if split := _split_by_time(grouping, text):
+        return split
     if grouping.method == "dbscan":
         return f"{text}; DBSCAN finds too few photos around it."
     if limit is not None and (grouping.joint_distance or 0.0) > limit:
@@ -165,8 +165,8 @@ def _outside(grouping: Grouping) -> str:
     if near is None:
         return ""
     text = f"The nearest photo outside, {near.path}, is {near.distance:.3f} apart"
-    if parted := _parted_by_time(grouping, text):
-        return parted
+    if split := _split_by_time(grouping, text):
+        return split
     if grouping.method == "dbscan":
         return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
     if limit is not None and (grouping.joint_distance or 0.0) > limit:
@@ -174,7 +174,7 @@ def _outside(grouping: Grouping) -> str:
             f"{text}; a moment of both would span {grouping.joint_distance:.3f}, more than the "
             f"{limit:.3f} allowed."
         )
-    return f"{text}; HDBSCAN parts the two by density."
+    return f"{text}; HDBSCAN splits the two by density."
 
 
 def _sentence(

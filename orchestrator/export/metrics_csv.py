@@ -80,7 +80,7 @@ def metrics_csv(records: Sequence[ImageRecord]) -> str:
 
 
 def status(record: ImageRecord) -> str:
-    """What became of a photo: selected, not_selected or unreadable."""
+    """A photo's result: selected, not_selected or unreadable."""
     if not record.is_readable:
         return "unreadable"
     return "selected" if record.is_selected else "not_selected"

@@ -10,13 +10,13 @@ from orchestrator.config import resolve_auto
 from orchestrator.domain.decisions import Correction
 from orchestrator.domain.explanation import (
     Explanation,
+    explanation_lines,
     grouping_of,
     matches_of,
     neighbours_of,
     penalties_of,
     terms_of,
 )
-from orchestrator.domain.explanation_text import explanation_lines
 from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text

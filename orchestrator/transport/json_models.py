@@ -90,7 +90,7 @@ _IMAGE_FIELDS: dict[str, Any] = {
 Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
     "Image", **{name: (hint, ...) for name, hint in _IMAGE_FIELDS.items()}
 )
-"""Every field of a result, what became of it, and what the user decided."""
+"""Every field of a result, its status, and what the user decided."""
 
 
 def image(record: ImageRecord, decision: Decision | None) -> BaseModel:

@@ -35,7 +35,7 @@ async def opened(
         path: The photo.
         other_path: The photo beside it; empty = the one that it lost to.
         ask: Whether the Siamese model is asked which of them is better.
-        explain: Whether all that led to what became of it is shown.
+        explain: Whether the full explanation of its result is shown.
     """
     image = await api.image(run_id, path)
     other, trouble, probability = None, "", None

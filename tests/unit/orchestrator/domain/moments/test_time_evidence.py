@@ -144,7 +144,7 @@ def test_an_explanation_tells_of_the_time() -> None:
     )
     assert grouping_text(grouping) == (
         "Grouped with near.jpg, 0.500 and 1.5 seconds apart. The nearest photo outside, later.jpg, "
-        "is 0.200 apart, but they were taken 5.0 hours apart: that parts moments, above 3 hours "
+        "is 0.200 apart, but they were taken 5.0 hours apart: that splits moments, above 3 hours "
         "and 0.1 in distance."
     )
 

@@ -24,7 +24,7 @@ from services.common.config.layers import (
     models_dir,
     profile_names,
 )
-from services.common.rpc.tls import TlsSettings
+from services.common.config.tls import TlsSettings
 
 Address = Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")]
 Count = Annotated[int, Field(ge=1)]

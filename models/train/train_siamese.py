@@ -37,8 +37,8 @@ from models.export.graph import plain_model
 from models.train import pictures
 from models.train.degrade import DEGRADATIONS, RgbImage
 from services.common.inference.onnx import OrtSession, SessionOptions
+from services.common.inference.tensor import to_full_tensor
 from services.siamese.model import SiameseModel
-from services.siamese.preprocess import to_full_tensor
 
 SEED = 20261124
 WORK_SIDE_PX = 1024

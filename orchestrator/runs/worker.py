@@ -25,8 +25,8 @@ from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import Renewal, SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import BestshotError, UnavailableError
+from services.common.process.request_id import request_id
 from services.common.process.tracing import span
-from services.common.rpc.interceptors import request_id
 
 logger = logging.getLogger(__name__)
 

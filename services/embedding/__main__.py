@@ -18,10 +18,10 @@ from services.common.inference.model_service import (
 )
 from services.common.inference.onnx import OrtSession
 from services.common.inference.registry import Role
+from services.common.inference.tensor import to_tensor
 from services.common.process.metrics import Metrics
 from services.embedding.config import EmbeddingSettings
 from services.embedding.model import EmbeddingModel
-from services.embedding.preprocess import to_tensor
 from services.embedding.servicer import EmbeddingServicer
 from services.embedding.tensors import tensor_api
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from services.common.imaging.requests import DecodeLimits, check_batch, read_image
 from services.common.inference.batching import Batching, DynamicBatcher
 from services.common.inference.registry import Preprocessing
+from services.common.inference.tensor import to_tensor
 from services.embedding.model import EmbeddingModel
-from services.embedding.preprocess import to_tensor
 
 
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):

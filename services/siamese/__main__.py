@@ -20,10 +20,10 @@ from services.common.inference.model_service import (
 )
 from services.common.inference.onnx import OrtSession
 from services.common.inference.registry import Role
+from services.common.inference.tensor import to_full_tensor, to_tensor
 from services.common.process.metrics import Metrics
 from services.siamese.config import SiameseSettings
 from services.siamese.model import SiameseModel
-from services.siamese.preprocess import to_full_tensor, to_tensor
 from services.siamese.servicer import SiameseServicer
 from services.siamese.tensors import tensor_api
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from services.common.imaging.decode import decode, fit_long_side
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import Role, resolve
+from services.common.inference.tensor import to_full_tensor
 from services.siamese.model import SiameseModel
-from services.siamese.preprocess import to_full_tensor
 from tests.accuracy.conftest import Figures
 from tests.conftest import ROOT
 

@@ -26,7 +26,7 @@ from services.common.config.layers import (
     profile_names,
     read_config_file,
 )
-from services.common.rpc.tls import TlsSettings
+from services.common.config.tls import TlsSettings
 
 Address = Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")]
 Count = Annotated[int, Field(ge=1)]

@@ -23,7 +23,7 @@ from google.rpc import status_pb2
 from services.common.errors import BestshotError, ResourceExhaustedError
 from services.common.finite import check_finite
 from services.common.process.metrics import Metrics
-from services.common.rpc.interceptors import request_id
+from services.common.process.request_id import request_id
 from services.common.rpc.status import internal_status, to_status
 from services.common.rpc.turns import Turns
 

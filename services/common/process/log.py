@@ -8,7 +8,7 @@ from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
-from services.common.rpc.interceptors import request_id
+from services.common.process.request_id import request_id
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 _FIELDS = ("levelname", "name", "request_id", "message")

@@ -15,9 +15,10 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from services.common.config.sections import SharedSettings
 from services.common.errors import ConfigError
+from services.common.process.request_id import request_id
 from services.common.process.signals import is_loopback, split_address
 from services.common.rpc.auth import AUTHORIZATION_KEY, read_token
-from services.common.rpc.interceptors import REQUEST_ID_KEY, request_id
+from services.common.rpc.interceptors import REQUEST_ID_KEY
 from services.common.rpc.tls import channel_credentials, check_tls
 
 KEEPALIVE = (

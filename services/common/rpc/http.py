@@ -9,10 +9,10 @@ import ssl
 from collections.abc import Iterable
 from typing import Any
 
+from services.common.config.tls import TlsSettings
 from services.common.errors import ConfigError
 from services.common.process.signals import split_address
 from services.common.rpc.origin import OriginGuard
-from services.common.rpc.tls import TlsSettings
 
 GRACE_S = 2
 """How long requests under way may take to their end."""

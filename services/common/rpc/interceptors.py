@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import re
 import time
@@ -18,13 +17,13 @@ from grpc_status import rpc_status
 
 from services.common.errors import BestshotError, InvalidArgumentError
 from services.common.process.metrics import Metrics
+from services.common.process.request_id import request_id
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
 from services.common.rpc.bounds import check_message
 from services.common.rpc.status import internal_status, to_status
 from services.common.rpc.turns import Turns
 
 REQUEST_ID_KEY = "x-request-id"
-request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 logger = logging.getLogger(__name__)
 

@@ -16,10 +16,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.config.layers import DEFAULT_PROFILE, config_dir, layers_of, merge
 from services.common.config.sections import SharedSettings, load_section
+from services.common.config.tls import SYSTEM
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.process.signals import split_address
 from services.common.rpc.channels import service_name
-from services.common.rpc.tls import SYSTEM, channel_credentials
+from services.common.rpc.tls import channel_credentials
 
 TIMEOUT_S = 3.0
 

@@ -1,35 +1,15 @@
-"""TLS between the parts: whom a server lets in, whom a client believes."""
+"""TLS between the parts: which clients a server accepts, which servers a client trusts."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Literal
 
 import grpc
 
-from services.common.config.layers import Settings, UserPath
+from services.common.config.tls import SYSTEM, TlsSettings
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_bytes
-
-SYSTEM: Literal["system"] = "system"
-"""Value of ca_file: trust the system's root certificates."""
-
-
-class TlsSettings(Settings):
-    """Section `shared.tls` of services.yaml; PEM files."""
-
-    certificate_file: UserPath | None
-    """PEM chain that a part shows to its clients and, if asked, to the servers that it calls;
-    `null`: it serves without TLS. The web UI serves HTTPS with it. Renewed files apply from the
-    next connection"""
-    key_file: UserPath | None
-    """PEM private key of that certificate"""
-    ca_file: Literal["system"] | UserPath | None
-    """PEM certificates of the authorities that are trusted, or `system` for the system's root
-    certificates; `null`: parts call each other without TLS"""
-    require_client_certificate: bool
-    """mutual TLS: a server accepts only clients with a certificate by such an authority"""
 
 
 def check_tls(tls: TlsSettings) -> None:
@@ -71,10 +51,10 @@ def check_tls(tls: TlsSettings) -> None:
 
 
 def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
-    """What a server shows and asks for; None = no TLS.
+    """Credentials of a server; None = no TLS.
 
-    The files are read anew for every connection, so a renewed certificate counts at once; where
-    they cannot be read, the last good ones go on.
+    The files are read again for every connection, so a renewed certificate is used at once; while
+    they cannot be read, the last good ones stay in use.
     """
     if tls.certificate_file is None:
         return None
@@ -92,7 +72,7 @@ def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
 
 
 def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
-    """What a client believes and shows; None = no TLS."""
+    """Credentials of a client; None = no TLS."""
     if tls.ca_file is None:
         return None
     roots = _read(tls.ca_file, "ca_file") if isinstance(tls.ca_file, Path) else system_roots()

@@ -29,6 +29,7 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
 from tests.integration.command import Curated, bestshot
 from tests.integration.up import PARTS, running_up
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -776,7 +777,7 @@ def test_a_repeated_call_changes_nothing_twice(stub: Stub, run: pb.Run) -> None:
     undo = pb.UndoDecisionRequest(album_id=run.album_id, run_id=run.id)
     undo.request_id = str(uuid.uuid4())
     calls = [stub.UndoDecision.future(undo) for _ in range(4)]
-    first, *others = [call.result(timeout=120) for call in calls]
+    first, *others = [call.result(timeout=LIMIT_S) for call in calls]
     assert others == [first] * 3 == [stub.UndoDecision(undo)] * 3
     assert len(stub.ListDecisions(log).entries) == before + 1
 
@@ -789,7 +790,7 @@ def test_a_repeated_call_changes_nothing_twice(stub: Stub, run: pb.Run) -> None:
 
     start = pb.StartRunRequest(album_id=run.album_id, request_id=str(uuid.uuid4()))
     calls = [stub.StartRun.future(start) for _ in range(3)]
-    assert len({call.result(timeout=120).run.id for call in calls}) == 1
+    assert len({call.result(timeout=LIMIT_S).run.id for call in calls}) == 1
     watch_to_its_end(stub, calls[0].result().run.id)
     header = pb.UploadHeader(display_name="Twice", request_id=str(uuid.uuid4()))
     content = draw_jpeg()

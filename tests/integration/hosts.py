@@ -48,7 +48,7 @@ class Host:
         """Pulls its cable: nothing arrives or leaves, and nobody is told."""
         ip("link", "set", self._link, "down")
 
-    def mend(self) -> None:
+    def reconnect(self) -> None:
         ip("link", "set", self._link, "up")
 
     def know(self, names: Mapping[str, Sequence[str]]) -> None:

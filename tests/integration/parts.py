@@ -43,7 +43,7 @@ class Part:
         self._supervisor = Supervisor(folder, [])
 
     def start(self) -> None:
-        """Starts it, anew where it has ended, and waits until it serves."""
+        """Starts it, again where it has ended, and waits until it serves."""
         self._supervisor.stop()
         self._supervisor = Supervisor(self._folder, [])
         self._supervisor.start(self.name, self._arguments)

@@ -402,9 +402,9 @@ def test_moments_are_corrected_at_once_in_later_runs_and_undone(stub: Stub, run:
     for path, image in before.items():
         assert listed[path].HasField("machine_cluster_id") == image.HasField("cluster_id")
         assert listed[path].machine_cluster_id == image.cluster_id
-    anew = stub.StartRun(pb.StartRunRequest(album_id=own.album_id)).run
-    watch_to_its_end(stub, anew.id)
-    assert all_images(stub, anew.id, 1000) == list(listed.values()), "as a new run has it"
+    again = stub.StartRun(pb.StartRunRequest(album_id=own.album_id)).run
+    watch_to_its_end(stub, again.id)
+    assert all_images(stub, again.id, 1000) == list(listed.values()), "as a new run has it"
     summary = stub.GetRun(pb.GetRunRequest(run_id=own.id)).run.summary
     assert summary.cluster_count == own.summary.cluster_count - 1
     assert summary.selected_count == sum(image.is_selected for image in listed.values())

@@ -286,7 +286,7 @@ def test_a_replica_whose_link_is_cut_costs_time_and_nothing_else(
     try:
         orchestrators.ends_as(run_id, on_one_machine)
     finally:
-        cluster.hosts["model-b"].mend()
+        cluster.hosts["model-b"].reconnect()
 
 
 def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
@@ -313,7 +313,7 @@ def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_mo
     try:
         run = orchestrators.ends_as(run_id, on_one_machine)
     finally:
-        owner.host.mend()
+        owner.host.reconnect()
     time.sleep(3.0)  # it is back, and has something to say
     assert orchestrators.run(run_id) == run
     assert orchestrators.results(run_id) == on_one_machine

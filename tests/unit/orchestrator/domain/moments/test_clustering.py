@@ -194,8 +194,8 @@ def test_more_photos_than_are_clustered_together_are_parted_by_time() -> None:
     seconds = np.array([scene * 3600.0 + shot for scene in range(4) for shot in range(6)])
     order = np.random.default_rng(1).permutation(len(vectors))
     joint = cluster_scenes(vectors, BOUNDED)
-    parted = cluster_scenes(vectors[order], replace(BOUNDED, max_joint_count=8), seconds[order])
-    assert adjusted_rand_score(joint[order], parted) == 1.0
+    tiled = cluster_scenes(vectors[order], replace(BOUNDED, max_joint_count=8), seconds[order])
+    assert adjusted_rand_score(joint[order], tiled) == 1.0
     again = cluster_scenes(vectors, replace(BOUNDED, max_joint_count=24), seconds)
     assert (again == joint).all()
 

@@ -72,6 +72,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def last_words(process: subprocess.Popen[str]) -> str:
+    """All that it has written; reading to the end takes its death."""
+    process.kill()
+    return process.communicate()[0]
+
+
 @pytest.fixture
 def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A curation of which some photos are scored and others are not."""
@@ -86,7 +92,7 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         wait_until(
             lambda: finished_photos(tmp_path / "data") >= 4,
             processes=[process],
-            read_log=lambda: process.stdout.read() if process.stdout else "",
+            read_log=lambda: last_words(process),
         )
         yield process
         process.kill()

@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without bytecode each of the tests' many processes would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run ui test accuracy bench screenshots images lint fix protos verify-protos lock clean
+.PHONY: help demo run ui test test-fast accuracy bench screenshots images lint fix protos verify-protos lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ ui: .venv/.ui-stamp  ## everything with the web UI, until Ctrl-C
 test: lint verify-protos  ## everything that needs no GPU
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
+test-fast: .venv/.dev-stamp  ## unit tests and rules of the code, before each commit
+	$(BIN)/pytest -n 2 tests/unit tests/architecture
+
 accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where they are present
 	$(BIN)/pytest tests/accuracy -s
 
@@ -65,8 +68,9 @@ lint: .venv/.dev-stamp  ## style, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=.:protos/gen:client $(BIN)/lint-imports
+	tests/commit_subjects.sh
 
-fix: .venv/.dev-stamp  ## mend what ruff can mend
+fix: .venv/.dev-stamp  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+
+from tests.waiting import wait_until
 
 PASSWORD = "swordfish"
 USER = "bestshot"
@@ -100,17 +101,15 @@ def running_postgresql(
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
-        _wait_until_ready([*prefix, str(binaries / "pg_isready"), "-h", host, "-p", str(port)])
+        probe = [*prefix, str(binaries / "pg_isready"), "-h", host, "-p", str(port)]
+        wait_until(
+            lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0,
+            processes=[server],
+            read_log=(folder / "log").read_text,
+        )
         yield Postgresql(f"{host}:{port}")
     finally:
         stop = [str(binaries / "pg_ctl"), "-D", data, "stop", "-m", "immediate"]
         subprocess.run([*user, *stop], check=True, capture_output=True, cwd=folder)
         server.wait()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_until_ready(probe: Sequence[str]) -> None:
-    deadline = time.monotonic() + 30
-    while subprocess.run(probe, capture_output=True, check=False).returncode != 0:
-        assert time.monotonic() < deadline, "PostgreSQL did not start"
-        time.sleep(0.05)

@@ -94,7 +94,7 @@ def measure(method: str, count: int) -> None:
     cluster = METHODS[method]()
     cluster(scenes(64))
     vectors = scenes(count)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
     before = _memory_mib("VmRSS")
     began = time.perf_counter()
     labels = cluster(vectors)

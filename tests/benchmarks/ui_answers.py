@@ -155,7 +155,7 @@ def measure(page: Page, stub: orchestrator_pb2_grpc.OrchestratorServiceStub) -> 
         page.wait_for_function("document.querySelectorAll('.card').length === 60")
 
     found: dict[str, tuple[float, float]] = {}
-    found["first view of results, page loaded anew"] = (
+    found["first view of results, page loaded again"] = (
         median_ms(first_view),
         answer(page_size=60, order_by="moment"),
     )

@@ -68,7 +68,7 @@ def test_the_whole_journey(
     expect(page.get_by_text("This album has no run yet")).to_be_visible()
     page.get_by_role("button", name="Start a run").click()
     expect(page.locator(".progress .stage").first).to_be_visible()
-    expect(page.locator(".progress.completed")).to_be_visible(timeout=60_000)
+    expect(page.locator(".progress.completed")).to_be_visible()
     shoot(page, "run")
     run = newest_run(system)
     assert run.state == pb.RUN_STATE_COMPLETED

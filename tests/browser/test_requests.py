@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import ROOT
+from tests.waiting import LIMIT_S
 
 SECRET = "figs and plums"
 MARK = {"_type": "gradio.FileData"}
@@ -255,7 +256,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageAlone]:
         supervisor.start("ui", [*arguments, "--set", "max_upload_mb=1"])
     try:
         url = f"http://{supervisor.wait_for_address('ui')}"
-        with httpx.Client(base_url=url, timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=LIMIT_S) as client:
             yield PageAlone(client, base)
     finally:
         supervisor.stop()
@@ -355,4 +356,4 @@ asyncio.run(main())
 def test_abandoned_uploads_are_deleted(tmp_path: Path) -> None:
     paths = {"GRADIO_TEMP_DIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-c", ABANDONED]
-    subprocess.run(command, env={**os.environ, **paths}, cwd=ROOT, check=True, timeout=120)
+    subprocess.run(command, env={**os.environ, **paths}, cwd=ROOT, check=True, timeout=LIMIT_S)

@@ -19,6 +19,7 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.browser.conftest import System, make_shots, open_tab
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment
+from tests.waiting import LIMIT_S
 
 Shoot = Callable[[Page, str], None]
 
@@ -145,7 +146,7 @@ def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, syst
     run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
     assert run.state == pb.RUN_STATE_CANCELLED
     second.get_by_role("button", name="Resume the run").click()
-    expect(page.locator(".progress.completed")).to_be_visible(timeout=60_000)
+    expect(page.locator(".progress.completed")).to_be_visible()
     expect(page.get_by_role("button", name="Resume the run")).to_be_hidden()
     resumed = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
     assert (resumed.id, resumed.state) == (run.id, pb.RUN_STATE_COMPLETED)
@@ -246,4 +247,4 @@ def test_a_port_in_use_is_told_and_sigterm_ends_it(ui_alone: str, tmp_path: Path
             if "serves on" in line:
                 break
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=LIMIT_S) == 0

@@ -31,6 +31,7 @@ from services.common.rpc.channels import ClientOptions, call_metadata, client_op
 from services.common.rpc.server import server_options
 from tests.conftest import ROOT
 from tests.contract.servers import SHARED, pixels_message, running
+from tests.waiting import LIMIT_S
 
 QUALITY = "bestshot.quality.v1.QualityService"
 Setter = Callable[..., None]
@@ -89,7 +90,7 @@ async def score(address: str, options: ClientOptions) -> Any:
     async with open_channel(address, QUALITY, options) as channel:
         return await quality_pb2_grpc.QualityServiceStub(channel).Score(
             quality_pb2.ScoreRequest(images=[pixels]),
-            timeout=20,
+            timeout=LIMIT_S,
             metadata=call_metadata(options),
         )
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import LIMIT_S
+
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 
 _processes = multiprocessing.get_context("forkserver")
@@ -72,7 +74,7 @@ def bestshot(
     *,
     data: Path,
     changes: Mapping[str, str] | None = None,
-    timeout_s: float = 240.0,
+    timeout_s: float = LIMIT_S,
 ) -> Finished:
     """Runs the command to its end, in a process of its own; no traceback may show.
 

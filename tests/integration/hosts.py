@@ -9,13 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli.supervisor import part_command
+from tests.waiting import LIMIT_S, wait_until
 
 
 def ip(*arguments: str) -> None:
@@ -48,7 +48,7 @@ class Host:
         """Pulls its cable: nothing arrives or leaves, and nobody is told."""
         ip("link", "set", self._link, "down")
 
-    def mend(self) -> None:
+    def reconnect(self) -> None:
         ip("link", "set", self._link, "up")
 
     def know(self, names: Mapping[str, Sequence[str]]) -> None:
@@ -104,18 +104,14 @@ class HostedPart:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment
             )
-        deadline = time.monotonic() + 60
-        while not self._port_file.exists():
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.02)
+        wait_until(self._port_file.exists, processes=[self._process], read_log=self._log.read_text)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends it and waits for its end."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
-            self._process.wait(60)
+            self._process.wait(LIMIT_S)
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process = None

@@ -15,6 +15,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
 from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor
 from tests.integration.up import free_ports
+from tests.waiting import LIMIT_S
 
 Settings = Mapping[str, str]
 NONE: Settings = {}
@@ -42,7 +43,7 @@ class Part:
         self._supervisor = Supervisor(folder, [])
 
     def start(self) -> None:
-        """Starts it, anew where it has ended, and waits until it serves."""
+        """Starts it, again where it has ended, and waits until it serves."""
         self._supervisor.stop()
         self._supervisor = Supervisor(self._folder, [])
         self._supervisor.start(self.name, self._arguments)
@@ -131,13 +132,13 @@ class Orchestrator(Part):
 
     def until(self, run_id: str, stage: str, count: int) -> None:
         """Waits until a stage of a run has done some items."""
-        for snapshot in self.stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=120):
+        for snapshot in self.stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S):
             assert snapshot.run.state in (pb.RUN_STATE_PENDING, pb.RUN_STATE_RUNNING)
             for progress in snapshot.run.stages:
                 if progress.stage == stage and progress.completed_count >= count:
                     return
 
-    def end(self, run_id: str, timeout_s: float = 120.0) -> pb.Run:
+    def end(self, run_id: str, timeout_s: float = LIMIT_S) -> pb.Run:
         """Waits for the end of a run."""
         run = pb.Run()
         for snapshot in self.stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=timeout_s):

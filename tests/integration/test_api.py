@@ -31,6 +31,7 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
 from tests.integration.command import Curated, bestshot
 from tests.integration.up import PARTS, running_up
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -403,9 +404,9 @@ def test_moments_are_corrected_at_once_in_later_runs_and_undone(stub: Stub, run:
     for path, image in before.items():
         assert listed[path].HasField("machine_cluster_id") == image.HasField("cluster_id")
         assert listed[path].machine_cluster_id == image.cluster_id
-    anew = stub.StartRun(pb.StartRunRequest(album_id=own.album_id)).run
-    watch_to_its_end(stub, anew.id)
-    assert all_images(stub, anew.id, 1000) == list(listed.values()), "as a new run has it"
+    again = stub.StartRun(pb.StartRunRequest(album_id=own.album_id)).run
+    watch_to_its_end(stub, again.id)
+    assert all_images(stub, again.id, 1000) == list(listed.values()), "as a new run has it"
     summary = stub.GetRun(pb.GetRunRequest(run_id=own.id)).run.summary
     assert summary.cluster_count == own.summary.cluster_count - 1
     assert summary.selected_count == sum(image.is_selected for image in listed.values())
@@ -782,7 +783,7 @@ def test_a_repeated_call_changes_nothing_twice(stub: Stub, run: pb.Run) -> None:
     undo = pb.UndoDecisionRequest(album_id=run.album_id, run_id=run.id)
     undo.request_id = str(uuid.uuid4())
     calls = [stub.UndoDecision.future(undo) for _ in range(4)]
-    first, *others = [call.result(timeout=120) for call in calls]
+    first, *others = [call.result(timeout=LIMIT_S) for call in calls]
     assert others == [first] * 3 == [stub.UndoDecision(undo)] * 3
     assert len(stub.ListDecisions(log).entries) == before + 1
 
@@ -795,7 +796,7 @@ def test_a_repeated_call_changes_nothing_twice(stub: Stub, run: pb.Run) -> None:
 
     start = pb.StartRunRequest(album_id=run.album_id, request_id=str(uuid.uuid4()))
     calls = [stub.StartRun.future(start) for _ in range(3)]
-    assert len({call.result(timeout=120).run.id for call in calls}) == 1
+    assert len({call.result(timeout=LIMIT_S).run.id for call in calls}) == 1
     watch_to_its_end(stub, calls[0].result().run.id)
     header = pb.UploadHeader(display_name="Twice", request_id=str(uuid.uuid4()))
     content = draw_jpeg()

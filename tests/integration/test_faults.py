@@ -7,8 +7,7 @@ import re
 import signal
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,6 +18,7 @@ from PIL import Image
 
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment, heed_ctrl_c
+from tests.waiting import LIMIT_S, wait_until
 
 PHOTO_COUNT = 24
 SLOWLY = {
@@ -56,13 +56,6 @@ def finished_photos(data: Path) -> int:
         return 0
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def service_pid(out: Path, name: str) -> int:
     log = (out / "logs" / f"{name}.log").read_text()
     found = re.search(r"serves on \S+ \(pid (\d+)\)", log)
@@ -79,6 +72,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def last_words(process: subprocess.Popen[str]) -> str:
+    """All that it has written; reading to the end takes its death."""
+    process.kill()
+    return process.communicate()[0]
+
+
 @pytest.fixture
 def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A curation of which some photos are scored and others are not."""
@@ -90,7 +89,11 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        wait_for(lambda: finished_photos(tmp_path / "data") >= 4)
+        wait_until(
+            lambda: finished_photos(tmp_path / "data") >= 4,
+            processes=[process],
+            read_log=lambda: last_words(process),
+        )
         yield process
         process.kill()
 
@@ -120,7 +123,7 @@ def test_the_run_continues_when_a_part_dies_and_comes_back(
     undisturbed: bytes,
 ) -> None:
     os.kill(service_pid(tmp_path / "out", name), signal.SIGKILL)
-    text, _ = started.communicate(timeout=240)
+    text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 0, text
     assert f"the {name} process ended (killed by SIGKILL); restarting" in text
     assert len(incarnations(tmp_path / "out", name)) == 2
@@ -138,9 +141,9 @@ def test_a_part_that_keeps_dying_ends_the_command_with_its_last_words(
 ) -> None:
     out = tmp_path / "out"
     for count in range(1, 4):
-        wait_for(lambda count=count: len(incarnations(out, name)) == count)  # type: ignore[misc]
+        wait_until(lambda count=count: len(incarnations(out, name)) == count)  # type: ignore[misc]
         os.kill(incarnations(out, name)[-1], signal.SIGKILL)
-    text, _ = started.communicate(timeout=240)
+    text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 1, text
     assert f"error: the {name} process ended 3 times in a row (killed by SIGKILL)" in text
     assert f"{name}.log ends with:" in text
@@ -158,14 +161,14 @@ def test_no_process_is_left_behind_when_the_command_is_killed(
     names = ("embedding", "quality", "face", "siamese", "orchestrator")
     pids = [service_pid(tmp_path / "out", name) for name in names]
     started.kill()
-    wait_for(lambda: not any(is_alive(pid) for pid in pids), 30)
+    wait_until(lambda: not any(is_alive(pid) for pid in pids))
 
 
 def test_ctrl_c_stops_all_and_keeps_what_is_finished(
     started: subprocess.Popen[str], photos: Path, tmp_path: Path
 ) -> None:
     started.send_signal(signal.SIGINT)
-    text, _ = started.communicate(timeout=60)
+    text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 130
     assert "interrupted; scores finished so far are kept" in text
     assert "Traceback" not in text
@@ -186,5 +189,5 @@ def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
     second = bestshot(["curate", photos, "--out", tmp_path / "out2"], data=tmp_path / "data")
     assert second.code == 2
     assert "is in use by another bestshot" in second.text
-    text, _ = started.communicate(timeout=120)
+    text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 0, text

@@ -33,6 +33,7 @@ from PIL import Image
 from orchestrator.__main__ import SERVICE_NAME
 from orchestrator.cli.supervisor import MODEL_SERVICES
 from tests.integration.parts import Part, orchestrator
+from tests.waiting import LIMIT_S
 
 INPUTS_OF_A_SERVICE = 1280
 INPUTS_OF_THE_OPEN_PROTOCOL = 160
@@ -97,17 +98,17 @@ def call(name: str, channel: grpc.Channel, images: list[image_pb2.Image]) -> Any
     """The results of one call."""
     if name == "embedding":
         embed = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed
-        return embed(embedding_pb2.EmbedRequest(images=images), timeout=60).results
+        return embed(embedding_pb2.EmbedRequest(images=images), timeout=LIMIT_S).results
     if name == "quality":
         score = quality_pb2_grpc.QualityServiceStub(channel).Score
-        return score(quality_pb2.ScoreRequest(images=images), timeout=60).results
+        return score(quality_pb2.ScoreRequest(images=images), timeout=LIMIT_S).results
     if name == "face":
         analyze = face_pb2_grpc.FaceServiceStub(channel).Analyze
-        return analyze(face_pb2.AnalyzeRequest(images=images), timeout=60).results
+        return analyze(face_pb2.AnalyzeRequest(images=images), timeout=LIMIT_S).results
     pairs = [siamese_pb2.Pair(first=index, second=0) for index in range(len(images))]
     compare = siamese_pb2_grpc.SiameseServiceStub(channel).Compare
     request = siamese_pb2.CompareRequest(images=images, pairs=pairs)
-    return compare(request, timeout=60).results
+    return compare(request, timeout=LIMIT_S).results
 
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)
@@ -153,7 +154,7 @@ def test_no_damaged_picture_harms_the_open_protocol(name: str, services: dict[st
                 tensor = request.inputs.add(name=one, datatype="BYTES", shape=[1])
                 tensor.contents.bytes_contents.append(content)
             try:
-                stub.ModelInfer(request, timeout=60)
+                stub.ModelInfer(request, timeout=LIMIT_S)
                 read += 1
             except grpc.RpcError as error:
                 code, details = error.code(), error.details()
@@ -293,7 +294,7 @@ def end_code(channel: grpc.Channel, method: MethodDescriptor, content: bytes) ->
     kind += "stream" if method.server_streaming else "unary"
     call = getattr(channel, kind)(path)
     try:
-        answer = call(iter([content]) if method.client_streaming else content, timeout=120)
+        answer = call(iter([content]) if method.client_streaming else content, timeout=LIMIT_S)
         if method.server_streaming:
             for _ in answer:
                 pass

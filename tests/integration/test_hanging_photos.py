@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.conftest import draw_picture
 from tests.integration.parts import Part, orchestrator
+from tests.waiting import LIMIT_S
 
 HANGING = """
 import os
@@ -71,12 +72,12 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
         run_id = part.begin()
         while len(list(hung.iterdir())) < 8:  # all threads that read photos
             threading.Event().wait(0.05)
-        assert len(part.stub.ListAlbums(pb.ListAlbumsRequest(), timeout=20).albums) == 1
-        part.stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=20)
+        assert len(part.stub.ListAlbums(pb.ListAlbumsRequest(), timeout=LIMIT_S).albums) == 1
+        part.stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=LIMIT_S)
         assert part.end(run_id).state == pb.RUN_STATE_CANCELLED
         pending = part.begin()
         part.signal(signal.SIGTERM)
-        assert part.ends_by_itself(timeout_s=60.0)  # otherwise it is killed, and the run is lost
+        assert part.ends_by_itself(timeout_s=LIMIT_S)  # otherwise it is killed, and the run is lost
         part.stop()
         part.channel = None
         part.start()  # the lock of the data folder is free, and nothing hangs now

@@ -26,6 +26,7 @@ from tests.contract.other_pythons import python_with
 from tests.contract.servers import SHARED
 from tests.integration.parts import Part, orchestrator
 from tests.integration.up import free_ports
+from tests.waiting import LIMIT_S
 
 GRAPHS = {"scenes": "scene-embedding", "describe": "siamese-describe", "compare": "siamese-compare"}
 HOSTED = {
@@ -55,13 +56,13 @@ def kserve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"127.0.0.1:{grpc_port}"
     try:
         with grpc.insecure_channel(address) as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            grpc.channel_ready_future(channel).result(timeout=LIMIT_S)
         time.sleep(0.5)
         assert process.poll() is None, log.read_text()
         yield address
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(LIMIT_S)
 
 
 async def answers(**changes: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from services.common.errors import ConfigError, InternalError
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment
 from tests.integration.up import free_ports, poisoned
+from tests.waiting import LIMIT_S
 
 ANYWHERE = ["--address", "127.0.0.1:0"]
 
@@ -49,8 +50,8 @@ def test_a_part_that_dies_is_restarted_where_it_was_until_it_dies_too_often(
         os.kill(supervisor.process_id("siamese"), signal.SIGKILL)
         assert supervisor.has_died_since("siamese", 0)
         assert supervisor.wait_for_address("siamese") == address
-        assert said.get(timeout=60).startswith("the siamese process ended (killed by SIGKILL)")
-        assert said.get(timeout=60) == f"the siamese process has restarted, on {address}"
+        assert said.get(timeout=LIMIT_S).startswith("the siamese process ended (killed by SIGKILL)")
+        assert said.get(timeout=LIMIT_S) == f"the siamese process has restarted, on {address}"
         os.kill(supervisor.process_id("siamese"), signal.SIGTERM)
         failure = supervisor.wait_for_failure()
         with pytest.raises(InternalError):

@@ -15,6 +15,7 @@ from orchestrator.cli.supervisor import Supervisor
 from services.common.rpc.channels import client_options, open_channel
 from tests.conftest import draw_picture
 from tests.contract.servers import SHARED
+from tests.waiting import LIMIT_S
 
 SERVICE_NAME = "bestshot.embedding.v1.EmbeddingService"
 CALLERS = 6
@@ -31,7 +32,7 @@ async def call_until(
     found = []
     while not stop.is_set():
         request = embedding_pb2.EmbedRequest(images=[image] * 3)
-        answer = await stub.Embed(request, timeout=30)
+        answer = await stub.Embed(request, timeout=LIMIT_S)
         for result in answer.results:
             assert result.HasField("embedding"), result
             found.append(np.array(result.embedding.values, np.float32).tobytes())

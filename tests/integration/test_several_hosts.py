@@ -29,6 +29,7 @@ from tests.conftest import draw_pairs
 from tests.integration.hosts import Host, HostedPart, hosts
 from tests.integration.parts import model_services, orchestrator
 from tests.postgresql import Postgresql, running_postgresql
+from tests.waiting import LIMIT_S
 
 PHOTO_COUNT = 36
 MODEL_HOSTS = ("model-a", "model-b")
@@ -158,13 +159,15 @@ class Orchestrators:
         self._ask([part])
 
     def begin(self) -> str:
-        album = self._stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(self._photos)), timeout=20)
+        album = self._stub.CreateAlbum(
+            pb.CreateAlbumRequest(folder=str(self._photos)), timeout=LIMIT_S
+        )
         request = pb.StartRunRequest(album_id=album.album.id)
-        return str(self._stub.StartRun(request, timeout=20).run.id)
+        return str(self._stub.StartRun(request, timeout=LIMIT_S).run.id)
 
     def newest(self) -> str:
         """Waits for a run that somebody else begins."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + LIMIT_S
         while not (runs := self._stub.ListRuns(pb.ListRunsRequest(), timeout=5).runs):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -172,7 +175,7 @@ class Orchestrators:
 
     def run(self, run_id: str) -> pb.Run:
         """Asks whichever is there, again where that one has just gone."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LIMIT_S
         while True:
             try:
                 return self._stub.GetRun(pb.GetRunRequest(run_id=run_id), timeout=5).run
@@ -195,7 +198,7 @@ class Orchestrators:
         return run
 
     def wait_for(self, run_id: str, is_enough: Callable[[pb.Run], bool]) -> pb.Run:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + LIMIT_S
         while not is_enough(run := self.run(run_id)):
             assert time.monotonic() < deadline, run
             time.sleep(0.1)
@@ -203,7 +206,7 @@ class Orchestrators:
 
     def results(self, run_id: str) -> bytes:
         request = pb.DownloadRunRequest(run_id=run_id, format=pb.DOWNLOAD_FORMAT_CSV)
-        return b"".join(piece.chunk for piece in self._stub.DownloadRun(request, timeout=60))
+        return b"".join(piece.chunk for piece in self._stub.DownloadRun(request, timeout=LIMIT_S))
 
     def owner(self, run_id: str) -> HostedPart:
         """Whoever works on a run."""
@@ -283,7 +286,7 @@ def test_a_replica_whose_link_is_cut_costs_time_and_nothing_else(
     try:
         orchestrators.ends_as(run_id, on_one_machine)
     finally:
-        cluster.hosts["model-b"].mend()
+        cluster.hosts["model-b"].reconnect()
 
 
 def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
@@ -310,7 +313,7 @@ def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_mo
     try:
         run = orchestrators.ends_as(run_id, on_one_machine)
     finally:
-        owner.host.mend()
+        owner.host.reconnect()
     time.sleep(3.0)  # it is back, and has something to say
     assert orchestrators.run(run_id) == run
     assert orchestrators.results(run_id) == on_one_machine
@@ -353,10 +356,10 @@ def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
     owner = orchestrators.owner(run_id)
     with grpc.insecure_channel(orchestrators.other(owner).address) as channel:
         stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
-        stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=10)
-        snapshots = stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=30)
+        stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=LIMIT_S)
+        snapshots = stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S)
         assert [snapshot.run.state for snapshot in snapshots][-1] == pb.RUN_STATE_CANCELLED
-        stub.ResumeRun(pb.ResumeRunRequest(run_id=run_id), timeout=10)
+        stub.ResumeRun(pb.ResumeRunRequest(run_id=run_id), timeout=LIMIT_S)
     orchestrators.ends_as(run_id, on_one_machine)
 
 
@@ -403,6 +406,6 @@ def test_a_caller_of_the_client_library_notices_nothing(
         other = orchestrators.other(owner)
         owner.start()
         other.restart()
-        run = curated.result(timeout=120)
+        run = curated.result(timeout=LIMIT_S)
         assert run.id == found
         assert client.download(run.id, pb.DOWNLOAD_FORMAT_CSV) == on_one_machine

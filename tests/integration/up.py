@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.integration.command import BESTSHOT, environment, heed_ctrl_c
+from tests.waiting import LIMIT_S
 
 PARTS = ("embedding", "quality", "face", "siamese", "orchestrator", "ui")
 
@@ -72,7 +73,7 @@ def running_up(
             raise AssertionError("".join(lines))
         yield addresses
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=LIMIT_S)
     assert "Traceback" not in rest
     assert process.returncode == 130, rest
     assert not (current / "executed").exists()

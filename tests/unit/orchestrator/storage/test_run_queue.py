@@ -175,7 +175,7 @@ def test_a_waiting_run_is_cancelled_at_once_a_working_one_by_its_owner(
     assert store.run("waiting").state is RunState.CANCELLED
     assert store.run("working").state is RunState.RUNNING
     assert owner.renew(claimed) is Renewal.CANCEL_REQUESTED
-    owner.release(claimed)  # it stops before it has heeded that
+    owner.release(claimed)  # it stops before it has acted on that
     assert other.claim() is None
     assert store.run("working").state is RunState.CANCELLED
     with pytest.raises(FailedPreconditionError, match="ended already, it is CANCELLED"):

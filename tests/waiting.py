@@ -1,0 +1,30 @@
+"""Waits of tests: on what happens and on the end of processes, not on the clock."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+LIMIT_S = 20 * 60.0
+"""How long any wait may take. It only ends tests that hang: a slow machine must not reach it."""
+
+PAUSE_S = 0.02
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    processes: Sequence[subprocess.Popen[str] | subprocess.Popen[bytes]] = (),
+    read_log: Callable[[], str] = str,
+) -> None:
+    """Returns when the condition holds; fails with the log as soon as a process has ended."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        ended = [process for process in processes if process.poll() is not None]
+        if condition():  # asked after the look at the processes: their last act counts
+            return
+        for process in ended:
+            raise AssertionError(f"{process.args} ended with {process.returncode}: {read_log()}")
+        assert time.monotonic() < deadline, read_log()
+        time.sleep(PAUSE_S)

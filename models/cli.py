@@ -118,7 +118,7 @@ def pull(
     registry = read_registry(configs).models
     wanted = [
         part
-        for model_id in _chosen(configs, registry, models, profile)
+        for model_id in _select_models(configs, registry, models, profile)
         for part in with_parts(registry, model_id)
         if registry[part].parts is None
     ]
@@ -238,7 +238,7 @@ def _export(configs: Path, model_id: str, precision: Precision) -> None:
         raise typer.Exit(code)
 
 
-def _chosen(
+def _select_models(
     configs: Path,
     registry: Mapping[str, ModelEntry],
     models: list[str] | None,

@@ -82,7 +82,7 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
 
 
 @contextlib.asynccontextmanager
-async def json_served(
+async def serve_json(
     parts: Orchestrator,
     shared: SharedSettings,
     address: str | None,
@@ -152,8 +152,8 @@ async def serve(
     working = asyncio.ensure_future(parts.worker.work())
     working.add_done_callback(lambda _: server.stop_at_once())
     try:
-        with metrics.served(settings.metrics_address, is_local_only=options.is_local_only):
-            async with json_served(parts, shared, settings.http_address, options):
+        with metrics.serve(settings.metrics_address, is_local_only=options.is_local_only):
+            async with serve_json(parts, shared, settings.http_address, options):
                 await serve_until_stopped(
                     server,
                     name="orchestrator",

@@ -23,7 +23,7 @@ from orchestrator.review import decision_entries, reselection
 from orchestrator.review.explain_photo import explain_photo
 from orchestrator.review.reselection import Stores
 from orchestrator.review.run_diff import RunDiff, compare_runs
-from orchestrator.runs.model_check import check_models, find_services, served_models
+from orchestrator.runs.model_check import ask_models, check_models, find_services
 from orchestrator.runs.pipeline import Pipeline, Services
 from orchestrator.runs.recorded_settings import recorded_config, stored_settings
 from orchestrator.runs.worker import Worker
@@ -215,9 +215,9 @@ class Curator:
             changed.update((record.path, record) for record in again)
         return outcome.added_count, [changed[path] for path in sorted(changed)]
 
-    async def served_models(self) -> dict[str, ModelIdentity | BestshotError]:
+    async def ask_models(self) -> dict[str, ModelIdentity | BestshotError]:
         """Asks every model service which model it serves; by role, the model or the error."""
-        return await served_models(self._ports)
+        return await ask_models(self._ports)
 
     async def compare(self, run: Run, first_path: str, second_path: str) -> float:
         """Probability that the first of two photos of a run is the better one."""

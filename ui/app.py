@@ -189,7 +189,7 @@ class Page:
 
     async def load(self) -> Updates:
         """Fills the page when it is opened."""
-        listed = await albums.listed(self._api, None)
+        listed = await albums.show(self._api, None)
         try:
             return [listed, await self._first_album(), *await run_view.defaults(self._api)]
         except OrchestratorError:
@@ -198,7 +198,7 @@ class Page:
     async def choose_album(self, album_id: str | None) -> Updates:
         """Shows the album's runs, the newest completed one chosen."""
         runs = await self._run_choices(album_id, None)
-        return [runs, await albums.listed(self._api, album_id)]
+        return [runs, await albums.show(self._api, album_id)]
 
     async def show_progress(self, album_id: str | None) -> Updates:
         """Shows how the album's newest run goes."""
@@ -226,7 +226,7 @@ class Page:
 
     async def notice(self, album_id: str | None) -> Updates:
         """Tells what does not serve; chooses an album once the orchestrator is back."""
-        notices, _ = await models.shown(self._api)
+        notices, _ = await models.show(self._api)
         try:
             chosen = gr.skip() if album_id else await self._first_album()
         except OrchestratorError:
@@ -235,7 +235,7 @@ class Page:
 
     async def show_models(self) -> Updates:
         """Shows which model serves each role now."""
-        return list(await models.shown(self._api))
+        return list(await models.show(self._api))
 
     async def _first_album(self) -> Any:  # noqa: ANN401
         """An update of the album dropdown where none is chosen.
@@ -251,7 +251,7 @@ class Page:
         self, run_id: str | None, filter_by: str, order_by: str, *_: object
     ) -> Updates:
         """Shows the run's photos from the first page on."""
-        return await results.shown(self._api, run_id, filter_by, order_by, 1)
+        return await results.show(self._api, run_id, filter_by, order_by, 1)
 
     async def show_metrics(
         self,
@@ -264,14 +264,14 @@ class Page:
     ) -> Updates:
         """Shows the run's table, charts and links to their files."""
         return [
-            *await metrics.shown(self._api, run_id, search, filter_by, order, 1),
+            *await metrics.show(self._api, run_id, search, filter_by, order, 1),
             await metrics.distributions(self._api, run_id),
             export.links(run_id, export.TABLES),
         ]
 
     async def show_settings(self, run_id: str | None) -> Updates:
         """Sets the controls of What if to the run's own settings."""
-        return await what_if.filled(self._api, run_id)
+        return await what_if.fill(self._api, run_id)
 
     async def see_tab(self, event: gr.SelectData) -> bool:
         """Whether the tab Compare is open."""
@@ -283,11 +283,11 @@ class Page:
         """Compares the run with another one of its album; only in sight, for it takes a while."""
         if not is_comparing:
             return [gr.skip(), gr.skip()]
-        return await compare.filled(self._api, album_id, run_id, other_id)
+        return await compare.fill(self._api, album_id, run_id, other_id)
 
     async def compare_with(self, run_id: str | None, other_id: str | None) -> str:
         """Compares the run with another one."""
-        return await compare.shown(self._api, run_id, other_id)
+        return await compare.show(self._api, run_id, other_id)
 
     async def show_downloads(self, run_id: str | None) -> Updates:
         """Links to the run's files, and closes what was open of another run."""
@@ -311,7 +311,7 @@ class Page:
         self, run_id: str | None, filter_by: str, order_by: str, number: int | None
     ) -> Updates:
         """Shows a page of the gallery."""
-        return await results.shown(self._api, run_id, filter_by, order_by, number)
+        return await results.show(self._api, run_id, filter_by, order_by, number)
 
     async def first_page(self, run_id: str | None, by: str, order: str, _: int | None) -> Updates:
         """Shows the first page, after another filter or order was chosen."""
@@ -382,7 +382,7 @@ class Page:
 
     async def show_log(self, run_id: str | None) -> str:
         """Shows what was decided about the run's album."""
-        return await decisions.shown(self._api, run_id)
+        return await decisions.show(self._api, run_id)
 
     async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:
         run = await self._api.run(run_id)
@@ -404,8 +404,8 @@ class Page:
         but the last look comes after the last of them.
         """
         panel = await told(detail.opened(self._api, run_id, opened)) if opened else ""
-        log = await decisions.shown(self._api, run_id)
-        return [panel, log, *await results.shown(self._api, run_id, filter_by, order_by, page)]
+        log = await decisions.show(self._api, run_id)
+        return [panel, log, *await results.show(self._api, run_id, filter_by, order_by, page)]
 
     # Metrics
 
@@ -413,7 +413,7 @@ class Page:
         self, run_id: str | None, search: str, filter_by: str, order: str, page: int | None
     ) -> Updates:
         """Shows a page of the table."""
-        return await metrics.shown(self._api, run_id, search, filter_by, order, page)
+        return await metrics.show(self._api, run_id, search, filter_by, order, page)
 
     async def sort(
         self,
@@ -426,7 +426,7 @@ class Page:
     ) -> Updates:
         """Orders the table by the heading that was clicked."""
         wanted = metrics.toggled(order, event.order)
-        shown = await metrics.shown(self._api, run_id, search, filter_by, wanted, 1)
+        shown = await metrics.show(self._api, run_id, search, filter_by, wanted, 1)
         return [wanted, *shown]
 
     # What if

@@ -149,7 +149,7 @@ class RequestLimits:
         return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
     async def _upload(self, length: int, scope: Scope, receive: Receive, send: Send) -> None:
-        stored = await asyncio.to_thread(_stored_bytes, self._folder)
+        stored = await asyncio.to_thread(_count_stored_bytes, self._folder)
         if stored + sum(self._uploading) + length > self._max_uploads_bytes:
             limit = self._max_uploads_bytes
             text = (
@@ -168,7 +168,7 @@ class RequestLimits:
                 _delete_partial_files(self._folder)
 
 
-def _stored_bytes(folder: Path) -> int:
+def _count_stored_bytes(folder: Path) -> int:
     return sum(max(size, DISK_BLOCK_BYTES) for size in _upload_sizes(folder))
 
 

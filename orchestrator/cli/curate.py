@@ -151,7 +151,7 @@ def _checked(request: Request) -> Iterator[None]:
     if request.out is None:
         yield
         return
-    albums = _known_albums(request)
+    albums = _list_album_folders(request)
     # The export itself takes another lock: it runs in the orchestrator's process.
     with open_output(request.out, photos, albums, lock=CURATE_LOCK):
         with (
@@ -190,7 +190,7 @@ def _check_services(request: Request) -> None:
                     )
 
 
-def _known_albums(request: Request) -> list[Path]:
+def _list_album_folders(request: Request) -> list[Path]:
     """Folders of the albums in this command's own database."""
     if request.orchestrator is not None or not (request.data_folder / DATABASE_NAME).exists():
         return []

@@ -99,7 +99,7 @@ def reproduce(
     return Reproduction(
         diff=compare_runs(run, records, second, second_records),
         settings_now=tuple(changes("", stored, api.settings(run.profile))),
-        decisions_now=_changed_decisions(run, second, records),
+        decisions_now=_diff_decisions(run, second, records),
         photo_count=len(records),
         cached_count=second.summary.cached_count if second.summary else 0,
     )
@@ -115,7 +115,7 @@ def _computed(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
         yield second
 
 
-def _changed_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tuple[Change, ...]:
+def _diff_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tuple[Change, ...]:
     """How what the user had decided differs between two runs, of photos that the first has."""
     found = [
         Change(record.path, "decision", before, after)

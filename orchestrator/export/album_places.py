@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.storage.photo_io import made_progress
+from orchestrator.storage.photo_io import report_progress
 
 STAT_S = 2.0
 """How long an album's disk may take to tell which folder it is."""
@@ -78,7 +78,7 @@ def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
         while thread.is_alive():
             before = len(waiting)
             thread.join(STAT_S)
-            made_progress()
+            report_progress()
             if thread.is_alive() and len(waiting) == before:
                 break
         if not waiting:

@@ -20,7 +20,7 @@ from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
-from orchestrator.storage.photo_io import made_progress
+from orchestrator.storage.photo_io import report_progress
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
 SKIPPED_NAME = "SKIPPED.txt"
@@ -86,10 +86,10 @@ def _write_results_zip(
         for name, content in tables(album, run, records).items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-            made_progress()
+            report_progress()
         for name, record in thumbnails_by_name(records).items():
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), thumbnail(cache, record))
-            made_progress()
+            report_progress()
 
 
 def _write_zip(
@@ -107,7 +107,7 @@ def _write_zip(
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
             entry = zipfile.ZipInfo(names[record.path], _EPOCH)
-            made_progress()
+            report_progress()
             archive.writestr(entry, merged_sidecar(photos, record, names[record.path], roots))
             for path in (record.path, *record.companion_paths) if has_photos else ():
                 try:
@@ -132,5 +132,5 @@ def _add(archive: zipfile.ZipFile, path: str, opened: IO[bytes]) -> None:
     entry.file_size = status.st_size
     with archive.open(entry, "w") as target:
         while chunk := opened.read(_CHUNK_BYTES):
-            made_progress()
+            report_progress()
             target.write(chunk)

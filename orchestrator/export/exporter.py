@@ -207,7 +207,7 @@ def write_export(
         open_output(folder, photos, other_albums, lock=EXPORT_LOCK) as output,
         writing_errors(output.path),
     ):
-        selected = _selected_files(records) if options.selected_transfer else []
+        selected = _list_selected_files(records) if options.selected_transfer else []
         thumbnails = thumbnails_by_name(records)
         transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected]
         output.guard({(photos / record.path).parent for record in records})
@@ -241,7 +241,7 @@ def _stage_xmp(source: ExportSource, output: OutputFolder, options: ExportOption
             yield from stage_sidecars(selected, output, SELECTED_FOLDER, source.sidecar)
 
 
-def _selected_files(records: Sequence[ImageRecord]) -> list[str]:
+def _list_selected_files(records: Sequence[ImageRecord]) -> list[str]:
     """Paths of the selected photos with their companions."""
     selected = [record for record in records if record.is_selected]
     return [path for record in selected for path in (record.path, *record.companion_paths)]

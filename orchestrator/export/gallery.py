@@ -37,7 +37,7 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         album=album,
         run=run,
         moments=moments(records),
-        singles=_selected_first([r for r in records if r.cluster_id == NOISE]),
+        singles=_sort_selected_first([r for r in records if r.cluster_id == NOISE]),
         unreadable=[record for record in records if not record.is_readable],
         records=records,
         scores=[score for score in SCORES if score.in_table],
@@ -53,7 +53,7 @@ def moments(records: Sequence[ImageRecord]) -> list[Moment]:
         if record.cluster_id is not None and record.cluster_id != NOISE:
             members.setdefault(record.cluster_id, []).append(record)
     return [
-        Moment(f"Moment {cluster_id + 1}", _selected_first(members[cluster_id]))
+        Moment(f"Moment {cluster_id + 1}", _sort_selected_first(members[cluster_id]))
         for cluster_id in sorted(members)
     ]
 
@@ -68,7 +68,7 @@ def score_line(record: ImageRecord) -> str:
     return score_caption((score, score_value(record, score)) for score in SCORES)
 
 
-def _selected_first(records: Sequence[ImageRecord]) -> list[ImageRecord]:
+def _sort_selected_first(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     return sorted(
         records,
         key=lambda record: (

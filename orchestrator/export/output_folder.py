@@ -25,7 +25,7 @@ from orchestrator.export.album_places import AlbumPlace, Identity, identity_of, 
 from orchestrator.export.files import FileTransfer
 from orchestrator.storage.containment import check_inside
 from orchestrator.storage.durability import sync_file, sync_folder
-from orchestrator.storage.photo_io import made_progress
+from orchestrator.storage.photo_io import report_progress
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 from services.common.user_files import open_regular
 
@@ -297,7 +297,7 @@ class OutputFolder:
             mode = stat.S_IMODE(status.st_mode)
         with self._new_staged(name, entry) as (staging, place):
             _write_new(staging, place, content, mode)
-        made_progress()
+        report_progress()
 
     def stage_copy(self, name: str, source: IO[bytes]) -> None:
         """Stages a copy of an opened file, with its times and permissions."""
@@ -307,7 +307,7 @@ class OutputFolder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with open(os.open(place, flags, 0o600, dir_fd=staging), "wb") as target:
                 while chunk := source.read(_CHUNK_BYTES):
-                    made_progress()
+                    report_progress()
                     target.write(chunk)
                     digest.update(chunk)
                     size += len(chunk)
@@ -430,11 +430,11 @@ class OutputFolder:
         done: list[tuple[str, str | None]] = []
         try:
             for place in (*(place for place, _ in self._staged.values()), journal_place):
-                made_progress()
+                report_progress()
                 sync_file(staging, place)
             done.append((MANIFEST_NAME, self._put(MANIFEST_NAME, journal_place, staging)))
             for name, (place, _) in self._staged.items():
-                made_progress()
+                report_progress()
                 done.append((name, self._put(name, place, staging)))
         except BaseException:
             for name, old in reversed(done):

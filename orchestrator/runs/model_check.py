@@ -59,7 +59,7 @@ def check_models(run: Run, services: Services) -> None:
             )
 
 
-async def served_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotError]:
+async def ask_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotError]:
     """Asks every model service which model it serves; by role, the model or the error."""
     by_role: dict[str, ModelPort] = {
         "embedding": ports.embedder,

@@ -40,7 +40,7 @@ class StalledError(UnavailableError):
     """A disk or a network folder does not respond."""
 
 
-def made_progress() -> None:
+def report_progress() -> None:
     """Reports, from within a call of `PhotoIo.run`, that the call is not hanging."""
     job = getattr(_current, "job", None)
     if job is not None:

@@ -11,7 +11,7 @@ from typing import IO
 from orchestrator.ports import PhotoFile
 from orchestrator.records import Album
 from orchestrator.storage.containment import check_inside, open_inside
-from orchestrator.storage.photo_io import made_progress
+from orchestrator.storage.photo_io import report_progress
 from services.common.errors import InvalidArgumentError, InvalidImageError, UnavailableError
 from services.common.imaging import decode as imaging
 from services.common.imaging.decode import CanonicalImage
@@ -89,7 +89,7 @@ class FolderPhotoSource:
         self._identity = _identity(self._folder)
         found = []
         for root, folders, names in os.walk(self._folder, onerror=self._tell_unread):
-            made_progress()
+            report_progress()
             folders[:] = [name for name in folders if not name.startswith(".")]
             visible = [Path(root, name) for name in names if not name.startswith(".")]
             found += [self._photo(*paths) for paths in _with_companions(visible)]
@@ -141,7 +141,7 @@ class FolderPhotoSource:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
             size = path.stat().st_size
-            made_progress()
+            report_progress()
             return size
         except (OSError, InvalidImageError):
             return 0
@@ -175,7 +175,7 @@ def _read_whole(opened: IO[bytes], max_bytes: int) -> bytes:
     size = os.fstat(opened.fileno()).st_size
     content = bytearray()
     while chunk := os.read(opened.fileno(), _CHUNK_BYTES):
-        made_progress()
+        report_progress()
         content += chunk
         if max(len(content), size) > max_bytes:
             raise InvalidImageError(

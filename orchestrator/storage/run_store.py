@@ -194,7 +194,7 @@ class SqlRunStore:
                 run = run.changed(summary=dataclasses.replace(run.summary, **counts))
             _save_run(connection, run)
 
-    def changed_images(self, run_id: str) -> list[ImageRecord]:
+    def find_changed_images(self, run_id: str) -> list[ImageRecord]:
         """Results of a run that an attempt of the current request has changed."""
         with self._engine.connect() as connection:
             changes = earlier_change(connection) or {}

@@ -215,7 +215,7 @@ def download_format(number: int) -> DownloadFormat:
     return names[name]
 
 
-def served_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.ServedModel:
+def role_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.ServedModel:
     """Translates what a model service answered."""
     if isinstance(answer, BestshotError):
         return pb.ServedModel(role=role, error=answer.message)

@@ -197,7 +197,7 @@ class JsonApi:
 
     async def models(self) -> object:
         """Which model every service serves."""
-        served = await self._curator.served_models()
+        served = await self._curator.ask_models()
         return [
             {"role": role, "model": None, "error": answer.message}
             if isinstance(answer, BestshotError)

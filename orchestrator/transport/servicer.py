@@ -247,9 +247,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListModelsResponse:
         """Asks every model service which model it serves."""
-        served = await self._curator.served_models()
+        served = await self._curator.ask_models()
         return pb.ListModelsResponse(
-            models=[converters.served_model_message(*item) for item in served.items()]
+            models=[converters.role_model_message(*item) for item in served.items()]
         )
 
     # Results
@@ -453,7 +453,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         run = await self._curator.run(run_id) if run_id else None
         _, changed = await self._curator.decide(album_id, entries, run)
         if run is not None:  # an earlier attempt of this request may have changed some
-            earlier = await asyncio.to_thread(self._store.changed_images, run.id)
+            earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
             by_path = {record.path: record for record in (*earlier, *changed)}
             changed = [by_path[path] for path in sorted(by_path)]
         decisions = await asyncio.to_thread(self._log.decisions, album_id)

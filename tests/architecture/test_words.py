@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -23,5 +28,34 @@ def test_odd_words_do_not_appear() -> None:
         if path.suffix in SUFFIXES
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if WORDS.search(line)
+    ]
+    assert found == []
+
+
+PARTICIPLES = re.compile(
+    r"_?(a[n]ew|asked|cached|changed|chosen|compared|counted|created|decided|drawn|filled|found|given"
+    r"|grouped|h[e]ed|judged|kept|known|listed|loaded|made|measured|m[e]nd|named|p[a]rted|ranked"
+    r"|recorded|removed|reserved|selected|served|shared|shown|sorted|stored|taken|tied|wanted"
+    r"|written)(_|$)"
+)
+"""First words of function names that say a state; a function is named for what it does."""
+
+
+def _function_names(path: Path) -> Iterator[str]:
+    """Functions and methods of a module; properties and pytest's fixtures are things, not acts."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
+            if "property" not in decorators and "fixture" not in decorators:
+                yield node.name
+
+
+@pytest.mark.parametrize("folder", ["client", "models", "orchestrator", "services", "ui"])
+def test_functions_are_named_for_what_they_do(folder: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in _function_names(path)
+        if PARTICIPLES.match(name)
     ]
     assert found == []

@@ -58,7 +58,7 @@ class Curated:
         return dict(json.loads((self.out / "run.json").read_text()))
 
 
-def heed_ctrl_c() -> None:
+def accept_ctrl_c() -> None:
     """For preexec_fn: what a shell runs in the background ignores SIGINT, and its children too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

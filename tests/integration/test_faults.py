@@ -17,7 +17,14 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image
 
 from tests.conftest import draw_picture
-from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment, heed_ctrl_c
+from tests.integration.command import (
+    BESTSHOT,
+    Curated,
+    accept_ctrl_c,
+    bestshot,
+    curate,
+    environment,
+)
 from tests.waiting import LIMIT_S, wait_until
 
 PHOTO_COUNT = 24
@@ -84,7 +91,7 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data", SLOWLY),
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=accept_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

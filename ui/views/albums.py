@@ -96,7 +96,7 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
     return listing
 
 
-async def listed(api: Orchestrator, chosen: str | None) -> str:
+async def show(api: Orchestrator, chosen: str | None) -> str:
     """The list of albums with the last run of each."""
     try:
         albums = await api.albums()
@@ -133,7 +133,7 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
 
 
 async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:
-    return [await choices(api, wanted), await listed(api, wanted)]
+    return [await choices(api, wanted), await show(api, wanted)]
 
 
 async def _parts(paths: list[str], name: str) -> AsyncIterator[pb.UploadAlbumRequest]:

@@ -44,17 +44,17 @@ class MetricsView:
 
     @property
     def all_outputs(self) -> list[gr.components.Component]:
-        """What `shown` answers, charts and downloads."""
+        """What `show` answers, charts and downloads."""
         return [*self.outputs, self.charts, self.downloads]
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What `shown` is asked with, behind the run."""
+        """What `show` is asked with, behind the run."""
         return [self.search, self.filter_by, self.order, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `shown` answers."""
+        """What `show` answers."""
         return [self.table, self.pages, self.page]
 
 
@@ -80,7 +80,7 @@ def toggled(order: str, asked: str) -> str:
     return asked if order == f"{asked} desc" else f"{asked} desc"
 
 
-async def shown(
+async def show(
     api: Orchestrator,
     run_id: str | None,
     search: str,

@@ -53,12 +53,12 @@ class ResultsView:
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What `shown` is asked with, behind the run."""
+        """What `show` is asked with, behind the run."""
         return [self.filter_by, self.order_by, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `shown` answers."""
+        """What `show` answers."""
         return [self.gallery, self.filter_by, self.pages, self.page]
 
 
@@ -83,19 +83,19 @@ def build() -> ResultsView:
     return ResultsView(filter_by, order_by, page, pages, gallery, previous, following)
 
 
-async def shown(
+async def show(
     api: Orchestrator, run_id: str | None, filter_by: str, order_by: str, page: int | None
 ) -> list[Any]:
     """Updates for ResultsView.outputs: one page of the run's photos."""
     if not run_id:
         return [no_results(), gr.skip(), "", 1]
     try:
-        return await _shown(api, run_id, filter_by, order_by, page)
+        return await _render_page(api, run_id, filter_by, order_by, page)
     except OrchestratorError as error:
         return [problem(error), gr.skip(), "", gr.skip()]
 
 
-async def _shown(
+async def _render_page(
     api: Orchestrator, run_id: str, filter_by: str, order_by: str, number: int | None
 ) -> list[Any]:
     page = await image_page(api, run_id, number, PAGE_SIZE, filter_by=filter_by, order_by=order_by)

@@ -124,7 +124,7 @@ async def _serve(
 ) -> None:
     options = server_options(shared, insecure=invocation.insecure)
     parts = build(invocation, shared)
-    with parts.metrics.served(parts.metrics_address, is_local_only=options.is_local_only):
+    with parts.metrics.serve(parts.metrics_address, is_local_only=options.is_local_only):
         await serve_until_stopped(
             parts.server(options, shared.max_connection_age_s),
             name=f"{name} service",

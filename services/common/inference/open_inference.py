@@ -115,7 +115,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     ) -> pb.ModelInferResponse:
         """Runs the typed call."""
         self._check_model(request.model_name, request.model_version)
-        wanted = self._wanted_outputs([output.name for output in request.outputs])
+        wanted = self._find_outputs([output.name for output in request.outputs])
         tensors = await self._api.infer(_images(request, self._api.inputs))
         answer = pb.ModelInferResponse(
             model_name=request.model_name, model_version=self._api.model_version, id=request.id
@@ -129,7 +129,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
                 _fill(output.contents, spec.datatype, values)
         return answer
 
-    def _wanted_outputs(self, names: Sequence[str]) -> Sequence[TensorSpec]:
+    def _find_outputs(self, names: Sequence[str]) -> Sequence[TensorSpec]:
         known = {spec.name: spec for spec in self._api.outputs}
         for name in names:
             if name not in known:

@@ -70,7 +70,7 @@ class Metrics:
         self._model.info({"id": model_id, "version": version, "digest": digest})
 
     @contextlib.contextmanager
-    def served(self, address: str | None, *, is_local_only: bool) -> Iterator[None]:
+    def serve(self, address: str | None, *, is_local_only: bool) -> Iterator[None]:
         """Answers GET /metrics at `address`, "host:port"; None = nowhere.
 
         Raises:

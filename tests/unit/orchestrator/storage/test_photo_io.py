@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.storage import photo_source
-from orchestrator.storage.photo_io import PhotoIo, StalledError, made_progress
+from orchestrator.storage.photo_io import PhotoIo, StalledError, report_progress
 from orchestrator.storage.photo_source import FolderPhotoSource
 from services.common.errors import InvalidImageError
 
@@ -92,7 +92,7 @@ def test_a_slow_call_that_makes_progress_does_not_hang() -> None:
     def slow() -> str:
         for _ in range(8):
             threading.Event().wait(stall_s / 4)
-            made_progress()
+            report_progress()
         return "read"
 
     assert asyncio.run(PhotoIo(stall_s=stall_s).run(slow)) == "read"

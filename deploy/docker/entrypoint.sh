@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the image's component in the place of this shell, so that it gets the signals.
+# Replaces this shell with the image's component, so that it receives the signals.
 set -eu
 case "${COMPONENT}" in
   orchestrator | ui) module="${COMPONENT}" ;;

@@ -102,15 +102,15 @@ def test_every_command_is_in_the_readme() -> None:
         assert f"bestshot {name}" in text, name
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
+def test_every_make_target_that_a_page_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for page in ("README.md", "CONTRIBUTING.md", "protos/README.md", "models/README.md"):
-        for target in re.findall(r"`make ([a-z-]+)", (ROOT / page).read_text()):
-            assert target in targets, f"{page}: make {target}"
+    for page in PAGES:
+        for target in re.findall(r"(?:`|\$ )make ([a-z-]+)", page.read_text()):
+            assert target in targets, f"{page.relative_to(ROOT)}: make {target}"
 
 
-def test_the_calls_by_grpcurl_that_the_readme_shows_are_in_the_contract() -> None:
-    text = (ROOT / "README.md").read_text().replace("\\\n", " ")
+def test_the_calls_by_grpcurl_that_the_page_shows_are_in_the_contract() -> None:
+    text = (ROOT / "protos" / "README.md").read_text().replace("\\\n", " ")
     calls = re.findall(
         r"^\$ grpcurl .*-d (\"(?:\\.|[^\"])*\"|'[^']*') \S+\s+(\S+)$", text, re.MULTILINE
     )

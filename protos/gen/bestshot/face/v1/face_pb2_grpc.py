@@ -53,7 +53,7 @@ class FaceServiceServicer:
 
     def Analyze(self, request, context):
         """Analyses a batch. Idempotent. A picture that cannot be read fails alone, in its own item; one
-        without faces is no error. INVALID_ARGUMENT: no pictures, or more than
+        without faces is not an error. INVALID_ARGUMENT: no pictures, or more than
         ModelInfo.max_batch_count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -61,7 +61,7 @@ class FaceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModelInfo(self, request, context):
-        """Tells which model serves. Idempotent.
+        """Returns the model that serves. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,11 +32,12 @@ class OrchestratorServiceStub:
     Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
     take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
     remembers a successful call for 24 hours and answers a call with the same id without changing
-    anything again (ExportRun, if the orchestrator died before it could answer, writes again); a repeated
-    call waits while the first one is still running. The newest 10,000 calls are remembered, and fewer if
-    their answers have more than 64 MiB together. An answer that was lost, or has more than 1 MiB, is
-    built again from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
-    repeated: its first attempt may have succeeded although the answer was lost.
+    anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
+    repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
+    fewer if their answers exceed 64 MiB together. An answer that was lost or exceeds 1 MiB is built again
+    from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a
+    request_id a changing call must not be repeated: its first attempt may have succeeded although the
+    answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
@@ -218,11 +219,12 @@ class OrchestratorServiceServicer:
     Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
     take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
     remembers a successful call for 24 hours and answers a call with the same id without changing
-    anything again (ExportRun, if the orchestrator died before it could answer, writes again); a repeated
-    call waits while the first one is still running. The newest 10,000 calls are remembered, and fewer if
-    their answers have more than 64 MiB together. An answer that was lost, or has more than 1 MiB, is
-    built again from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
-    repeated: its first attempt may have succeeded although the answer was lost.
+    anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
+    repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
+    fewer if their answers exceed 64 MiB together. An answer that was lost or exceeds 1 MiB is built again
+    from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a
+    request_id a changing call must not be repeated: its first attempt may have succeeded although the
+    answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
@@ -230,7 +232,7 @@ class OrchestratorServiceServicer:
     """
 
     def CreateAlbum(self, request, context):
-        """Makes an album of a folder on the orchestrator's host. The folder must lie under an allowed
+        """Creates an album from a folder on the orchestrator's host. The folder must be under an allowed
         root. Idempotent: the same folder gives the same album.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -238,16 +240,16 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAlbum(self, request, context):
-        """Returns one album. NOT_FOUND where there is none.
+        """Returns one album. NOT_FOUND if there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UploadAlbum(self, request_iterator, context):
-        """Makes an album of uploaded photos, which are kept in a folder of the orchestrator's own. The first
-        message is a header, then each photo is its start followed by its content. Nothing is kept of an
-        upload that does not reach its end.
+        """Creates an album from uploaded photos, which are kept in the orchestrator's data folder. The first
+        message is a header; then each photo is its start followed by its content. An incomplete upload is
+        discarded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -268,41 +270,41 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAlbum(self, request, context):
-        """Forgets an album, its runs and its decisions. Never touches the photos.
-        FAILED_PRECONDITION while a run of it is under way.
+        """Deletes an album, its runs and its decisions, but never the photos.
+        FAILED_PRECONDITION while a run of it is active.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartRun(self, request, context):
-        """Starts a run and returns at once; WatchRun tells how it goes. FAILED_PRECONDITION where a model
-        service cannot serve what the config asks for.
+        """Starts a run and returns at once; WatchRun reports its progress. FAILED_PRECONDITION if a model
+        service cannot serve what the config requires.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """Streams snapshots of a run: the current one first, then newer ones with a rising `revision`,
-        the last one in a final state. Calling again resumes.
+        """Streams snapshots of a run: the current one first, then newer ones with a rising `revision`;
+        the last one has a final state. Calling again resumes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRun(self, request, context):
-        """Asks a run to stop; photos already scored stay scored. FAILED_PRECONDITION where the run has
-        ended already.
+        """Asks a run to stop; photos already scored stay scored. FAILED_PRECONDITION if the run has
+        already ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeRun(self, request, context):
-        """Goes on with a run that failed, was cancelled or was interrupted, under its own settings; what was
-        scored is not computed again. FAILED_PRECONDITION where it is under way or completed, or where
-        a service serves another model than when the run was started.
+        """Continues a run that failed, was cancelled or was interrupted, with its own settings; finished
+        scores are not computed again. FAILED_PRECONDITION if it is active or completed, or if a service
+        serves a different model than when the run was started.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -323,7 +325,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DescribeSettings(self, request, context):
-        """Tells the settings of a profile: values, meaning and bounds.
+        """Describes the settings of a profile: values, meaning and bounds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -365,39 +367,39 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetThumbnail(self, request, context):
-        """Returns a JPEG of a photo; a small one as it was when it was scored. FAILED_PRECONDITION where a
-        large one is wanted and the file has changed since.
+        """Returns a JPEG of a photo; a small one is kept from when it was scored. FAILED_PRECONDITION if
+        a large one is requested and the file has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reselect(self, request, context):
-        """Clusters and selects anew from the stored scores under changed settings: no inference. Makes a
-        new run, or only tells what would change.
+        """Clusters and selects again from the stored scores with changed settings, without inference. Creates
+        a new run, or only reports what would change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiffRuns(self, request, context):
-        """Tells how a second run differs from a first: settings, models, photos, picks, moments and scores.
-        FAILED_PRECONDITION where one of them is not completed.
+        """Reports how a second run differs from a first: settings, models, photos, picks, moments and scores.
+        FAILED_PRECONDITION if one of them is not completed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainImage(self, request, context):
-        """Tells everything that led to what became of a photo, with the numbers that were used.
-        FAILED_PRECONDITION where the run is not completed or the photo could not be read.
+        """Explains one photo's result in full, with the numbers that were used.
+        FAILED_PRECONDITION if the run is not completed or the photo could not be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateRun(self, request, context):
-        """Compares what a run would have picked by itself with the user's decisions. FAILED_PRECONDITION where
+        """Compares what a run would have picked by itself with the user's decisions. FAILED_PRECONDITION if
         the run is not completed or the user decided nothing about its photos.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -407,16 +409,16 @@ class OrchestratorServiceServicer:
     def TuneRun(self, request, context):
         """Proposes settings of the selection that agree with more of the user's decisions, with a
         cross-validation. It computes for seconds to minutes; one call runs at a time. FAILED_PRECONDITION
-        where the run is not completed or there are too few decisions.
+        if the run is not completed or there are too few decisions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetDecision(self, request, context):
-        """Keeps or rejects a photo of an album by the user's will, or clears that. It outlives re-runs and
-        wins over the machine's choice: from the next run or Reselect on, and at once in the run that the
-        request names.
+        """Stores the user's decision to keep or reject a photo, or clears it. Decisions win over the
+        algorithm's choice in every later run and Reselect, and at once in the run that the request
+        names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -425,7 +427,7 @@ class OrchestratorServiceServicer:
     def AppendDecision(self, request, context):
         """Adds a decision to an album's log: about single photos, as SetDecision does, or about moments.
         Decisions hold for photos by their content, in this and in every later run. INVALID_ARGUMENT
-        where it makes no sense.
+        if it contradicts the log or itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -433,7 +435,7 @@ class OrchestratorServiceServicer:
 
     def UndoDecision(self, request, context):
         """Takes a decision back by adding an entry that says so; an undo can be taken back too.
-        FAILED_PRECONDITION where there is nothing to undo.
+        FAILED_PRECONDITION if there is nothing to undo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -447,24 +449,24 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportDecisions(self, request, context):
-        """Adds entries of another log, as ListDecisions lists them, all or none. Those that are there
-        already, by id, are passed over.
+        """Adds entries of another log, as ListDecisions lists them, all or none. Entries whose
+        id the log already has are skipped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompareImages(self, request, context):
-        """Compares two photos of a run by the Siamese model.
+        """Compares two photos of a run with the Siamese model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportRun(self, request, context):
-        """Writes a run's results into a folder on the orchestrator's host, which must lie under an allowed
-        root: image_metrics.csv, results.json, run.json, index.html with its thumbnails, and more if
-        asked.
+        """Writes a run's results into a folder on the orchestrator's host, which must be under an allowed
+        root: image_metrics.csv, results.json, run.json, index.html with its thumbnails, and more on
+        request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -655,11 +657,12 @@ class OrchestratorService:
     Methods with the option NO_SIDE_EFFECTS change nothing and may be repeated at any time. All others
     take a `request_id`, a UUID that the caller chooses for each change (AIP-155). The orchestrator
     remembers a successful call for 24 hours and answers a call with the same id without changing
-    anything again (ExportRun, if the orchestrator died before it could answer, writes again); a repeated
-    call waits while the first one is still running. The newest 10,000 calls are remembered, and fewer if
-    their answers have more than 64 MiB together. An answer that was lost, or has more than 1 MiB, is
-    built again from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a request_id a changing call must not be
-    repeated: its first attempt may have succeeded although the answer was lost.
+    anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
+    repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
+    fewer if their answers exceed 64 MiB together. An answer that was lost or exceeds 1 MiB is built again
+    from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a
+    request_id a changing call must not be repeated: its first attempt may have succeeded although the
+    answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
-from importlib import import_module
 from pathlib import Path
 
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
@@ -35,8 +34,6 @@ from services.common.rpc.server import Server, ServerOptions, serve_until_stoppe
 
 logger = logging.getLogger(__name__)
 
-CLUSTERING = "orchestrator.domain.moments.clustering"
-"""Loaded beside the first calls: it takes a second."""
 SHARED_UPLOAD_S = 24 * 3600.0
 """After this an upload is no other orchestrator's any more that shares the data folder."""
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
@@ -148,7 +145,6 @@ async def serve(
         metrics=metrics,
         options=options,
     )
-    loading = asyncio.ensure_future(asyncio.to_thread(import_module, CLUSTERING))
     working = asyncio.ensure_future(parts.worker.work())
     working.add_done_callback(lambda _: server.stop_at_once())
     try:
@@ -162,7 +158,7 @@ async def serve(
                 )
     finally:
         working.cancel()
-        await asyncio.wait([working, loading])
+        await asyncio.wait([working])
         for caller in parts.callers:
             await caller.close()
     if not working.cancelled():

@@ -41,7 +41,7 @@ from services.common.inference.registry import (
 from services.common.process.log import configure_logging
 from services.common.process.metrics import Metrics
 from services.common.process.tracing import tracing
-from services.common.rpc.interceptors import Admission
+from services.common.rpc.admission import Admission
 from services.common.rpc.server import Server, ServerOptions, serve_until_stopped, server_options
 
 ItemT = TypeVar("ItemT")

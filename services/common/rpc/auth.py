@@ -36,14 +36,18 @@ _FOREIGN = {  # the contract of others has no place for our option
 
 
 class Authorize(Protocol):
-    """Lets a call pass, or raises."""
+    """Checks that a call is allowed."""
 
-    def __call__(self, method: str, headers: Sequence[str | bytes]) -> None:
-        """Raises UnauthenticatedError or PermissionDeniedError where the call may not pass.
+    def __call__(self, method: str, headers: Sequence[str | bytes]) -> str:
+        """Returns the name of the call's token; empty if the call needs none.
 
         Args:
             method: Full name, "/package.Service/Method".
             headers: Values of all `authorization` headers of the call.
+
+        Raises:
+            UnauthenticatedError: The call has no token, or an unknown one.
+            PermissionDeniedError: The token does not allow the method.
         """
         ...
 
@@ -91,8 +95,9 @@ def read_token(path: Path | None) -> str:
     return token
 
 
-def let_all_in(method: str, headers: Sequence[str | bytes]) -> None:
-    """Authorize where no tokens are asked for."""
+def let_all_in(method: str, headers: Sequence[str | bytes]) -> str:
+    """Authorize where no tokens are required."""
+    return ""
 
 
 def authorize_by(path: Path | None) -> Authorize:
@@ -105,14 +110,15 @@ def authorize_by(path: Path | None) -> Authorize:
         return let_all_in
     tokens = load(TokensFile, [Layer(str(path), read_yaml(path))]).tokens
 
-    def authorize(method: str, headers: Sequence[str | bytes]) -> None:
-        wanted = required_scope(method)
-        if wanted == auth_pb2.SCOPE_UNSPECIFIED:
-            return
-        allowed = _rank(tokens, headers)
-        if allowed < wanted:
-            name = auth_pb2.Scope.Name(wanted).removeprefix("SCOPE_").lower()
-            raise PermissionDeniedError(f"{method} needs a token of scope {name!r}")
+    def authorize(method: str, headers: Sequence[str | bytes]) -> str:
+        required = required_scope(method)
+        if required == auth_pb2.SCOPE_UNSPECIFIED:
+            return ""
+        name = _find_token(tokens, headers)
+        if _RANKS[tokens[name].scope] < required:
+            scope = auth_pb2.Scope.Name(required).removeprefix("SCOPE_").lower()
+            raise PermissionDeniedError(f"{method} needs a token of scope {scope!r}")
+        return name
 
     return authorize
 
@@ -134,8 +140,8 @@ def required_scope(method: str) -> int:
     return stated or auth_pb2.SCOPE_ADMIN
 
 
-def _rank(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -> int:
-    """Rank of the scope of the token in the `authorization` header."""
+def _find_token(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -> str:
+    """Name of the token in the `authorization` header."""
     if len(headers) > 1:  # a proxy may have checked the other one
         raise UnauthenticatedError(f"the call has {len(headers)} authorization headers; send one")
     header = headers[0] if headers else ""
@@ -146,10 +152,10 @@ def _rank(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -
             "(shared.token_file)"
         )
     digest = token_digest(token)
-    found = 0
-    for known in tokens.values():  # all of them, so that the time reveals nothing
+    found = None
+    for name, known in tokens.items():  # all of them, so that the time reveals nothing
         if hmac.compare_digest(known.sha256, digest):
-            found = _RANKS[known.scope]
-    if not found:
+            found = name
+    if found is None:
         raise UnauthenticatedError("the token is not one of those that this server knows")
     return found

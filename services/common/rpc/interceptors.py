@@ -18,21 +18,16 @@ from grpc_status import rpc_status
 from services.common.errors import BestshotError, InvalidArgumentError
 from services.common.process.metrics import Metrics
 from services.common.process.request_id import request_id
+from services.common.rpc.admission import Admission, peer_of
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
 from services.common.rpc.bounds import check_message
 from services.common.rpc.status import internal_status, to_status
-from services.common.rpc.turns import Turns
 
 REQUEST_ID_KEY = "x-request-id"
 
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-ADMITTED_MESSAGES = 4
-"""How many requests of the largest size are held in memory at once, or as many smaller ones as take
-no more. Enough to keep the workers busy: any further requests wait at their clients."""
-REQUEST_READ_S = 60.0
-"""The largest request takes less at 10 Mbit/s."""
 _SMALL_METHODS = ("GetModelInfo", "Server", "ModelReady", "ModelMetadata")
 _QUIET_METHODS = ("/grpc.health.", "/grpc.reflection.")
 
@@ -67,15 +62,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         pairs = tuple(handler_call_details.invocation_metadata or ())
         headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
-        refusal = self._refusal(method, headers)
-        unary = handler.unary_unary
-        if self._admission is not None and unary is not None and _is_large(method):
-            # Before gRPC reads the request: one that is not admitted yet stays with its client. An
-            # unauthorized caller takes no place.
-            if refusal is None:
-                unary = (await self._admission.enter()).measured(unary)
-            handler = grpc.unary_unary_rpc_method_handler(
-                unary, handler.request_deserializer, handler.response_serializer
+        token_name, refusal = self._authenticate(method, headers)
+        call = _Call(method, dict(pairs), refusal, self._metrics)
+        if self._admission is not None and handler.unary_unary is not None and _is_large(method):
+            admitted = _admitted(handler.unary_unary, self._admission, token_name)
+            return grpc.stream_unary_rpc_method_handler(
+                _guard_unary(admitted, call),
+                _tolerant(handler.request_deserializer),
+                handler.response_serializer,
             )
         make_handler, behaviour = {
             (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
@@ -87,65 +81,35 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         }[handler.request_streaming or refusal is not None, handler.response_streaming]
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
-            guard(behaviour, _Call(method, dict(pairs), refusal, self._metrics)),
+            guard(behaviour, call),
             _tolerant(handler.request_deserializer),
             handler.response_serializer,
         )
 
-    def _refusal(self, method: str, headers: Sequence[str | bytes]) -> BestshotError | None:
+    def _authenticate(
+        self, method: str, headers: Sequence[str | bytes]
+    ) -> tuple[str, BestshotError | None]:
+        """Returns the name of the call's token, and why the call is refused, if it is."""
         try:
-            self._authorize(method, headers)
+            return self._authorize(method, headers), None
         except BestshotError as error:
-            return error
-        return None
+            return "", error
 
 
-class Admission:
-    """Admits requests into memory, first come, first served.
+def _admitted(behaviour: Any, admission: Admission, token_name: str) -> Any:  # noqa: ANN401
+    """Turns a method of one request into one of a stream, which reads it once it is admitted.
 
-    A request counts with the largest allowed size until it is read, then with its own. One that is
-    not read within `REQUEST_READ_S` is cancelled, because a few idle callers would block all
-    others.
-
-    Args:
-        max_message_bytes: Of one request.
+    gRPC reads a single request before it calls the handler, but not a stream of them. On the wire
+    the two are the same.
     """
 
-    def __init__(self, max_message_bytes: int) -> None:
-        self._largest = max_message_bytes
-        self._turns = Turns(ADMITTED_MESSAGES * max_message_bytes)
-
-    async def enter(self) -> _Place:
-        """Waits for room, which is freed when the current task, the call, ends."""
-        await self._turns.take(self._largest)
-        place = _Place(self._turns, self._largest)
-        task = asyncio.current_task()
-        assert task is not None
-        # not in the handler: gRPC never calls it if the client disconnects while sending
-        task.add_done_callback(lambda _: place.shrink(0))
-        place.timer = asyncio.get_running_loop().call_later(REQUEST_READ_S, task.cancel)
-        return place
-
-
-class _Place:
-    def __init__(self, turns: Turns, size: int) -> None:
-        self._turns = turns
-        self._size = size
-        self.timer: asyncio.TimerHandle | None = None
-
-    def shrink(self, size: int) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        if size < self._size:
-            self._turns.give_back(self._size - size)
-            self._size = size
-
-    def measured(self, behaviour: Any) -> Any:  # noqa: ANN401
-        async def measured(request: Any, context: grpc.aio.ServicerContext) -> object:  # noqa: ANN401
-            self.shrink(request.ByteSize())
+    async def admitted(
+        requests: AsyncIterable[Message], context: grpc.aio.ServicerContext
+    ) -> object:
+        async with admission.read(requests, peer_of(token_name, context)) as request:
             return await behaviour(request, context)
 
-        return measured
+    return admitted
 
 
 def _is_large(method: str) -> bool:

@@ -23,9 +23,10 @@ from services.common.process.signals import (
     stop_when_told,
     write_address,
 )
+from services.common.rpc.admission import Admission
 from services.common.rpc.auth import Authorize, authorize_by
 from services.common.rpc.channels import KEEPALIVE
-from services.common.rpc.interceptors import Admission, CallInterceptor
+from services.common.rpc.interceptors import CallInterceptor
 from services.common.rpc.tls import check_tls, server_credentials
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,129 @@
+"""Bounds the memory of requests, and shares it fairly among peers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from services.common.errors import InvalidArgumentError, UnavailableError
+
+RequestT = TypeVar("RequestT", bound=Message)
+
+ADMITTED_MESSAGES = 4
+"""How many requests of the largest size are held in memory at once, or as many smaller ones as take
+no more. Enough to keep the workers busy: any further requests wait at their clients."""
+MAX_READING_PER_PEER = ADMITTED_MESSAGES // 2
+"""How many requests of one peer may be read at once. A request that is never sent holds its place
+for `REQUEST_READ_S`, so a peer that could take all places would block the others for that long."""
+REQUEST_READ_S = 60.0
+"""The largest request takes less at 10 Mbit/s."""
+
+
+def peer_of(token_name: str, context: grpc.aio.ServicerContext) -> str:
+    """Whom a call counts for.
+
+    The name of its token, over all connections that send it. Without tokens, the connection: its
+    address and port, "ipv4:10.0.0.7:51234"; all callers of a Unix socket are one peer, "unix:". So
+    without tokens a caller that opens many connections counts as many peers.
+    """
+    return f"token:{token_name}" if token_name else context.peer()
+
+
+class Admission:
+    """Admits requests into memory; peers take turns.
+
+    A request counts with the largest allowed size until it is read, then with its own until its
+    call ends. Each peer may have `MAX_READING_PER_PEER` requests that are being read. Among peers
+    that wait, the next is the one that has not been served for longest; the requests of one peer
+    are served in order.
+
+    Args:
+        max_message_bytes: Of one request.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._largest = max_message_bytes
+        self._free = ADMITTED_MESSAGES * max_message_bytes
+        self._reading: Counter[str] = Counter()
+        # In the order of their turns: a peer that is served goes to the end.
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @contextlib.asynccontextmanager
+    async def read(self, requests: AsyncIterable[RequestT], peer: str) -> AsyncIterator[RequestT]:
+        """Waits for room, reads the single request of a call, and holds its room meanwhile.
+
+        Args:
+            requests: Yields the request; gRPC reads it from the network only when asked.
+            peer: See `peer_of`.
+
+        Raises:
+            UnavailableError: The request did not arrive within `REQUEST_READ_S`.
+            InvalidArgumentError: The call ended without a request.
+        """
+        await self._enter(peer)
+        held = self._largest
+        try:
+            try:
+                async with asyncio.timeout(REQUEST_READ_S):
+                    request = await anext(aiter(requests))
+                held = request.ByteSize()
+            except TimeoutError:
+                raise UnavailableError(
+                    f"the request did not arrive within {REQUEST_READ_S:g} s"
+                ) from None
+            except StopAsyncIteration:
+                raise InvalidArgumentError("", "the call has no request") from None
+            finally:
+                self._leave_reading(peer, self._largest - held)
+            yield request
+        finally:
+            self._free += held
+            self._grant()
+
+    async def _enter(self, peer: str) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(peer, deque()).append(turn)
+        self._grant()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._forget(peer, turn)
+            else:  # it was granted just before
+                self._leave_reading(peer, self._largest)
+            raise
+
+    def _forget(self, peer: str, turn: asyncio.Future[None]) -> None:
+        turns = self._waiting.get(peer, deque())
+        if turn in turns:
+            turns.remove(turn)
+            if not turns:
+                del self._waiting[peer]
+
+    def _leave_reading(self, peer: str, freed: int) -> None:
+        self._reading -= Counter({peer: 1})  # in place, drops the peer at zero
+        self._free += freed
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._free >= self._largest and (peer := self._next_peer()) is not None:
+            turns = self._waiting.pop(peer)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[peer] = turns
+            if not turn.cancelled():  # else its call ends and has not run `_forget` yet
+                self._free -= self._largest
+                self._reading[peer] += 1
+                turn.set_result(None)
+
+    def _next_peer(self) -> str | None:
+        # Looks at few: no more than ADMITTED_MESSAGES / MAX_READING_PER_PEER can be at their limit.
+        return next(
+            (peer for peer in self._waiting if self._reading[peer] < MAX_READING_PER_PEER), None
+        )

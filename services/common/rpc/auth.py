@@ -25,7 +25,7 @@ _RANKS: Mapping[str, int] = {
     "run": auth_pb2.SCOPE_RUN,
     "admin": auth_pb2.SCOPE_ADMIN,
 }
-_FOREIGN = {  # the contract of others has no place for our option
+_FOREIGN = {  # the protocols of others cannot carry our option
     "/inference.GRPCInferenceService/ServerLive": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ServerReady": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ModelReady": auth_pb2.SCOPE_UNSPECIFIED,
@@ -36,10 +36,10 @@ _FOREIGN = {  # the contract of others has no place for our option
 
 
 class Authorize(Protocol):
-    """Lets a call pass, or raises."""
+    """Authorizes a call, or raises."""
 
     def __call__(self, method: str, headers: Sequence[str | bytes]) -> None:
-        """Raises UnauthenticatedError or PermissionDeniedError where the call may not pass.
+        """Raises UnauthenticatedError or PermissionDeniedError if the call is not allowed.
 
         Args:
             method: Full name, "/package.Service/Method".
@@ -49,10 +49,10 @@ class Authorize(Protocol):
 
 
 class TokenSettings(Settings):
-    """One token that is let in.
+    """One accepted token.
 
     Attributes:
-        sha256: Hex digest of the token; the token itself is in no file of the server's.
+        sha256: Hex digest of the token; the server's files never have the token itself.
         scope: What it allows: read < run < admin.
     """
 
@@ -61,7 +61,7 @@ class TokenSettings(Settings):
 
 
 class TokensFile(Settings):
-    """A file of tokens, by name; an error shows no value, it may be a token."""
+    """A file of tokens, by name; errors show no values, because they may be tokens."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -79,7 +79,7 @@ def token_digest(token: str) -> str:
 
 
 def read_token(path: Path | None) -> str:
-    """The token on a file's first line; empty where no file is named."""
+    """Reads the token on a file's first line; empty if no file is named."""
     if path is None:
         return ""
     lines = read_user_text(path, "shared.token_file").splitlines()
@@ -92,11 +92,11 @@ def read_token(path: Path | None) -> str:
 
 
 def let_all_in(method: str, headers: Sequence[str | bytes]) -> None:
-    """Authorize where no tokens are asked for."""
+    """An Authorize that allows every call."""
 
 
 def authorize_by(path: Path | None) -> Authorize:
-    """Authorize by the tokens of a file; where none is named, everybody may do everything.
+    """Builds an Authorize from a file of tokens; without a file every call is allowed.
 
     Raises:
         ConfigError: The file is missing or wrong.
@@ -118,7 +118,7 @@ def authorize_by(path: Path | None) -> Authorize:
 
 
 def required_scope(method: str) -> int:
-    """What the token of a call must allow; unknown methods ask for the most.
+    """Scope that a call's token must have; unknown methods require the highest.
 
     Args:
         method: Full name, "/package.Service/Method".
@@ -136,20 +136,20 @@ def required_scope(method: str) -> int:
 
 def _rank(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -> int:
     """Rank of the scope of the token in the `authorization` header."""
-    if len(headers) > 1:  # a proxy may have checked the other one
+    if len(headers) > 1:  # a proxy may have checked a different one
         raise UnauthenticatedError(f"the call has {len(headers)} authorization headers; send one")
     header = headers[0] if headers else ""
     scheme, _, token = header.partition(" ") if isinstance(header, str) else ("", "", "")
     if scheme.lower() != "bearer":
         raise UnauthenticatedError(
-            "this server asks for a token: send it as `authorization: Bearer TOKEN` "
+            "this server requires a token: send it as `authorization: Bearer TOKEN` "
             "(shared.token_file)"
         )
     digest = token_digest(token)
     found = 0
-    for known in tokens.values():  # all of them, so that the time reveals nothing
+    for known in tokens.values():  # compares all of them, so that the time reveals nothing
         if hmac.compare_digest(known.sha256, digest):
             found = _RANKS[known.scope]
     if not found:
-        raise UnauthenticatedError("the token is not one of those that this server knows")
+        raise UnauthenticatedError("unknown token")
     return found

@@ -44,7 +44,7 @@ Models = Annotated[list[str] | None, typer.Argument(help="Ids of models.")]
 
 
 class Precision(StrEnum):
-    """Of an exported graph."""
+    """Precision of an exported graph."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -86,7 +86,7 @@ def list_models(config_dir_: ConfigDir = None) -> None:
 def info(
     model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
 ) -> None:
-    """Show all that is known of a model."""
+    """Show everything about a model."""
     configs, folder = config_dir(config_dir_), models_dir()
     models = read_registry(configs).models
     entry = entry_in(models, configs, model)
@@ -101,17 +101,13 @@ def info(
 def pull(
     models: Models = None,
     profile: Annotated[
-        str | None, typer.Option(help="All models that this profile of configs/profiles wants.")
+        str | None, typer.Option(help="All models that this profile of configs/profiles needs.")
     ] = None,
-    from_: Annotated[
-        Path | None, typer.Option("--from", help="Folder to take the files from.")
-    ] = None,
-    mirror: Annotated[
-        str | None, typer.Option(help="Base URL below which the files lie under their names.")
-    ] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="Folder with the files.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="Base URL of a folder with the files.")] = None,
     config_dir_: ConfigDir = None,
 ) -> None:
-    """Fetch models; what is here and whole is not fetched again."""
+    """Fetch models; complete files are not fetched again."""
     if from_ is not None and mirror is not None:
         raise ConfigError("give either --from or --mirror")
     folder, configs = models_dir(), config_dir(config_dir_)
@@ -134,13 +130,13 @@ def pull(
             if entry.export is not None:
                 _export(configs, model_id, Precision.FP32)
     except KeyboardInterrupt:
-        console.print("interrupted; what has come is kept: pull again to go on")
+        console.print("interrupted; pull again to resume")
         raise
 
 
 @app.command()
 def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
-    """Compare the files of models with their digests; without ids, of all that are here."""
+    """Compare the files of models with their digests; without ids, of all pulled models."""
     folder, configs = models_dir(), config_dir(config_dir_)
     registry = read_registry(configs).models
     damaged = []
@@ -153,7 +149,7 @@ def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
             damaged.append(model_id)
     if damaged:
         raise ConfigError(
-            f"not in order: {', '.join(damaged)}; `bestshot models pull ID` fetches a model anew"
+            f"damaged: {', '.join(damaged)}; run `bestshot models pull ID` to fetch a model again"
         )
 
 
@@ -161,7 +157,7 @@ def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
 def pin(
     model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
 ) -> None:
-    """Accept the files of a model as they are here, where no public source confirms a sha256."""
+    """Accept your copy of a model's files if no public source confirms a sha256."""
     folder = models_dir()
     entry = find_entry(config_dir(config_dir_), model)
     open_keys = [key for key, file in entry.downloads.items() if file.sha256 is None]
@@ -170,7 +166,7 @@ def pin(
     for key in open_keys:
         path = folder / model / entry.downloads[key].name
         if not path.is_file():
-            raise ConfigError(f"{path} is missing; `bestshot models pull {model}` gets it")
+            raise ConfigError(f"{path} is missing; `bestshot models pull {model}` fetches it")
         digest = file_digest(path)
         write_pin(folder, model, key, digest)
         typer.echo(f"{path}: {digest}")
@@ -182,12 +178,12 @@ def export(
     precision: Annotated[Precision, typer.Option(help="Of the graph's weights.")] = Precision.FP32,
     config_dir_: ConfigDir = None,
 ) -> None:
-    """Make the ONNX file of a checkpoint, and check it against PyTorch on real pictures."""
+    """Export a checkpoint to ONNX, and check it against PyTorch on real pictures."""
     _export(config_dir(config_dir_), model, precision)
 
 
 def state_of(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str) -> State:
-    """Looks at the files of a model and of its parts, and hashes them; the worst counts."""
+    """Checks and hashes the files of a model and of its parts; returns the worst state."""
     parts = with_parts(models, model_id)
     return _worst(_state(models_folder, part, models[part]) for part in parts)
 

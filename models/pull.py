@@ -35,16 +35,16 @@ _WORTH_ANOTHER_TRY = (
 )
 
 Report = Callable[[int], None]
-"""Gets the number of bytes that are there."""
+"""Receives the number of bytes fetched so far."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where files are taken from; with neither, from where each is published.
+    """Where files come from; with neither, from where each is published.
 
     Attributes:
-        folder: Has the files, anywhere below it, under their names.
-        mirror: Base URL; the files lie directly below it.
+        folder: Has the files, anywhere in it, under their names.
+        mirror: Base URL; the files are directly below it.
     """
 
     folder: Path | None = None
@@ -52,11 +52,11 @@ class Source:
 
 
 class _BrokenTransferError(Exception):
-    """The connection failed or the server is busy; what came so far is kept."""
+    """The connection failed or the server is busy; the part fetched so far is kept."""
 
 
 def is_in_place(models_folder: Path, model_id: str, key: str, download: Download) -> bool:
-    """Whether the file is there, whole, and has the wanted digest where one is known."""
+    """Whether the file is complete and has the expected digest, if one is known."""
     path = models_folder / model_id / download.name
     if not path.is_file() or download.size_bytes not in (None, path.stat().st_size):
         return False
@@ -72,22 +72,22 @@ def fetch(
     source: Source,
     report: Report,
 ) -> Path:
-    """Puts one file into the models folder; it is never there half or wrong.
+    """Puts one file into the models folder atomically and verified.
 
     Args:
-        models_folder: Of all models.
+        models_folder: Folder of all models.
         model_id: Names the folder of the file.
         key: Name of the file in the registry's entry.
         download: Its name, address, size and digest.
         source: Where to take it from.
-        report: Told how far it is.
+        report: Receives the progress.
 
     Returns:
         The file's path.
 
     Raises:
-        ConfigError: It has no address, lies not where it should, is another file, or the disk is
-            full or not writable.
+        ConfigError: It has no address, is not where it should be, is a different file, or the disk
+            is full or not writable.
         UnavailableError: The server cannot be reached or does not have it.
     """
     target = models_folder / model_id / download.name
@@ -110,8 +110,8 @@ def _address(model_id: str, download: Download, source: Source) -> str:
         return f"{source.mirror.rstrip('/')}/{download.name}"
     if download.url is None:
         raise ConfigError(
-            f"{model_id}: {download.name} has no public address that models.yaml could name; "
-            f"give the folder that has it with --from, or a server with --mirror"
+            f"{model_id}: {download.name} has no public address in models.yaml; "
+            f"pass the folder that has it with --from, or a server with --mirror"
         )
     return download.url
 
@@ -121,7 +121,7 @@ def _find_below(folder: Path, name: str) -> Path:
         raise ConfigError(f"--from {folder}: there is no such folder")
     found = sorted(folder.rglob(name))
     if not found:
-        raise ConfigError(f"--from {folder}: {name} does not lie there")
+        raise ConfigError(f"--from {folder}: {name} not found there")
     return found[0]
 
 
@@ -154,7 +154,7 @@ def _drop_foreign(partial: Path) -> None:
 
 
 def _transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -> None:
-    """Downloads to `partial`, going on where an earlier attempt stopped."""
+    """Downloads to `partial`, resuming an earlier attempt."""
     attempts = Retrying(
         retry=retry_if_exception_type(_BrokenTransferError),
         stop=stop_after_attempt(ATTEMPTS),
@@ -168,8 +168,8 @@ def _transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -
         raise ConfigError(f"{url} cannot be fetched: {error}; use an https:// address") from error
     except _BrokenTransferError as error:
         raise UnavailableError(
-            f"{url}: {error}. What has come is kept: pull again to go on. On a machine without a "
-            f"network, --from FOLDER takes the files from a folder"
+            f"{url}: {error}. Pull again to resume. On a machine without a "
+            f"network, use --from FOLDER"
         ) from error
 
 
@@ -209,7 +209,7 @@ def _receive(
 
 
 def _beginning(partial: Path, size_bytes: int | None) -> int:
-    """Size of what an earlier attempt left; a part larger than the whole file is deleted."""
+    """Size of a partial download; one larger than the whole file is deleted."""
     there = partial.stat().st_size if partial.exists() else 0
     if size_bytes is not None and there > size_bytes:
         partial.unlink()
@@ -228,21 +228,21 @@ def _check_status(url: str, response: httpx.Response) -> None:
     if not response.is_success:
         raise UnavailableError(
             f"{url}: the server answers {response.status_code} {response.reason_phrase}; "
-            f"has the file moved? --mirror URL and --from FOLDER are other sources"
+            f"has the file moved? --mirror URL and --from FOLDER may help"
         )
 
 
 def _check(partial: Path, expected: str | None, download: Download) -> None:
-    """Removes the file and raises ConfigError where it is not the wanted one."""
+    """Removes the file and raises ConfigError if it is not the expected one."""
     size, digest = partial.stat().st_size, file_digest(partial)
     wrong = ""
     if download.size_bytes not in (None, size):
-        wrong = f"has {size} bytes, {download.size_bytes} are expected"
+        wrong = f"has {size} bytes, expected {download.size_bytes}"
     elif expected is not None and digest != expected:
-        wrong = f"has sha256 {digest}, {expected} is expected"
+        wrong = f"has sha256 {digest}, expected {expected}"
     if wrong:
         partial.unlink()
-        raise ConfigError(f"what came for {download.name} {wrong}; it was thrown away")
+        raise ConfigError(f"the file fetched for {download.name} {wrong}; it was deleted")
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def main() -> None:
             tempfile.TemporaryDirectory(prefix="bestshot-ui-") as folder,
             tracing("ui", shared.tracing_endpoint),
         ):
-            os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are handed on
+            os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are sent on
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             asyncio.run(serve(invocation, shared, settings))
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The page: its tabs, and what happens between them."""
+"""The page: its tabs and their events."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ ACTIONS = {
     "split": pb.DECISION_ACTION_SPLIT,
     "merge": pb.DECISION_ACTION_MERGE,
 }
-"""Of the buttons and keys of gallery and large view."""
+"""Decision by the name of a button or key in the gallery and the large view."""
 POLL_S = 1.0
 NOTICE_S = 10.0
 LOST = "lost"
-"""What `poll` last saw while the orchestrator does not answer."""
+"""Value of `poll` while the orchestrator does not answer."""
 
 Updates = list[Any]
 """New values of the components that an event fills, in their order."""
@@ -58,10 +58,10 @@ def build_app(api: Orchestrator) -> CheckedBlocks:
 
 
 class Page:
-    """The components of the page, and what their events do.
+    """The components of the page, and the handlers of their events.
 
-    Nothing of a run is kept here: every event asks the orchestrator, so a reload or a second tab
-    shows the same.
+    Keeps nothing of a run: every event asks the orchestrator, so a reload or a second tab shows the
+    same.
     """
 
     def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
@@ -98,7 +98,7 @@ class Page:
         self.is_comparing = gr.State(False)
 
     def wire(self, blocks: gr.Blocks) -> None:
-        """Says which events call what."""
+        """Connects events with handlers."""
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
         self._on(blocks.load, self.load, [], [self.listing, self.album, *defaults])
@@ -176,12 +176,12 @@ class Page:
 
     @staticmethod
     def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
-        """Wires an event; where it comes again before it was answered, the last one counts."""
+        """Wires an event; if it comes again before it was answered, only the last one counts."""
         event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
 
     @staticmethod
     def _on_each(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
-        """Wires an event of which every single one counts: one after the other, in order."""
+        """Wires an event of which every one counts, one after the other."""
         options = {"show_progress": "hidden", "trigger_mode": "multiple"}
         event(call, inputs, outputs, concurrency_limit=1, concurrency_id="decisions", **options)
 
@@ -196,12 +196,12 @@ class Page:
             return [listed, *[gr.skip()] * (2 + COMPONENT_COUNT)]
 
     async def choose_album(self, album_id: str | None) -> Updates:
-        """Shows the album's runs, the newest completed one chosen."""
+        """Shows the album's runs and chooses the newest completed one."""
         runs = await self._run_choices(album_id, None)
         return [runs, await albums.show(self._api, album_id)]
 
     async def show_progress(self, album_id: str | None) -> Updates:
-        """Shows how the album's newest run goes."""
+        """Shows the progress of the album's newest run."""
         return await run_view.newest(self._api, album_id)
 
     async def poll(self, album_id: str | None, seen: str, run_id: str | None) -> Updates:
@@ -225,7 +225,7 @@ class Page:
         return [now, gr.skip(), choices, *progress]
 
     async def notice(self, album_id: str | None) -> Updates:
-        """Tells what does not serve; chooses an album once the orchestrator is back."""
+        """Shows which services are down; chooses an album once the orchestrator is back."""
         notices, _ = await models.show(self._api)
         try:
             chosen = gr.skip() if album_id else await self._first_album()
@@ -238,9 +238,9 @@ class Page:
         return list(await models.show(self._api))
 
     async def _first_album(self) -> Any:  # noqa: ANN401
-        """An update of the album dropdown where none is chosen.
+        """Updates the album dropdown if none is chosen.
 
-        Where there are none nothing is set: one may be made and chosen while this is on its way.
+        Without albums nothing is set: one may be created and chosen in the meantime.
         """
         chosen = await albums.choices(self._api, None)
         return chosen if chosen["choices"] else gr.skip()
@@ -280,7 +280,7 @@ class Page:
     async def show_comparison(
         self, is_comparing: bool, album_id: str | None, run_id: str | None, other_id: str | None
     ) -> Updates:
-        """Compares the run with another one of its album; only in sight, for it takes a while."""
+        """Compares the run with another one of its album, if the tab is open: it takes a while."""
         if not is_comparing:
             return [gr.skip(), gr.skip()]
         return await compare.fill(self._api, album_id, run_id, other_id)
@@ -290,11 +290,11 @@ class Page:
         return await compare.show(self._api, run_id, other_id)
 
     async def show_downloads(self, run_id: str | None) -> Updates:
-        """Links to the run's files, and closes what was open of another run."""
+        """Links to the run's files, and closes the open photo of another run."""
         return [export.links(run_id), "", ""]
 
     async def _run_choices(self, album_id: str | None, wanted: str | None) -> Any:  # noqa: ANN401
-        """An update of the run dropdown: `wanted`, else the newest run that was completed."""
+        """Updates the run dropdown: `preferred`, else the newest completed run."""
         try:
             runs = await self._api.runs(album_id) if album_id else []
         except OrchestratorError:
@@ -314,11 +314,11 @@ class Page:
         return await results.show(self._api, run_id, filter_by, order_by, number)
 
     async def first_page(self, run_id: str | None, by: str, order: str, _: int | None) -> Updates:
-        """Shows the first page, after another filter or order was chosen."""
+        """Shows the first page after a change of filter or order."""
         return await self.turn(run_id, by, order, 1)
 
     async def back(self, run_id: str | None, by: str, order: str, page: int | None) -> Updates:
-        """Shows the page before."""
+        """Shows the previous page."""
         return await self.turn(run_id, by, order, int(page or 1) - 1)
 
     async def forward(self, run_id: str | None, by: str, order: str, page: int | None) -> Updates:
@@ -326,12 +326,12 @@ class Page:
         return await self.turn(run_id, by, order, int(page or 1) + 1)
 
     async def open_photo(self, event: gr.EventData, run_id: str) -> Updates:
-        """Opens a photo in large."""
+        """Opens the large view of a photo."""
         photo = event.photo
         return [await told(detail.opened(self._api, run_id, photo)), photo]
 
     async def close_photo(self) -> Updates:
-        """Closes it."""
+        """Closes the client."""
         return ["", ""]
 
     async def put_beside(self, event: gr.EventData, run_id: str) -> str:
@@ -345,7 +345,7 @@ class Page:
         return await told(detail.opened(self._api, run_id, photo, other, ask=True))
 
     async def explain(self, event: gr.EventData, run_id: str) -> str:
-        """Shows all that led to what became of the open photo."""
+        """Shows the full explanation of the open photo's result."""
         photo, other = event.photo, event.other
         return await told(detail.opened(self._api, run_id, photo, other, explain=True))
 
@@ -365,7 +365,7 @@ class Page:
         return [*undoable, (run_id, answer.entry.id)]
 
     async def undo(self, undoable: list[Decided]) -> list[Decided]:
-        """Takes the last decision of this browser tab back."""
+        """Undoes the last decision of this browser tab."""
         if not undoable:
             done("There is nothing to undo.")
             return undoable
@@ -376,12 +376,12 @@ class Page:
     async def take_back(
         self, event: gr.EventData, undoable: list[Decided], run_id: str
     ) -> list[Decided]:
-        """Takes any decision of the log back."""
+        """Undoes any decision of the log."""
         answer = await told(self._undo(run_id, event.entry))
         return [*undoable, (run_id, answer.entry.id)]
 
     async def show_log(self, run_id: str | None) -> str:
-        """Shows what was decided about the run's album."""
+        """Shows the decisions about the run's album."""
         return await decisions.show(self._api, run_id)
 
     async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:
@@ -398,10 +398,10 @@ class Page:
         order_by: str,
         page: int | None,
     ) -> Updates:
-        """Shows what decisions have made of the gallery and of the open photo.
+        """Shows the effect of decisions on the gallery and the open photo.
 
-        Apart from the decisions themselves: the answers to many at once may overtake one another,
-        but the last look comes after the last of them.
+        Separate from the decisions themselves: answers to several may overtake one another, but
+        this runs after the last of them.
         """
         panel = await told(detail.opened(self._api, run_id, opened)) if opened else ""
         log = await decisions.show(self._api, run_id)
@@ -436,10 +436,10 @@ class Page:
         return await what_if.preview(self._api, run_id, values)
 
     async def apply(self, album_id: str, run_id: str | None, *values: Value) -> Updates:
-        """Makes a run of other settings, and shows its results."""
+        """Creates a run with other settings, and shows its results."""
         if not run_id:
             raise refused("There is no run to start from.")
         answer = await told(what_if.reselect(self._api, run_id, values, validate_only=False))
-        done("The new selection is a run of its own, shown now.")
+        done("The new selection is a separate run, shown now.")
         chosen = await self._run_choices(album_id, answer.run.id)
         return [chosen, gr.update(selected="results")]

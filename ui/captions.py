@@ -34,7 +34,7 @@ def status(image: pb.ImageResult) -> str:
 
 
 def moment_title(image: pb.ImageResult) -> str:
-    """Of the group that a gallery shows a photo in."""
+    """Title of the group that a gallery shows a photo in."""
     if image.status == pb.IMAGE_STATUS_UNREADABLE:
         return "Unreadable files"
     return f"Moment {image.cluster_id + 1}" if image.cluster_id >= 0 else "Single shots"

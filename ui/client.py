@@ -19,7 +19,7 @@ from services.common.rpc.channels import (
 
 PAGE_SIZE = 1000
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
-"""Goes with every error that one of our parts answers."""
+"""Reason domain of every error of our own parts."""
 TRANSFER_TIMEOUT_S = 3600.0
 
 
@@ -29,7 +29,7 @@ class OrchestratorError(Exception):
     Attributes:
         message: What happened, for people.
         advice: What to do about it; may be empty.
-        code: Of gRPC.
+        code: gRPC status code.
     """
 
     def __init__(self, message: str, advice: str, code: grpc.StatusCode) -> None:
@@ -43,9 +43,9 @@ class Orchestrator:
     """Calls the orchestrator; every failure is an OrchestratorError.
 
     Args:
-        address: Of the orchestrator.
+        address: Address of the orchestrator.
         timeout_s: Of one call.
-        options: How it is called.
+        options: Options of its channel.
     """
 
     def __init__(self, address: str, timeout_s: float, options: ClientOptions) -> None:
@@ -56,7 +56,7 @@ class Orchestrator:
         self._timeout_s = timeout_s
 
     async def call(self, method: Callable[..., Any], request: Any) -> Any:  # noqa: ANN401
-        """Calls a method of `stub` that answers once."""
+        """Calls a method of `stub` with a single response."""
         timeout = TRANSFER_TIMEOUT_S if method is self.stub.UploadAlbum else self._timeout_s
         try:
             return await call_once(method, request, timeout, self._options)
@@ -104,7 +104,7 @@ class Orchestrator:
         return answer.image
 
     async def models(self) -> list[pb.ServedModel]:
-        """What every model service answers."""
+        """Returns the state of every model service."""
         return list((await self.call(self.stub.ListModels, pb.ListModelsRequest())).models)
 
     async def settings(self, profile: str = "") -> pb.DescribeSettingsResponse:
@@ -123,18 +123,18 @@ class Orchestrator:
             return OrchestratorError(
                 f"The orchestrator at {self._address} does not answer.",
                 "Start it with `bestshot up`, or set ui.orchestrator_address in services.yaml to "
-                "where it runs. This page goes on by itself once it answers.",
+                "where it runs. This page continues once it answers.",
                 code,
             )
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return OrchestratorError(
                 f"The orchestrator did not answer within {self._timeout_s:.0f} seconds.",
-                "Try again; if it is busy for long, its log says with what.",
+                "Try again; if it stays busy, its log shows why.",
                 code,
             )
         return OrchestratorError(details[:1].upper() + details[1:], "", code)
 
 
 def _is_answer(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the orchestrator itself says so; else nobody was there to say anything."""
+    """Whether the orchestrator itself reports it; otherwise it was not reached."""
     return any(key == STATUS_DETAILS_KEY for key, _ in error.trailing_metadata() or ())

@@ -22,8 +22,8 @@ class Control:
 
     Attributes:
         key: As in pipeline.yaml.
-        label: For people.
-        kind: What it is shown as: a distance is `auto`, a number, or none.
+        label: Shown beside it.
+        kind: How it is shown: a distance is `auto`, a number, or none.
         maximum: Of a slider whose setting has no upper bound.
     """
 
@@ -106,7 +106,7 @@ def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> l
 def overrides(
     values: Sequence[Value], start: pb.Run | pb.DescribeSettingsResponse
 ) -> struct_pb2.Struct:
-    """What the values of the components change in the config of `start`, nested like it."""
+    """Returns the changes that the components make to the config `start`, nested like it."""
     config = config_of(start)
     remaining = list(values)
     changed: Config = {}
@@ -132,7 +132,7 @@ def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:
 
 
 def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
-    """The value at a dotted key; None where a run of an earlier version has none."""
+    """The value at a dotted key; None if a run of an earlier version has none."""
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -140,7 +140,7 @@ def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
 
 
 def _resolved(config: Mapping[str, Any], key: str) -> float:
-    """What `auto` stood for in a run, for the slider beside it."""
+    """The number that `auto` stood for in a run, for the slider beside it."""
     found = config.get("resolved", {}).get("cluster_scenes", {}).get(key.rpartition(".")[2])
     return float(found) if isinstance(found, int | float) else 0.4
 

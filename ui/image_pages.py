@@ -1,4 +1,4 @@
-"""Pages of a run's photos, as gallery and table ask for them."""
+"""Pages of a run's photos, as gallery and table request them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
     "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
     "decided": ("Decided by me", pb.IMAGE_FILTER_DECIDED),
 }
-"""Title and filter by the key of a choice; ALL is none of them."""
+"""Title and filter by the key of a choice; ALL is not one of them."""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from ui.client import OrchestratorError
 AnswerT = TypeVar("AnswerT")
 
 MESSAGE_S, NEWS_S = 12.0, 4.0
-"""How long a failure and a success stay in sight."""
+"""Seconds that a failure and a success stay visible."""
 
 
 async def told(call: Awaitable[AnswerT]) -> AnswerT:
-    """Awaits a call that the user asked for; its failure becomes a message."""
+    """Awaits a call for the user; a failure becomes a message."""
     try:
         return await call
     except OrchestratorError as error:
@@ -24,10 +24,10 @@ async def told(call: Awaitable[AnswerT]) -> AnswerT:
 
 
 def refused(message: str) -> gr.Error:
-    """The message for what cannot be done."""
+    """The message for an action that is not possible."""
     return gr.Error(message, duration=MESSAGE_S, print_exception=False)
 
 
 def done(message: str) -> None:
-    """Tells that something was done."""
+    """Shows that something was done."""
     gr.Info(message, duration=NEWS_S)

@@ -14,21 +14,21 @@ from ui.scores import SCORES, score_value
 STAGE_TITLES = {
     "discover": "find photos",
     "score": "score",
-    "cluster": "group to moments",
+    "cluster": "group into moments",
     "compare": "compare near ties",
     "select": "select",
 }
 STATE_WORDS = {
-    pb.RUN_STATE_PENDING: "waits for its turn",
-    pb.RUN_STATE_RUNNING: "under way",
+    pb.RUN_STATE_PENDING: "queued",
+    pb.RUN_STATE_RUNNING: "running",
     pb.RUN_STATE_COMPLETED: "completed",
     pb.RUN_STATE_FAILED: "failed",
     pb.RUN_STATE_CANCELLED: "cancelled",
     pb.RUN_STATE_INTERRUPTED: "interrupted",
 }
 HEADLINES = {
-    pb.RUN_STATE_PENDING: "The run waits for its turn",
-    pb.RUN_STATE_RUNNING: "The run is under way",
+    pb.RUN_STATE_PENDING: "The run is queued",
+    pb.RUN_STATE_RUNNING: "The run is running",
     pb.RUN_STATE_COMPLETED: "The run is completed",
     pb.RUN_STATE_FAILED: "The run has failed",
     pb.RUN_STATE_CANCELLED: "The run was cancelled",
@@ -104,7 +104,7 @@ COLUMNS = (
     ("Cluster", "cluster_id"),
     ("Reason", "reason"),
 )
-"""Title of each column of the metrics table, and the field that it is ordered by."""
+"""Title of each column of the metrics table, and the field that it sorts by."""
 
 _SCORE_LABELS = {score.name: score.label for score in SCORES}
 
@@ -129,7 +129,7 @@ def groups(
 
 
 def stages(run: pb.Run) -> list[Stage]:
-    """The bars of a run, with rate and time left where they can be told."""
+    """The bars of a run, with rate and time left if known."""
     found = []
     for stage in run.stages:
         notes = []

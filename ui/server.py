@@ -1,4 +1,4 @@
-"""The web server: the page, pictures of photos, downloads, and who may come in."""
+"""The web server: the page, pictures of photos, downloads, login."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
 
     Args:
         api: The orchestrator.
-        login: Who may come in; None = anybody.
+        login: User name and password; None = no login.
         max_upload_mb: Largest file that may be uploaded; all that are stored may take
             UPLOADS_PER_LIMIT times that.
     """
@@ -110,7 +110,7 @@ def _http_error(error: OrchestratorError) -> HTTPException:
 
 
 class _SecurityHeaders:
-    """Tells the browser to ask no host but this one."""
+    """Tells the browser to contact no other host."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -50,7 +50,7 @@ class Login:
 
 
 def read_login(settings: UiSettings) -> Login | None:
-    """Reads the password; None where anybody may come in.
+    """Reads the password; None without a login.
 
     Raises:
         ConfigError: Only one of user name and password file is set, or the file cannot be read.

@@ -1,4 +1,4 @@
-"""HTML of templates/, everything from outside escaped."""
+"""Renders the HTML of templates/, with everything from outside escaped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def html(value: str = "", script: str = "") -> gr.HTML:
     """Adds a place for rendered templates to the page.
 
     Args:
-        value: What stands there at first.
+        value: Initial content.
         script: A file of static/ that runs once, with the component as `element`.
     """
     code = (_FOLDER / "static" / script).read_text(encoding="utf-8") if script else None
@@ -43,15 +43,15 @@ def html(value: str = "", script: str = "") -> gr.HTML:
 
 
 def problem(error: OrchestratorError) -> str:
-    """A failure in the place of what it kept from being shown."""
+    """Renders a failure in place of the content that could not be loaded."""
     return render("problem", message=error.message, advice=error.advice)
 
 
 def no_results() -> str:
-    """What stands in the place of results before the first run."""
+    """Renders the placeholder for results before the first run."""
     return empty("No results yet", "Start a run in the tab Run; its photos show here.")
 
 
 def empty(title: str, advice: str) -> str:
-    """What stands where there is nothing yet, and what to do about it."""
+    """Renders a placeholder, and what to do about it."""
     return render("empty", title=title, advice=advice)

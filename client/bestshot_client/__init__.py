@@ -1,7 +1,7 @@
 """Calls bestshot's services and its orchestrator from Python.
 
 `Client` blocks, `AsyncClient` has the same methods for asyncio. Scores, faces, photos and
-runs are the messages of the contract (`bestshot.*.v1`), whole.
+runs are the complete messages of the API (`bestshot.*.v1`).
 """
 
 from bestshot_client._aio import AsyncClient

@@ -28,9 +28,8 @@ TRANSFER_TIMEOUT_S = 3600.0
 class AsyncClient:
     """Calls the model services and the orchestrator; use it in `async with`, or `close` it.
 
-    Every method raises BestshotError where a call fails, ValueError where it needs a part of which
-    no address was given or the token would be sent unencrypted, and OSError if a file cannot be
-    read.
+    Every method raises BestshotError if a call fails, ValueError if it needs a part that has no
+    address or the token would be sent unencrypted, and OSError if a file cannot be read.
 
     Args:
         addresses: Where the parts are.
@@ -53,7 +52,7 @@ class AsyncClient:
         self._channels: dict[Role, grpc.aio.Channel] = {}
 
     async def __aenter__(self) -> AsyncClient:
-        """Returns itself."""
+        """Returns the client."""
         return self
 
     async def __aexit__(
@@ -62,7 +61,7 @@ class AsyncClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Closes it."""
+        """Closes the client."""
         await self.close()
 
     async def close(self) -> None:
@@ -72,7 +71,7 @@ class AsyncClient:
         self._channels.clear()
 
     async def embed(self, pictures: Sequence[Picture]) -> list[Embedding | ImageError]:
-        """Embeds pictures; in order, each a unit vector or its error."""
+        """Embeds pictures; returns, in order, a unit vector or an error for each."""
         stub = embedding_pb2_grpc.EmbeddingServiceStub(self._channel("embedding"))
         found: list[Embedding | ImageError] = []
         for images in _messages.batches(pictures):
@@ -83,7 +82,7 @@ class AsyncClient:
     async def score(
         self, pictures: Sequence[Picture]
     ) -> list[quality_pb2.QualityScores | ImageError]:
-        """Scores pictures; in order, each all quality scores or its error."""
+        """Scores pictures; returns, in order, all quality scores or an error for each."""
         stub = quality_pb2_grpc.QualityServiceStub(self._channel("quality"))
         found: list[quality_pb2.QualityScores | ImageError] = []
         for images in _messages.batches(pictures):
@@ -92,7 +91,7 @@ class AsyncClient:
         return found
 
     async def analyze(self, pictures: Sequence[Picture]) -> list[list[face_pb2.Face] | ImageError]:
-        """Finds faces; in order, each picture's faces, largest first, or its error."""
+        """Finds faces; returns, in order, the faces (largest first) or an error for each."""
         stub = face_pb2_grpc.FaceServiceStub(self._channel("face"))
         found: list[list[face_pb2.Face] | ImageError] = []
         for images in _messages.batches(pictures):
@@ -101,7 +100,7 @@ class AsyncClient:
         return found
 
     async def compare(self, pairs: Sequence[tuple[Picture, Picture]]) -> list[float | ImageError]:
-        """Compares pairs; in order, each the probability that the first is the better photo."""
+        """Compares pairs; returns, in order, the probability that the first is the better photo."""
         stub = siamese_pb2_grpc.SiameseServiceStub(self._channel("siamese"))
         found: list[float | ImageError] = []
         for request in _messages.comparisons(pairs):
@@ -121,9 +120,9 @@ class AsyncClient:
 
         Args:
             folder: Absolute; under one of the orchestrator's allowed roots.
-            profile: Of the orchestrator's; empty = its own.
+            profile: One of the orchestrator's profiles; empty = its own.
             settings: Settings that differ, nested like configs/pipeline.yaml.
-            on_progress: Called with the run at every change.
+            on_progress: Called with the run after every change.
 
         Returns:
             The run, completed.
@@ -139,7 +138,7 @@ class AsyncClient:
         )
 
     async def upload(self, display_name: str, files: Sequence[Path | str]) -> pb.Album:
-        """Makes an album of local files, which the orchestrator keeps; `run` then curates it."""
+        """Uploads local files as an album, which the orchestrator keeps; `run` then curates it."""
         header = pb.UploadHeader(display_name=display_name)
 
         def send(timeout: float, metadata: Any) -> Any:  # noqa: ANN401
@@ -158,7 +157,7 @@ class AsyncClient:
         settings: Mapping[str, Any] | None = None,
         on_progress: Callable[[pb.Run], None] | None = None,
     ) -> pb.Run:
-        """Curates an album; arguments, result and errors as those of `curate`."""
+        """Curates an album; arguments, result and errors as for `curate`."""
         stub = self._orchestrator()
         request = _messages.run_request(album_id, profile, settings or {})
         run: pb.Run = (await self._call(stub.StartRun, request)).run
@@ -190,7 +189,7 @@ class AsyncClient:
                 return
 
     async def download(self, run_id: str, file_format: pb.DownloadFormat) -> bytes:
-        """Results of a run as a file: CSV, JSON, Parquet, XMP sidecars or the selected photos."""
+        """Downloads a run's results: CSV, JSON, Parquet, XMP sidecars or the selected photos."""
         request = pb.DownloadRunRequest(run_id=run_id, format=file_format)
         content = bytearray()
         try:

@@ -1,4 +1,4 @@
-"""Where the services are, who calls them, and how a channel to one is opened."""
+"""Addresses of the services, credentials of the caller, and how channels are opened."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 Role = Literal["orchestrator", "embedding", "quality", "face", "siamese"]
 MAX_MESSAGE_BYTES = 64 * 2**20
-"""As `shared.max_message_bytes` of the servers."""
+"""Same as `shared.max_message_bytes` of the servers."""
 MAX_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the parts are, each "host:port" or a gRPC target; None = it is not called.
+    """Where the parts are, each "host:port" or a gRPC target; None = not used.
 
     The defaults are those of `bestshot up`.
     """
@@ -33,21 +33,21 @@ class Addresses:
     siamese: str | None = "127.0.0.1:50054"
 
     def of(self, role: Role) -> str:
-        """Address of a part; ValueError where none was given."""
+        """Returns the address of a part; ValueError if none was given."""
         address: str | None = getattr(self, role)
         if address is None:
-            raise ValueError(f"no address of the {role} was given: Addresses({role}='host:port')")
+            raise ValueError(f"no address for the {role}: pass Addresses({role}='host:port')")
         return address
 
 
 @dataclass(frozen=True)
 class Security:
-    """How the caller shows who it is and believes the server.
+    """How the caller authenticates and verifies the server.
 
     Attributes:
         token: Sent with every call; empty = none.
         ca_file: PEM certificates of the trusted authorities; implies `tls`.
-        certificate_file: PEM certificate of the caller, where the servers ask for one.
+        certificate_file: PEM certificate of the caller, if the servers require one.
         key_file: Its private key.
         tls: Whether connections use TLS; without `ca_file`, servers are verified against the
             system's root certificates.
@@ -66,7 +66,7 @@ class Security:
         return f"Security(token={'...' if self.token else ''!r}, ca_file={self.ca_file!r})"
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Of TLS; None without. OSError where a file cannot be read."""
+        """Returns the TLS credentials; None without TLS. OSError if a file cannot be read."""
         if not self._is_encrypted:
             return None
         roots = system_roots() if self.ca_file is None else Path(self.ca_file).read_bytes()
@@ -92,7 +92,7 @@ class Security:
         return self.tls or self.ca_file is not None
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call."""
+        """Metadata of every call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
 
@@ -135,7 +135,7 @@ def channel_options(role: Role) -> list[tuple[str, Any]]:
 
 
 def safe_methods(service: str) -> list[str]:
-    """Methods of a service that are always safe to repeat: the contract says NO_SIDE_EFFECTS."""
+    """Methods of a service that are always safe to repeat: their option is NO_SIDE_EFFECTS."""
     try:
         found = descriptor_pool.Default().FindServiceByName(service)
     except KeyError:

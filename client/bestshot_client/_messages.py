@@ -1,4 +1,4 @@
-"""What both clients say and understand: requests, results, errors. Nothing here waits."""
+"""Requests, results and errors that both clients share. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCH_BYTES = 32 * 2**20
 UPLOAD_CHUNK_BYTES = 2**20
 PAGE_SIZE = 200
 REWATCH_S = 60.0
-"""How long all orchestrators may be away while a run is watched: another takes over within 15 s."""
+"""How long a watched run's orchestrators may be unreachable: another takes over within 15 s."""
 REWATCH_PAUSE_S = 0.5
 
 
@@ -37,8 +37,8 @@ class BestshotError(Exception):
     """A call failed, or a run did.
 
     Attributes:
-        code: Of gRPC.
-        message: What happened, for people.
+        code: gRPC status code.
+        message: What happened, as a sentence.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -51,7 +51,7 @@ class ImageError(Exception):
     """One picture could not be read or analysed; the others of its call could.
 
     Attributes:
-        message: Why, for people.
+        message: Why, as a sentence.
     """
 
     def __init__(self, message: str) -> None:
@@ -85,7 +85,7 @@ def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
 
 
 def batches(pictures: Sequence[Picture]) -> Iterator[list[image_pb2.Image]]:
-    """Reads pictures, so many at a time as one call may carry.
+    """Reads pictures, as many at a time as one call may carry.
 
     Raises:
         OSError: A file cannot be read.
@@ -163,7 +163,7 @@ def run_request(
 
 
 def completed(run: orchestrator_pb2.Run) -> orchestrator_pb2.Run:
-    """Returns a run that has reached its end; BestshotError for another."""
+    """Returns the run if it is completed; raises BestshotError otherwise."""
     if run.state != orchestrator_pb2.RUN_STATE_COMPLETED:
         state = orchestrator_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
         raise BestshotError(
@@ -173,23 +173,23 @@ def completed(run: orchestrator_pb2.Run) -> orchestrator_pb2.Run:
 
 
 def has_ended(run: orchestrator_pb2.Run) -> bool:
-    """Whether nothing more will happen to a run."""
+    """Whether the run is in a terminal state."""
     active = (orchestrator_pb2.RUN_STATE_PENDING, orchestrator_pb2.RUN_STATE_RUNNING)
     return run.state not in active
 
 
 class Watching:
-    """How long a broken watch is resumed: orchestrators are replaced while runs go on."""
+    """Decides how long to resume a broken watch: orchestrators may be replaced during a run."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def saw(self) -> None:
-        """Tells that the orchestrator has said something."""
+        """Records that the orchestrator has answered."""
         self._last = time.monotonic()
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Seconds to wait before the next try; BestshotError where there is to be none."""
+        """Returns the seconds to wait before the next try; BestshotError if there is none."""
         is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         if not is_passing or time.monotonic() - self._last > REWATCH_S:
             raise error_of(error) from error

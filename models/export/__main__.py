@@ -28,12 +28,12 @@ def export(configs: Path, folder: Path, model_id: str, precision: str) -> list[P
     """Exports, checks and pins one model; returns its ONNX files.
 
     Raises:
-        ConfigError: It has nothing to export, its checkpoint is missing, damaged or another
-            network's, or the result is wrong.
+        ConfigError: It has nothing to export, its checkpoint is missing, damaged or of another
+            network, or the result is wrong.
     """
     entry = find_entry(configs, model_id)
     if entry.export is None or entry.preprocessing is None:
-        raise ConfigError(f"{model_id} is no checkpoint: it needs no export")
+        raise ConfigError(f"{model_id} is not a checkpoint and needs no export")
     checkpoint, digest = _checkpoint(folder, model_id, entry)
     state = read_checkpoint(checkpoint)
     # a GPU's shortened products would differ from ONNX Runtime's by more than the tolerance
@@ -63,7 +63,7 @@ def _checkpoint(folder: Path, model_id: str, entry: ModelEntry) -> tuple[Path, s
     download = entry.downloads["checkpoint"]
     path = folder / model_id / download.name
     if not path.is_file():
-        raise ConfigError(f"{path} is missing; `bestshot models pull {model_id}` gets it")
+        raise ConfigError(f"{path} is missing; `bestshot models pull {model_id}` fetches it")
     digest = file_digest(path)
     if digest != expected_digest(folder, model_id, "checkpoint", download):
         raise ConfigError(

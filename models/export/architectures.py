@@ -1,4 +1,4 @@
-"""What each architecture of models.yaml is exported to."""
+"""Exports each architecture of models.yaml."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def graphs_of(
         preprocessing: How the service will prepare pictures.
 
     Returns:
-        The graphs by the name that the service knows them by, and facts for their metadata.
+        The graphs by the name that the service uses, and facts for their metadata.
 
     Raises:
         ConfigError: The weights are those of another architecture.
@@ -102,10 +102,10 @@ def preferred_answer(
     Args:
         compare: Gives the probability of answer 1.
         better: Features of the better pictures, (n, 2048).
-        worse: Of the worse ones.
+        worse: Features of the worse ones.
 
     Returns:
-        The answer, 0 or 1, and the share of the pairs that it decides rightly.
+        The answer, 0 or 1, and the share of the pairs that it decides correctly.
     """
     margin = compare(better, worse) - compare(worse, better)
     share = float((margin > 0).float().mean())

@@ -1,4 +1,4 @@
-"""Checkpoints of PyTorch: weights by name, nothing unpickled."""
+"""PyTorch checkpoints: weights by name, without unpickling."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from services.common.errors import ConfigError
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Reads weights by name, nothing unpickled; also those of a training's checkpoint.
+    """Reads weights by name without unpickling; also from a training checkpoint.
 
     Raises:
-        ConfigError: The file holds anything but tensors and plain values.
+        ConfigError: The file holds something other than tensors and plain values.
     """
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the errors of unpickling have no common base
-        raise ConfigError(f"{path} is no checkpoint of weights alone: {error}") from error
+        raise ConfigError(f"{path} is not a checkpoint with only weights: {error}") from error
     return with_torchvision_names(found.get("model_state_dict", found))
 
 
 def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Gives a network its weights.
+    """Loads weights into a network.
 
     Raises:
         ConfigError: A key is missing, unknown or of another shape; names the first.
@@ -38,7 +38,7 @@ def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path)
         if state[key].shape != tensor.shape:
             raise ConfigError(
                 f"{path}: {key} has the shape {tuple(state[key].shape)}, "
-                f"{tuple(tensor.shape)} is wanted"
+                f"expected {tuple(tensor.shape)}"
             )
     unknown = [key for key in state if key not in wanted]
     if unknown:

@@ -132,8 +132,8 @@ class DinoV2(nn.Module):
 def resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
     """Position embeddings (1, n, width) of another grid, as the official code resizes them.
 
-    Its scale factor has 0.1 added to the wanted side, which shifts the grid a little: kept, because
-    the published features were made so.
+    Its scale factor adds 0.1 to the target side, which shifts the grid a little: kept, because the
+    published features were made that way.
     """
     grid = _grid(trained)
     if side == grid.shape[-1]:
@@ -144,7 +144,7 @@ def resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def smoothly_resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
-    """The same as the official code does for networks with registers: antialiased, not shifted."""
+    """Resizes as the official code does for networks with registers: antialiased, not shifted."""
     grid = _grid(trained)
     if side == grid.shape[-1]:
         return trained

@@ -18,15 +18,15 @@ from services.common.inference.onnx import OrtSession, SessionOptions
 
 OPSET = 18
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}
-"""Largest difference that an export may have from PyTorch, by precision; of the largest value where
-that is above 1."""
+"""Largest difference that an export may have from PyTorch, by precision; relative to the largest
+value if that is above 1."""
 
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def on_device(values: NDArray[np.float32]) -> torch.Tensor:
-    """A tensor where networks are run for their export: on the GPU where there is one."""
+    """Moves a tensor to where exports run: the GPU if there is one."""
     return torch.from_numpy(values).to(DEVICE)
 
 
@@ -45,7 +45,7 @@ class Graph:
     output: str
 
     def run(self) -> NDArray[np.float32]:
-        """What PyTorch makes of the inputs."""
+        """Runs PyTorch on the inputs."""
         with torch.inference_mode():
             answer = self.network.to(DEVICE)(*map(on_device, self.inputs.values())).cpu().numpy()
         return np.asarray(answer, np.float32)
@@ -65,7 +65,7 @@ class _Half(nn.Module):
 def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> None:
     """Writes one ONNX file with a dynamic batch and `facts` in its metadata, and checks it.
 
-    In half precision the network is changed for good.
+    In half precision the network is changed permanently.
 
     Raises:
         ConfigError: It does not compute what PyTorch does.

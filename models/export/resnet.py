@@ -1,4 +1,4 @@
-"""What stands on torchvision's ResNet-50 (He et al. 2015)."""
+"""Networks based on torchvision's ResNet-50 (He et al. 2015)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEQUENTIAL_NAMES = {
     "6": "layer3",
     "7": "layer4",
 }
-"""A trunk that was wrapped in nn.Sequential has numbers in the place of names."""
+"""A trunk that was wrapped in nn.Sequential has numbers instead of names."""
 
 
 def resnet50_trunk() -> nn.Module:

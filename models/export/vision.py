@@ -1,4 +1,4 @@
-"""torchvision's networks, also where its compiled part does not load."""
+"""torchvision's networks, even if its compiled part does not load."""
 
 from __future__ import annotations
 

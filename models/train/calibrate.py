@@ -7,7 +7,7 @@ of one picture by what a second shot changes (viewpoint, framing, tilt, exposure
 the scenes of a real album resemble one another, some scenes are the two halves of one picture. The
 pair of distances is chosen that gives the best mean adjusted Rand index over the albums with the
 clustering that serves; of those within `TOLERANCE` of the best, the one nearest to their middle, so
-that it stands on a plateau and not on an edge. The albums that bestshot is judged on take no part.
+that it is on a plateau and not on an edge. The albums that bestshot is evaluated on are not used.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Embeddings = NDArray[np.float32]
 
 
 def another_shot(picture: RgbImage, rng: np.random.Generator) -> RgbImage:
-    """Another shot of a scene: moved, reframed, tilted, exposed and focused a little otherwise."""
+    """Another shot of a scene: slightly moved, reframed, tilted, re-exposed and refocused."""
     height, width = picture.shape[:2]
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     framed = rng.uniform(0.65, 1.0)  # share of each side that this shot shows
@@ -148,7 +148,7 @@ def mean_rand_index(
 
 
 def calibrate(shots: Embeddings) -> tuple[float, float]:
-    """Chooses (scene_distance, cluster_selection_epsilon), and prints how the choice was made."""
+    """Chooses (scene_distance, cluster_selection_epsilon), and prints the reasons."""
     albums = draw_albums(shots)
     grid = {
         (distance, round(share * distance, 3)): mean_rand_index(albums, distance, share * distance)

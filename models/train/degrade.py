@@ -1,4 +1,4 @@
-"""The ways in which a photo goes wrong, each with a strength from 0 (just seen) to 1 (gross).
+"""Degradations of photos, each with a strength from 0 (barely visible) to 1 (strong).
 
 Lengths are shares of the long side, so a degradation looks the same at every size.
 """

@@ -9,7 +9,7 @@ Teacher: MediaPipe's MobileNetV3-small image embedder (Apache-2.0), as ONNX; its
 part of this repository, only what the student learned of its geometry. Recipe: random crops,
 collages and pasted cut-outs of the pictures, seen whole by the teacher and recoloured, blurred,
 noised and mirrored by the student, which learns the teacher's direction (cosine) and the teacher's
-pairwise similarities within a batch (relational distillation, Park et al. 2019). That few hundred
+pairwise similarities within a batch (relational distillation, Park et al. 2019). That a few hundred
 pictures carry a teacher's geometry when cropped heavily is Asano and Saeed (2023), "Extrapolating
 from a single image to a thousand classes using distillation".
 """
@@ -206,10 +206,10 @@ def train(
 ) -> None:
     """Trains until `minutes` have passed, one cosine schedule over them, and saves `checkpoint`.
 
-    A checkpoint that is there already is trained on.
+    An existing checkpoint is trained further.
     """
     torch.manual_seed(SEED)
-    torch.set_flush_denormal(True)  # else the CPU slows fivefold once weights have decayed
+    torch.set_flush_denormal(True)  # without it the CPU slows fivefold once weights have decayed
     _, _, basis = np.linalg.svd(targets[:8192], full_matrices=False)
     kept = torch.from_numpy(targets @ basis[:DIMENSION].T)
     print(f"share of the teacher's energy in {DIMENSION}-d: {(kept**2).sum(1).mean():.3f}")

@@ -48,7 +48,7 @@ STAMPS_LEFT_OUT = ("symbols", "cartoon", "flags", "roadsigns")
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MIN_SIDE_PX = 160
 SAME_LOOK_GREYS = 8.0
-"""Mean difference, of 255 grey levels, up to which two pictures are taken for one."""
+"""Mean difference, of 255 grey levels, up to which two pictures count as one."""
 
 _EMBEDDED_PICTURE = re.compile(rb"\xff\xd8\xff[\xe0\xe1\xdb]|RIFF....WEBP|\x89PNG\r\n", re.DOTALL)
 
@@ -86,7 +86,7 @@ def find(folder: Path | None) -> Pictures:
 
 
 def by_subject(paths: Sequence[Path]) -> list[list[Path]]:
-    """Gathers the renditions of one wallpaper, which lie in one folder; others stand alone."""
+    """Groups the renditions of one wallpaper, which are in one folder; others are single."""
     subjects: dict[Path, list[Path]] = {}
     for path in paths:
         key = path.parent if "contents" in path.parts else path

@@ -6,7 +6,7 @@ The network is the checkpoint (`--student`) that distill_embedding.py makes.
 
 The network knows what is in a picture, the descriptors how it is laid out: a colour histogram, a
 layout of colours and a layout of edge directions, each compared after its mean over many pictures
-is taken away. Every part is a unit vector; they are weighted by `WEIGHTS`, and the cosine of two
+is subtracted. Every part is a unit vector; they are weighted by `WEIGHTS`, and the cosine of two
 embeddings is the weighted mean of the parts' cosines. The means are taken from the training
 pictures.
 """
@@ -29,7 +29,7 @@ from models.train.distill_embedding import INPUT_PX, Student
 from services.common.inference.onnx import OrtSession, SessionOptions
 
 WEIGHTS = {"student": 4.0, "histogram": 1.0, "layout": 1.0, "edges": 1.0}
-"""Of a dozen sets, these gave the best mean adjusted Rand index on the albums of calibrate.py."""
+"""Best of a dozen sets by the mean adjusted Rand index on the albums of calibrate.py."""
 BINS = 6
 """Of the colour histogram, per channel."""
 LAYOUT_CELLS = 8
@@ -68,7 +68,7 @@ class SceneEmbedding(nn.Module):
         self.register_buffer("bin_centres", torch.arange(BINS, dtype=torch.float32))
 
     def descriptors(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The hand-made parts, unit vectors, means not yet taken away."""
+        """The hand-made parts, unit vectors, means not yet subtracted."""
         channels = F.conv2d(pixels / 255.0, self.opponent)
         return {
             "histogram": _unit(self._histogram(channels)),

@@ -4,7 +4,7 @@
     python -P -m models.train.train_siamese --pictures FOLDER
 
 Each pair shows one picture in two states: as it is against degraded once (two pairs of three), or
-degraded lightly against grossly in the same way. The two are cropped at slightly different places,
+degraded lightly against strongly in the same way. The two are cropped at slightly different places,
 so pixels never line up. A seventh of the picture files is held out; the accuracy on pairs made of
 them is printed per degradation, and so is that on the pictures of --test folders, never trained on.
 
@@ -44,7 +44,7 @@ SEED = 20261124
 WORK_SIDE_PX = 1024
 """Degradations are applied at the size of canonical images ..."""
 INPUT_SIDE_PX = 512
-"""... and seen at the size that the service asks for."""
+"""... and seen at the size that the service requests."""
 CROP_PX = 224
 SHIFT_PX = 12
 CORNER_SHARE = 0.4
@@ -241,7 +241,7 @@ def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
 def accuracy_on_crops(
     model: SiameseModel, pairs: NDArray[np.uint8], kinds: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Share of pairs decided rightly, per degradation, on crops."""
+    """Share of pairs decided correctly, per degradation, on crops."""
     right = np.array(
         [_prefers_first(model, *(side.transpose(1, 2, 0) for side in pair)) for pair in pairs]
     )

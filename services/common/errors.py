@@ -6,11 +6,11 @@ BestshotError
 │   └── InvalidImageError     a picture cannot be read
 ├── UnauthenticatedError      the call has no token, or an unknown one
 ├── PermissionDeniedError     the call's token does not allow it
-├── NotFoundError             what was asked for does not exist
+├── NotFoundError             the named thing does not exist
 ├── FailedPreconditionError   it exists, but not in a state that allows the call
 ├── ResourceExhaustedError    a limit was reached
 ├── UnavailableError          a service cannot be reached or does not serve yet; try again
-└── InternalError             a service answered nonsense or failed inside
+└── InternalError             a service returned an invalid answer or failed internally
     └── NonFiniteError        a model returned NaN or infinity
 """
 
@@ -38,7 +38,7 @@ def shortened(text: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
 
 
 class BestshotError(Exception):
-    """Base of all errors raised on purpose; `str(error)` is a sentence for people."""
+    """Base of all errors raised on purpose; `str(error)` is a complete sentence."""
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
     reason: ClassVar[str] = "INTERNAL"
@@ -123,7 +123,7 @@ class UnavailableError(BestshotError):
 
 
 class InternalError(BestshotError):
-    """Something failed that the caller cannot mend."""
+    """Something failed that the caller cannot fix."""
 
 
 class NonFiniteError(InternalError):

@@ -1,6 +1,6 @@
 """Finds NaN and infinity before they are sent, accepted, cached or stored.
 
-A NaN passes every comparison unnoticed, and SQLite keeps it as NULL: a model's answer for one photo
+A NaN passes every comparison unnoticed, and SQLite keeps it as NULL: a model's result for one photo
 could fail the run of a whole album.
 """
 
@@ -44,11 +44,11 @@ def non_finite_place(value: object) -> str | None:
 
 
 def check_finite(value: object, source: str) -> None:
-    """Refuses an answer with a number that is NaN or infinite.
+    """Refuses a result that contains NaN or infinity.
 
     Args:
         value: As of `non_finite_place`.
-        source: Who answered, for the message: "the model".
+        source: Where it came from, for the message: "the model".
 
     Raises:
         NonFiniteError: There is one; names its place.

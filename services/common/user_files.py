@@ -1,4 +1,4 @@
-"""Opens files that others name or put in place: regular, of bounded size, never hanging."""
+"""Opens files that users name or provide: regular, of bounded size, never hanging."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class EmbeddingModel:
         return self.embed_batch([tensor])[0]
 
     def embed_batch(self, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Embeds pictures, in one inference where the graph takes batches.
+        """Embeds pictures, in one inference if the graph takes batches.
 
         The last bits of a result can depend on what else is in its batch.
 

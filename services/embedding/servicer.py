@@ -53,7 +53,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     async def GetModelInfo(
         self, request: embedding_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> embedding_pb2.GetModelInfoResponse:
-        """Tells which model serves."""
+        """Returns the model that serves."""
         return self._info
 
     def _prepare(self, image: image_pb2.Image) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
     Role.EYE_STATE: {"ocec": Ocec},
     Role.EXPRESSION: {"mediapipe-blendshapes": Blendshapes, "mini-xception": MiniXception},
 }
-"""The code that speaks a part's inputs and outputs, by `network` in models.yaml."""
+"""Class that handles the inputs and outputs of a part, by `network` in models.yaml."""
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
@@ -83,7 +83,7 @@ def load_model(local: LocalModel, settings: FaceSettings) -> tuple[FaceModel, Or
     """The cascades, or the networks of the roles of a composed model and the session of one.
 
     Raises:
-        ConfigError: No code of ours speaks the inputs and outputs of a part.
+        ConfigError: We have no code for the inputs and outputs of a part.
     """
     if not local.parts:
         return CascadeFaceModel(local.paths), None
@@ -96,7 +96,7 @@ def load_model(local: LocalModel, settings: FaceSettings) -> tuple[FaceModel, Or
         if network is None:
             raise ConfigError(
                 f"models.yaml: {part.model_id} has the network {part.entry.network!r}; as {role} "
-                f"the face service knows {', '.join(NETWORKS[role])}"
+                f"the face service supports {', '.join(NETWORKS[role])}"
             )
         own = [OrtSession(path, session_options(settings)) for path in part.paths.values()]
         sessions.extend(own)

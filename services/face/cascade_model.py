@@ -1,9 +1,9 @@
 """Faces by OpenCV's cascades: where they are, pose, eyes, smile.
 
-All scores are calibrated heuristics on the cascades' level weights, no trained classifiers. The
-constants were set on 17 portraits with labels (smile) and 15 with poses and eyes; they sort those
-rightly, and no accuracy beyond that is claimed. Faces tilted by more than about 20 degrees, or less
-than about 4 percent of the picture wide (profiles: 8), are not found.
+All scores are calibrated heuristics on the cascades' level weights, not trained classifiers. The
+constants were fitted on 17 portraits with labels (smile) and 15 with poses and eyes; they classify
+those correctly, and we claim no accuracy beyond that. Faces tilted by more than about 20
+degrees, or less than about 4 percent of the picture wide (profiles: 8), are not found.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ SMILE_SCALE_STEP, SMILE_NEIGHBOURS, MIN_SMILE_PX = 1.1, 15, 50
 SURE_FRONTAL_WEIGHT = 56.0
 """Frontal hits below it (alt2: 54 to 58) are faces only if eyes confirm them."""
 SURE_PROFILE_WEIGHT = 2.15
-"""Profile hits without a frontal one beside them below it were mostly clothes."""
+"""Below it, profile hits without a frontal hit beside them were mostly clothes."""
 PROFILE_YAW_DEGREES = 75.0
-"""What a hit of the profile cascade alone stands for."""
+"""Yaw assumed for a hit of the profile cascade alone."""
 FRONTAL_EYE_DISTANCE = 0.375
 """Eye distance over face width at 0 degrees; it shrinks by the cosine of the yaw."""
 EYES_OPEN_WEIGHT, EYES_OPEN_SCALE = 2.13, 0.12
-"""Logistic on the surer eye's mean weight of both eye cascades: closed 2.0, open 2.2 to 4.6."""
+"""Logistic on the more certain eye's mean weight of both cascades: closed 2.0, open 2.2 to 4.6."""
 SMILE_WEIGHT, SMILE_SCALE = 3.1, 0.35
 """Logistic on the smile cascade's weight: clear smiles 2.7 to 4.7, none 0.9 to 2.8."""
 
@@ -151,7 +151,7 @@ class CascadeFaceModel:
         )
 
     def _find_eyes(self, crop: Gray) -> list[Eye]:
-        """The surest eye in each half of the face, left one first; a half may have none."""
+        """The most certain eye in each half of the face, left first; a half may have none."""
         top, bottom = EYE_BAND
         band = crop[top:bottom]
         hits = [
@@ -197,7 +197,7 @@ def _find(cascade: Cascade, gray: Gray, min_side_px: int) -> list[Detection]:
 
 
 def _eye_landmarks(box: Box, eyes: Sequence[Eye]) -> dict[str, tuple[float, float]]:
-    """Both eyes in pixels of the picture; none where only one was found."""
+    """Returns both eyes in pixels of the picture; empty if only one was found."""
     if len(eyes) < 2:
         return {}
     return {
@@ -210,7 +210,7 @@ def _eye_landmarks(box: Box, eyes: Sequence[Eye]) -> dict[str, tuple[float, floa
 
 
 def _signed_profile_weight(box: Box, profiles: Sequence[tuple[Detection, int]]) -> float:
-    """Weight of the surest profile hit on the same face; below 0 = turned to the left."""
+    """Weight of the most certain profile hit on the same face; below 0 = turned to the left."""
     for hit, sign in profiles:
         if hit.box.holds(box.centre):
             return sign * hit.weight
@@ -234,7 +234,7 @@ def _roll_degrees(eyes: Sequence[Eye]) -> float:
 
 
 def _eyes_score(eyes: Sequence[Eye]) -> float:
-    """Openness of the surer eye: a hidden or half-seen one does not count against a face."""
+    """Openness of the more certain eye: a hidden or half-seen one does not count against a face."""
     if not eyes:
         return 0.0
     surest = max(eye.weight for eye in eyes)

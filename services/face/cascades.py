@@ -18,8 +18,8 @@ class Detection:
 
     Attributes:
         box: In pixels of the searched picture.
-        weight: Sum of the last stage reached (the "level weight"): higher = surer, on a scale of
-            each cascade's own.
+        weight: Sum of the last stage reached (the "level weight"): higher = more certain, on a
+            scale that differs between cascades.
     """
 
     box: Box
@@ -38,7 +38,7 @@ class Cascade:
         if not hasattr(self._local, "classifier"):
             classifier = cv2.CascadeClassifier(str(self._path))
             if classifier.empty():
-                raise ConfigError(f"{self._path} is no cascade that OpenCV can read")
+                raise ConfigError(f"{self._path} is not a cascade that OpenCV can read")
             self._local.classifier = classifier
         loaded: cv2.CascadeClassifier = self._local.classifier
         return loaded
@@ -46,7 +46,7 @@ class Cascade:
     def find(
         self, gray: Gray, *, scale_step: float, neighbours: int, min_side_px: int
     ) -> list[Detection]:
-        """Searches `gray`; surest hit first, ties by position.
+        """Searches `gray`; most certain hit first, ties by position.
 
         Args:
             gray: uint8, (height, width).

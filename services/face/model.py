@@ -1,4 +1,4 @@
-"""What every face model gives: faces with where they are, pose, eyes and smile."""
+"""What every face model returns: faces with position, pose, eyes and smile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.common.imaging.decode import RgbImage
 from services.face.preprocess import Box
 
 FULL_TURN_DEGREES = 90.0
-"""From the camera to a profile: pose_score falls from 1 to 0 over it."""
+"""Yaw of a profile: pose_score falls from 1 to 0 from facing the camera to it."""
 
 
 NEUTRAL_SCORE = 0.5
@@ -26,7 +26,7 @@ class Face:
         confidence: Of the detector, 0 to 1.
         landmarks: Points (x, y) by their name in face.proto, in lower case: "left_eye".
         yaw_degrees: Turn, positive towards the right edge.
-        pitch_degrees: Nod, positive up; None where the model cannot tell.
+        pitch_degrees: Nod, positive up; None if the model does not measure it.
         roll_degrees: Tilt, positive clockwise.
         pose_score: 0 (profile) to 1 (frontal).
         eyes_score: 0 (closed) to 1 (open).
@@ -57,7 +57,7 @@ class FaceModel(Protocol):
 
 
 def largest_first(faces: Sequence[Face], pixels: RgbImage) -> list[Face]:
-    """Orders faces given in pixels of a picture, and makes them relative to it."""
+    """Orders faces given in pixels of a picture, and converts them to relative coordinates."""
     height, width = pixels.shape[:2]
     ordered = sorted(faces, key=lambda face: (-face.box.area, face.box.left, face.box.top))
     return [_relative(face, width, height) for face in ordered]

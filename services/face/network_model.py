@@ -1,4 +1,4 @@
-"""Faces by published networks, one for each role."""
+"""Faces by published networks, one per role."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from services.face.model import FULL_TURN_DEGREES, NEUTRAL_SCORE, Face, largest_
 from services.face.networks import Expression, FaceMesh, HeadPose, Ocec, Sighting, YuNet
 
 HIDDEN_YAW_DEGREES = 45.0
-"""From here on half of the face is hidden, and what eyes and mouth do is a guess."""
+"""Beyond it half of the face is hidden, and scores of eyes and mouth are guesses."""
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 
 

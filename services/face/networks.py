@@ -1,4 +1,4 @@
-"""The published networks of the face roles: each takes a picture and gives what its role asks for.
+"""The published networks of the face roles: each takes a picture and returns its role's output.
 
 Input and output conventions are those of the networks' authors; see the registry for the sources.
 """
@@ -56,13 +56,13 @@ class YuNet:
     STRIDES = (8, 16, 32)
     MIN_CONFIDENCE = 0.7
     MAX_OVERLAP = 0.3
-    """Of two boxes (intersection over union): above it, the weaker one goes."""
+    """Intersection over union of two boxes above which the weaker one is dropped."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session
 
     def find(self, pixels: RgbImage) -> list[Sighting]:
-        """Finds faces from about 10 pixels of the 640 that it sees; in no order."""
+        """Finds faces of at least about 10 pixels at 640 px; in no particular order."""
         canvas, factor = letterbox(pixels, self.SIDE_PX)
         blob = canvas[..., ::-1].astype(np.float32).transpose(2, 0, 1)[np.newaxis]
         answers = self._session.run({self._session.input_names[0]: np.ascontiguousarray(blob)})
@@ -99,7 +99,7 @@ class YuNet:
 
 
 class HeadPose(Protocol):
-    """Tells where a face looks."""
+    """Estimates where a face looks."""
 
     def pose(self, pixels: RgbImage, face: Sighting, points: Points) -> tuple[float, float]:
         """Yaw and pitch in degrees, positive towards the right edge and up.
@@ -113,10 +113,10 @@ class HeadPose(Protocol):
 
 
 class Expression(Protocol):
-    """Tells whether a face smiles; arguments as of HeadPose."""
+    """Scores whether a face smiles; arguments as for HeadPose."""
 
     def smile(self, pixels: RgbImage, face: Sighting, points: Points) -> float:
-        """How clearly it smiles, 0 to 1."""
+        """Returns how clearly it smiles, 0 to 1."""
         ...
 
 
@@ -142,7 +142,7 @@ class FsaNet:
 class LandmarkPose:
     """Head pose by solving for the position of a rigid face behind six points (PnP).
 
-    Noisier than a trained network: nobody's face has just the proportions of `FACE`.
+    Noisier than a trained network, because real faces differ from the proportions of `FACE`.
     """
 
     POINTS = (1, 152, 33, 263, 61, 291)
@@ -160,7 +160,7 @@ class LandmarkPose:
     )
     """The same points of a generic face: right, down, away from the camera; any unit."""
     FOCAL_LENGTH_PX = 4.0 * 256
-    """A face is small beside its distance: hardly any perspective within the crop."""
+    """A face is small compared with its distance: hardly any perspective within the crop."""
 
     def pose(self, pixels: RgbImage, face: Sighting, points: Points) -> tuple[float, float]:
         """Yaw and pitch; see HeadPose."""
@@ -184,13 +184,13 @@ class Ocec:
     WIDTH_OF_EYE_DISTANCE = 0.60
     """Of the crop; larger ones show brows and nose, and closed eyes pass for open ones."""
     MIN_EYE_DISTANCE = 0.25
-    """Of the width of the face: in a profile the eyes lie on one another."""
+    """Relative to the width of the face: in a profile the eyes overlap."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session
 
     def openness(self, pixels: RgbImage, face: Sighting) -> float:
-        """Probability that the surer eye is open: a hidden one does not count against a face."""
+        """Probability that the more certain eye is open: a hidden one does not count."""
         distance = max(face.eye_distance, self.MIN_EYE_DISTANCE * face.box.width)
         width = self.WIDTH_OF_EYE_DISTANCE * distance
         size = (width, width * self.HEIGHT_PX / self.WIDTH_PX)
@@ -230,7 +230,7 @@ class FaceMesh:
 
 
 class MiniXception:
-    """Smile as the share of happiness among seven expressions (Arriaga et al. 2017)."""
+    """Smile as the probability of happiness among seven expressions (Arriaga et al. 2017)."""
 
     SIDE_PX = 64
     HAPPY = 3
@@ -239,7 +239,7 @@ class MiniXception:
         self._session = session
 
     def smile(self, pixels: RgbImage, face: Sighting, points: Points) -> float:
-        """Share of happiness; see Expression."""
+        """Probability of happiness; see Expression."""
         side = max(face.box.width, face.box.height)
         crop = turned_crop(
             pixels, face.box.centre, (side, side), face.roll_degrees, (self.SIDE_PX, self.SIDE_PX)
@@ -251,7 +251,7 @@ class MiniXception:
 class Blendshapes:
     """Smile from the points of a face (MediaPipe's blendshapes)."""
 
-    # The 146 points that the network reads, and the places of its answers: from
+    # The 146 points that the network reads, and the indices of its outputs: from
     # face_blendshapes_graph.cc of MediaPipe (Apache-2.0), kLandmarksSubsetIdxs, kBlendshapeNames.
     # fmt: off
     POINTS = (

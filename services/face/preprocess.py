@@ -1,4 +1,4 @@
-"""Canonical image to what cascades and networks read."""
+"""Converts the canonical image to the input of cascades and networks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Box:
         return Box(self.left * factor, self.top * factor, self.width * factor, self.height * factor)
 
     def holds(self, point: tuple[float, float]) -> bool:
-        """Whether `point` lies inside."""
+        """Whether `point` is inside."""
         x, y = point
         return self.left <= x <= self.left + self.width and self.top <= y <= self.top + self.height
 
@@ -71,10 +71,10 @@ def letterbox(pixels: RgbImage, side_px: int) -> tuple[RgbImage, float]:
 def turned_crop(
     pixels: RgbImage, centre: Point, size: Point, angle_degrees: float, out_size: tuple[int, int]
 ) -> RgbImage:
-    """Cuts out a rectangle that lies turned in the picture, and levels it.
+    """Crops a rotated rectangle of the picture and makes it upright.
 
     Args:
-        pixels: uint8, (height, width, 3); beyond its edges the outermost pixels go on.
+        pixels: uint8, (height, width, 3); the edge pixels are repeated beyond the edges.
         centre: Of the rectangle, pixels.
         size: Width and height, pixels.
         angle_degrees: Of its upper edge, positive clockwise.
@@ -85,7 +85,7 @@ def turned_crop(
     down = np.array([-math.sin(angle), math.cos(angle)]) * size[1]
     corner = np.array(centre) - right / 2 - down / 2
     source = np.array([corner, corner + right, corner + down], np.float32)
-    finer = max(1, round(size[0] / out_size[0]))  # then averaged: warpAffine knows no area filter
+    finer = max(1, round(size[0] / out_size[0]))  # then averaged: warpAffine has no area filter
     width, height = out_size[0] * finer, out_size[1] * finer
     target = np.array([[0, 0], [width, 0], [0, height]], np.float32)
     turned = cv2.warpAffine(

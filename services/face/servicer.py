@@ -52,7 +52,7 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
     async def GetModelInfo(
         self, request: face_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> face_pb2.GetModelInfoResponse:
-        """Tells which model serves."""
+        """Returns the model that serves."""
         return self._info
 
     def _prepare(self, image: image_pb2.Image) -> RgbImage:

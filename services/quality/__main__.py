@@ -28,7 +28,7 @@ SERVICE_NAME = "bestshot.quality.v1.QualityService"
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Wires the formulas, the network where there is one, and the servicer."""
+    """Wires the formulas, the network if there is one, and the servicer."""
     settings = invocation.settings("quality", QualitySettings)
     metrics = Metrics()
     local = local_model(invocation, Role.QUALITY, settings)

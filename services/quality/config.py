@@ -42,7 +42,7 @@ IQA_CONSTANTS = IqaConstants(
     contrast_full_scale=0.8,
 )
 """Not settings: `min_iqa_score`, `min_sharpness` and the weights of the composite were chosen on
-scores made with these, and mean something else with others."""
+scores made with these, and would mean something else with other values."""
 
 
 class QualitySettings(OnnxServiceSettings):

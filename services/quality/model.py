@@ -1,4 +1,4 @@
-"""Technical quality by formulas; aesthetics by a heuristic that is called one, or by a network."""
+"""Technical quality by formulas; aesthetics by a heuristic, labelled as one, or by a network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from services.quality.preprocess import luminance
 Gray = NDArray[np.uint8]
 
 FOCUS_GRID = 5
-"""Regions a side. On the portraits and bursts looked at, the sharpest of 25 scored 0.2 and more in
-every photo with something in focus, and less than 0.1 in defocused and shaken ones."""
+"""Regions per side. On the portraits and bursts looked at, the sharpest of 25 scored 0.2 and more
+in every photo with something in focus, and less than 0.1 in defocused and shaken ones."""
 
 NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
@@ -35,7 +35,7 @@ HEURISTIC_WEIGHTS = {
     "compactness": 0.10,
     "simplicity": 0.05,
 }
-"""Set by judgement, not learned."""
+"""Chosen by hand, not learned."""
 HEURISTIC_GRID = 3
 
 
@@ -56,7 +56,7 @@ class Quality:
 
 
 class AestheticNetwork:
-    """Expects the votes that a picture would get.
+    """Predicts the votes that a picture would get.
 
     Args:
         session: A graph of one input, whose output is (1, 1), the mean vote, or (1, 10), the shares
@@ -80,10 +80,10 @@ class AestheticNetwork:
 
 
 class QualityModel:
-    """Scores pictures by formulas, the aesthetics by a network where there is one.
+    """Scores pictures by formulas, the aesthetics by a network if there is one.
 
     Args:
-        constants: Of the formulas.
+        constants: Constants of the formulas.
         aesthetic: None = the heuristic.
     """
 
@@ -131,7 +131,7 @@ def laplacian_variance(gray: Gray) -> float:
 def sharpest_region(gray: Gray, grid: int) -> float:
     """Variance of the Laplacian in the sharpest of `grid` x `grid` regions, in grey levels squared.
 
-    A sharp subject before a soft background has little variance over all, and much in a region.
+    A sharp subject before a soft background has little variance overall, but much in one region.
     """
     response = cv2.Laplacian(gray, cv2.CV_64F)
     regions = (
@@ -146,9 +146,9 @@ def noise_level(gray: Gray) -> float | None:
     """Estimates the standard deviation of additive white noise.
 
     Immerkaer (1996), "Fast noise variance estimation", Computer Vision and Image Understanding
-    64(2): the mean absolute answer of the difference of two Laplacians, which is blind to
-    constant and linear brightness, scaled for a normal distribution. Fine texture answers as noise
-    does, and so do sharp edges; noise that JPEG or scaling has smoothed answers less.
+    64(2): the mean absolute response of the difference of two Laplacians, which ignores
+    constant and linear brightness, scaled for a normal distribution. Fine texture and sharp edges
+    count as noise; noise that JPEG or scaling has smoothed counts less.
 
     Returns:
         Grey levels, 0.0 and up; None for a picture of less than 3 x 3 pixels.
@@ -196,7 +196,7 @@ def colourfulness(pixels: RgbImage) -> float:
 def heuristic_aesthetic(
     pixels: RgbImage, gray: Gray, colour: float, laplacian_full_scale: float
 ) -> float:
-    """Guesses a mean AVA vote from six hand-made features: a heuristic, learned from no votes.
+    """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
 
     Focus is the Laplacian variance of the sharpest ninth (a sharp subject before a soft background
     is no fault), contrast the width of the middle 98 percent of the luminance, light its nearness

@@ -54,7 +54,7 @@ class QualityServicer(quality_pb2_grpc.QualityServiceServicer):
     async def GetModelInfo(
         self, request: quality_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> quality_pb2.GetModelInfoResponse:
-        """Tells which model serves."""
+        """Returns the model that serves."""
         return self._info
 
     def _prepare(self, image: image_pb2.Image) -> RgbImage:

@@ -19,7 +19,7 @@ SCORES = tuple(
 def tensor_api(
     servicer: QualityServicer, info: quality_pb2.GetModelInfoResponse, service_name: str
 ) -> TensorApi:
-    """Input `image`; one output a score, FP64 (n,), named as in quality.proto; NaN = unknown."""
+    """Input `image`; one output per score, FP64 (n,), named as in quality.proto; NaN = unknown."""
 
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)

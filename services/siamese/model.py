@@ -25,11 +25,11 @@ class SiameseModel:
         self._compare = compare
 
     def describe(self, tensor: NDArray[np.float32]) -> Description:
-        """Describes one picture, float32 (1, 3, height, width), as prepared for it, as (1, d)."""
+        """Describes one prepared picture, float32 (1, 3, height, width), as (1, d)."""
         return self.describe_batch([tensor])[0]
 
     def describe_batch(self, tensors: Sequence[NDArray[np.float32]]) -> list[Description]:
-        """Describes pictures, in one inference where graph and sizes allow it."""
+        """Describes pictures, in one inference if graph and sizes allow it."""
         return run_items(self._describe, [{"pixels": tensor} for tensor in tensors])
 
     def compare(self, first: Description, second: Description) -> float:
@@ -42,7 +42,7 @@ class SiameseModel:
         return self.compare_batch([(first, second)])[0]
 
     def compare_batch(self, pairs: Sequence[tuple[Description, Description]]) -> list[float]:
-        """Compares pairs, in one inference for each order where the graph allows it."""
+        """Compares pairs, in one inference per order if the graph allows it."""
         forward = self._probabilities(pairs)
         backward = self._probabilities([(second, first) for first, second in pairs])
         return [0.5 * (one + 1.0 - other) for one, other in zip(forward, backward, strict=True)]

@@ -61,7 +61,7 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
     async def GetModelInfo(
         self, request: siamese_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> siamese_pb2.GetModelInfoResponse:
-        """Tells which model serves."""
+        """Returns the model that serves."""
         return self._info
 
     def _prepare(self, image: image_pb2.Image) -> NDArray[np.float32]:

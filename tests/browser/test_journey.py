@@ -57,10 +57,10 @@ def test_the_whole_journey(
     shoot(page, "albums-empty")
 
     page.get_by_label("Folder on the orchestrator's machine").fill("/etc")
-    page.get_by_role("button", name="Make an album of the folder").click()
+    page.get_by_role("button", name="Create an album from the folder").click()
     expect(page.get_by_text("lies under none of the allowed roots")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
-    page.get_by_role("button", name="Make an album of the folder").click()
+    page.get_by_role("button", name="Create an album from the folder").click()
     expect(page.locator("table.albums tbody tr")).to_have_count(1)
     shoot(page, "albums")
 
@@ -203,7 +203,7 @@ def test_the_whole_journey(
     # the log tells it all, and takes any of it back
     open_tab(page, "Decisions")
     log = page.locator(".decisions tr")
-    expect(log.first).to_contain_text("undo: a moment of its own: coffee-2.jpg")
+    expect(log.first).to_contain_text("undo: separate moment: coffee-2.jpg")
     keeping = page.locator(".decisions tr", has_text=f"keep {kept}").filter(has_text="Undo")
     expect(keeping).to_have_count(1)
     keeping.get_by_role("button", name="Undo").click()
@@ -230,7 +230,7 @@ def test_the_whole_journey(
     page.get_by_label("Show", exact=True).locator("visible=true").first.click()
     page.get_by_role("option", name=re.compile("All photos")).click()
     expect(page.locator(".card")).to_have_count(16)
-    page.get_by_label("Ordered by").click()
+    page.get_by_label("Sort by").click()
     page.get_by_role("option", name="Composite score").click()
     best = max(images.values(), key=lambda image: image.composite_score)
     expect(page.locator(".card").first).to_have_attribute("data-photo", best.path)
@@ -311,7 +311,7 @@ def test_the_whole_journey(
     page.get_by_label("New name").fill("A weekend in space")
     page.get_by_role("button", name="Rename", exact=True).click()
     expect(page.locator("table.albums")).to_contain_text("A weekend in space")
-    page.get_by_label("Yes, forget it").check()
+    page.get_by_label("Yes, delete it").check()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("No albums yet")).to_be_visible()
     assert len(list(photos.iterdir())) == 16
@@ -328,7 +328,7 @@ def test_photos_are_uploaded(page: Page, system: System) -> None:
     files = [str(photos / f"coffee-{suffix}.jpg") for suffix in ("1", "2")]
     page.locator("input[type=file]").set_input_files(files)
     expect(page.get_by_text("coffee-1")).to_be_visible()
-    page.get_by_role("button", name="Make an album of the uploads").click()
+    page.get_by_role("button", name="Create an album from the uploads").click()
     expect(page.get_by_text("2 photos are in")).to_be_visible()
     albums = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums
     assert albums[-1].display_name.startswith("Upload of")

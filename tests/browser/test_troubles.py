@@ -28,7 +28,7 @@ def make_album(page: Page, folder: Path) -> None:
     """Makes the only album, of a folder, once the page is filled."""
     expect(page.get_by_text("No albums yet")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
-    page.get_by_role("button", name="Make an album of the folder").click()
+    page.get_by_role("button", name="Create an album from the folder").click()
     expect(page.locator("table.albums tbody tr")).to_have_count(1)
     expect(page.locator("#album input")).to_have_value(folder.name)
 

@@ -241,7 +241,7 @@ def test_tokens_are_asked_for(album: Path, tmp_path: Path) -> None:
         refused = httpx.get(url)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"
-        assert "asks for a token" in refused.json()["detail"]
+        assert "requires a token" in refused.json()["detail"]
         answer = httpx.get(url, headers={"authorization": "Bearer secret"})
         assert answer.json() == {"albums": [], "next_page_token": ""}
         described = httpx.get(f"http://127.0.0.1:{port}/api/v1/openapi.json").json()

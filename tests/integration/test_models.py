@@ -134,7 +134,7 @@ def test_info_tells_all_that_is_known(models: Models) -> None:
         (["pull", "published", "--from", "/nowhere"], "/nowhere: there is no such folder"),
         (["pull", "--profile", "light"], "did you mean 'lite'?"),
         (["pin", "published"], "needs no pin"),
-        (["verify", "published"], "not in order: published"),
+        (["verify", "published"], "damaged: published"),
     ],
 )
 def test_mistakes_are_told(models: Models, arguments: list[str], message: str) -> None:
@@ -147,7 +147,7 @@ def test_a_run_without_the_model_says_how_to_get_it(models: Models, one_photo: P
     out = models.data.parent / "out"
     finished = models.run("curate", one_photo, "--out", out, "--profile", "lite")
     assert finished.code == 2
-    assert "`bestshot models pull published` gets it" in finished.text
+    assert "`bestshot models pull published` fetches it" in finished.text
     assert "`bestshot models pull --profile lite`" in finished.text
 
 

@@ -85,5 +85,5 @@ def test_up_serves_the_page_by_https_and_the_page_may_call(
         tokenless = {key: value for key, value in protected.items() if not key.endswith(names)}
         refused = bestshot(reports, data=tmp_path / "data", changes=tokenless)
         assert refused.code == 1
-        assert "asks for a token" in refused.text
+        assert "requires a token" in refused.text
         assert bestshot(reports, data=tmp_path / "data").code == 1, "without TLS"

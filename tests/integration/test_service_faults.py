@@ -186,8 +186,8 @@ def test_a_dropped_connection_is_made_anew(
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ("token", "does not let us in: the token is not one of those"),
-        ("no token", "does not let us in: this server asks for a token"),
+        ("token", "refuses access: unknown token"),
+        ("no token", "refuses access: this server requires a token"),
         ("certificate", "cannot be reached"),
     ],
 )

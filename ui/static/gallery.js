@@ -1,7 +1,7 @@
 // The keyboard of the whole page, and the cards of the gallery.
-const marked = new Set(); // photos that a correction of moments is about
+const marked = new Set(); // photos that are marked for split, merge or move
 let focused = null; // the photo that keys act on
-let asked = null; // the photo that was asked for in large and does not show yet
+let asked = null; // the photo whose large view was requested and is not shown yet
 
 const cards = () => [...element.querySelectorAll(".card")];
 const detail = () => document.querySelector(".detail");
@@ -123,7 +123,7 @@ function pressed(event) {
 }
 document.addEventListener("keydown", pressed);
 document.addEventListener("bestshot:shown", (event) => {
-  if (asked && asked !== event.detail) return; // a later one is on its way
+  if (asked && asked !== event.detail) return; // a newer request is pending
   asked = null;
   focus(event.detail, true);
 });

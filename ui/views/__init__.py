@@ -1,1 +1,1 @@
-"""One file a tab."""
+"""One file per tab."""

@@ -1,4 +1,4 @@
-"""Tab Albums: made of folders and uploads, renamed, forgotten."""
+"""Tab Albums: create them from folders and uploads, rename and delete them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
                     new_name = gr.Textbox("", label="New name", scale=3)
                     rename = gr.Button("Rename", scale=1)
                 gr.Markdown(
-                    "Deleting forgets the album, its runs and your decisions. The photos stay "
+                    "Deletes the album, its runs and your decisions. The photos stay "
                     "where they are."
                 )
                 with gr.Row():
-                    sure = gr.Checkbox(label="Yes, forget it", scale=3)
+                    sure = gr.Checkbox(label="Yes, delete it", scale=3)
                     delete = gr.Button("Delete", variant="stop", interactive=False, scale=1)
         with gr.Column(scale=1, min_width=320):
             with gr.Group():
@@ -41,10 +41,8 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
                     placeholder="/home/me/Pictures/trip",
                     value="",
                 )
-                folder_name = gr.Textbox(
-                    label="Name", placeholder="as the folder is called", value=""
-                )
-                create = gr.Button("Make an album of the folder", variant="primary")
+                folder_name = gr.Textbox(label="Name", placeholder="the folder's name", value="")
+                create = gr.Button("Create an album from the folder", variant="primary")
             with gr.Group():
                 files = gr.File(
                     label="Or upload photos",
@@ -52,13 +50,13 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
                     type="filepath",
                     height=150,
                 )
-                upload_name = gr.Textbox(label="Name", placeholder="Upload of today", value="")
-                upload = gr.Button("Make an album of the uploads")
+                upload_name = gr.Textbox(label="Name", placeholder="Today's upload", value="")
+                upload = gr.Button("Create an album from the uploads")
 
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
         request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
         made = await told(api.call(api.stub.CreateAlbum, request))
-        done(f"{made.album.display_name} is ready: start a run of it in the tab Run.")
+        done(f"{made.album.display_name} is ready: start a run in the tab Run.")
         return ["", "", *await _both(api, made.album.id)]
 
     async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
@@ -122,7 +120,7 @@ async def show(api: Orchestrator, chosen: str | None) -> str:
 
 
 async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
-    """An update of the album dropdown: `wanted`, else the album of the newest run."""
+    """Updates the album dropdown: `preferred`, else the album of the newest run."""
     albums = await api.albums()
     known = [album.id for album in albums]
     if wanted not in known:

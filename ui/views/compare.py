@@ -22,7 +22,7 @@ CHANGE_COUNT = 200
 
 @dataclass(frozen=True)
 class CompareView:
-    """The parts of the tab that the page wires.
+    """Components of the tab that the page wires.
 
     Attributes:
         other: Chooses the run to compare with.
@@ -47,7 +47,7 @@ def build() -> CompareView:
 async def fill(
     api: Orchestrator, album_id: str | None, run_id: str | None, wanted: str | None
 ) -> list[Any]:
-    """Updates for the other runs of the album, `wanted` or else the newest chosen, and the diff."""
+    """Updates for the other runs of the album (`preferred`, else the newest) and the diff."""
     if not run_id or not album_id:
         return [gr.update(choices=[], value=None), no_results()]
     try:
@@ -84,8 +84,8 @@ async def show(api: Orchestrator, run_id: str | None, other_id: str | None) -> s
             ("Versions", _rows(diff.versions)),
         ],
         photos=[
-            _strip("Selected now", "gained", diff.gained_paths),
-            _strip("Not selected any more", "lost", diff.lost_paths),
+            _strip("Newly selected", "gained", diff.gained_paths),
+            _strip("No longer selected", "lost", diff.lost_paths),
             _strip("New photos", "", diff.added_paths),
             _strip("Photos whose files have changed", "", diff.changed_file_paths),
         ],

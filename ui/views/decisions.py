@@ -1,4 +1,4 @@
-"""Tab Decisions: the album's log of what was decided, the newest first."""
+"""Tab Decisions: the album's log of decisions, newest first."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SHOWN_COUNT = 200
 _VERBS = {
     pb.DecisionAction.DECISION_ACTION_KEEP: "keep",
     pb.DecisionAction.DECISION_ACTION_REJECT: "reject",
-    pb.DecisionAction.DECISION_ACTION_CLEAR: "no wish any more for",
+    pb.DecisionAction.DECISION_ACTION_CLEAR: "clear decision on",
     pb.DecisionAction.DECISION_ACTION_MOVE: "move",
-    pb.DecisionAction.DECISION_ACTION_SPLIT: "a moment of its own:",
-    pb.DecisionAction.DECISION_ACTION_MERGE: "one moment of those of",
+    pb.DecisionAction.DECISION_ACTION_SPLIT: "separate moment:",
+    pb.DecisionAction.DECISION_ACTION_MERGE: "merge the moments of",
 }
 
 
@@ -35,7 +35,7 @@ def build() -> gr.HTML:
     """Adds the tab's content."""
     html(
         "<p class='soft'>Decisions hold for photos by their content, in this run and in every "
-        "later one. The log is only added to: an undo is an entry too.</p>"
+        "later one. The log is append-only: an undo is an entry too.</p>"
     )
     return html(script="decisions.js")
 

@@ -34,8 +34,8 @@ async def opened(
         run_id: The photo's run.
         path: The photo.
         other_path: The photo beside it; empty = the one that it lost to.
-        ask: Whether the Siamese model is asked which of them is better.
-        explain: Whether the full explanation of its result is shown.
+        ask: Whether to ask the Siamese model which of them is better.
+        explain: Whether to show the full explanation of its result.
     """
     image = await api.image(run_id, path)
     other, trouble, probability = None, "", None

@@ -54,7 +54,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
             )
             sidecars = gr.Checkbox(False, label="XMP sidecars, into xmp/ and beside copies")
             beside = gr.Checkbox(
-                False, label="XMP sidecars beside your photos, merged into those there"
+                False, label="XMP sidecars beside your photos, merged into existing ones"
             )
             parquet = gr.Checkbox(False, label="Parquet table")
             force = gr.Checkbox(

@@ -18,13 +18,13 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True)
 class MetricsView:
-    """The parts of the tab that the page wires.
+    """Components of the tab that the page wires.
 
     Attributes:
         search: Text within name or reason.
         filter_by: Which photos.
         page: Page number, from 1.
-        order: Field that the table is ordered by, in a session.
+        order: Field that the table is sorted by, in a session.
         downloads: Links to the files.
     """
 
@@ -76,7 +76,7 @@ def build() -> MetricsView:
 
 
 def toggled(order: str, asked: str) -> str:
-    """The order after a click on a heading: the highest first, then the lowest first."""
+    """The order after a click on a heading: highest first, then lowest first."""
     return asked if order == f"{asked} desc" else f"{asked} desc"
 
 
@@ -104,7 +104,7 @@ async def show(
     except OrchestratorError as error:
         return [problem(error), "", gr.skip()]
     if not found.images:
-        nothing = empty("No photo is like that", "Change what is searched for or shown.")
+        nothing = empty("No photos match", "Change the search or the filter.")
         return [nothing, "", gr.update(value=1, maximum=1)]
     field, _, direction = order.partition(" ")
     arrow = " ▼" if direction else " ▲"

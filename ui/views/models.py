@@ -1,4 +1,4 @@
-"""Tab Models: what serves each role; and the notices above all tabs."""
+"""Tab Models: the model of each role; and the notices above all tabs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ async def show(api: Orchestrator) -> list[str]:
 
 
 def notices(served: Sequence[pb.ServedModel]) -> str:
-    """What a user must know of the models: absent ones, stand-ins, heuristics."""
+    """Notices about the models: missing ones, fallbacks, heuristics."""
     heuristics = [entry.role for entry in served if "euristic" in entry.model.description]
     return render("notices", models=served, heuristics=[role.capitalize() for role in heuristics])

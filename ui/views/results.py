@@ -27,7 +27,7 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class ResultsView:
-    """The parts of the tab that the page wires.
+    """Components of the tab that the page wires.
 
     Attributes:
         filter_by: Which photos.
@@ -67,7 +67,7 @@ def build() -> ResultsView:
     with gr.Row():
         filter_by = gr.Dropdown([("All photos", ALL)], value=ALL, label="Show", min_width=180)
         orders = [(title, order) for order, title in ORDERS.items()]
-        order_by = gr.Dropdown(orders, value=MOMENT, label="Ordered by", min_width=180)
+        order_by = gr.Dropdown(orders, value=MOMENT, label="Sort by", min_width=180)
         page = gr.Number(1, label="Page", precision=0, minimum=1, min_width=90)
     with gr.Row(elem_classes="turn"):
         pages = gr.Markdown(elem_classes="pages")
@@ -75,8 +75,8 @@ def build() -> ResultsView:
         following = gr.Button("Next page", size="sm", scale=0, min_width=130)
     html(
         "<p class='keys soft'><kbd>arrows</kbd> move, <kbd>Enter</kbd> opens, "
-        "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>m</kbd> marks, <kbd>s</kbd> makes what is "
-        "marked a moment, <kbd>g</kbd> merges its moments, <kbd>v</kbd> moves it to where you are, "
+        "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>m</kbd> marks, <kbd>s</kbd> splits "
+        "off the marked photos, <kbd>g</kbd> merges their moments, <kbd>v</kbd> moves them here, "
         "<kbd>u</kbd> undoes</p>"
     )
     gallery = html(no_results(), "gallery.js")
@@ -128,7 +128,7 @@ async def _render_page(
 async def _nothing(api: Orchestrator, run_id: str, filter_title: str) -> str:
     run = await api.run(run_id)
     if run.state != pb.RUN_STATE_COMPLETED:
-        reason = run.error or "It has no results: see the tab Run for how it stands."
+        reason = run.error or "It has no results: see its state in the tab Run."
         return empty("This run is not completed", reason)
     return empty(f"No photo is {filter_title.lower()}", "Choose another filter above.")
 

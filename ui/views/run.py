@@ -15,23 +15,23 @@ from ui.pages import ACTIVE_STATES, HEADLINES, stages
 from ui.templating import empty, html, problem, render
 
 _ADVICE = {
-    pb.RUN_STATE_FAILED: "What was scored is kept: mend the cause and resume the run.",
-    pb.RUN_STATE_INTERRUPTED: "The orchestrator ended before the run did. What was scored is kept: "
-    "resume the run.",
+    pb.RUN_STATE_FAILED: "Finished scores are kept: fix the problem, then resume the run.",
+    pb.RUN_STATE_INTERRUPTED: "The orchestrator ended before the run did. "
+    "Finished scores are kept: resume the run.",
 }
 _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
 
 
 @dataclass(frozen=True)
 class RunView:
-    """The parts of the tab that the page fills.
+    """Components of the tab that the page updates.
 
     Attributes:
-        progress: How the newest run goes.
+        progress: Progress of the newest run.
         start: Begins a run.
         cancel: Stops it.
-        resume: Goes on with it where it did not reach its end.
-        profile: Chooses what the settings start from.
+        resume: Continues it if it did not complete.
+        profile: Profile that the settings start from.
         settings: The components of controls.build.
     """
 
@@ -64,7 +64,7 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
     async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
         if not chosen:
-            raise refused("Choose an album first, or make one in the tab Albums.")
+            raise refused("Choose an album first, or create one in the tab Albums.")
         described = await told(api.settings(wanted))
         request = pb.StartRunRequest(
             album_id=chosen,
@@ -95,7 +95,7 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
 
 async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
-    """Updates for profile and settings; without a wanted one the orchestrator's own profile."""
+    """Updates for profile and settings; without a profile the orchestrator's own."""
     described = await api.settings(wanted)
     texts = {entry.name: entry.description.replace("`", "") for entry in described.profiles}
     profile = gr.update(choices=list(texts), value=described.profile, info=texts[described.profile])
@@ -112,7 +112,7 @@ async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
 
 
 def unknown(error: OrchestratorError) -> list[Any]:
-    """Updates like those of `newest`, where it cannot be asked."""
+    """Updates like those of `newest`, if the orchestrator cannot be reached."""
     return [problem(error), gr.skip(), gr.skip(), gr.skip()]
 
 
@@ -148,8 +148,8 @@ def progress_of(run: pb.Run) -> str:
 
 def _nothing_yet(album_id: str | None) -> str:
     if not album_id:
-        return empty("No album is chosen", "Make one in the tab Albums, or choose one above.")
+        return empty("No album is chosen", "Create one in the tab Albums, or choose one above.")
     return empty(
         "This album has no run yet",
-        "Start one: photos are scored, grouped to moments, and the best of each are picked.",
+        "Start one: photos are scored and grouped into moments, and the best of each are picked.",
     )

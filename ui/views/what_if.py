@@ -19,12 +19,12 @@ SHOWN_COUNT = 40
 
 @dataclass(frozen=True)
 class WhatIfView:
-    """The parts of the tab that the page wires.
+    """Components of the tab that the page wires.
 
     Attributes:
         settings: The components of controls.build.
         changes: What they would change.
-        apply: Makes a run of them.
+        apply: Creates a run with them.
         reset: Goes back to the run's own settings.
     """
 
@@ -42,7 +42,7 @@ def build() -> WhatIfView:
         with gr.Column(scale=3, min_width=340):
             changes = html(no_results(), "rows.js")
             with gr.Row():
-                apply = gr.Button("Apply: make a run of it", variant="primary")
+                apply = gr.Button("Apply as new run", variant="primary")
                 reset = gr.Button("Back to the run's own settings")
     return WhatIfView(settings, changes, apply, reset)
 
@@ -57,7 +57,7 @@ async def fill(api: Orchestrator, run_id: str | None) -> list[Any]:
     except OrchestratorError as error:
         return [*skipped, problem(error)]
     config = controls.config_of(run)
-    hint = empty("Nothing is changed", "Move a control: what would change shows here at once.")
+    hint = empty("Nothing changed", "Move a control to see what would change.")
     return [*controls.fill(described, config), hint]
 
 
@@ -78,8 +78,8 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
             "more": max(0, len(paths) - SHOWN_COUNT),
         }
         for title, kind, paths in (
-            ("Would be selected too", "gained", gained),
-            ("Would not be selected any more", "lost", lost),
+            ("Would be added", "gained", gained),
+            ("Would be dropped", "lost", lost),
         )
     ]
     summary = answer.run.summary
@@ -97,7 +97,7 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
 async def reselect(
     api: Orchestrator, run_id: str, values: Sequence[controls.Value], *, validate_only: bool
 ) -> pb.ReselectResponse:
-    """Selects anew under the values."""
+    """Selects again with the values."""
     request = pb.ReselectRequest(
         run_id=run_id,
         config_overrides=controls.overrides(values, await api.run(run_id)),

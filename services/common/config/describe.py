@@ -1,4 +1,4 @@
-"""What is declared of each setting, for the settings page and for configs/README.md."""
+"""Descriptions of the declared settings, for the settings page and for configs/README.md."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SettingDescription:
 def describe(settings: type[BaseModel]) -> list[SettingDescription]:
     """Describes every setting of a class, nested ones under dotted keys, in the order declared.
 
-    Bounds and choices are read from the JSON schema, because pydantic makes that of whatever the
-    class consists of: models, dataclasses, constraints, unions.
+    Bounds and choices are read from the JSON schema, because pydantic derives that from everything
+    a class may consist of: models, dataclasses, constraints, unions.
     """
     schema = settings.model_json_schema()
     return list(_described(schema, schema.get("$defs", {}), ""))

@@ -1,6 +1,6 @@
 """Typed settings from layers of YAML, environment and flags, in which no key is ignored.
 
-Every default stands in `configs/*.yaml` alone; the models give types and bounds. A layer overrides
+Defaults are only in `configs/*.yaml`; the models give types and bounds. A layer overrides
 the layers before it key by key. An unknown key is an error that names the key, its source and the
 nearest known one; so is an unknown `BESTSHOT_` variable.
 """
@@ -67,7 +67,7 @@ def config_dir(override: Path | None) -> Path:
 
 
 def models_dir() -> Path:
-    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, else the platform's place for it."""
+    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, else the platform's data folder."""
     named = os.environ.get(MODELS_DIR_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
@@ -282,7 +282,7 @@ def _model_within(annotation: object) -> type | None:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Says which known name was probably meant, or all of them."""
+    """Suggests the known name that was probably meant, or lists all of them."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -75,7 +75,7 @@ class SharedSettings(Settings):
 
 
 class ModelServiceSettings(Settings):
-    """What every model service has."""
+    """Settings of every model service."""
 
     address: Address
     """`host:port` to listen on; port 0 picks a free one"""
@@ -138,7 +138,7 @@ class Invocation:
         config_files: Of --config.
         flags: Assignments of --set.
         address: Overrides the config's address.
-        port_file: Gets the bound address once the part serves.
+        port_file: Receives the bound address once the part serves.
         exit_with_parent: Whether the end of stdin stops the part.
         insecure: Whether it may listen beyond loopback without authentication.
     """
@@ -154,7 +154,7 @@ class Invocation:
     insecure: bool
 
     def settings(self, name: str, settings: type[SettingsT]) -> SettingsT:
-        """Loads the section `name` of services.yaml, with the flags where it is the part's own."""
+        """Loads the section `name` of services.yaml, with the flags if it is the part's own."""
         own = [file.section("services", name) for file in self.config_files]
         if name != "shared":
             own += [flag_layer(flag) for flag in self.flags]

@@ -1,4 +1,4 @@
-"""Damage that decoders pass over in silence: they fill in what is missing and report success."""
+"""Damage that decoders ignore silently: they fill in what is missing and report success."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def find_damage(content: bytes, image_format: str) -> str:
 
     Args:
         content: The whole file.
-        image_format: As Pillow names it: "JPEG", "HEIF", "AVIF"; others are not looked into.
+        image_format: As Pillow names it: "JPEG", "HEIF", "AVIF"; others are not checked.
 
     Returns:
-        What is wrong, in words; empty where nothing was found.
+        What is wrong, as a sentence; empty if nothing was found.
     """
     if image_format == "JPEG":
         return _jpeg_damage(content)

@@ -27,7 +27,7 @@ from services.common.imaging.raw import develop_raw, is_raw, open_raw
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "1"
-"""Rises whenever this module gives other pixels for the same file; keys the feature cache."""
+"""Keys the feature cache: raise it whenever this module returns other pixels for the same file."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 
@@ -67,7 +67,7 @@ class CanonicalImage:
         format: Format by the magic bytes, for example "JPEG".
         capture_time: Local time from EXIF, ISO 8601 without zone; empty where unknown.
         camera: Make, model and serial number from EXIF; empty where unknown.
-        damage: What is wrong with a file that could be decoded all the same; empty for nothing.
+        damage: What is wrong with a file that could be decoded nevertheless; empty for nothing.
     """
 
     pixels: RgbImage
@@ -112,8 +112,8 @@ def decode(
         max_pixels: Most pixels that the header may announce; checked before anything is decoded.
         budget: Memory of all decodes in this process; a decode waits until its share is free.
             None = no bound.
-        long_side_px: Limit of the result; another one than the canonical is for eyes, not for
-            models.
+        long_side_px: Limit of the result; a value other than the canonical one is for people, not
+            for models.
 
     Raises:
         InvalidImageError: The bytes are empty, no image of a known format, cut off, damaged, or too
@@ -164,7 +164,7 @@ def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
         long_side_px: Limit in pixels.
 
     Returns:
-        uint8, (new height, new width, 3); the input itself where it fits already.
+        uint8, (new height, new width, 3); the input itself if it already fits.
     """
     if long_side_px == 0 or max(pixels.shape[:2]) <= long_side_px:
         return pixels
@@ -261,7 +261,7 @@ def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
 
 
 def _orientation(exif: Image.Exif) -> int:
-    """Returns the EXIF orientation, 1 to 8, or 0 where there is none or EXIF is damaged."""
+    """Returns the EXIF orientation, 1 to 8, or 0 if there is none or EXIF is damaged."""
     try:
         value = exif.get(_ORIENTATION, 0)
     except Exception:  # as above

@@ -15,7 +15,7 @@ _MAGICS = (
     *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR"),
     *(b"FOVb", b"\0MRM"),
 )
-"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, but for Canon's CR3."""
+"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, except Canon's CR3."""
 _TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
@@ -24,12 +24,12 @@ _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 
 @dataclass(frozen=True)
 class RawPicture:
-    """What stands for a RAW file.
+    """The image to use for a RAW file.
 
     Attributes:
         image: The preview; None if there is none, and `develop_raw` has to make a picture.
         sensor_size: Width and height of the sensor's picture.
-        exif: Of the file, as far as it can be told.
+        exif: EXIF of the file, as far as it is known.
         orientation: EXIF orientation that `image` still has to be turned by.
     """
 

@@ -44,11 +44,11 @@ def check_batch(items: Sequence[Message], field: str, max_batch_count: int) -> N
 def read_image(
     image: image_pb2.Image, *, long_side_px: int, limits: DecodeLimits
 ) -> imaging.RgbImage:
-    """Takes the pixels, or decodes the file, and scales to what the model wants.
+    """Takes the pixels, or decodes the file, and scales to the size that the model requires.
 
     Args:
         image: From a request.
-        long_side_px: Longest side that the model wants; 0 = the whole canonical image.
+        long_side_px: Longest side that the model requires; 0 = the whole canonical image.
         limits: For an encoded file.
 
     Returns:

@@ -1,7 +1,7 @@
 """Dynamic batching: items of many callers in one inference.
 
 Each item is prepared by itself (decoded, made a tensor), waits until an inference takes it together
-with whatever else waits, and its result goes back to its own caller. The number of items is
+with other waiting items, and its result goes back to its own caller. The number of items is
 bounded: a request that would exceed the bound waits, and requests are admitted in order of arrival,
 so that none starves; one that exceeds the bound by itself is refused. A number that is not finite
 in an answer is that item's error, so none ever leaves a service.
@@ -42,10 +42,10 @@ class Batching:
     Attributes:
         preferred_batch_count: Most items of one inference.
         max_queue_delay_ms: How long an inference that is not full waits for more items; 0 = it
-            takes what waits already.
+            takes what is already waiting.
         max_queue_count: Most items that are admitted, waiting or in progress.
         worker_threads: Preparations and inferences at a time.
-        metrics: Told of every inference.
+        metrics: Receives every inference.
     """
 
     preferred_batch_count: int
@@ -67,10 +67,10 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
     """Prepares items one by one and infers them in batches.
 
     Args:
-        prepare: Makes an item ready; its failure is that item's own.
-        infer: Takes prepared items, returns as many results in order. Where it fails for several,
+        prepare: Prepares an item; a failure concerns only that item.
+        infer: Takes prepared items, returns as many results in order. If it fails for several,
             each is tried alone, so that one bad item fails alone.
-        batching: Bounds, and who is told.
+        batching: Bounds, and the metrics.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         self._infer = infer
         self._batching = batching
         self._turns = Turns(batching.max_queue_count)
-        # what is prepared and not inferred yet takes memory: no more than the next batches
+        # prepared items that wait for an inference take memory: no more than the next batches
         room = 2 * batching.worker_threads * batching.preferred_batch_count
         self._room = asyncio.Semaphore(room)
         self._queue: asyncio.Queue[_Waiting[PreparedT, ResultT]] = asyncio.Queue()
         self._executor = ThreadPoolExecutor(batching.worker_threads)
         self._workers: list[asyncio.Task[None]] = []
-        self._gathering = asyncio.Lock()  # one batch is filled before the next is begun
+        self._gathering = asyncio.Lock()  # fills one batch before the next is begun
 
     async def map(self, items: Sequence[ItemT]) -> list[ResultT | status_pb2.Status]:
         """Returns, in order, each item's result or the Status of its failure.
@@ -115,7 +115,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
             self._turns.give_back(len(items))
 
     async def close(self) -> None:
-        """Ends the workers; what waits is cancelled."""
+        """Ends the workers; waiting items are cancelled."""
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -187,7 +187,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
                         entry.context.run(_guarded, _checked, result)
                         for entry, result in zip(batch, results, strict=True)
                     ]
-            except Exception:  # which item it was shows when each is tried alone
+            except Exception:  # trying each alone shows which item it was
                 logger.debug("a batch of %d failed; each is tried alone", len(batch))
         return [entry.context.run(_guarded, self._infer_alone, entry.prepared) for entry in batch]
 

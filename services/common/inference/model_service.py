@@ -57,7 +57,7 @@ _RUNTIME_PACKAGES = (
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """What a composition root hands to the frame.
+    """What a composition root passes to the frame.
 
     Attributes:
         address: To listen on.
@@ -66,7 +66,7 @@ class ServiceParts:
         warm_up: One inference.
         tensors: The typed call as tensors.
         metrics: What is counted.
-        metrics_address: Where that is told; None = nowhere.
+        metrics_address: Where metrics are served; None = nowhere.
     """
 
     address: str
@@ -134,7 +134,7 @@ async def _serve(
 
 
 def batching_of(settings: ModelServiceSettings, metrics: Metrics) -> Batching:
-    """How the settings want items to become batches."""
+    """Reads from the settings how items become batches."""
     return Batching(
         metrics=metrics,
         preferred_batch_count=settings.preferred_batch_count,
@@ -145,34 +145,34 @@ def batching_of(settings: ModelServiceSettings, metrics: Metrics) -> Batching:
 
 
 def decode_limits(shared: SharedSettings, settings: ModelServiceSettings) -> DecodeLimits:
-    """The limits that the settings give for encoded pictures."""
+    """Reads the settings' limits for encoded pictures."""
     return DecodeLimits(
         max_pixels=shared.max_image_pixels, budget=MemoryBudget(settings.max_decode_mb * 10**6)
     )
 
 
 def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettings) -> LocalModel:
-    """Finds and verifies the configured model, or what the settings let stand in for it."""
+    """Finds and verifies the configured model, or its fallback if the settings allow one."""
     try:
         return resolve(
             invocation.folder, invocation.models_folder, role, settings.model, settings.fallback
         )
     except MissingModelError as error:
         raise ConfigError(
-            f"{error.message}; `bestshot models pull --profile {invocation.profile}` gets all that "
-            f"this profile wants"
+            f"{error.message}; `bestshot models pull --profile {invocation.profile}` fetches "
+            f"all that this profile needs"
         ) from error
 
 
 def required_preprocessing(model: LocalModel) -> Preprocessing:
-    """How pictures become the graph's tensors; ConfigError where models.yaml does not say."""
+    """Returns how pictures become the graph's tensors; ConfigError if models.yaml does not say."""
     if model.entry.preprocessing is None:
         raise ConfigError(f"models.yaml: the model {model.model_id} has no preprocessing")
     return model.entry.preprocessing
 
 
 def session_options(settings: OnnxServiceSettings) -> SessionOptions:
-    """How the settings want graphs to be run."""
+    """Reads from the settings how graphs are run."""
     return SessionOptions(
         execution_providers=settings.execution_providers,
         strict_providers=settings.strict_providers,
@@ -189,18 +189,18 @@ def model_info(
     session: ModelSession | None,
     max_batch_count: int,
 ) -> model_pb2.ModelInfo:
-    """Describes the model that a service hosts, and warns of a provider that does not serve.
+    """Describes the model that a service hosts, and warns if a provider cannot be used.
 
     Args:
         model: The model.
-        constants: What decides the scores besides the model.
-        session: Of the graph, or of one of several; None where the model is none.
-        max_batch_count: Most items of a call.
+        constants: Constants that affect the scores besides the model.
+        session: Of the graph, or of one of several; None if the model is not a graph.
+        max_batch_count: Most items per call.
     """
     missing = session.missing_providers if session else ()
     if session is not None and missing:
         logger.warning(
-            "%s cannot be used here, %s serves", ", ".join(missing), ", ".join(session.providers)
+            "%s cannot be used here, using %s", ", ".join(missing), ", ".join(session.providers)
         )
     origins = {
         Origin.BUILTIN: model_pb2.MODEL_ORIGIN_BUILTIN,

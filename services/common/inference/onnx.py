@@ -29,7 +29,7 @@ class ModelSession(Protocol):
 
     @property
     def missing_providers(self) -> tuple[str, ...]:
-        """Execution providers that were asked for and do not serve."""
+        """Requested execution providers that cannot be used."""
         ...
 
     @property
@@ -58,7 +58,7 @@ class SessionOptions:
 
     Attributes:
         execution_providers: ONNX Runtime's, in order of preference.
-        strict_providers: Whether one that does not serve is an error; else the next one serves.
+        strict_providers: Whether one that cannot be used is an error; if not, the next one is used.
         device_id: Of the GPU, for providers that have one.
         gpu_memory_limit_mb: Most that CUDA may take for this graph, and TensorRT as its workspace;
             None = no limit.
@@ -80,8 +80,8 @@ class OrtSession:
         options: How to run it.
 
     Raises:
-        ConfigError: No wanted provider is there, or not all of them and they are strict; or the
-            file is no valid graph.
+        ConfigError: No requested provider is available, or one is missing and they are strict; or
+            the file is not a valid graph.
     """
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
@@ -116,12 +116,12 @@ class OrtSession:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Execution providers that serve; what could not be loaded is not among them."""
+        """Execution providers in use, without those that could not be loaded."""
         return tuple(self._session.get_providers())
 
     @property
     def missing_providers(self) -> tuple[str, ...]:
-        """Execution providers that were asked for and do not serve."""
+        """Requested execution providers that cannot be used."""
         return self._missing
 
     @property
@@ -145,7 +145,7 @@ class OrtSession:
 
 
 def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:
-    """Runs a graph of one output on many items, in one inference where that can be.
+    """Runs a graph of one output on many items, in one inference if possible.
 
     Args:
         session: The graph.
@@ -181,9 +181,9 @@ def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
 
 
 def _usable_providers() -> list[str]:
-    """Providers of this build, without those of NVIDIA where the machine has no driver for it.
+    """Providers of this build, without NVIDIA's if the machine has no driver.
 
-    The GPU build lists CUDA on every machine and reports the missing driver on stderr alone.
+    The GPU build lists CUDA on every machine and reports a missing driver only on stderr.
     """
     available = list(onnxruntime.get_available_providers())
     try:

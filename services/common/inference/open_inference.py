@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over a service's own typed call.
 
-What it answers is what the typed call answers, as tensors. The protocol knows no errors of single
-items: where one picture fails, the request fails and names it.
+It returns what the typed call returns, as tensors. The protocol has no errors of single items: if
+one picture fails, the request fails and names it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Tensors = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor that a service gives: name, element type and axes, -1 = any length."""
+    """A tensor that a service returns: name, element type and axes, -1 = any length."""
 
     name: str
     datatype: str
@@ -44,11 +44,11 @@ class TensorApi:
 
     Attributes:
         service_name: Of the typed service.
-        model_names: Under which the model can be asked for; the first is its id.
+        model_names: Names of the model in requests; the first is its id.
         model_version: As in ModelInfo.
         inputs: Names of the inputs, each a batch of pictures: BYTES (n,), complete image files; or
             UINT8 (n, height, width, 3), canonical RGB.
-        outputs: What it gives.
+        outputs: What it returns.
         infer: The typed call.
     """
 
@@ -76,7 +76,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     async def ServerReady(
         self, request: pb.ServerReadyRequest, context: grpc.aio.ServicerContext
     ) -> pb.ServerReadyResponse:
-        """Whether the first inference is through."""
+        """Whether the first inference is done."""
         return pb.ServerReadyResponse(ready=self.is_ready)
 
     async def ModelReady(
@@ -89,14 +89,14 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     async def ServerMetadata(
         self, request: pb.ServerMetadataRequest, context: grpc.aio.ServicerContext
     ) -> pb.ServerMetadataResponse:
-        """What this server is."""
+        """Returns the name and version of this server."""
         version = importlib.metadata.version("bestshot")
         return pb.ServerMetadataResponse(name=self._api.service_name, version=version)
 
     async def ModelMetadata(
         self, request: pb.ModelMetadataRequest, context: grpc.aio.ServicerContext
     ) -> pb.ModelMetadataResponse:
-        """What the model takes and gives."""
+        """Returns the inputs and outputs of the model."""
         self._check_model(request.name, request.version)
         tensor = pb.ModelMetadataResponse.TensorMetadata
         return pb.ModelMetadataResponse(
@@ -150,7 +150,7 @@ def checked(results: Sequence[Any]) -> None:
     """Raises the first error among the results of a typed call, and names its item.
 
     Raises:
-        InvalidArgumentError: What the caller sent is wrong.
+        InvalidArgumentError: The caller's input is wrong.
         InternalError: The model failed on it.
     """
     for index, result in enumerate(results):
@@ -217,7 +217,7 @@ def _pictures(
 
 
 def _split(name: str, raw: bytes) -> list[bytes]:
-    """Elements of BYTES, each behind its length."""
+    """Splits BYTES into its elements, each preceded by its length."""
     found, at = [], 0
     while at < len(raw):
         if at + _LENGTH.size > len(raw):

@@ -1,6 +1,6 @@
 """configs/models.yaml to verified local files.
 
-A model's files lie inside installed packages (`files`) or are published ones (`downloads`) that
+A model's files are inside installed packages (`files`) or are published ones (`downloads`) that
 `bestshot models pull` puts into the models folder, under the model's id.
 """
 
@@ -46,8 +46,8 @@ class Role(StrEnum):
 
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
-"""Roles that a service has. The others are parts of a face model, but for FACE_IDENTITY: its models
-can be pulled and verified, and nothing uses them yet."""
+"""Roles that a service has. The others are parts of a face model, except FACE_IDENTITY: its models
+can be pulled and verified, but nothing uses them yet."""
 
 
 class Origin(StrEnum):
@@ -70,9 +70,9 @@ class Download(Settings):
 
     Attributes:
         name: File name, in the models folder and in the folders and mirrors that it is taken from.
-        url: Where it is published; None where it has to be taken from a folder or a mirror.
-        size_bytes: Its exact size; None where no public source states it.
-        sha256: None where no public source confirms one: then the user has to pin it.
+        url: Where it is published; None if it has to come from a folder or a mirror.
+        size_bytes: Its exact size; None if no public source states it.
+        sha256: None if no public source confirms one: then the user has to pin it.
     """
 
     name: FileName
@@ -86,11 +86,11 @@ class Preprocessing(Settings):
 
     Attributes:
         side_px: Width and height of the tensor.
-        short_side_px: The picture's short side is brought to this, then the middle is cut out; None
+        short_side_px: The picture's short side is scaled to this, then the centre is cropped; None
             = the whole picture is squashed.
         resample: Filter of the squashing: "box" takes the mean of an area.
         layout: Order of the axes: "nchw" or "nhwc".
-        mean: Taken from the 8-bit red, green and blue values ...
+        mean: Subtracted from the 8-bit red, green and blue values ...
         std: ... which are then divided by this.
     """
 
@@ -114,9 +114,9 @@ class Export(Settings):
     """ONNX files that `bestshot models export` makes of the download `checkpoint`.
 
     Attributes:
-        architecture: Which network the checkpoint is of.
-        files: File names of the graphs, beside the checkpoint, by the name that the service knows
-            them by.
+        architecture: Network of the checkpoint.
+        files: File names of the graphs, beside the checkpoint, by the name that the service
+            uses.
     """
 
     architecture: Literal[
@@ -144,11 +144,11 @@ class ModelEntry(Settings):
     """One model of the registry.
 
     Attributes:
-        files: Those inside installed packages, by the name that the service knows them by.
+        files: Those inside installed packages, by the name that the service uses.
         downloads: Those that have to be pulled, likewise.
-        export: What has to be made of the downloads before the model can serve.
+        export: What has to be exported from the downloads before the model can serve.
         parts: The models that a composed one consists of.
-        network: What code of the service speaks its inputs and outputs, where there is a choice.
+        network: Name of the code that handles its inputs and outputs, if there is a choice.
     """
 
     role: Role
@@ -183,7 +183,7 @@ class MissingModelError(ConfigError):
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model whose files lie on this machine and have the right digests.
+    """A model whose files are on this machine and have the right digests.
 
     Attributes:
         model_id: Id in models.yaml.
@@ -191,7 +191,7 @@ class LocalModel:
         paths: Local path of each file by its name in the entry.
         file_digests: Hex sha256 of each file by its name in the entry.
         parts: The models that it consists of.
-        fallback_for: Id of the configured model that is missing, where this one stands in for it.
+        fallback_for: Id of the configured model, if its files are missing and this one replaces it.
     """
 
     model_id: str
@@ -202,7 +202,7 @@ class LocalModel:
     fallback_for: str = ""
 
     def digest(self, constants: Settings | None = None) -> str:
-        """Hashes all that decides the scores: files, version and the constants used with them."""
+        """Hashes everything that affects the scores: files, version and constants."""
         preprocessing = self.entry.preprocessing
         parts = {
             "id": self.model_id,
@@ -236,7 +236,7 @@ def entry_in(
     model_id: str,
     role: Role | None = None,
 ) -> ModelEntry:
-    """Like `find_entry`, where the registry has been read already."""
+    """Like `find_entry`, with a registry that was already read."""
     known = [name for name, entry in models.items() if role in (None, entry.role)]
     if model_id not in known:
         kind = f"{role} model" if role else "model"
@@ -257,11 +257,11 @@ def resolve(
 
     Args:
         config_folder: Has models.yaml.
-        models_folder: Has what was pulled.
+        models_folder: Has the pulled models.
         role: The model's.
         model_id: Id in models.yaml.
-        fallback: "builtin" lets the builtin model of the role stand in for one whose files are
-            missing; a damaged file is an error all the same.
+        fallback: "builtin" uses the builtin model of the role if the files of this one are
+            missing; a damaged file is an error nevertheless.
 
     Raises:
         ConfigError: The id is unknown or of another role, or a file differs.
@@ -304,7 +304,7 @@ def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
 
 
 def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
-    """Stores a digest that the user accepts, or that an export has."""
+    """Stores a digest that the user accepts or an export produced."""
     pins = read_pins(models_folder)
     pins.setdefault(model_id, {})[key] = digest
     written = models_folder / f"{PINS_NAME}.partial"
@@ -351,7 +351,7 @@ def _parts(entry: ModelEntry) -> dict[Role, str]:
 def _local(
     models_folder: Path, models: Mapping[str, ModelEntry], model_id: str, *, asked: str
 ) -> LocalModel:
-    """`asked` is the model that the user wants, for messages: `model_id` may be a part of it."""
+    """`asked` is the model that the user named, for messages: `model_id` may be a part of it."""
     with_parts(models, model_id)
     entry = models[model_id]
     parts = {
@@ -375,7 +375,7 @@ def _local(
         if not path.is_file():
             raise MissingModelError(
                 f"the model {asked} is not on this machine: {path} is missing. "
-                f"`bestshot models pull {asked}` gets it"
+                f"`bestshot models pull {asked}` fetches it"
             )
         expected = expected_digest(models_folder, model_id, key, download)
         if expected is None:
@@ -390,7 +390,7 @@ def _local(
 def exported_files(
     models_folder: Path, model_id: str, export: Export
 ) -> dict[str, tuple[Path, str | None]]:
-    """Where the graphs of an export lie, and the digests that they had when they were made."""
+    """Returns the paths of exported graphs, and the digests that they had when they were made."""
     pins = read_pins(models_folder).get(model_id, {})
     return {
         key: (models_folder / model_id / name, pins.get(f"export.{key}"))
@@ -399,7 +399,7 @@ def exported_files(
 
 
 def package_path(model_id: str, file: ModelFile) -> Path:
-    """Where a file of an installed package lies."""
+    """Returns the path of a file in an installed package."""
     try:
         return Path(str(importlib.resources.files(file.package))) / file.path
     except ModuleNotFoundError as error:
@@ -415,7 +415,7 @@ def _verified(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
         raise ConfigError(f"{model_id}: cannot read {path}: {error.strerror}") from error
     if digest != expected:
         raise ConfigError(
-            f"{model_id}: {path} has sha256 {digest}, but {expected} is wanted; the file is "
+            f"{model_id}: {path} has sha256 expected {expected}; the file is "
             f"damaged or another version"
         )
     return path, digest

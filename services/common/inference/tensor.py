@@ -20,7 +20,7 @@ MIN_SIDE_PX = 32
 
 
 def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
-    """For graphs that take any size: keeps size and aspect; a side below 32 px is stretched to it.
+    """Converts for graphs that take any size, without scaling; sides below 32 px become 32.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
@@ -36,7 +36,7 @@ def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
 
 
 def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
-    """Brings a picture to the graph's square: the whole squashed, or scaled and its middle.
+    """Fits a picture into the graph's square: squashed, or scaled and cropped to the centre.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.

@@ -25,7 +25,7 @@ def configure_logging(level: str, log_format: Literal["text", "json"], part: str
 
     Args:
         level: debug, info, warning or error.
-        log_format: Lines of text; or one JSON object a line: timestamp, level, logger, part,
+        log_format: Lines of text; or one JSON object per line: timestamp, level, logger, part,
             request_id, message, and exc_info where something was raised.
         part: Name of the part.
     """

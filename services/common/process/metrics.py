@@ -44,7 +44,7 @@ class Metrics:
             registry=self.registry,
         )
         self._queue_items = Gauge(
-            "bestshot_queue_items", "Items that wait or are at work.", registry=self.registry
+            "bestshot_queue_items", "Items that are waiting or in progress.", registry=self.registry
         )
         self._model = Info("bestshot_model", "The model that serves.", registry=self.registry)
 
@@ -62,11 +62,11 @@ class Metrics:
         self._batch_items.observe(item_count)
 
     def queue_changed(self, item_count: int) -> None:
-        """Counts items that have come, or gone where it is negative."""
+        """Counts items that arrived, or left if negative."""
         self._queue_items.inc(item_count)
 
     def model(self, model_id: str, version: str, digest: str) -> None:
-        """Tells which model serves."""
+        """Returns the model that serves."""
         self._model.info({"id": model_id, "version": version, "digest": digest})
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The id of the request at work: read by the logs, sent along with every further call."""
+"""The id of the current request: read by the logs, sent with every further call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every part's process has in common: it is told to stop, and tells where it serves."""
+"""What every part's process has in common: how it is stopped, and how it reports its address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stop_when_told(
 
     Args:
         request_stop: Called within the running event loop, as the other is.
-        at_parents_end: Called at the end of stdin, the parent's pipe; None = that is no reason.
+        at_parents_end: Called at the end of stdin, the parent's pipe; None = ignore that.
     """
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -39,7 +39,7 @@ def stop_when_told(
 
 
 def write_address(port_file: Path | None, address: str) -> None:
-    """Puts the bound address into the file that a parent waits for, whole or not at all."""
+    """Writes the bound address atomically into the file that a parent waits for."""
     if port_file is not None:
         partial = port_file.with_suffix(".partial")
         partial.write_text(address)
@@ -47,7 +47,7 @@ def write_address(port_file: Path | None, address: str) -> None:
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """Host and port of "host:port"; both empty where it is not of that form."""
+    """Splits "host:port"; both are empty if it is not of that form."""
     host, _, port = address.rpartition(":")
     return (host, port) if host and port.isdigit() else ("", "")
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry tracing, where the extra `tracing` is installed and a collector is named."""
+"""OpenTelemetry tracing, if the extra `tracing` is installed and a collector is set."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tracing(part: str, endpoint: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def span(name: str, **attributes: str) -> Iterator[None]:
-    """A span around what is done within; nothing where there is no tracing."""
+    """A span around the block; does nothing without tracing."""
     try:
         from opentelemetry import trace
     except ImportError:

@@ -25,7 +25,7 @@ _RANKS: Mapping[str, int] = {
     "run": auth_pb2.SCOPE_RUN,
     "admin": auth_pb2.SCOPE_ADMIN,
 }
-_FOREIGN = {  # the contract of others has no place for our option
+_FOREIGN = {  # the protocols of others cannot carry our option
     "/inference.GRPCInferenceService/ServerLive": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ServerReady": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ModelReady": auth_pb2.SCOPE_UNSPECIFIED,
@@ -53,10 +53,10 @@ class Authorize(Protocol):
 
 
 class TokenSettings(Settings):
-    """One token that is let in.
+    """One accepted token.
 
     Attributes:
-        sha256: Hex digest of the token; the token itself is in no file of the server's.
+        sha256: Hex digest of the token; the server's files never have the token itself.
         scope: What it allows: read < run < admin.
     """
 
@@ -65,7 +65,7 @@ class TokenSettings(Settings):
 
 
 class TokensFile(Settings):
-    """A file of tokens, by name; an error shows no value, it may be a token."""
+    """A file of tokens, by name; errors show no values, because they may be tokens."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -83,7 +83,7 @@ def token_digest(token: str) -> str:
 
 
 def read_token(path: Path | None) -> str:
-    """The token on a file's first line; empty where no file is named."""
+    """Reads the token on a file's first line; empty if no file is named."""
     if path is None:
         return ""
     lines = read_user_text(path, "shared.token_file").splitlines()
@@ -101,7 +101,7 @@ def let_all_in(method: str, headers: Sequence[str | bytes]) -> str:
 
 
 def authorize_by(path: Path | None) -> Authorize:
-    """Authorize by the tokens of a file; where none is named, everybody may do everything.
+    """Builds an Authorize from a file of tokens; without a file every call is allowed.
 
     Raises:
         ConfigError: The file is missing or wrong.
@@ -124,7 +124,7 @@ def authorize_by(path: Path | None) -> Authorize:
 
 
 def required_scope(method: str) -> int:
-    """What the token of a call must allow; unknown methods ask for the most.
+    """Scope that a call's token must have; unknown methods require the highest.
 
     Args:
         method: Full name, "/package.Service/Method".
@@ -148,7 +148,7 @@ def _find_token(tokens: Mapping[str, TokenSettings], headers: Sequence[str | byt
     scheme, _, token = header.partition(" ") if isinstance(header, str) else ("", "", "")
     if scheme.lower() != "bearer":
         raise UnauthenticatedError(
-            "this server asks for a token: send it as `authorization: Bearer TOKEN` "
+            "this server requires a token: send it as `authorization: Bearer TOKEN` "
             "(shared.token_file)"
         )
     digest = token_digest(token)

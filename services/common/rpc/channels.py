@@ -1,4 +1,4 @@
-"""Client channels: TLS, message limits, retries, load balancing; what goes with every call."""
+"""Client channels: TLS, message limits, retries, load balancing; metadata of every call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEEPALIVE = (
     ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # servers allow what clients do
 )
-"""The same for clients and servers: a peer that is gone without a word is noticed within 25 s."""
+"""The same for clients and servers: a peer that vanishes silently is noticed within 25 s."""
 
 MAX_ATTEMPTS = 4
 _OPEN_INFERENCE = "inference.GRPCInferenceService"
@@ -37,11 +37,11 @@ _OPEN_INFERENCE = "inference.GRPCInferenceService"
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """How the other parts are called.
+    """Options for calling the other parts.
 
     Attributes:
         max_message_bytes: Largest message sent or taken.
-        credentials: Of TLS; None = without.
+        credentials: TLS credentials; None = without TLS.
         token: Sent with every call; empty = none.
         allow_plaintext_token: Whether the token may be sent without TLS to other machines.
     """
@@ -53,7 +53,7 @@ class ClientOptions:
 
 
 def client_options(shared: SharedSettings) -> ClientOptions:
-    """How the settings want other parts to be called.
+    """Reads from the settings how to call other parts.
 
     Raises:
         ConfigError: A file of a certificate or of the token is missing or wrong.
@@ -71,11 +71,11 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
     """Opens a channel.
 
     Args:
-        address: "host:port"; or for several replicas, of which each takes its share of the calls,
+        address: "host:port"; or for several replicas, which share the calls,
             "dns:///name:port" or "ipv4:host:port,host:port".
         service: Full name of the gRPC service; replicas whose health says that it does not
             serve are left out.
-        options: How it is called.
+        options: Options of its channel.
 
     Calls without side effects are tried four times within about a second if the service is
     unavailable; use `call_once` for all others. Every call needs its own `timeout`.
@@ -106,7 +106,7 @@ def service_name(part: str) -> str:
 
 
 def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
-    """Metadata that carries the current request id on to the next service, and the token."""
+    """Builds the metadata of a call: the current request id, and the token."""
     request = (REQUEST_ID_KEY, request_id.get() or uuid.uuid4().hex)
     return (
         (request, (AUTHORIZATION_KEY, f"Bearer {options.token}")) if options.token else (request,)
@@ -129,12 +129,12 @@ def _check_local(address: str) -> None:
 
 
 def safe_methods(service: str) -> list[str]:
-    """Methods of a service that are always safe to repeat: the contract says NO_SIDE_EFFECTS.
+    """Methods of a service that are always safe to repeat: their option is NO_SIDE_EFFECTS.
 
     Args:
-        service: Full name; one that is not in our contract has none.
+        service: Full name; one that is not part of our API has none.
     """
-    if service == _OPEN_INFERENCE:  # not our contract, no such option: all are safe
+    if service == _OPEN_INFERENCE:  # not our API, no such option: all are safe
         return [
             method.name
             for method in open_inference_pb2.DESCRIPTOR.services_by_name[
@@ -167,7 +167,7 @@ async def call_once(
         method: Of a stub.
         request: A message; a stream of messages is sent once.
         timeout_s: Of one attempt.
-        options: How it is called.
+        options: Options of its channel.
     """
     is_repeatable = hasattr(request, "request_id")
     if is_repeatable and not request.request_id:

@@ -1,4 +1,4 @@
-"""The life of an HTTP server: bind, serve, stop as all parts are stopped."""
+"""The life cycle of an HTTP server: bind, serve, stop like all parts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from services.common.process.signals import split_address
 from services.common.rpc.origin import OriginGuard
 
 GRACE_S = 2
-"""How long requests under way may take to their end."""
+"""How long requests in progress may take to finish."""
 
 
 class HttpServer:
-    """uvicorn behind a socket of our own, which heeds no signals by itself.
+    """uvicorn behind our own socket; it installs no signal handlers.
 
     Args:
         app: ASGI application.
@@ -61,7 +61,7 @@ class HttpServer:
             ssl_cert_reqs=ssl.CERT_REQUIRED if needs_certificate else ssl.CERT_NONE,
         )
         self._server = uvicorn.Server(config)
-        # it is stopped as all parts are
+        # stopped like all parts
         self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         self._serving: asyncio.Task[None] | None = None
 
@@ -72,11 +72,11 @@ class HttpServer:
             await asyncio.sleep(0.02)
 
     def request_stop(self) -> None:
-        """Lets `wait` return."""
+        """Makes `wait` return."""
         self._server.should_exit = True
 
     async def wait(self) -> None:
-        """Returns when a stop was requested and requests under way have ended."""
+        """Returns when a stop was requested and the requests in progress have ended."""
         assert self._serving is not None
         await self._serving
 

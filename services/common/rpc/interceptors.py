@@ -33,13 +33,13 @@ _QUIET_METHODS = ("/grpc.health.", "/grpc.reflection.")
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Gives each call a request id, lets it pass or not, tells how it ended.
+    """Gives each call a request id, authorizes it, and logs how it ended.
 
-    What it raises becomes a status.
+    Exceptions become a status.
 
     Args:
-        metrics: Told of every call.
-        authorize: Lets a call pass.
+        metrics: Receives every call.
+        authorize: Authorizes a call.
         admission: Limits the memory that requests take; None = no limit.
     """
 
@@ -55,7 +55,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Wraps the handlers of our own services, whatever they stream."""
+        """Wraps the handlers of our own services, streaming or not."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith(_QUIET_METHODS):
@@ -117,7 +117,7 @@ def _is_large(method: str) -> bool:
 
 
 class _Call:
-    """One method of one caller; tells how it ended, once."""
+    """One call; logs how it ended, once."""
 
     def __init__(
         self,
@@ -203,12 +203,12 @@ async def _checked_stream(requests: AsyncIterable[object]) -> AsyncIterator[obje
 
 
 def _acceptable(caller_id: str | bytes | None) -> str:
-    """A caller's request id, where it is one that a line of a log can hold; else nothing."""
+    """Returns a caller's request id if it fits into a log line; empty otherwise."""
     return caller_id if isinstance(caller_id, str) and _REQUEST_ID.fullmatch(caller_id) else ""
 
 
 async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: _Call) -> None:
-    """Ends the call with the status that an error stands for; one that was cancelled has ended."""
+    """Ends the call with the status of an error; a cancelled call has already ended."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         call.end("CANCELLED")
         return

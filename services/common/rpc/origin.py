@@ -25,13 +25,13 @@ _READING = ("GET", "HEAD")
 class OriginGuard:
     """ASGI middleware that refuses unknown host names and pages of other sites.
 
-    A browser sends whatever a web site makes it send, also to servers that only this machine or
-    network can reach. The Host header stops DNS rebinding, where the site's own name leads here;
+    A web site can make a browser send requests to servers that only this machine or network can
+    reach. The Host header stops DNS rebinding, where the site's own name leads here;
     Origin and Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/) stop what a page of another
     origin sends. Clients that are not browsers send neither of the two, and pass.
 
     Args:
-        app: What is guarded.
+        app: The application to guard.
         address: "host:port" that it listens on.
         allowed_hosts: Its other names, such as behind a proxy.
     """

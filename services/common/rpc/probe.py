@@ -1,7 +1,7 @@
-"""Asks a part on this machine whether it serves: `python -P -m services.common.rpc.probe PART`.
+"""Checks whether a part on this machine serves: `python -P -m services.common.rpc.probe PART`.
 
-What containers are probed with where the orchestrator of containers cannot do it itself: it has no
-gRPC probe, or none over TLS. The exit code is 0 where the part serves, else 1.
+Probe for containers whose platform has no gRPC probe, or none over TLS. The exit code is 0 if the
+part serves, else 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def probe(part: str) -> str:
-    """Asks a part, where the settings say that it listens; says why it does not serve, if so."""
+    """Asks a part at the address in the settings; returns why it does not serve, or None."""
     folder = config_dir(None)
     shared = load_section(folder, DEFAULT_PROFILE, "shared", SharedSettings)
     layers = layers_of(folder, "services.yaml", "services", DEFAULT_PROFILE, (part,))

@@ -1,4 +1,4 @@
-"""The life of a gRPC server: bind, warm up, serve, drain."""
+"""The life cycle of a gRPC server: bind, warm up, serve, drain."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from services.common.rpc.tls import check_tls, server_credentials
 logger = logging.getLogger(__name__)
 
 GRACE_S = 10.0
-"""How long calls under way may take to their end once the server stops."""
+"""How long calls in progress may take to finish once the server stops."""
 LAME_DUCK_S = 1.0
-"""How long a server that was told to stop still takes calls: its clients watch its health and have
-gone to the other replicas by then."""
+"""How long a stopping server still takes calls: its clients watch its health and have switched to
+the other replicas by then."""
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How callers are served.
+    """Options for serving callers.
 
     Attributes:
         max_message_bytes: Largest message taken or sent.
-        max_concurrent_calls: Most calls under way; more are answered RESOURCE_EXHAUSTED.
-        credentials: Of TLS; None = without.
-        authorize: Lets a call pass.
-        is_open: Whether anybody who reaches the server may call it.
+        max_concurrent_calls: Most calls in progress; more are answered RESOURCE_EXHAUSTED.
+        credentials: TLS credentials; None = without TLS.
+        authorize: Authorizes a call.
+        is_open: Whether anyone who reaches the server may call it.
         insecure: Whether it may then listen beyond loopback.
         exposes_tokens: Whether callers would send their tokens unencrypted.
     """
@@ -61,7 +61,7 @@ class ServerOptions:
     exposes_tokens: bool
 
     def check_host(self, host: str) -> None:
-        """Refuses to listen where others could call without a token, or read one.
+        """Refuses to listen if others could call without a token, or read one.
 
         Raises:
             ConfigError: `host` is not loopback, and the settings do not allow that.
@@ -77,12 +77,12 @@ class ServerOptions:
 
     @property
     def is_local_only(self) -> bool:
-        """Whether it may only listen where other machines cannot reach it."""
+        """Whether it may only listen on loopback."""
         return self.is_open and not self.insecure
 
 
 def server_options(shared: SharedSettings, *, insecure: bool) -> ServerOptions:
-    """How the settings want callers to be served.
+    """Reads from the settings how to serve callers.
 
     Raises:
         ConfigError: A file of certificates or tokens is missing or wrong.
@@ -108,12 +108,12 @@ class Server:
         address: "host:port"; port 0 takes a free one.
         service_names: Full names of the services that `register` adds.
         register: Adds the servicers to the server.
-        options: How callers are served.
-        warm_up: First inference; the services count as SERVING once it is through.
-        metrics: Told of every call.
-        max_connection_age_s: After this a client is asked to connect anew, and finds the replicas
-            that have come since; None = never. Calls under way are finished.
-        admission: Limits the requests in memory; None = no limit but the number of calls.
+        options: Options for serving callers.
+        warm_up: First inference; the services are SERVING once it is done.
+        metrics: Receives every call.
+        max_connection_age_s: After this a client is asked to reconnect, and finds replicas that
+            were added since; None = never. Calls in progress are finished.
+        admission: Limits the requests in memory; None = only the number of calls is limited.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Server:
         return f"{host}:{bound_port}"
 
     async def start(self) -> None:
-        """Starts to answer; the services count as SERVING once the warm-up is through."""
+        """Starts to answer; the services are SERVING once the warm-up is done."""
         for name in self._service_names:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
@@ -182,16 +182,16 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def request_stop(self) -> None:
-        """Lets `wait` send the clients elsewhere, drain the server and return."""
+        """Makes `wait` send the clients elsewhere, drain the server and return."""
         self._stopping.set()
 
     def stop_at_once(self) -> None:
-        """Like `request_stop`, where no other replica is to take over."""
+        """Like `request_stop`, without waiting for clients to switch to another replica."""
         self._lame_duck_s = 0.0
         self._stopping.set()
 
     async def wait(self) -> None:
-        """Returns when a stop was requested and the calls under way have ended (or 10 s passed)."""
+        """Returns when a stop was requested and calls in progress have ended (or 10 s passed)."""
         await self._stopping.wait()
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._lame_duck_s)

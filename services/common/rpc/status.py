@@ -39,7 +39,7 @@ FAILED_PRECONDITION, because 400 means a mistake in the request. Any other code 
 
 _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
-    grpc.StatusCode.NOT_FOUND: FailedPreconditionError,  # another server than ours
+    grpc.StatusCode.NOT_FOUND: FailedPreconditionError,  # not one of our servers
     grpc.StatusCode.UNIMPLEMENTED: FailedPreconditionError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhaustedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
@@ -75,7 +75,7 @@ def to_status(error: BestshotError) -> status_pb2.Status:
 
 
 def internal_status(request_id: str) -> status_pb2.Status:
-    """Builds the Status of an error that we did not foresee: the log has the rest."""
+    """Builds the Status of an unexpected error; the log has the details."""
     return status_pb2.Status(
         code=code_pb2.INTERNAL,
         message=f"internal error; the log has more under request id {request_id}",
@@ -97,20 +97,20 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
 
     Args:
         error: What the call raised.
-        target: Whom we called, for people: "the quality service at 127.0.0.1:50052".
+        target: Whom we called, for the message: "the quality service at 127.0.0.1:50052".
     """
     code = error.code()
     text = error.details() or code.name
     status = rpc_status.from_call(error)
     info = _error_info(status) if status is not None else None
     if code is grpc.StatusCode.UNAVAILABLE:
-        # with our details it was reached, and says what is unavailable
+        # with our details the server was reached and says what is unavailable
         is_ours = info is not None and info.domain == ERROR_DOMAIN
         return UnavailableError(text if is_ours else f"{target} cannot be reached ({text})")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnavailableError(f"{target} did not answer in time")
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        return FailedPreconditionError(f"{target} does not let us in: {text}")
+        return FailedPreconditionError(f"{target} refuses access: {text}")
     if status is not None and info is not None and info.domain == ERROR_DOMAIN:
         if code is grpc.StatusCode.NOT_FOUND:
             for detail in status.details:
@@ -125,7 +125,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
 
 
 def asks_to_come_again(error: grpc.RpcError) -> bool:
-    """Whether a call failed since a queue is full: RESOURCE_EXHAUSTED with a RetryInfo."""
+    """Whether a call failed because a queue is full: RESOURCE_EXHAUSTED with a RetryInfo."""
     if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return False
     status = rpc_status.from_call(error)

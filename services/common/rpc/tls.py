@@ -16,7 +16,7 @@ def check_tls(tls: TlsSettings) -> None:
     """Finds what is wrong with the files before anything listens or calls.
 
     Raises:
-        ConfigError: A file is missing, no PEM or does not fit another; or one is not named.
+        ConfigError: A file is missing, not PEM, or does not match another; or one is not named.
     """
     if (tls.certificate_file is None) != (tls.key_file is None):
         raise ConfigError(

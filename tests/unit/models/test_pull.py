@@ -107,7 +107,7 @@ def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(
     server: FileServer, tmp_path: Path
 ) -> None:
     server.cut_after = [1000] * pull.ATTEMPTS
-    with pytest.raises(UnavailableError, match="pull again to go on"):
+    with pytest.raises(UnavailableError, match="Pull again to resume"):
         fetched(tmp_path, server.source)
     assert files_below(tmp_path) == ["graph.onnx.part"]
     path, _ = fetched(tmp_path, server.source)
@@ -130,7 +130,7 @@ def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> Non
 
 def test_a_flipped_byte_is_found_and_nothing_is_left(server: FileServer, tmp_path: Path) -> None:
     server.content = CONTENT[:-1] + b"\x00"
-    with pytest.raises(ConfigError, match=r"graph\.onnx has sha256 .* is expected"):
+    with pytest.raises(ConfigError, match=r"graph\.onnx has sha256 .*, expected"):
         fetched(tmp_path, server.source)
     assert files_below(tmp_path) == []
 
@@ -175,7 +175,7 @@ def test_a_folder_is_a_source(tmp_path: Path) -> None:
     path, _ = fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
     assert path.read_bytes() == CONTENT
     other = GOOD.model_copy(update={"name": "other.onnx"})
-    with pytest.raises(ConfigError, match=r"other\.onnx does not lie there"):
+    with pytest.raises(ConfigError, match=r"other\.onnx not found there"):
         fetched(tmp_path / "models", Source(folder=tmp_path / "stick"), other)
 
 

@@ -148,7 +148,7 @@ def test_another_networks_checkpoint_names_the_first_mismatch(
     with pytest.raises(ConfigError, match="'register_tokens', which the architecture does not"):
         load_weights(network, read_checkpoint(path), path)
     torch.save(network, path)
-    with pytest.raises(ConfigError, match="no checkpoint of weights alone"):
+    with pytest.raises(ConfigError, match="not a checkpoint with only weights"):
         load_weights(network, read_checkpoint(path), path)
 
 

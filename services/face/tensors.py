@@ -14,9 +14,7 @@ SCORES = (
 )
 
 
-def tensor_api(
-    servicer: FaceServicer, info: face_pb2.GetModelInfoResponse, service_name: str
-) -> TensorApi:
+def tensor_api(servicer: FaceServicer) -> TensorApi:
     """Input `image`; `face_count` says how many rows of the other outputs belong to each picture.
 
     Outputs: `face_count`, INT32 (n,); `box`, FP32 (faces, 4): left, top, width, height, relative to
@@ -36,9 +34,6 @@ def tensor_api(
         }
 
     return TensorApi(
-        service_name=service_name,
-        model_names=(info.model.id, "face"),
-        model_version=info.model.version,
         inputs=("image",),
         outputs=(
             TensorSpec("face_count", "INT32", (-1,)),

@@ -1,9 +1,8 @@
-"""Settings and constants of the quality service."""
+"""Constants of the quality service."""
 
 from __future__ import annotations
 
 from services.common.config.layers import Settings
-from services.common.config.sections import OnnxServiceSettings
 
 
 class IqaConstants(Settings):
@@ -43,7 +42,3 @@ IQA_CONSTANTS = IqaConstants(
 )
 """Not settings: `min_iqa_score`, `min_sharpness` and the weights of the composite were chosen on
 scores made with these, and mean something else with others."""
-
-
-class QualitySettings(OnnxServiceSettings):
-    """Section `quality` of services.yaml."""

@@ -9,9 +9,7 @@ from services.common.inference.open_inference import Images, TensorApi, Tensors,
 from services.embedding.servicer import EmbeddingServicer
 
 
-def tensor_api(
-    servicer: EmbeddingServicer, info: embedding_pb2.GetModelInfoResponse, service_name: str
-) -> TensorApi:
+def tensor_api(servicer: EmbeddingServicer, dimension_count: int) -> TensorApi:
     """Input `image`; output `embedding`, FP32 (n, dimension)."""
 
     async def infer(images: Images) -> Tensors:
@@ -21,10 +19,7 @@ def tensor_api(
         return {"embedding": np.array([one.embedding.values for one in results], np.float32)}
 
     return TensorApi(
-        service_name=service_name,
-        model_names=(info.model.id, "embedding"),
-        model_version=info.model.version,
         inputs=("image",),
-        outputs=(TensorSpec("embedding", "FP32", (-1, info.dimension_count)),),
+        outputs=(TensorSpec("embedding", "FP32", (-1, dimension_count)),),
         infer=infer,
     )

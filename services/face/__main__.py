@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,9 @@ from bestshot.face.v1 import face_pb2, face_pb2_grpc
 
 from services.common.config.sections import Invocation, SharedSettings
 from services.common.errors import ConfigError
-from services.common.inference.model_service import (
-    ServiceParts,
-    batching_of,
-    decode_limits,
-    local_model,
-    model_info,
-    run_model_service,
-    session_options,
-)
-from services.common.inference.onnx import OrtSession
-from services.common.inference.registry import LocalModel, Role
-from services.common.process.metrics import Metrics
+from services.common.inference.model_service import ModelHost, ServiceParts, run_model_service
+from services.common.inference.registry import Role
 from services.face.cascade_model import CascadeFaceModel
-from services.face.config import FaceSettings
-from services.face.model import FaceModel
 from services.face.network_model import NetworkFaceModel
 from services.face.networks import (
     Blendshapes,
@@ -38,7 +27,6 @@ from services.face.networks import (
 from services.face.servicer import FaceServicer
 from services.face.tensors import tensor_api
 
-SERVICE_NAME = "bestshot.face.v1.FaceService"
 NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
     Role.FACE_DETECTOR: {"yunet": YuNet},
     Role.FACE_LANDMARKS: {"mediapipe-face-mesh": FaceMesh},
@@ -51,65 +39,49 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
-    settings = invocation.settings("face", FaceSettings)
-    metrics = Metrics()
-    local = local_model(invocation, Role.FACE, settings)
-    model, session = load_model(local, settings)
-    info = face_pb2.GetModelInfoResponse(
-        model=model_info(
-            local,
-            constants=None,
-            session=session,
-            max_batch_count=shared.max_batch_count,
-        )
-    )
-    metrics.model(info.model.id, info.model.version, info.model.digest)
+    host = ModelHost(Role.FACE, invocation, shared)
+    model = load_networks(host) if host.model.parts else CascadeFaceModel(host.model.paths)
+    info = face_pb2.GetModelInfoResponse(model=host.model_info())
     servicer = FaceServicer(
-        model, info, batching_of(settings, metrics), decode_limits(shared, settings)
+        info,
+        host.batch_images(
+            prepare=lambda pixels: pixels,
+            infer=lambda pictures: [model.analyze(pixels) for pixels in pictures],
+        ),
     )
-    blank = np.full((64, 64, 3), 128, np.uint8)
     return ServiceParts(
-        metrics=metrics,
-        metrics_address=settings.metrics_address,
-        tensors=tensor_api(servicer, info, SERVICE_NAME),
-        address=settings.address,
-        service_name=SERVICE_NAME,
-        register=lambda server: face_pb2_grpc.add_FaceServiceServicer_to_server(servicer, server),
-        warm_up=lambda: model.analyze(blank),
+        host=host,
+        info=info.model,
+        register=partial(face_pb2_grpc.add_FaceServiceServicer_to_server, servicer),
+        tensors=tensor_api(servicer),
+        warm_up=lambda: model.analyze(np.full((64, 64, 3), 128, np.uint8)),
     )
 
 
-def load_model(local: LocalModel, settings: FaceSettings) -> tuple[FaceModel, OrtSession | None]:
-    """The cascades, or the networks of the roles of a composed model and the session of one.
+def load_networks(host: ModelHost) -> NetworkFaceModel:
+    """Loads the networks of a model that consists of one for each role.
 
     Raises:
-        ConfigError: We have no code for the inputs and outputs of a part.
+        ConfigError: None of the classes in `NETWORKS` fits the inputs and outputs of a part.
     """
-    if not local.parts:
-        return CascadeFaceModel(local.paths), None
-
-    sessions: list[OrtSession] = []
 
     def load(role: Role) -> Any:  # noqa: ANN401
-        part = local.parts[role]
+        part = host.model.parts[role]
         network = NETWORKS[role].get(part.entry.network or "")
         if network is None:
             raise ConfigError(
                 f"models.yaml: {part.model_id} has the network {part.entry.network!r}; as {role} "
                 f"the face service supports {', '.join(NETWORKS[role])}"
             )
-        own = [OrtSession(path, session_options(settings)) for path in part.paths.values()]
-        sessions.extend(own)
-        return network(*own)
+        return network(*(host.load_graph(path) for path in part.paths.values()))
 
-    model = NetworkFaceModel(
+    return NetworkFaceModel(
         detector=load(Role.FACE_DETECTOR),
         mesh=load(Role.FACE_LANDMARKS),
         pose=load(Role.HEAD_POSE),
         eyes=load(Role.EYE_STATE),
         expression=load(Role.EXPRESSION),
     )
-    return model, sessions[0]
 
 
 if __name__ == "__main__":

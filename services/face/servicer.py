@@ -8,28 +8,19 @@ from bestshot.image.v1 import image_pb2
 from google.rpc import status_pb2
 
 from services.common.imaging.decode import RgbImage
-from services.common.imaging.requests import DecodeLimits, check_batch, read_image
-from services.common.inference.batching import Batching, DynamicBatcher
-from services.face.model import Face, FaceModel
+from services.common.imaging.requests import check_batch
+from services.common.inference.batching import DynamicBatcher
+from services.face.model import Face
+
+Batcher = DynamicBatcher[image_pb2.Image, RgbImage, list[Face]]
 
 
 class FaceServicer(face_pb2_grpc.FaceServiceServicer):
     """Validates, delegates, translates."""
 
-    def __init__(
-        self,
-        model: FaceModel,
-        info: face_pb2.GetModelInfoResponse,
-        batching: Batching,
-        limits: DecodeLimits,
-    ) -> None:
+    def __init__(self, info: face_pb2.GetModelInfoResponse, batcher: Batcher) -> None:
         self._info = info
-        self._limits = limits
-
-        def infer(pictures: list[RgbImage]) -> list[list[Face]]:
-            return [model.analyze(pixels) for pixels in pictures]
-
-        self._batcher = DynamicBatcher(self._prepare, infer, batching)
+        self._batcher = batcher
 
     async def Analyze(
         self, request: face_pb2.AnalyzeRequest, context: grpc.aio.ServicerContext
@@ -38,29 +29,22 @@ class FaceServicer(face_pb2_grpc.FaceServiceServicer):
         check_batch(request.images, "images", self._info.model.max_batch_count)
         results = await self._batcher.map(request.images)
         return face_pb2.AnalyzeResponse(
-            model_digest=self._info.model.digest,
-            results=[
-                face_pb2.AnalyzeResult(error=result)
-                if isinstance(result, status_pb2.Status)
-                else face_pb2.AnalyzeResult(
-                    faces=face_pb2.FaceList(faces=[_to_message(face) for face in result])
-                )
-                for result in results
-            ],
+            model_digest=self._info.model.digest, results=[_to_result(one) for one in results]
         )
 
     async def GetModelInfo(
         self, request: face_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> face_pb2.GetModelInfoResponse:
-        """Returns the model that serves."""
+        """Returns the model in use."""
         return self._info
 
-    def _prepare(self, image: image_pb2.Image) -> RgbImage:
-        return read_image(
-            image,
-            long_side_px=self._info.model.input_long_side_px,
-            limits=self._limits,
-        )
+
+def _to_result(result: list[Face] | status_pb2.Status) -> face_pb2.AnalyzeResult:
+    if isinstance(result, status_pb2.Status):
+        return face_pb2.AnalyzeResult(error=result)
+    return face_pb2.AnalyzeResult(
+        faces=face_pb2.FaceList(faces=[_to_message(face) for face in result])
+    )
 
 
 def _to_message(face: Face) -> face_pb2.Face:

@@ -14,10 +14,8 @@ SCORES = (
 )
 
 
-def tensor_api(
-    servicer: FaceServicer, info: face_pb2.GetModelInfoResponse, service_name: str
-) -> TensorApi:
-    """Input `image`; `face_count` is the number of rows of the other outputs for each picture.
+def tensor_api(servicer: FaceServicer) -> TensorApi:
+    """Input `image`; `face_count` says how many rows of the other outputs belong to each picture.
 
     Outputs: `face_count`, INT32 (n,); `box`, FP32 (faces, 4): left, top, width, height, relative to
     the picture; and one per score, FP64 (faces,), named as in face.proto, NaN where it is unknown.
@@ -36,9 +34,6 @@ def tensor_api(
         }
 
     return TensorApi(
-        service_name=service_name,
-        model_names=(info.model.id, "face"),
-        model_version=info.model.version,
         inputs=("image",),
         outputs=(
             TensorSpec("face_count", "INT32", (-1,)),

@@ -2,65 +2,44 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 
 from services.common.config.sections import Invocation, SharedSettings
-from services.common.inference.model_service import (
-    ServiceParts,
-    batching_of,
-    decode_limits,
-    local_model,
-    model_info,
-    required_preprocessing,
-    run_model_service,
-    session_options,
-)
-from services.common.inference.onnx import OrtSession
+from services.common.inference.model_service import ModelHost, ServiceParts, run_model_service
 from services.common.inference.registry import Role
-from services.common.process.metrics import Metrics
-from services.quality.config import IQA_CONSTANTS, QualitySettings
+from services.quality.config import IQA_CONSTANTS
 from services.quality.model import AestheticNetwork, QualityModel
 from services.quality.servicer import QualityServicer
 from services.quality.tensors import tensor_api
 
-SERVICE_NAME = "bestshot.quality.v1.QualityService"
-
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Wires the formulas, the network if there is one, and the servicer."""
-    settings = invocation.settings("quality", QualitySettings)
-    metrics = Metrics()
-    local = local_model(invocation, Role.QUALITY, settings)
-    session, aesthetic = None, None
-    if "graph" in local.paths:
-        session = OrtSession(local.paths["graph"], session_options(settings))
-        aesthetic = AestheticNetwork(session, required_preprocessing(local))
+    """Wires the formulas, the network where there is one, and the servicer."""
+    host = ModelHost(Role.QUALITY, invocation, shared)
+    aesthetic = None
+    if "graph" in host.model.paths:
+        session = host.load_graph(host.model.paths["graph"])
+        aesthetic = AestheticNetwork(session, host.preprocessing)
     model = QualityModel(IQA_CONSTANTS, aesthetic)
     info = quality_pb2.GetModelInfoResponse(
-        model=model_info(
-            local,
-            constants=IQA_CONSTANTS,
-            session=session,
-            max_batch_count=shared.max_batch_count,
-        ),
-        heuristic_aesthetic=aesthetic is None,
+        model=host.model_info(IQA_CONSTANTS), heuristic_aesthetic=aesthetic is None
     )
-    metrics.model(info.model.id, info.model.version, info.model.digest)
     servicer = QualityServicer(
-        model, info, batching_of(settings, metrics), decode_limits(shared, settings)
-    )
-    blank = np.full((64, 64, 3), 128, np.uint8)
-    return ServiceParts(
-        metrics=metrics,
-        metrics_address=settings.metrics_address,
-        tensors=tensor_api(servicer, info, SERVICE_NAME),
-        address=settings.address,
-        service_name=SERVICE_NAME,
-        register=lambda server: quality_pb2_grpc.add_QualityServiceServicer_to_server(
-            servicer, server
+        info,
+        host.batch_images(
+            prepare=lambda pixels: pixels,
+            infer=lambda pictures: [model.score(pixels) for pixels in pictures],
         ),
-        warm_up=lambda: model.score(blank),
+    )
+    return ServiceParts(
+        host=host,
+        info=info.model,
+        register=partial(quality_pb2_grpc.add_QualityServiceServicer_to_server, servicer),
+        tensors=tensor_api(servicer),
+        warm_up=lambda: model.score(np.full((64, 64, 3), 128, np.uint8)),
     )
 
 

@@ -1,9 +1,8 @@
-"""Settings and constants of the quality service."""
+"""Constants of the quality service."""
 
 from __future__ import annotations
 
 from services.common.config.layers import Settings
-from services.common.config.sections import OnnxServiceSettings
 
 
 class IqaConstants(Settings):
@@ -42,8 +41,4 @@ IQA_CONSTANTS = IqaConstants(
     contrast_full_scale=0.8,
 )
 """Not settings: `min_iqa_score`, `min_sharpness` and the weights of the composite were chosen on
-scores made with these, and would mean something else with other values."""
-
-
-class QualitySettings(OnnxServiceSettings):
-    """Section `quality` of services.yaml."""
+scores made with these, and mean something else with others."""

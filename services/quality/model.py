@@ -14,7 +14,6 @@ from services.common.inference.onnx import ModelSession
 from services.common.inference.registry import Preprocessing
 from services.common.inference.tensor import to_tensor
 from services.quality.config import IqaConstants
-from services.quality.preprocess import luminance
 
 Gray = NDArray[np.uint8]
 
@@ -94,7 +93,7 @@ class QualityModel:
     def score(self, pixels: RgbImage) -> Quality:
         """Scores one canonical image, uint8 (height, width, 3), RGB."""
         constants = self._constants
-        gray = luminance(pixels)
+        gray = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)  # ITU-R BT.601
         laplacian = laplacian_variance(gray)
         sharpness = _clip(laplacian / constants.laplacian_full_scale)
         exposure = exposure_score(gray)

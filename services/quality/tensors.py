@@ -16,10 +16,8 @@ SCORES = tuple(
 )
 
 
-def tensor_api(
-    servicer: QualityServicer, info: quality_pb2.GetModelInfoResponse, service_name: str
-) -> TensorApi:
-    """Input `image`; one output per score, FP64 (n,), named as in quality.proto; NaN = unknown."""
+def tensor_api(servicer: QualityServicer) -> TensorApi:
+    """Input `image`; one output a score, FP64 (n,), named as in quality.proto; NaN = unknown."""
 
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)
@@ -28,9 +26,6 @@ def tensor_api(
         return {name: np.array([_value(one.scores, name) for one in results]) for name in SCORES}
 
     return TensorApi(
-        service_name=service_name,
-        model_names=(info.model.id, "quality"),
-        model_version=info.model.version,
         inputs=("image",),
         outputs=tuple(TensorSpec(name, "FP64", (-1,)) for name in SCORES),
         infer=infer,

@@ -9,52 +9,28 @@ import numpy as np
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 
 from services.common.config.sections import Invocation, SharedSettings
-from services.common.inference.model_service import (
-    ServiceParts,
-    batching_of,
-    decode_limits,
-    local_model,
-    model_info,
-    run_model_service,
-    session_options,
-)
-from services.common.inference.onnx import OrtSession
+from services.common.inference.model_service import ModelHost, ServiceParts, run_model_service
 from services.common.inference.registry import Role
 from services.common.inference.tensor import to_full_tensor, to_tensor
-from services.common.process.metrics import Metrics
-from services.siamese.config import SiameseSettings
 from services.siamese.model import SiameseModel
 from services.siamese.servicer import SiameseServicer
 from services.siamese.tensors import tensor_api
-
-SERVICE_NAME = "bestshot.siamese.v1.SiameseService"
 
 logger = logging.getLogger("services.siamese")
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
-    settings = invocation.settings("siamese", SiameseSettings)
-    metrics = Metrics()
-    local = local_model(invocation, Role.SIAMESE, settings)
-    logger.info("Loading Siamese model from %s", local.paths["describe"])
-    describe, compare = (
-        OrtSession(local.paths[part], session_options(settings)) for part in ("describe", "compare")
-    )
-    model = SiameseModel(describe, compare)
-    wanted = local.entry.preprocessing
-    prepare = to_full_tensor if wanted is None else partial(to_tensor, wanted=wanted)
-    info = siamese_pb2.GetModelInfoResponse(
-        model=model_info(
-            local,
-            constants=None,
-            session=describe,
-            max_batch_count=shared.max_batch_count,
-        )
-    )
-    metrics.model(info.model.id, info.model.version, info.model.digest)
+    host = ModelHost(Role.SIAMESE, invocation, shared)
+    paths, is_resized = host.model.paths, host.model.entry.preprocessing is not None
+    logger.info("Loading Siamese model from %s", paths["describe"])
+    model = SiameseModel(host.load_graph(paths["describe"]), host.load_graph(paths["compare"]))
+    prepare = partial(to_tensor, wanted=host.preprocessing) if is_resized else to_full_tensor
+    info = siamese_pb2.GetModelInfoResponse(model=host.model_info())
     servicer = SiameseServicer(
-        model, prepare, info, batching_of(settings, metrics), decode_limits(shared, settings)
+        info,
+        describer=host.batch_images(prepare, model.describe_batch),
+        comparer=host.batch(lambda pair: pair, model.compare_batch),
     )
     blank = prepare(np.full((64, 64, 3), 128, np.uint8))
 
@@ -62,14 +38,10 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         model.compare(model.describe(blank), model.describe(blank))
 
     return ServiceParts(
-        metrics=metrics,
-        metrics_address=settings.metrics_address,
-        tensors=tensor_api(servicer, info, SERVICE_NAME),
-        address=settings.address,
-        service_name=SERVICE_NAME,
-        register=lambda server: siamese_pb2_grpc.add_SiameseServiceServicer_to_server(
-            servicer, server
-        ),
+        host=host,
+        info=info.model,
+        register=partial(siamese_pb2_grpc.add_SiameseServiceServicer_to_server, servicer),
+        tensors=tensor_api(servicer),
         warm_up=warm_up,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeGuard
 
 import grpc
@@ -13,30 +12,24 @@ from google.rpc import status_pb2
 from numpy.typing import NDArray
 
 from services.common.errors import InvalidArgumentError
-from services.common.imaging.decode import RgbImage
-from services.common.imaging.requests import DecodeLimits, check_batch, read_image
-from services.common.inference.batching import Batching, DynamicBatcher
-from services.siamese.model import Description, SiameseModel
+from services.common.imaging.requests import check_batch
+from services.common.inference.batching import DynamicBatcher
+from services.siamese.model import Description
 
 Pair = tuple[Description, Description]
+Describer = DynamicBatcher[image_pb2.Image, NDArray[np.float32], Description]
+Comparer = DynamicBatcher[Pair, Pair, float]
 
 
 class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
     """Validates, delegates, translates."""
 
     def __init__(
-        self,
-        model: SiameseModel,
-        prepare: Callable[[RgbImage], NDArray[np.float32]],
-        info: siamese_pb2.GetModelInfoResponse,
-        batching: Batching,
-        limits: DecodeLimits,
+        self, info: siamese_pb2.GetModelInfoResponse, describer: Describer, comparer: Comparer
     ) -> None:
-        self._to_tensor = prepare
         self._info = info
-        self._limits = limits
-        self._describer = DynamicBatcher(self._prepare, model.describe_batch, batching)
-        self._comparer = DynamicBatcher(_as_it_is, model.compare_batch, batching)
+        self._describer = describer
+        self._comparer = comparer
 
     async def Compare(
         self, request: siamese_pb2.CompareRequest, context: grpc.aio.ServicerContext
@@ -61,20 +54,8 @@ class SiameseServicer(siamese_pb2_grpc.SiameseServiceServicer):
     async def GetModelInfo(
         self, request: siamese_pb2.GetModelInfoRequest, context: grpc.aio.ServicerContext
     ) -> siamese_pb2.GetModelInfoResponse:
-        """Returns the model that serves."""
+        """Returns the model in use."""
         return self._info
-
-    def _prepare(self, image: image_pb2.Image) -> NDArray[np.float32]:
-        pixels = read_image(
-            image,
-            long_side_px=self._info.model.input_long_side_px,
-            limits=self._limits,
-        )
-        return self._to_tensor(pixels)
-
-
-def _as_it_is(pair: Pair) -> Pair:
-    return pair
 
 
 def _is_described(

@@ -10,9 +10,7 @@ from services.common.inference.open_inference import Images, TensorApi, Tensors,
 from services.siamese.servicer import SiameseServicer
 
 
-def tensor_api(
-    servicer: SiameseServicer, info: siamese_pb2.GetModelInfoResponse, service_name: str
-) -> TensorApi:
+def tensor_api(servicer: SiameseServicer) -> TensorApi:
     """Inputs `first` and `second`, of one length; output `first_better_probability`, FP64 (n,)."""
 
     async def infer(images: Images) -> Tensors:
@@ -32,9 +30,6 @@ def tensor_api(
         return {"first_better_probability": np.array(probabilities)}
 
     return TensorApi(
-        service_name=service_name,
-        model_names=(info.model.id, "siamese"),
-        model_version=info.model.version,
         inputs=("first", "second"),
         outputs=(TensorSpec("first_better_probability", "FP64", (-1,)),),
         infer=infer,

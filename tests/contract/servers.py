@@ -54,7 +54,7 @@ async def running(
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.address, options=options) as opened:
-            yield Running(server, opened, parts.service_name)
+            yield Running(server, opened, parts.host.service_name)
     finally:
         server.stop_at_once()
         await server.wait()

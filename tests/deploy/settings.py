@@ -10,19 +10,15 @@ from orchestrator.cli.supervisor import MODEL_SERVICES
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from services.common.config.layers import Settings
 from services.common.config.sections import ModelServiceSettings, SharedSettings, load_section
-from services.embedding.config import EmbeddingSettings
-from services.face.config import FaceSettings
-from services.quality.config import QualitySettings
-from services.siamese.config import SiameseSettings
 from tests.conftest import ROOT
 from ui.settings import UiSettings
 
 SECTIONS: dict[str, type[Settings]] = {
     "shared": SharedSettings,
-    "embedding": EmbeddingSettings,
-    "quality": QualitySettings,
-    "face": FaceSettings,
-    "siamese": SiameseSettings,
+    "embedding": ModelServiceSettings,
+    "quality": ModelServiceSettings,
+    "face": ModelServiceSettings,
+    "siamese": ModelServiceSettings,
     "orchestrator": OrchestratorSettings,
     "ui": UiSettings,
 }

@@ -75,7 +75,7 @@ class SharedSettings(Settings):
 
 
 class ModelServiceSettings(Settings):
-    """Settings of every model service."""
+    """Section of one model service."""
 
     address: Address
     """`host:port` to listen on; port 0 picks a free one"""
@@ -106,11 +106,6 @@ class ModelServiceSettings(Settings):
     waits until it fits, and one that needs more than the whole limit is unreadable. 2,200 is enough
     for 200 megapixels of JPEG or HEIC; the manifests' memory limits leave room for these values, so
     raise both together"""
-
-
-class OnnxServiceSettings(ModelServiceSettings):
-    """A model service whose model is an ONNX graph."""
-
     execution_providers: Annotated[list[str], Field(min_length=1)]
     """of ONNX Runtime (formulas and cascades need none), in order of preference; those that the
     machine lacks are skipped with a warning, and `GetModelInfo` and the run report which serve. For

@@ -7,11 +7,13 @@ import contextlib
 import importlib.metadata
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
+from bestshot.image.v1 import image_pb2
 from bestshot.model.v1 import model_pb2
 from inference import open_inference_pb2_grpc
 
@@ -19,15 +21,15 @@ from services.common.config.layers import Settings
 from services.common.config.sections import (
     Invocation,
     ModelServiceSettings,
-    OnnxServiceSettings,
     SharedSettings,
     parse_arguments,
 )
 from services.common.errors import EXIT_CONFIG, ConfigError
+from services.common.imaging.decode import RgbImage
 from services.common.imaging.memory_budget import MemoryBudget
-from services.common.imaging.requests import DecodeLimits
-from services.common.inference.batching import Batching
-from services.common.inference.onnx import ModelSession, SessionOptions
+from services.common.imaging.requests import DecodeLimits, read_image
+from services.common.inference.batching import Batching, DynamicBatcher
+from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.open_inference import SERVICE_NAME as INFERENCE_SERVICE_NAME
 from services.common.inference.open_inference import InferenceServicer, TensorApi
 from services.common.inference.registry import (
@@ -42,9 +44,11 @@ from services.common.process.log import configure_logging
 from services.common.process.metrics import Metrics
 from services.common.process.tracing import tracing
 from services.common.rpc.admission import Admission
+from services.common.rpc.channels import service_name
 from services.common.rpc.server import Server, ServerOptions, serve_until_stopped, server_options
 
 ItemT = TypeVar("ItemT")
+PreparedT = TypeVar("PreparedT")
 ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger(__name__)
@@ -53,33 +57,160 @@ _RUNTIME_PACKAGES = (
     *("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "pillow"),
     *("pillow-heif", "rawpy"),
 )
+_ORIGINS = {
+    Origin.BUILTIN: model_pb2.MODEL_ORIGIN_BUILTIN,
+    Origin.PRETRAINED: model_pb2.MODEL_ORIGIN_PRETRAINED,
+}
+
+
+class ModelHost:
+    """What the settings give to every model service, before it knows its graphs.
+
+    Args:
+        role: Of the service's model; the section of services.yaml has the same name.
+        invocation: What the process was started with.
+        shared: Section `shared`.
+
+    Attributes:
+        role: Of its model.
+        service_name: Full name of its gRPC service.
+        settings: Its section of services.yaml.
+        model: Verified files and entry of models.yaml.
+        metrics: Counts its calls, queue and batches.
+
+    Raises:
+        ConfigError: A setting is wrong, or the model's files are missing and have no fallback.
+    """
+
+    def __init__(self, role: Role, invocation: Invocation, shared: SharedSettings) -> None:
+        self.role = role
+        self.service_name = service_name(role)
+        self.settings = invocation.settings(role, ModelServiceSettings)
+        self.model = _find_model(role, invocation, self.settings)
+        self.metrics = Metrics()
+        self._max_batch_count = shared.max_batch_count
+        self._decode_limits = DecodeLimits(
+            max_pixels=shared.max_image_pixels,
+            budget=MemoryBudget(self.settings.max_decode_mb * 10**6),
+        )
+        self._sessions: list[OrtSession] = []
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures become the graph's tensors; ConfigError if models.yaml does not say."""
+        if self.model.entry.preprocessing is None:
+            raise ConfigError(f"models.yaml: the model {self.model.model_id} has no preprocessing")
+        return self.model.entry.preprocessing
+
+    def load_graph(self, path: Path) -> OrtSession:
+        """Loads one graph of the model."""
+        settings = self.settings
+        session = OrtSession(
+            path,
+            SessionOptions(
+                execution_providers=settings.execution_providers,
+                strict_providers=settings.strict_providers,
+                device_id=settings.device_id,
+                gpu_memory_limit_mb=settings.gpu_memory_limit_mb,
+                intra_op_threads=settings.intra_op_threads,
+            ),
+        )
+        self._sessions.append(session)
+        return session
+
+    def model_info(self, constants: Settings | None = None) -> model_pb2.ModelInfo:
+        """Describes the model, once its graphs are loaded, and shows it in the metrics.
+
+        Args:
+            constants: What decides the scores besides the model's files.
+        """
+        providers, missing = (
+            (self._sessions[0].providers, self._sessions[0].missing_providers)
+            if self._sessions  # of several graphs, the first is reported
+            else ((), ())
+        )
+        if missing:
+            logger.warning(
+                "%s cannot be used here, %s serves", ", ".join(missing), ", ".join(providers)
+            )
+        model = self.model
+        whole = (model, *model.parts.values())
+        info = model_pb2.ModelInfo(
+            id=model.model_id,
+            version=model.entry.version,
+            digest=model.digest(constants),
+            input_long_side_px=model.entry.input_long_side_px,
+            execution_providers=providers,
+            missing_execution_providers=missing,
+            origin=_ORIGINS[model.entry.origin],
+            description=model.entry.description,
+            max_batch_count=self._max_batch_count,
+            paths=[str(path) for one in whole for path in one.paths.values()],
+            file_digests=[digest for one in whole for digest in one.file_digests.values()],
+            fallback_for_model_id=model.fallback_for,
+            runtime_versions=_runtime_versions(),
+        )
+        self.metrics.model(info.id, info.version, info.digest)
+        return info
+
+    def batch_images(
+        self,
+        prepare: Callable[[RgbImage], PreparedT],
+        infer: Callable[[list[PreparedT]], Sequence[ResultT]],
+    ) -> DynamicBatcher[image_pb2.Image, PreparedT, ResultT]:
+        """A batcher of pictures.
+
+        Args:
+            prepare: Takes a canonical picture, uint8 (height, width, 3), scaled to the model's
+                `input_long_side_px`.
+            infer: As of DynamicBatcher.
+        """
+        long_side_px = self.model.entry.input_long_side_px
+
+        def read_and_prepare(image: image_pb2.Image) -> PreparedT:
+            pixels = read_image(image, long_side_px=long_side_px, limits=self._decode_limits)
+            return prepare(pixels)
+
+        return self.batch(read_and_prepare, infer)
+
+    def batch(
+        self,
+        prepare: Callable[[ItemT], PreparedT],
+        infer: Callable[[list[PreparedT]], Sequence[ResultT]],
+    ) -> DynamicBatcher[ItemT, PreparedT, ResultT]:
+        """A batcher of other items; arguments as of DynamicBatcher."""
+        batching = Batching(
+            metrics=self.metrics,
+            preferred_batch_count=self.settings.preferred_batch_count,
+            max_queue_delay_ms=self.settings.max_queue_delay_ms,
+            max_queue_count=self.settings.max_queue_count,
+            worker_threads=self.settings.worker_threads,
+        )
+        return DynamicBatcher(prepare, infer, batching)
 
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """What a composition root passes to the frame.
+    """A model service, ready to be served.
 
     Attributes:
-        address: To listen on.
-        service_name: Full name of the gRPC service.
+        host: What it was built from.
+        info: Of its model.
         register: Adds the typed servicer to a server.
-        warm_up: One inference.
         tensors: The typed call as tensors.
-        metrics: What is counted.
-        metrics_address: Where metrics are served; None = nowhere.
+        warm_up: One inference.
     """
 
-    address: str
-    service_name: str
+    host: ModelHost
+    info: model_pb2.ModelInfo
     register: Callable[[grpc.aio.Server], None]
-    warm_up: Callable[[], object]
     tensors: TensorApi
-    metrics: Metrics
-    metrics_address: str | None
+    warm_up: Callable[[], object]
 
     def server(self, options: ServerOptions, max_connection_age_s: int | None) -> Server:
         """A server with the typed service, and beside it the Open Inference Protocol."""
-        inference = InferenceServicer(self.tensors)
+        host = self.host
+        inference = InferenceServicer(self.tensors, host.service_name, self.info, host.role)
 
         def register(server: grpc.aio.Server) -> None:
             self.register(server)
@@ -90,11 +221,11 @@ class ServiceParts:
             inference.is_ready = True
 
         return Server(
-            address=self.address,
-            service_names=[self.service_name, INFERENCE_SERVICE_NAME],
+            address=host.settings.address,
+            service_names=[host.service_name, INFERENCE_SERVICE_NAME],
             register=register,
             warm_up=warm_up,
-            metrics=self.metrics,
+            metrics=host.metrics,
             options=options,
             max_connection_age_s=max_connection_age_s,
             admission=Admission(options.max_message_bytes),
@@ -124,7 +255,8 @@ async def _serve(
 ) -> None:
     options = server_options(shared, insecure=invocation.insecure)
     parts = build(invocation, shared)
-    with parts.metrics.serve(parts.metrics_address, is_local_only=options.is_local_only):
+    host = parts.host
+    with host.metrics.serve(host.settings.metrics_address, is_local_only=options.is_local_only):
         await serve_until_stopped(
             parts.server(options, shared.max_connection_age_s),
             name=f"{name} service",
@@ -133,25 +265,7 @@ async def _serve(
         )
 
 
-def batching_of(settings: ModelServiceSettings, metrics: Metrics) -> Batching:
-    """Reads from the settings how items become batches."""
-    return Batching(
-        metrics=metrics,
-        preferred_batch_count=settings.preferred_batch_count,
-        max_queue_delay_ms=settings.max_queue_delay_ms,
-        max_queue_count=settings.max_queue_count,
-        worker_threads=settings.worker_threads,
-    )
-
-
-def decode_limits(shared: SharedSettings, settings: ModelServiceSettings) -> DecodeLimits:
-    """Reads the settings' limits for encoded pictures."""
-    return DecodeLimits(
-        max_pixels=shared.max_image_pixels, budget=MemoryBudget(settings.max_decode_mb * 10**6)
-    )
-
-
-def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettings) -> LocalModel:
+def _find_model(role: Role, invocation: Invocation, settings: ModelServiceSettings) -> LocalModel:
     """Finds and verifies the configured model, or its fallback if the settings allow one."""
     try:
         return resolve(
@@ -162,66 +276,6 @@ def local_model(invocation: Invocation, role: Role, settings: ModelServiceSettin
             f"{error.message}; `bestshot models pull --profile {invocation.profile}` fetches "
             f"all that this profile needs"
         ) from error
-
-
-def required_preprocessing(model: LocalModel) -> Preprocessing:
-    """Returns how pictures become the graph's tensors; ConfigError if models.yaml does not say."""
-    if model.entry.preprocessing is None:
-        raise ConfigError(f"models.yaml: the model {model.model_id} has no preprocessing")
-    return model.entry.preprocessing
-
-
-def session_options(settings: OnnxServiceSettings) -> SessionOptions:
-    """Reads from the settings how graphs are run."""
-    return SessionOptions(
-        execution_providers=settings.execution_providers,
-        strict_providers=settings.strict_providers,
-        device_id=settings.device_id,
-        gpu_memory_limit_mb=settings.gpu_memory_limit_mb,
-        intra_op_threads=settings.intra_op_threads,
-    )
-
-
-def model_info(
-    model: LocalModel,
-    *,
-    constants: Settings | None,
-    session: ModelSession | None,
-    max_batch_count: int,
-) -> model_pb2.ModelInfo:
-    """Describes the model that a service hosts, and warns if a provider cannot be used.
-
-    Args:
-        model: The model.
-        constants: Constants that affect the scores besides the model.
-        session: Of the graph, or of one of several; None if the model is not a graph.
-        max_batch_count: Most items per call.
-    """
-    missing = session.missing_providers if session else ()
-    if session is not None and missing:
-        logger.warning(
-            "%s cannot be used here, using %s", ", ".join(missing), ", ".join(session.providers)
-        )
-    origins = {
-        Origin.BUILTIN: model_pb2.MODEL_ORIGIN_BUILTIN,
-        Origin.PRETRAINED: model_pb2.MODEL_ORIGIN_PRETRAINED,
-    }
-    whole = (model, *model.parts.values())
-    return model_pb2.ModelInfo(
-        id=model.model_id,
-        version=model.entry.version,
-        digest=model.digest(constants),
-        input_long_side_px=model.entry.input_long_side_px,
-        execution_providers=session.providers if session else (),
-        missing_execution_providers=missing,
-        origin=origins[model.entry.origin],
-        description=model.entry.description,
-        max_batch_count=max_batch_count,
-        paths=[str(path) for one in whole for path in one.paths.values()],
-        file_digests=[digest for one in whole for digest in one.file_digests.values()],
-        fallback_for_model_id=model.fallback_for,
-        runtime_versions=_runtime_versions(),
-    )
 
 
 def _runtime_versions() -> dict[str, str]:

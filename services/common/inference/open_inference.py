@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import numpy as np
 from bestshot.image.v1 import image_pb2
+from bestshot.model.v1 import model_pb2
 from inference import open_inference_pb2 as pb
 from inference import open_inference_pb2_grpc
 from numpy.typing import NDArray
@@ -43,28 +44,34 @@ class TensorApi:
     """A service's typed call as tensors.
 
     Attributes:
-        service_name: Of the typed service.
-        model_names: Names of the model in requests; the first is its id.
-        model_version: As in ModelInfo.
         inputs: Names of the inputs, each a batch of pictures: BYTES (n,), complete image files; or
             UINT8 (n, height, width, 3), canonical RGB.
         outputs: What it returns.
         infer: The typed call.
     """
 
-    service_name: str
-    model_names: tuple[str, ...]
-    model_version: str
     inputs: tuple[str, ...]
     outputs: tuple[TensorSpec, ...]
     infer: Callable[[Images], Awaitable[Tensors]]
 
 
 class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
-    """Translates tensors to pictures, and results to tensors."""
+    """Translates tensors to pictures, and results to tensors.
 
-    def __init__(self, api: TensorApi) -> None:
+    Args:
+        api: The typed call.
+        service_name: Of the typed service.
+        model: Its model.
+        alias: Another name, besides the id, by which callers can request the model.
+    """
+
+    def __init__(
+        self, api: TensorApi, service_name: str, model: model_pb2.ModelInfo, alias: str
+    ) -> None:
         self._api = api
+        self._service_name = service_name
+        self._names = (model.id, alias)
+        self._version = model.version
         self.is_ready = False
 
     async def ServerLive(
@@ -91,7 +98,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     ) -> pb.ServerMetadataResponse:
         """Returns the name and version of this server."""
         version = importlib.metadata.version("bestshot")
-        return pb.ServerMetadataResponse(name=self._api.service_name, version=version)
+        return pb.ServerMetadataResponse(name=self._service_name, version=version)
 
     async def ModelMetadata(
         self, request: pb.ModelMetadataRequest, context: grpc.aio.ServicerContext
@@ -101,7 +108,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         tensor = pb.ModelMetadataResponse.TensorMetadata
         return pb.ModelMetadataResponse(
             name=request.name,
-            versions=[self._api.model_version],
+            versions=[self._version],
             platform="bestshot",
             inputs=[tensor(name=name, datatype="BYTES", shape=[-1]) for name in self._api.inputs],
             outputs=[
@@ -118,7 +125,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         wanted = self._find_outputs([output.name for output in request.outputs])
         tensors = await self._api.infer(_images(request, self._api.inputs))
         answer = pb.ModelInferResponse(
-            model_name=request.model_name, model_version=self._api.model_version, id=request.id
+            model_name=request.model_name, model_version=self._version, id=request.id
         )
         for spec in wanted:
             values = np.ascontiguousarray(tensors[spec.name], _DATATYPES[spec.datatype])
@@ -143,7 +150,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
             raise NotFoundError("model", f"{name} {version}".strip())
 
     def _is_known(self, name: str, version: str) -> bool:
-        return name in self._api.model_names and version in ("", self._api.model_version)
+        return name in self._names and version in ("", self._version)
 
 
 def checked(results: Sequence[Any]) -> None:

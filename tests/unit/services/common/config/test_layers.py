@@ -18,10 +18,9 @@ from services.common.config.layers import (
     read_yaml,
     tree_of,
 )
-from services.common.config.sections import SharedSettings, parse_arguments
+from services.common.config.sections import ModelServiceSettings, SharedSettings, parse_arguments
 from services.common.errors import ConfigError
 from services.common.inference.registry import read_registry
-from services.face.config import FaceSettings
 from tests.conftest import ROOT
 from tests.deploy.settings import SECTIONS
 
@@ -212,7 +211,7 @@ def test_flags_override_config_files_and_these_the_environment(
     more = ["--config", str(files[0])], ["--config", str(files[1])], ["--set", "worker_threads=6"]
     for added in ([], *more):
         arguments += added
-        found.append(parse_arguments("face", arguments).settings("face", FaceSettings))
+        found.append(parse_arguments("face", arguments).settings("face", ModelServiceSettings))
     assert [settings.worker_threads for settings in found] == expected
 
 
@@ -240,7 +239,7 @@ def test_a_wrong_service_setting_in_a_config_file_is_named_with_the_file(
     file = write(tmp_path / "wrong.yaml", {"services": {"face": {"worker_thread": 1}}})
     arguments = parse_arguments("face", ["--config-dir", str(folder), "--config", str(file)])
     with pytest.raises(ConfigError, match=rf"'worker_thread' in {file}; did you mean 'worker_t"):
-        arguments.settings("face", FaceSettings)
+        arguments.settings("face", ModelServiceSettings)
 
 
 def test_the_removed_constants_of_the_technical_score_are_named(

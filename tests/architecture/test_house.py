@@ -26,7 +26,7 @@ PROTOS = sorted(
     for package in ("bestshot", "inference")
     for path in (ROOT / "protos" / package).rglob("*.proto")
 )
-ROOMS = ("__main__", "config", "model", "servicer", "tensors")
+ROOMS = ("__main__", "model", "servicer", "tensors")
 
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)

@@ -18,8 +18,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from services.common.config.strict_yaml import DEPTH_LIMIT, brief, parse_yaml
-from services.common.errors import ConfigError
+from services.common.config.strict_yaml import DEPTH_LIMIT, parse_yaml, quote
+from services.common.errors import ConfigError, shorten
 from services.common.user_files import read_user_text
 
 ENVIRONMENT_PREFIX = "BESTSHOT_"
@@ -134,8 +134,8 @@ def read_config_file(path: Path) -> ConfigFile:
     others = [str(key) for key in data if key not in PROFILE_KEYS]
     if sections and others:
         raise ConfigError(
-            f"unknown key {_cut(others[0])!r} in {path}, beside the section {sections[0]!r}"
-            f"{nearest(_cut(others[0]), PROFILE_KEYS)}; the keys of pipeline.yaml go below "
+            f"unknown key {shorten(others[0])!r} in {path}, beside the section {sections[0]!r}"
+            f"{nearest(shorten(others[0]), PROFILE_KEYS)}; the keys of pipeline.yaml go below "
             "`pipeline:`, those of services.yaml below `services:`, or write a file of "
             "pipeline.yaml's keys alone"
         )
@@ -201,7 +201,7 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
             tree = tree_of(below, value) if below else value
             if not isinstance(tree, dict):
                 raise ConfigError(
-                    f"{source} must be a mapping of keys to values, not {brief(value)}"
+                    f"{source} must be a mapping of keys to values, not {quote(value)}"
                 )
             layers.append(Layer(source, tree))
     return layers
@@ -211,8 +211,8 @@ def flag_layer(assignment: str) -> Layer:
     """Reads one `--set a.b.c=value`; the value is YAML."""
     path, separator, value = assignment.partition("=")
     if not separator or not path:
-        raise ConfigError(f"--set {_cut(assignment)}: write it as key.key=value")
-    source = f"--set {_cut(assignment)}"
+        raise ConfigError(f"--set {shorten(assignment)}: write it as key.key=value")
+    source = f"--set {shorten(assignment)}"
     keys = path.split(".")
     if len(keys) > DEPTH_LIMIT:
         raise ConfigError(f"{source}: it has more than {DEPTH_LIMIT} keys")
@@ -294,8 +294,8 @@ def _refuse_unknown(
 ) -> None:
     for key in data:
         if key not in known:
-            dotted = _cut(".".join((*path, str(key))))
-            named = nearest(_cut(str(key)), known)
+            dotted = shorten(".".join((*path, str(key))))
+            named = nearest(shorten(str(key)), known)
             raise ConfigError(f"unknown key {dotted!r} in {source}{named}")
 
 
@@ -305,13 +305,9 @@ def _below(layer: Layer, keys: Sequence[str]) -> Tree:
         data = data.get(key) or {}
         if not isinstance(data, dict):
             raise ConfigError(
-                f"{key} in {layer.source} must be a mapping of keys to values, not {brief(data)}"
+                f"{key} in {layer.source} must be a mapping of keys to values, not {quote(data)}"
             )
     return data
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _explain(
@@ -327,10 +323,10 @@ def _explain(
             continue
         while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):
             path.pop()  # after the key pydantic names the type that it tried
-        key = _cut(".".join(path))
+        key = shorten(".".join(path))
         sources = [layer.source for layer in layers if _has(layer.data, path)]
-        got = "" if is_secret else f", got {brief(problem['input'])}"
-        message = _cut(problem["msg"])
+        got = "" if is_secret else f", got {quote(problem['input'])}"
+        message = shorten(problem["msg"])
         if key in lines:
             before = lines[key].removesuffix(got)
             lines[key] = f"{before}, or {message[0].lower()}{message[1:]}{got}"

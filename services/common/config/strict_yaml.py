@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from services.common.errors import ConfigError
+from services.common.errors import ConfigError, shorten
 
 DEPTH_LIMIT = 40
 NODE_LIMIT = 100_000
@@ -20,11 +20,11 @@ _brief.maxstring = _brief.maxother = 100
 _brief.maxlevel = 3
 
 
-def brief(value: object) -> str:
-    """`repr(value)`, cut to a length that fits into a message, for any value."""
+def quote(value: object) -> str:
+    """`repr(value)`, short enough for a message; bounds the work too, unlike `shorten(repr())`."""
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
         return f"a number of {value.bit_length()} bits"  # repr refuses more than 4,300 digits
-    return _brief.repr(value)[:300]
+    return shorten(_brief.repr(value), 300)
 
 
 class _StrictLoader(yaml.CSafeLoader):
@@ -40,7 +40,7 @@ class _StrictLoader(yaml.CSafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicate key {brief(key)}", key_node.start_mark
+                    None, None, f"duplicate key {quote(key)}", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

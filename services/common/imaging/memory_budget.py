@@ -13,6 +13,7 @@ class MemoryBudget:
 
     A large reservation is not overtaken by smaller ones, so it gets its turn no matter how many
     there are. A thread must not reserve again while it holds a reservation: that could deadlock.
+    Not shared with `rpc.turns.Turns`: that one is for an event loop, which must not block.
 
     Args:
         max_bytes: Most that may be reserved at a time.

@@ -8,6 +8,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from services.common.errors import (
+    MAX_MESSAGE_BYTES,
     BestshotError,
     ConfigError,
     FailedPreconditionError,
@@ -18,12 +19,11 @@ from services.common.errors import (
     NotFoundError,
     ResourceExhaustedError,
     UnavailableError,
-    shortened,
+    shorten,
 )
 
 ERROR_DOMAIN = "bestshot"
 RETRY_DELAY_S = 1
-MAX_NAME_BYTES = 200
 
 HTTP_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -49,20 +49,20 @@ _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
 
 def to_status(error: BestshotError) -> status_pb2.Status:
     """Translates an error into a Status with ErrorInfo and the detail that fits its kind."""
-    text = shortened(error.message)
+    text = shorten(error.message, MAX_MESSAGE_BYTES)
     details: list[message.Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
     ]
     if isinstance(error, InvalidArgumentError) and error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=shortened(error.field, MAX_NAME_BYTES), description=text
+            field=shorten(error.field), description=text
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     elif isinstance(error, NotFoundError):
         details.append(
             error_details_pb2.ResourceInfo(
                 resource_type=error.resource_type,
-                resource_name=shortened(error.name, MAX_NAME_BYTES),
+                resource_name=shorten(error.name),
             )
         )
     elif isinstance(error, UnavailableError | ResourceExhaustedError):

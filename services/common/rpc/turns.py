@@ -12,7 +12,8 @@ class Turns:
     """An amount of something, items or bytes, of which callers take a share in turn.
 
     Unlike with asyncio.Semaphore, callers take any amount at once, and one that asks for a lot is
-    not overtaken by those that ask for little.
+    not overtaken by those that ask for little. Not shared with
+    `imaging.memory_budget.MemoryBudget`: that one is for threads, which block while they wait.
     """
 
     def __init__(self, amount: int) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.config import PipelineSettings, file_layers
 from services.common.config.layers import layers_of, load, read_yaml
-from services.common.config.strict_yaml import brief
+from services.common.config.strict_yaml import quote
 from services.common.errors import ConfigError
 from services.common.rpc.auth import authorize_by, read_token
 from tests.conftest import ROOT
@@ -108,6 +108,6 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_value_is_quoted_briefly() -> None:
-    assert brief([1, "a"]) == "[1, 'a']"
-    assert "bits" in brief(10**6000)
-    assert len(brief([["x" * 10_000] * 100] * 100)) <= 300
+    assert quote([1, "a"]) == "[1, 'a']"
+    assert "bits" in quote(10**6000)
+    assert len(quote([["x" * 10_000] * 100] * 100)) <= 300

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -59,9 +58,6 @@ BATCH_BYTES = 64 * 10**6
 """Most bytes of all files in a batch; larger files are read one at a time."""
 COMPARE_BLOCK_COUNT = 12
 """Pictures of a side in one Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
-
-CLUSTERING = "orchestrator.domain.moments.clustering"
-"""Loaded while photos are scored: it takes a second or more, so only runs pay for it."""
 
 FACTS_ROLE, THUMBNAIL_ROLE, COMPARE_ROLE = "facts", codec.THUMBNAIL_ROLE, "siamese"
 NO_MODEL = "-"
@@ -168,9 +164,7 @@ class Pipeline:
                 stay in the cache.
         """
         photos = await self._discover()
-        loading = asyncio.ensure_future(asyncio.to_thread(import_module, CLUSTERING))
         scored = await self._score(photos)
-        await loading
         readable = [photo for photo in scored if photo.embedding is not None]
         embeddings = stack_embeddings([photo.embedding for photo in readable])
         labels = await self._cluster(embeddings, [photo.record for photo in readable])

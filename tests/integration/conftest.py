@@ -33,8 +33,8 @@ def curated(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
     return curate(album, base / "out", base / "data")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    """The four model services as processes, for the tests of one file."""
+    """The four model services as processes; a test that ends one starts it again."""
     with model_services(tmp_path_factory.mktemp("services")) as parts:
         yield parts

@@ -23,7 +23,7 @@ from tests.conftest import draw_pairs
 from tests.contract.test_security import write_files
 from tests.integration.parts import Part, orchestrator
 
-PHOTO_COUNT = 28
+PHOTO_COUNT = 24
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
 `DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
 are streamed instead of listed (see `crowds`).
+
+hdbscan and scikit-learn take two seconds to load: only the functions that need them import them.
 """
 
 from __future__ import annotations
@@ -11,16 +13,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import hdbscan
 import numpy as np
-from hdbscan._hdbscan_linkage import label as single_linkage
-from hdbscan.hdbscan_ import _tree_to_labels
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
-from sklearn.cluster import DBSCAN
 
 from orchestrator.domain.moments.capture_time import parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
@@ -154,6 +152,9 @@ def _labels_of_tree(
     tree: Distances, parameters: ClusterParameters, *, allow_single_cluster: bool = False
 ) -> Labels:
     """What hdbscan makes of its spanning tree: hierarchy, condensed, and the clusters of it."""
+    from hdbscan._hdbscan_linkage import label as single_linkage
+    from hdbscan.hdbscan_ import _tree_to_labels
+
     hierarchy = single_linkage(tree[np.argsort(tree.T[2]), :])
     labels = _tree_to_labels(
         None,
@@ -167,6 +168,8 @@ def _labels_of_tree(
 
 
 def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: Any) -> Labels:  # noqa: ANN401
+    import hdbscan
+
     model = hdbscan.HDBSCAN(
         min_cluster_size=parameters.min_cluster_size,
         min_samples=parameters.min_samples,
@@ -178,6 +181,8 @@ def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: 
 
 
 def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+    from sklearn.cluster import DBSCAN
+
     model = DBSCAN(
         eps=parameters.dbscan.eps,
         min_samples=parameters.dbscan.min_samples,

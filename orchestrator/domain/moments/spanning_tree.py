@@ -20,7 +20,6 @@ import heapq
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hdbscan._hdbscan_linkage import label
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
@@ -85,6 +84,8 @@ class _Layout:
     """
 
     def __init__(self, tree: _Edges) -> None:
+        from hdbscan._hdbscan_linkage import label  # all of hdbscan takes two seconds to load
+
         count = tree.row_count
         by_weight = np.argsort(tree.weight, kind="stable")
         edges = np.column_stack([tree.first, tree.second, tree.weight])[by_weight]

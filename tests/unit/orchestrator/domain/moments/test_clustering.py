@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
-from orchestrator.domain.moments import clustering
 from orchestrator.domain.moments.capture_time import capture_seconds, parts_by_time
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
 from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters, DbscanParameters
@@ -160,7 +159,7 @@ def test_every_parameter_reaches_hdbscan(
         seen.update(arguments)
         return real(**arguments)
 
-    monkeypatch.setattr(clustering.hdbscan, "HDBSCAN", spy)
+    monkeypatch.setattr(hdbscan, "HDBSCAN", spy)
     cluster_scenes(scenes([6, 5], 0.3), replace(PLAIN, **{name: value}))
     assert seen[argument] == value
     seen.clear()
@@ -183,7 +182,7 @@ def test_every_parameter_reaches_dbscan(
         seen.update(arguments)
         return DBSCAN(**arguments)
 
-    monkeypatch.setattr(clustering, "DBSCAN", spy)
+    monkeypatch.setattr("sklearn.cluster.DBSCAN", spy)
     changed = replace(PLAIN.dbscan, **{name: value})
     cluster_scenes(scenes([6, 5], 0.3), replace(PLAIN, method="dbscan", dbscan=changed))
     assert seen[name] == value

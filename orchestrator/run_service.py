@@ -19,13 +19,14 @@ from orchestrator.domain.decisions import DecisionEntry
 from orchestrator.domain.explanation import Explanation
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
 from orchestrator.records import Album, ImageRecord, Run, RunState, check_completed, utc_now
-from orchestrator.review import decision_entries, reselection
+from orchestrator.review import reselection
+from orchestrator.review.decision_entries import add_decisions
 from orchestrator.review.explain_photo import explain_photo
 from orchestrator.review.reselection import Stores
 from orchestrator.review.run_diff import RunDiff, compare_runs
 from orchestrator.runs.model_check import ask_models, check_models, find_services
-from orchestrator.runs.pipeline import Pipeline, Services
-from orchestrator.runs.recorded_settings import recorded_config, stored_settings
+from orchestrator.runs.pair_comparison import PairComparer
+from orchestrator.runs.recorded_settings import read_settings, record_config
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_queue import SqlRunQueue
@@ -107,7 +108,7 @@ class Curator:
             album_id=album.id,
             state=RunState.PENDING,
             profile=profile or self._config.profile,
-            config=recorded_config(settings, calibration),
+            config=record_config(settings, calibration),
             models={role: dataclasses.asdict(model) for role, model in services.models.items()},
             versions=await asyncio.to_thread(_versions),
             create_time=utc_now(),
@@ -124,7 +125,7 @@ class Curator:
                 what it was started with.
         """
         run = await self.run(run_id)
-        check_models(run, await find_services(self._ports, stored_settings(run)))
+        check_models(run, await find_services(self._ports, read_settings(run)))
         pending = await asyncio.to_thread(self._queue.requeue, run_id)
         self._worker.wake()
         return pending
@@ -197,23 +198,25 @@ class Curator:
     async def decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
     ) -> tuple[int, list[ImageRecord]]:
-        """Adds what the user decided to the album's log; see `decision_entries.decide`.
+        """Adds what the user decided to the album's log; see `decision_entries.add_decisions`.
 
-        What the run's selection wants compared then is compared, where the Siamese service serves
-        the run's model: so the run stands as a new one would.
+        Pairs that the run's selection needs then are compared if the Siamese service serves the
+        run's model, so that the result is that of a new run.
 
         Returns:
             Number of entries added, and the photos of the run whose result changed.
         """
-        outcome = await asyncio.to_thread(
-            decision_entries.decide, self._stores, album_id, entries, run
+        added_count, update = await asyncio.to_thread(
+            add_decisions, self._stores, album_id, entries, run
         )
-        changed = {record.path: record for record in outcome.changed}
-        if run is not None and outcome.missing_pairs:
-            digests = await self._compare_missing(run, outcome.missing_pairs)
-            again = await asyncio.to_thread(decision_entries.rejudge, self._stores, run.id, digests)
-            changed.update((record.path, record) for record in again)
-        return outcome.added_count, [changed[path] for path in sorted(changed)]
+        changed = {record.path: record for record in update.changed}
+        if run is not None and update.missing_pairs:
+            digests = await self._compare_missing(run, update.missing_pairs)
+            again = await asyncio.to_thread(
+                reselection.reselect_moments, self._stores, run.id, digests
+            )
+            changed.update((record.path, record) for record in again.changed)
+        return added_count, [changed[path] for path in sorted(changed)]
 
     async def ask_models(self) -> dict[str, ModelIdentity | BestshotError]:
         """Asks every model service which model it serves; by role, the model or the error."""
@@ -227,26 +230,18 @@ class Curator:
             if not record.is_readable:
                 raise FailedPreconditionError(f"{record.path} could not be read: {record.error}")
         model = await self._ports.comparer.model()
-        pipeline = await self._comparing_pipeline(run, model)
+        comparer = await self._comparer(run, model)
         digests = {record.path: record.content_digest for record in (first, second)}
         pair = (first_path, second_path)
-        known = await asyncio.to_thread(pipeline.known_comparisons, [pair], digests)
-        answers = known or await pipeline.compare_pairs([pair], digests)
+        known = await asyncio.to_thread(comparer.find_known, [pair], digests)
+        answers = known or await comparer.compare([pair], digests)
         if pair not in answers:
             raise UnavailableError("the siamese service could not compare the two photos")
         return answers[pair]
 
-    async def _comparing_pipeline(self, run: Run, model: ModelIdentity) -> Pipeline:
-        """A pipeline of a run's that can compare."""
+    async def _comparer(self, run: Run, model: ModelIdentity) -> PairComparer:
         album = await asyncio.to_thread(self._store.album, run.album_id)
-        services = Services(
-            self._ports.embedder,
-            self._ports.scorer,
-            self._ports.analyzer,
-            self._ports.comparer,
-            {"siamese": model},
-        )
-        return self._worker.pipeline(album, services, run)
+        return self._worker.comparer(album, model)
 
     async def _compare_missing(self, run: Run, pairs: list[tuple[str, str]]) -> list[str]:
         """Compares pairs of a run; returns the content digests of photos that were."""
@@ -257,9 +252,9 @@ class Curator:
                 return []
             paths = sorted({path for pair in pairs for path in pair})
             records = [await asyncio.to_thread(self._store.image, run.id, path) for path in paths]
-            pipeline = await self._comparing_pipeline(run, model)
+            comparer = await self._comparer(run, model)
             digests = {record.path: record.content_digest for record in records}
-            answered = await pipeline.compare_pairs(pairs, digests)
+            answered = await comparer.compare(pairs, digests)
             return sorted({digests[path] for pair in answered for path in pair})
         except (BestshotError, TimeoutError) as error:
             logger.warning("pairs of run %s are not compared: %s", run.id, error)

@@ -16,7 +16,7 @@ from orchestrator.cli.curate import Request, curate
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.records import Album, ImageRecord, Run, check_completed, utc_now
 from orchestrator.review.run_diff import Change, RunDiff, changes, compare_runs
-from orchestrator.runs.recorded_settings import stored_corrections
+from orchestrator.runs.recorded_settings import read_corrections
 from orchestrator.storage.database import open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
@@ -151,6 +151,6 @@ def _log(run: Run) -> list[DecisionEntry]:
             utc_now(),
             DecidedPhoto(correction.target_digest, "") if correction.target_digest else None,
         )
-        for number, correction in enumerate(stored_corrections(run))
+        for number, correction in enumerate(read_corrections(run))
     ]
     return [*decided, *corrections]

@@ -91,6 +91,24 @@ class Correction:
     target_digest: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class UserDecisions:
+    """What an album's log comes to: the decisions that a run applies.
+
+    Attributes:
+        photos: Photos to keep or reject, by content digest; applied by `Selection`.
+        corrections: Changes of moments, in order; applied by `correct_moments`.
+    """
+
+    photos: Mapping[str, Decision]
+    corrections: tuple[Correction, ...]
+
+    @classmethod
+    def from_log(cls, log: Sequence[DecisionEntry]) -> UserDecisions:
+        """Reads those that are in force."""
+        return cls(decisions_in(log), corrections_in(log))
+
+
 class LogChecker:
     """Checks the entries of a growing log, each in time that does not grow with the log."""
 
@@ -213,7 +231,7 @@ def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
     )
 
 
-def corrected(
+def correct_moments(
     labels: Labels, content_digests: Sequence[str], corrections: Sequence[Correction]
 ) -> Labels:
     """Applies corrections to the moments that the algorithm found.

@@ -63,12 +63,14 @@ class Candidate:
 
     Attributes:
         path: Relative to the album; unique.
+        content_digest: What decisions are about; copies of one file share it.
         quality: Its scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
     """
 
     path: str
+    content_digest: str
     quality: QualityScores
     faces: tuple[FaceScores, ...]
     cluster_id: int

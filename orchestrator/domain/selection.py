@@ -1,4 +1,4 @@
-"""The best photos of each moment, and why."""
+"""Selection: the best photos of each moment, and why; also which pairs the comparator must see."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ photos takes n (n - 1) / 2 comparisons, 200 million in a crowd of 20,000."""
 
 _MANY_TAKEN = 64
 
-Comparisons = Mapping[tuple[str, str], float]
-"""Probability that the first path's photo is the better one; keys with first < second."""
+Pair = tuple[str, str]
+"""Paths of two photos, first < second."""
+Comparisons = Mapping[Pair, float]
+"""Probability that the first path's photo is the better one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,99 +166,229 @@ class _Taken:
         return self._vectors
 
 
-def pairs_to_compare(
-    candidates: Sequence[Candidate],
-    filters: FilterParameters,
-    parameters: SelectionParameters,
-    decisions: Mapping[str, Decision],
-) -> list[tuple[str, str]]:
-    """Lists the pairs that the selection needs compared: all pairs of each tied group.
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Photos to select from, and everything that decides which of them are picked.
 
-    A tied group of more than `MAX_COMPARED_COUNT` is cut to the best by score.
-    """
-    if not parameters.siamese.enabled:
-        return []
-    pairs: list[tuple[str, str]] = []
-    for moment in _moments(candidates, parameters):
-        eligible = _eligible(moment, _floor_reasons(moment, filters, decisions))
-        tied = sorted(photo.path for photo in _compared(_tied_group(eligible, parameters)))
-        pairs.extend(combinations(tied, 2))
-    return sorted(pairs)
+    A run, a reselection, an explanation, an evaluation and tuning all build one. Verdicts are a
+    function of the photos alone, never of their order: ties end at the path.
 
-
-def select_best(
-    candidates: Sequence[Candidate],
-    embeddings: NDArray[np.float32],
-    filters: FilterParameters,
-    parameters: SelectionParameters,
-    comparisons: Comparisons,
-    decisions: Mapping[str, Decision],
-) -> list[Verdict]:
-    """Picks the best photos of each moment.
-
-    The result is a function of the photos alone, never of their order: ties end at the path. A
-    cluster always gives one photo, unless the user rejects all of it: somebody who pressed the
-    shutter several times wants one of them, and where all fall below the floors it is the best of
-    these. A noise photo must reach floors and `min_score_threshold` by itself.
-
-    Args:
-        candidates: The readable photos.
+    Attributes:
+        candidates: The readable photos, each with the moment that it is in after the user's
+            corrections. Paths are unique.
         embeddings: float32, (n, d), unit rows, row i for candidate i.
         filters: Floors.
         parameters: Rules.
-        comparisons: Answers to `pairs_to_compare`; a missing one counts as undecided.
-        decisions: The user's will by path; wins over everything.
-
-    Returns:
-        One verdict a candidate, in the order of `candidates`.
+        decisions: Photos that the user keeps or rejects, by content digest; they override
+            everything else.
     """
-    verdicts: dict[str, Verdict] = {}
-    for moment in _moments(candidates, parameters):
-        for verdict in _judge_moment(
-            moment, embeddings, filters, parameters, comparisons, decisions
-        ):
-            verdicts[verdict.path] = verdict
-    return [verdicts[candidate.path] for candidate in candidates]
 
+    candidates: Sequence[Candidate]
+    embeddings: NDArray[np.float32]
+    filters: FilterParameters
+    parameters: SelectionParameters
+    decisions: Mapping[str, Decision]
 
-def _moments(
-    candidates: Sequence[Candidate], parameters: SelectionParameters
-) -> list[list[_Scored]]:
-    """Scores the photos and gathers them by cluster; each noise photo is a moment of its own."""
-    moments: dict[tuple[int, str], list[_Scored]] = {}
-    for index, candidate in enumerate(candidates):
-        worst = worst_face(candidate.faces, parameters.person_penalties.prominent_face_ratio)
-        penalty = person_penalty(worst, parameters.person_penalties)
-        composite = composite_score(candidate.quality, parameters.quality_weights, penalty)
-        key = (candidate.cluster_id, candidate.path if candidate.cluster_id == NOISE else "")
-        moments.setdefault(key, []).append(_Scored(index, candidate, worst, penalty, composite))
-    return [moments[key] for key in sorted(moments)]
+    def take(self, rows: Sequence[int]) -> Selection:
+        """Returns the selection among some of the photos."""
+        candidates = [self.candidates[row] for row in rows]
+        return replace(self, candidates=candidates, embeddings=self.embeddings[rows])
 
+    def pairs_to_compare(self) -> list[Pair]:
+        """Lists the pairs to ask the Siamese model about: all pairs of each tied group, sorted.
 
-def _floor_reason(
-    photo: _Scored, filters: FilterParameters, decisions: Mapping[str, Decision]
-) -> Reason | None:
-    """Why a photo may not compete at all; None if it may."""
-    if decisions.get(photo.path) is Decision.REJECT:
-        return Reason.USER_REJECT
-    if decisions.get(photo.path) is Decision.KEEP:
+        A tied group of more than `MAX_COMPARED_COUNT` is cut to the best by score.
+        """
+        if not self.parameters.siamese.enabled:
+            return []
+        pairs: list[Pair] = []
+        for moment in self._moments():
+            tied = self._find_tied(_find_eligible(moment, self._check_floors(moment)))
+            pairs.extend(combinations(sorted(photo.path for photo in _cut_to_compare(tied)), 2))
+        return sorted(pairs)
+
+    def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
+        """Picks the best photos of each moment.
+
+        A cluster always gives one photo, unless the user rejects all of it: somebody who pressed
+        the shutter several times wants one of them, and where all fall below the floors it is the
+        best of these. A noise photo must reach floors and `min_score_threshold` by itself.
+
+        Args:
+            comparisons: Answers to `pairs_to_compare`; a missing one counts as undecided.
+
+        Returns:
+            One verdict a candidate, in the order of `candidates`.
+        """
+        found = {
+            verdict.path: verdict
+            for moment in self._moments()
+            for verdict in self._select_in_moment(moment, comparisons)
+        }
+        return [found[candidate.path] for candidate in self.candidates]
+
+    def _moments(self) -> list[list[_Scored]]:
+        """Scores the photos and groups them by cluster; each noise photo is its own moment."""
+        penalties, weights = self.parameters.person_penalties, self.parameters.quality_weights
+        moments: dict[tuple[int, str], list[_Scored]] = {}
+        for index, candidate in enumerate(self.candidates):
+            worst = worst_face(candidate.faces, penalties.prominent_face_ratio)
+            penalty = person_penalty(worst, penalties)
+            composite = composite_score(candidate.quality, weights, penalty)
+            key = (candidate.cluster_id, candidate.path if candidate.cluster_id == NOISE else "")
+            moments.setdefault(key, []).append(_Scored(index, candidate, worst, penalty, composite))
+        return [moments[key] for key in sorted(moments)]
+
+    def _decision(self, photo: _Scored) -> Decision | None:
+        return self.decisions.get(photo.candidate.content_digest)
+
+    def _check_floors(self, moment: Sequence[_Scored]) -> dict[str, Reason]:
+        """Why photos may not compete, by path; those that may are left out."""
+        reasons = {photo.path: self._check_floor(photo) for photo in moment}
+        return {path: reason for path, reason in reasons.items() if reason is not None}
+
+    def _check_floor(self, photo: _Scored) -> Reason | None:
+        """Why a photo may not compete at all; None if it may."""
+        decision = self._decision(photo)
+        if decision is not None:
+            return Reason.USER_REJECT if decision is Decision.REJECT else None
+        if photo.candidate.quality.focus_score < self.filters.min_sharpness:
+            return Reason.BLURRED
+        if photo.candidate.quality.iqa_score < self.filters.min_iqa_score:
+            return Reason.LOW_IQA
         return None
-    if photo.candidate.quality.focus_score < filters.min_sharpness:
-        return Reason.BLURRED
-    if photo.candidate.quality.iqa_score < filters.min_iqa_score:
-        return Reason.LOW_IQA
-    return None
+
+    def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
+        """The photos within `tiebreaker_range` of the leader."""
+        if not eligible:
+            return []
+        leader = max(photo.composite for photo in eligible)
+        limit = leader - self.parameters.siamese.tiebreaker_range
+        return [photo for photo in eligible if photo.composite >= limit]
+
+    def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
+        """Orders the photos of a moment, the tied ones by a round robin."""
+        ordered = sorted(eligible, key=_by_score)
+        all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
+        tied = _cut_to_compare(all_tied)
+        if len(tied) < 2:
+            return _Ranking(ordered, {}, set())
+        points = {
+            photo.path: sum(
+                _better_probability(photo.path, other.path, comparisons)
+                for other in tied
+                if other is not photo
+            )
+            for photo in tied
+        }
+        tied.sort(key=lambda photo: (-points[photo.path], *_by_score(photo)))
+        others = [photo for photo in ordered if photo.path not in points]
+        return _Ranking(
+            [*tied, *others], points, {photo.path for photo in all_tied} - points.keys()
+        )
+
+    def _select_in_moment(
+        self, moment: Sequence[_Scored], comparisons: Comparisons
+    ) -> list[Verdict]:
+        floors = self._check_floors(moment)
+        ranking = self._rank(_find_eligible(moment, floors), comparisons)
+        points = ranking.points
+        # the photos that the user keeps come first, so that others give way to them
+        kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
+        others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
+        taken = _Taken(self.embeddings)
+        verdicts: list[Verdict] = []
+        for rank, photo in enumerate([*kept, *others], start=1):
+            base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
+            if photo.path in points:
+                base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
+            if photo.path in points or photo.path in ranking.uncompared:
+                base = replace(base, uncompared_count=len(ranking.uncompared))
+            if self._decision(photo) is Decision.KEEP:
+                verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
+            elif taken.photos and photo.path in floors:
+                verdict = replace(base, reason=floors[photo.path], lost_to=taken.photos[0].path)
+            else:
+                verdict = self._decide(base, photo, taken, comparisons, points)
+            if verdict.is_selected:
+                taken.add(photo)
+            verdicts.append(verdict)
+        best = taken.photos[0].path if taken.photos else None
+        ranked = {verdict.path for verdict in verdicts}
+        fallen = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
+        for rank, photo in enumerate(fallen, start=len(ranked) + 1):
+            verdict = _verdict(photo, floors[photo.path], rank, len(moment))
+            verdicts.append(replace(verdict, lost_to=best))
+        return verdicts
+
+    def _decide(
+        self,
+        base: Verdict,
+        photo: _Scored,
+        taken: _Taken,
+        comparisons: Comparisons,
+        points: Mapping[str, float],
+    ) -> Verdict:
+        """Decides whether a photo that may compete is taken in addition to those taken so far."""
+        parameters = self.parameters
+        is_noise = photo.candidate.cluster_id == NOISE
+        below_min = photo.composite < parameters.min_score_threshold
+        if is_noise and not parameters.include_noise:
+            return replace(base, reason=Reason.NOISE_EXCLUDED)
+        if not taken.photos:
+            if is_noise and below_min:
+                return replace(base, reason=Reason.BELOW_MIN_SCORE)
+            return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
+        similarity, closest = taken.closest(photo)
+        best = taken.photos[0]
+        if similarity >= parameters.siamese.duplicate_threshold:
+            return replace(
+                base,
+                reason=Reason.DUPLICATE,
+                lost_to=closest.path,
+                similarity=similarity,
+                probability=_decisive_probability(closest.path, photo.path, points, comparisons),
+            )
+        if below_min:
+            return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
+        is_full = len(taken.photos) >= parameters.max_images_per_cluster
+        if not is_full and similarity < parameters.dissimilarity_threshold:
+            return replace(
+                base,
+                is_selected=True,
+                reason=Reason.SELECTED_DISTINCT,
+                lost_to=None,
+                similarity=similarity,
+            )
+        probability = _decisive_probability(best.path, photo.path, points, comparisons)
+        if probability is not None:
+            return replace(
+                base, reason=Reason.LOST_COMPARISON, lost_to=best.path, probability=probability
+            )
+        if not is_full:
+            return replace(
+                base, reason=Reason.TOO_SIMILAR, lost_to=closest.path, similarity=similarity
+            )
+        return replace(base, reason=Reason.LOWER_SCORE, lost_to=best.path)
 
 
-def _floor_reasons(
-    moment: Sequence[_Scored], filters: FilterParameters, decisions: Mapping[str, Decision]
-) -> dict[str, Reason]:
-    """Why photos may not compete, by path; those that may are left out."""
-    reasons = {photo.path: _floor_reason(photo, filters, decisions) for photo in moment}
-    return {path: reason for path, reason in reasons.items() if reason is not None}
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """The photos of a moment that compete, best first.
+
+    Attributes:
+        photos: Best first.
+        points: Of the compared ones by path: the sum of their probabilities of being better than
+            each of the others; empty if nothing is tied.
+        uncompared: Paths of the tied photos beyond `MAX_COMPARED_COUNT`.
+    """
+
+    photos: list[_Scored]
+    points: dict[str, float]
+    uncompared: set[str]
 
 
-def _eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> list[_Scored]:
+def _find_eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> list[_Scored]:
     """The photos that compete: those above the floors, or all of a cluster where none is."""
     above = [photo for photo in moment if photo.path not in floors]
     if above or moment[0].candidate.cluster_id == NOISE:
@@ -268,17 +400,8 @@ def _by_score(photo: _Scored) -> tuple[float, str]:
     return -photo.composite, photo.path
 
 
-def _tied_group(eligible: Sequence[_Scored], parameters: SelectionParameters) -> list[_Scored]:
-    """The photos within `tiebreaker_range` of the leader."""
-    if not eligible:
-        return []
-    leader = max(photo.composite for photo in eligible)
-    limit = leader - parameters.siamese.tiebreaker_range
-    return [photo for photo in eligible if photo.composite >= limit]
-
-
-def _compared(tied: Sequence[_Scored]) -> list[_Scored]:
-    """The photos of a tied group that are compared."""
+def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
+    """The photos of a tied group that are compared, best first."""
     return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
 
 
@@ -298,72 +421,6 @@ def _decisive_probability(
     return None
 
 
-def _ranked(
-    eligible: Sequence[_Scored], parameters: SelectionParameters, comparisons: Comparisons
-) -> tuple[list[_Scored], dict[str, float], set[str]]:
-    """Orders the photos of a moment, the tied ones by a round robin.
-
-    Returns:
-        The photos, best first; the points of the compared ones by path: the sum of their
-        probabilities of being better than each of the others, empty if nothing is tied; and the
-        paths of the tied photos beyond the limit, which are not compared.
-    """
-    ordered = sorted(eligible, key=_by_score)
-    all_tied = _tied_group(ordered, parameters) if parameters.siamese.enabled else []
-    tied = _compared(all_tied)
-    if len(tied) < 2:
-        return ordered, {}, set()
-    points = {
-        photo.path: sum(
-            _better_probability(photo.path, other.path, comparisons)
-            for other in tied
-            if other is not photo
-        )
-        for photo in tied
-    }
-    tied.sort(key=lambda photo: (-points[photo.path], *_by_score(photo)))
-    uncompared = {photo.path for photo in all_tied} - points.keys()
-    return [*tied, *(photo for photo in ordered if photo.path not in points)], points, uncompared
-
-
-def _judge_moment(
-    moment: Sequence[_Scored],
-    embeddings: NDArray[np.float32],
-    filters: FilterParameters,
-    parameters: SelectionParameters,
-    comparisons: Comparisons,
-    decisions: Mapping[str, Decision],
-) -> list[Verdict]:
-    floors = _floor_reasons(moment, filters, decisions)
-    ranked, points, uncompared = _ranked(_eligible(moment, floors), parameters, comparisons)
-    kept = [photo for photo in ranked if decisions.get(photo.path) is Decision.KEEP]
-    others = [photo for photo in ranked if decisions.get(photo.path) is not Decision.KEEP]
-    taken = _Taken(embeddings)
-    verdicts: list[Verdict] = []
-    for rank, photo in enumerate([*kept, *others], start=1):
-        base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
-        if photo.path in points:
-            base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
-        if photo.path in points or photo.path in uncompared:
-            base = replace(base, uncompared_count=len(uncompared))
-        if decisions.get(photo.path) is Decision.KEEP:
-            verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
-        elif taken.photos and photo.path in floors:
-            verdict = replace(base, reason=floors[photo.path], lost_to=taken.photos[0].path)
-        else:
-            verdict = _judge(base, photo, taken, parameters, comparisons, points)
-        if verdict.is_selected:
-            taken.add(photo)
-        verdicts.append(verdict)
-    best = taken.photos[0].path if taken.photos else None
-    judged = {verdict.path for verdict in verdicts}
-    fallen = sorted((photo for photo in moment if photo.path not in judged), key=_by_score)
-    for rank, photo in enumerate(fallen, start=len(ranked) + 1):
-        verdict = _verdict(photo, floors[photo.path], rank, len(moment))
-        verdicts.append(replace(verdict, lost_to=best))
-    return verdicts
-
-
 def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Verdict:
     return Verdict(
         path=photo.path,
@@ -381,51 +438,3 @@ def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Ver
         rank=rank,
         moment_size=moment_size,
     )
-
-
-def _judge(
-    base: Verdict,
-    photo: _Scored,
-    taken: _Taken,
-    parameters: SelectionParameters,
-    comparisons: Comparisons,
-    points: Mapping[str, float],
-) -> Verdict:
-    """Decides whether a photo that may compete is taken beside those taken before it."""
-    is_noise = photo.candidate.cluster_id == NOISE
-    below_min = photo.composite < parameters.min_score_threshold
-    if is_noise and not parameters.include_noise:
-        return replace(base, reason=Reason.NOISE_EXCLUDED)
-    if not taken.photos:
-        if is_noise and below_min:
-            return replace(base, reason=Reason.BELOW_MIN_SCORE)
-        return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
-    similarity, closest = taken.closest(photo)
-    best = taken.photos[0]
-    if similarity >= parameters.siamese.duplicate_threshold:
-        return replace(
-            base,
-            reason=Reason.DUPLICATE,
-            lost_to=closest.path,
-            similarity=similarity,
-            probability=_decisive_probability(closest.path, photo.path, points, comparisons),
-        )
-    if below_min:
-        return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
-    is_full = len(taken.photos) >= parameters.max_images_per_cluster
-    if not is_full and similarity < parameters.dissimilarity_threshold:
-        return replace(
-            base,
-            is_selected=True,
-            reason=Reason.SELECTED_DISTINCT,
-            lost_to=None,
-            similarity=similarity,
-        )
-    probability = _decisive_probability(best.path, photo.path, points, comparisons)
-    if probability is not None:
-        return replace(
-            base, reason=Reason.LOST_COMPARISON, lost_to=best.path, probability=probability
-        )
-    if not is_full:
-        return replace(base, reason=Reason.TOO_SIMILAR, lost_to=closest.path, similarity=similarity)
-    return replace(base, reason=Reason.LOWER_SCORE, lost_to=best.path)

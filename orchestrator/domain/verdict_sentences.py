@@ -17,6 +17,7 @@ from orchestrator.domain.scoring import (
 from orchestrator.domain.selection import (
     MAX_COMPARED_COUNT,
     FilterParameters,
+    Selection,
     SelectionParameters,
     Verdict,
 )
@@ -25,20 +26,20 @@ NOTABLE_DIFFERENCE = 0.05
 """Differences below it, on scores from 0 to 1, are not worth a word."""
 
 
-def explain(
-    candidates: Sequence[Candidate],
-    verdicts: Sequence[Verdict],
-    filters: FilterParameters,
-    parameters: SelectionParameters,
-) -> list[str]:
-    """Writes one sentence a photo, in the order given: why it was picked or not."""
+def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
+    """Writes one sentence a photo: why it was picked or not.
+
+    Args:
+        selection: What was selected from.
+        verdicts: Its verdicts, in the order of its candidates.
+    """
     by_path = {
         verdict.path: (candidate, verdict)
-        for candidate, verdict in zip(candidates, verdicts, strict=True)
+        for candidate, verdict in zip(selection.candidates, verdicts, strict=True)
     }
     return [
-        _sentence(candidate, verdict, by_path, filters, parameters)
-        for candidate, verdict in zip(candidates, verdicts, strict=True)
+        _sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
+        for candidate, verdict in by_path.values()
     ]
 
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from orchestrator.config import PipelineSettings
-from orchestrator.domain.decisions import corrections_in
+from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.photo import Decision
-from orchestrator.domain.selection import MAX_COMPARED_COUNT
-from orchestrator.ports import Embedding, FeatureCache
+from orchestrator.domain.selection import MAX_COMPARED_COUNT, Comparisons, Selection
+from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed
-from orchestrator.review.reselection import stored_embeddings
-from orchestrator.runs.pipeline import cached_comparisons, judge, verdicts_of
-from orchestrator.runs.recorded_settings import stored_settings
+from orchestrator.runs.recorded_settings import read_settings
+from orchestrator.runs.selection import add_verdicts, build_selection
+from orchestrator.runs.stored_features import read_comparisons, read_embeddings
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
-
-Comparisons = dict[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +63,26 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Decided:
-    """Photos of the moments in which something was decided, and what it takes to judge them.
+class DecidedMoments:
+    """The moments in which something was decided, to select from as if nothing were.
 
     Attributes:
-        records: In their moments.
-        embeddings: float32, (n, d), row i for record i.
+        records: Their photos.
+        selection: Of these records, without decisions.
         comparisons: All that are known among photos of one moment.
-        decisions: The user's will by content digest.
+        decisions: Photos that the user keeps or rejects, by content digest.
     """
 
     records: list[ImageRecord]
-    embeddings: Embedding
+    selection: Selection
     comparisons: Comparisons
     decisions: Mapping[str, Decision]
 
-    def part(self, moments: Sequence[str]) -> Decided:
-        """The photos of some moments."""
-        wanted = set(moments)
-        rows = [row for row, record in enumerate(self.records) if moment_key(record) in wanted]
+    def take(self, moments: Collection[str]) -> DecidedMoments:
+        """Returns some of the moments."""
+        rows = [row for row, record in enumerate(self.records) if moment_key(record) in moments]
         return dataclasses.replace(
-            self, records=[self.records[row] for row in rows], embeddings=self.embeddings[rows]
+            self, records=[self.records[row] for row in rows], selection=self.selection.take(rows)
         )
 
     def moments(self) -> list[str]:
@@ -99,7 +96,7 @@ class Evaluation:
 
     Attributes:
         counts: Of the decided photos.
-        disagreements: Photos, with the user's wish and the verdict the machine would have given.
+        disagreements: Photos as the machine would leave them, with the user's decision.
         corrected_count: Photos of moments that the user corrected.
         moments_agreement: Adjusted Rand index of the machine's moments and the user's, over all
             photos of the run: 1 = the same.
@@ -112,43 +109,39 @@ class Evaluation:
 
 
 def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run) -> Evaluation:
-    """Judges a run's photos as if nothing had been decided, and compares.
+    """Selects from a run's photos as if nothing had been decided, and compares.
 
     Raises:
         FailedPreconditionError: The run is not completed, or nothing was decided about its photos.
     """
     check_completed(run, "evaluated")
     records = [record for record in store.images(run.id) if record.is_readable]
-    decisions = log.decisions(run.album_id)
-    entries = log.entries(run.album_id)
-    if not decisions.keys() & {record.content_digest for record in records} and not corrections_in(
-        entries
-    ):
+    user = UserDecisions.from_log(log.entries(run.album_id))
+    if not user.corrections and not any(record.content_digest in user.photos for record in records):
         raise FailedPreconditionError(
             f"nothing was decided about photos of run {run.id}; keep and reject some in the UI"
         )
     by_machine = [
         dataclasses.replace(record, cluster_id=record.machine_cluster_id) for record in records
     ]
-    decided = decided_photos(cache, run, by_machine, decisions)
-    settings = stored_settings(run)
-    judged = judge(decided.records, decided.embeddings, settings, decided.comparisons, {})
+    decided = find_decided_moments(cache, run, by_machine, user.photos)
+    selected = add_verdicts(decided.records, decided.selection, decided.comparisons)
     return Evaluation(
-        counts=counts_of(
-            [(record.content_digest, record.is_selected) for record in judged], decisions
+        counts=count_agreement(
+            [(record.content_digest, record.is_selected) for record in selected], user.photos
         ),
-        disagreements=list(_disagreements(judged, decisions)),
+        disagreements=list(_disagreements(selected, user.photos)),
         corrected_count=sum(record.cluster_id != record.machine_cluster_id for record in records),
         moments_agreement=_rand_index(records),
     )
 
 
-def decided_photos(
+def find_decided_moments(
     cache: FeatureCache,
     run: Run,
     records: Sequence[ImageRecord],
     decisions: Mapping[str, Decision],
-) -> Decided:
+) -> DecidedMoments:
     """Gathers the moments in which something was decided."""
     moments = {moment_key(record) for record in records if record.content_digest in decisions}
     found = [record for record in records if moment_key(record) in moments]
@@ -160,33 +153,36 @@ def decided_photos(
             paths.append(record.path)
     pairs = [pair for paths in by_moment.values() for pair in combinations(sorted(paths), 2)]
     digests = {record.path: record.content_digest for record in found}
-    siamese = run.models.get("siamese", {}).get("digest", "")
-    return Decided(
+    embeddings = read_embeddings(cache, run, found)
+    return DecidedMoments(
         records=found,
-        embeddings=stored_embeddings(cache, run, found),
-        comparisons=cached_comparisons(cache, pairs, digests, siamese),
+        selection=build_selection(found, embeddings, read_settings(run), {}),
+        comparisons=read_comparisons(cache, run, pairs, digests),
         decisions=decisions,
     )
 
 
-def counts_alone(decided: Decided, settings: PipelineSettings) -> Counts:
-    """Counts what the machine would do under other settings, were nothing decided."""
-    _, verdicts = verdicts_of(
-        decided.records, decided.embeddings, settings, decided.comparisons, {}
+def count_under(decided: DecidedMoments, settings: PipelineSettings) -> Counts:
+    """Counts what the machine would select under other settings if nothing were decided."""
+    selection = dataclasses.replace(
+        decided.selection, filters=settings.filter_quality, parameters=settings.select_best
     )
+    verdicts = selection.verdicts(decided.comparisons)
     selected = [
         (record.content_digest, verdict.is_selected)
         for record, verdict in zip(decided.records, verdicts, strict=True)
     ]
-    return counts_of(selected, decided.decisions)
+    return count_agreement(selected, decided.decisions)
 
 
-def counts_of(selected: Iterable[tuple[str, bool]], decisions: Mapping[str, Decision]) -> Counts:
+def count_agreement(
+    selected: Iterable[tuple[str, bool]], decisions: Mapping[str, Decision]
+) -> Counts:
     """Counts decided photos; copies of one file count each.
 
     Args:
         selected: Content digest of each photo, and whether it would be selected.
-        decisions: The user's will by content digest.
+        decisions: Photos that the user keeps or rejects, by content digest.
     """
     total = Counts()
     for content_digest, is_selected in selected:
@@ -232,17 +228,17 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
         f"moments    {found.moments_agreement:.2f}  adjusted Rand index of its moments and yours; "
         f"{found.corrected_count} photos are in another one"
     )
-    for record, wish in found.disagreements:
-        yield f"  you {wish} {record.path}. {record.reason}"
+    for record, decision in found.disagreements:
+        yield f"  you {decision} {record.path}. {record.reason}"
 
 
 def _disagreements(
-    judged: Sequence[ImageRecord], decisions: Mapping[str, Decision]
+    selected: Sequence[ImageRecord], decisions: Mapping[str, Decision]
 ) -> Iterator[tuple[ImageRecord, Decision]]:
-    for record in judged:
-        wish = decisions.get(record.content_digest)
-        if wish is not None and record.is_selected != (wish is Decision.KEEP):
-            yield record, wish
+    for record in selected:
+        decision = decisions.get(record.content_digest)
+        if decision is not None and record.is_selected != (decision is Decision.KEEP):
+            yield record, decision
 
 
 def _rand_index(records: Sequence[ImageRecord]) -> float:

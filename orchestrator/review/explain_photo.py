@@ -1,4 +1,4 @@
-"""Why a photo of a run stands as it does, from what was stored of the run."""
+"""Why a photo was or was not picked, from what was stored of its run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed, moments_of
-from orchestrator.review.reselection import stored_embeddings
-from orchestrator.runs.pipeline import verdicts_of
 from orchestrator.runs.recorded_settings import (
-    stored_calibration,
-    stored_corrections,
-    stored_settings,
+    read_calibration,
+    read_corrections,
+    read_settings,
 )
+from orchestrator.runs.selection import build_selection
+from orchestrator.runs.stored_features import read_embeddings
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
 
@@ -36,7 +36,7 @@ NEIGHBOUR_COUNT = 5
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
-    """Finds the numbers that were used, and judges the photo's moment with them once more.
+    """Finds the numbers that were used, and selects from the photo's moment with them again.
 
     Raises:
         FailedPreconditionError: The run is not completed, or the photo could not be read.
@@ -46,25 +46,20 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     record = store.image(run.id, path)
     if not record.is_readable:
         raise FailedPreconditionError(f"{path} could not be read: {record.error}")
-    settings = stored_settings(run)
+    settings = read_settings(run)
     parameters = settings.select_best
     records = [found for found in store.images(run.id) if found.is_readable]
     paths = [found.path for found in records]
     index = paths.index(path)
-    embeddings = stored_embeddings(cache, run, records)
+    embeddings = read_embeddings(cache, run, records)
     moment = set(moments_of(records)[path])
     rows = [row for row, found in enumerate(records) if found.path in moment]
     comparisons = store.comparisons(run.id, path)
-    candidates, verdicts = verdicts_of(
-        [records[row] for row in rows],
-        embeddings[rows],
-        settings,
-        comparisons,
-        {digest: Decision(value) for digest, value in run.decisions.items()},
-    )
+    decisions = {digest: Decision(value) for digest, value in run.decisions.items()}
+    selection = build_selection(records, embeddings, settings, decisions).take(rows)
     place = rows.index(index)
-    candidate, verdict = candidates[place], verdicts[place]
-    clustering = resolve_auto(settings.cluster_scenes, stored_calibration(run))
+    candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
+    clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
     grouping = grouping_of(
         index,
         paths,
@@ -99,7 +94,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
             NEIGHBOUR_COUNT,
         ),
         grouping=grouping,
-        decisions=tuple(_decisions(run, record, records, stored_corrections(run))),
+        decisions=tuple(_decisions(run, record, records, read_corrections(run))),
     )
     return dataclasses.replace(found, lines=tuple(explanation_lines(found)))
 
@@ -111,7 +106,7 @@ def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:
 def _decisions(
     run: Run, record: ImageRecord, records: list[ImageRecord], corrections: list[Correction]
 ) -> list[str]:
-    """What the user decided about a photo and its moment, as the run heeds it."""
+    """What the user decided about a photo and its moment, as the run applies it."""
     wish = run.decisions.get(record.content_digest)
     paths = {found.content_digest: found.path for found in reversed(records)}
     texts = correction_texts(record.content_digest, corrections, paths)

@@ -1,42 +1,39 @@
-"""Judging anew on stored scores: under changed settings, or after a decision of the user's."""
+"""Reselection on stored scores: under changed settings, or after a decision of the user's."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from orchestrator import features as codec
 from orchestrator.config import PipelineSettings, resolve_auto
-from orchestrator.domain.decisions import corrections_in
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.decisions import CORRECTIONS, DecisionEntry, UserDecisions, origins
+from orchestrator.domain.selection import Comparisons, Pair
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
-from orchestrator.runs.pipeline import (
-    cached_comparisons,
-    cluster,
-    grouped,
-    judge,
-    stack_embeddings,
-    wanted_pairs,
-)
 from orchestrator.runs.recorded_settings import (
-    recorded_config,
-    recorded_corrections,
-    stored_calibration,
-    stored_settings,
+    read_calibration,
+    read_settings,
+    record_config,
+    record_corrections,
 )
+from orchestrator.runs.selection import (
+    add_verdicts,
+    assign_moments,
+    build_selection,
+    find_moments,
+)
+from orchestrator.runs.stored_features import read_comparisons, read_embeddings
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 
 
 @dataclass(frozen=True)
 class Stores:
-    """What judging anew needs: runs, decisions, features."""
+    """What reselection reads and writes: runs, decisions, features."""
 
     runs: SqlRunStore
     log: SqlDecisionLog
@@ -44,16 +41,17 @@ class Stores:
 
 
 @dataclass(frozen=True)
-class Rejudgement:
-    """What became of some moments of a run.
+class RunUpdate:
+    """What changed in a run.
 
     Attributes:
-        changed: Photos that stand otherwise now.
-        missing_pairs: Pairs of paths that were to be compared and never were; they counted as even.
+        changed: Photos whose result changed, ordered by path.
+        missing_pairs: Pairs of paths that the selection needs compared and never were; they counted
+            as even.
     """
 
     changed: list[ImageRecord]
-    missing_pairs: list[tuple[str, str]]
+    missing_pairs: list[Pair]
 
 
 @dataclass(frozen=True)
@@ -76,26 +74,23 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         new_run_id: Id of the new run; empty = nothing is stored.
     """
     began = utc_now()
-    settings = stored_settings(run, overrides)
-    calibration = stored_calibration(run)
+    settings = read_settings(run, overrides)
+    calibration = read_calibration(run)
     before = stores.runs.images(run.id)
     readable = [record for record in before if record.is_readable]
-    embeddings = stored_embeddings(stores.cache, run, readable)
+    embeddings = read_embeddings(stores.cache, run, readable)
     notes: list[str] = []
     parameters = resolve_auto(settings.cluster_scenes, calibration)
-    labels = cluster(embeddings, readable, parameters, notes.append)
-    corrections = corrections_in(stores.log.entries(run.album_id))
-    clustered = grouped(readable, labels, corrections)
-    decisions = stores.log.decisions(run.album_id)
-    judged, comparisons, missing = _judge(
-        stores.cache, run, settings, clustered, embeddings, decisions
-    )
+    labels = find_moments(embeddings, readable, parameters, notes.append)
+    decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
+    in_moments = assign_moments(readable, labels, decisions.corrections)
+    found = _select(stores.cache, run, settings, in_moments, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
-    records = sorted([*judged, *broken], key=lambda record: record.path)
+    records = sorted([*found.records, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
         run,
         id=new_run_id,
-        config=recorded_config(settings, calibration),
+        config=record_config(settings, calibration),
         revision=0,
         stages=(),
         create_time=began,
@@ -103,123 +98,130 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         end_time=utc_now(),
         summary=summarize(records, len(records), (utc_now() - began).total_seconds()),
         source_run_id=run.id,
-        decisions={digest: decision.value for digest, decision in decisions.items()},
-        corrections=recorded_corrections(corrections),
+        decisions={digest: decision.value for digest, decision in decisions.photos.items()},
+        corrections=record_corrections(decisions.corrections),
         notes=tuple(notes),
     )
     known = stores.runs.find_run(new_run_id) if new_run_id else None
     if known is not None:  # by an earlier attempt of a repeated call
         new_run, records = known, stores.runs.images(known.id)
     elif new_run_id:
-        stores.runs.save_results(new_run, records, comparisons)
+        stores.runs.save_results(new_run, records, found.comparisons)
     selected_before = {record.path for record in before if record.is_selected}
     selected = {record.path for record in records if record.is_selected}
     return Reselection(
         run=new_run,
         gained_paths=sorted(selected - selected_before),
         lost_paths=sorted(selected_before - selected),
-        missing_comparison_count=len(missing),
+        missing_comparison_count=len(found.missing_pairs),
     )
 
 
-def heed_decisions(stores: Stores, run: Run, content_digests: Sequence[str]) -> Rejudgement:
-    """Judges the moments of photos anew after decisions about them."""
-    found = stores.runs.clusters_of(run.id, content_digests)
-    readable = [record for record in found if record.is_readable]
-    return _rejudge(stores, run, readable, readable)
+def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry]) -> RunUpdate:
+    """Applies entries of its album's log to a completed run.
 
-
-def heed_corrections(stores: Stores, run: Run) -> Rejudgement:
-    """Groups a run's photos as the user's corrections want it, and judges moments that are others.
-
-    Clusters that are only numbered otherwise are stored, and not told of.
+    Selects again in the moments that the entries change, or whose photos they are about, and
+    stores the result, all or nothing. A moment that only gets another number is stored, but not
+    reported as changed.
     """
-    corrections = corrections_in(stores.log.entries(run.album_id))
-    before = [record for record in stores.runs.images(run.id) if record.is_readable]
-    labels = np.array([record.machine_cluster_id for record in before], np.int64)
-    after = grouped(before, labels, corrections)
-    old_moments, new_moments = moments_of(before), moments_of(after)
-    # compare a moment once, not once for each of its photos: a crowd has thousands
-    is_other = {
-        moment[0]: old_moments[moment[0]] != moment
-        for first, moment in new_moments.items()
-        if first == moment[0]
-    }
-    others = {path for path, moment in new_moments.items() if is_other[moment[0]]}
-    renumbered = [
-        new for new, old in zip(after, before, strict=True) if new != old and new.path not in others
-    ]
-    return _rejudge(
-        stores,
-        run.changed(corrections=recorded_corrections(corrections)),
-        [record for record in before if record.path in others],
-        [record for record in after if record.path in others],
-        renumbered,
-    )
+    with stores.runs.locked(run_id):
+        run = stores.runs.run(run_id)
+        log = stores.log.entries(run.album_id)
+        decisions = UserDecisions.from_log(log)
+        known = origins(log)
+        meant = [known[entry.id][0] for entry in entries]  # undo is about what it takes back
+        digests = {
+            digest
+            for entry in meant
+            if entry.action not in CORRECTIONS
+            for digest in entry.content_digests
+        }
+        if any(entry.action in CORRECTIONS for entry in meant):
+            before = [record for record in stores.runs.images(run.id) if record.is_readable]
+            labels = np.array([record.machine_cluster_id for record in before], np.int64)
+            after = assign_moments(before, labels, decisions.corrections)
+            run = run.changed(corrections=record_corrections(decisions.corrections))
+        else:  # moments stay what they are: no need to read those of a whole album
+            before = after = _read_moments(stores, run, sorted(digests))
+        return _update(stores, run, before, after, digests, decisions)
 
 
-def _rejudge(
+def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]) -> RunUpdate:
+    """Selects again in the moments of some photos of a completed run, and stores the result."""
+    with stores.runs.locked(run_id):
+        run = stores.runs.run(run_id)
+        decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
+        records = _read_moments(stores, run, content_digests)
+        return _update(stores, run, records, records, set(content_digests), decisions)
+
+
+def _read_moments(stores: Stores, run: Run, content_digests: Sequence[str]) -> list[ImageRecord]:
+    found = stores.runs.clusters_of(run.id, content_digests)
+    return [record for record in found if record.is_readable]
+
+
+def _update(
     stores: Stores,
     run: Run,
     before: Sequence[ImageRecord],
-    grouped_anew: list[ImageRecord],
-    renumbered: Sequence[ImageRecord] = (),
-) -> Rejudgement:
-    """Judges whole moments, stores what is another thing than `before`, all or nothing."""
-    if not grouped_anew:
-        stores.runs.save_rejudged(run, renumbered, [], {})
-        return Rejudgement([], [])
-    decisions = stores.log.decisions(run.album_id)
-    judged, comparisons, missing = _judge(
-        stores.cache,
-        run,
-        stored_settings(run),
-        grouped_anew,
-        stored_embeddings(stores.cache, run, grouped_anew),
-        decisions,
-    )
-    changed = [new for new, old in zip(judged, before, strict=True) if new != old]
-    run = run.changed(decisions=_recorded(run, grouped_anew, decisions))
-    paths = [record.path for record in grouped_anew]
-    stores.runs.save_rejudged(run, [*renumbered, *changed], paths, comparisons)
-    return Rejudgement(changed, missing)
-
-
-def _recorded(
-    run: Run, judged: list[ImageRecord], decisions: Mapping[str, Decision]
-) -> dict[str, str]:
-    """A run's decisions after some of its photos were judged anew."""
-    digests = {record.content_digest for record in judged}
+    after: Sequence[ImageRecord],
+    content_digests: Collection[str],
+    decisions: UserDecisions,
+) -> RunUpdate:
+    """Selects again in moments that differ or hold some contents, and stores what changed."""
+    affected = _find_affected(before, after, content_digests)
+    chosen = [record for record in after if record.path in affected]
+    embeddings = read_embeddings(stores.cache, run, chosen)
+    found = _select(stores.cache, run, read_settings(run), chosen, embeddings, decisions)
+    old = {record.path: record for record in before}
+    renumbered = [
+        record for record in after if record.path not in affected and record != old[record.path]
+    ]
+    changed = [record for record in found.records if record != old[record.path]]
+    digests = {record.content_digest for record in chosen}
     others = {digest: value for digest, value in run.decisions.items() if digest not in digests}
-    return {**others, **{digest: decisions[digest].value for digest in digests & decisions.keys()}}
+    applied = {
+        digest: decisions.photos[digest].value for digest in digests & decisions.photos.keys()
+    }
+    run = run.changed(decisions={**others, **applied})
+    paths = [record.path for record in chosen]
+    stores.runs.save_reselected(run, [*renumbered, *changed], paths, found.comparisons)
+    return RunUpdate(changed, found.missing_pairs)
 
 
-def _judge(
+def _find_affected(
+    before: Sequence[ImageRecord], after: Sequence[ImageRecord], content_digests: Collection[str]
+) -> set[str]:
+    """Paths of all photos of moments that differ, or that hold some contents."""
+    named = {record.path for record in after if record.content_digest in content_digests}
+    old = moments_of(before)
+    affected: set[str] = set()
+    for path, moment in moments_of(after).items():
+        # look at a moment once, not once for each of its photos: a crowd has thousands
+        if path == moment[0] and (moment != old[path] or not named.isdisjoint(moment)):
+            affected.update(moment)
+    return affected
+
+
+@dataclass(frozen=True)
+class _Selected:
+    records: list[ImageRecord]
+    comparisons: Comparisons
+    missing_pairs: list[Pair]
+
+
+def _select(
     cache: FeatureCache,
     run: Run,
     settings: PipelineSettings,
-    clustered: list[ImageRecord],
-    embeddings: NDArray[np.float32],
-    decisions: Mapping[str, Decision],
-) -> tuple[list[ImageRecord], dict[tuple[str, str], float], list[tuple[str, str]]]:
-    """Judges with stored comparisons; also returns these, and the pairs that lack one."""
-    pairs = wanted_pairs(clustered, settings, decisions)
-    digests = {record.path: record.content_digest for record in clustered}
-    siamese_digest = run.models.get("siamese", {}).get("digest", "")
-    comparisons = cached_comparisons(cache, pairs, digests, siamese_digest)
-    judged = judge(clustered, embeddings, settings, comparisons, decisions)
-    return judged, comparisons, [pair for pair in pairs if pair not in comparisons]
-
-
-def stored_embeddings(
-    cache: FeatureCache, run: Run, records: Sequence[ImageRecord]
-) -> NDArray[np.float32]:
-    """The embeddings of a run's photos: float32, (n, d), unit rows."""
-    model_digest = run.models["embedding"]["digest"]
-    vectors: list[Embedding] = []
-    for start in range(0, len(records), 500):
-        part = records[start : start + 500]
-        keys = [(record.content_digest, "embedding", model_digest) for record in part]
-        found = cache.get(keys)
-        vectors.extend(codec.unpack_embedding(found[key]) for key in keys)
-    return stack_embeddings(vectors)
+    records: Sequence[ImageRecord],
+    embeddings: Embedding,
+    decisions: UserDecisions,
+) -> _Selected:
+    """Selects with the comparisons that the cache has."""
+    selection = build_selection(records, embeddings, settings, decisions.photos)
+    pairs = selection.pairs_to_compare()
+    digests = {record.path: record.content_digest for record in records}
+    comparisons = read_comparisons(cache, run, pairs, digests)
+    missing = [pair for pair in pairs if pair not in comparisons]
+    return _Selected(add_verdicts(records, selection, comparisons), comparisons, missing)

@@ -13,11 +13,11 @@ from orchestrator.ports import FeatureCache
 from orchestrator.records import Run, check_completed
 from orchestrator.review.evaluation import (
     Counts,
-    Decided,
-    counts_alone,
-    decided_photos,
+    DecidedMoments,
+    count_under,
+    find_decided_moments,
 )
-from orchestrator.runs.recorded_settings import stored_settings
+from orchestrator.runs.recorded_settings import read_settings
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
@@ -75,7 +75,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     """Fits the settings of the selection to the user's decisions; changes nothing.
 
     Coordinate ascent on the agreement, from the settings in force, over `CANDIDATES`. Photos are
-    in the moments that the user corrected. Folds part moments, never the photos of one.
+    in the moments that the user corrected. Folds split moments, never the photos of one.
 
     Raises:
         FailedPreconditionError: The run is not completed, or too little was decided.
@@ -83,7 +83,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     check_completed(run, "tuned")
     decisions = log.decisions(run.album_id)
     records = [record for record in store.images(run.id) if record.is_readable]
-    decided = decided_photos(cache, run, records, decisions)
+    decided = find_decided_moments(cache, run, records, decisions)
     count = sum(record.content_digest in decisions for record in decided.records)
     moments = decided.moments()
     if count < MIN_DECISION_COUNT or len(moments) < MIN_MOMENT_COUNT:
@@ -94,18 +94,18 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     return propose(decided, run)
 
 
-def propose(decided: Decided, run: Run) -> Proposal:
+def propose(decided: DecidedMoments, run: Run) -> Proposal:
     """Fits to decided photos, and cross-validates the fit."""
-    settings = stored_settings(run)
+    settings = read_settings(run)
     in_force = {key: _value(settings, key) for key in CANDIDATES}
     moments = decided.moments()
     fold_count = min(FOLD_COUNT, len(moments))
     held_out = Counts()
     for fold in range(fold_count):
         tested = moments[fold::fold_count]
-        fitted = _fitted(decided.part([m for m in moments if m not in set(tested)]), run, in_force)
-        held_out += _counts(decided.part(tested), run, fitted)
-    found = _fitted(decided, run, in_force)
+        fitted = _fit(decided.take(set(moments).difference(tested)), run, in_force)
+        held_out += _counts(decided.take(tested), run, fitted)
+    found = _fit(decided, run, in_force)
     changed = {key: value for key, value in found.items() if value != in_force[key]}
     return Proposal(
         before={key: in_force[key] for key in changed},
@@ -163,7 +163,7 @@ def proposal_yaml(found: Proposal) -> str:
     return head + str(yaml.safe_dump(overrides_of(found.after), sort_keys=False))
 
 
-def _fitted(decided: Decided, run: Run, start: Values) -> dict[str, float]:
+def _fit(decided: DecidedMoments, run: Run, start: Values) -> dict[str, float]:
     """Changes one setting after the other, for as long as that agrees with more decisions."""
     best = dict(start)
     agreed = _counts(decided, run, best).agreed
@@ -184,10 +184,10 @@ def _nearest_first(candidates: Sequence[float], value: float) -> list[float]:
     return sorted(candidates, key=lambda candidate: (abs(candidate - value), candidate))
 
 
-def _counts(decided: Decided, run: Run, values: Values) -> Counts:
-    in_force = stored_settings(run)
+def _counts(decided: DecidedMoments, run: Run, values: Values) -> Counts:
+    in_force = read_settings(run)
     changed = {key: value for key, value in values.items() if value != _value(in_force, key)}
-    return counts_alone(decided, stored_settings(run, overrides_of(changed)))
+    return count_under(decided, read_settings(run, overrides_of(changed)))
 
 
 def _value(settings: PipelineSettings, key: str) -> float:

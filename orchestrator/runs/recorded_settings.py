@@ -25,7 +25,7 @@ _SINCE = Layer(
 """What settings meant for runs that were stored before there were those settings."""
 
 
-def recorded_config(
+def record_config(
     settings: PipelineSettings, calibration: tuple[float, float] | None
 ) -> dict[str, Any]:
     """The settings whole, with what `auto` stood for under `resolved`."""
@@ -36,7 +36,7 @@ def recorded_config(
     return {**settings.model_dump(mode="json"), "resolved": resolved}
 
 
-def stored_settings(run: Run, overrides: dict[str, Any] | None = None) -> PipelineSettings:
+def read_settings(run: Run, overrides: dict[str, Any] | None = None) -> PipelineSettings:
     """The settings that a run recorded, changed by `overrides`.
 
     Raises:
@@ -50,13 +50,13 @@ def stored_settings(run: Run, overrides: dict[str, Any] | None = None) -> Pipeli
         raise InvalidArgumentError("config_overrides", error.message) from error
 
 
-def stored_calibration(run: Run) -> tuple[float, float] | None:
+def read_calibration(run: Run) -> tuple[float, float] | None:
     """The embedding's (scene_distance, cluster_selection_epsilon) that a run recorded."""
     stored = run.config["resolved"].get("calibration")
     return (stored[0], stored[1]) if stored else None
 
 
-def recorded_corrections(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
+def record_corrections(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
     """Corrections as a run records them."""
     return [
         {
@@ -68,7 +68,7 @@ def recorded_corrections(corrections: Sequence[Correction]) -> list[dict[str, An
     ]
 
 
-def stored_corrections(run: Run) -> list[Correction]:
+def read_corrections(run: Run) -> list[Correction]:
     """The user's corrections that a run recorded, in order."""
     return [
         Correction(

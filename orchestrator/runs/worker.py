@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from orchestrator.config import resolve_auto
-from orchestrator.domain.decisions import corrections_in, decisions_in
+from orchestrator.domain.decisions import UserDecisions
 from orchestrator.metrics import RunMetrics
-from orchestrator.ports import FeatureCache, ModelPorts, PhotoSource
+from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts, PhotoSource
 from orchestrator.records import Album, Run, RunState, StageProgress, summarize, utc_now
 from orchestrator.runs.model_check import check_models, find_services
-from orchestrator.runs.pipeline import Limits, Outcome, Pipeline, Services
+from orchestrator.runs.pair_comparison import PairComparer
+from orchestrator.runs.pipeline import Limits, Outcome, Pipeline
 from orchestrator.runs.recorded_settings import (
-    recorded_corrections,
-    stored_calibration,
-    stored_settings,
+    read_calibration,
+    read_settings,
+    record_corrections,
 )
 from orchestrator.storage.database import DATABASE_ERRORS, DatabaseUnavailableError
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -36,6 +39,21 @@ RENEW_S = 2.0
 """How often a run's lease is renewed and its progress stored."""
 
 
+@dataclass
+class _Work:
+    """The run in progress.
+
+    Attributes:
+        run: Its latest state, which the database gets only every `RENEW_S`.
+        task: Curates it; None before it begins.
+        is_lost: Whether another orchestrator has taken it over.
+    """
+
+    run: Run
+    task: asyncio.Task[Outcome] | None = None
+    is_lost: bool = False
+
+
 class Worker:
     """Claims runs and works on them.
 
@@ -49,7 +67,7 @@ class Worker:
         ports: Model services.
         limits: Bounds of the fan-out.
         open_source: Opens the photos of an album.
-        metrics: Told of every run that has ended here.
+        metrics: Counts the runs that have ended here.
         threads: For photos; None = its own.
     """
 
@@ -75,11 +93,9 @@ class Worker:
         self._limits = limits
         self._open_source = open_source
         self._metrics = metrics
-        self._wanted = asyncio.Event()
+        self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
-        self._live: Run | None = None
-        self._task: asyncio.Task[Outcome] | None = None
-        self._is_lost = False
+        self._work: _Work | None = None
         self._unstored: dict[str, Run] = {}
         """Runs that have failed here, whose end is not stored in the database yet."""
         self._last_trouble = ""
@@ -87,17 +103,16 @@ class Worker:
     async def work(self) -> None:
         """Works on runs until cancelled."""
         while True:
-            self._wanted.clear()
+            self._wake.clear()
             run = await self._next()
             if run is not None:
                 try:
                     await self._execute(run)
                 except Exception:  # once its lease expires it is claimed again or given up
                     logger.exception("abandoning run %s until its lease expires", run.id)
-                    self._live = self._task = None
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), POLL_S)
+                await asyncio.wait_for(self._wake.wait(), POLL_S)
 
     async def _next(self) -> Run | None:
         """Claims a run; None if none is waiting, or none can be claimed at the moment."""
@@ -125,19 +140,20 @@ class Worker:
             del self._unstored[run.id]
 
     def wake(self) -> None:
-        """Tells that a run waits."""
-        self._wanted.set()
+        """Looks for runs at once instead of at the next poll."""
+        self._wake.set()
 
     def live(self, run_id: str) -> Run | None:
         """The current state of a run that is in progress here or whose end is not stored yet."""
-        if self._live is not None and self._live.id == run_id:
-            return self._live
+        if self._work is not None and self._work.run.id == run_id:
+            return self._work.run
         return self._unstored.get(run_id)
 
     def stop_cancelled(self, run_id: str) -> None:
-        """Ends a run whose end was asked for, if it is worked on here."""
-        if self.live(run_id) is not None and self._task is not None:
-            self._task.cancel()
+        """Ends a cancelled run, if it is in progress here."""
+        work = self._work
+        if work is not None and work.run.id == run_id and work.task is not None:
+            work.task.cancel()
 
     async def wait_for_change(self, run_id: str, revision: int) -> None:
         """Returns once the run may be newer than `revision`; runs of others are looked at often."""
@@ -148,62 +164,64 @@ class Worker:
                     await asyncio.wait_for(self._changed.wait(), POLL_S)
 
     async def _execute(self, run: Run) -> None:
-        self._live, self._is_lost = run, False
-        self._task = task = asyncio.ensure_future(self._curate(run))
-        lease = asyncio.ensure_future(self._hold(task))
+        self._work = work = _Work(run)
         try:
-            await self._publish(run)
+            await self._carry_out(work)
+        finally:
+            self._work = None
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _carry_out(self, work: _Work) -> None:
+        work.task = task = asyncio.ensure_future(self._curate(work))
+        lease = asyncio.ensure_future(self._hold(work, task))
+        try:
+            await self._publish(work, work.run)
             await asyncio.wait([task])  # `await task` could not tell its cancellation from ours
         except asyncio.CancelledError:
             task.cancel()
             lease.cancel()
             await asyncio.wait([task, lease])
             with contextlib.suppress(Exception):  # then it is taken over at the next start
-                await asyncio.to_thread(self._queue.release, self._live)
-            self._live = self._task = None
+                await asyncio.to_thread(self._queue.release, work.run)
             raise
         lease.cancel()
         await asyncio.wait([lease])
         try:
-            await self._conclude(task)
+            await self._conclude(work, task)
         except Exception as error:
-            await self._conclude_otherwise(run, error)
-        self._live = self._task = None
-        async with self._changed:
-            self._changed.notify_all()
+            await self._conclude_otherwise(work.run, error)
 
-    async def _hold(self, task: asyncio.Task[Outcome]) -> None:
+    async def _hold(self, work: _Work, task: asyncio.Task[Outcome]) -> None:
         """Renews the lease; ends `task` when its run is cancelled or no longer ours."""
         while True:
             await asyncio.sleep(RENEW_S)
-            assert self._live is not None
             try:
-                renewal = await asyncio.to_thread(self._queue.renew, self._live)
+                renewal = await asyncio.to_thread(self._queue.renew, work.run)
             except Exception as error:  # without a lease the run continues until another has it
-                logger.warning("the lease of run %s is not renewed: %s", self._live.id, error)
+                logger.warning("the lease of run %s is not renewed: %s", work.run.id, error)
                 continue
             if renewal is not Renewal.HELD:
-                self._is_lost = renewal is Renewal.LOST
+                work.is_lost = renewal is Renewal.LOST
                 task.cancel()
 
-    async def _conclude(self, task: asyncio.Task[Outcome]) -> None:
-        assert self._live is not None
-        run_id = self._live.id
+    async def _conclude(self, work: _Work, task: asyncio.Task[Outcome]) -> None:
+        run = work.run
         error = None if task.cancelled() else task.exception()
         if isinstance(error, DATABASE_ERRORS):
             raise error
-        if self._is_lost:
-            logger.warning("run %s is another orchestrator's now", run_id)
+        if work.is_lost:
+            logger.warning("lost run %s to another orchestrator", run.id)
         elif task.cancelled() or (error is not None and task.cancelling()):
-            await self._finish(self._ended(RunState.CANCELLED))
+            await self._finish(_end(run, RunState.CANCELLED))
         elif isinstance(error, BestshotError):
-            logger.error("run %s failed: %s", run_id, error.message)
-            await self._finish(self._ended(RunState.FAILED, _advice(error)))
+            logger.error("run %s failed: %s", run.id, error.message)
+            await self._finish(_end(run, RunState.FAILED, _advice(error)))
         elif error is not None:
-            logger.error("run %s failed", run_id, exc_info=error)
-            await self._finish(self._ended(RunState.FAILED, _cause(error)))
+            logger.error("run %s failed", run.id, exc_info=error)
+            await self._finish(_end(run, RunState.FAILED, _cause(error)))
         else:
-            await self._finish(self._ended(RunState.COMPLETED), task.result())
+            await self._finish(_end(run, RunState.COMPLETED), task.result())
 
     async def _conclude_otherwise(self, run: Run, error: Exception) -> None:
         """Fails a run whose end could not be stored, or leaves it to another orchestrator.
@@ -217,16 +235,12 @@ class Worker:
         is_known = isinstance(error, BestshotError)
         cause = _cause(error)
         logger.error("run %s failed: %s", run.id, cause, exc_info=None if is_known else error)
-        failed = self._ended(RunState.FAILED, cause)
+        failed = _end(run, RunState.FAILED, cause)
         try:
             await self._finish(failed)
         except Exception as again:
             logger.error("cannot store the end of run %s yet: %s", run.id, _cause(again))
             self._unstored[run.id] = failed
-
-    def _ended(self, state: RunState, error: str = "") -> Run:
-        assert self._live is not None
-        return self._live.changed(state=state, error=error, end_time=utc_now())
 
     async def _finish(self, run: Run, outcome: Outcome | None = None) -> None:
         records, comparisons = None, {}
@@ -239,54 +253,60 @@ class Worker:
             for note in outcome.notes:
                 logger.warning("run %s: %s", run.id, note)
         if not await asyncio.to_thread(self._queue.finish, run, records, comparisons):
-            logger.warning("run %s is another orchestrator's now", run.id)
+            logger.warning("lost run %s to another orchestrator", run.id)
             return
         self._metrics.run_ended(
             run.state.value, {stage.stage: stage.elapsed_seconds for stage in run.stages}
         )
 
-    async def _curate(self, run: Run) -> Outcome:
+    async def _curate(self, work: _Work) -> Outcome:
+        run = work.run
         request_id.set(run.id)  # what the services log of this run can be found by it
         with span("run", run_id=run.id, album_id=run.album_id):
-            settings = stored_settings(run)
+            settings = read_settings(run)
             services = await find_services(self._ports, settings)
             check_models(run, services)
             if settings.select_best.siamese.enabled:
                 logger.info("Siamese comparison enabled")
             album = await asyncio.to_thread(self._store.album, run.album_id)
             log = await asyncio.to_thread(self._log.entries, run.album_id)
-            decisions, corrections = decisions_in(log), corrections_in(log)
+            decisions = UserDecisions.from_log(log)
             await self._publish(
+                work,
                 run.changed(
-                    decisions={digest: decision.value for digest, decision in decisions.items()},
-                    corrections=recorded_corrections(corrections),
-                )
+                    decisions={digest: value.value for digest, value in decisions.photos.items()},
+                    corrections=record_corrections(decisions.corrections),
+                ),
             )
-            return await self.pipeline(album, services, run).run(decisions, corrections)
+            pipeline = Pipeline(
+                source=self._open_source(album),
+                cache=self._cache,
+                services=services,
+                settings=settings,
+                clustering=resolve_auto(settings.cluster_scenes, read_calibration(run)),
+                limits=self._limits,
+                report=partial(self._report, work),
+                threads=self._threads,
+            )
+            return await pipeline.run(decisions)
 
-    def pipeline(self, album: Album, services: Services, run: Run) -> Pipeline:
-        """The pipeline of a run, under the run's own settings."""
-        settings = stored_settings(run)
-        return Pipeline(
-            source=self._open_source(album),
-            cache=self._cache,
-            services=services,
-            settings=settings,
-            clustering=resolve_auto(settings.cluster_scenes, stored_calibration(run)),
-            limits=self._limits,
-            report=self._report,
-            threads=self._threads,
-        )
+    def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
+        """Compares photos of an album outside of a run."""
+        source = self._open_source(album)
+        return PairComparer(source, self._cache, self._ports.comparer, model, self._threads)
 
-    async def _report(self, progress: StageProgress) -> None:
-        assert self._live is not None
-        earlier = tuple(stage for stage in self._live.stages if stage.stage != progress.stage)
-        await self._publish(self._live.changed(stages=(*earlier, progress)))
+    async def _report(self, work: _Work, progress: StageProgress) -> None:
+        earlier = tuple(stage for stage in work.run.stages if stage.stage != progress.stage)
+        await self._publish(work, work.run.changed(stages=(*earlier, progress)))
 
-    async def _publish(self, run: Run) -> None:
-        self._live = run
+    async def _publish(self, work: _Work, run: Run) -> None:
+        work.run = run
         async with self._changed:
             self._changed.notify_all()
+
+
+def _end(run: Run, state: RunState, error: str = "") -> Run:
+    return run.changed(state=state, error=error, end_time=utc_now())
 
 
 def _cause(error: BaseException) -> str:

@@ -157,7 +157,7 @@ class SqlRunStore:
 
     @contextlib.contextmanager
     def locked(self, run_id: str) -> Iterator[None]:
-        """Keeps others, here and in other orchestrators, from judging a run anew meanwhile."""
+        """Keeps other threads and orchestrators from selecting again in a run meanwhile."""
         with self._local_lock, self._engine.begin() as connection:
             if is_shared(self._engine):
                 key = func.hashtextextended(run_id, 0)
@@ -166,19 +166,19 @@ class SqlRunStore:
 
     # Results
 
-    def save_rejudged(
+    def save_reselected(
         self,
         run: Run,
         records: Sequence[ImageRecord],
         paths: Sequence[str],
         comparisons: Comparisons,
     ) -> None:
-        """Stores a run of which some moments were judged anew, all or nothing.
+        """Stores a run after a reselection in some of its moments, all or nothing.
 
         Args:
-            run: As it stands; its summary is counted anew.
-            records: Results that are others now.
-            paths: All photos of the moments that were judged.
+            run: In its new state; its summary is counted again here.
+            records: Results that changed.
+            paths: All photos of the moments that were selected from again.
             comparisons: What the selection used among them.
         """
         with self._engine.begin() as connection:

@@ -26,7 +26,7 @@ from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, 
 from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
-from orchestrator.runs.recorded_settings import stored_corrections
+from orchestrator.runs.recorded_settings import read_corrections
 from orchestrator.transport.pages import Statistics
 from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
@@ -82,7 +82,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
             message.decisions[digest] = pb.Decision.Value(  # type: ignore[assignment]  # an int
                 decision_message(Decision(value))
             )
-        message.corrections.extend(map(_correction_message, stored_corrections(run)))
+        message.corrections.extend(map(_correction_message, read_corrections(run)))
     return message
 
 

@@ -18,7 +18,7 @@ from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
-from orchestrator.runs.recorded_settings import recorded_corrections
+from orchestrator.runs.recorded_settings import record_corrections
 from orchestrator.transport.converters import decision_action, decision_value, overrides_value
 from services.common.inference.registry import Role
 
@@ -57,7 +57,7 @@ def run_value(message: pb.Run) -> Run:
             for digest, number in message.decisions.items()
             if (decision := decision_value(number)) is not None
         },
-        corrections=recorded_corrections(
+        corrections=record_corrections(
             [
                 Correction(
                     decision_action(one.action), tuple(one.content_digests), one.target_digest

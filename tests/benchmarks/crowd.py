@@ -33,8 +33,9 @@ from orchestrator.export.exporter import ExportOptions, export_run
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
 from orchestrator.review.explain_photo import explain_photo
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE, judge
-from orchestrator.runs.recorded_settings import recorded_config
+from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.runs.recorded_settings import record_config
+from orchestrator.runs.selection import add_verdicts, build_selection
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
@@ -99,7 +100,12 @@ def time_evidence(seconds_between: float, count: int, folder: Path) -> Callable[
 
 
 def select(count: int, folder: Path) -> Callable[[], Any]:
-    return partial(judge, records(count), crowd(count), settings("builtin"), {}, {})
+    found, vectors = records(count), crowd(count)
+
+    def work() -> None:
+        add_verdicts(found, build_selection(found, vectors, settings("builtin"), {}), {})
+
+    return work
 
 
 def settings(profile: str) -> Any:
@@ -137,7 +143,8 @@ def stored(count: int, folder: Path) -> Stored:
     engine = open_database(folder / "data")
     store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     vectors = crowd(count)
-    judged = judge(records(count), vectors, settings("builtin"), {}, {})
+    found = records(count)
+    judged = add_verdicts(found, build_selection(found, vectors, settings("builtin"), {}), {})
     for start in range(0, count, 500):
         cache.put(
             {
@@ -157,7 +164,7 @@ def stored(count: int, folder: Path) -> Stored:
         album_id="a",
         state=RunState.COMPLETED,
         profile="builtin",
-        config=recorded_config(settings("builtin"), CALIBRATION),
+        config=record_config(settings("builtin"), CALIBRATION),
         models={"embedding": {**EMBEDDING, "digest": MODEL}},
         versions={},
         create_time=utc_now(),

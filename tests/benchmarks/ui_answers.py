@@ -31,7 +31,7 @@ from orchestrator.domain.photo import QualityScores
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
 from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
-from orchestrator.runs.recorded_settings import recorded_config
+from orchestrator.runs.recorded_settings import record_config
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
@@ -87,7 +87,7 @@ def fill_database(folder: Path) -> None:
         album_id=album.id,
         state=RunState.COMPLETED,
         profile="builtin",
-        config=recorded_config(settings, (0.4, 0.32)),
+        config=record_config(settings, (0.4, 0.32)),
         models={},
         versions={},
         create_time=now,

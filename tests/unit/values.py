@@ -62,7 +62,8 @@ def face(**changes: Any) -> FaceScores:
 
 
 def candidate(path: str, cluster_id: int = 0, **scores: Any) -> Candidate:
-    return Candidate(path=path, quality=quality(**scores), faces=(), cluster_id=cluster_id)
+    """A photo whose content digest is its path."""
+    return Candidate(path, path, quality(**scores), faces=(), cluster_id=cluster_id)
 
 
 def rules(**changes: Any) -> SelectionParameters:

@@ -14,7 +14,7 @@ from orchestrator.domain.decisions import (
     CORRECTIONS,
     DecisionAction,
     DecisionEntry,
-    corrected,
+    correct_moments,
     corrections_in,
     decisions_in,
     fault,
@@ -61,7 +61,7 @@ def logs(draw: st.DrawFn) -> list[DecisionEntry]:
 
 
 def state(log: Sequence[DecisionEntry]) -> tuple[dict[str, object], list[int]]:
-    labels = corrected(LABELS, FILES, corrections_in(log))
+    labels = correct_moments(LABELS, FILES, corrections_in(log))
     return dict(decisions_in(log)), labels.tolist()
 
 
@@ -116,14 +116,14 @@ def touched(log: Sequence[DecisionEntry], one: DecisionEntry) -> set[str]:
     digests = {*one.content_digests, *([one.target.content_digest] if one.target else [])}
     if one.action not in CORRECTIONS:
         return {f"wish for {digest}" for digest in digests}
-    labels = corrected(LABELS, FILES, corrections_in(log))
+    labels = correct_moments(LABELS, FILES, corrections_in(log))
     numbers = {labels[index] for index, file in enumerate(FILES) if file in digests}
     together = {file for file, label in zip(FILES, labels, strict=True) if label in numbers - {-1}}
     return digests | together
 
 
 def moments(*corrections: DecisionEntry) -> list[str]:
-    labels = corrected(
+    labels = correct_moments(
         np.array([0, 0, 0, 1, 1, -1, -1]), tuple("abcdefg"), corrections_in(corrections)
     )
     found: dict[int, str] = {}

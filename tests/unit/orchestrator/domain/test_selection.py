@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from orchestrator.domain.photo import Candidate, Decision, Reason
 from orchestrator.domain.selection import (
     Comparisons,
+    Selection,
     SelectionParameters,
     Verdict,
-    pairs_to_compare,
-    select_best,
 )
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, rules
@@ -44,9 +43,8 @@ def select(
 ) -> dict[str, Verdict]:
     if embeddings is None:
         embeddings = unit_vectors([0.0] * len(candidates))
-    verdicts = select_best(
-        candidates, embeddings, FILTERS, parameters, comparisons or {}, decisions or {}
-    )
+    selection = Selection(candidates, embeddings, FILTERS, parameters, decisions or {})
+    verdicts = selection.verdicts(comparisons or {})
     return {verdict.path: verdict for verdict in verdicts}
 
 
@@ -153,8 +151,9 @@ def test_the_comparator_is_asked_about_tied_photos_only() -> None:
         candidate("b", ava_score=6.2),
         candidate("c", ava_score=3),
     ]
-    assert pairs_to_compare(photos, FILTERS, rules(), {}) == [("a", "b")]
-    assert pairs_to_compare(photos, FILTERS, NO_TIES, {}) == []
+    selection = Selection(photos, unit_vectors([0.0] * 3), FILTERS, rules(), {})
+    assert selection.pairs_to_compare() == [("a", "b")]
+    assert replace(selection, parameters=NO_TIES).pairs_to_compare() == []
 
 
 def test_the_users_decision_wins_over_everything() -> None:
@@ -176,10 +175,9 @@ def test_what_gives_way_to_a_kept_photo_says_so() -> None:
         (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you keep kept, which takes"),
         (NO_TIES, [1.0, 0.99], "nearly identical to kept (similarity 0.99), which you keep"),
     ):
-        verdicts = select_best(
-            photos, unit_vectors(vectors), FILTERS, parameters, {}, {"kept": Decision.KEEP}
-        )
-        assert expected in explain(photos, verdicts, FILTERS, parameters)[1]
+        decisions = {"kept": Decision.KEEP}
+        selection = Selection(photos, unit_vectors(vectors), FILTERS, parameters, decisions)
+        assert expected in explain(selection, selection.verdicts({}))[1]
 
 
 def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
@@ -197,6 +195,20 @@ scores = st.fixed_dictionaries(
 )
 
 
+def any_selection(drawn: Sequence[dict[str, float]], decisions: dict[str, Decision]) -> Selection:
+    photos = [candidate(f"{i:02}.jpg", **values) for i, values in enumerate(drawn)]
+    vectors = np.random.default_rng(len(photos)).normal(size=(len(photos), 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Selection(photos, vectors.astype(np.float32), FILTERS, rules(), decisions)
+
+
+def compare_all(selection: Selection) -> dict[tuple[str, str], float]:
+    """Answers for all pairs of photos, asked for or not."""
+    rng = np.random.default_rng(7)
+    paths = [photo.path for photo in selection.candidates]
+    return {pair: float(rng.uniform()) for pair in itertools.combinations(paths, 2)}
+
+
 @given(
     st.lists(scores, min_size=1, max_size=12),
     st.randoms(use_true_random=False),
@@ -205,20 +217,13 @@ scores = st.fixed_dictionaries(
 def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
     drawn: list[dict[str, float]], shuffler: random.Random, decision: Decision | None
 ) -> None:
-    photos = [candidate(f"{i:02}.jpg", **values) for i, values in enumerate(drawn)]
-    rng = np.random.default_rng(len(photos))
-    vectors = rng.normal(size=(len(photos), 4))
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    comparisons = {
-        pair: float(rng.uniform())
-        for pair in itertools.combinations([photo.path for photo in photos], 2)
-    }
-    decisions = {photos[0].path: decision} if decision else {}
+    selection = any_selection(drawn, {"00.jpg": decision} if decision else {})
+    photos, comparisons = selection.candidates, compare_all(selection)
 
     def run(order: list[int]) -> dict[str, tuple[Verdict, str]]:
-        chosen = [photos[i] for i in order]
-        verdicts = select_best(chosen, vectors[order], FILTERS, rules(), comparisons, decisions)
-        sentences = explain(chosen, verdicts, FILTERS, rules())
+        chosen = selection.take(order)
+        verdicts = chosen.verdicts(comparisons)
+        sentences = explain(chosen, verdicts)
         return {v.path: (v, text) for v, text in zip(verdicts, sentences, strict=True)}
 
     straight = run(list(range(len(photos))))
@@ -255,3 +260,59 @@ def test_adding_an_exact_copy_never_changes_how_many_are_taken(
     copied = replace(photos[int(best)], path="copy")
     after = select([*photos, copied], np.vstack([vectors, vectors[int(best)]]))
     assert sum(verdict.is_selected for verdict in after.values()) == before
+
+
+class RecordingComparisons(dict[tuple[str, str], float]):
+    """Notes which pairs are looked up."""
+
+    def __init__(self, answers: dict[tuple[str, str], float]) -> None:
+        super().__init__(answers)
+        self.read: set[tuple[str, str]] = set()
+
+    def get(self, key: tuple[str, str], default: float = 0.5) -> float:  # type: ignore[override]
+        self.read.add(key)
+        return super().get(key, default)
+
+
+decided = st.dictionaries(
+    st.sampled_from([f"{i:02}.jpg" for i in range(12)]), st.sampled_from(list(Decision))
+)
+close_scores = st.fixed_dictionaries(
+    {
+        "ava_score": st.floats(6, 6.5),
+        "focus_score": st.sampled_from([0.1, 0.8]),
+        "cluster_id": st.integers(-1, 1),
+    }
+)
+
+
+@given(st.lists(close_scores, min_size=1, max_size=12), decided)
+def test_verdicts_read_no_comparison_but_those_of_pairs_to_compare(
+    drawn: list[dict[str, float]], decisions: dict[str, Decision]
+) -> None:
+    selection = any_selection(drawn, decisions)
+    pairs = selection.pairs_to_compare()
+    answers = compare_all(selection)
+    recording = RecordingComparisons(answers)
+    verdicts = selection.verdicts(recording)
+    assert recording.read <= set(pairs)
+    assert selection.verdicts({pair: answers[pair] for pair in pairs}) == verdicts
+
+
+@given(st.lists(close_scores, min_size=1, max_size=12), decided, st.randoms(use_true_random=False))
+def test_neither_pairs_nor_verdicts_depend_on_the_order_of_photos(
+    drawn: list[dict[str, float]], decisions: dict[str, Decision], shuffler: random.Random
+) -> None:
+    selection = any_selection(drawn, decisions)
+    order = list(range(len(drawn)))
+    shuffler.shuffle(order)
+    shuffled, answers = selection.take(order), compare_all(selection)
+    assert shuffled.pairs_to_compare() == selection.pairs_to_compare()
+    verdicts = selection.verdicts(answers)
+    assert shuffled.verdicts(answers) == [verdicts[row] for row in order]
+
+
+def test_copies_of_one_file_share_a_decision() -> None:
+    photos = [candidate("a"), replace(candidate("b"), content_digest="a"), candidate("c")]
+    found = select(photos, decisions={"a": Decision.REJECT})
+    assert [found[name].is_selected for name in "abc"] == [False, False, True]

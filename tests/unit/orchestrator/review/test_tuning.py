@@ -10,7 +10,7 @@ import yaml
 from orchestrator.config import PipelineConfig
 from orchestrator.domain.photo import Decision
 from orchestrator.records import ImageRecord, Run, RunState, utc_now
-from orchestrator.review.evaluation import Counts, Decided, counts_of
+from orchestrator.review.evaluation import Counts, DecidedMoments, count_agreement
 from orchestrator.review.tuning import (
     CANDIDATES,
     overrides_of,
@@ -18,7 +18,8 @@ from orchestrator.review.tuning import (
     proposal_yaml,
     propose,
 )
-from orchestrator.runs.recorded_settings import recorded_config
+from orchestrator.runs.recorded_settings import record_config
+from orchestrator.runs.selection import build_selection
 from services.common.config.layers import Layer
 from tests.conftest import ROOT
 from tests.unit.values import quality
@@ -33,14 +34,14 @@ def stored_run() -> Run:
         album_id="a",
         state=RunState.COMPLETED,
         profile="builtin",
-        config=recorded_config(settings, (0.4, 0.3)),
+        config=record_config(settings, (0.4, 0.3)),
         models={},
         versions={},
         create_time=utc_now(),
     )
 
 
-def decided(keeps: Callable[[ImageRecord, list[ImageRecord]], bool]) -> Decided:
+def decided(keeps: Callable[[ImageRecord, list[ImageRecord]], bool]) -> DecidedMoments:
     """Moments of three shots each, unlike one another, that a user of some taste went through."""
     rng = random.Random(5)
     records, decisions = [], {}
@@ -64,7 +65,8 @@ def decided(keeps: Callable[[ImageRecord, list[ImageRecord]], bool]) -> Decided:
             decisions[record.content_digest] = wish
         records += shots
     vectors = np.eye(len(records), dtype=np.float32)
-    return Decided(records, vectors, {}, decisions)
+    settings = PipelineConfig(ROOT / "configs", "builtin").load()
+    return DecidedMoments(records, build_selection(records, vectors, settings, {}), {}, decisions)
 
 
 def iqa(record: ImageRecord) -> float:
@@ -130,7 +132,9 @@ def test_every_value_that_is_tried_is_a_legal_one(key: str) -> None:
 
 def test_counts() -> None:
     decisions = {"a": Decision.KEEP, "b": Decision.KEEP, "c": Decision.REJECT}
-    found = counts_of([("a", True), ("b", False), ("c", True), ("undecided", True)], decisions)
+    found = count_agreement(
+        [("a", True), ("b", False), ("c", True), ("undecided", True)], decisions
+    )
     assert found == Counts(kept_selected=1, kept_missed=1, rejected_selected=1)
     assert (found.agreement, found.precision, found.recall) == (1 / 3, 0.5, 0.5)
     assert Counts(rejected_left=1).precision is None

@@ -18,7 +18,7 @@ from orchestrator.domain.moments.crowds import crowd_groups
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.tiles import Rows
 from orchestrator.domain.photo import Candidate, Decision, Reason
-from orchestrator.domain.selection import MAX_COMPARED_COUNT, pairs_to_compare, select_best
+from orchestrator.domain.selection import MAX_COMPARED_COUNT, Selection
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.orchestrator.domain.moments.test_clustering import (
     BOUNDED,
@@ -157,13 +157,14 @@ def test_comparisons_of_a_moment_are_bounded_and_the_sentences_say_so(
     limit = MAX_COMPARED_COUNT
     every_pair = limit * (limit - 1) // 2
     for count in (limit, limit + 1, 2 * limit):
-        pairs = pairs_to_compare(crowd[-count:], FILTERS, rules(), {})
+        vectors = scenes([count], 1.0)
+        pairs = Selection(crowd[-count:], vectors, FILTERS, rules(), {}).pairs_to_compare()
         assert len(pairs) == every_pair
         best = {photo.path for photo in crowd[-limit:]}
         assert {path for pair in pairs for path in pair} == best
-    vectors = scenes([len(crowd)], 1.0)
-    verdicts = select_best(crowd, vectors, FILTERS, rules(), dict.fromkeys(pairs, 0.5), {})
-    sentences = explain(crowd, verdicts, FILTERS, rules())
+    selection = Selection(crowd, scenes([len(crowd)], 1.0), FILTERS, rules(), {})
+    verdicts = selection.verdicts(dict.fromkeys(pairs, 0.5))
+    sentences = explain(selection, verdicts)
     assert sorted(verdict.rank for verdict in verdicts) == list(range(1, len(crowd) + 1))
     assert all(sentences)
     assert f"({limit} more were not compared" in sentences[-1]
@@ -180,7 +181,7 @@ def test_the_closest_of_many_kept_photos_is_found(crowd: list[Candidate]) -> Non
     vectors = scenes([len(crowd)], 0.3)
     kept = {photo.path: Decision.KEEP for photo in crowd[:150]}
     far = replace(rules(), siamese=replace(rules().siamese, duplicate_threshold=-1.0))
-    for verdict in select_best(crowd, vectors, FILTERS, far, {}, kept)[150:]:
+    for verdict in Selection(crowd, vectors, FILTERS, far, kept).verdicts({})[150:]:
         own = vectors[int(verdict.path[:4])]
         assert verdict.reason is Reason.DUPLICATE
         assert verdict.similarity == max(float(own @ vectors[other]) for other in range(150))

@@ -14,7 +14,7 @@ from orchestrator.domain.moments.parameters import CaptureTimeParameters
 from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
 from orchestrator.domain.verdict_sentences import grouping_text
 from orchestrator.records import ImageRecord
-from orchestrator.runs.pipeline import cluster
+from orchestrator.runs.selection import find_moments
 from services.common.config.layers import Layer
 from tests.conftest import ROOT
 
@@ -114,7 +114,7 @@ def test_a_run_heeds_it_where_it_is_on_and_not_otherwise() -> None:
         layer = Layer("test", {"cluster_scenes": {"capture_time": overrides}})
         settings = PipelineConfig(ROOT / "configs", "builtin", [layer]).load()
         parameters = resolve_auto(settings.cluster_scenes, (0.2, 0.1))
-        return cluster(at(0, 50), records, parameters).tolist()
+        return find_moments(at(0, 50), records, parameters).tolist()
 
     assert labels({}) == [-1, -1]
     assert labels({"enabled": True}) == [0, 0]

@@ -1,0 +1,107 @@
+"""Comparison of pairs of photos by the Siamese service, with the answers kept in the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+from orchestrator import features as codec
+from orchestrator.domain.selection import Pair
+from orchestrator.ports import FeatureCache, ModelIdentity, PhotoComparer, PhotoSource
+from orchestrator.runs.rendition_cache import Renditions
+from orchestrator.runs.stored_features import Key, comparison_key, find_comparisons
+from orchestrator.storage.photo_io import PhotoThreads
+from services.common.errors import BestshotError
+from services.common.imaging.decode import CANONICAL_LONG_SIDE_PX, RgbImage, fit_long_side
+
+logger = logging.getLogger(__name__)
+
+COMPARE_BLOCK_COUNT = 12
+"""Pictures of a side in one Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
+
+
+class PairComparer:
+    """Compares photos of one album.
+
+    Args:
+        source: The album's photos.
+        cache: Comparisons of earlier runs.
+        service: The Siamese service.
+        model: The model that it serves.
+        threads: For reading and decoding photos.
+    """
+
+    def __init__(
+        self,
+        source: PhotoSource,
+        cache: FeatureCache,
+        service: PhotoComparer,
+        model: ModelIdentity,
+        threads: PhotoThreads,
+    ) -> None:
+        self._source = source
+        self._cache = cache
+        self._service = service
+        self._model = model
+        self._threads = threads
+        self._renditions = Renditions()
+
+    def keep_pixels(self, digest: str, pixels: RgbImage) -> RgbImage:
+        """Keeps and returns a decoded photo at the model's size, so that it is decoded once."""
+        long_side_px = self._model.input_long_side_px or CANONICAL_LONG_SIDE_PX
+        return self._renditions.keep(digest, fit_long_side(pixels, long_side_px))
+
+    def find_known(self, pairs: Sequence[Pair], digests: Mapping[str, str]) -> dict[Pair, float]:
+        """Answers the pairs of paths that the cache knows; blocking."""
+        return find_comparisons(self._cache, pairs, digests, self._model.digest)
+
+    async def compare(self, pairs: Sequence[Pair], digests: Mapping[str, str]) -> dict[Pair, float]:
+        """Compares pairs of paths by the service and stores the answers.
+
+        Args:
+            pairs: Best a block of `split_into_blocks`: their photos are all in memory at once.
+            digests: Content digests by path.
+
+        Returns:
+            Probabilities that the first photo is the better one; a pair that fails is left out.
+        """
+        paths = sorted({path for pair in pairs for path in pair})
+        images = await asyncio.gather(*(self._read_pixels(path, digests[path]) for path in paths))
+        index = {path: position for position, path in enumerate(paths)}
+        answers: dict[Pair, float] = {}
+        entries: dict[Key, bytes] = {}
+        for start in range(0, len(pairs), self._model.max_batch_count):
+            part = pairs[start : start + self._model.max_batch_count]
+            results = await self._service.compare(
+                images, [(index[first], index[second]) for first, second in part], self._model
+            )
+            for pair, result in zip(part, results, strict=True):
+                if isinstance(result, BestshotError):
+                    logger.warning("cannot compare a pair: %s", result.message)
+                    continue
+                answers[pair] = result
+                key, is_swapped = comparison_key(pair, digests, self._model.digest)
+                entries[key] = codec.pack_json(1.0 - result if is_swapped else result)
+        await asyncio.to_thread(self._cache.put, entries)
+        return answers
+
+    async def _read_pixels(self, path: str, digest: str) -> RgbImage:
+        """A photo at the model's size: kept from its first decode, or decoded again."""
+        kept = self._renditions.get(digest)
+        if kept is not None:
+            return kept
+        content = await self._threads.reads.run(self._source.read, path)
+        return self.keep_pixels(
+            digest, (await self._threads.decodes.run(self._source.decode, content)).pixels
+        )
+
+
+def split_into_blocks(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """Groups pairs so that few pictures serve many pairs of a call."""
+    order = {path: index for index, path in enumerate(sorted({p for pair in pairs for p in pair}))}
+    blocks: dict[tuple[int, int], list[Pair]] = {}
+    for pair in pairs:
+        first, second = (order[path] // COMPARE_BLOCK_COUNT for path in pair)
+        blocks.setdefault((first, second), []).append(pair)
+    yield from (blocks[key] for key in sorted(blocks))

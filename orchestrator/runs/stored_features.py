@@ -1,0 +1,79 @@
+"""Embeddings and comparisons that earlier runs left in the feature cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from orchestrator import features as codec
+from orchestrator.domain.selection import Pair
+from orchestrator.ports import Embedding, FeatureCache
+from orchestrator.records import ImageRecord, Run
+
+Key = tuple[str, str, str]
+COMPARE_ROLE = "siamese"
+READ_COUNT = 500
+"""Keys of one read: a statement of SQL takes a bounded number of values."""
+
+
+def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord]) -> Embedding:
+    """Reads the embeddings of a run's photos: float32, (n, d), unit rows."""
+    model_digest = run.models["embedding"]["digest"]
+    vectors: list[Embedding] = []
+    for start in range(0, len(records), READ_COUNT):
+        part = records[start : start + READ_COUNT]
+        keys = [(record.content_digest, codec.EMBEDDING_ROLE, model_digest) for record in part]
+        found = cache.get(keys)
+        vectors.extend(codec.unpack_embedding(found[key]) for key in keys)
+    return stack_embeddings(vectors)
+
+
+def stack_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
+    """Stacks vectors to float32, (n, d); (0, 1) for none."""
+    return np.stack(embeddings) if embeddings else np.empty((0, 1), np.float32)
+
+
+def read_comparisons(
+    cache: FeatureCache, run: Run, pairs: Sequence[Pair], digests: Mapping[str, str]
+) -> dict[Pair, float]:
+    """Reads the answers of a run's Siamese model; see `find_comparisons`."""
+    model_digest = run.models.get("siamese", {}).get("digest", "")
+    return find_comparisons(cache, pairs, digests, model_digest)
+
+
+def find_comparisons(
+    cache: FeatureCache, pairs: Sequence[Pair], digests: Mapping[str, str], model_digest: str
+) -> dict[Pair, float]:
+    """Answers the pairs that the cache knows; two copies of one file are an even match.
+
+    Args:
+        cache: Of all runs.
+        pairs: Of paths.
+        digests: Content digests by path.
+        model_digest: Of the Siamese model.
+
+    Returns:
+        Probabilities that the first photo is the better one.
+    """
+    known: dict[Pair, float] = {}
+    for start in range(0, len(pairs), READ_COUNT):
+        part = pairs[start : start + READ_COUNT]
+        keys = {pair: comparison_key(pair, digests, model_digest) for pair in part}
+        found = cache.get([key for key, _ in keys.values()])
+        for pair, (key, is_swapped) in keys.items():
+            if digests[pair[0]] == digests[pair[1]]:
+                known[pair] = 0.5
+            elif key in found:
+                probability = float(codec.unpack_json(found[key]))
+                known[pair] = 1.0 - probability if is_swapped else probability
+    return known
+
+
+def comparison_key(pair: Pair, digests: Mapping[str, str], model_digest: str) -> tuple[Key, bool]:
+    """Cache key of a pair, its digests in order, and whether that swaps the pair."""
+    first, second = (digests[path] for path in pair)
+    low, high = sorted((first, second))
+    joint = hashlib.sha256(f"{low}{high}".encode()).hexdigest()
+    return (joint, COMPARE_ROLE, model_digest), first != low

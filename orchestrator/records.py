@@ -111,7 +111,7 @@ class Run:
     corrections: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
-    def changed(self, **changes: Any) -> Run:  # noqa: ANN401
+    def revise(self, **changes: Any) -> Run:  # noqa: ANN401
         """Returns the run with `changes` and the next revision."""
         return replace(self, revision=self.revision + 1, **changes)
 

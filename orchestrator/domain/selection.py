@@ -150,7 +150,7 @@ class _Taken:
         near = self.photos
         if len(near) > _MANY_TAKEN:
             # the user keeps many: one product, not a loop, finds the few that can be closest
-            similarity = self._taken_vectors() @ own
+            similarity = self._stack_taken() @ own
             doubt = 4.0 * (len(own) + 4) * 2.0**-24
             places = np.flatnonzero(similarity >= similarity.max() - doubt)
             last = sorted(places, key=lambda place: (similarity[place], near[place].path))
@@ -160,7 +160,7 @@ class _Taken:
             key=lambda pair: (pair[0], pair[1].path),
         )
 
-    def _taken_vectors(self) -> NDArray[np.float32]:
+    def _stack_taken(self) -> NDArray[np.float32]:
         if len(self._vectors) < len(self.photos):
             self._vectors = self._embeddings[[photo.index for photo in self.photos]]
         return self._vectors

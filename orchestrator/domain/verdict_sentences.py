@@ -186,7 +186,7 @@ def _sentence(
     parameters: SelectionParameters,
 ) -> str:
     if verdict.is_selected:
-        return _selected(candidate, verdict, filters, parameters)
+        return _say_selected(candidate, verdict, filters, parameters)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
@@ -216,7 +216,7 @@ def _sentence(
     return _lost(candidate, verdict, rival, parameters)
 
 
-def _selected(
+def _say_selected(
     candidate: Candidate,
     verdict: Verdict,
     filters: FilterParameters,

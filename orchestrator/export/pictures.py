@@ -39,7 +39,7 @@ async def large_picture(
     """
     if not record.is_readable:
         raise NotFoundError("picture of", record.path)
-    async with threads.contents.taken(record.size_bytes):
+    async with threads.contents.hold(record.size_bytes):
         content = await threads.looks.run(source.read, record.path)
         if await threads.decodes.run(_digest, content) != record.content_digest:
             raise FailedPreconditionError(

@@ -140,7 +140,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
             after = assign_moments(before, labels, decisions.corrections)
-            run = run.changed(corrections=record_corrections(decisions.corrections))
+            run = run.revise(corrections=record_corrections(decisions.corrections))
         else:  # moments stay what they are: no need to read those of a whole album
             before = after = _read_moments(stores, run, sorted(digests))
         return _update(stores, run, before, after, digests, decisions)
@@ -183,7 +183,7 @@ def _update(
     applied = {
         digest: decisions.photos[digest].value for digest in digests & decisions.photos.keys()
     }
-    run = run.changed(decisions={**others, **applied})
+    run = run.revise(decisions={**others, **applied})
     paths = [record.path for record in chosen]
     stores.runs.save_reselected(run, [*renumbered, *changed], paths, found.comparisons)
     return RunUpdate(changed, found.missing_pairs)

@@ -249,7 +249,7 @@ class Worker:
             end = run.end_time or utc_now()
             elapsed = (end - (run.start_time or end)).total_seconds()
             summary = summarize(records, outcome.cached_count, elapsed)
-            run = run.changed(summary=summary, notes=outcome.notes)
+            run = run.revise(summary=summary, notes=outcome.notes)
             for note in outcome.notes:
                 logger.warning("run %s: %s", run.id, note)
         if not await asyncio.to_thread(self._queue.finish, run, records, comparisons):
@@ -273,7 +273,7 @@ class Worker:
             decisions = UserDecisions.from_log(log)
             await self._publish(
                 work,
-                run.changed(
+                run.revise(
                     decisions={digest: value.value for digest, value in decisions.photos.items()},
                     corrections=record_corrections(decisions.corrections),
                 ),
@@ -297,7 +297,7 @@ class Worker:
 
     async def _report(self, work: _Work, progress: StageProgress) -> None:
         earlier = tuple(stage for stage in work.run.stages if stage.stage != progress.stage)
-        await self._publish(work, work.run.changed(stages=(*earlier, progress)))
+        await self._publish(work, work.run.revise(stages=(*earlier, progress)))
 
     async def _publish(self, work: _Work, run: Run) -> None:
         work.run = run
@@ -306,7 +306,7 @@ class Worker:
 
 
 def _end(run: Run, state: RunState, error: str = "") -> Run:
-    return run.changed(state=state, error=error, end_time=utc_now())
+    return run.revise(state=state, error=error, end_time=utc_now())
 
 
 def _cause(error: BaseException) -> str:

@@ -191,7 +191,7 @@ class SqlRunStore:
             _record_changed(connection, {record.path for record in records}.intersection(paths))
             if run.summary is not None:
                 counts = connection.execute(_counts(run.id)).one()._asdict()
-                run = run.changed(summary=dataclasses.replace(run.summary, **counts))
+                run = run.revise(summary=dataclasses.replace(run.summary, **counts))
             _save_run(connection, run)
 
     def find_changed_images(self, run_id: str) -> list[ImageRecord]:

@@ -64,7 +64,7 @@ def _joined(rows: Rows, group: Indices, diameter: float, max_pair_count: int) ->
     """Joins groups by complete linkage; None if too many pairs of them are near."""
     names, number = np.unique(group, return_inverse=True)
     order = np.argsort(number, kind="stable")
-    pairs = _near_groups(rows.taken(order), number[order], diameter, max_pair_count)
+    pairs = _near_groups(rows.take(order), number[order], diameter, max_pair_count)
     if pairs is None:
         return None
     joined = complete_linkage(len(names), *pairs)

@@ -54,7 +54,7 @@ class _Edges:
         _, kept = np.unique(low.astype(np.int64) * self.row_count + high, return_index=True)
         return _Edges(low[kept], high[kept], weight[kept], self.row_count)
 
-    def taken(self, which: NDArray[np.bool_] | Indices) -> _Edges:
+    def take(self, which: NDArray[np.bool_] | Indices) -> _Edges:
         """Some of them, in the same order."""
         return _Edges(self.first[which], self.second[which], self.weight[which], self.row_count)
 
@@ -70,7 +70,7 @@ class _Edges:
         order = np.argsort(self.weight, kind="stable")
         ranks[order] = np.arange(1, len(self) + 1)
         found = minimum_spanning_tree(csr_matrix((ranks, (self.first, self.second)), shape))
-        return self.taken(np.sort(order[found.data.astype(np.intp) - 1]))
+        return self.take(np.sort(order[found.data.astype(np.intp) - 1]))
 
 
 class _Layout:
@@ -172,7 +172,7 @@ def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -
             return edges.weighed(rows, core)
         densest = np.lexsort((core, group))
         speakers = densest[np.searchsorted(group[densest], np.arange(group_count))]
-        near, similarity = rows.taken(speakers).nearest(min(group_count - 1, NEIGHBOUR_COUNT))
+        near, similarity = rows.take(speakers).nearest(min(group_count - 1, NEIGHBOUR_COUNT))
 
 
 def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
@@ -185,7 +185,7 @@ def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
     def is_near(tile: Tile) -> NDArray[np.bool_]:
         return _within_bounds(tile, gaps, 2.0 * rows.tolerance)
 
-    for low, high in rows.taken(layout.order).pairs(is_near):
+    for low, high in rows.take(layout.order).pairs(is_near):
         first, second = layout.order[low], layout.order[high]
         distance = rows.distances(first, second)
         held.append((first, second, _reachability(distance, first, second, core)))
@@ -208,7 +208,7 @@ def _sifted(
     edges = edges.joined(*held)
     tree = edges.tree()
     better = _Layout(tree)
-    kept = edges.taken(edges.weight <= better.bounds(edges.first, edges.second))
+    kept = edges.take(edges.weight <= better.bounds(edges.first, edges.second))
     if len(kept) > _PAIRS_HELD * edges.row_count:  # ties without end: any of the trees will do
         kept = tree
     return kept, better.bounds(layout.order[:-1], layout.order[1:])

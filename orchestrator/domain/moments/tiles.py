@@ -79,7 +79,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self._units)
 
-    def taken(self, rows: Indices) -> Rows:
+    def take(self, rows: Indices) -> Rows:
         """Some rows, in the given order; the float64 ones are shared."""
         found = copy.copy(self)
         found._units = self._units[rows]

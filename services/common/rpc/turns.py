@@ -37,7 +37,7 @@ class Turns:
             raise
 
     @contextlib.asynccontextmanager
-    async def taken(self, amount: int) -> AsyncIterator[None]:
+    async def hold(self, amount: int) -> AsyncIterator[None]:
         """Holds `amount`, or the whole if that is less, in the meantime."""
         amount = min(amount, self._amount)
         await self.take(amount)

@@ -54,7 +54,7 @@ class Stores:
     @property
     def writes(self) -> dict[str, Callable[[], Any]]:
         records = [image("a.jpg", error=BIG)]
-        finished = self.running.changed(state=RunState.COMPLETED, error=BIG)
+        finished = self.running.revise(state=RunState.COMPLETED, error=BIG)
         return {
             "add an album": lambda: self.store.add_album(album(BIG)),
             "save a run": lambda: self.store.save_run(run("new", profile=BIG)),

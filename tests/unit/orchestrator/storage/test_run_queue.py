@@ -50,7 +50,7 @@ def expire_leases(engine: Engine) -> None:
 
 def ended(claimed: Run | None, state: RunState = RunState.COMPLETED, **changes: Any) -> Run:
     assert claimed is not None
-    return claimed.changed(state=state, end_time=utc_now(), **changes)
+    return claimed.revise(state=state, end_time=utc_now(), **changes)
 
 
 def test_the_oldest_run_is_claimed_first_and_by_one(store: SqlRunStore, queue_of: Make) -> None:
@@ -92,7 +92,7 @@ def test_what_is_claimed_is_renewed_with_its_progress_and_finished(
     queue = queue_of("a")
     claimed = queue.claim()
     assert claimed is not None
-    working = claimed.changed(stages=(StageProgress("score", 3, 5),))
+    working = claimed.revise(stages=(StageProgress("score", 3, 5),))
     assert queue.renew(working) is Renewal.HELD
     assert store.run("r") == working
     records = [ImageRecord("a.jpg", "digest", 1)]

@@ -41,8 +41,8 @@ ui: .venv/.ui-stamp  ## everything with the web UI, until Ctrl-C
 test: lint verify-protos  ## everything that needs no GPU
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
-test-fast: .venv/.dev-stamp  ## unit tests and rules of the code, before each commit
-	$(BIN)/pytest -n 2 tests/unit tests/architecture
+test-fast: .venv/.dev-stamp  ## unit tests and rules of the code but for slow ones, before each commit
+	$(BIN)/pytest -n 2 -m "not slow" tests/unit tests/architecture
 
 accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where they are present
 	$(BIN)/pytest tests/accuracy -s

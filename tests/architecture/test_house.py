@@ -177,6 +177,7 @@ def test_exact_versions_of_all_dependencies_are_locked() -> None:
             assert name in locked, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_imports_only_what_it_uses(name: str) -> None:
     """Start-up time: no service loads the database or the clustering, no orchestrator a model."""

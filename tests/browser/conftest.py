@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.conftest import ROOT
 from tests.integration.up import running_up
-from tests.waiting import LIMIT_S
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -25,7 +24,7 @@ CHROMIUM_FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
-TIMEOUT_MS = LIMIT_S * 1000
+TIMEOUT_MS = 120_000
 NO_MESSAGES = "[class*=toast] { display: none !important }"
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 """Pictures of scikit-image that are in the public domain or CC0."""

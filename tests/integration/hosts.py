@@ -97,6 +97,11 @@ class HostedPart:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def log_text(self) -> str:
+        """All that it has logged so far."""
+        return self._log.read_text()
+
     def start(self) -> None:
         """Starts it and waits until it serves."""
         self._port_file.unlink(missing_ok=True)

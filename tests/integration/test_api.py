@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -191,11 +190,9 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
 
 def test_reselect_tells_and_makes_what_changes_without_inference(stub: Stub, run: pb.Run) -> None:
     fewer = overrides(select_best={"max_images_per_cluster": 1})
-    began = time.monotonic()
     only_told = stub.Reselect(
         pb.ReselectRequest(run_id=run.id, config_overrides=fewer, validate_only=True)
     )
-    assert time.monotonic() - began < 10
     assert not only_told.run.id
     made = stub.Reselect(pb.ReselectRequest(run_id=run.id, config_overrides=fewer))
     assert made.lost_paths == only_told.lost_paths

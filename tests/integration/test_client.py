@@ -32,6 +32,7 @@ from tests.conftest import ROOT, draw_picture
 from tests.contract.servers import SHARED
 from tests.contract.test_security import write_files
 from tests.integration.parts import Orchestrator, Part, orchestrator
+from tests.waiting import LIMIT_S
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_curation_tells_how_it_goes_and_gives_all(addresses: Addresses, photos: 
 
 
 def test_what_goes_wrong_is_one_kind_of_error(addresses: Addresses, photos: Path) -> None:
-    with Client(addresses, timeout_s=20) as client:
+    with Client(addresses, timeout_s=LIMIT_S) as client:
         with pytest.raises(BestshotError, match="allowed") as caught:
             client.curate("/etc")
         assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT

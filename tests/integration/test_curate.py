@@ -280,7 +280,7 @@ def test_a_watched_orchestrator_may_be_killed_and_return(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
     count = 40
-    photos, out = draw_pairs(tmp_path / "photos", count, 640, 480), tmp_path / "out"
+    photos, out = draw_pairs(tmp_path / "photos", count, 320, 240), tmp_path / "out"
     addresses = {name: part.address for name, part in services.items()}
     folder = tmp_path / "orchestrator"
     # small batches: most photos are still to be scored when the first is done

@@ -24,12 +24,11 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from bestshot_client import Addresses, Client
 
 from orchestrator.cli.supervisor import MODEL_SERVICES
-from orchestrator.storage.run_queue import LEASE
 from tests.conftest import draw_pairs
 from tests.integration.hosts import Host, HostedPart, hosts
-from tests.integration.parts import model_services, orchestrator
+from tests.integration.parts import Part, orchestrator
 from tests.postgresql import Postgresql, running_postgresql
-from tests.waiting import LIMIT_S
+from tests.waiting import LIMIT_S, wait_until
 
 PHOTO_COUNT = 36
 MODEL_HOSTS = ("model-a", "model-b")
@@ -73,19 +72,19 @@ def calls_at(metrics_address: str) -> float:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 400, 300)
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 200, 150)
 
 
 @pytest.fixture(scope="module")
-def on_one_machine(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def on_one_machine(
+    services: dict[str, Part], photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> bytes:
     """The results of a single machine with SQLite."""
-    folder = tmp_path_factory.mktemp("alone")
-    with model_services(folder / "services") as services:
-        addresses = {name: part.address for name, part in services.items()}
-        with orchestrator(folder / "orchestrator", addresses, photos) as part:
-            run = part.end(part.begin())
-            assert run.state == pb.RUN_STATE_COMPLETED
-            return part.results(run.id)
+    addresses = {name: part.address for name, part in services.items()}
+    with orchestrator(tmp_path_factory.mktemp("alone"), addresses, photos) as part:
+        run = part.end(part.begin())
+        assert run.state == pb.RUN_STATE_COMPLETED
+        return part.results(run.id)
 
 
 @pytest.fixture(scope="module")
@@ -167,18 +166,22 @@ class Orchestrators:
 
     def newest(self) -> str:
         """Waits for a run that somebody else begins."""
-        deadline = time.monotonic() + LIMIT_S
-        while not (runs := self._stub.ListRuns(pb.ListRunsRequest(), timeout=5).runs):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        return str(runs[0].id)
+        found: list[str] = []
+
+        def look() -> bool:
+            runs = self._stub.ListRuns(pb.ListRunsRequest(), timeout=LIMIT_S).runs
+            found.extend(run.id for run in runs)
+            return bool(found)
+
+        wait_until(look)
+        return found[0]
 
     def run(self, run_id: str) -> pb.Run:
         """Asks whichever is there, again where that one has just gone."""
         deadline = time.monotonic() + LIMIT_S
         while True:
             try:
-                return self._stub.GetRun(pb.GetRunRequest(run_id=run_id), timeout=5).run
+                return self._stub.GetRun(pb.GetRunRequest(run_id=run_id), timeout=60).run
             except grpc.RpcError:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
@@ -296,10 +299,8 @@ def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
     orchestrators.until(run_id, 8)
     owner = orchestrators.owner(run_id)
     owner.stop(signal.SIGKILL)
-    began = time.monotonic()
     run = orchestrators.ends_as(run_id, on_one_machine)
     assert run.summary.cached_count >= 8
-    assert time.monotonic() - began < LEASE.total_seconds() + 45
 
 
 def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_more(
@@ -314,7 +315,8 @@ def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_mo
         run = orchestrators.ends_as(run_id, on_one_machine)
     finally:
         owner.host.reconnect()
-    time.sleep(3.0)  # it is back, and has something to say
+    gave_up = re.compile(f"run {run_id} is another orchestrator's|abandoning run {run_id}")
+    wait_until(lambda: gave_up.search(owner.log_text) is not None)
     assert orchestrators.run(run_id) == run
     assert orchestrators.results(run_id) == on_one_machine
 

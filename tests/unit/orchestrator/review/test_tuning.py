@@ -24,6 +24,8 @@ from services.common.config.layers import Layer
 from tests.conftest import ROOT
 from tests.unit.values import quality
 
+pytestmark = pytest.mark.slow
+
 MOMENTS, SHOTS = 16, 3
 
 

@@ -28,6 +28,8 @@ from tests.unit.orchestrator.domain.moments.test_clustering import (
 )
 from tests.unit.values import FILTERS, candidate, rules
 
+pytestmark = pytest.mark.slow
+
 DBSCAN = replace(PLAIN, method="dbscan", dbscan=DbscanParameters(0.15, 3))
 fixture_once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

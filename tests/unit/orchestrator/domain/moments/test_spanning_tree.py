@@ -26,6 +26,8 @@ from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows
 from tests.unit.orchestrator.domain.moments.test_clustering import BOUNDED, PLAIN
 
+pytestmark = pytest.mark.slow
+
 Vectors = NDArray[np.float32]
 
 

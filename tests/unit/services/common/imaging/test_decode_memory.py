@@ -21,6 +21,8 @@ from services.common.imaging.decode import decode
 from services.common.imaging.memory_budget import MemoryBudget
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 MAX_PIXELS = 250_000_000
 
 

@@ -24,7 +24,7 @@ from orchestrator.review.decision_entries import add_decisions
 from orchestrator.review.explain_photo import explain_photo
 from orchestrator.review.reselection import Stores
 from orchestrator.review.run_diff import RunDiff, compare_runs
-from orchestrator.runs.model_check import check_models, find_services, served_models
+from orchestrator.runs.model_check import check_models, find_served_models, find_services
 from orchestrator.runs.pair_comparison import PairComparer
 from orchestrator.runs.recorded_settings import read_settings, record_config
 from orchestrator.runs.worker import Worker
@@ -220,7 +220,7 @@ class Curator:
 
     async def served_models(self) -> dict[str, ModelIdentity | BestshotError]:
         """Asks every model service which model it serves; by role, the model or the error."""
-        return await served_models(self._ports)
+        return await find_served_models(self._ports)
 
     async def compare(self, run: Run, first_path: str, second_path: str) -> float:
         """Probability that the first of two photos of a run is the better one."""

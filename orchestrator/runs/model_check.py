@@ -42,7 +42,7 @@ async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Servic
         stop=stop_after_delay(RECONNECT_S),
         reraise=True,
     )
-    return await attempts(_services_now, ports, settings)
+    return await attempts(_find_services_now, ports, settings)
 
 
 def check_models(run: Run, services: Services) -> None:
@@ -59,7 +59,7 @@ def check_models(run: Run, services: Services) -> None:
             )
 
 
-async def served_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotError]:
+async def find_served_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotError]:
     """Asks every model service which model it serves; by role, the model or the error."""
     by_role: dict[str, ModelPort] = {
         "embedding": ports.embedder,
@@ -78,7 +78,7 @@ async def served_models(ports: ModelPorts) -> dict[str, ModelIdentity | Bestshot
     return found
 
 
-async def _services_now(ports: ModelPorts, settings: PipelineSettings) -> Services:
+async def _find_services_now(ports: ModelPorts, settings: PipelineSettings) -> Services:
     models = {
         "embedding": await ports.embedder.model(),
         "quality": await ports.scorer.model(),

@@ -21,7 +21,7 @@ def dbscan_of_crowd(rows: Rows, eps: float, min_samples: int) -> NDArray[np.int6
     labels = np.full(len(rows), NOISE, np.int64)
     if not len(core):
         return labels
-    component = rows.taken(core).components_within(eps)
+    component = rows.take(core).components_within(eps)
     _, begins, number = np.unique(component, return_index=True, return_inverse=True)
     labels[core] = np.argsort(np.argsort(begins))[number]
     is_core = np.zeros(len(rows), np.bool_)

@@ -8,16 +8,10 @@ from dataclasses import dataclass, field
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
+from services.common.stages import STAGE_TITLES
 from ui.captions import count_noun, duration, moment_title, status
 from ui.scores import SCORES, score_value
 
-STAGE_TITLES = {
-    "discover": "find photos",
-    "score": "score",
-    "cluster": "group into moments",
-    "compare": "compare near ties",
-    "select": "select",
-}
 STATE_WORDS = {
     pb.RUN_STATE_PENDING: "queued",
     pb.RUN_STATE_RUNNING: "running",

@@ -65,6 +65,7 @@ from services.common.rpc.channels import (
     service_name,
 )
 from services.common.rpc.status import from_rpc_error
+from services.common.stages import STAGE_TITLES
 
 CALL_TIMEOUT_S = 60.0
 EXPORT_TIMEOUT_S = 3600.0
@@ -91,14 +92,6 @@ OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
     "ui": None,
 }
 """Keys of services.yaml that this command sets itself, see `start_all`; None: a whole section."""
-
-STAGE_TITLES = {
-    "discover": "finding photos",
-    "score": "scoring",
-    "cluster": "grouping moments",
-    "compare": "comparing ties",
-    "select": "selecting",
-}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from orchestrator.cli.api import LATEST, open_api
 from orchestrator.cli.options import Address, AlbumName, Data
-from orchestrator.domain.decisions import DecisionAction, DecisionEntry, in_force, origins
+from orchestrator.domain.decisions import DecisionAction, DecisionEntry, find_in_force, find_origins
 from orchestrator.export.decisions_json import decisions_json, parse_decisions
 from orchestrator.export.files import write_file
 from orchestrator.transport.converters import entry_message, entry_value
@@ -38,8 +38,8 @@ def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = 
         entries = api.decisions(found.id)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"album {escape(found.folder)}")
-    abouts = origins(entries)
-    counting = {entry.id for entry in in_force(entries)}
+    abouts = find_origins(entries)
+    counting = {entry.id for entry in find_in_force(entries)}
     for entry in entries:
         line = f"{entry.id[:12]}  {entry.create_time.astimezone():%Y-%m-%d %H:%M:%S}  "
         text = _describe(*abouts[entry.id])
@@ -105,7 +105,7 @@ def import_(
 
 def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
     """An entry in words."""
-    return _describe(*origins([*log, entry])[entry.id])
+    return _describe(*find_origins([*log, entry])[entry.id])
 
 
 def _describe(entry: DecisionEntry, undo_count: int) -> str:

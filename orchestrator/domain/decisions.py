@@ -33,7 +33,7 @@ CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
 """Actions on moments; the others are on single photos."""
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 """Range of an entry's time: near the years 1 and 9999 no time zone can be applied."""
-_WISHES = {
+_DECISIONS = {
     DecisionAction.KEEP: Decision.KEEP,
     DecisionAction.REJECT: Decision.REJECT,
     DecisionAction.CLEAR: None,
@@ -54,9 +54,10 @@ class DecisionEntry:
 
     Attributes:
         id: Unique.
-        action: KEEP, REJECT and CLEAR (no wish any more) are about each of `photos`. MOVE puts them
-            into the moment of `target`, SPLIT makes them a moment of their own, MERGE makes one
-            moment of all that hold one of them. UNDO takes `undone_id` back, which may be an UNDO.
+        action: KEEP, REJECT and CLEAR, after which the algorithm decides again, are about each of
+            `photos`. MOVE puts them into the moment of `target`, SPLIT makes them a moment of
+            their own, MERGE makes one moment of all that hold one of them. UNDO takes `undone_id`
+            back, which may be an UNDO.
         photos: Empty for UNDO.
         create_time: When it was decided.
         target: Of a MOVE; None otherwise.
@@ -123,9 +124,9 @@ class LogChecker:
         if entry.undone_id:
             self._undoers[entry.undone_id].append(entry.id)
 
-    def fault(self, entry: DecisionEntry) -> str:
+    def find_fault(self, entry: DecisionEntry) -> str:
         """Says what would be wrong with an entry as the next one; empty if nothing."""
-        if (problem := _own_fault(entry)) or entry.action is not DecisionAction.UNDO:
+        if (problem := _find_own_fault(entry)) or entry.action is not DecisionAction.UNDO:
             return problem
         if entry.undone_id not in self._undoers:
             return f"there is no earlier entry {entry.undone_id!r} to undo"
@@ -145,21 +146,21 @@ class LogChecker:
         return entry_id not in undone
 
 
-def time_fault(time: datetime.datetime) -> str:
+def find_time_fault(time: datetime.datetime) -> str:
     """Says what is wrong with the time of an entry; empty if nothing."""
     if FIRST_YEAR <= time.year <= LAST_YEAR:
         return ""
     return f"create_time must be between the years {FIRST_YEAR} and {LAST_YEAR}, not {time.year}"
 
 
-def fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
+def find_fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
     """Says what is wrong with an entry that would follow `earlier`; empty for nothing."""
-    return LogChecker(earlier).fault(entry)
+    return LogChecker(earlier).find_fault(entry)
 
 
-def _own_fault(entry: DecisionEntry) -> str:
+def _find_own_fault(entry: DecisionEntry) -> str:
     """What is wrong with an entry regardless of those before it."""
-    if problem := time_fault(entry.create_time):
+    if problem := find_time_fault(entry.create_time):
         return problem
     fewest = {DecisionAction.UNDO: 0, DecisionAction.MERGE: 2}.get(entry.action, 1)
     count = len(set(entry.content_digests))
@@ -174,7 +175,7 @@ def _own_fault(entry: DecisionEntry) -> str:
     return "undo names an entry, not photos" if entry.photos else ""
 
 
-def origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
+def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
     """By id, the entry that each one finally refers to, and through how many undos."""
     found: dict[str, tuple[DecisionEntry, int]] = {}
     for entry in log:
@@ -186,7 +187,7 @@ def origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]
     return found
 
 
-def in_force(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
+def find_in_force(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
     """The entries that nothing in force takes back, in order."""
     found: list[DecisionEntry] = []
     undone: set[str] = set()
@@ -197,25 +198,25 @@ def in_force(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
     return found[::-1]
 
 
-def last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
-    """The newest entry in force that is no undo itself."""
-    found = [entry for entry in in_force(log) if entry.action is not DecisionAction.UNDO]
+def find_last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
+    """The newest entry in force that is not an undo."""
+    found = [entry for entry in find_in_force(log) if entry.action is not DecisionAction.UNDO]
     return found[-1] if found else None
 
 
 def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
-    """What the user wants of photos, by content digest; the last entry in force on each counts."""
-    wishes: dict[str, Decision] = {}
-    for entry in in_force(log):
-        if entry.action not in _WISHES:
+    """Photos to keep or reject, by content digest; the last entry in force on each counts."""
+    found: dict[str, Decision] = {}
+    for entry in find_in_force(log):
+        if entry.action not in _DECISIONS:
             continue
-        wish = _WISHES[entry.action]
+        decision = _DECISIONS[entry.action]
         for digest in entry.content_digests:
-            if wish is None:
-                wishes.pop(digest, None)
+            if decision is None:
+                found.pop(digest, None)
             else:
-                wishes[digest] = wish
-    return wishes
+                found[digest] = decision
+    return found
 
 
 def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
@@ -226,7 +227,7 @@ def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
             entry.content_digests,
             entry.target.content_digest if entry.target else "",
         )
-        for entry in in_force(log)
+        for entry in find_in_force(log)
         if entry.action in CORRECTIONS
     )
 

@@ -102,7 +102,7 @@ class Grouping:
         outside_core_distance: The largest such distance in the cluster of `nearest_outside`; None
             also if that takes more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Of HDBSCAN.
-        separate_hours: A longer pause parts moments; None where capture time takes no part.
+        separate_hours: A longer pause splits moments; None where capture time takes no part.
         separate_distance: Photos this close are not split by it; None likewise.
         pause_inside: Seconds between it and `nearest_inside`; None likewise, or where unknown.
         pause_outside: Seconds between it and `nearest_outside`.

@@ -77,7 +77,7 @@ class Candidate:
 
 
 class Decision(StrEnum):
-    """What a user wants of a photo."""
+    """What a user decided about a photo."""
 
     KEEP = "keep"
     REJECT = "reject"

@@ -211,7 +211,7 @@ class Selection:
         """Picks the best photos of each moment.
 
         A cluster always gives one photo, unless the user rejects all of it: somebody who pressed
-        the shutter several times wants one of them, and where all fall below the floors it is the
+        the shutter several times expects one of them, and where all are below the floors it is the
         best of these. A noise photo must reach floors and `min_score_threshold` by itself.
 
         Args:

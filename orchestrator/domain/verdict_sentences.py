@@ -38,17 +38,17 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
         for candidate, verdict in zip(selection.candidates, verdicts, strict=True)
     }
     return [
-        _sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
+        _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
         for candidate, verdict in by_path.values()
     ]
 
 
-def unreadable(error: str) -> str:
+def describe_unreadable(error: str) -> str:
     """The sentence of a photo that could not be read."""
     return f"Could not be read: {error}."
 
 
-def damaged(damage: str) -> str:
+def describe_damage(damage: str) -> str:
     """The further sentence of a photo that was read although its file has lost data."""
     return f"Read as far as it goes: {damage}."
 
@@ -56,12 +56,12 @@ def damaged(damage: str) -> str:
 def grouping_text(grouping: Grouping) -> str:
     """Says why the algorithm put a photo into its moment, or into none."""
     if grouping.cluster_size == 1:
-        return _alone(grouping)
+        return _explain_alone(grouping)
     near, far = grouping.nearest_inside, grouping.farthest_inside
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    pause = "" if grouping.pause_inside is None else f" and {_span(grouping.pause_inside)}"
+    pause = "" if grouping.pause_inside is None else f" and {_format_span(grouping.pause_inside)}"
     if count == 2:
         text = f"Grouped with {near.path}, {near.distance:.3f}{pause} apart."
     else:
@@ -71,7 +71,7 @@ def grouping_text(grouping: Grouping) -> str:
         )
     if near.distance <= grouping.cluster_selection_epsilon and grouping.method == "hdbscan":
         text += f" Photos up to {grouping.cluster_selection_epsilon:.3f} apart are not split."
-    return f"{text} {_outside(grouping)}".rstrip()
+    return f"{text} {_explain_outside(grouping)}".rstrip()
 
 
 def correction_texts(
@@ -108,7 +108,7 @@ def correction_texts(
     return texts
 
 
-def _span(seconds: float) -> str:
+def _format_span(seconds: float) -> str:
     """A time between captures, in words."""
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
@@ -116,7 +116,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
-def _split_by_time(grouping: Grouping, text: str) -> str:
+def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     """Why a pause keeps the nearest photo out of the moment; empty where none does."""
     near, pause, hours = (
         grouping.nearest_outside,
@@ -126,12 +126,12 @@ def _split_by_time(grouping: Grouping, text: str) -> str:
     if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
         return ""
     return (
-        f"{text}, but they were taken {_span(pause)} apart: that splits moments, above "
+        f"{text}, but they were taken {_format_span(pause)} apart: that splits moments, above "
         f"{hours:g} hours and {grouping.separate_distance:g} in distance."
     )
 
 
-def _alone(grouping: Grouping) -> str:
+def _explain_alone(grouping: Grouping) -> str:
     near = grouping.nearest_outside
     if near is None:
         return "It is the only photo."
@@ -141,7 +141,7 @@ def _alone(grouping: Grouping) -> str:
         return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         return f"{text}, more than the {limit:.3f} that a moment may span."
-    if split := _split_by_time(grouping, text):
+    if split := _explain_split_by_time(grouping, text):
         return split
     if grouping.method == "dbscan":
         return f"{text}; DBSCAN finds too few photos around it."
@@ -160,13 +160,13 @@ def _alone(grouping: Grouping) -> str:
     return f"{text}; HDBSCAN calls it noise, for its density."
 
 
-def _outside(grouping: Grouping) -> str:
+def _explain_outside(grouping: Grouping) -> str:
     """Why the nearest photo of another moment is not in this one."""
     near, limit = grouping.nearest_outside, grouping.scene_distance
     if near is None:
         return ""
     text = f"The nearest photo outside, {near.path}, is {near.distance:.3f} apart"
-    if split := _split_by_time(grouping, text):
+    if split := _explain_split_by_time(grouping, text):
         return split
     if grouping.method == "dbscan":
         return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
@@ -178,7 +178,7 @@ def _outside(grouping: Grouping) -> str:
     return f"{text}; HDBSCAN splits the two by density."
 
 
-def _sentence(
+def _write_sentence(
     candidate: Candidate,
     verdict: Verdict,
     by_path: Mapping[str, tuple[Candidate, Verdict]],
@@ -186,7 +186,7 @@ def _sentence(
     parameters: SelectionParameters,
 ) -> str:
     if verdict.is_selected:
-        return _say_selected(candidate, verdict, filters, parameters)
+        return _explain_selected(candidate, verdict, filters, parameters)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
@@ -196,12 +196,12 @@ def _sentence(
             return (
                 f"Not selected: blurred, even its sharpest region has a sharpness of "
                 f"{quality.focus_score:.2f} where {filters.min_sharpness:g} is wanted"
-                f"{_instead(rival)}."
+                f"{_name_rival(rival)}."
             )
         case Reason.LOW_IQA:
             return (
                 f"Not selected: its technical quality {quality.iqa_score:.2f} is below "
-                f"{filters.min_iqa_score:g}{_instead(rival)}."
+                f"{filters.min_iqa_score:g}{_name_rival(rival)}."
             )
         case Reason.NOISE_EXCLUDED:
             return "Not selected: it belongs to no moment, and include_noise is off."
@@ -209,14 +209,14 @@ def _sentence(
             return (
                 f"Not selected: its score {verdict.composite_score:.2f} is below "
                 f"{parameters.min_score_threshold:g}"
-                f"{_faults(verdict, parameters.person_penalties)}{_instead(rival)}."
+                f"{_describe_faults(verdict, parameters.person_penalties)}{_name_rival(rival)}."
             )
     if rival is None:
         raise ValueError(f"verdict {verdict.reason} on {verdict.path} names no photo it lost to")
-    return _lost(candidate, verdict, rival, parameters)
+    return _explain_lost(candidate, verdict, rival, parameters)
 
 
-def _say_selected(
+def _explain_selected(
     candidate: Candidate,
     verdict: Verdict,
     filters: FilterParameters,
@@ -224,7 +224,7 @@ def _say_selected(
 ) -> str:
     """The sentence of a photo that was picked."""
     score = f"{verdict.composite_score:.2f}"
-    faults = _faults(verdict, parameters.person_penalties)
+    faults = _describe_faults(verdict, parameters.person_penalties)
     match verdict.reason:
         case Reason.USER_KEEP:
             return "Selected because you keep it."
@@ -239,11 +239,12 @@ def _say_selected(
         case _:
             return (
                 f"Selected: the best of {verdict.moment_size} shots of this moment, "
-                f"score {score}{faults}{_won(verdict)}{_below_floor(candidate, filters)}."
+                f"score {score}{faults}{_describe_win(verdict)}"
+                f"{_describe_floor(candidate, filters)}."
             )
 
 
-def _lost(
+def _explain_lost(
     candidate: Candidate,
     verdict: Verdict,
     rival: tuple[Candidate, Verdict],
@@ -252,7 +253,7 @@ def _lost(
     """The sentence of a photo that another was preferred to."""
     score = f"{verdict.composite_score:.2f}"
     winner = rival[1].path
-    differences = _differences(candidate, verdict, *rival)
+    differences = _describe_differences(candidate, verdict, *rival)
     kept = rival[1].reason is Reason.USER_KEEP
     match verdict.reason:
         case Reason.DUPLICATE:
@@ -260,7 +261,7 @@ def _lost(
                 f"Not selected: nearly identical to {winner} "
                 f"(similarity {verdict.similarity or 0:.2f}), which "
                 f"{'you keep' if kept else 'ranks higher'}"
-                f"{'' if verdict.probability is None else ': ' + _comparison(verdict)}"
+                f"{'' if verdict.probability is None else ': ' + _describe_comparison(verdict)}"
                 f"{differences}."
             )
         case Reason.TOO_SIMILAR:
@@ -274,16 +275,17 @@ def _lost(
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score {score} ties with {winner} "
-                f"({rival[1].composite_score:.2f}), and {_comparison(verdict)}{differences}."
+                f"({rival[1].composite_score:.2f}), and {_describe_comparison(verdict)}"
+                f"{differences}."
             )
         case _:
             return (
                 f"Not selected: score {score} against {rival[1].composite_score:.2f} of "
-                f"{winner}{differences}{_not_compared(verdict)}."
+                f"{winner}{differences}{_describe_uncompared(verdict)}."
             )
 
 
-def _won(verdict: Verdict) -> str:
+def _describe_win(verdict: Verdict) -> str:
     """Says that the comparator chose it among photos of about the same score."""
     if not verdict.tied_count:
         return ""
@@ -294,14 +296,14 @@ def _won(verdict: Verdict) -> str:
     return text
 
 
-def _not_compared(verdict: Verdict) -> str:
+def _describe_uncompared(verdict: Verdict) -> str:
     """Says that a photo of about the best score was not among those compared."""
     if not verdict.uncompared_count or verdict.points is not None:
         return ""
     return f"; only the {MAX_COMPARED_COUNT} best of the shots with about that score were compared"
 
 
-def _comparison(verdict: Verdict) -> str:
+def _describe_comparison(verdict: Verdict) -> str:
     """How the comparator decided; the round robin can overrule a single pair."""
     probability = verdict.probability or 0.0
     if probability > 0.5:
@@ -309,7 +311,7 @@ def _comparison(verdict: Verdict) -> str:
     return "of all tied shots the direct comparisons prefer that one"
 
 
-def _below_floor(candidate: Candidate, filters: FilterParameters) -> str:
+def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
     """What is wrong with a photo that stands for a moment of which none passed the floors."""
     quality = candidate.quality
     if quality.focus_score < filters.min_sharpness:
@@ -325,7 +327,7 @@ def _below_floor(candidate: Candidate, filters: FilterParameters) -> str:
     return ""
 
 
-def _instead(rival: tuple[Candidate, Verdict] | None) -> str:
+def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
     if rival is None:
         return ""
     if rival[1].reason is Reason.USER_KEEP:
@@ -333,12 +335,12 @@ def _instead(rival: tuple[Candidate, Verdict] | None) -> str:
     return f"; {rival[1].path} is the best of this moment"
 
 
-def _faults(verdict: Verdict, penalties: PersonPenalties) -> str:
+def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:
     faults = [FAULT_WORDS[fault] for fault in face_faults(verdict.worst, penalties)]
     return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
 
 
-def _differences(
+def _describe_differences(
     candidate: Candidate, verdict: Verdict, rival: Candidate, rival_verdict: Verdict
 ) -> str:
     """What the preferred photo does notably better, the largest difference first."""
@@ -359,9 +361,9 @@ def _differences(
     worse = sorted(
         ((theirs - mine, name, mine, theirs) for name, mine, theirs in measured), reverse=True
     )
-    told = [
+    notable = [
         f"{name} {mine:.2f} against {theirs:.2f}"
         for gap, name, mine, theirs in worse[:3]
         if gap >= NOTABLE_DIFFERENCE
     ]
-    return f"; {', '.join(told)}" if told else ""
+    return f"; {', '.join(notable)}" if notable else ""

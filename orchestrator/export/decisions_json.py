@@ -10,7 +10,12 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry, time_fault
+from orchestrator.domain.decisions import (
+    DecidedPhoto,
+    DecisionAction,
+    DecisionEntry,
+    find_time_fault,
+)
 from services.common.errors import InvalidArgumentError
 
 ContentDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -59,7 +64,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InvalidArgumentError("entries", f"{place[:200]}: {first['msg'][:200]}") from error
     for number, entry in enumerate(entries, start=1):
-        if problem := time_fault(entry.create_time):
+        if problem := find_time_fault(entry.create_time):
             raise InvalidArgumentError("entries", f"entry {number} of {len(entries)}: {problem}")
     return [
         DecisionEntry(

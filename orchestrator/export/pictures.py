@@ -31,7 +31,7 @@ async def large_picture(
     threads: PhotoThreads,
     long_side_px: int,
 ) -> bytes:
-    """Decodes a photo anew and returns it as a JPEG of at most `long_side_px`.
+    """Decodes a photo again and returns it as a JPEG of at most `long_side_px`.
 
     Raises:
         FailedPreconditionError: The file is not there any more, or not as it was scored.

@@ -9,7 +9,7 @@ from orchestrator.domain.decisions import (
     DecidedPhoto,
     DecisionAction,
     DecisionEntry,
-    last_undoable,
+    find_last_undoable,
 )
 from orchestrator.records import Run, RunState, utc_now
 from orchestrator.review.reselection import RunUpdate, Stores, apply_entries
@@ -52,7 +52,7 @@ def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") ->
     for known in log:
         if known.id == new_id:
             return known
-    newest = last_undoable(log)
+    newest = find_last_undoable(log)
     if not entry_id and newest is None:
         raise FailedPreconditionError("there is no decision to undo")
     undone = entry_id or (newest.id if newest else "")

@@ -23,7 +23,7 @@ from services.common.errors import FailedPreconditionError
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Decided photos, by what the user wants and what the machine would do."""
+    """Decided photos, by the user's decision and what the machine would select."""
 
     kept_selected: int = 0
     kept_missed: int = 0
@@ -37,7 +37,7 @@ class Counts:
 
     @property
     def agreed(self) -> int:
-        """Those with which the machine would do what the user wants."""
+        """Those that the machine would select or leave as the user decided."""
         return self.kept_selected + self.rejected_left
 
     @property

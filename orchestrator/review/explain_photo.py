@@ -107,7 +107,7 @@ def _decisions(
     run: Run, record: ImageRecord, records: list[ImageRecord], corrections: list[Correction]
 ) -> list[str]:
     """What the user decided about a photo and its moment, as the run applies it."""
-    wish = run.decisions.get(record.content_digest)
+    decision = run.decisions.get(record.content_digest)
     paths = {found.content_digest: found.path for found in reversed(records)}
     texts = correction_texts(record.content_digest, corrections, paths)
-    return [*([f"you {wish} it"] if wish else []), *texts]
+    return [*([f"you {decision} it"] if decision else []), *texts]

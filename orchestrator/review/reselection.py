@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.config import PipelineSettings, resolve_auto
-from orchestrator.domain.decisions import CORRECTIONS, DecisionEntry, UserDecisions, origins
+from orchestrator.domain.decisions import CORRECTIONS, DecisionEntry, UserDecisions, find_origins
 from orchestrator.domain.selection import Comparisons, Pair
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
@@ -128,7 +128,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         run = stores.runs.run(run_id)
         log = stores.log.entries(run.album_id)
         decisions = UserDecisions.from_log(log)
-        known = origins(log)
+        known = find_origins(log)
         meant = [known[entry.id][0] for entry in entries]  # undo is about what it takes back
         digests = {
             digest

@@ -16,7 +16,7 @@ INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
 
 
 RUNTIME_VERSIONS = "runtime_versions"
-"""Of a model: what computes with it, which is no part of it."""
+"""Of a model: what computes with it, which is not part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Change:
 
     @property
     def is_input(self) -> bool:
-        """Whether it tells of a photo's files."""
+        """Whether it is about a photo's files."""
         return self.field.partition(".")[0] in INPUT_FIELDS
 
     @property
     def difference(self) -> float | None:
-        """By how much a number has changed; None for what is no number."""
+        """By how much a number has changed; None for what is not a number."""
         numbers = [
             value
             for value in (self.before, self.after)
@@ -53,10 +53,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Regrouping:
-    """Photos that are other moments in the second run than in the first.
+    """Photos whose moments differ between the two runs.
 
     Attributes:
-        before: The moments of the first run, each its paths; a single shot is one of its own.
+        before: The moments of the first run, each a tuple of paths, of one path for a single shot.
         after: The same photos in the second.
     """
 
@@ -160,7 +160,7 @@ def compare_runs(
 
 def changes(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     """Yields every value that differs between two trees of values, in order of its name."""
-    first, second = dict(_leaves(before)), dict(_leaves(after))
+    first, second = dict(_walk_leaves(before)), dict(_walk_leaves(after))
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
             yield Change(subject, name, first.get(name), second.get(name))
@@ -169,7 +169,7 @@ def changes(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
 def regroupings(
     before: Mapping[str, ImageRecord], after: Mapping[str, ImageRecord]
 ) -> Iterator[Regrouping]:
-    """Yields what became of moments that are not the same in both, in order of their photos."""
+    """Yields moments that differ between the two, in order of their photos."""
     common = [
         path
         for path in sorted(before.keys() & after.keys())
@@ -180,14 +180,14 @@ def regroupings(
     for path in common:
         if path in seen:
             continue
-        entangled = _entangled(path, first, second)
+        entangled = _find_entangled(path, first, second)
         seen |= entangled
-        old, new = (_distinct(entangled, moments) for moments in (first, second))
+        old, new = (_list_distinct(entangled, moments) for moments in (first, second))
         if old != new:
             yield Regrouping(old, new)
 
 
-def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
+def _walk_leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
     if isinstance(tree, Mapping):
         items: list[tuple[object, object]] = list(tree.items())
     elif isinstance(tree, list | tuple):
@@ -196,17 +196,17 @@ def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
         yield prefix, tree  # type: ignore[misc]
         return
     for name, value in items:
-        yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name))
+        yield from _walk_leaves(value, f"{prefix}.{name}" if prefix else str(name))
 
 
-def _distinct(
+def _list_distinct(
     paths: set[str], moments: Mapping[str, tuple[str, ...]]
 ) -> tuple[tuple[str, ...], ...]:
     """The distinct moments of photos, in order."""
     return tuple(sorted(moments[path] for path in paths if moments[path][0] == path))
 
 
-def _entangled(
+def _find_entangled(
     path: str, first: Mapping[str, tuple[str, ...]], second: Mapping[str, tuple[str, ...]]
 ) -> set[str]:
     """All photos that share a moment with a photo in either run, and with those, and so on."""

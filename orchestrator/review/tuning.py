@@ -54,7 +54,7 @@ class Proposal:
         after: Values proposed; empty where nothing fits better.
         fit_before: Of all decisions under the settings in force.
         fit_after: Of all decisions under the proposal, which was made from these very decisions.
-        held_out: Of decisions that the fit was not told of, summed over the folds.
+        held_out: Of decisions that the fit did not use, summed over the folds.
         fold_count: Number of folds.
     """
 
@@ -141,7 +141,7 @@ def proposal_lines(found: Proposal) -> Iterator[str]:
         return
     yield f"proposed: agrees with {found.fit_after.agreed} of them, from which it was made"
     yield (
-        f"cross-validated: a fit that was not told of them agrees with {found.held_out.agreed} "
+        f"cross-validated: a fit that did not use them agrees with {found.held_out.agreed} "
         f"({found.fold_count} folds by moment)"
     )
     for key, value in found.after.items():
@@ -149,7 +149,7 @@ def proposal_lines(found: Proposal) -> Iterator[str]:
     if found.is_better:
         yield "nothing was changed; --out FILE writes it, for `bestshot curate --config FILE`"
     else:
-        yield "on decisions that it was not told of it does no better: do not use it"
+        yield "on decisions that it was not fitted to it does no better: do not use it"
 
 
 def proposal_yaml(found: Proposal) -> str:
@@ -171,7 +171,7 @@ def _fit(decided: DecidedMoments, run: Run, start: Values) -> dict[str, float]:
     while is_improved:
         is_improved = False
         for key, candidates in CANDIDATES.items():
-            for value in _nearest_first(candidates, start[key]):
+            for value in _sort_nearest_first(candidates, start[key]):
                 trial = {**best, key: value}
                 now = _counts(decided, run, trial).agreed
                 if now > agreed:
@@ -179,7 +179,7 @@ def _fit(decided: DecidedMoments, run: Run, start: Values) -> dict[str, float]:
     return best
 
 
-def _nearest_first(candidates: Sequence[float], value: float) -> list[float]:
+def _sort_nearest_first(candidates: Sequence[float], value: float) -> list[float]:
     """So that of values that fit alike, the one that changes least is taken."""
     return sorted(candidates, key=lambda candidate: (abs(candidate - value), candidate))
 

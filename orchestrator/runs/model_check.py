@@ -42,7 +42,7 @@ async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Servic
         stop=stop_after_delay(RECONNECT_S),
         reraise=True,
     )
-    return await attempts(_services_now, ports, settings)
+    return await attempts(_find_services_now, ports, settings)
 
 
 def check_models(run: Run, services: Services) -> None:
@@ -78,7 +78,7 @@ async def ask_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotErr
     return found
 
 
-async def _services_now(ports: ModelPorts, settings: PipelineSettings) -> Services:
+async def _find_services_now(ports: ModelPorts, settings: PipelineSettings) -> Services:
     models = {
         "embedding": await ports.embedder.model(),
         "quality": await ports.scorer.model(),

@@ -20,7 +20,7 @@ from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
-from orchestrator.domain.verdict_sentences import unreadable
+from orchestrator.domain.verdict_sentences import describe_unreadable
 from orchestrator.ports import (
     Embedder,
     Embedding,
@@ -229,7 +229,7 @@ class Pipeline:
 
     async def _read(self, photo: PhotoFile) -> _Read:
         try:
-            content, digest = await self._threads.reads.run(self._content, photo.path)
+            content, digest = await self._threads.reads.run(self._read_content, photo.path)
         except InvalidImageError as error:
             return _Read(photo, b"", "", error.message)
         except StalledError as error:
@@ -238,7 +238,7 @@ class Pipeline:
             return _Read(photo, b"", "", error.message)
         return _Read(photo, content, digest, "")
 
-    def _content(self, path: str) -> tuple[bytes, str]:
+    def _read_content(self, path: str) -> tuple[bytes, str]:
         content = self._source.read(path)
         return content, hashlib.sha256(content).hexdigest()
 
@@ -335,7 +335,7 @@ class Pipeline:
                 record,
                 error=error,
                 reason_code=Reason.UNREADABLE.value,
-                reason=unreadable(error),
+                reason=describe_unreadable(error),
             )
             return ScoredPhoto(broken, None, is_cached=False)
         keys = self._keys(item.digest)
@@ -420,7 +420,7 @@ class _Stage:
         await self._report(self._progress)
 
     async def report(self) -> None:
-        """Tells how far it is: as it begins, before its first items are done, and as it ends."""
+        """Reports the progress without a step: when the stage begins, and when it ends."""
         await self.advance(0)
 
 

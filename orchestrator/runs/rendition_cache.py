@@ -8,7 +8,7 @@ from collections import OrderedDict
 from services.common.imaging.decode import RgbImage
 
 MAX_BYTES = 256 * 2**20
-"""About 450 photos of 512 x 384; beyond it the oldest are decoded again when they are wanted."""
+"""About 450 photos of 512 x 384; beyond it the oldest are decoded again when needed."""
 
 
 class Renditions:

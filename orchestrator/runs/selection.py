@@ -16,7 +16,7 @@ from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import Candidate, Decision
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
-from orchestrator.domain.verdict_sentences import damaged, explain
+from orchestrator.domain.verdict_sentences import describe_damage, explain
 from orchestrator.ports import Embedding
 from orchestrator.records import ImageRecord
 
@@ -139,6 +139,6 @@ def _add_verdict(
         composite_score=verdict.composite_score,
         is_selected=verdict.is_selected,
         reason_code=verdict.reason.value,
-        reason=f"{reason} {damaged(record.damage)}" if record.damage else reason,
+        reason=f"{reason} {describe_damage(record.damage)}" if record.damage else reason,
         lost_to_path=verdict.lost_to or "",
     )

@@ -190,7 +190,7 @@ class Worker:
         try:
             await self._conclude(work, task)
         except Exception as error:
-            await self._conclude_otherwise(work.run, error)
+            await self._fail_or_abandon(work.run, error)
 
     async def _hold(self, work: _Work, task: asyncio.Task[Outcome]) -> None:
         """Renews the lease; ends `task` when its run is cancelled or no longer ours."""
@@ -223,7 +223,7 @@ class Worker:
         else:
             await self._finish(_end(run, RunState.COMPLETED), task.result())
 
-    async def _conclude_otherwise(self, run: Run, error: Exception) -> None:
+    async def _fail_or_abandon(self, run: Run, error: Exception) -> None:
         """Fails a run whose end could not be stored, or leaves it to another orchestrator.
 
         If even that cannot be stored, those who watch the run see the failure at once, and it is

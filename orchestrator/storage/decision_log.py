@@ -73,7 +73,7 @@ class SqlDecisionLog:
             for number, entry in enumerate(entries, start=1):
                 if known.get(entry.id) == entry:
                     continue
-                problem = checker.fault(entry)
+                problem = checker.find_fault(entry)
                 if entry.id in known:
                     problem = f"the log already has an entry {entry.id!r} with different content"
                 if problem:

@@ -49,7 +49,7 @@ _OWNERLESS: dict[str, Any] = {"owner_id": None, "lease_expire_time": None}
 
 
 class Renewal(enum.Enum):
-    """What became of a run that is worked on."""
+    """State of the lease on a run that is in progress."""
 
     HELD = enum.auto()
     CANCEL_REQUESTED = enum.auto()
@@ -177,7 +177,7 @@ class SqlRunQueue:
         with self._engine.begin() as connection:
             if earlier_change(connection) is not None:
                 return
-            # first the wish: whoever moves the run between the two states meanwhile heeds it
+            # first the request: who moves the run between the two states meanwhile then sees it
             if connection.execute(wanted.values(is_cancel_requested=True)).rowcount == 0:
                 raise FailedPreconditionError(
                     f"run {run_id} has ended already, it is {_state(connection, run_id)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from orchestrator.config import PipelineConfig
-from orchestrator.domain.decisions import DecisionEntry, in_force
+from orchestrator.domain.decisions import DecisionEntry, find_in_force
 from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat, download
 from orchestrator.export.pictures import MAX_LONG_SIDE_PX, large_picture, thumbnail
@@ -261,7 +261,7 @@ class Reader:
         size, offset = _bounds(wanted, *query)
         await self.album(album_id)
         log = await asyncio.to_thread(self._log.entries, album_id)
-        counting = {entry.id for entry in in_force(log)}
+        counting = {entry.id for entry in find_in_force(log)}
         page = [(entry, entry.id in counting) for entry in log[offset : offset + size]]
         token = _next_token(len(log) - offset, size, offset, *query)
         return Page(page, token, len(log))

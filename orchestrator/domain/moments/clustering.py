@@ -70,7 +70,7 @@ def cluster_scenes(
         parameters: See `ClusterParameters`; distances in the metric's unit.
         capture_seconds: (n,), when each photo was taken, NaN for unknown; matters beyond
             `max_joint_count` alone. None = all unknown.
-        note: Is told what was done differently because there are too many photos.
+        note: Receives what was done differently because there are too many photos.
 
     Returns:
         int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty for no photos;
@@ -82,12 +82,12 @@ def cluster_scenes(
         return np.empty(0, np.int64)
     limit = parameters.max_joint_count
     if limit is not None and len(embeddings) > limit:
-        return _renumbered(_cluster_by_parts(embeddings, parameters, limit, capture_seconds, note))
+        return _renumber(_cluster_by_parts(embeddings, parameters, limit, capture_seconds, note))
     if parameters.method == "dbscan":
-        return _renumbered(_dbscan(embeddings, parameters))
+        return _renumber(_dbscan(embeddings, parameters))
     if parameters.scene_distance is None:
-        return _renumbered(_hdbscan(embeddings, parameters))
-    return _renumbered(_bounded_hdbscan(embeddings, parameters, parameters.scene_distance, note))
+        return _renumber(_hdbscan(embeddings, parameters))
+    return _renumber(_run_bounded_hdbscan(embeddings, parameters, parameters.scene_distance, note))
 
 
 def _cluster_by_parts(
@@ -215,12 +215,12 @@ def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matri
     return csr_matrix((values, places), (len(rows), len(rows)))
 
 
-def _bounded_hdbscan(
+def _run_bounded_hdbscan(
     embeddings: Embeddings, parameters: ClusterParameters, scene_distance: float, note: Note
 ) -> Labels:
     labels = np.full(len(embeddings), NOISE, np.int64)
     next_label = 0
-    for members in _bounded_groups(embeddings, parameters.metric, scene_distance, note):
+    for members in _find_bounded_groups(embeddings, parameters.metric, scene_distance, note):
         if len(members) < max(2, parameters.min_cluster_size):
             continue
         local = _labels_of_part(embeddings[members], parameters)
@@ -233,7 +233,7 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
     """HDBSCAN that may find a single scene; then joins what is within epsilon."""
     if len(embeddings) <= DENSE_COUNT:
         part = pairwise_distances(embeddings, parameters.metric)
-        linked = _linked_groups(part, parameters.cluster_selection_epsilon)
+        linked = _find_linked_groups(part, parameters.cluster_selection_epsilon)
         return _join_close(_fit_part(part, parameters), linked, parameters)
     rows = Rows(embeddings)
     epsilon = to_cosine_distance(parameters.cluster_selection_epsilon, parameters.metric)
@@ -271,17 +271,17 @@ def _join_close(
     return joined
 
 
-def _bounded_groups(
+def _find_bounded_groups(
     embeddings: Embeddings, metric: str, diameter: float, note: Note
 ) -> list[NDArray[np.intp]]:
     """Complete linkage at `diameter`: groups of which no two members are farther apart."""
-    group = _linked_completely(embeddings, metric, diameter)
+    group = _link_completely(embeddings, metric, diameter)
     if group is None:  # one component at a time: complete linkage never joins two of them
         group = np.arange(len(embeddings))
         component = Rows(embeddings).components_within(to_cosine_distance(diameter, metric))
         for linked in _groups_of(component):
             if len(linked) > 1:
-                local = _linked_completely(embeddings[linked], metric, diameter)
+                local = _link_completely(embeddings[linked], metric, diameter)
                 if local is None:
                     local = _crowd_groups(embeddings[linked], metric, diameter, note)
                 group[linked] = linked[local]
@@ -300,7 +300,7 @@ def _crowd_groups(
     return crowd_groups(Rows(embeddings), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
 
 
-def _linked_completely(
+def _link_completely(
     embeddings: Embeddings, metric: str, diameter: float
 ) -> NDArray[np.intp] | None:
     """Complete linkage from a list of all near pairs: (n,), groups named by their lowest photo.
@@ -314,7 +314,7 @@ def _linked_completely(
     count = len(embeddings)
     group = np.arange(count)
     is_crowded = np.zeros(count, np.bool_)
-    for linked in _crowded_groups(count, first, second):
+    for linked in _find_crowded_groups(count, first, second):
         part = pairwise_distances(embeddings[linked], metric)
         local = fcluster(linkage(squareform(part, checks=False), "complete"), diameter, "distance")
         group[linked] = linked[np.unique(local, return_index=True)[1][local - 1]]
@@ -332,7 +332,7 @@ def _groups_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return sorted(groups, key=lambda members: int(members[0]))
 
 
-def _crowded_groups(
+def _find_crowded_groups(
     count: int, first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> list[NDArray[np.intp]]:
     """Linked photos with so many pairs among so few that their matrix takes less memory."""
@@ -343,13 +343,13 @@ def _crowded_groups(
     return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_crowded)]
 
 
-def _linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:
+def _find_linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:
     """Single linkage at `radius`: index groups, each ascending, ordered by first member."""
     count, component = connected_components(distances <= radius, directed=False)
     return [np.flatnonzero(component == index) for index in range(count)]
 
 
-def _renumbered(labels: Labels) -> Labels:
+def _renumber(labels: Labels) -> Labels:
     """Numbers clusters by their first photo."""
     renumbered = np.full_like(labels, NOISE)
     is_member = labels != NOISE

@@ -47,7 +47,7 @@ def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
             if tree is not None:
                 local = fcluster(tree, share * diameter, "distance")
                 group[block] = block[np.unique(local, return_index=True)[1][local - 1]]
-        joined = _joined(rows, group, diameter, max_pair_count)
+        joined = _join_groups(rows, group, diameter, max_pair_count)
         if joined is not None:
             return joined
     return group
@@ -60,7 +60,9 @@ def _block_tree(rows: Rows, block: Indices) -> NDArray[np.float64] | None:
     return np.asarray(linkage(squareform(rows.matrix(block), checks=False), "complete"))
 
 
-def _joined(rows: Rows, group: Indices, diameter: float, max_pair_count: int) -> Indices | None:
+def _join_groups(
+    rows: Rows, group: Indices, diameter: float, max_pair_count: int
+) -> Indices | None:
     """Joins groups by complete linkage; None if too many pairs of them are near."""
     names, number = np.unique(group, return_inverse=True)
     order = np.argsort(number, kind="stable")

@@ -29,7 +29,7 @@ from orchestrator.domain.moments.tiles import Doubles, Indices, Rows, Singles, T
 NEIGHBOUR_COUNT = 8
 """Nearest rows that the first tree is made of, besides those that core distances take."""
 _PAIRS_HELD = 8
-"""Pairs held per row before they are sifted anew."""
+"""Pairs held per row before they are sifted again."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Edges:
     def __len__(self) -> int:
         return len(self.first)
 
-    def joined(self, *more: tuple[Indices, Indices, Doubles]) -> _Edges:
+    def join(self, *more: tuple[Indices, Indices, Doubles]) -> _Edges:
         """With more pairs, either way round; of a pair that is there already the weight stays."""
         first, second, weight = (
             np.concatenate(parts)
@@ -58,7 +58,7 @@ class _Edges:
         """Some of them, in the same order."""
         return _Edges(self.first[which], self.second[which], self.weight[which], self.row_count)
 
-    def weighed(self, rows: Rows, core: Doubles) -> _Edges:
+    def weigh(self, rows: Rows, core: Doubles) -> _Edges:
         """With exact weights."""
         distance = rows.distances(self.first, self.second)
         return replace(self, weight=_reachability(distance, self.first, self.second, core))
@@ -165,11 +165,11 @@ def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -
         first, second = np.repeat(speakers, near.shape[1]), speakers[near.ravel()]
         roughly = 1.0 - similarity.ravel().astype(np.float64)
         more = (first, second, _reachability(roughly, first, second, core))
-        edges = edges.joined(more).tree()
+        edges = edges.join(more).tree()
         group = components(count, edges.first, edges.second)
         group_count = int(group.max()) + 1
         if group_count == 1:
-            return edges.weighed(rows, core)
+            return edges.weigh(rows, core)
         densest = np.lexsort((core, group))
         speakers = densest[np.searchsorted(group[densest], np.arange(group_count))]
         near, similarity = rows.take(speakers).nearest(min(group_count - 1, NEIGHBOUR_COUNT))
@@ -191,13 +191,13 @@ def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
         held.append((first, second, _reachability(distance, first, second, core)))
         held_count += len(first)
         if held_count > _PAIRS_HELD * len(rows):
-            tree, gaps = _sifted(tree, held, layout)
+            tree, gaps = _sift(tree, held, layout)
             held, held_count = [], 0
-    tree, _ = _sifted(tree, held, layout)
+    tree, _ = _sift(tree, held, layout)
     return tree
 
 
-def _sifted(
+def _sift(
     edges: _Edges, held: list[tuple[Indices, Indices, Doubles]], layout: _Layout
 ) -> tuple[_Edges, Doubles]:
     """Joins pairs to those known, drops what no minimum spanning tree has.
@@ -205,7 +205,7 @@ def _sifted(
     Returns:
         The pairs, and the gaps of `layout` under the better tree.
     """
-    edges = edges.joined(*held)
+    edges = edges.join(*held)
     tree = edges.tree()
     better = _Layout(tree)
     kept = edges.take(edges.weight <= better.bounds(edges.first, edges.second))

@@ -1,6 +1,6 @@
 """Cosine distances between many unit vectors, tile by tile: never a whole matrix.
 
-A tile is a float32 product of two blocks of rows; what it leaves in doubt is computed anew in
+A tile is a float32 product of two blocks of rows; what it leaves in doubt is computed again in
 float64. `Rows.tolerance` bounds how far a float32 similarity can be from the float64 one, so
 nothing that a float64 matrix would show is missed.
 """
@@ -225,7 +225,7 @@ class Rows:
                     is_near = self.distances(first, second) <= radius
                     first, second = first[is_near], second[is_near]
                 if len(first):
-                    component = _joined_components(component, first, second)
+                    component = _join_components(component, first, second)
         return components(len(self), np.arange(len(self)), component)
 
     def nearest(self, count: int) -> tuple[Indices, Singles]:
@@ -265,7 +265,7 @@ def components(count: int, first: Indices, second: Indices) -> Indices:
     return np.asarray(connected_components(edges, directed=False)[1], np.intp)
 
 
-def _joined_components(component: Indices, first: Indices, second: Indices) -> Indices:
+def _join_components(component: Indices, first: Indices, second: Indices) -> Indices:
     """Joins components, each named by one of its items, by pairs of items."""
     count = len(component)
     codes = np.unique(component[first].astype(np.int64) * count + component[second])

@@ -17,9 +17,9 @@ from orchestrator.domain.decisions import (
     correct_moments,
     corrections_in,
     decisions_in,
-    fault,
-    in_force,
-    last_undoable,
+    find_fault,
+    find_in_force,
+    find_last_undoable,
 )
 from orchestrator.export.decisions_json import decisions_json, parse_decisions
 from services.common.errors import InvalidArgumentError
@@ -51,7 +51,7 @@ def logs(draw: st.DrawFn) -> list[DecisionEntry]:
     """Legal logs, undos and undos of undos in them."""
     log: list[DecisionEntry] = []
     for number in range(draw(st.integers(0, 12))):
-        counting = in_force(log)
+        counting = find_in_force(log)
         if counting and draw(st.integers(0, 2)) == 0:
             undone = draw(st.sampled_from(counting))
             log.append(entry(str(number), DecisionAction.UNDO, undone_id=undone.id))
@@ -69,8 +69,8 @@ def state(log: Sequence[DecisionEntry]) -> tuple[dict[str, object], list[int]]:
 def test_every_log_is_legal_and_undone_entries_might_never_have_been(
     log: list[DecisionEntry],
 ) -> None:
-    assert [fault(one, log[:index]) for index, one in enumerate(log)] == [""] * len(log)
-    counting = [one for one in in_force(log) if one.action is not DecisionAction.UNDO]
+    assert [find_fault(one, log[:index]) for index, one in enumerate(log)] == [""] * len(log)
+    counting = [one for one in find_in_force(log) if one.action is not DecisionAction.UNDO]
     assert state(log) == state(counting)
 
 
@@ -105,7 +105,7 @@ def test_decisions_that_have_nothing_to_do_with_each_other_come_in_any_order(
 @given(logs())
 def test_undoing_everything_gives_what_the_machine_gave(log: list[DecisionEntry]) -> None:
     number = 0
-    while (last := last_undoable(log)) is not None:
+    while (last := find_last_undoable(log)) is not None:
         log.append(entry(f"undo {number}", DecisionAction.UNDO, undone_id=last.id))
         number += 1
     assert state(log) == ({}, LABELS.tolist())
@@ -159,14 +159,14 @@ def test_moments_are_corrected_and_numbered_by_their_first_photo() -> None:
     ],
 )
 def test_an_entry_that_makes_no_sense_is_told(wrong: DecisionEntry, problem: str) -> None:
-    assert problem in fault(wrong, [entry("1", DecisionAction.KEEP, "a")])
+    assert problem in find_fault(wrong, [entry("1", DecisionAction.KEEP, "a")])
 
 
 def test_what_is_undone_is_not_undone_again_but_the_undo_may_be() -> None:
     log = [entry("1", DecisionAction.KEEP, "a"), entry("2", DecisionAction.UNDO, undone_id="1")]
-    assert "already undone" in fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
+    assert "already undone" in find_fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
     redo = entry("3", DecisionAction.UNDO, undone_id="2")
-    assert fault(redo, log) == ""
+    assert find_fault(redo, log) == ""
     assert state([*log, redo]) == state(log[:1])
 
 
@@ -203,8 +203,8 @@ def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
 
 @given(logs(), st.integers(0, 13))
 def test_the_checker_agrees_with_the_entries_in_force(log: list[DecisionEntry], of: int) -> None:
-    problem = fault(entry("new", DecisionAction.UNDO, undone_id=str(of)), log)
-    assert (problem == "") == (str(of) in {one.id for one in in_force(log)})
+    problem = find_fault(entry("new", DecisionAction.UNDO, undone_id=str(of)), log)
+    assert (problem == "") == (str(of) in {one.id for one in find_in_force(log)})
 
 
 @pytest.mark.parametrize("year", ["0001", "1969", "3000", "9999"])
@@ -220,7 +220,7 @@ def test_a_time_out_of_range_is_refused_and_its_entry_numbered(year: str) -> Non
         entry("a", DecisionAction.KEEP, "a"),
         create_time=datetime.datetime(int(year), 1, 1, tzinfo=datetime.UTC),
     )
-    assert "create_time must be" in fault(late, [])
+    assert "create_time must be" in find_fault(late, [])
 
 
 def test_a_long_chain_of_undos_is_described_without_recursion() -> None:

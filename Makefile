@@ -48,6 +48,7 @@ accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where th
 	$(BIN)/pytest tests/accuracy -s
 
 bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
+	PYTHONPATH=client $(BIN)/python -m tests.benchmarks.admission
 	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.clustering
 	$(BIN)/python -m tests.benchmarks.crowd

@@ -1,4 +1,8 @@
-"""Addresses of the services, credentials of the caller, and how channels are opened."""
+"""Where the services are, who calls them, and how a channel to one is opened.
+
+Its service config is that of `services.common.rpc.channels`: this library is installed without the
+services, so neither imports the other.
+"""
 
 from __future__ import annotations
 

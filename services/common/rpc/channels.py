@@ -1,4 +1,8 @@
-"""Client channels: TLS, message limits, retries, load balancing; metadata of every call."""
+"""Client channels: TLS, message limits, retries, load balancing; what goes with every call.
+
+Retries and load balancing are gRPC's own, by a service config. `bestshot_client._channels` has the
+same config: the client library is installed without the services, so neither imports the other.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +165,8 @@ async def call_once(
     """Calls a method with a single answer; a change happens at most once, even if it is retried.
 
     A request with a field `request_id` gets an id, and is retried if no answer comes. One without
-    is tried once: gRPC itself retries calls without side effects.
+    is tried once: gRPC itself retries calls without side effects. It could not do so here: a retry
+    policy holds for a method, and would repeat a request that has no id.
 
     Args:
         method: Of a stub.

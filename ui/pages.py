@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
-from ui.captions import counted, duration, moment_title, status
+from ui.captions import duration, moment_title, pluralize, status
 from ui.scores import SCORES, score_value
 
 STAGE_TITLES = {
@@ -119,9 +119,9 @@ def groups(
     for title, members in itertools.groupby(images, moment_title):
         shown = list(members)
         cluster = clusters.get(shown[0].cluster_id) if shown[0].HasField("cluster_id") else None
-        note = counted(len(shown), "photo")
+        note = pluralize(len(shown), "photo")
         if cluster is not None:
-            note = f"{counted(cluster.image_count, 'shot')}, {cluster.selected_count} selected"
+            note = f"{pluralize(cluster.image_count, 'shot')}, {cluster.selected_count} selected"
             if len(shown) < cluster.image_count:
                 note += f", {len(shown)} of them here"
         found.append(Group(title, note, shown))
@@ -210,7 +210,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
                 _SCORE_LABELS.get(histogram.score, histogram.score),
                 f"{histogram.minimum:.1f}",
                 f"{histogram.maximum:.1f}",
-                counted(sum(histogram.counts), "photo"),
+                pluralize(sum(histogram.counts), "photo"),
                 _bars(list(histogram.counts), texts),
             )
         )
@@ -218,7 +218,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
     if sizes:
         counts = [sizes.get(size, 0) for size in range(1, max(sizes) + 1)]
         texts = [f"{count} moments of {size}" for size, count in enumerate(counts, start=1)]
-        note = counted(sum(counts), "moment")
+        note = pluralize(sum(counts), "moment")
         bars = _bars(counts, texts)
         found.append(Chart("Photos of a moment", "1", str(max(sizes)), note, bars))
     return found

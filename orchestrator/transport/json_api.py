@@ -30,7 +30,7 @@ from orchestrator.transport.pages import Page, PageRequest, Reader
 from services.common.errors import (
     BestshotError,
     InvalidArgumentError,
-    shortened,
+    shorten,
 )
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
 from services.common.rpc.bounds import MAX_ITEMS, check_text
@@ -370,7 +370,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 def _problem(status: int, detail: str, reason: str, field: str = "") -> Response:
     title = http.HTTPStatus(status).phrase
-    detail, field = shortened(detail), shortened(field)
+    detail, field = shorten(detail), shorten(field)
     content = models.Problem(status=status, title=title, detail=detail, reason=reason, field=field)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse(

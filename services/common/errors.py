@@ -28,7 +28,7 @@ MAX_MESSAGE_BYTES = 1200
 """Limit for an error on the wire: message and details, escaped, must fit into 8 KiB of trailers."""
 
 
-def shortened(text: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
+def shorten(text: str, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
     """Cuts the middle out of a text that is too long, because it may quote what a caller sent."""
     content = text.encode("utf-8", "replace")
     if len(content) <= max_bytes:

@@ -128,7 +128,7 @@ def decode(
         raise InvalidImageError(
             f"{width} x {height} pixels are more than the limit of {max_pixels} pixels (max_pixels)"
         )
-    with _reserved(budget, _memory(opened, content, long_side_px), opened):
+    with _reserve(budget, _memory(opened, content, long_side_px), opened):
         try:
             image = develop_raw(content) if opened.image is None else opened.image
             exif, orientation = _exif(opened, image)
@@ -235,7 +235,7 @@ def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
 
 
 @contextlib.contextmanager
-def _reserved(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterator[None]:
+def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterator[None]:
     if budget is None:
         yield
         return
@@ -245,7 +245,7 @@ def _reserved(budget: MemoryBudget | None, count: int, opened: _Opened) -> Itera
             f"takes up to {-(-count // 10**6)} MB of memory, more than the limit of "
             f"{budget.max_bytes // 10**6} MB (max_decode_mb)"
         )
-    with budget.reserved(count):
+    with budget.reserve(count):
         yield
 
 

@@ -30,7 +30,7 @@ class MemoryBudget:
         return len(self._waiting)
 
     @contextlib.contextmanager
-    def reserved(self, count: int) -> Iterator[None]:
+    def reserve(self, count: int) -> Iterator[None]:
         """Reserves `count` bytes for the block; waits until they are free.
 
         Raises:

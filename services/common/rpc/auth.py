@@ -91,7 +91,7 @@ def read_token(path: Path | None) -> str:
     return token
 
 
-def let_all_in(method: str, headers: Sequence[str | bytes]) -> None:
+def allow_all(method: str, headers: Sequence[str | bytes]) -> None:
     """An Authorize that allows every call."""
 
 
@@ -102,7 +102,7 @@ def authorize_by(path: Path | None) -> Authorize:
         ConfigError: The file is missing or wrong.
     """
     if path is None:
-        return let_all_in
+        return allow_all
     tokens = load(TokensFile, [Layer(str(path), read_yaml(path))]).tokens
 
     def authorize(method: str, headers: Sequence[str | bytes]) -> None:

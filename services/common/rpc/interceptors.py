@@ -137,7 +137,7 @@ class _Place:
         if self.timer is not None:
             self.timer.cancel()
         if size < self._size:
-            self._turns.give_back(self._size - size)
+            self._turns.release(self._size - size)
             self._size = size
 
     def measured(self, behaviour: Any) -> Any:  # noqa: ANN401
@@ -169,7 +169,7 @@ class _Call:
         self._began = time.monotonic()
 
     def begin(self) -> None:
-        request_id.set(_acceptable(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
+        request_id.set(_valid_request_id(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
         if self._refusal is not None:
             raise self._refusal
 
@@ -238,7 +238,7 @@ async def _checked_stream(requests: AsyncIterable[object]) -> AsyncIterator[obje
         yield _checked(request)
 
 
-def _acceptable(caller_id: str | bytes | None) -> str:
+def _valid_request_id(caller_id: str | bytes | None) -> str:
     """Returns a caller's request id if it fits into a log line; empty otherwise."""
     return caller_id if isinstance(caller_id, str) and _REQUEST_ID.fullmatch(caller_id) else ""
 

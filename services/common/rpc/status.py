@@ -18,7 +18,7 @@ from services.common.errors import (
     NotFoundError,
     ResourceExhaustedError,
     UnavailableError,
-    shortened,
+    shorten,
 )
 
 ERROR_DOMAIN = "bestshot"
@@ -49,20 +49,20 @@ _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
 
 def to_status(error: BestshotError) -> status_pb2.Status:
     """Translates an error into a Status with ErrorInfo and the detail that fits its kind."""
-    text = shortened(error.message)
+    text = shorten(error.message)
     details: list[message.Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
     ]
     if isinstance(error, InvalidArgumentError) and error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=shortened(error.field, MAX_NAME_BYTES), description=text
+            field=shorten(error.field, MAX_NAME_BYTES), description=text
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     elif isinstance(error, NotFoundError):
         details.append(
             error_details_pb2.ResourceInfo(
                 resource_type=error.resource_type,
-                resource_name=shortened(error.name, MAX_NAME_BYTES),
+                resource_name=shorten(error.name, MAX_NAME_BYTES),
             )
         )
     elif isinstance(error, UnavailableError | ResourceExhaustedError):
@@ -124,7 +124,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
     return _BY_CODE.get(code, InternalError)(f"{target}: {text}" if info is None else text)
 
 
-def asks_to_come_again(error: grpc.RpcError) -> bool:
+def is_queue_full(error: grpc.RpcError) -> bool:
     """Whether a call failed because a queue is full: RESOURCE_EXHAUSTED with a RetryInfo."""
     if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return False

@@ -65,10 +65,10 @@ def test_large_decodes_wait_for_each_other_and_are_not_overtaken() -> None:
     finished: list[str] = []
 
     def work(name: str, count: int) -> None:
-        with budget.reserved(count):
+        with budget.reserve(count):
             finished.append(name)
 
-    with budget.reserved(60):
+    with budget.reserve(60):
         large = threading.Thread(target=work, args=("large", 90))
         large.start()
         while not budget.waiting_count:
@@ -81,9 +81,9 @@ def test_large_decodes_wait_for_each_other_and_are_not_overtaken() -> None:
     large.join()
     small.join()
     assert finished == ["large", "small"]
-    with pytest.raises(ValueError, match="exceed"), budget.reserved(101):
+    with pytest.raises(ValueError, match="exceed"), budget.reserve(101):
         pass
-    with budget.reserved(100):  # none of it was lost
+    with budget.reserve(100):  # none of it was lost
         pass
 
 
@@ -93,7 +93,7 @@ def test_a_budget_is_never_exceeded_and_always_returned(counts: list[int]) -> No
     budget, lock, held, most = MemoryBudget(100), threading.Lock(), [0], [0]
 
     def work(count: int) -> None:
-        with budget.reserved(count):
+        with budget.reserve(count):
             with lock:
                 held[0] += count
                 most[0] = max(most[0], held[0])
@@ -106,7 +106,7 @@ def test_a_budget_is_never_exceeded_and_always_returned(counts: list[int]) -> No
     for thread in threads:
         thread.join()
     assert most[0] <= 100
-    with budget.reserved(100):
+    with budget.reserve(100):
         pass
 
 

@@ -7,7 +7,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from google.protobuf.message import Message
 
 from orchestrator.transport import page_token
-from services.common.errors import InvalidArgumentError, NotFoundError, shortened
+from services.common.errors import InvalidArgumentError, NotFoundError, shorten
 from services.common.rpc.bounds import check_message
 from services.common.rpc.status import to_status
 
@@ -73,7 +73,7 @@ def test_no_error_outgrows_the_trailers_that_carry_it(text: str) -> None:
     assert (
         "known are a, b" in to_status(InvalidArgumentError("f", f"{text} known are a, b")).message
     )
-    assert shortened("short") == "short"
+    assert shorten("short") == "short"
 
 
 def test_a_forged_page_token_is_only_an_invalid_argument() -> None:

@@ -14,8 +14,8 @@ from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.process.log import configure_logging
 from services.common.process.signals import (
     check_loopback,
+    install_stop_handlers,
     split_address,
-    stop_when_told,
     write_address,
 )
 from services.common.process.tracing import tracing
@@ -69,7 +69,7 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
             is_for_browsers=True,
         )
         at_parents_end = server.request_stop if invocation.exit_with_parent else None
-        stop_when_told(server.request_stop, at_parents_end)
+        install_stop_handlers(server.request_stop, at_parents_end)
         await server.start()
         logger.info("ui serves on %s (pid %d)", server.address, os.getpid())
         write_address(invocation.port_file, server.address)

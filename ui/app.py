@@ -11,7 +11,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from ui.client import Orchestrator, OrchestratorError
 from ui.controls import COMPONENT_COUNT, Value
 from ui.inputs import CLEANUP_S, CheckedBlocks
-from ui.messages import done, refused, told
+from ui.messages import make_error, report_errors, show_success
 from ui.pages import ACTIVE_STATES, run_title
 from ui.templating import html, render
 from ui.views import (
@@ -189,7 +189,7 @@ class Page:
 
     async def load(self) -> Updates:
         """Fills the page when it is opened."""
-        listed = await albums.show(self._api, None)
+        listed = await albums.render_list(self._api, None)
         try:
             return [listed, await self._first_album(), *await run_view.defaults(self._api)]
         except OrchestratorError:
@@ -198,7 +198,7 @@ class Page:
     async def choose_album(self, album_id: str | None) -> Updates:
         """Shows the album's runs and chooses the newest completed one."""
         runs = await self._run_choices(album_id, None)
-        return [runs, await albums.show(self._api, album_id)]
+        return [runs, await albums.render_list(self._api, album_id)]
 
     async def show_progress(self, album_id: str | None) -> Updates:
         """Shows the progress of the album's newest run."""
@@ -226,7 +226,7 @@ class Page:
 
     async def notice(self, album_id: str | None) -> Updates:
         """Shows which services are down; chooses an album once the orchestrator is back."""
-        notices, _ = await models.show(self._api)
+        notices, _ = await models.render_models(self._api)
         try:
             chosen = gr.skip() if album_id else await self._first_album()
         except OrchestratorError:
@@ -235,7 +235,7 @@ class Page:
 
     async def show_models(self) -> Updates:
         """Shows which model serves each role now."""
-        return list(await models.show(self._api))
+        return list(await models.render_models(self._api))
 
     async def _first_album(self) -> Any:  # noqa: ANN401
         """Updates the album dropdown if none is chosen.
@@ -251,7 +251,7 @@ class Page:
         self, run_id: str | None, filter_by: str, order_by: str, *_: object
     ) -> Updates:
         """Shows the run's photos from the first page on."""
-        return await results.show(self._api, run_id, filter_by, order_by, 1)
+        return await results.load_page(self._api, run_id, filter_by, order_by, 1)
 
     async def show_metrics(
         self,
@@ -264,14 +264,14 @@ class Page:
     ) -> Updates:
         """Shows the run's table, charts and links to their files."""
         return [
-            *await metrics.show(self._api, run_id, search, filter_by, order, 1),
+            *await metrics.load_page(self._api, run_id, search, filter_by, order, 1),
             await metrics.distributions(self._api, run_id),
-            export.links(run_id, export.TABLES),
+            export.render_links(run_id, export.TABLES),
         ]
 
     async def show_settings(self, run_id: str | None) -> Updates:
         """Sets the controls of What if to the run's own settings."""
-        return await what_if.fill(self._api, run_id)
+        return await what_if.load_settings(self._api, run_id)
 
     async def see_tab(self, event: gr.SelectData) -> bool:
         """Whether the tab Compare is open."""
@@ -283,15 +283,15 @@ class Page:
         """Compares the run with another one of its album, if the tab is open: it takes a while."""
         if not is_comparing:
             return [gr.skip(), gr.skip()]
-        return await compare.fill(self._api, album_id, run_id, other_id)
+        return await compare.load_runs(self._api, album_id, run_id, other_id)
 
     async def compare_with(self, run_id: str | None, other_id: str | None) -> str:
         """Compares the run with another one."""
-        return await compare.show(self._api, run_id, other_id)
+        return await compare.render_diff(self._api, run_id, other_id)
 
     async def show_downloads(self, run_id: str | None) -> Updates:
         """Links to the run's files, and closes the open photo of another run."""
-        return [export.links(run_id), "", ""]
+        return [export.render_links(run_id), "", ""]
 
     async def _run_choices(self, album_id: str | None, wanted: str | None) -> Any:  # noqa: ANN401
         """Updates the run dropdown: `preferred`, else the newest completed run."""
@@ -311,7 +311,7 @@ class Page:
         self, run_id: str | None, filter_by: str, order_by: str, number: int | None
     ) -> Updates:
         """Shows a page of the gallery."""
-        return await results.show(self._api, run_id, filter_by, order_by, number)
+        return await results.load_page(self._api, run_id, filter_by, order_by, number)
 
     async def first_page(self, run_id: str | None, by: str, order: str, _: int | None) -> Updates:
         """Shows the first page after a change of filter or order."""
@@ -328,7 +328,7 @@ class Page:
     async def open_photo(self, event: gr.EventData, run_id: str) -> Updates:
         """Opens the large view of a photo."""
         photo = event.photo
-        return [await told(detail.opened(self._api, run_id, photo)), photo]
+        return [await report_errors(detail.render_detail(self._api, run_id, photo)), photo]
 
     async def close_photo(self) -> Updates:
         """Closes the client."""
@@ -337,23 +337,25 @@ class Page:
     async def put_beside(self, event: gr.EventData, run_id: str) -> str:
         """Puts another photo beside the open one."""
         photo, other = event.photo, event.other
-        return await told(detail.opened(self._api, run_id, photo, other))
+        return await report_errors(detail.render_detail(self._api, run_id, photo, other))
 
     async def ask(self, event: gr.EventData, run_id: str) -> str:
         """Asks the Siamese model which of the two is better."""
         photo, other = event.photo, event.other
-        return await told(detail.opened(self._api, run_id, photo, other, ask=True))
+        return await report_errors(detail.render_detail(self._api, run_id, photo, other, ask=True))
 
     async def explain(self, event: gr.EventData, run_id: str) -> str:
         """Shows the full explanation of the open photo's result."""
         photo, other = event.photo, event.other
-        return await told(detail.opened(self._api, run_id, photo, other, explain=True))
+        return await report_errors(
+            detail.render_detail(self._api, run_id, photo, other, explain=True)
+        )
 
     async def decide(
         self, event: gr.EventData, undoable: list[Decided], run_id: str
     ) -> list[Decided]:
         """Keeps or rejects photos, or corrects their moments."""
-        run = await told(self._api.run(run_id))
+        run = await report_errors(self._api.run(run_id))
         request = pb.AppendDecisionRequest(
             album_id=run.album_id,
             action=pb.DecisionAction.Name(ACTIONS[event.action]),
@@ -361,28 +363,28 @@ class Page:
             target_path=event.moment_of,
             run_id=run_id,
         )
-        answer = await told(self._api.call(self._api.stub.AppendDecision, request))
+        answer = await report_errors(self._api.call(self._api.stub.AppendDecision, request))
         return [*undoable, (run_id, answer.entry.id)]
 
     async def undo(self, undoable: list[Decided]) -> list[Decided]:
         """Undoes the last decision of this browser tab."""
         if not undoable:
-            done("There is nothing to undo.")
+            show_success("There is nothing to undo.")
             return undoable
         *stack, (run_id, entry_id) = undoable
-        await told(self._undo(run_id, entry_id))
+        await report_errors(self._undo(run_id, entry_id))
         return stack
 
     async def take_back(
         self, event: gr.EventData, undoable: list[Decided], run_id: str
     ) -> list[Decided]:
         """Undoes any decision of the log."""
-        answer = await told(self._undo(run_id, event.entry))
+        answer = await report_errors(self._undo(run_id, event.entry))
         return [*undoable, (run_id, answer.entry.id)]
 
     async def show_log(self, run_id: str | None) -> str:
         """Shows the decisions about the run's album."""
-        return await decisions.show(self._api, run_id)
+        return await decisions.render_log(self._api, run_id)
 
     async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:
         run = await self._api.run(run_id)
@@ -403,9 +405,11 @@ class Page:
         Separate from the decisions themselves: answers to several may overtake one another, but
         this runs after the last of them.
         """
-        panel = await told(detail.opened(self._api, run_id, opened)) if opened else ""
-        log = await decisions.show(self._api, run_id)
-        return [panel, log, *await results.show(self._api, run_id, filter_by, order_by, page)]
+        panel = (
+            await report_errors(detail.render_detail(self._api, run_id, opened)) if opened else ""
+        )
+        log = await decisions.render_log(self._api, run_id)
+        return [panel, log, *await results.load_page(self._api, run_id, filter_by, order_by, page)]
 
     # Metrics
 
@@ -413,7 +417,7 @@ class Page:
         self, run_id: str | None, search: str, filter_by: str, order: str, page: int | None
     ) -> Updates:
         """Shows a page of the table."""
-        return await metrics.show(self._api, run_id, search, filter_by, order, page)
+        return await metrics.load_page(self._api, run_id, search, filter_by, order, page)
 
     async def sort(
         self,
@@ -425,8 +429,8 @@ class Page:
         _: int | None,
     ) -> Updates:
         """Orders the table by the heading that was clicked."""
-        wanted = metrics.toggled(order, event.order)
-        shown = await metrics.show(self._api, run_id, search, filter_by, wanted, 1)
+        wanted = metrics.toggle_order(order, event.order)
+        shown = await metrics.load_page(self._api, run_id, search, filter_by, wanted, 1)
         return [wanted, *shown]
 
     # What if
@@ -438,8 +442,10 @@ class Page:
     async def apply(self, album_id: str, run_id: str | None, *values: Value) -> Updates:
         """Creates a run with other settings, and shows its results."""
         if not run_id:
-            raise refused("There is no run to start from.")
-        answer = await told(what_if.reselect(self._api, run_id, values, validate_only=False))
-        done("The new selection is a separate run, shown now.")
+            raise make_error("There is no run to start from.")
+        answer = await report_errors(
+            what_if.reselect(self._api, run_id, values, validate_only=False)
+        )
+        show_success("The new selection is a separate run, shown now.")
         chosen = await self._run_choices(album_id, answer.run.id)
         return [chosen, gr.update(selected="results")]

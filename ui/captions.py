@@ -40,7 +40,7 @@ def moment_title(image: pb.ImageResult) -> str:
     return f"Moment {image.cluster_id + 1}" if image.cluster_id >= 0 else "Single shots"
 
 
-def count_noun(number: int, word: str) -> str:
+def pluralize(number: int, word: str) -> str:
     """For example "1 photo", "2 photos"."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 

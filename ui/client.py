@@ -61,7 +61,7 @@ class Orchestrator:
         try:
             return await call_once(method, request, timeout, self._options)
         except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
+            raise self._translate_error(error) from error
 
     async def stream(self, request: pb.DownloadRunRequest) -> AsyncIterator[pb.DownloadRunResponse]:
         """Downloads a run's results piece by piece."""
@@ -71,7 +71,7 @@ class Orchestrator:
             async for piece in call:
                 yield piece
         except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
+            raise self._translate_error(error) from error
 
     async def albums(self) -> list[pb.Album]:
         """All albums, oldest first."""
@@ -117,7 +117,7 @@ class Orchestrator:
         """Closes the channel."""
         await self._channel.close()
 
-    def _translated(self, error: grpc.aio.AioRpcError) -> OrchestratorError:
+    def _translate_error(self, error: grpc.aio.AioRpcError) -> OrchestratorError:
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.UNAVAILABLE and not _is_answer(error):
             return OrchestratorError(

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ui.messages import refused
+from ui.messages import make_error
 
 API = "/gradio_api"
 UPLOAD_PATH = f"{API}/upload"
@@ -78,15 +78,15 @@ class CheckedBlocks(gr.Blocks):
 
     def _check_was_uploaded(self, file: Json) -> None:
         if not isinstance(file, dict) or not isinstance(path := file.get("path"), str):
-            raise refused("A file must be an object with the path of an upload.")
+            raise make_error("A file must be an object with the path of an upload.")
         for key, value in file.items():
             # Gradio looks for more files inside an object that is not marked as a file
             if key != "meta" and isinstance(value, dict | list):
-                raise refused(f"A file must not contain other values ({key[:40]!r} does).")
+                raise make_error(f"A file must not contain other values ({key[:40]!r} does).")
         if file.get("meta") != {"_type": "gradio.FileData"}:
-            raise refused("A file must be marked as one.")
+            raise make_error("A file must be marked as one.")
         if not self.has_upload(path):
-            raise refused(
+            raise make_error(
                 f"{os.path.basename(path)[:100]} is not an upload of this page, or has been "
                 "deleted since: choose the file again."
             )
@@ -97,7 +97,7 @@ def _check_has_no_object(value: Json) -> None:
     while remaining:  # no recursion: a browser may send thousands of brackets
         item = remaining.pop()
         if isinstance(item, dict):
-            raise refused("Only the field for uploads takes a file.")
+            raise make_error("Only the field for uploads takes a file.")
         if isinstance(item, list):
             remaining += item
 

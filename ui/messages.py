@@ -15,19 +15,19 @@ MESSAGE_S, NEWS_S = 12.0, 4.0
 """Seconds that a failure and a success stay visible."""
 
 
-async def told(call: Awaitable[AnswerT]) -> AnswerT:
+async def report_errors(call: Awaitable[AnswerT]) -> AnswerT:
     """Awaits a call for the user; a failure becomes a message."""
     try:
         return await call
     except OrchestratorError as error:
-        raise refused(f"{error.message} {error.advice}".strip()) from error
+        raise make_error(f"{error.message} {error.advice}".strip()) from error
 
 
-def refused(message: str) -> gr.Error:
+def make_error(message: str) -> gr.Error:
     """The message for an action that is not possible."""
     return gr.Error(message, duration=MESSAGE_S, print_exception=False)
 
 
-def done(message: str) -> None:
+def show_success(message: str) -> None:
     """Shows that something was done."""
     gr.Info(message, duration=NEWS_S)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from services.common.stages import STAGE_TITLES
-from ui.captions import count_noun, duration, moment_title, status
+from ui.captions import duration, moment_title, pluralize, status
 from ui.scores import SCORES, score_value
 
 STATE_WORDS = {
@@ -113,9 +113,9 @@ def groups(
     for title, members in itertools.groupby(images, moment_title):
         shown = list(members)
         cluster = clusters.get(shown[0].cluster_id) if shown[0].HasField("cluster_id") else None
-        note = count_noun(len(shown), "photo")
+        note = pluralize(len(shown), "photo")
         if cluster is not None:
-            note = f"{count_noun(cluster.image_count, 'shot')}, {cluster.selected_count} selected"
+            note = f"{pluralize(cluster.image_count, 'shot')}, {cluster.selected_count} selected"
             if len(shown) < cluster.image_count:
                 note += f", {len(shown)} of them here"
         found.append(Group(title, note, shown))
@@ -204,7 +204,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
                 _SCORE_LABELS.get(histogram.score, histogram.score),
                 f"{histogram.minimum:.1f}",
                 f"{histogram.maximum:.1f}",
-                count_noun(sum(histogram.counts), "photo"),
+                pluralize(sum(histogram.counts), "photo"),
                 _bars(list(histogram.counts), texts),
             )
         )
@@ -212,7 +212,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
     if sizes:
         counts = [sizes.get(size, 0) for size in range(1, max(sizes) + 1)]
         texts = [f"{count} moments of {size}" for size, count in enumerate(counts, start=1)]
-        note = count_noun(sum(counts), "moment")
+        note = pluralize(sum(counts), "moment")
         bars = _bars(counts, texts)
         found.append(Chart("Photos of a moment", "1", str(max(sizes)), note, bars))
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.export.resnet import with_torchvision_names
+from models.export.resnet import rename_to_torchvision
 from services.common.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the errors of unpickling have no common base
         raise ConfigError(f"{path} is not a checkpoint with only weights: {error}") from error
-    return with_torchvision_names(found.get("model_state_dict", found))
+    return rename_to_torchvision(found.get("model_state_dict", found))
 
 
 def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

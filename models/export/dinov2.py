@@ -119,17 +119,17 @@ class DinoV2(nn.Module):
         side = pixels.shape[-1] // PATCH_PX
         positions = self.pos_embed[:, 1:]
         if self.register_tokens is None:
-            x = torch.cat([first, patches + resized_positions(positions, side)], dim=1)
+            x = torch.cat([first, patches + resize_positions(positions, side)], dim=1)
         else:
             registers = self.register_tokens.expand(patches.shape[0], -1, -1)
-            patches = patches + smoothly_resized_positions(positions, side)
+            patches = patches + resize_positions_smoothly(positions, side)
             x = torch.cat([first, registers, patches], dim=1)
         for block in self.blocks:
             x = block(x)
         return F.normalize(self.norm(x[:, 0]), dim=1)
 
 
-def resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
+def resize_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
     """Position embeddings (1, n, width) of another grid, as the official code resizes them.
 
     Its scale factor adds 0.1 to the target side, which shifts the grid a little: kept, because the
@@ -143,7 +143,7 @@ def resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
     return resized.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def smoothly_resized_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
+def resize_positions_smoothly(trained: torch.Tensor, side: int) -> torch.Tensor:
     """Resizes as the official code does for networks with registers: antialiased, not shifted."""
     grid = _grid(trained)
     if side == grid.shape[-1]:

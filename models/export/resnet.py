@@ -84,7 +84,7 @@ def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
     return [weights[index].shape[0] for index in sorted(weights)][:-1]
 
 
-def with_torchvision_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def rename_to_torchvision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Renames "backbone.4.0.conv1.weight" to "backbone.layer1.0.conv1.weight"; others stay."""
     return {
         re.sub(r"^backbone\.(\d)\.", lambda found: f"backbone.{_SEQUENTIAL_NAMES[found[1]]}.", key)

@@ -185,7 +185,7 @@ def main() -> None:
     arguments = parser.parse_args()
     local = resolve(arguments.configs, models_dir(), Role.EMBEDDING, arguments.model)
     session = OrtSession(local.paths["graph"], SessionOptions())
-    subjects = pictures.by_subject(pictures.find(arguments.pictures).photos)
+    subjects = pictures.group_by_subject(pictures.find(arguments.pictures).photos)
     paths = [renditions[0] for renditions in subjects]
     for folder in arguments.photos:
         paths += sorted(folder.glob("*.jp*g"))

@@ -85,7 +85,7 @@ def find(folder: Path | None) -> Pictures:
     return Pictures(photos=photos, cutouts=cutouts)
 
 
-def by_subject(paths: Sequence[Path]) -> list[list[Path]]:
+def group_by_subject(paths: Sequence[Path]) -> list[list[Path]]:
     """Groups the renditions of one wallpaper, which are in one folder; others are single."""
     subjects: dict[Path, list[Path]] = {}
     for path in paths:

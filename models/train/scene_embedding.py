@@ -176,7 +176,7 @@ def main() -> None:
     student = Student()
     student.load_state_dict(torch.load(arguments.student, weights_only=True))
     model = SceneEmbedding(student).eval()
-    subjects = pictures.by_subject(pictures.find(arguments.pictures).photos)
+    subjects = pictures.group_by_subject(pictures.find(arguments.pictures).photos)
     with torch.no_grad():
         take_means(model, pictures.distinct([renditions[0] for renditions in subjects]))
         export(model, arguments.out)

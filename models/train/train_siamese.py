@@ -116,7 +116,7 @@ def _statistics(x: torch.Tensor) -> torch.Tensor:
 
 def split(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """Holds out a seventh; a wallpaper's renditions (one folder) stay on one side."""
-    subjects = pictures.by_subject(paths)
+    subjects = pictures.group_by_subject(paths)
     order = np.random.default_rng(SEED).permutation(len(subjects))
     shuffled = [subjects[index] for index in order]
     held_out_count = len(subjects) // 7

@@ -19,7 +19,7 @@ from onnx import helper
 GRAPH = Path("models/builtin/siamese-describe.onnx")
 
 
-def with_two_pass_deviation(model: onnx.ModelProto) -> int:
+def use_two_pass_deviation(model: onnx.ModelProto) -> int:
     """Rewrites every E[x*x] - E[x]*E[x] of a graph in place; returns how many there were."""
     producers = {output: node for node in model.graph.node for output in node.output}
     nodes = list(model.graph.node)
@@ -64,7 +64,7 @@ def with_two_pass_deviation(model: onnx.ModelProto) -> int:
 
 def main() -> None:
     model = onnx.load(GRAPH)
-    print(f"{GRAPH}: {with_two_pass_deviation(model)} deviations rewritten")
+    print(f"{GRAPH}: {use_two_pass_deviation(model)} deviations rewritten")
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, GRAPH)
 

@@ -29,7 +29,7 @@ from services.common.errors import (
 from services.common.finite import check_finite
 from services.common.imaging.decode import RgbImage, fit_long_side
 from services.common.rpc.channels import ClientOptions, call_metadata, open_channel
-from services.common.rpc.status import asks_to_come_again, from_rpc_error
+from services.common.rpc.status import from_rpc_error, is_queue_full
 
 AnswerT = TypeVar("AnswerT")
 
@@ -111,7 +111,7 @@ class ServiceCaller:
             return await method(request, timeout=timeout_s, metadata=call_metadata(self._options))
         except grpc.RpcError as error:
             translated = from_rpc_error(error, self.target)
-            if asks_to_come_again(error):
+            if is_queue_full(error):
                 raise _QueueFullError(translated.message) from error
             # a stopped process answers nothing: the deadline passes, or keepalive ends the
             # connection (UNAVAILABLE), whichever comes first

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.common.imaging.decode import RgbImage
 from services.common.inference.onnx import ModelSession
-from services.face.preprocess import Box, letterbox, to_gray, turned_crop
+from services.face.preprocess import Box, crop_rotated, letterbox, to_gray
 
 Points = NDArray[np.float32]
 
@@ -131,7 +131,9 @@ class FsaNet:
     def pose(self, pixels: RgbImage, face: Sighting, points: Points) -> tuple[float, float]:
         """Yaw and pitch; see HeadPose."""
         side = max(face.box.width, face.box.height)
-        crop = turned_crop(pixels, face.box.centre, (side, side), 0.0, (self.SIDE_PX, self.SIDE_PX))
+        crop = crop_rotated(
+            pixels, face.box.centre, (side, side), 0.0, (self.SIDE_PX, self.SIDE_PX)
+        )
         blob = ((crop[..., ::-1].astype(np.float32) - 127.5) / 128.0).transpose(2, 0, 1)
         blob = np.ascontiguousarray(blob[np.newaxis])
         answers = [session.run({session.input_names[0]: blob})[0] for session in self._sessions]
@@ -195,7 +197,7 @@ class Ocec:
         width = self.WIDTH_OF_EYE_DISTANCE * distance
         size = (width, width * self.HEIGHT_PX / self.WIDTH_PX)
         crops = [
-            turned_crop(
+            crop_rotated(
                 pixels,
                 (float(x), float(y)),
                 size,
@@ -222,7 +224,7 @@ class FaceMesh:
     def points(self, pixels: RgbImage, face: Sighting) -> Points:
         """float32 (478, 3): x, y in pixels of a levelled 256 x 256 crop, and depth in the same."""
         side = self.SIDE_OF_FACE * max(face.box.width, face.box.height)
-        crop = turned_crop(
+        crop = crop_rotated(
             pixels, face.box.centre, (side, side), face.roll_degrees, (self.SIDE_PX, self.SIDE_PX)
         )
         blob = crop.astype(np.float32)[np.newaxis] / 255.0
@@ -241,7 +243,7 @@ class MiniXception:
     def smile(self, pixels: RgbImage, face: Sighting, points: Points) -> float:
         """Probability of happiness; see Expression."""
         side = max(face.box.width, face.box.height)
-        crop = turned_crop(
+        crop = crop_rotated(
             pixels, face.box.centre, (side, side), face.roll_degrees, (self.SIDE_PX, self.SIDE_PX)
         )
         blob = to_gray(crop).astype(np.float32)[np.newaxis, np.newaxis] / 127.5 - 1.0

@@ -68,7 +68,7 @@ def letterbox(pixels: RgbImage, side_px: int) -> tuple[RgbImage, float]:
     return canvas, factor
 
 
-def turned_crop(
+def crop_rotated(
     pixels: RgbImage, centre: Point, size: Point, angle_degrees: float, out_size: tuple[int, int]
 ) -> RgbImage:
     """Crops a rotated rectangle of the picture and makes it upright.

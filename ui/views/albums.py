@@ -10,7 +10,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
-from ui.messages import done, refused, told
+from ui.messages import make_error, report_errors, show_success
 from ui.pages import run_title
 from ui.templating import empty, html, problem, render
 
@@ -18,7 +18,7 @@ CHUNK_BYTES = 2**20
 
 
 def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], None]) -> gr.HTML:
-    """Adds the tab's content; returns the list of albums, for `listed`."""
+    """Adds the tab's content; returns the list of albums, for `render_list`."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             listing = html(script="rows.js")
@@ -55,30 +55,30 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
 
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
         request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
-        made = await told(api.call(api.stub.CreateAlbum, request))
-        done(f"{made.album.display_name} is ready: start a run in the tab Run.")
+        made = await report_errors(api.call(api.stub.CreateAlbum, request))
+        show_success(f"{made.album.display_name} is ready: start a run in the tab Run.")
         return ["", "", *await _both(api, made.album.id)]
 
     async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
         if not paths:
-            raise refused("Choose the photos to upload first.")
-        made = await told(api.call(api.stub.UploadAlbum, _parts(paths, name.strip())))
+            raise make_error("Choose the photos to upload first.")
+        made = await report_errors(api.call(api.stub.UploadAlbum, _parts(paths, name.strip())))
         for path in paths:
             delete_upload(path)
-        done(f"{made.photo_count} photos are in {made.album.display_name}.")
+        show_success(f"{made.photo_count} photos are in {made.album.display_name}.")
         return [None, "", *await _both(api, made.album.id)]
 
     async def rename_album(chosen: str | None, name: str) -> list[Any]:
         if not chosen:
-            raise refused("Choose an album first.")
+            raise make_error("Choose an album first.")
         request = pb.UpdateAlbumRequest(album_id=chosen, display_name=name)
-        await told(api.call(api.stub.UpdateAlbum, request))
+        await report_errors(api.call(api.stub.UpdateAlbum, request))
         return ["", *await _both(api, chosen)]
 
     async def delete_album(chosen: str | None) -> list[Any]:
         if not chosen:
-            raise refused("Choose an album first.")
-        await told(api.call(api.stub.DeleteAlbum, pb.DeleteAlbumRequest(album_id=chosen)))
+            raise make_error("Choose an album first.")
+        await report_errors(api.call(api.stub.DeleteAlbum, pb.DeleteAlbumRequest(album_id=chosen)))
         return [False, *await _both(api, None)]
 
     def choose(event: gr.EventData) -> str:
@@ -94,7 +94,7 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
     return listing
 
 
-async def show(api: Orchestrator, chosen: str | None) -> str:
+async def render_list(api: Orchestrator, chosen: str | None) -> str:
     """The list of albums with the last run of each."""
     try:
         albums = await api.albums()
@@ -131,7 +131,7 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
 
 
 async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:
-    return [await choices(api, wanted), await show(api, wanted)]
+    return [await choices(api, wanted), await render_list(api, wanted)]
 
 
 async def _parts(paths: list[str], name: str) -> AsyncIterator[pb.UploadAlbumRequest]:

@@ -34,7 +34,7 @@ class CompareView:
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `filled` answers."""
+        """What `load_runs` answers."""
         return [self.other, self.changes]
 
 
@@ -44,7 +44,7 @@ def build() -> CompareView:
     return CompareView(other, html(no_results(), "rows.js"))
 
 
-async def fill(
+async def load_runs(
     api: Orchestrator, album_id: str | None, run_id: str | None, wanted: str | None
 ) -> list[Any]:
     """Updates for the other runs of the album (`preferred`, else the newest) and the diff."""
@@ -58,10 +58,10 @@ async def fill(
     known = [run.id for run in others]
     chosen = wanted if wanted in known else next(iter(known), None)
     update = gr.update(choices=[(run_title(run), run.id) for run in others], value=chosen)
-    return [update, await show(api, run_id, chosen)]
+    return [update, await render_diff(api, run_id, chosen)]
 
 
-async def show(api: Orchestrator, run_id: str | None, other_id: str | None) -> str:
+async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | None) -> str:
     """How the run differs from the other one."""
     if not run_id:
         return no_results()

@@ -40,7 +40,7 @@ def build() -> gr.HTML:
     return html(script="decisions.js")
 
 
-async def show(api: Orchestrator, run_id: str | None) -> str:
+async def render_log(api: Orchestrator, run_id: str | None) -> str:
     """The log of a run's album."""
     if not run_id:
         return empty("No decisions yet", "Keep and reject photos in the tab Results.")

@@ -18,7 +18,7 @@ def build() -> gr.HTML:
     return html(script="detail.js")
 
 
-async def opened(
+async def render_detail(
     api: Orchestrator,
     run_id: str,
     path: str,

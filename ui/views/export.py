@@ -6,7 +6,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator
-from ui.messages import refused, told
+from ui.messages import make_error, report_errors
 from ui.templating import html, no_results, render
 
 TABLES = (
@@ -73,7 +73,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         replaces: bool,
     ) -> str:
         if not run_id:
-            raise refused("There is no run to export: start one in the tab Run.")
+            raise make_error("There is no run to export: start one in the tab Run.")
         request = pb.ExportRunRequest(
             run_id=run_id,
             output_folder=path.strip(),
@@ -83,7 +83,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
             write_parquet=with_parquet,
             overwrite_foreign_files=replaces,
         )
-        answer = await told(api.call(api.stub.ExportRun, request))
+        answer = await report_errors(api.call(api.stub.ExportRun, request))
         count = answer.copied_count
         photos = f", and {way} of {count} photos in `selected/`" if count else ""
         text = f"Written into `{path.strip()}`: {', '.join(answer.paths)}{photos}."
@@ -96,7 +96,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
     return downloads
 
 
-def links(run_id: str | None, files: tuple[tuple[str, str, str], ...] = FILES) -> str:
+def render_links(run_id: str | None, files: tuple[tuple[str, str, str], ...] = FILES) -> str:
     """Links to a run's files."""
     if not run_id:
         return no_results()

@@ -44,17 +44,17 @@ class MetricsView:
 
     @property
     def all_outputs(self) -> list[gr.components.Component]:
-        """What `show` answers, charts and downloads."""
+        """What `load_page` answers, charts and downloads."""
         return [*self.outputs, self.charts, self.downloads]
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What `show` is asked with, behind the run."""
+        """What `load_page` is asked with, behind the run."""
         return [self.search, self.filter_by, self.order, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `show` answers."""
+        """What `load_page` answers."""
         return [self.table, self.pages, self.page]
 
 
@@ -75,12 +75,12 @@ def build() -> MetricsView:
     )
 
 
-def toggled(order: str, asked: str) -> str:
+def toggle_order(order: str, asked: str) -> str:
     """The order after a click on a heading: highest first, then lowest first."""
     return asked if order == f"{asked} desc" else f"{asked} desc"
 
 
-async def show(
+async def load_page(
     api: Orchestrator,
     run_id: str | None,
     search: str,

@@ -10,7 +10,7 @@ from ui.client import Orchestrator, OrchestratorError
 from ui.templating import problem, render
 
 
-async def show(api: Orchestrator) -> list[str]:
+async def render_models(api: Orchestrator) -> list[str]:
     """The notices, and the tab's content."""
     try:
         served = await api.models()

@@ -53,12 +53,12 @@ class ResultsView:
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What `show` is asked with, behind the run."""
+        """What `load_page` is asked with, behind the run."""
         return [self.filter_by, self.order_by, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `show` answers."""
+        """What `load_page` answers."""
         return [self.gallery, self.filter_by, self.pages, self.page]
 
 
@@ -83,7 +83,7 @@ def build() -> ResultsView:
     return ResultsView(filter_by, order_by, page, pages, gallery, previous, following)
 
 
-async def show(
+async def load_page(
     api: Orchestrator, run_id: str | None, filter_by: str, order_by: str, page: int | None
 ) -> list[Any]:
     """Updates for ResultsView.outputs: one page of the run's photos."""

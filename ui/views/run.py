@@ -10,7 +10,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui import controls
 from ui.client import Orchestrator, OrchestratorError
-from ui.messages import refused, told
+from ui.messages import make_error, report_errors
 from ui.pages import ACTIVE_STATES, HEADLINES, stages
 from ui.templating import empty, html, problem, render
 
@@ -64,28 +64,28 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
     async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
         if not chosen:
-            raise refused("Choose an album first, or create one in the tab Albums.")
-        described = await told(api.settings(wanted))
+            raise make_error("Choose an album first, or create one in the tab Albums.")
+        described = await report_errors(api.settings(wanted))
         request = pb.StartRunRequest(
             album_id=chosen,
             profile=wanted,
             config_overrides=controls.overrides(values, described),
         )
-        await told(api.call(api.stub.StartRun, request))
+        await report_errors(api.call(api.stub.StartRun, request))
         return await newest(api, chosen)
 
     async def cancel_run(chosen: str | None) -> Any:  # noqa: ANN401
-        for run in await told(api.runs(chosen or "", 1)):
-            await told(api.call(api.stub.CancelRun, pb.CancelRunRequest(run_id=run.id)))
+        for run in await report_errors(api.runs(chosen or "", 1)):
+            await report_errors(api.call(api.stub.CancelRun, pb.CancelRunRequest(run_id=run.id)))
         return await newest(api, chosen)
 
     async def resume_run(chosen: str | None) -> Any:  # noqa: ANN401
-        for run in await told(api.runs(chosen or "", 1)):
-            await told(api.call(api.stub.ResumeRun, pb.ResumeRunRequest(run_id=run.id)))
+        for run in await report_errors(api.runs(chosen or "", 1)):
+            await report_errors(api.call(api.stub.ResumeRun, pb.ResumeRunRequest(run_id=run.id)))
         return await newest(api, chosen)
 
     async def fill(wanted: str) -> list[Any]:
-        return await told(defaults(api, wanted))
+        return await report_errors(defaults(api, wanted))
 
     start.click(start_run, [album, profile, *settings], view.outputs)
     cancel.click(cancel_run, album, view.outputs)

@@ -10,7 +10,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui import controls
-from ui.captions import count_noun
+from ui.captions import pluralize
 from ui.client import Orchestrator, OrchestratorError
 from ui.templating import empty, html, no_results, problem, render
 
@@ -47,7 +47,7 @@ def build() -> WhatIfView:
     return WhatIfView(settings, changes, apply, reset)
 
 
-async def fill(api: Orchestrator, run_id: str | None) -> list[Any]:
+async def load_settings(api: Orchestrator, run_id: str | None) -> list[Any]:
     """Updates for settings and changes: the run's own settings, nothing changed."""
     skipped = [gr.skip()] * controls.COMPONENT_COUNT
     if not run_id:
@@ -86,9 +86,9 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
     return render(
         "changes",
         run_id=run_id,
-        headline=f"{count_noun(len(gained), 'photo')} gained, {len(lost)} lost: "
-        f"{summary.selected_count} selected in {count_noun(summary.cluster_count, 'moment')} and "
-        f"{count_noun(summary.noise_count, 'single shot')}",
+        headline=f"{pluralize(len(gained), 'photo')} gained, {len(lost)} lost: "
+        f"{summary.selected_count} selected in {pluralize(summary.cluster_count, 'moment')} and "
+        f"{pluralize(summary.noise_count, 'single shot')}",
         missing=answer.missing_comparison_count,
         parts=parts,
     )

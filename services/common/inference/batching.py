@@ -112,7 +112,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
             return list(await asyncio.gather(*map(self._one, items)))
         finally:
             self._batching.metrics.queue_changed(-len(items))
-            self._turns.give_back(len(items))
+            self._turns.release(len(items))
 
     async def close(self) -> None:
         """Ends the workers; waiting items are cancelled."""

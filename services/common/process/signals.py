@@ -14,7 +14,7 @@ from pathlib import Path
 from services.common.errors import ConfigError
 
 
-def stop_when_told(
+def install_stop_handlers(
     request_stop: Callable[[], object], at_parents_end: Callable[[], object] | None
 ) -> None:
     """Calls `request_stop` on SIGTERM and SIGINT.

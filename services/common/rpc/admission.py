@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import AsyncIterable, AsyncIterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 from google.protobuf.message import Message
 
 from services.common.errors import InvalidArgumentError, UnavailableError
-
-RequestT = TypeVar("RequestT", bound=Message)
 
 ADMITTED_MESSAGES = 4
 """How many requests of the largest size are held in memory at once, or as many smaller ones as take
@@ -55,11 +52,14 @@ class Admission:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @contextlib.asynccontextmanager
-    async def read(self, requests: AsyncIterable[RequestT], peer: str) -> AsyncIterator[RequestT]:
+    async def read(
+        self, read_message: Callable[[], Awaitable[object]], peer: str
+    ) -> AsyncIterator[object]:
         """Waits for room, reads the single request of a call, and holds its room meanwhile.
 
         Args:
-            requests: Yields the request; gRPC reads it from the network only when asked.
+            read_message: Reads the request, or `grpc.aio.EOF`; gRPC takes it from the network only
+                when asked. None = what came is not a message.
             peer: See `peer_of`.
 
         Raises:
@@ -71,14 +71,14 @@ class Admission:
         try:
             try:
                 async with asyncio.timeout(REQUEST_READ_S):
-                    request = await anext(aiter(requests))
-                held = request.ByteSize()
+                    request = await read_message()
+                if request is grpc.aio.EOF:
+                    raise InvalidArgumentError("", "the call has no request")
+                held = request.ByteSize() if isinstance(request, Message) else 0
             except TimeoutError:
                 raise UnavailableError(
                     f"the request did not arrive within {REQUEST_READ_S:g} s"
                 ) from None
-            except StopAsyncIteration:
-                raise InvalidArgumentError("", "the call has no request") from None
             finally:
                 self._leave_reading(peer, self._largest - held)
             yield request

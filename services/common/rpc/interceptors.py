@@ -103,11 +103,10 @@ def _admitted(behaviour: Any, admission: Admission, token_name: str) -> Any:  # 
     the two are the same.
     """
 
-    async def admitted(
-        requests: AsyncIterable[Message], context: grpc.aio.ServicerContext
-    ) -> object:
-        async with admission.read(requests, peer_of(token_name, context)) as request:
-            return await behaviour(request, context)
+    async def admitted(requests: object, context: grpc.aio.ServicerContext) -> object:
+        # Reads from the context, because the iterator `requests` would keep the message alive.
+        async with admission.read(context.read, peer_of(token_name, context)) as request:
+            return await behaviour(_checked(request), context)
 
     return admitted
 
@@ -133,7 +132,7 @@ class _Call:
         self._began = time.monotonic()
 
     def begin(self) -> None:
-        request_id.set(_acceptable(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
+        request_id.set(_valid_request_id(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
         if self._refusal is not None:
             raise self._refusal
 
@@ -202,7 +201,7 @@ async def _checked_stream(requests: AsyncIterable[object]) -> AsyncIterator[obje
         yield _checked(request)
 
 
-def _acceptable(caller_id: str | bytes | None) -> str:
+def _valid_request_id(caller_id: str | bytes | None) -> str:
     """Returns a caller's request id if it fits into a log line; empty otherwise."""
     return caller_id if isinstance(caller_id, str) and _REQUEST_ID.fullmatch(caller_id) else ""
 

@@ -18,9 +18,9 @@ from services.common.errors import ConfigError
 from services.common.process.metrics import Metrics
 from services.common.process.signals import (
     check_loopback,
+    install_stop_handlers,
     is_loopback,
     split_address,
-    stop_when_told,
     write_address,
 )
 from services.common.rpc.admission import Admission
@@ -222,7 +222,7 @@ async def serve_until_stopped(
         port_file: Gets the address once the services serve; for parents that passed port 0.
         exit_with_parent: Whether the end of stdin (the parent's pipe) stops the server.
     """
-    stop_when_told(server.request_stop, server.stop_at_once if exit_with_parent else None)
+    install_stop_handlers(server.request_stop, server.stop_at_once if exit_with_parent else None)
     await server.start()
     logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
     write_address(port_file, server.address)

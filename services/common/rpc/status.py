@@ -124,7 +124,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
     return _BY_CODE.get(code, InternalError)(f"{target}: {text}" if info is None else text)
 
 
-def asks_to_come_again(error: grpc.RpcError) -> bool:
+def is_queue_full(error: grpc.RpcError) -> bool:
     """Whether a call failed because a queue is full: RESOURCE_EXHAUSTED with a RetryInfo."""
     if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return False

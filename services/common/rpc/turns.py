@@ -31,7 +31,7 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it was granted just before
-                self.give_back(amount)
+                self.release(amount)
             else:
                 self._grant()  # skips this one; those behind may ask for less
             raise
@@ -44,9 +44,9 @@ class Turns:
         try:
             yield
         finally:
-            self.give_back(amount)
+            self.release(amount)
 
-    def give_back(self, amount: int) -> None:
+    def release(self, amount: int) -> None:
         """Frees an amount that was taken."""
         self._free += amount
         self._grant()

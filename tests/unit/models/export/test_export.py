@@ -21,8 +21,8 @@ from models.export.dinov2 import (
     SHAPES,
     DinoV2,
     Shape,
-    resized_positions,
-    smoothly_resized_positions,
+    resize_positions,
+    resize_positions_smoothly,
 )
 from models.export.graph import Graph, write
 from models.export.vision import torchvision_models
@@ -166,10 +166,10 @@ def test_another_networks_checkpoint_names_the_first_mismatch(
 
 def test_positions_of_the_trained_grid_stay_as_they_are() -> None:
     trained = torch.randn(1, 37 * 37, 8)
-    assert torch.equal(resized_positions(trained, 37), trained)
-    assert resized_positions(trained, 16).shape == (1, 256, 8)
+    assert torch.equal(resize_positions(trained, 37), trained)
+    assert resize_positions(trained, 16).shape == (1, 256, 8)
     flat = torch.full((1, 37 * 37, 8), 0.25)
-    torch.testing.assert_close(resized_positions(flat, 16), torch.full((1, 256, 8), 0.25))
+    torch.testing.assert_close(resize_positions(flat, 16), torch.full((1, 256, 8), 0.25))
 
 
 def test_registers_take_part_and_are_exported(tmp_path: Path) -> None:
@@ -190,11 +190,11 @@ def test_registers_take_part_and_are_exported(tmp_path: Path) -> None:
 def test_positions_beside_registers_are_not_shifted() -> None:
     trained = torch.randn(1, 37 * 37, 8)
     mirrored = trained.reshape(1, 37, 37, 8).flip(1, 2).flatten(1, 2)
-    smooth = smoothly_resized_positions(trained, 16)
-    flipped = smoothly_resized_positions(mirrored, 16).reshape(1, 16, 16, 8).flip(1, 2)
+    smooth = resize_positions_smoothly(trained, 16)
+    flipped = resize_positions_smoothly(mirrored, 16).reshape(1, 16, 16, 8).flip(1, 2)
     torch.testing.assert_close(flipped.flatten(1, 2), smooth, atol=1e-5, rtol=0)
-    shifted = resized_positions(mirrored, 16).reshape(1, 16, 16, 8).flip(1, 2).flatten(1, 2)
-    assert (shifted - resized_positions(trained, 16)).abs().max() > 1e-3
+    shifted = resize_positions(mirrored, 16).reshape(1, 16, 16, 8).flip(1, 2).flatten(1, 2)
+    assert (shifted - resize_positions(trained, 16)).abs().max() > 1e-3
 
 
 def test_torchvision_gives_its_networks_without_its_compiled_part() -> None:

@@ -213,7 +213,7 @@ def test_turns_never_exceed_the_amount_and_are_granted_in_order(
             await asyncio.sleep(0)
         finally:
             held[0] -= share
-            turns.give_back(share)
+            turns.release(share)
 
     async def scenario() -> None:
         turns = Turns(amount)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
@@ -25,14 +24,14 @@ class Caller:
         self.task = asyncio.ensure_future(self._run(admission, peer, order))
 
     async def _run(self, admission: Admission, peer: str, order: list[str]) -> None:
-        async with admission.read(self._requests(peer, order), peer):
+        async with admission.read(lambda: self._read(peer, order), peer):
             self.is_read.set()
             await self._end.wait()
 
-    async def _requests(self, peer: str, order: list[str]) -> AsyncIterator[BytesValue]:
+    async def _read(self, peer: str, order: list[str]) -> BytesValue:
         order.append(peer)
         self.is_admitted.set()
-        yield await self._request
+        return await self._request
 
     async def send(self, size: int) -> None:
         self._request.set_result(BytesValue(value=bytes(size)))

@@ -11,7 +11,17 @@ import pytest
 
 from tests.conftest import ROOT
 
-FOLDERS = ("client", "configs", "deploy", "models", "protos", "services", "tests", "ui")
+FOLDERS = (
+    "client",
+    "configs",
+    "deploy",
+    "models",
+    "orchestrator",
+    "protos",
+    "services",
+    "tests",
+    "ui",
+)
 PAGES = ("README.md", "CONTRIBUTING.md")
 WORDS = re.compile(
     r"\b(a[n]ew|h[e]ed|h[e]eded|m[e]nd|m[e]nded|p[a]rted|stands? o[t]herwise"

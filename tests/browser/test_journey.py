@@ -268,7 +268,7 @@ def test_the_whole_journey(
     expect(page.locator(".metrics tbody tr").first).to_have_attribute("data-photo", best.path)
     shoot(page, "metrics")
     page.get_by_text("How the scores are distributed").scroll_into_view_if_needed()
-    expect(page.locator(".chart")).to_have_count(9)
+    expect(page.locator(".chart")).to_have_count(15)
     page.locator(".charts").scroll_into_view_if_needed()
     shoot(page, "charts")
     page.get_by_label("Search in names and reasons").fill("coffee")

@@ -17,6 +17,7 @@ from orchestrator.cli.supervisor import MODEL_SERVICES
 from tests.conftest import draw_pairs
 from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment
 from tests.integration.parts import Part, orchestrator
+from tests.waiting import LIMIT_S
 
 BROKEN = {
     "empty.jpg": "empty (0 bytes)",
@@ -300,6 +301,6 @@ def test_a_watched_orchestrator_may_be_killed_and_return(
             part.kill()
             assert process.poll() is None
             part.start()
-            text, _ = process.communicate(timeout=240)
+            text, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, text
     assert len(Curated(photos, out, tmp_path / "data", text).rows) == count

@@ -250,14 +250,21 @@ async def _call(
             return await _drive(stub, options, request, console, supervisor)
     except grpc.RpcError as error:
         is_cut_off = error.code() is grpc.StatusCode.UNAVAILABLE
-        if supervisor is not None and is_cut_off and await _has_died(supervisor, 0):
+        if supervisor is not None and is_cut_off and await _has_died(supervisor):
             raise _resumable(InternalError(supervisor.last_words("orchestrator"))) from error
         raise from_rpc_error(error, f"the orchestrator at {address}") from error
 
 
-async def _has_died(supervisor: Supervisor, death_count: int) -> bool:
-    """Whether our orchestrator has died more than `death_count` times."""
-    return await asyncio.to_thread(supervisor.has_died_since, "orchestrator", death_count)
+async def _has_died(supervisor: Supervisor) -> bool:
+    """Whether our orchestrator has ever died."""
+    return await asyncio.to_thread(supervisor.has_died_since, "orchestrator", 0)
+
+
+async def _wait_until_back(supervisor: Supervisor) -> None:
+    try:
+        await asyncio.to_thread(supervisor.wait_for_address, "orchestrator")
+    except InternalError as error:
+        raise _resumable(error) from error
 
 
 def _resumable(error: BestshotError) -> InternalError:
@@ -414,9 +421,9 @@ async def _snapshots(
     """
     watching = Watching()
     resume_count = 0
+    death_count = 0
     run = pb.Run()
     while True:
-        deaths = supervisor.death_count("orchestrator") if supervisor else 0
         try:
             watched = pb.WatchRunRequest(run_id=run_id)
             async for snapshot in stub.WatchRun(watched, metadata=call_metadata(options)):
@@ -424,15 +431,12 @@ async def _snapshots(
                 watching.saw()
                 yield snapshot
         except grpc.RpcError as error:
-            if supervisor is None:
-                await asyncio.sleep(watching.pause_after(error))
-                continue
-            if not await _has_died(supervisor, deaths):
-                raise
-            try:
-                await asyncio.to_thread(supervisor.wait_for_address, "orchestrator")
-            except InternalError as failure:
-                raise _resumable(failure) from failure
+            if supervisor is not None:
+                await _wait_until_back(supervisor)
+                if supervisor.death_count("orchestrator") > death_count:
+                    death_count = supervisor.death_count("orchestrator")
+                    watching.saw()  # the channel may be slower to notice that it is back
+            await asyncio.sleep(watching.pause_after(error))
             continue
         if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
             return

@@ -64,6 +64,7 @@ class _Part:
     Attributes:
         address: Where it serves, or served before its death; empty until it first serves.
         death_count: Processes that have ended.
+        last_end: How the last of them did; empty before.
         failure: Why it will not be restarted; None while it is running or restarting.
     """
 
@@ -73,6 +74,7 @@ class _Part:
         self.address = ""
         self.is_serving = False
         self.death_count = 0
+        self.last_end = ""
         self.failure: BestshotError | None = None
         self._command = command
         self._runtime: tempfile.TemporaryDirectory[str] | None = None
@@ -113,15 +115,15 @@ class _Part:
             return self._port_file.read_text()
 
     def wait_until_ended(self) -> None:
-        self.process.wait()
+        self.last_end = _describe(self.process.wait())
         assert self.process.stdin is not None
         self.process.stdin.close()
 
     def last_words(self, when: str = "") -> str:
-        """How its last process ended, and the end of its log."""
+        """How its last process to end did, and the end of its log."""
         tail = "\n".join(_tail(self.log)[-_TAIL_LINES:])
         end = f"{self.log} ends with:\n{tail}" if tail else f"{self.log} is empty"
-        return f"the {self.name} process ended{when} ({_describe(self.process.returncode)}); {end}"
+        return f"the {self.name} process ended{when} ({self.last_end}); {end}"
 
     def start_error(self) -> ConfigError:
         """Why it never served; its own error message if it printed one."""
@@ -262,7 +264,7 @@ class Supervisor:
                     break
                 delay_s = min(FIRST_BACKOFF_S * 2 ** (deaths - 1), LONGEST_BACKOFF_S)
                 self._say(
-                    f"the {part.name} process ended ({_describe(part.process.returncode)}); "
+                    f"the {part.name} process ended ({part.last_end}); "
                     f"restarting in {delay_s:g} s, see {part.log}"
                 )
                 if self._stopping.wait(delay_s):

@@ -186,7 +186,7 @@ def test_a_dropped_connection_is_made_anew(
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ("token", "refuses access: unknown token"),
+        ("token", "refuses access: the token is not one of those"),
         ("no token", "refuses access: this server requires a token"),
         ("certificate", "cannot be reached"),
     ],

@@ -315,8 +315,8 @@ def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_mo
         run = orchestrators.ends_as(run_id, on_one_machine)
     finally:
         owner.host.reconnect()
-    gave_up = re.compile(f"run {run_id} is another orchestrator's|abandoning run {run_id}")
-    wait_until(lambda: gave_up.search(owner.log_text) is not None)
+    gave_up = re.compile(f"(lost|abandoning) run {run_id} ")
+    wait_until(lambda: gave_up.search(owner.log_text) is not None, read_log=lambda: owner.log_text)
     assert orchestrators.run(run_id) == run
     assert orchestrators.results(run_id) == on_one_machine
 

@@ -27,14 +27,9 @@ from orchestrator.cli.curate import Request
 from orchestrator.cli.decisions import app as decisions_app
 from orchestrator.cli.demo import make_album
 from orchestrator.cli.options import Address, ConfigDir, Data, RunId
+from orchestrator.cli.parts import MODEL_SERVICES, PARTS, part_command
 from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
-from orchestrator.cli.supervisor import (
-    MODEL_SERVICES,
-    PARTS,
-    Supervisor,
-    interrupted_by_sigterm,
-    part_command,
-)
+from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.data_folder import data_folder
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.downloaded import DownloadedSource

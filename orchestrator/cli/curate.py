@@ -32,7 +32,8 @@ from rich.table import Table
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor, interrupted_by_sigterm
+from orchestrator.cli.parts import MODEL_SERVICES
+from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.export.exporter import SELECTED_FOLDER
 from orchestrator.export.output_folder import (

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -15,10 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from orchestrator.cli.part_process import PartProcess
 from services.common.errors import BestshotError, ConfigError, InternalError, UnavailableError
 
-MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
-PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
@@ -28,14 +26,6 @@ NOTICE_S = 2.0
 """A connection can break moments before the system reports the death of the process behind it."""
 _POLL_S = 0.02
 _TAIL_BYTES, _TAIL_LINES = 16_384, 5
-
-
-def part_command(name: str, arguments: Sequence[str]) -> list[str]:
-    """The command that runs one part in the foreground."""
-    module = f"services.{name}" if name in MODEL_SERVICES else name
-    # -P: with -m alone the current folder, often one of a stranger's photos, comes first on the
-    # module path, and a yaml.py there would be executed
-    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 @contextlib.contextmanager
@@ -68,7 +58,7 @@ class _Part:
         failure: Why it will not be restarted; None while it is running or restarting.
     """
 
-    def __init__(self, name: str, command: list[str], log: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
         self.address = ""
@@ -76,28 +66,22 @@ class _Part:
         self.death_count = 0
         self.last_end = ""
         self.failure: BestshotError | None = None
-        self._command = command
+        self._arguments = arguments
         self._runtime: tempfile.TemporaryDirectory[str] | None = None
-        self.process: subprocess.Popen[bytes]
+        self.process: PartProcess
         self.thread: threading.Thread
 
     def launch(self) -> None:
         """Starts a process on the address of the one before it; OSError if that fails."""
         # private, so that no other command's part can report its address here
         self._runtime = tempfile.TemporaryDirectory(prefix="bestshot-")
-        command = [*self._command, "--exit-with-parent", "--port-file", str(self._port_file)]
+        arguments = [*self._arguments, "--exit-with-parent", "--port-file", str(self._port_file)]
         if self.address:
-            command += ["--address", self.address]
+            arguments += ["--address", self.address]
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab" if self.death_count else "wb") as target:
-            self.process = subprocess.Popen(  # noqa: S603
-                command,
-                stdin=subprocess.PIPE,
-                stdout=target,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the parent, which stops the children
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
+        if not self.death_count:
+            self.log.write_bytes(b"")
+        self.process = PartProcess(self.name, arguments, self.log)
 
     @property
     def _port_file(self) -> Path:
@@ -116,8 +100,6 @@ class _Part:
 
     def wait_until_ended(self) -> None:
         self.last_end = _describe(self.process.wait())
-        assert self.process.stdin is not None
-        self.process.stdin.close()
 
     def last_words(self, when: str = "") -> str:
         """How its last process to end did, and the end of its log."""
@@ -174,8 +156,7 @@ class Supervisor:
         """
         if not self._parts:
             self._lock = _lock_logs(self._log_folder)
-        command = part_command(name, [*self._common_arguments, *arguments])
-        part = _Part(name, command, self._log_folder / f"{name}.log")
+        part = _Part(name, [*self._common_arguments, *arguments], self._log_folder / f"{name}.log")
         try:
             part.launch()
         except OSError as error:
@@ -235,8 +216,7 @@ class Supervisor:
             self._changed.notify_all()
             parts = list(reversed(self._parts.values()))
         for part in parts:
-            assert part.process.stdin is not None
-            part.process.stdin.close()
+            part.process.close_stdin()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for part in parts:
             part.thread.join(max(0.1, deadline - time.monotonic()))

@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from typer.main import get_command
 
 from orchestrator.cli.app import app
-from orchestrator.cli.supervisor import MODEL_SERVICES, PARTS
+from orchestrator.cli.parts import MODEL_SERVICES, PARTS
 from orchestrator.domain.photo import Reason
 from orchestrator.export.download import DownloadFormat
 from orchestrator.records import ImageFilter, RunState

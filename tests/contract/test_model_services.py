@@ -24,7 +24,7 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.clients.quality import GrpcQualityScorer
 from services.common.errors import FailedPreconditionError, ResourceExhaustedError
 from services.common.process.metrics import Metrics

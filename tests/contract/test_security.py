@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference import open_inference_pb2, open_inference_pb2_grpc
 from PIL import Image
 
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from services.common.config.sections import SharedSettings, load_section, parse_arguments
 from services.common.errors import ConfigError
 from services.common.rpc.auth import _FOREIGN, new_token, required_scope, token_digest

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from services.common.config.layers import Settings
 from services.common.config.sections import ModelServiceSettings, SharedSettings, load_section

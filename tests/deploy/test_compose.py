@@ -11,7 +11,7 @@ import compose_spec
 import pytest
 import yaml
 
-from orchestrator.cli.supervisor import MODEL_SERVICES, PARTS
+from orchestrator.cli.parts import MODEL_SERVICES, PARTS
 from services.common.config.layers import Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from orchestrator.cli.supervisor import PARTS
+from orchestrator.cli.parts import PARTS
 from tests.conftest import ROOT
 
 DOCKER = ROOT / "deploy" / "docker"

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from orchestrator.cli.supervisor import MODEL_SERVICES, PARTS
+from orchestrator.cli.parts import MODEL_SERVICES, PARTS
 from services.common.config.layers import Settings
 from services.common.rpc.channels import service_name
 from tests.conftest import ROOT

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -14,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cli.part_process import PRELOADED
 from tests.waiting import LIMIT_S
 
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["orchestrator.cli.app"])
+_processes.set_forkserver_preload([*PRELOADED, "alembic.command", "hdbscan"])
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def bestshot(
 ) -> Finished:
     """Runs the command to its end, in a process of its own; no traceback may show.
 
-    The process is forked from one that has imported the command, which takes a second each time.
+    It and all that it starts are forked from one process that has imported everything, which would
+    take seconds each time.
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
@@ -99,6 +103,10 @@ def _main(command: list[str], variables: dict[str, str], output: str) -> None:
     """What the installed script does."""
     from orchestrator.cli.app import main
 
+    # the fork server of this process is there for its children too, as its documentation says; yet
+    # Python 3.11 to 3.13 start another one
+    server = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+    server.ensure_running = multiprocessing.resource_tracker.ensure_running
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(descriptor, stream.fileno())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.supervisor import part_command
+from orchestrator.cli.parts import part_command
 from tests.waiting import LIMIT_S, wait_until
 
 

@@ -13,7 +13,8 @@ import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 
-from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor
+from orchestrator.cli.parts import MODEL_SERVICES
+from orchestrator.cli.supervisor import Supervisor
 from tests.integration.up import free_ports
 from tests.waiting import LIMIT_S
 

@@ -13,7 +13,7 @@ import yaml
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from prometheus_client import CollectorRegistry
 
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from tests.conftest import draw_pairs
 from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment
 from tests.integration.parts import Part, orchestrator

@@ -31,7 +31,7 @@ from inference import open_inference_pb2, open_inference_pb2_grpc
 from PIL import Image
 
 from orchestrator.__main__ import SERVICE_NAME
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from tests.integration.parts import Part, orchestrator
 from tests.waiting import LIMIT_S
 

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from tests.conftest import ROOT, draw_picture
 from tests.integration.parts import model_services, orchestrator
 from tests.integration.up import free_ports

@@ -14,7 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
-from orchestrator.cli.supervisor import MODEL_SERVICES, Supervisor
+from orchestrator.cli.parts import MODEL_SERVICES
+from orchestrator.cli.supervisor import Supervisor
 from services.common.errors import ConfigError, InternalError
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment

@@ -17,7 +17,7 @@ import pytest
 import trustme
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from services.common.rpc.auth import new_token, token_digest
 from tests.conftest import draw_pairs
 from tests.contract.test_security import write_files

@@ -23,7 +23,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from bestshot_client import Addresses, Client
 
-from orchestrator.cli.supervisor import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES
 from tests.conftest import draw_pairs
 from tests.integration.hosts import Host, HostedPart, hosts
 from tests.integration.parts import Part, orchestrator

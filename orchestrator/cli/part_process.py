@@ -1,0 +1,111 @@
+"""A part's process: on Linux forked from one that has imported what the parts have in common.
+
+Importing takes longer than all else at the start of a part; forks share it, and its memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from orchestrator.cli.parts import MODEL_SERVICES, part_module
+
+PRELOADED = (
+    "orchestrator.cli.app",  # every child runs the imports of its parent's main module
+    "orchestrator.run_service",
+    "orchestrator.transport.build",
+    "services.common.inference.model_service",
+    *(f"services.{name}.{module}" for name in MODEL_SERVICES for module in ("model", "servicer")),
+)
+"""Modules that the fork server imports."""
+
+# Not a fork of this process, whose other threads may hold locks that a child would wait for
+# forever; on macOS the system's own frameworks do not survive a fork.
+if sys.platform == "linux":
+    _processes = multiprocessing.get_context("forkserver")
+else:
+    _processes = multiprocessing.get_context("spawn")
+_processes.set_forkserver_preload(list(PRELOADED))
+# or the current folder, often one of a stranger's photos, comes first on the fork server's module
+# path, and a yaml.py there would be executed
+os.environ["PYTHONSAFEPATH"] = "1"
+
+
+def prepare_processes() -> None:
+    """Lets the fork server start its imports, while this process still does its own."""
+    if sys.platform == "linux":
+        multiprocessing.forkserver.ensure_running()
+
+
+class PartProcess:
+    """A process that runs a part, in a session of its own: Ctrl-C is for this process.
+
+    Args:
+        name: The part.
+        arguments: Of its command line.
+        log: Its output is appended here.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+        stdin, self._stdin = multiprocessing.Pipe(duplex=False)
+        self._process = _processes.Process(
+            target=_run,
+            args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
+        )
+        self._process.start()
+        stdin.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Exit code, or minus the signal that killed it; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        """Waits for its end; returns what `poll` does."""
+        self._process.join()
+        self.close_stdin()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+    def close_stdin(self) -> None:
+        """Tells it to stop, as the end of this process would."""
+        self._stdin.close()
+
+    def kill(self) -> None:
+        """Ends it by force."""
+        self._process.kill()
+
+
+def _run(
+    module: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
+) -> None:
+    """What the new process does."""
+    os.setsid()
+    os.environ.clear()  # the fork server's are of the time of its start
+    os.environ.update(variables)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for stream, descriptor in (
+        (sys.stdin, stdin.fileno()),
+        (sys.stdout, output),
+        (sys.stderr, output),
+    ):
+        os.dup2(descriptor, stream.fileno())
+    stdin.close()
+    os.close(output)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -48,14 +48,15 @@ def main() -> None:
 
 async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSettings) -> None:
     """Wires everything and serves until stopped."""
-    from ui.client import Orchestrator
-    from ui.server import build_server
-
     check_tls(shared.tls)
     login = read_login(settings)
     host, _ = split_address(settings.address)
     if login is None and not invocation.insecure:
         check_loopback(host)
+    # Gradio takes seconds to load: a wrong setting is told before
+    from ui.client import Orchestrator
+    from ui.server import build_server
+
     api = Orchestrator(
         settings.orchestrator_address, settings.call_timeout_s, client_options(shared)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.browser.conftest import System, make_shots, open_tab
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment
-from tests.waiting import LIMIT_S
 
 Shoot = Callable[[Page, str], None]
 
@@ -33,16 +33,23 @@ def make_album(page: Page, folder: Path) -> None:
     expect(page.locator("#album input")).to_have_value(folder.name)
 
 
+@contextmanager
+def serving_ui(folder: Path, *settings: str) -> Iterator[tuple[str, Supervisor]]:
+    """Runs the UI alone; yields its URL, and what runs it."""
+    supervisor = Supervisor(folder, [])
+    flags = [part for setting in settings for part in ("--set", setting)]
+    try:
+        supervisor.start("ui", ["--address", "127.0.0.1:0", *flags])
+        yield f"http://{supervisor.wait_for_address('ui')}/", supervisor
+    finally:
+        supervisor.stop()
+
+
 @pytest.fixture
 def ui_alone(tmp_path: Path) -> Iterator[str]:
     """The UI before an orchestrator that is not there."""
-    supervisor = Supervisor(tmp_path / "logs", [])
-    arguments = ["--address", "127.0.0.1:0", "--set", "orchestrator_address=127.0.0.1:9"]
-    try:
-        supervisor.start("ui", arguments)
-        yield f"http://{supervisor.wait_for_address('ui')}/"
-    finally:
-        supervisor.stop()
+    with serving_ui(tmp_path / "logs", "orchestrator_address=127.0.0.1:9") as (url, _):
+        yield url
 
 
 def test_an_orchestrator_that_is_down_is_told_everywhere(
@@ -182,14 +189,8 @@ def guarded(tmp_path: Path) -> Iterator[str]:
     """The UI with a user name and a password."""
     password = tmp_path / "password"
     password.write_text("correct horse\n")
-    supervisor = Supervisor(tmp_path / "logs", [])
-    arguments = ["--address", "127.0.0.1:0", "--set", "username=ansel"]
-    arguments += ["--set", f"password_file={password}"]
-    try:
-        supervisor.start("ui", arguments)
-        yield f"http://{supervisor.wait_for_address('ui')}/"
-    finally:
-        supervisor.stop()
+    with serving_ui(tmp_path, "username=ansel", f"password_file={password}") as (url, _):
+        yield url
 
 
 def test_a_password_guards_everything(browser: Browser, guarded: str) -> None:
@@ -228,23 +229,15 @@ def test_wrong_settings_stop_the_start_with_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_in_use_is_told_and_sigterm_ends_it(ui_alone: str, tmp_path: Path) -> None:
-    address = ui_alone.removeprefix("http://").strip("/")
-    command = [str(BESTSHOT), "serve", "ui", "--address", address]
-    done = subprocess.run(
-        command, env=environment(tmp_path), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert f"cannot listen on {address}" in done.stderr
-    with subprocess.Popen(
-        [str(BESTSHOT), "serve", "ui", "--address", "127.0.0.1:0"],
-        env=environment(tmp_path),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "serves on" in line:
-                break
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=LIMIT_S) == 0
+def test_a_port_in_use_is_told_and_sigterm_ends_it(tmp_path: Path) -> None:
+    with serving_ui(tmp_path) as (url, supervisor):
+        address = url.removeprefix("http://").strip("/")
+        command = [str(BESTSHOT), "serve", "ui", "--address", address]
+        done = subprocess.run(
+            command, env=environment(tmp_path), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert f"cannot listen on {address}" in done.stderr
+        os.kill(supervisor.process_id("ui"), signal.SIGTERM)
+        assert supervisor.wait_for_failure() is not None
+        assert "exit code 0" in supervisor.last_words("ui")

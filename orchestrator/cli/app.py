@@ -27,7 +27,7 @@ from orchestrator.cli.curate import Request
 from orchestrator.cli.decisions import app as decisions_app
 from orchestrator.cli.demo import make_album
 from orchestrator.cli.options import Address, ConfigDir, Data, RunId
-from orchestrator.cli.parts import MODEL_SERVICES, PARTS, part_command
+from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
 from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
 from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.data_folder import data_folder
@@ -210,12 +210,10 @@ def up(
     console = Console(highlight=False, soft_wrap=True)
     folder = data_folder(data)
     configs = config_dir(config_dir_)
-    files = config or []
-    layers = [read_config_file(path).section("services", "shared") for path in files]
+    files = [read_config_file(path) for path in config or []]
+    layers = [file.section("services", "shared") for file in files]
     shared = load_section(configs, profile, "shared", SharedSettings, layers)
     common = ["--config-dir", str(configs), "--profile", profile]
-    for path in files:
-        common += ["--config", str(path.absolute())]
     supervisor = Supervisor(
         folder / "logs",
         [*common, *(["--insecure"] if insecure else [])],
@@ -225,14 +223,15 @@ def up(
     with interrupted_by_sigterm():
         try:
             for name in MODEL_SERVICES:
-                supervisor.start(name, [])
+                supervisor.start(name, config_flags(name, files))
             for name in MODEL_SERVICES:
                 console.print(f"{name:<13} {supervisor.wait_for_address(name)}")
-            supervisor.start("orchestrator", ["--data", str(folder)])
+            flags = config_flags("orchestrator", files)
+            supervisor.start("orchestrator", ["--data", str(folder), *flags])
             address = supervisor.wait_for_address("orchestrator")
             console.print(f"{'orchestrator':<13} {address}")
             if ui:
-                supervisor.start("ui", [])
+                supervisor.start("ui", config_flags("ui", files))
                 scheme = "http" if shared.tls.certificate_file is None else "https"
                 page = f"{scheme}://{supervisor.wait_for_address('ui')}"
                 console.print(f"{'ui':<13} {page}")

@@ -287,6 +287,12 @@ def _own_orchestrator(
     with contextlib.ExitStack() as stack:
         token = ""
         if shared.tokens_file is None:
+            if shared.token_file is not None:
+                console.print(
+                    "shared.token_file is not used: this command starts parts of its own, which "
+                    "know only a token that is made for them",
+                    soft_wrap=True,
+                )
             token, secrets = stack.enter_context(_secret())
             common += ["--config", str(secrets)]  # the last one wins
         supervisor = Supervisor(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+from services.common.config.layers import ConfigFile
 
 MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
 PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
@@ -19,3 +22,9 @@ def part_command(name: str, arguments: Sequence[str]) -> list[str]:
     # -P: with -m alone the current folder, often one of a stranger's photos, comes first on the
     # module path, and a yaml.py there would be executed
     return [sys.executable, "-P", "-m", part_module(name), *arguments]
+
+
+def config_flags(name: str, files: Sequence[ConfigFile]) -> list[str]:
+    """Passes a part the files of --config that it reads: only the orchestrator reads `pipeline`."""
+    own = [file for file in files if name == "orchestrator" or file.section("services").data]
+    return [flag for file in own for flag in ("--config", str(Path(file.source).absolute()))]

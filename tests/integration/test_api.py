@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 import skimage.data
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -26,21 +28,35 @@ from grpc_status import rpc_status
 from PIL import Image
 from pyarrow import parquet
 
+from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
 from tests.integration.command import Curated, bestshot
-from tests.integration.up import PARTS, running_up
+from tests.integration.up import PARTS, free_ports, running_up
 from tests.waiting import LIMIT_S
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, str]:
+    """Where each model service tells its metrics."""
+    ports = free_ports(len(MODEL_SERVICES))
+    return {name: f"127.0.0.1:{port}" for name, port in zip(MODEL_SERVICES, ports, strict=True)}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def system(
-    request: pytest.FixtureRequest, album: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    album: Path,
+    metrics: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """`bestshot up` on either database; yields the orchestrator's address."""
     base = tmp_path_factory.mktemp("up")
     with contextlib.ExitStack() as stack:
-        changes = {}
+        changes = {
+            f"BESTSHOT_SERVICES__{name.upper()}__METRICS_ADDRESS": address
+            for name, address in metrics.items()
+        }
         if request.param == "postgresql":
             url = stack.enter_context(request.getfixturevalue("postgresql").database())
             changes["BESTSHOT_SERVICES__ORCHESTRATOR__DATABASE_URL"] = url
@@ -188,7 +204,20 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_reselect_tells_and_makes_what_changes_without_inference(stub: Stub, run: pb.Run) -> None:
+def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
+    """Pictures, or pairs of them, that each model service has worked on so far."""
+    texts = {name: httpx.get(f"http://{address}/metrics").text for name, address in metrics.items()}
+    return {
+        name: sum(map(float, re.findall(r"^bestshot_batch_items_sum(?:\{.*\})? (\S+)", text, re.M)))
+        for name, text in texts.items()
+    }
+
+
+def test_reselect_tells_and_makes_what_changes_without_inference(
+    stub: Stub, run: pb.Run, metrics: dict[str, str]
+) -> None:
+    before_it = count_inferences(metrics)
+    assert all(before_it.values())
     fewer = overrides(select_best={"max_images_per_cluster": 1})
     only_told = stub.Reselect(
         pb.ReselectRequest(run_id=run.id, config_overrides=fewer, validate_only=True)
@@ -201,6 +230,7 @@ def test_reselect_tells_and_makes_what_changes_without_inference(stub: Stub, run
     before = [image.path for image in all_images(stub, run.id) if image.is_selected]
     assert sorted([*selected, *made.lost_paths]) == sorted([*before, *made.gained_paths])
     assert len(selected) == 2
+    assert count_inferences(metrics) == before_it
 
 
 def test_reselect_with_the_same_settings_changes_nothing(stub: Stub, run: pb.Run) -> None:

@@ -195,12 +195,17 @@ def test_both_sections_of_a_config_file_take_effect(curated: Curated, tmp_path: 
     document = {
         "description": "One photo of a moment, and logs for a machine.",
         "pipeline": {"select_best": {"max_images_per_cluster": 1}},
-        "services": {"shared": {"log_format": "json"}, "face": {"worker_threads": 1}},
+        "services": {
+            "shared": {"log_format": "json", "token_file": str(tmp_path / "token")},
+            "face": {"worker_threads": 1},
+        },
     }
+    (tmp_path / "token").write_text("of another orchestrator\n")
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(document))
     found = curate(curated.photos, tmp_path / "out", curated.data, "--config", file)
     assert found.run["config"]["select_best"]["max_images_per_cluster"] == 1
+    assert "shared.token_file is not used" in found.text
     for part in (*MODEL_SERVICES, "orchestrator"):
         lines = (tmp_path / "out" / "logs" / f"{part}.log").read_text().splitlines()
         assert lines

@@ -27,6 +27,7 @@ from services.common.config.layers import (
     read_config_file,
 )
 from services.common.config.tls import TlsSettings
+from services.common.errors import ConfigError
 
 Address = Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")]
 Count = Annotated[int, Field(ge=1)]
@@ -224,10 +225,21 @@ def parse_arguments(
         folder=config_dir(parsed.config_dir),
         models_folder=models_dir(),
         profile=parsed.profile,
-        config_files=tuple(read_config_file(path) for path in parsed.config),
+        config_files=tuple(_read_own_file(name, path) for path in parsed.config),
         flags=parsed.set,
         address=parsed.address,
         port_file=parsed.port_file,
         exit_with_parent=parsed.exit_with_parent,
         insecure=parsed.insecure,
     )
+
+
+def _read_own_file(name: str, path: Path) -> ConfigFile:
+    """Reads a file of --config, which must have something that the part reads."""
+    file = read_config_file(path)
+    if name != "orchestrator" and not file.section("services").data:
+        raise ConfigError(
+            f"{path} has no section `services`, and {name} reads no other: settings of runs go to "
+            f"`bestshot serve orchestrator`, `bestshot up` or `bestshot curate`"
+        )
+    return file

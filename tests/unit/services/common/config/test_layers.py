@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchestrator.cli.parts import config_flags
 from orchestrator.config import PipelineConfig, PipelineSettings, file_layers
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.layers import (
@@ -195,6 +196,16 @@ def test_a_config_file_of_pipeline_keys_alone_is_the_pipeline_section(tmp_path: 
     bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
     whole = write(tmp_path / "whole.yaml", {"pipeline": DOCUMENT["pipeline"]})
     assert read_config_file(bare).sections == read_config_file(whole).sections
+
+
+def test_a_part_refuses_a_config_file_of_which_it_reads_nothing(tmp_path: Path) -> None:
+    bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
+    for name in ("quality", "ui"):
+        with pytest.raises(ConfigError, match=f"has no section `services`, and {name} reads no"):
+            parse_arguments(name, ["--config", str(bare)])
+        assert config_flags(name, [read_config_file(bare)]) == []
+    assert parse_arguments("orchestrator", ["--config", str(bare)]).config_files
+    assert config_flags("orchestrator", [read_config_file(bare)]) == ["--config", str(bare)]
 
 
 def test_flags_override_config_files_and_these_the_environment(

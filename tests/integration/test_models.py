@@ -83,7 +83,7 @@ def models(tmp_path: Path) -> Models:
     return Models(tmp_path)
 
 
-def test_a_model_is_missing_then_pulled_then_damaged_then_pulled_anew(models: Models) -> None:
+def test_a_model_is_missing_then_pulled_then_damaged_then_pulled_again(models: Models) -> None:
     assert "missing" in models.run("models", "list").text
     assert models.pull().code == 0
     assert models.file.read_bytes() == CONTENT

@@ -28,7 +28,7 @@ PHOTO_COUNT = 24
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 400, 300)
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 200, 150)
 
 
 def addresses(services: Mapping[str, Part], **others: str) -> dict[str, str]:
@@ -165,7 +165,7 @@ class Wire:
             end.close()
 
 
-def test_a_dropped_connection_is_made_anew(
+def test_a_dropped_connection_is_made_again(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     wire = Wire(services["embedding"].address)

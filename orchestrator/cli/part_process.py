@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import runpy
 import sys
@@ -32,6 +33,8 @@ if sys.platform == "linux":
 else:
     _processes = multiprocessing.get_context("spawn")
 _processes.set_forkserver_preload(list(PRELOADED))
+# before Python 3.11.1 every user of the machine could reach the fork server (CVE-2022-42919)
+multiprocessing.util.abstract_sockets_supported = False  # type: ignore[attr-defined]
 # or the current folder, often one of a stranger's photos, comes first on the fork server's module
 # path, and a yaml.py there would be executed
 os.environ["PYTHONSAFEPATH"] = "1"

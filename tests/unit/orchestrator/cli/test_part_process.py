@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.part_process import PartProcess
+from tests.waiting import wait_until
+
+PORT = ("--address", "127.0.0.1:0", "--exit-with-parent")
+
+
+def test_the_exit_code_and_all_output_are_those_of_the_part(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    process = PartProcess("siamese", ["--help"], log)
+    assert process.wait() == 0
+    assert process.poll() == 0
+    assert log.read_text().startswith("before\nusage: bestshot serve siamese")
+    assert PartProcess("siamese", ["--set", "adress=x"], log).wait() == 2
+    assert "error: siamese service: unknown key 'adress'" in log.read_text()
+
+
+def test_it_has_the_environment_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv("BESTSHOT_SERVICES__SIAMESE__ADRESS", "x")
+    assert PartProcess("siamese", PORT, log).wait() == 2
+    assert "BESTSHOT_SERVICES__SIAMESE__ADRESS" in log.read_text()
+
+
+def test_it_stops_when_told_and_is_killed_by_force(tmp_path: Path) -> None:
+    (tmp_path / "one").touch()
+    stopped, killed = (PartProcess("siamese", PORT, tmp_path / name) for name in ("one", "other"))
+    wait_until(lambda: "serves on" in (tmp_path / "one").read_text())
+    assert os.getsid(stopped.pid) == stopped.pid
+    stopped.close_stdin()
+    assert stopped.wait() == 0
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+
+
+def test_only_this_user_reaches_the_fork_server(tmp_path: Path) -> None:
+    PartProcess("siamese", ["--help"], tmp_path / "log").wait()
+    address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
+    assert stat.S_IMODE(Path(address).parent.stat().st_mode) == 0o700

@@ -34,7 +34,7 @@ else:
     _processes = multiprocessing.get_context("spawn")
 _processes.set_forkserver_preload(list(PRELOADED))
 # before Python 3.11.1 every user of the machine could reach the fork server (CVE-2022-42919)
-multiprocessing.util.abstract_sockets_supported = False  # type: ignore[attr-defined]
+multiprocessing.util.abstract_sockets_supported = False  # type: ignore[misc]
 # or the current folder, often one of a stranger's photos, comes first on the fork server's module
 # path, and a yaml.py there would be executed
 os.environ["PYTHONSAFEPATH"] = "1"

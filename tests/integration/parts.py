@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,17 +65,6 @@ class Part:
     def _memory(self, field: str) -> float:
         status = Path(f"/proc/{self._supervisor.process_id(self.name)}/status").read_text()
         return int(status.split(f"{field}:")[1].split()[0]) / 1024
-
-    def ends_by_itself(self, timeout_s: float) -> bool:
-        """Whether its process ends in time."""
-        try:
-            process = os.pidfd_open(self._supervisor.process_id(self.name))
-        except ProcessLookupError:
-            return True  # the supervisor has reaped it
-        try:
-            return bool(select.select([process], [], [], timeout_s)[0])
-        finally:
-            os.close(process)
 
     def kill(self) -> None:
         """Kills it and waits for its end."""

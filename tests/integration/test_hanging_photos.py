@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
+import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image
 
 from tests.conftest import draw_picture
+from tests.integration.hosts import Host, HostedPart
 from tests.integration.parts import Part, orchestrator
-from tests.waiting import LIMIT_S
+from tests.integration.up import free_ports
+from tests.waiting import LIMIT_S, wait_until
 
 HANGING = """
 import os
@@ -55,8 +56,16 @@ def test_pipes_named_as_photos_are_unreadable_rows(
         assert len(errors) == 8
 
 
+class ThisMachine(Host):
+    """No network of its own."""
+
+    @property
+    def prefix(self) -> list[str]:
+        return []
+
+
 def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
-    services: dict[str, Part], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: dict[str, Part], tmp_path: Path
 ) -> None:
     photos, hung, hook = (tmp_path / name for name in ("photos", "hung", "hook"))
     for folder in (photos, hung, hook):
@@ -64,21 +73,35 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     for number in range(9):
         Image.fromarray(draw_picture(number)).save(photos / f"hanging-{number:02}.jpg")
     (hook / "sitecustomize.py").write_text(HANGING.replace("FOLDER", repr(str(hung))))
-    path = f"{hook}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    with contextlib.ExitStack() as stack:
-        with monkeypatch.context() as changed:  # what is started later does not hang
-            changed.setenv("PYTHONPATH", path)
-            part = stack.enter_context(orchestrator(tmp_path, addresses(services), photos))
-        run_id = part.begin()
-        while len(list(hung.iterdir())) < 8:  # all threads that read photos
-            threading.Event().wait(0.05)
-        assert len(part.stub.ListAlbums(pb.ListAlbumsRequest(), timeout=LIMIT_S).albums) == 1
-        part.stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=LIMIT_S)
-        assert part.end(run_id).state == pb.RUN_STATE_CANCELLED
-        pending = part.begin()
-        part.signal(signal.SIGTERM)
-        assert part.ends_by_itself(timeout_s=LIMIT_S)  # otherwise it is killed, and the run is lost
-        part.stop()
-        part.channel = None
-        part.start()  # the lock of the data folder is free, and nothing hangs now
+    found = addresses(services)
+    (port,) = free_ports(1)
+    hanging = HostedPart(  # an interpreter of its own, which runs the hook as it starts
+        ThisMachine("", "127.0.0.1", "", tmp_path),
+        "orchestrator",
+        port,
+        {
+            **{f"{name}_address": address for name, address in found.items()},
+            "allowed_roots": str([str(photos)]),
+        },
+        ("--data", str(tmp_path / "data")),
+        {"PYTHONPATH": f"{hook}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+    )
+    hanging.start()
+    try:
+        with grpc.insecure_channel(hanging.address) as channel:
+            stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+            album = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(photos))).album
+            start = pb.StartRunRequest(album_id=album.id)
+            run_id = stub.StartRun(start).run.id
+            wait_until(lambda: len(list(hung.iterdir())) == 8)  # all threads that read photos
+            assert len(stub.ListAlbums(pb.ListAlbumsRequest(), timeout=LIMIT_S).albums) == 1
+            stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=LIMIT_S)
+            ended = list(stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S))[-1]
+            assert ended.run.state == pb.RUN_STATE_CANCELLED
+            pending = stub.StartRun(start).run.id
+        hanging.stop()  # by itself: it is not killed, and the run not lost
+    finally:
+        hanging.stop(signal.SIGKILL)
+    with orchestrator(tmp_path, found, photos) as part:
+        # the lock of the data folder is free, and nothing hangs now
         assert part.end(pending).state == pb.RUN_STATE_COMPLETED

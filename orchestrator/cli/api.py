@@ -188,7 +188,7 @@ class Api:
             return self.run(prefix)
         found = [run.id for run in self.runs() if run.id.startswith(prefix)]
         if len(found) > 1:
-            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); give more of the id")
+            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); give a longer id")
         return self.run(found[0] if found else prefix)
 
     def find_album(self, folder: str) -> Album:
@@ -351,7 +351,7 @@ def _open_stored(settings: OrchestratorSettings, data: Path | None) -> Engine:
         return open_postgresql(settings.database_url, settings.database_password_file)
     folder = data_folder(data)
     if not (folder / DATABASE_NAME).exists():
-        raise ConfigError(f"there are no runs in {folder} yet; `bestshot curate` makes the first")
+        raise ConfigError(f"there are no runs in {folder} yet; create one with `bestshot curate`")
     return open_database(folder)
 
 

@@ -171,15 +171,15 @@ def _check_services(request: Request) -> None:
         if request.orchestrator is not None and services:
             raise ConfigError(
                 f"services.{next(iter(services))} in {path}: the orchestrator at "
-                f"{request.orchestrator} and its services run under settings of their own; "
-                "leave out the section `services`"
+                f"{request.orchestrator} and its services have their own settings; leave out "
+                "the section `services`"
             )
         for section, keys in OWN_SETTINGS.items():
             for key in file.section("services", section).data:
                 if keys is None or key in keys:
                     raise ConfigError(
                         f"services.{section}.{key} in {path}: `bestshot curate` "
-                        + ("starts no web UI" if section == "ui" else "sets this itself")
+                        + ("does not start a web UI" if section == "ui" else "sets this itself")
                         + "; leave it out"
                     )
 
@@ -289,8 +289,8 @@ def _own_orchestrator(
         if shared.tokens_file is None:
             if shared.token_file is not None:
                 console.print(
-                    "shared.token_file is not used: this command starts parts of its own, which "
-                    "know only a token that is made for them",
+                    "shared.token_file is ignored: this command starts its own parts, which accept "
+                    "only the token created for them",
                     soft_wrap=True,
                 )
             token, secrets = stack.enter_context(_secret())

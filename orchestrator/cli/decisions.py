@@ -48,12 +48,12 @@ def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = 
 
 @app.command()
 def undo(
-    entry: Annotated[str, typer.Argument(help="Id of an entry, or its beginning.")] = "",
+    entry: Annotated[str, typer.Argument(help="Id of an entry, or the start of it.")] = "",
     album: AlbumName = LATEST,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Take back the newest decision, or the given one; the next run applies that."""
+    """Undo the newest decision, or the given one; takes effect in the next run."""
     with open_api(orchestrator, data) as api:
         album_id = api.find_album(album).id
         entries = api.decisions(album_id)

@@ -371,7 +371,7 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
         points = f"{found.points:.2f} of {found.tied_count} {'point' if is_one else 'points'}"
         yield (
             f"Tied with {others} within {found.tiebreaker_range:g} of the highest score, so the "
-            f"direct comparisons decide: it has {points}."
+            f"direct comparisons decide: it scored {points}."
         )
     yield from map(_match, found.matches)
     yield found.grouping_text
@@ -410,7 +410,7 @@ def _faces(found: Explanation) -> str:
 
 def _match(match: Match) -> str:
     if match.probability == 0.5:
-        return f"Even with {match.path}."
+        return f"Tied with {match.path}."
     verb = "Won against" if match.is_won else "Lost to"
     return f"{verb} {match.path}: better with a probability of {match.probability:.3f}."
 

@@ -82,6 +82,11 @@ class Decision(StrEnum):
     KEEP = "keep"
     REJECT = "reject"
 
+    @property
+    def past_tense(self) -> str:
+        """For sentences: "kept" or "rejected"."""
+        return "kept" if self is Decision.KEEP else "rejected"
+
 
 class Reason(StrEnum):
     """Why a photo was picked or not; the codes of orchestrator.proto."""

@@ -273,7 +273,7 @@ def test_runs_and_show_tell_what_is_stored(curated: Curated) -> None:
 def test_demo_curates_and_says_where_the_results_are(tmp_path: Path) -> None:
     finished = bestshot(["demo", "--out", tmp_path / "demo"], data=tmp_path / "data")
     assert finished.code == 0, finished.text
-    assert "12 photos made in" in finished.text
+    assert "12 photos written to" in finished.text
     page = tmp_path / "demo" / "results" / "index.html"
     assert page.as_uri() in finished.text
     assert page.exists()

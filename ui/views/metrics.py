@@ -1,4 +1,4 @@
-"""Tab Metrics: every photo's numbers in a table, and how they are distributed."""
+"""The Metrics tab: every photo's numbers in a table, and how they are distributed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def build() -> MetricsView:
     downloads = html()
     pages = gr.Markdown()
     table = html(no_results(), "rows.js")
-    with gr.Accordion("How the scores are distributed", open=True):
+    with gr.Accordion("Score distributions", open=True):
         distributions = html()
     return MetricsView(
         search, filter_by, page, gr.State("path"), downloads, pages, table, distributions

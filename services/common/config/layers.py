@@ -190,7 +190,7 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
         head, *path = name.removeprefix(ENVIRONMENT_PREFIX).split("__")
         if head not in SECTIONS or not path:
             known = [*reserved, *(f"{ENVIRONMENT_PREFIX}{known}__..." for known in SECTIONS)]
-            raise ConfigError(f"unknown environment variable {name}; known are {', '.join(known)}")
+            raise ConfigError(f"unknown environment variable {name}; known: {', '.join(known)}")
         lowered = [part.lower() for part in path]
         if head == "SERVICES":
             _refuse_unknown({lowered[0]: None}, SERVICE_NAMES, (), f"environment variable {name}")
@@ -286,7 +286,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known are {', '.join(sorted(known))}"
+    return f"; known: {', '.join(sorted(known))}"
 
 
 def _refuse_unknown(

@@ -141,7 +141,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         for name in names:
             if name not in known:
                 raise InvalidArgumentError(
-                    "outputs", f"there is no {name!r}; known are {', '.join(known)}"
+                    "outputs", f"there is no {name!r}; known: {', '.join(known)}"
                 )
         return [known[name] for name in names] or self._api.outputs
 
@@ -179,7 +179,7 @@ def _images(request: pb.ModelInferRequest, names: Sequence[str]) -> Images:
     for index, tensor in enumerate(request.inputs):
         if tensor.name not in names:
             raise InvalidArgumentError(
-                "inputs", f"there is no {tensor.name!r}; known are {', '.join(names)}"
+                "inputs", f"there is no {tensor.name!r}; known: {', '.join(names)}"
             )
         found[tensor.name] = _pictures(tensor, raw[index] if raw else None)
     for name in names:

@@ -1,4 +1,4 @@
-"""Selection: the best photos of each moment, and why; also which pairs the comparator must see."""
+"""Selects the best photos of each moment, with reasons; lists the pairs to compare for that."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from orchestrator.domain.scoring import (
 )
 
 MAX_COMPARED_COUNT = 100
-"""Most photos of a moment that are compared with each other, the best by score: a round robin of n
-photos takes n (n - 1) / 2 comparisons, 200 million in a crowd of 20,000."""
+"""Maximum number of a moment's photos, the best by score, that are compared with each other: a
+round robin of n photos takes n (n - 1) / 2 comparisons, 200 million for 20,000 photos."""
 
 _MANY_TAKEN = 64
 
@@ -51,18 +51,18 @@ class FilterParameters:
 
 @dataclass(frozen=True, slots=True)
 class SiameseParameters:
-    """How the comparator takes part."""
+    """Settings of the pairwise comparison."""
 
     enabled: bool
-    """whether the comparator decides ties; if it does and no Siamese model is available, a run
-    fails at its start"""
+    """whether the comparator decides ties; if it does, a run fails at its start when no Siamese
+    model is available"""
     checkpoint_path: Path | None
     """a file in the models folder, absolute or relative to it, that the Siamese service must have
     loaded (checked by digest), or `null` to accept any model"""
     duplicate_threshold: Similarity
-    """cosine similarity from which two photos are duplicates, never both selected"""
+    """cosine similarity at or above which two photos are duplicates and never both selected"""
     tiebreaker_range: Share
-    """composite scores this close to the leader's are a tie"""
+    """scores at most this far below the best composite score are a tie"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class SelectionParameters:
     """Rules of the selection."""
 
     max_images_per_cluster: Count
-    """most photos selected from a moment"""
+    """maximum number of photos selected from a moment"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
-    """composite score that a further photo of a moment, or a single shot, must reach"""
+    """minimum composite score of a second or later pick of a moment, and of a single shot"""
     dissimilarity_threshold: Similarity
-    """cosine similarity to a selected photo from which a further one is too similar"""
+    """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
     """whether single shots are selected at all"""
     quality_weights: QualityWeights
@@ -134,7 +134,7 @@ class _Scored:
 
 
 class _Taken:
-    """The photos of a moment selected so far, the best first."""
+    """The photos of a moment selected so far, best first."""
 
     def __init__(self, embeddings: NDArray[np.float32]) -> None:
         self._embeddings = embeddings
@@ -218,7 +218,7 @@ class Selection:
             comparisons: Answers to `pairs_to_compare`; a missing one counts as undecided.
 
         Returns:
-            One verdict a candidate, in the order of `candidates`.
+            One verdict per candidate, in the order of `candidates`.
         """
         found = {
             verdict.path: verdict

@@ -1,4 +1,4 @@
-"""Settings of the orchestrator: how it runs (services.yaml) and what a run does (pipeline.yaml)."""
+"""Settings of the orchestrator (services.yaml) and of its runs (pipeline.yaml)."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class PipelineConfig:
 
     Args:
         folder: Config folder; all its profiles are checked at once.
-        profile: Profile of runs that name none.
+        profile: Default profile of runs.
         layers: From --config files and --set flags, on top.
     """
 

@@ -23,8 +23,8 @@ class Control:
     Attributes:
         key: As in pipeline.yaml.
         label: Shown beside it.
-        kind: How it is shown: a distance is `auto`, a number, or none.
-        maximum: Of a slider whose setting has no upper bound.
+        kind: How it is shown; a distance is `auto`, a number, or none.
+        maximum: Maximum of the slider if the setting has no upper bound.
     """
 
     key: str
@@ -132,7 +132,7 @@ def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:
 
 
 def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
-    """The value at a dotted key; None if a run of an earlier version has none."""
+    """The value at a dotted key; None if it is missing in a run of an earlier version."""
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""`bestshot decisions`: the log of what the user decided."""
+"""`bestshot decisions`: the log of the user's decisions."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def import_(
 
 
 def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
-    """An entry in words."""
+    """Describes an entry."""
     return _describe(*find_origins([*log, entry])[entry.id])
 
 

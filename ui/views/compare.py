@@ -17,7 +17,7 @@ from ui.templating import empty, html, no_results, problem, render
 TITLE = "Compare"
 SHOWN_COUNT = 40
 CHANGE_COUNT = 200
-"""Changes of photos that are shown; the command `bestshot diff --all` and the API have the rest."""
+"""Maximum number of photo changes shown; `bestshot diff --all` and the API have the rest."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CompareView:
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `load_runs` answers."""
+        """Outputs of `load_runs`."""
         return [self.other, self.changes]
 
 
@@ -62,7 +62,7 @@ async def load_runs(
 
 
 async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | None) -> str:
-    """How the run differs from the other one."""
+    """Renders the differences from the other run."""
     if not run_id:
         return no_results()
     if not other_id:

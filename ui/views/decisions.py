@@ -64,7 +64,7 @@ async def render_log(api: Orchestrator, run_id: str | None) -> str:
 
 
 def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str:
-    """An entry in words."""
+    """Describes an entry."""
     if entry.action == pb.DecisionAction.DECISION_ACTION_UNDO:
         return f"undo: {describe(by_id[entry.undone_id], by_id)}"
     photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)

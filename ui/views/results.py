@@ -53,12 +53,12 @@ class ResultsView:
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What `load_page` is asked with, behind the run."""
+        """Inputs of `load_page` after the run."""
         return [self.filter_by, self.order_by, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `load_page` answers."""
+        """Outputs of `load_page`."""
         return [self.gallery, self.filter_by, self.pages, self.page]
 
 

@@ -44,7 +44,7 @@ class RunView:
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `newest` answers."""
+        """Outputs of `newest`."""
         return [self.progress, self.start, self.cancel, self.resume]
 
 

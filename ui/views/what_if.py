@@ -23,7 +23,7 @@ class WhatIfView:
 
     Attributes:
         settings: The components of controls.build.
-        changes: What they would change.
+        changes: The resulting changes.
         apply: Creates a run with them.
         reset: Goes back to the run's own settings.
     """
@@ -62,7 +62,7 @@ async def load_settings(api: Orchestrator, run_id: str | None) -> list[Any]:
 
 
 async def preview(api: Orchestrator, run_id: str | None, values: Sequence[controls.Value]) -> str:
-    """What the values would change in a run."""
+    """Renders the changes that the values would make to a run."""
     if not run_id:
         return no_results()
     try:

@@ -257,7 +257,7 @@ class Curator:
             answered = await comparer.compare(pairs, digests)
             return sorted({digests[path] for pair in answered for path in pair})
         except (BestshotError, TimeoutError) as error:
-            logger.warning("pairs of run %s are not compared: %s", run.id, error)
+            logger.warning("cannot compare pairs of run %s: %s", run.id, error)
             return []
 
     def _diff(self, first: Run, second: Run) -> RunDiff:

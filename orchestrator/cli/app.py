@@ -258,7 +258,7 @@ def serve(
     `bestshot serve PART --help` lists its options.
     """
     if part not in PARTS:
-        raise ConfigError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
+        raise ConfigError(f"there is no part {part!r}; choose one of {', '.join(PARTS)}")
     command = part_command(part, context.args)
     os.execv(command[0], command)  # noqa: S606
 

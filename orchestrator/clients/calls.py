@@ -123,7 +123,7 @@ class ServiceCaller:
         """Refuses a response with the wrong number of results, or from a different model."""
         if len(response.results) != wanted:
             raise InternalError(
-                f"{self.target} answered {len(response.results)} items for {wanted}"
+                f"{self.target} returned {len(response.results)} results for {wanted} items"
             )
         if response.model_digest != model.digest:
             raise self.another_model(model)
@@ -142,8 +142,8 @@ class ServiceCaller:
     def another_model(self, model: ModelIdentity) -> FailedPreconditionError:
         """The error for a response from a different model than `model`."""
         return FailedPreconditionError(
-            f"{self.target} now serves another model than the {model.id} that the run was started "
-            f"with; start a new run"
+            f"{self.target} now serves a different model; the run was started with {model.id}: "
+            f"start a new run"
         )
 
     async def close(self) -> None:

@@ -124,7 +124,7 @@ class OpenInferenceClient:
             output = await self._request(graph, joined, model)
             if len(output) != len(items):
                 raise InternalError(
-                    f"{self._caller.target} answered {len(output)} items for {len(items)}"
+                    f"{self._caller.target} returned {len(output)} results for {len(items)} items"
                 )
             return [output[index : index + 1] for index in range(len(items))]
         return list(await asyncio.gather(*(self._request(graph, item, model) for item in items)))
@@ -140,7 +140,7 @@ class OpenInferenceClient:
             raise self._caller.another_model(model)
         output = response.outputs[0]
         if output.datatype != "FP32":
-            raise InternalError(f"{self._caller.target} answered {output.datatype}, not FP32")
+            raise InternalError(f"{self._caller.target} returned {output.datatype}, not FP32")
         if response.raw_output_contents:
             values = np.frombuffer(response.raw_output_contents[0], "<f4")
         else:

@@ -55,7 +55,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
     """Reads what `decisions_json` wrote.
 
     Raises:
-        InvalidArgumentError: It is no such file; the message names the place.
+        InvalidArgumentError: It is not a valid log; the message names the place.
     """
     try:
         entries = _File.model_validate_json(text).entries

@@ -40,12 +40,12 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
             `bestshot:Rating` and `bestshot:Label` all the same.
 
     Raises:
-        InvalidArgumentError: `existing` is no XMP.
+        InvalidArgumentError: `existing` is not XMP.
     """
     tree = _parsed(existing) if existing else _empty()
     rdf = next(tree.iter(_name("rdf:RDF")), None)
     if rdf is None:
-        raise InvalidArgumentError("", "it is XML without rdf:RDF, so no XMP")
+        raise InvalidArgumentError("", "it is not XMP: rdf:RDF is missing")
     for key, value in (("xmp:Rating", str(_rating(record))), ("xmp:Label", _label(record))):
         last = f"bestshot:{key.partition(':')[2]}"
         if _get(rdf, key) in (*_UNSET, _get(rdf, last)):
@@ -96,9 +96,9 @@ def _parsed(content: bytes) -> etree._ElementTree:
     try:
         tree = etree.fromstring(content, parser).getroottree()
     except etree.XMLSyntaxError as error:
-        raise InvalidArgumentError("", f"it is no XML: {error}") from error
+        raise InvalidArgumentError("", f"it is not XML: {error}") from error
     if tree.docinfo.doctype:
-        raise InvalidArgumentError("", "it has a document type declaration, which no XMP has")
+        raise InvalidArgumentError("", "it has a document type declaration, which XMP must not")
     return tree
 
 

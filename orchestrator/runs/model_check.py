@@ -54,7 +54,7 @@ def check_models(run: Run, services: Services) -> None:
     for role, model in services.models.items():
         if run.models[role]["digest"] != model.digest:
             raise FailedPreconditionError(
-                f"the {role} service now serves {model.id} with another digest than when the "
+                f"the {role} service now serves {model.id} with a different digest than when the "
                 f"run was started; start a new run"
             )
 

@@ -199,7 +199,7 @@ class Worker:
             try:
                 renewal = await asyncio.to_thread(self._queue.renew, work.run)
             except Exception as error:  # without a lease the run continues until another has it
-                logger.warning("the lease of run %s is not renewed: %s", work.run.id, error)
+                logger.warning("cannot renew the lease of run %s: %s", work.run.id, error)
                 continue
             if renewal is not Renewal.HELD:
                 work.is_lost = renewal is Renewal.LOST

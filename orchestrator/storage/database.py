@@ -200,7 +200,7 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
         parsed = make_url(url)
     except ArgumentError as error:
         raise ConfigError(
-            "orchestrator.database_url is no URL; write postgresql://user@host:port/database"
+            "orchestrator.database_url is not a URL; write postgresql://user@host:port/database"
         ) from error
     if parsed.drivername != POSTGRESQL:
         raise ConfigError(
@@ -282,7 +282,7 @@ def _say_what_is_wrong(context: ExceptionContext) -> None:
     if isinstance(context.sqlalchemy_exception, DataError) and "NUL" in str(
         context.original_exception
     ):
-        raise InvalidArgumentError("", "text holds a NUL character, which no text here has")
+        raise InvalidArgumentError("", "text must not contain a NUL character")
     if context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError):
         problem = " ".join(str(context.original_exception).split())
         raise DatabaseUnavailableError(f"the database cannot be reached: {problem}")

@@ -78,8 +78,8 @@ class ImageQuery:
         if name not in _ORDERS or direction not in (["asc"], ["desc"]):
             raise InvalidArgumentError(
                 "order_by",
-                f"{self.order_by!r} is no order; give one of {MOMENT}, {', '.join(sorted(_ORDERS))}"
-                f', and "desc" behind it for the highest first',
+                f"{self.order_by!r} is not an order; use {MOMENT} or one of "
+                f'{", ".join(sorted(_ORDERS))}, followed by "desc" for the highest first',
             )
         column = _ORDERS[name]
         by = column.desc() if direction == ["desc"] else column.asc()

@@ -228,7 +228,7 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
         field: Name of the request's field, for the error.
 
     Raises:
-        InvalidArgumentError: The path is not absolute, or lies under no allowed root.
+        InvalidArgumentError: The path is not absolute, or is not in an allowed root.
     """
     if not folder.is_absolute():
         raise InvalidArgumentError(field, f"{folder} is not an absolute path")
@@ -240,7 +240,7 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     if not any(resolved.is_relative_to(root) for root in roots):
         raise InvalidArgumentError(
             field,
-            f"{folder} lies under none of the allowed roots "
+            f"{folder} is not in any of the allowed roots "
             f"({', '.join(str(root) for root in roots)}); see orchestrator.allowed_roots",
         )
     return resolved

@@ -181,7 +181,7 @@ class SqlRunQueue:
             # the request first, so that a concurrent change of state sees it
             if connection.execute(wanted.values(is_cancel_requested=True)).rowcount == 0:
                 raise FailedPreconditionError(
-                    f"run {run_id} has ended already, it is {_state(connection, run_id)}"
+                    f"run {run_id} has already ended, it is {_state(connection, run_id)}"
                 )
             ended = _ended(RunState.CANCELLED, database_time(connection))
             connection.execute(update(runs).where(waits).values(ended))
@@ -227,7 +227,7 @@ class SqlRunQueue:
         if row.takeover_count >= MAX_TAKEOVER_COUNT:
             error = (
                 f"given up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
-                f"while they worked on this run; their logs, and their memory, may tell why"
+                f"while they worked on this run; check their logs and memory limits"
             )
             return {**_ended(RunState.FAILED, now), "error": error}
         return None

@@ -93,7 +93,7 @@ class Upload:
         if self._bytes_left < 0:
             raise InvalidArgumentError(
                 "chunk",
-                f"the upload has more than the {self._max_bytes // 10**6} MB that one may have "
+                f"the upload is larger than the limit of {self._max_bytes // 10**6} MB "
                 f"(orchestrator.max_upload_mb)",
             )
         self._open.write(chunk)
@@ -168,7 +168,7 @@ def _safe_name(filename: str) -> str:
     if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
         raise InvalidArgumentError(
             "filename",
-            f"{filename!r} is no photo's name: it must end in one of "
+            f"{filename!r} is not a photo's name: it must end in one of "
             f"{', '.join(sorted(PHOTO_SUFFIXES))}",
         )
     stem, suffix = Path(name).stem, Path(name).suffix

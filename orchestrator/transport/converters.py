@@ -141,7 +141,7 @@ def decision_action(number: int) -> DecisionAction:
     names = {f"DECISION_ACTION_{known.name}": known for known in DecisionAction}
     name = pb.DecisionAction.Name(number) if number in pb.DecisionAction.values() else ""
     if name not in names:
-        raise InvalidArgumentError("action", f"{number} is no DecisionAction")
+        raise InvalidArgumentError("action", f"{number} is not a DecisionAction")
     return names[name]
 
 
@@ -167,7 +167,7 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         if not _SHA256.fullmatch(photo.content_digest):
             raise InvalidArgumentError(
                 "entries",
-                f"entry {message.id}: content_digest {photo.content_digest!r} is no hex sha256",
+                f"entry {message.id}: content_digest {photo.content_digest!r} is not a hex sha256",
             )
     try:
         create_time = message.create_time.ToDatetime(datetime.UTC)
@@ -191,7 +191,7 @@ def filter_value(number: int) -> ImageFilter:
     names = {f"IMAGE_FILTER_{known.value}": known for known in ImageFilter}
     name = pb.ImageFilter.Name(number) if number in pb.ImageFilter.values() else ""
     if name not in names:
-        raise InvalidArgumentError("filters", f"{number} is no ImageFilter")
+        raise InvalidArgumentError("filters", f"{number} is not an ImageFilter")
     return names[name]
 
 
@@ -202,7 +202,7 @@ def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
     if number == pb.FILE_TRANSFER_UNSPECIFIED:
         return FileTransfer.COPY if request.copy_selected else None
     if number not in pb.FileTransfer.values():
-        raise InvalidArgumentError("selected_transfer", f"{number} is no FileTransfer")
+        raise InvalidArgumentError("selected_transfer", f"{number} is not a FileTransfer")
     return names[pb.FileTransfer.Name(number)]
 
 
@@ -211,7 +211,7 @@ def download_format(number: int) -> DownloadFormat:
     names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
     name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
     if name not in names:
-        raise InvalidArgumentError("format", f"{number} is no DownloadFormat")
+        raise InvalidArgumentError("format", f"{number} is not a DownloadFormat")
     return names[name]
 
 

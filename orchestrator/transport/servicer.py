@@ -170,7 +170,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Deletes an album."""
         if await self._curator.is_active(request.album_id):
             raise FailedPreconditionError(
-                f"a run of album {request.album_id} is under way; cancel it first"
+                f"a run of album {request.album_id} is in progress; cancel it first"
             )
         await asyncio.to_thread(self._store.delete_album, request.album_id)
         return pb.DeleteAlbumResponse()
@@ -360,7 +360,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.SetDecisionResponse:
         """Keeps or rejects a photo, or clears its decision."""
         if request.decision not in pb.Decision.values():
-            raise InvalidArgumentError("decision", f"{request.decision} is no Decision")
+            raise InvalidArgumentError("decision", f"{request.decision} is not a Decision")
         decision = converters.decision_value(request.decision)
         action = DecisionAction(decision.value) if decision else DecisionAction.CLEAR
         paths = [request.path]
@@ -383,7 +383,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Adds a decision to an album's log."""
         action = converters.decision_action(request.action)
         if action is DecisionAction.UNDO:
-            raise InvalidArgumentError("action", "to undo call UndoDecision")
+            raise InvalidArgumentError("action", "to undo, call UndoDecision")
         entry = await self._new_entry(request, action, request.paths, request.target_path)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         return pb.AppendDecisionResponse(

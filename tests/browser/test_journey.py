@@ -58,7 +58,7 @@ def test_the_whole_journey(
 
     page.get_by_label("Folder on the orchestrator's machine").fill("/etc")
     page.get_by_role("button", name="Create an album from the folder").click()
-    expect(page.get_by_text("lies under none of the allowed roots")).to_be_visible()
+    expect(page.get_by_text("is not in any of the allowed roots")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
     page.get_by_role("button", name="Create an album from the folder").click()
     expect(page.locator("table.albums tbody tr")).to_have_count(1)

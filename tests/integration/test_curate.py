@@ -205,7 +205,7 @@ def test_both_sections_of_a_config_file_take_effect(curated: Curated, tmp_path: 
     file.write_text(yaml.safe_dump(document))
     found = curate(curated.photos, tmp_path / "out", curated.data, "--config", file)
     assert found.run["config"]["select_best"]["max_images_per_cluster"] == 1
-    assert "shared.token_file is not used" in found.text
+    assert "shared.token_file is ignored" in found.text
     for part in (*MODEL_SERVICES, "orchestrator"):
         lines = (tmp_path / "out" / "logs" / f"{part}.log").read_text().splitlines()
         assert lines

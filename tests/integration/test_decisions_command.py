@@ -118,7 +118,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     for way in ("symlink", "hardlink"):
         if done.is_served:
             refused = run(done, "export", "--out", tmp_path / "x", "--selected", way, code=2)
-            assert "where the photos are" in refused
+            assert "the machine that has the photos" in refused
     for way in ("copy",) if done.is_served else ("symlink", "hardlink", "copy"):
         text = run(done, "export", "--out", tmp_path / "out", "--selected", way, "--xmp")
         for path in selected:
@@ -134,7 +134,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     }
     assert "photos" in text
     if done.is_served:
-        assert "where the photos are" in run(
+        assert "the machine that has the photos" in run(
             done, "export", "--out", tmp_path / "x", "--xmp-beside-photos", code=2
         )
         assert not (tmp_path / "x").exists()
@@ -142,7 +142,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     (done.photos / "letter.xmp").write_text("a letter that could not be read")
     (done.photos / f"{min(selected)}.xmp").write_text("torn")
     beside = run(done, "export", "--out", tmp_path / "out", "--xmp-beside-photos")
-    assert f"{min(selected)}.xmp is left as it is: it is no XML" in beside
+    assert f"{min(selected)}.xmp is left as it is: it is not XML" in beside
     assert (done.photos / f"{min(selected)}.xmp").read_text() == "torn"
     other = max(selected)
     assert b"bestshot:Rating" in (done.photos / other).with_suffix(".xmp").read_bytes()

@@ -131,7 +131,7 @@ class ModelHost:
         )
         if missing:
             logger.warning(
-                "%s cannot be used here, %s serves", ", ".join(missing), ", ".join(providers)
+                "%s not available here, using %s", ", ".join(missing), ", ".join(providers)
             )
         model = self.model
         whole = (model, *model.parts.values())
@@ -274,7 +274,7 @@ def _find_model(role: Role, invocation: Invocation, settings: ModelServiceSettin
     except MissingModelError as error:
         raise ConfigError(
             f"{error.message}; `bestshot models pull --profile {invocation.profile}` fetches "
-            f"all that this profile needs"
+            f"everything this profile needs"
         ) from error
 
 

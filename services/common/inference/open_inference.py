@@ -218,7 +218,7 @@ def _pictures(
         ]
     raise InvalidArgumentError(
         tensor.name,
-        f"is {tensor.datatype} {list(shape)}; give BYTES [n], complete image files, or UINT8 "
+        f"is {tensor.datatype} {list(shape)}; expected BYTES [n], complete image files, or UINT8 "
         f"[n, height, width, 3], canonical RGB",
     )
 

@@ -274,7 +274,7 @@ def resolve(
     except MissingModelError as error:
         if fallback == "none" or models[model_id].origin is Origin.BUILTIN:
             raise
-        logger.warning("%s; the builtin model serves instead (fallback: builtin)", error.message)
+        logger.warning("%s; using the builtin model instead (fallback: builtin)", error.message)
     builtin_id = next(
         name
         for name, entry in models.items()

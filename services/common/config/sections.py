@@ -35,7 +35,7 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9
 
 
 class SharedSettings(Settings):
-    """Section `shared` of services.yaml: what clients and servers must agree on."""
+    """Section `shared` of services.yaml: settings that clients and servers must agree on."""
 
     log_level: Literal["debug", "info", "warning", "error"]
     """`debug`, `info`, `warning` or `error`"""
@@ -162,7 +162,7 @@ class Invocation:
 def load_section(
     folder: Path, profile: str, name: str, settings: type[SettingsT], flags: Sequence[Layer] = ()
 ) -> SettingsT:
-    """Loads a section of services.yaml, and checks it in the profiles not in force.
+    """Loads a section of services.yaml, and checks it in all other profiles too.
 
     Args:
         folder: Config folder.

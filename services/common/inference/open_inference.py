@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over a service's own typed call.
 
-It returns what the typed call returns, as tensors. The protocol has no errors of single items: if
-one picture fails, the request fails and names it.
+It returns what the typed call returns, as tensors. The protocol has no per-item errors: if one
+picture fails, the request fails and names it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TensorApi:
     Attributes:
         inputs: Names of the inputs, each a batch of pictures: BYTES (n,), complete image files; or
             UINT8 (n, height, width, 3), canonical RGB.
-        outputs: What it returns.
+        outputs: Tensors that it returns.
         infer: The typed call.
     """
 
@@ -60,7 +60,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     Args:
         api: The typed call.
-        service_name: Of the typed service.
+        service_name: Name of the typed service.
         model: Its model.
         alias: Another name, besides the id, by which callers can request the model.
     """
@@ -77,19 +77,19 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     async def ServerLive(
         self, request: pb.ServerLiveRequest, context: grpc.aio.ServicerContext
     ) -> pb.ServerLiveResponse:
-        """Answers."""
+        """Reports that the server is alive."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(
         self, request: pb.ServerReadyRequest, context: grpc.aio.ServicerContext
     ) -> pb.ServerReadyResponse:
-        """Whether the first inference is done."""
+        """Reports whether the first inference is done."""
         return pb.ServerReadyResponse(ready=self.is_ready)
 
     async def ModelReady(
         self, request: pb.ModelReadyRequest, context: grpc.aio.ServicerContext
     ) -> pb.ModelReadyResponse:
-        """Whether that model serves."""
+        """Reports whether the model is ready."""
         known = self._is_known(request.name, request.version)
         return pb.ModelReadyResponse(ready=self.is_ready and known)
 

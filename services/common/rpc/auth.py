@@ -73,7 +73,7 @@ class TokensFile(Settings):
 
 
 def new_token() -> str:
-    """A random token of 256 bits."""
+    """Generates a random token of 256 bits."""
     return secrets.token_urlsafe(32)
 
 

@@ -13,10 +13,10 @@ from services.common.user_files import read_user_bytes
 
 
 def check_tls(tls: TlsSettings) -> None:
-    """Finds what is wrong with the files before anything listens or calls.
+    """Checks the files before anything listens or calls.
 
     Raises:
-        ConfigError: A file is missing, not PEM, or does not match another; or one is not named.
+        ConfigError: A file is missing, not PEM, or does not match another; or one is not set.
     """
     if (tls.certificate_file is None) != (tls.key_file is None):
         raise ConfigError("shared.tls: set both certificate_file and key_file, or neither")
@@ -62,7 +62,7 @@ def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
         try:
             check_tls(tls)
             last[0] = _server_configuration(tls)
-        except ConfigError:  # half renewed
+        except ConfigError:  # only one of the two files has been renewed
             pass
         return last[0]
 

@@ -105,7 +105,7 @@ class Grouping:
         min_samples: Parameter of HDBSCAN.
         separate_hours: A longer pause splits moments; None if capture time is not used.
         separate_distance: Photos this close are not split by it; None likewise.
-        pause_inside: Seconds between it and `nearest_inside`; None likewise, or where unknown.
+        pause_inside: Seconds between it and `nearest_inside`; None likewise, or if unknown.
         pause_outside: Seconds between it and `nearest_outside`.
     """
 

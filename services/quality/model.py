@@ -68,7 +68,7 @@ class AestheticNetwork:
         self._preprocessing = preprocessing
 
     def votes(self, pixels: RgbImage) -> tuple[float, tuple[float, ...]]:
-        """Mean vote, 1 to 10, and the shares of the votes 1 to 10, empty where unknown."""
+        """Mean vote, 1 to 10, and the shares of the votes 1 to 10, empty if unknown."""
         (name,) = self._session.input_names
         answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
         if len(answer) == 1:

@@ -44,7 +44,7 @@ class Orchestrator:
 
     Args:
         address: Address of the orchestrator.
-        timeout_s: Of one call.
+        timeout_s: Deadline of a call.
         options: Options of its channel.
     """
 

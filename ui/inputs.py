@@ -112,7 +112,7 @@ class RequestLimits:
         app: The page.
         page: Knows the uploads.
         folder: Has the uploads, each in a folder of its own; partial ones are next to those.
-        max_uploads_bytes: Most bytes that all uploads together may take.
+        max_uploads_bytes: Maximum total size of all uploads.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
     """Seconds to wait before a request is repeated; None if it must not be.
 
     Args:
-        error: What the call raised.
+        error: The error that the call raised.
         attempt: Number of the attempt that failed, from 1.
     """
     if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt >= MAX_ATTEMPTS:

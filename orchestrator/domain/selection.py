@@ -90,7 +90,7 @@ class Verdict:
         path: The photo.
         worst: Face-size-weighted worst case; None without faces.
         person_penalty: 0 or below.
-        composite_score: What ranked it.
+        composite_score: The score by which it is ranked.
         is_selected: Whether it was picked.
         reason: Why.
         lost_to: Path of the preferred photo; None if there is none.

@@ -60,7 +60,7 @@ class AestheticNetwork:
     Args:
         session: A graph of one input, whose output is (1, 1), the mean vote, or (1, 10), the shares
             of the votes 1 to 10.
-        preprocessing: What the graph was trained on.
+        preprocessing: The preprocessing that the graph was trained with.
     """
 
     def __init__(self, session: ModelSession, preprocessing: Preprocessing) -> None:

@@ -240,7 +240,7 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
     rows = Rows(embeddings)
     epsilon = to_cosine_distance(parameters.cluster_selection_epsilon, parameters.metric)
     component = rows.components_within(epsilon)
-    if not component.any():  # all will be joined, whatever HDBSCAN says
+    if not component.any():  # all will be joined, regardless of HDBSCAN
         return np.zeros(len(embeddings), np.int64)
     tree = spanning_tree(rows, parameters.min_samples)
     # The tree is the same in both metrics, only the lengths of its edges differ.

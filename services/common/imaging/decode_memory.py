@@ -3,7 +3,7 @@
 The figures are upper bounds for the allocations of Pillow and its decoders, measured at up to 250
 megapixels; a test compares them with the real peaks. They count the file itself, its decoded pixels
 in Pillow's own layout, and what else the decoder needs. The steps after decoding work in stripes
-(imaging.py) and take little more.
+(see `decode`) and take little more.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from services.common.rpc.server import Server, ServerOptions, serve_until_stoppe
 logger = logging.getLogger(__name__)
 
 SHARED_UPLOAD_S = 24 * 3600.0
-"""After this an upload is no other orchestrator's any more that shares the data folder."""
+"""After this time, an upload cannot belong to another orchestrator that shares the data folder."""
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]:
-    """The database: PostgreSQL by its URL, else SQLite in a data folder of this process's own."""
+    """Opens the database: PostgreSQL by its URL, otherwise SQLite in the locked data folder."""
     with contextlib.ExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(contextlib.closing(lock_folder(folder)))
@@ -85,10 +85,10 @@ async def serve_json(
     address: str | None,
     options: ServerOptions,
 ) -> AsyncIterator[None]:
-    """Serves the JSON mirror meanwhile, where it has an address.
+    """Serves the JSON mirror within the block, if it has an address.
 
     Raises:
-        ConfigError: The address cannot be listened on, or anybody could reach it.
+        ConfigError: It cannot listen on the address, or anyone could reach it.
     """
     if address is None:
         yield
@@ -162,7 +162,7 @@ async def serve(
         for caller in parts.callers:
             await caller.close()
     if not working.cancelled():
-        working.result()  # raises what ended it
+        working.result()  # raises the error that ended it, if any
 
 
 if __name__ == "__main__":

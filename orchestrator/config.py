@@ -1,4 +1,4 @@
-"""Settings of the orchestrator: how it runs (services.yaml) and what a run does (pipeline.yaml)."""
+"""Settings of the orchestrator (services.yaml) and of its runs (pipeline.yaml)."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ ServiceTarget = Annotated[
 
 
 class HostedEmbedding(Settings):
-    """An embedding model on a foreign server: id in models.yaml, name of its graph there."""
+    """An embedding model on another server: id in models.yaml, and the graph's name there."""
 
     model: str
     graph: str
 
 
 class HostedSiamese(Settings):
-    """A Siamese model on a foreign server: id in models.yaml, names of its graphs there."""
+    """A Siamese model on another server: id in models.yaml, and the graphs' names there."""
 
     model: str
     describe: str
@@ -58,52 +58,51 @@ class OrchestratorSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; beyond loopback it needs what the part itself needs there: tokens,
-    client certificates or `--insecure`"""
+    it can read the metrics; listening beyond loopback has the same requirements as for the part
+    itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
-    """`host:port` of the JSON mirror, `/api/v1`; `null` for none"""
+    """`host:port` of the JSON mirror (`/api/v1`); `null` for none"""
     database_url: str | None
-    """`postgresql://user@host:port/database`, which several orchestrators may share; `null`: SQLite
-    in the data folder, for one"""
+    """`postgresql://user@host:port/database`, which several orchestrators can share; `null`: SQLite
+    in the data folder, for a single orchestrator"""
     database_password_file: UserPath | None
-    """file whose first line is the password of that database; `null`: the URL has it, or none is
-    needed"""
+    """file whose first line is the database password; `null`: it is in the URL, or not needed"""
     embedding_address: ServiceTarget
     quality_address: ServiceTarget
     face_address: ServiceTarget
     siamese_address: ServiceTarget
     embedding_open_inference: HostedEmbedding | None
-    """`null`: a bestshot service is at that address. Otherwise a server of the Open Inference
-    Protocol (Triton, KServe) that hosts the same ONNX file: `{model: ID, graph: NAME}`, the id in
-    `models.yaml`, whose preprocessing, calibration and version apply, and the name of its file on
-    that server"""
+    """`null` if a bestshot service runs at that address. For an Open Inference Protocol server
+    (Triton, KServe) that hosts the same ONNX file: `{model: ID, graph: NAME}`, with the id in
+    `models.yaml`, whose preprocessing, calibration and version apply, and the model's name on that
+    server"""
     siamese_open_inference: HostedSiamese | None
     """as `embedding_open_inference`: `{model: ID, describe: NAME, compare: NAME}`"""
     call_timeout_s: Annotated[float, Field(gt=0)]
     """deadline of a call to a model service, seconds"""
     service_wait_s: Annotated[float, Field(ge=0)]
     """how long a run waits for a service that is down or does not answer (it may be restarting, or
-    its machine asleep), counted from its first failure, before the run fails; a failed run can be
-    resumed (`ResumeRun`, and a button of the web UI)"""
+    its machine asleep) before the run fails, counted from the first failure; a failed run can be
+    resumed (`ResumeRun`, or in the web UI)"""
     batch_count: Count
-    """photos of one batch"""
+    """number of photos per batch"""
     concurrent_batches: Count
-    """batches in progress at a time"""
+    """number of batches in progress at a time"""
     allowed_roots: Annotated[list[Path], Field(min_length=1)]
-    """folders that albums and outputs must be in, symlinks resolved; links inside an album may lead
-    into them too, links that lead elsewhere are not read; `~` is the home of the orchestrator's
-    user"""
+    """folders that must contain all albums and outputs, with symlinks resolved. Links inside an
+    album may lead into these folders; links that lead elsewhere are not followed. `~` is the home
+    of the orchestrator's user"""
     max_upload_mb: Count
-    """largest uploaded album, in MB"""
+    """maximum size of an uploaded album, in MB"""
     max_decode_mb: Count
-    """most memory, in MB, for all photos that the part decodes at the same time; a large photo
-    waits until it fits, and one that needs more than the whole limit is unreadable. 2,200 is enough
-    for 200 megapixels of JPEG or HEIC; the manifests' memory limits leave room for these values, so
+    """maximum memory, in MB, for all photos being decoded at the same time; a large photo waits
+    until it fits, and one that needs more than the whole limit is reported as unreadable. 2,200 is
+    enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     resume_runs: bool
-    """whether runs resume whose orchestrator ended before them: when it starts again, or by another
-    orchestrator of the same database within 15 seconds; otherwise they become `INTERRUPTED`, their
-    scores kept"""
+    """whether a run resumes after its orchestrator stopped: when that starts again, or within 15
+    seconds on another orchestrator with the same database. Otherwise it becomes `INTERRUPTED`; its
+    scores are kept"""
 
 
 class PipelineSettings(Settings):
@@ -129,12 +128,12 @@ def resolve_auto(
     """Replaces `auto` by the embedding model's calibrated values, in the unit of the metric.
 
     Args:
-        settings: Of `cluster_scenes`.
+        settings: Section `cluster_scenes`.
         calibration: The embedding model's (scene_distance, cluster_selection_epsilon) as cosine
             distances; None if it has none.
 
     Raises:
-        ConfigError: A setting is `auto`, and the model was never calibrated.
+        ConfigError: A setting is `auto`, and the model has no calibration.
     """
     scene_distance, epsilon = settings.scene_distance, settings.cluster_selection_epsilon
     if "auto" in (scene_distance, epsilon) and calibration is None:
@@ -158,7 +157,7 @@ class PipelineConfig:
 
     Args:
         folder: Config folder; all its profiles are checked at once.
-        profile: Profile of runs that name none.
+        profile: Default profile of runs.
         layers: From --config files and --set flags, on top.
     """
 
@@ -171,7 +170,7 @@ class PipelineConfig:
         self.load(profile)
 
     def profiles(self) -> dict[str, str]:
-        """Names and descriptions of the profiles that there are."""
+        """Names and descriptions of the available profiles."""
         return {
             name: str(read_yaml(self._folder / "profiles" / f"{name}.yaml").get("description", ""))
             for name in profile_names(self._folder)

@@ -1,4 +1,4 @@
-"""Where bestshot keeps its database."""
+"""Location of the data folder, which holds the database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.common.config.layers import DATA_DIR_VARIABLE
 
 
 def data_folder(override: Path | None) -> Path:
-    """Finds the data folder: flag, then BESTSHOT_DATA_DIR, then the platform's place for it."""
+    """Finds the data folder: flag, then BESTSHOT_DATA_DIR, then the platform's default."""
     if override is not None:
         return override.expanduser().absolute()
     named = os.environ.get(DATA_DIR_VARIABLE)

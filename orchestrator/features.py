@@ -13,7 +13,7 @@ from orchestrator.ports import Embedding
 from services.common.finite import check_finite, non_finite_place
 
 EMBEDDING_ROLE, THUMBNAIL_ROLE = "embedding", "thumbnail"
-"""Roles of the cache whose payloads are not JSON."""
+"""Cache roles whose payloads are not JSON."""
 
 
 def pack_embedding(embedding: Embedding) -> bytes:
@@ -62,7 +62,7 @@ def unpack_json(payload: bytes) -> Any:  # noqa: ANN401
 
 
 def is_finite(role: str, payload: bytes) -> bool:
-    """Whether a payload of the cache holds finite numbers only; version 0.1.0 stored others."""
+    """Whether a cached payload holds only finite numbers; version 0.1.0 stored others."""
     if role == EMBEDDING_ROLE:
         return bool(np.isfinite(unpack_embedding(payload)).all())
     if role == THUMBNAIL_ROLE:

@@ -1,4 +1,4 @@
-"""What the orchestrator counts besides its calls, for Prometheus."""
+"""Prometheus metrics of the orchestrator, in addition to those of its calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class RunMetrics:
     """The counters of runs and of the feature cache.
 
     Args:
-        registry: Gets them.
+        registry: Registry to add them to.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

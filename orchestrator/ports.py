@@ -1,4 +1,4 @@
-"""What the pipeline needs of the outside, as protocols."""
+"""Protocols for everything outside that the pipeline needs."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class ModelIdentity:
 class ModelPort(Protocol):
     """Any model service.
 
-    Its calls are told the model that the caller reckons with: FailedPreconditionError where another
-    one answers. UnavailableError where none does.
+    Its calls receive the model that the caller expects: FailedPreconditionError if a different one
+    answers. UnavailableError if none does.
     """
 
     async def model(self) -> ModelIdentity:
-        """Asks which model serves; UnavailableError where none does."""
+        """Asks which model the service uses; UnavailableError if it cannot be reached."""
         ...
 
 
@@ -107,11 +107,11 @@ class ModelPorts:
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo as found.
+    """A photo found in an album.
 
     Attributes:
         path: Relative to the album.
-        size_bytes: Of the file.
+        size_bytes: Size of the file.
         companion_paths: Files that go with it: the RAW file of a pair, the film of a Live Photo.
     """
 
@@ -130,7 +130,7 @@ class PhotoSource(Protocol):
     def read(self, path: str) -> bytes:
         """Reads a photo whole.
 
-        InvalidImageError where that fails; UnavailableError where the whole album is gone.
+        InvalidImageError if that fails; UnavailableError if the whole album is gone.
         """
         ...
 
@@ -139,20 +139,20 @@ class PhotoSource(Protocol):
         ...
 
     def decode(self, content: bytes) -> CanonicalImage:
-        """Decodes a photo; InvalidImageError where that fails."""
+        """Decodes a photo; InvalidImageError if that fails."""
         ...
 
 
 class FeatureCache(Protocol):
-    """What was computed, by content; blocking calls, for worker threads.
+    """Computed features, by content; blocking calls, for worker threads.
 
     A key is (content_digest, role, model_digest); the canonicalisation version is the cache's own.
     """
 
     def get(self, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], bytes]:
-        """Returns the payloads that are there."""
+        """Returns the stored payloads."""
         ...
 
     def put(self, entries: Mapping[tuple[str, str, str], bytes]) -> None:
-        """Stores payloads durably; what is there already stays."""
+        """Stores payloads durably; existing ones are kept."""
         ...

@@ -26,7 +26,7 @@ class RunState(enum.StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the run is in a terminal state."""
         return self not in (RunState.PENDING, RunState.RUNNING)
 
 
@@ -84,12 +84,10 @@ class Run:
     Attributes:
         config: Pipeline settings in force, and under `resolved` the values that `auto` stood for.
         models: Identity of each model by role.
-        versions: Versions of what computed.
-        decisions: What the user had decided about its photos, by content digest, when they were
-            judged last.
-        corrections: What the user had changed about moments when photos were grouped last, as
-            `Correction` has it.
-        notes: What a reader of the results should know about how they were made; sentences.
+        versions: Versions of the software that computed it.
+        decisions: The user's decisions about its photos, by content digest, at the last selection.
+        corrections: The user's corrections of moments at the last grouping; see `Correction`.
+        notes: Sentences about how the results were made that a reader should know.
     """
 
     id: str
@@ -118,7 +116,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """A photo with everything that is known of it in a run; fields as in orchestrator.proto."""
+    """A photo with all its results of a run; fields as in orchestrator.proto."""
 
     path: str
     content_digest: str
@@ -173,7 +171,7 @@ class Cluster:
 
 
 def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: float) -> RunSummary:
-    """Counts what a run found."""
+    """Summarizes a run's results."""
     labels = [record.cluster_id for record in records if record.cluster_id is not None]
     return RunSummary(
         photo_count=len(records),
@@ -197,7 +195,7 @@ def moments_of(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
 
 
 def check_completed(run: Run, purpose: str) -> None:
-    """Refuses a run without results; `purpose` says what only a completed run can be.
+    """Refuses a run without results; `purpose` completes the message "can be ...".
 
     Raises:
         FailedPreconditionError: The run is not completed.

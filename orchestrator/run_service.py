@@ -1,4 +1,4 @@
-"""What callers can do with runs: start, watch, cancel, resume, reselect, compare."""
+"""Operations on runs: start, watch, cancel, resume, reselect, compare."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ _COMPUTING_PACKAGES = (
 
 
 class Curator:
-    """Runs and results by what the store has, and by what the worker is at.
+    """Operations on runs, both stored ones and the one in progress.
 
     Args:
         store: Runs and results.
         log: Decisions.
-        queue: The runs that wait.
+        queue: The queued runs.
         cache: Features.
         ports: Model services.
-        config: Where run settings come from.
-        worker: Works on the runs.
+        config: Source of run settings.
+        worker: Executes the runs.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Curator:
 
         Raises:
             InvalidArgumentError: A setting is wrong.
-            FailedPreconditionError: A model service cannot serve what the settings ask for.
+            FailedPreconditionError: A model service cannot meet the settings.
         """
         with contextlib.suppress(NotFoundError):
             return await self.run(run_id)
@@ -118,11 +118,11 @@ class Curator:
         return run
 
     async def resume(self, run_id: str) -> Run:
-        """Queues a run that did not reach its end once more, under its own settings.
+        """Queues an unfinished run again, under its own settings.
 
         Raises:
-            FailedPreconditionError: It is under way or completed, or a model service cannot serve
-                what it was started with.
+            FailedPreconditionError: It is in progress or completed, or a model service no longer
+                serves its model.
         """
         run = await self.run(run_id)
         check_models(run, await find_services(self._ports, read_settings(run)))
@@ -135,7 +135,7 @@ class Curator:
         return self._worker.live(run.id) or run
 
     async def run(self, run_id: str) -> Run:
-        """Returns a run as it stands now."""
+        """Returns the current state of a run."""
         live = self._worker.live(run_id)
         return live if live else await asyncio.to_thread(self._store.run, run_id)
 
@@ -152,13 +152,13 @@ class Curator:
             await self._worker.wait_for_change(run_id, seen)
 
     async def cancel(self, run_id: str) -> Run:
-        """Asks a run to stop, whichever orchestrator works on it."""
+        """Asks a run to stop, on any orchestrator."""
         await asyncio.to_thread(self._queue.cancel, run_id)
         self._worker.stop_cancelled(run_id)
         return await self.run(run_id)
 
     async def is_active(self, album_id: str) -> bool:
-        """Whether a run of the album waits or works."""
+        """Whether a run of the album is queued or running."""
         return await asyncio.to_thread(self._store.is_active, album_id)
 
     async def reselect(
@@ -198,10 +198,10 @@ class Curator:
     async def decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
     ) -> tuple[int, list[ImageRecord]]:
-        """Adds what the user decided to the album's log; see `decision_entries.add_decisions`.
+        """Adds decisions to the album's log; see `decision_entries.add_decisions`.
 
-        Pairs that the run's selection needs then are compared if the Siamese service serves the
-        run's model, so that the result is that of a new run.
+        Pairs that the run's selection then needs are compared if the Siamese service serves the
+        run's model, so that the result equals a new run's.
 
         Returns:
             Number of entries added, and the photos of the run whose result changed.
@@ -257,7 +257,7 @@ class Curator:
             answered = await comparer.compare(pairs, digests)
             return sorted({digests[path] for pair in answered for path in pair})
         except (BestshotError, TimeoutError) as error:
-            logger.warning("pairs of run %s are not compared: %s", run.id, error)
+            logger.warning("cannot compare pairs of run %s: %s", run.id, error)
             return []
 
     def _diff(self, first: Run, second: Run) -> RunDiff:
@@ -273,7 +273,7 @@ class Curator:
 
 
 def check_profile(name: str, known: Iterable[str]) -> None:
-    """Refuses the name of a profile that is not known.
+    """Refuses an unknown profile.
 
     Raises:
         InvalidArgumentError: The message names the nearest one.
@@ -304,9 +304,9 @@ _WHOLE_REVISION = ("--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 @functools.cache
 def _git_revision() -> str:
-    """Of the checkout that this runs from, with `-dirty` where its files were changed since.
+    """Commit of the checkout that this runs from, with `-dirty` if its files have changed.
 
-    Empty where it was installed otherwise.
+    Empty if it was not started from a checkout.
     """
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Runs the UI as this process; a wrong setting is one line and exit code 2."""
+    """Runs the UI in this process; an invalid setting is a one-line error and exit code 2."""
     try:
         invocation = parse_arguments("ui")
         shared = invocation.settings("shared", SharedSettings)
@@ -38,7 +38,7 @@ def main() -> None:
             tempfile.TemporaryDirectory(prefix="bestshot-ui-") as folder,
             tracing("ui", shared.tracing_endpoint),
         ):
-            os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are sent on
+            os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are forwarded
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             asyncio.run(serve(invocation, shared, settings))
     except ConfigError as error:
@@ -53,7 +53,7 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
     host, _ = split_address(settings.address)
     if login is None and not invocation.insecure:
         check_loopback(host)
-    # Gradio takes seconds to load: a wrong setting is told before
+    # before Gradio, which takes seconds to load
     from ui.client import Orchestrator
     from ui.server import build_server
 

@@ -34,14 +34,14 @@ ACTIONS = {
     "split": pb.DECISION_ACTION_SPLIT,
     "merge": pb.DECISION_ACTION_MERGE,
 }
-"""Decision by the name of a button or key in the gallery and the large view."""
+"""Decision actions by the names that the gallery and the large view send."""
 POLL_S = 1.0
 NOTICE_S = 10.0
 LOST = "lost"
 """Value of `poll` while the orchestrator does not answer."""
 
 Updates = list[Any]
-"""New values of the components that an event fills, in their order."""
+"""New values of an event's output components, in order."""
 
 Decided = tuple[str, str]
 """A run, and an entry of its album's log of decisions."""
@@ -60,8 +60,8 @@ def build_app(api: Orchestrator) -> CheckedBlocks:
 class Page:
     """The components of the page, and the handlers of their events.
 
-    Keeps nothing of a run: every event asks the orchestrator, so a reload or a second tab shows the
-    same.
+    Stores no data of a run: every event asks the orchestrator, so a reload or a second browser tab
+    shows the same.
     """
 
     def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
@@ -176,12 +176,12 @@ class Page:
 
     @staticmethod
     def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
-        """Wires an event; if it comes again before it was answered, only the last one counts."""
+        """Wires an event; of those that arrive while one is handled, only the last counts."""
         event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
 
     @staticmethod
     def _on_each(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
-        """Wires an event of which every one counts, one after the other."""
+        """Wires an event whose every occurrence is handled, one after the other."""
         options = {"show_progress": "hidden", "trigger_mode": "multiple"}
         event(call, inputs, outputs, concurrency_limit=1, concurrency_id="decisions", **options)
 
@@ -250,7 +250,7 @@ class Page:
     async def show_results(
         self, run_id: str | None, filter_by: str, order_by: str, *_: object
     ) -> Updates:
-        """Shows the run's photos from the first page on."""
+        """Shows the first page of the run's photos."""
         return await results.load_page(self._api, run_id, filter_by, order_by, 1)
 
     async def show_metrics(
@@ -270,17 +270,17 @@ class Page:
         ]
 
     async def show_settings(self, run_id: str | None) -> Updates:
-        """Sets the controls of What if to the run's own settings."""
+        """Sets the What if controls to the run's own settings."""
         return await what_if.load_settings(self._api, run_id)
 
     async def see_tab(self, event: gr.SelectData) -> bool:
-        """Whether the tab Compare is open."""
+        """Whether the Compare tab is open."""
         return bool(event.value == compare.TITLE)
 
     async def show_comparison(
         self, is_comparing: bool, album_id: str | None, run_id: str | None, other_id: str | None
     ) -> Updates:
-        """Compares the run with another one of its album, if the tab is open: it takes a while."""
+        """Compares the run with another one of its album if the tab is open, because it is slow."""
         if not is_comparing:
             return [gr.skip(), gr.skip()]
         return await compare.load_runs(self._api, album_id, run_id, other_id)
@@ -294,7 +294,7 @@ class Page:
         return [export.render_links(run_id), "", ""]
 
     async def _run_choices(self, album_id: str | None, wanted: str | None) -> Any:  # noqa: ANN401
-        """Updates the run dropdown: `preferred`, else the newest completed run."""
+        """Updates the run dropdown: `wanted`, or the newest completed run."""
         try:
             runs = await self._api.runs(album_id) if album_id else []
         except OrchestratorError:
@@ -331,7 +331,7 @@ class Page:
         return [await report_errors(detail.render_detail(self._api, run_id, photo)), photo]
 
     async def close_photo(self) -> Updates:
-        """Closes the client."""
+        """Closes the large view."""
         return ["", ""]
 
     async def put_beside(self, event: gr.EventData, run_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Photos in words and numbers."""
+"""Captions for photos, runs and durations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def photo_url(run_id: str, path: str, long_side_px: int) -> str:
 
 
 def score_line(image: pb.ImageResult) -> str:
-    """For example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"; empty where unreadable."""
+    """For example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"; empty if unreadable."""
     if image.status != pb.IMAGE_STATUS_SCORED:
         return ""
     return score_caption((score, score_value(image, score)) for score in SCORES)
@@ -34,7 +34,7 @@ def status(image: pb.ImageResult) -> str:
 
 
 def moment_title(image: pb.ImageResult) -> str:
-    """Title of the group that a gallery shows a photo in."""
+    """Title of a photo's group in the gallery."""
     if image.status == pb.IMAGE_STATUS_UNREADABLE:
         return "Unreadable files"
     return f"Moment {image.cluster_id + 1}" if image.cluster_id >= 0 else "Single shots"

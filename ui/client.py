@@ -24,7 +24,7 @@ TRANSFER_TIMEOUT_S = 3600.0
 
 
 class OrchestratorError(Exception):
-    """A call failed.
+    """A failed call.
 
     Attributes:
         message: What happened, for people.
@@ -44,7 +44,7 @@ class Orchestrator:
 
     Args:
         address: Address of the orchestrator.
-        timeout_s: Of one call.
+        timeout_s: Deadline of a call.
         options: Options of its channel.
     """
 
@@ -123,18 +123,18 @@ class Orchestrator:
             return OrchestratorError(
                 f"The orchestrator at {self._address} does not answer.",
                 "Start it with `bestshot up`, or set ui.orchestrator_address in services.yaml to "
-                "where it runs. This page continues once it answers.",
+                "its address. This page reconnects when it is back.",
                 code,
             )
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return OrchestratorError(
                 f"The orchestrator did not answer within {self._timeout_s:.0f} seconds.",
-                "Try again; if it stays busy, its log shows why.",
+                "Try again. If this happens again, see its log.",
                 code,
             )
         return OrchestratorError(details[:1].upper() + details[1:], "", code)
 
 
 def _is_answer(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the orchestrator itself reports it; otherwise it was not reached."""
+    """Whether the orchestrator itself reported the error; otherwise it was not reached."""
     return any(key == STATUS_DETAILS_KEY for key, _ in error.trailing_metadata() or ())

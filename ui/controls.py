@@ -1,4 +1,4 @@
-"""Settings of the pipeline as controls, with the defaults and help texts of the orchestrator."""
+"""Controls for the pipeline settings, with the orchestrator's defaults and help texts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Control:
     Attributes:
         key: As in pipeline.yaml.
         label: Shown beside it.
-        kind: How it is shown: a distance is `auto`, a number, or none.
-        maximum: Of a slider whose setting has no upper bound.
+        kind: How it is shown; a distance is `auto`, a number, or none.
+        maximum: Maximum of the slider if the setting has no upper bound.
     """
 
     key: str
@@ -45,7 +45,7 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.capture_time.enabled", "Use capture time and camera", "flag"),
     ),
     "Selection": (
-        Control("select_best.max_images_per_cluster", "Most photos of a moment", "count", 10),
+        Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
         Control("select_best.min_score_threshold", "Minimum score", "number"),
         Control("filter_quality.min_iqa_score", "Minimum technical quality (IQA)", "number"),
         Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
@@ -61,8 +61,8 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("select_best.person_penalties.not_smiling", "Penalty: not smiling", "number"),
     ),
     "Siamese comparison": (
-        Control("select_best.siamese.enabled", "Decide near ties by the Siamese model", "flag"),
-        Control("select_best.siamese.tiebreaker_range", "A tie is within", "number"),
+        Control("select_best.siamese.enabled", "Use the Siamese model for near ties", "flag"),
+        Control("select_best.siamese.tiebreaker_range", "Tie range", "number"),
     ),
 }
 CONTROLS = tuple(control for group in GROUPS.values() for control in group)
@@ -132,7 +132,7 @@ def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:
 
 
 def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
-    """The value at a dotted key; None if a run of an earlier version has none."""
+    """The value at a dotted key; None if it is missing in a run of an earlier version."""
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

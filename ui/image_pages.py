@@ -1,4 +1,4 @@
-"""Pages of a run's photos, as gallery and table request them."""
+"""Pages of a run's photos, for the gallery and the table."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
     "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
     "decided": ("Decided by me", pb.IMAGE_FILTER_DECIDED),
 }
-"""Title and filter by the key of a choice; ALL is not one of them."""
+"""Title and filter by choice key, except ALL."""
 
 
 @dataclass(frozen=True)
 class ImagePage:
-    """One page: its photos, its number from 1, how many pages and photos there are."""
+    """One page: its photos, its number from 1, and the numbers of pages and photos."""
 
     images: list[pb.ImageResult]
     number: int
@@ -41,7 +41,7 @@ async def image_page(
     order_by: str,
     search: str = "",
 ) -> ImagePage:
-    """Asks for a page; one beyond the last is the last."""
+    """Fetches a page; beyond the end, the last page."""
     number = max(1, int(number or 1))
     request = pb.ListImagesRequest(
         run_id=run_id,

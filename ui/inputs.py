@@ -33,7 +33,7 @@ BODY_BYTES = 16 * 2**20
 """Largest request that is not an upload: a decision about thousands of photos."""
 MEGABYTE = 10**6
 DISK_BLOCK_BYTES = 4096
-"""An empty file takes up space too."""
+"""Counted for each file, because even an empty one takes up space."""
 CLEANUP_S = (600, 24 * 3600)
 """How often uploads are checked, and the age at which abandoned ones are deleted."""
 Json = Any
@@ -42,7 +42,7 @@ Json = Any
 class CheckedBlocks(gr.Blocks):
     """Blocks whose events accept files only from upload components, and only uploaded ones.
 
-    Gradio takes any object with a `path` and a file's marker for a file, in any input and at any
+    Gradio accepts any object with a `path` and a file's marker as a file, in any input and at any
     depth, and copies what the path or URL names into the folder that it serves.
     """
 
@@ -56,7 +56,7 @@ class CheckedBlocks(gr.Blocks):
         """Checks the inputs of an event, however it was called.
 
         Raises:
-            gr.Error: A file was not uploaded here, or is in an input that takes none.
+            gr.Error: A file was not uploaded here, or is in an input that accepts none.
         """
         for block, value in zip(block_fn.inputs, inputs, strict=False):
             if not isinstance(block, gr.File):
@@ -87,8 +87,8 @@ class CheckedBlocks(gr.Blocks):
             raise make_error("A file must be marked as one.")
         if not self.has_upload(path):
             raise make_error(
-                f"{os.path.basename(path)[:100]} is not an upload of this page, or has been "
-                "deleted since: choose the file again."
+                f"{os.path.basename(path)[:100]} was not uploaded on this page, or has been "
+                "deleted since. Choose the file again."
             )
 
 
@@ -97,7 +97,7 @@ def _check_has_no_object(value: Json) -> None:
     while remaining:  # no recursion: a browser may send thousands of brackets
         item = remaining.pop()
         if isinstance(item, dict):
-            raise make_error("Only the field for uploads takes a file.")
+            raise make_error("Only the upload field accepts files.")
         if isinstance(item, list):
             remaining += item
 
@@ -112,7 +112,7 @@ class RequestLimits:
         app: The page.
         page: Knows the uploads.
         folder: Has the uploads, each in a folder of its own; partial ones are next to those.
-        max_uploads_bytes: Most bytes that all uploads together may take.
+        max_uploads_bytes: Maximum total size of all uploads.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class RequestLimits:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal():
-            text = "Requests must announce their length (Content-Length)."
+            text = "Requests must state their length (Content-Length)."
             return await PlainTextResponse(text, 411)(scope, receive, send)
         if path == UPLOAD_PATH:
             return await self._upload(int(length), scope, receive, send)
@@ -153,9 +153,9 @@ class RequestLimits:
         if stored + sum(self._uploading) + length > self._max_uploads_bytes:
             limit = self._max_uploads_bytes
             text = (
-                f"These files have {length / MEGABYTE:.0f} MB, and uploads that are not yet an "
-                f"album take {stored / MEGABYTE:.0f} of at most {limit / MEGABYTE:.0f} MB. Make "
-                "those an album first, upload fewer at a time, or raise ui.max_upload_mb."
+                f"These files total {length / MEGABYTE:.0f} MB. Uploads that are not yet in an "
+                f"album already take {stored / MEGABYTE:.0f} of {limit / MEGABYTE:.0f} MB. Create "
+                "an album from them first, upload fewer at a time, or raise ui.max_upload_mb."
             )
             return await PlainTextResponse(text, 413)(scope, receive, send)
         self._uploading.append(length)

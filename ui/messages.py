@@ -1,4 +1,4 @@
-"""Failures of calls as messages on the page."""
+"""Shows results and failures of calls as messages on the page."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ async def report_errors(call: Awaitable[AnswerT]) -> AnswerT:
 
 
 def make_error(message: str) -> gr.Error:
-    """The message for an action that is not possible."""
+    """Makes the message for an impossible action."""
     return gr.Error(message, duration=MESSAGE_S, print_exception=False)
 
 
 def show_success(message: str) -> None:
-    """Shows that something was done."""
+    """Shows a success message."""
     gr.Info(message, duration=NEWS_S)

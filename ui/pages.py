@@ -1,4 +1,4 @@
-"""What the views show, as plain values for the templates."""
+"""Turns API messages into plain values for the templates."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ COLUMNS = (
     ("Cluster", "cluster_id"),
     ("Reason", "reason"),
 )
-"""Title of each column of the metrics table, and the field that it sorts by."""
+"""Titles of the metrics table's columns, and the fields they sort by."""
 
 _SCORE_LABELS = {score.name: score.label for score in SCORES}
 
@@ -106,7 +106,7 @@ _SCORE_LABELS = {score.name: score.label for score in SCORES}
 def groups(
     images: Sequence[pb.ImageResult], clusters: dict[int, pb.Cluster], *, by_moment: bool
 ) -> list[Group]:
-    """Gathers the photos of a page, in their order; without moments they are one group."""
+    """Groups a page's photos by moment, in order; without moments they are one group."""
     if not by_moment:
         return [Group("", "", list(images))] if images else []
     found = []
@@ -117,13 +117,13 @@ def groups(
         if cluster is not None:
             note = f"{pluralize(cluster.image_count, 'shot')}, {cluster.selected_count} selected"
             if len(shown) < cluster.image_count:
-                note += f", {len(shown)} of them here"
+                note += f", {len(shown)} on this page"
         found.append(Group(title, note, shown))
     return found
 
 
 def stages(run: pb.Run) -> list[Stage]:
-    """The bars of a run, with rate and time left if known."""
+    """A run's progress bars, with rate and remaining time if known."""
     found = []
     for stage in run.stages:
         notes = []
@@ -160,7 +160,7 @@ def run_title(run: pb.Run) -> str:
 
 
 def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]:
-    """Every score of a photo beside those of another."""
+    """Every score of a photo next to another photo's."""
     if image.status != pb.IMAGE_STATUS_SCORED:
         return []
     rival = other if other and other.status == pb.IMAGE_STATUS_SCORED else None
@@ -177,7 +177,7 @@ def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]
 
 
 def metrics_cells(image: pb.ImageResult) -> list[Cell]:
-    """The cells of a photo's row, in the order of COLUMNS."""
+    """The cells of a photo's row, in COLUMNS order."""
     scored = image.status == pb.IMAGE_STATUS_SCORED
     return [
         Cell(image.path, is_number=False),
@@ -190,7 +190,7 @@ def metrics_cells(image: pb.ImageResult) -> list[Cell]:
 
 
 def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
-    """Distributions of the scores and of the clusters' sizes."""
+    """Charts of the score and cluster size distributions."""
     found = []
     for histogram in statistics.histograms:
         span = (histogram.maximum - histogram.minimum) / len(histogram.counts)
@@ -211,10 +211,10 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
     sizes = {entry.image_count: entry.cluster_count for entry in statistics.cluster_sizes}
     if sizes:
         counts = [sizes.get(size, 0) for size in range(1, max(sizes) + 1)]
-        texts = [f"{count} moments of {size}" for size, count in enumerate(counts, start=1)]
+        texts = [f"{count} moments with {size}" for size, count in enumerate(counts, start=1)]
         note = pluralize(sum(counts), "moment")
         bars = _bars(counts, texts)
-        found.append(Chart("Photos of a moment", "1", str(max(sizes)), note, bars))
+        found.append(Chart("Photos per moment", "1", str(max(sizes)), note, bars))
     return found
 
 

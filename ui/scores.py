@@ -11,7 +11,7 @@ SCORES = read_scores(pb.ImageResult.DESCRIPTOR)
 
 
 def score_value(image: pb.ImageResult, score: Score) -> float | None:
-    """A photo's score; None where it has none."""
+    """A photo's score; None if it has none."""
     owner = image
     if score.parent:
         if not image.HasField(score.parent):

@@ -39,7 +39,7 @@ _HTTP_STATUS = {
 
 
 def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> ASGIApp:
-    """Builds everything that is served over HTTP.
+    """Builds the app that serves everything over HTTP.
 
     Args:
         api: The orchestrator.
@@ -66,7 +66,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     @server.get("/downloads/{run_id}/{kind}")
     async def download(run_id: str, kind: str) -> Response:
         if kind not in FORMATS:
-            raise HTTPException(404, f"there is no download {kind!r}; known are {list(FORMATS)}")
+            raise HTTPException(404, f"there is no download {kind!r}; known: {list(FORMATS)}")
         pieces = api.stream(pb.DownloadRunRequest(run_id=run_id, format=FORMATS[kind]))
         try:
             first = await anext(pieces)
@@ -141,7 +141,7 @@ class _BasicLogin:
         if is_open or self._admits(Request({**scope, "type": "http"})):
             return await self._app(scope, receive, send)
         refused = Response(
-            "Log in with the user name and password of this bestshot.",
+            "Log in with the UI's user name and password.",
             status_code=401,
             headers={"WWW-Authenticate": 'Basic realm="bestshot", charset="UTF-8"'},
         )

@@ -19,20 +19,19 @@ class UiSettings(Settings):
     """Section `ui` of services.yaml."""
 
     address: Address
-    """`host:port` to listen on; port 0 picks a free one. Beyond loopback it requires a password,
-    which is sent unencrypted without `shared.tls`, or `--insecure`"""
+    """`host:port` to listen on; port 0 picks a free one. Listening beyond
+    loopback requires a password (sent unencrypted without `shared.tls`) or `--insecure`"""
     orchestrator_address: str
     """where the orchestrator runs"""
     call_timeout_s: Annotated[float, Field(gt=0)]
     """deadline of a call to the orchestrator, seconds"""
     username: str | None
-    """who may use the UI, which the browser then asks for; `null` admits everyone who can reach
-    it"""
+    """user name for the UI's login; `null`: no login, open to everyone who can reach it"""
     password_file: Path | None
-    """file whose first line is the password of `ui.username`"""
+    """file whose first line is the password for `ui.username`"""
     max_upload_mb: Count
-    """largest file that may be uploaded, in MB. All uploads that are not yet an album may together
-    take fifty times that; abandoned ones are deleted after a day"""
+    """maximum size of an uploaded file, in MB. All uploads that are not yet in an album may take
+    fifty times that; abandoned ones are deleted after a day"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def read_login(settings: UiSettings) -> Login | None:
     if settings.username is None and settings.password_file is None:
         return None
     if settings.username is None or settings.password_file is None:
-        raise ConfigError("ui.username and ui.password_file go together: set both, or none")
+        raise ConfigError("ui.username and ui.password_file must be set together, or neither")
     path = settings.password_file.expanduser()
     lines = read_user_text(path, "ui.password_file").splitlines()
     if not lines or not lines[0]:

@@ -32,7 +32,7 @@ class AsyncClient:
     address or the token would be sent unencrypted, and OSError if a file cannot be read.
 
     Args:
-        addresses: Where the parts are.
+        addresses: Addresses of the parts.
         security: Token and certificates.
         timeout_s: Deadline of a call.
     """

@@ -1,7 +1,7 @@
-"""Where the services are, who calls them, and how a channel to one is opened.
+"""Addresses, credentials and channel options for the services.
 
-Its service config is that of `services.common.rpc.channels`: this library is installed without the
-services, so neither imports the other.
+Its service config duplicates that of `services.common.rpc.channels`: this library is installed
+without the services, so neither imports the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the parts are, each "host:port" or a gRPC target; None = not used.
+    """Addresses of the parts, each "host:port" or a gRPC target; None = not used.
 
     The defaults are those of `bestshot up`.
     """
@@ -130,7 +130,7 @@ def service_name(role: Role) -> str:
 
 
 def channel_options(role: Role) -> list[tuple[str, Any]]:
-    """Message limits, retries where a server is unavailable, and a share for every replica."""
+    """Message limits, retries if a server is unavailable, and load balancing."""
     return [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

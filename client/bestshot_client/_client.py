@@ -1,4 +1,4 @@
-"""The client that blocks."""
+"""The blocking client."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Client:
     address or the token would be sent unencrypted, and OSError if a file cannot be read.
 
     Args:
-        addresses: Where the parts are.
+        addresses: Addresses of the parts.
         security: Token and certificates.
         timeout_s: Deadline of a call.
     """

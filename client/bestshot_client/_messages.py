@@ -1,4 +1,4 @@
-"""Requests, results and errors that both clients share. Nothing here waits."""
+"""Requests, results and errors that both clients share. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REWATCH_PAUSE_S = 0.5
 
 
 class BestshotError(Exception):
-    """A call failed, or a run did.
+    """A failed call or run.
 
     Attributes:
         code: gRPC status code.
@@ -76,7 +76,7 @@ def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
     """Seconds to wait before a request is repeated; None if it must not be.
 
     Args:
-        error: What the call raised.
+        error: The error that the call raised.
         attempt: Number of the attempt that failed, from 1.
     """
     if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt >= MAX_ATTEMPTS:
@@ -85,7 +85,7 @@ def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
 
 
 def batches(pictures: Sequence[Picture]) -> Iterator[list[image_pb2.Image]]:
-    """Reads pictures, as many at a time as one call may carry.
+    """Reads pictures in chunks that fit into one call.
 
     Raises:
         OSError: A file cannot be read.

@@ -1,4 +1,4 @@
-"""The orchestrator's API as the commands call it: a served one, or one in this very process."""
+"""The orchestrator's API as used by the commands: a running server, or one in this process."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from services.common.rpc.status import from_rpc_error
 LATEST = "latest"
 CALL_TIMEOUT_S = 60.0
 LONG_TIMEOUT_S = 3600.0
-"""Of calls that compute or send files."""
+"""Timeout of calls that compute or send files."""
 PAGE_SIZE = 1000
 ID_LENGTH = 32
 _LONG_CALLS = (pb.TuneRunRequest, pb.EvaluateRunRequest, pb.DiffRunsRequest)
 
 
 class Calls(Protocol):
-    """Calls the methods of the API; every failure is a BestshotError."""
+    """Calls methods of the API; every failure is a BestshotError."""
 
     async def call(self, request: Message) -> Any:  # noqa: ANN401
         """Calls a method with one answer."""
@@ -61,12 +61,12 @@ class Calls(Protocol):
         ...
 
     async def close(self) -> None:
-        """Frees what it holds."""
+        """Releases its resources."""
         ...
 
 
 class ServedCalls:
-    """Calls an orchestrator by gRPC."""
+    """Calls an orchestrator over gRPC."""
 
     def __init__(self, address: str, options: ClientOptions) -> None:
         self._options = options
@@ -101,7 +101,7 @@ class ServedCalls:
 
 
 class LocalCalls:
-    """Calls the methods of an orchestrator in this process, which works on no runs."""
+    """Calls an orchestrator in this process, which does not execute runs."""
 
     def __init__(self, orchestrator: Orchestrator, engine: Engine) -> None:
         self._orchestrator = orchestrator
@@ -126,7 +126,7 @@ class LocalCalls:
 
 
 class Api:
-    """The API for commands, which have no event loop of their own.
+    """The API for commands, which do not have an event loop.
 
     Attributes:
         is_served: Whether the orchestrator, with the photos, may be on another machine.
@@ -138,11 +138,11 @@ class Api:
         self._calls = calls
 
     def call(self, request: Message) -> Any:  # noqa: ANN401
-        """Calls the method that the request is for, and returns its answer."""
+        """Calls the request's method and returns its response."""
         return self._runner.run(self._calls.call(request))
 
     def stream(self, request: Message) -> Iterator[Any]:
-        """Calls the method that the request is for, and yields its answers."""
+        """Calls the request's method and yields its responses."""
         answers = aiter(self._calls.stream(request))
         while (answer := self._runner.run(_next(answers))) is not None:
             yield answer
@@ -160,7 +160,7 @@ class Api:
         return values.album_value(self.call(pb.GetAlbumRequest(album_id=album_id)).album)
 
     def album_folders(self) -> list[Path]:
-        """Folders of all albums: no command may write there."""
+        """Folders of all albums, to which no command may write."""
         return [Path(album.folder) for album in self.albums()]
 
     def runs(self) -> Iterator[Run]:
@@ -169,15 +169,15 @@ class Api:
             yield from map(values.run_value, page.runs)
 
     def run(self, run_id: str) -> Run:
-        """One run, whole."""
+        """One run with all fields."""
         return values.run_value(self.call(pb.GetRunRequest(run_id=run_id)).run)
 
     def find_run(self, prefix: str) -> Run:
-        """Finds a run by the beginning of its id, or the newest.
+        """Finds a run by the start of its id, or the newest run.
 
         Raises:
             NotFoundError: There is none.
-            ConfigError: Several runs begin with that.
+            ConfigError: Several ids start with it.
         """
         if prefix == LATEST:
             newest = self.call(pb.ListRunsRequest(page_size=1)).runs
@@ -188,7 +188,7 @@ class Api:
             return self.run(prefix)
         found = [run.id for run in self.runs() if run.id.startswith(prefix)]
         if len(found) > 1:
-            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); give more of the id")
+            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); give a longer id")
         return self.run(found[0] if found else prefix)
 
     def find_album(self, folder: str) -> Album:
@@ -206,7 +206,7 @@ class Api:
         raise NotFoundError("album", folder)
 
     def images(self, run_id: str, search: str = "") -> list[ImageRecord]:
-        """The photos of a run by path; those whose path or reason has `search` in it."""
+        """The photos of a run by path; only those whose path or reason contains `search`."""
         return [
             values.image_value(image)
             for page in self._pages(pb.ListImagesRequest, run_id=run_id, search=search)
@@ -231,7 +231,7 @@ class Api:
         return same[0]
 
     def diff(self, run_id: str, other_run_id: str) -> RunDiff:
-        """How a second run differs from a first."""
+        """Differences of a second run from a first."""
         pages = list(self._pages(pb.DiffRunsRequest, run_id=run_id, other_run_id=other_run_id))
         changes = [change for page in pages for change in page.photo_changes]
         return values.diff_value(pages[0], changes)
@@ -283,16 +283,17 @@ def open_api(
 ) -> Iterator[Api]:
     """Opens the API of a served orchestrator, or of the runs in a local data folder.
 
-    A `bestshot up` on that data folder may run at the same time.
+    A `bestshot up` with the same data folder may run at the same time.
 
     Args:
         orchestrator: Address; None = the data folder.
         data: The data folder; None = the user's.
-        config_folder: None = the usual one.
-        writes_to: Folders that exports into the local machine may write to.
+        config_folder: None = the default one.
+        writes_to: Folders that exports on this machine may write to.
 
     Raises:
-        ConfigError: There are no runs yet, both places are named, or a setting is wrong.
+        ConfigError: There are no runs yet, both a folder and a server are given, or a setting is
+            wrong.
     """
     configs = config_dir(config_folder)
     shared = load_section(configs, DEFAULT_PROFILE, "shared", SharedSettings)
@@ -309,7 +310,7 @@ def open_api(
 
 
 def check_places(orchestrator: str | None, data: Path | None) -> None:
-    """Refuses to look both into a data folder and at a served orchestrator."""
+    """Refuses a data folder together with the address of an orchestrator."""
     if orchestrator is not None and data is not None:
         raise ConfigError("leave out --data: the orchestrator at --orchestrator has its own")
 
@@ -345,13 +346,13 @@ def _open_stored(settings: OrchestratorSettings, data: Path | None) -> Engine:
     """Opens the database that the settings name, or that of the data folder.
 
     Raises:
-        ConfigError: There is none yet.
+        ConfigError: There is no database yet.
     """
     if data is None and settings.database_url is not None:
         return open_postgresql(settings.database_url, settings.database_password_file)
     folder = data_folder(data)
     if not (folder / DATABASE_NAME).exists():
-        raise ConfigError(f"there are no runs in {folder} yet; `bestshot curate` makes the first")
+        raise ConfigError(f"there are no runs in {folder} yet; create one with `bestshot curate`")
     return open_database(folder)
 
 

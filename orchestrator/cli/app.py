@@ -44,7 +44,7 @@ from services.common.rpc.auth import ScopeName, new_token, token_digest
 
 app = typer.Typer(
     name="bestshot",
-    help="Scores every photo of a folder, groups shots of the same moment, picks the best of each "
+    help="Scores every photo in a folder, groups shots of the same moment, picks the best of each "
     "and explains why.",
     no_args_is_help=True,
     add_completion=False,
@@ -57,7 +57,7 @@ app.add_typer(decisions_app, name="decisions")
 
 
 class ExportedAs(enum.StrEnum):
-    """What `export` writes; the names of `DownloadFormat` but for the folder."""
+    """Output of `export`; named as in `DownloadFormat`, except for the folder."""
 
     FOLDER = "folder"
     CSV = "csv"
@@ -71,16 +71,16 @@ EXIT_FAILED = 1
 SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
-"""Reached after a minute of pauses: by then a photo that kills a service has failed its run
+"""Takes a minute, because of the pauses: by then a photo that crashes a service has failed its run
 (`service_wait_s`), and everything else continues."""
 
-Profile = Annotated[str, typer.Option(help="Profile of configs/profiles.")]
+Profile = Annotated[str, typer.Option(help="Profile from configs/profiles.")]
 ConfigFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--config",
-        help="YAML file like one of configs/profiles (sections `pipeline`, `services`), or of "
-        "pipeline.yaml's keys alone; repeatable.",
+        help="YAML file with the sections `pipeline` and `services`, like those in "
+        "configs/profiles, or with keys of pipeline.yaml only. Can be repeated.",
     ),
 ]
 Flags = Annotated[
@@ -88,7 +88,7 @@ Flags = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override one key of pipeline.yaml, as select_best.max_images_per_cluster=3.",
+        help="Override one key of pipeline.yaml, e.g. select_best.max_images_per_cluster=3.",
     ),
 ]
 
@@ -99,18 +99,18 @@ Force = Annotated[
         help="Replace files in OUT that bestshot did not write or that have changed since.",
     ),
 ]
-ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change, however many.")]
+ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 
 @app.command()
 def curate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos; sub-folders count.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of photos, including its sub-folders.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Profile of configs/profiles. Default: builtin, or that of the running "
-            "orchestrator."
+            help="Profile from configs/profiles. Default: builtin, or the running orchestrator's "
+            "own."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -130,7 +130,7 @@ def curate(
     config_dir_: ConfigDir = None,
     data: Data = None,
 ) -> None:
-    """Score, group and select the photos of a folder.
+    """Score, group and select the photos in a folder.
 
     Writes image_metrics.csv, results.json, run.json and index.html into OUT. A second run computes
     only what is new. Starts all services itself, and stops them.
@@ -164,7 +164,7 @@ def demo(
     console = Console()
     photos = out / "photos"
     count = make_album(photos)
-    console.print(f"{count} photos made in {photos}", highlight=False)
+    console.print(f"{count} photos written to {photos}", highlight=False)
     curating.curate(
         Request(
             photos=photos,
@@ -189,7 +189,7 @@ def up(
     config: ConfigFiles = None,
     config_dir_: ConfigDir = None,
     data: Data = None,
-    ui: Annotated[bool, typer.Option(help="Whether to serve the web UI too.")] = True,
+    ui: Annotated[bool, typer.Option(help="Whether to run the web UI too.")] = True,
     insecure: Annotated[
         bool,
         typer.Option(
@@ -200,8 +200,8 @@ def up(
 ) -> None:
     """Run everything until Ctrl-C: the four model services, the orchestrator and the web UI.
 
-    They listen where configs/services.yaml says. A part that dies is restarted; if one keeps dying,
-    the command exits and shows its last log lines.
+    Their addresses are set in configs/services.yaml. A part that dies is restarted; if one keeps
+    dying, the command exits and shows its last log lines.
     """
     if ui and importlib.util.find_spec("gradio") is None:
         raise ConfigError(
@@ -246,31 +246,33 @@ def up(
     context_settings={
         "allow_extra_args": True,
         "ignore_unknown_options": True,
-        "allow_interspersed_args": False,  # what follows PART is for the part, --help too
+        "allow_interspersed_args": False,  # options after PART, even --help, are the part's
     }
 )
 def serve(
     context: typer.Context,
     part: Annotated[str, typer.Argument(help=f"One of {', '.join(PARTS)}.")],
 ) -> None:
-    """Run one part in the foreground: what the containers call.
+    """Run one part in the foreground, as the containers do.
 
     `bestshot serve PART --help` lists its options.
     """
     if part not in PARTS:
-        raise ConfigError(f"there is no part {part!r}; known are {', '.join(PARTS)}")
+        raise ConfigError(f"there is no part {part!r}; choose one of {', '.join(PARTS)}")
     command = part_command(part, context.args)
     os.execv(command[0], command)  # noqa: S606
 
 
 @app.command()
 def token(
-    name: Annotated[str, typer.Argument(help="Who will have it: letters, digits, - and _.")],
-    scope: Annotated[ScopeName, typer.Option(help="What it allows; each includes the one before.")],
+    name: Annotated[str, typer.Argument(help="Name of its owner: letters, digits, - and _.")],
+    scope: Annotated[
+        ScopeName, typer.Option(help="What it allows; each scope includes the ones before it.")
+    ],
 ) -> None:
-    """Make a token: print it once, and the lines for shared.tokens_file that allow it."""
+    """Create a token and print it, with the lines that shared.tokens_file needs for it."""
     if not re.fullmatch(r"[\w-]+", name):
-        raise ConfigError(f"the name {name!r} must be of letters, digits, - and _")
+        raise ConfigError(f"the name may have only letters, digits, - and _ (got {name!r})")
     secret = new_token()
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
@@ -303,7 +305,7 @@ def show(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Show what a run selected and why; without an id, the newest one."""
+    """Show what a run selected and why; default: the newest run."""
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         album = api.album(found.album_id)
@@ -349,10 +351,10 @@ def explain(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="Folder for the files; with --as a file to write.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files; with --as, the file to write.")],
     run: RunId = LATEST,
     as_: Annotated[
-        ExportedAs, typer.Option("--as", help="All files into a folder, or one of them.")
+        ExportedAs, typer.Option("--as", help="Write all files into a folder, or just one of them.")
     ] = ExportedAs.FOLDER,
     selected: Annotated[
         FileTransfer | None,
@@ -365,7 +367,7 @@ def export(
         bool,
         typer.Option(
             "--xmp-beside-photos",
-            help="Write XMP sidecars beside your photos; those that are there are merged into.",
+            help="Write XMP sidecars beside your photos, merged into existing ones.",
         ),
     ] = False,
     parquet: Annotated[
@@ -375,20 +377,21 @@ def export(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Write what a run found: tables, gallery, sidecars, the selected photos.
+    """Write a run's results: tables, gallery, sidecars, selected photos.
 
-    With --orchestrator the files are downloaded and written on this machine.
+    With --orchestrator, the files are downloaded and written on this machine.
     """
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
-            "--selected, --xmp, --xmp-beside-photos and --parquet add to a folder: leave "
-            f"out --as {as_}"
+            "--selected, --xmp, --xmp-beside-photos and --parquet need a folder as output: "
+            f"leave out --as {as_}"
         )
     is_link = selected in (FileTransfer.HARDLINK, FileTransfer.SYMLINK)
     if orchestrator is not None and (is_link or xmp_beside_photos):
         raise ConfigError(
-            "--selected hardlink, --selected symlink and --xmp-beside-photos work where the "
-            "photos are: leave out --orchestrator there, or use --selected copy and --xmp"
+            "--selected hardlink, --selected symlink and --xmp-beside-photos work only on "
+            "the machine that has the photos: run this there without --orchestrator, or use "
+            "--selected copy and --xmp"
         )
     options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
     console = Console(soft_wrap=True, highlight=False)
@@ -411,7 +414,7 @@ def export(
 
 
 def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
-    """Has the orchestrator write the files: it is this process, and has the photos."""
+    """Has the orchestrator write the files: it runs in this process and has the photos."""
     transfer = options.selected_transfer
     answer: pb.ExportRunResponse = api.call(
         pb.ExportRunRequest(
@@ -443,7 +446,7 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
 
 @app.command()
 def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = None) -> None:
-    """Show how well a run's own choice agrees with what you decided."""
+    """Show how well a run's own choice agrees with your decisions."""
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         answer = api.call(pb.EvaluateRunRequest(run_id=found.id))
@@ -482,7 +485,7 @@ def tune(
 @app.command()
 def diff(
     first: RunId,
-    second: Annotated[str, typer.Argument(help="The run to compare it with.")] = LATEST,
+    second: Annotated[str, typer.Argument(help="The run to compare with.")] = LATEST,
     all_: ShowsAll = False,
     orchestrator: Address = None,
     data: Data = None,
@@ -505,11 +508,11 @@ def reproduce(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Compute a run again from its photos and stored settings, and show what differs.
+    """Repeat a run from its photos and stored settings, and show what differs.
 
-    Without --orchestrator everything is computed again, by services that are started for it, and
-    nothing is added to the runs. With --orchestrator that one computes a new run, which it keeps;
-    what it has in its cache it does not compute again.
+    Without --orchestrator, services are started and everything is computed again, and nothing is
+    added to the runs. With --orchestrator, that orchestrator computes and keeps a new run, and uses
+    the scores in its cache.
 
     Exit code 0: everything is equal. 3: settings, models, photos or decisions have changed. 4:
     inputs are identical but results differ.

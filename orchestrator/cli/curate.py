@@ -1,4 +1,4 @@
-"""`bestshot curate`: everything on one machine, from a folder of photos to a folder of results."""
+"""`bestshot curate`: the whole job on one machine, from a folder of photos to results."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ MAX_DEATHS = 3
 MAX_RESUMES = 2
 MAX_ALBUM_COUNT = 100_000
 REWATCH_S = 60.0
-"""How long all orchestrators may be away while a run is watched: another takes over within 15 s."""
+"""How long orchestrators may be unreachable during a watch: another takes over within 15 s."""
 REWATCH_PAUSE_S = 0.5
 
 OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
@@ -92,16 +92,16 @@ OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
     ),
     "ui": None,
 }
-"""Keys of services.yaml that this command sets itself, see `start_all`; None: a whole section."""
+"""Keys of services.yaml that this command sets itself (see `start_all`); None = a whole section."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `curate` was asked to do; names as the command's options.
+    """Arguments of `curate`, named like the command's options.
 
-    Without `out` nothing is exported. Without `profile` it is the running orchestrator's own, and
-    that of the builtin models where one is started. With `album_id` a running orchestrator curates
-    that album; without, the album of the folder `photos`.
+    Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
+    applies, or `builtin` if one is started. With `album_id`, a running orchestrator curates that
+    album; otherwise the album of the folder `photos`.
     """
 
     photos: Path
@@ -121,8 +121,8 @@ def curate(request: Request, console: Console) -> pb.Run:
     """Curates a folder of photos into a folder of results.
 
     Raises:
-        BestshotError: Something is wrong; the message is for the user. Scores finished by then are
-            kept for the next run.
+        BestshotError: Something failed; the message is for the user. Finished scores are kept for
+            the next run.
     """
     with _checked(request), interrupted_by_sigterm():
         try:
@@ -146,7 +146,7 @@ def _checked(request: Request) -> Iterator[None]:
         yield
         return
     albums = _list_album_folders(request)
-    # The export itself takes another lock: it runs in the orchestrator's process.
+    # The export itself takes another lock, in the orchestrator's process.
     with open_output(request.out, photos, albums, lock=CURATE_LOCK):
         with (
             open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
@@ -171,15 +171,15 @@ def _check_services(request: Request) -> None:
         if request.orchestrator is not None and services:
             raise ConfigError(
                 f"services.{next(iter(services))} in {path}: the orchestrator at "
-                f"{request.orchestrator} and its services run under settings of their own; "
-                "leave out the section `services`"
+                f"{request.orchestrator} and its services have their own settings; leave out "
+                "the section `services`"
             )
         for section, keys in OWN_SETTINGS.items():
             for key in file.section("services", section).data:
                 if keys is None or key in keys:
                     raise ConfigError(
                         f"services.{section}.{key} in {path}: `bestshot curate` "
-                        + ("starts no web UI" if section == "ui" else "sets this itself")
+                        + ("does not start a web UI" if section == "ui" else "sets this itself")
                         + "; leave it out"
                     )
 
@@ -200,7 +200,7 @@ def _list_album_folders(request: Request) -> list[Path]:
 
 
 def _own_profile(request: Request) -> str:
-    """The profile of what this command starts and reads itself.
+    """The profile for the parts that this command starts, and for the settings that it reads.
 
     A running orchestrator may have one that this machine does not know.
     """
@@ -233,7 +233,7 @@ async def _curate(request: Request, console: Console) -> pb.Run:
             return work.result()
         finally:
             work.cancel()
-            failure.cancel()  # its thread ends with the supervisor
+            failure.cancel()  # the thread ends with the supervisor
             await asyncio.gather(work, return_exceptions=True)
 
 
@@ -244,7 +244,7 @@ async def _call(
     console: Console,
     supervisor: Supervisor | None,
 ) -> pb.Run:
-    """Curates by calling an orchestrator; `supervisor` is the one that keeps it running, if any."""
+    """Curates by calling an orchestrator; `supervisor` keeps it running, if any."""
     try:
         async with open_channel(address, service_name("orchestrator"), options) as channel:
             stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
@@ -257,7 +257,7 @@ async def _call(
 
 
 async def _has_died(supervisor: Supervisor) -> bool:
-    """Whether our orchestrator has ever died."""
+    """Whether the orchestrator that we started has ever died."""
     return await asyncio.to_thread(supervisor.has_died_since, "orchestrator", 0)
 
 
@@ -289,8 +289,8 @@ def _own_orchestrator(
         if shared.tokens_file is None:
             if shared.token_file is not None:
                 console.print(
-                    "shared.token_file is not used: this command starts parts of its own, which "
-                    "know only a token that is made for them",
+                    "shared.token_file is ignored: this command starts its own parts, which accept "
+                    "only the token created for them",
                     soft_wrap=True,
                 )
             token, secrets = stack.enter_context(_secret())
@@ -309,13 +309,13 @@ def _own_orchestrator(
 
 @contextlib.contextmanager
 def _secret() -> Iterator[tuple[str, Path]]:
-    """Makes a token that only the parts of this command accept and send.
+    """Creates a token that only the parts of this command accept and send.
 
-    A part of another command, reached by a wrong address, therefore refuses the calls, and no other
-    user of this machine can call this orchestrator, which can read whatever this user can read.
+    So a part of another command, reached by mistake, refuses the calls, and other users of this
+    machine cannot call this orchestrator, which can read all of the user's files.
 
     Yields:
-        The token, and the file for --config that hands it to the parts.
+        The token, and a --config file that passes it to the parts.
     """
     with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # its mode is 0700
         token = new_token()
@@ -338,7 +338,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
         *("--address", LOCAL_ADDRESS),
         *("--data", str(request.data_folder)),
         *("--set", "resume_runs=false"),
-        *("--set", "database_url=null"),  # a shared one has runs of others
+        *("--set", "database_url=null"),  # a shared database has other orchestrators' runs
         *("--set", "http_address=null"),
         *("--set", f"allowed_roots={roots}"),
     ]
@@ -398,17 +398,17 @@ async def _drive(
 
 
 class Watching:
-    """How long a watch that broke is resumed: orchestrators are replaced while runs go on."""
+    """Decides how long to resume a broken watch: orchestrators may be replaced during a run."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def saw(self) -> None:
-        """Notes that the orchestrator has answered."""
+        """Records that the orchestrator has answered."""
         self._last = time.monotonic()
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Seconds to wait before the next try; raises `error` where there is to be none."""
+        """Returns the seconds to wait before the next try; raises `error` if there is none."""
         is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         if not is_passing or time.monotonic() - self._last > REWATCH_S:
             raise error
@@ -421,10 +421,10 @@ async def _snapshots(
     options: ClientOptions,
     supervisor: Supervisor | None,
 ) -> AsyncIterator[pb.WatchRunResponse]:
-    """Yields snapshots of a run until it ends, although the orchestrator may be replaced.
+    """Yields snapshots of a run until it ends, even if the orchestrator is replaced.
 
-    A running orchestrator's run is resumed by whatever takes its place; the run of our own, which
-    dies alone, is resumed here.
+    A running orchestrator's run is resumed by its replacement; our own has none, so its run is
+    resumed here.
     """
     watching = Watching()
     resume_count = 0
@@ -447,7 +447,7 @@ async def _snapshots(
             continue
         if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
             return
-        if resume_count == MAX_RESUMES:  # the run may be what kills it, however slowly
+        if resume_count == MAX_RESUMES:  # the run itself may be what crashes it, however slowly
             raise _resumable(InternalError(supervisor.last_words("orchestrator")))
         resume_count += 1
         resume = pb.ResumeRunRequest(run_id=run_id)
@@ -455,7 +455,7 @@ async def _snapshots(
 
 
 def _overrides(request: Request) -> struct_pb2.Struct:
-    """All that this command's user has set, on top of the orchestrator's own settings."""
+    """All settings by the user of this command, on top of the orchestrator's own."""
     layers = [
         *environment_layers("PIPELINE"),
         *file_layers(request.config_files, request.flags),
@@ -466,7 +466,7 @@ def _overrides(request: Request) -> struct_pb2.Struct:
 
 
 async def show_progress(snapshots: AsyncIterator[pb.WatchRunResponse], console: Console) -> pb.Run:
-    """Draws one bar a stage until the run ends; returns its last state."""
+    """Draws one bar per stage until the run ends; returns its final state."""
     run = pb.Run()
     columns = (
         TextColumn("{task.description:<17}"),
@@ -503,7 +503,7 @@ def _note(stage: pb.StageProgress) -> str:
 
 
 def print_summary(run: pb.Run, console: Console) -> None:
-    """Prints a run in numbers."""
+    """Prints a run's summary."""
     summary = run.summary
     rate = summary.photo_count / summary.elapsed_seconds if summary.elapsed_seconds else 0.0
     table = Table.grid(padding=(0, 2))

@@ -1,4 +1,4 @@
-"""`bestshot decisions`: the log of what the user decided."""
+"""`bestshot decisions`: the log of the user's decisions."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = 
 
 @app.command()
 def undo(
-    entry: Annotated[str, typer.Argument(help="Id of an entry, or its beginning.")] = "",
+    entry: Annotated[str, typer.Argument(help="Id of an entry, or the start of it.")] = "",
     album: AlbumName = LATEST,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Take back the newest decision, or the given one; the next run applies that."""
+    """Undo the newest decision, or the given one; takes effect in the next run."""
     with open_api(orchestrator, data) as api:
         album_id = api.find_album(album).id
         entries = api.decisions(album_id)
@@ -104,7 +104,7 @@ def import_(
 
 
 def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
-    """An entry in words."""
+    """Describes an entry."""
     return _describe(*find_origins([*log, entry])[entry.id])
 
 

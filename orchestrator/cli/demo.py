@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
     "5-recompressed": (lambda image: image, 12),
     "6-tilted": (_turned, 92),
 }
-"""What happens to each picture, and the JPEG quality that it is saved with."""
+"""Change to each picture, and its JPEG quality."""
 
 
 def make_album(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""Options that several commands of `bestshot` share."""
+"""Options shared by several `bestshot` commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 ConfigDir = Annotated[
-    Path | None, typer.Option("--config-dir", help="Folder of services.yaml, pipeline.yaml, ...")
+    Path | None, typer.Option("--config-dir", help="Folder with services.yaml, pipeline.yaml, ...")
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of the database. Default: the user's data folder."),
+    typer.Option("--data", help="Folder with the database. Default: the user's data folder."),
 ]
 Address = Annotated[
     str | None,
@@ -20,10 +20,10 @@ Address = Annotated[
         "--orchestrator",
         metavar="ADDRESS",
         help="Address of a running orchestrator, whose runs are used instead of those in the "
-        "local data folder. Token and TLS: `shared` in services.yaml.",
+        "local data folder. Token and TLS are set in `shared` in services.yaml.",
     ),
 ]
-RunId = Annotated[str, typer.Argument(help="Id of a run, or its beginning.")]
+RunId = Annotated[str, typer.Argument(help="Id of a run, or the start of it.")]
 AlbumName = Annotated[
-    str, typer.Option("--album", help="Folder of an album. Default: that of the newest run.")
+    str, typer.Option("--album", help="Folder of an album. Default: the newest run's.")
 ]

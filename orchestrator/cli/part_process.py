@@ -1,6 +1,6 @@
-"""A part's process: on Linux forked from one that has imported what the parts have in common.
+"""A part's process; on Linux, forked from one that has imported the parts' common modules.
 
-Importing takes longer than all else at the start of a part; forks share it, and its memory.
+Imports take most of the start time of a part; forks share them and their memory.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def prepare_processes() -> None:
-    """Lets the fork server start its imports, while this process still does its own."""
+    """Makes the fork server start its imports while this process does its own."""
     if sys.platform == "linux":
         multiprocessing.forkserver.ensure_running()
 
 
 class PartProcess:
-    """A process that runs a part, in a session of its own: Ctrl-C is for this process.
+    """A process that runs a part, in a separate session, so that Ctrl-C reaches only this process.
 
     Args:
         name: The part.
-        arguments: Of its command line.
-        log: Its output is appended here.
+        arguments: Command line arguments.
+        log: File to which its output is appended.
 
     Raises:
         OSError: It cannot be started.
@@ -69,7 +69,7 @@ class PartProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id."""
         assert self._process.pid is not None
         return self._process.pid
 
@@ -78,27 +78,27 @@ class PartProcess:
         return self._process.exitcode
 
     def wait(self) -> int:
-        """Waits for its end; returns what `poll` does."""
+        """Waits until it ends; returns the same as `poll`."""
         self._process.join()
         self.close_stdin()
         assert self._process.exitcode is not None
         return self._process.exitcode
 
     def close_stdin(self) -> None:
-        """Tells it to stop, as the end of this process would."""
+        """Asks it to stop, as the end of this process would."""
         self._stdin.close()
 
     def kill(self) -> None:
-        """Ends it by force."""
+        """Kills it."""
         self._process.kill()
 
 
 def _run(
     module: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
-    """What the new process does."""
+    """Runs in the new process."""
     os.setsid()
-    os.environ.clear()  # the fork server's are of the time of its start
+    os.environ.clear()  # the fork server's are from the time of its start
     os.environ.update(variables)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for stream, descriptor in (

@@ -1,4 +1,4 @@
-"""The parts that bestshot consists of, and how each is run."""
+"""The parts of bestshot, and how to run each."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def part_command(name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def config_flags(name: str, files: Sequence[ConfigFile]) -> list[str]:
-    """Passes a part the files of --config that it reads: only the orchestrator reads `pipeline`."""
+    """Passes a part the --config files that it reads: only the orchestrator reads `pipeline`."""
     own = [file for file in files if name == "orchestrator" or file.section("services").data]
     return [flag for file in own for flag in ("--config", str(Path(file.source).absolute()))]

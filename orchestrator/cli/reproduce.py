@@ -1,4 +1,4 @@
-"""`bestshot reproduce`: a run computed again from its photos, and what differs then."""
+"""`bestshot reproduce`: repeats a run from its photos and lists the differences."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ from orchestrator.storage.run_store import SqlRunStore
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A run computed again.
+    """The result of repeating a run.
 
     Attributes:
-        diff: From the stored run to the one computed now, under the stored run's own settings.
-        settings_now: How the settings in force now differ from the stored run's; those were not
-            used.
-        decisions_now: How the decisions that the second run applied differ from those that the
-            stored one applied.
+        diff: From the stored run to the new one, under the stored run's settings.
+        settings_now: Differences of the current settings, which were not used, from the stored
+            run's.
+        decisions_now: Differences of the decisions applied by the second run from the stored run's.
         photo_count: Photos of the stored run.
         cached_count: Photos of the second run whose scores a served orchestrator had stored.
     """
@@ -51,15 +50,15 @@ class Reproduction:
 def reproduce(
     api: Api, run: Run, config_folder: Path, orchestrator: str | None, console: Console
 ) -> Reproduction:
-    """Computes a run again from its photos and what was stored of it.
+    """Repeats a run from its photos and stored settings.
 
-    Locally all services are started for it, nothing comes from the cache and nothing is added to
-    the store. A served orchestrator computes a new run of the same album, which it keeps.
+    Locally, this starts all services, uses an empty cache, and adds nothing to the store. A served
+    orchestrator computes a new run of the same album, which it keeps.
 
     Args:
-        api: Has the run.
-        run: The run, whole.
-        config_folder: Of services that are started.
+        api: API that has the run.
+        run: The run with all fields.
+        config_folder: Config folder for started services.
         orchestrator: Address of the served orchestrator that `api` calls; None = `api` is local.
         console: Shows the progress.
 
@@ -116,7 +115,7 @@ def _computed(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
 
 
 def _diff_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tuple[Change, ...]:
-    """How what the user had decided differs between two runs, of photos that the first has."""
+    """Differences in the decisions of two runs, for photos of the first."""
     found = [
         Change(record.path, "decision", before, after)
         for record in records
@@ -130,7 +129,7 @@ def _diff_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tupl
 
 
 def _prepare(data: Path, album: Album, run: Run) -> None:
-    """Makes a database that has only the album and its decisions."""
+    """Creates a database with only the album and its decisions."""
     engine = open_database(data)
     SqlRunStore(engine).add_album(album)
     SqlDecisionLog(engine).append(album.id, _log(run))
@@ -138,7 +137,7 @@ def _prepare(data: Path, album: Album, run: Run) -> None:
 
 
 def _log(run: Run) -> list[DecisionEntry]:
-    """A log that amounts to what a run recorded."""
+    """Builds a log equivalent to a run's recorded decisions."""
     decided = [
         DecisionEntry(digest, DecisionAction(value), (DecidedPhoto(digest, ""),), utc_now())
         for digest, value in run.decisions.items()

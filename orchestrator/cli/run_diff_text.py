@@ -1,4 +1,4 @@
-"""How runs differ, in lines for people."""
+"""Formats the differences between runs as text."""
 
 from __future__ import annotations
 
@@ -10,56 +10,54 @@ from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
 from orchestrator.scores import SCORES
 
 SHOWN_COUNT = 20
-"""Lines of one kind that are shown unless all are asked for."""
+"""Lines of one kind that are shown unless all are requested."""
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SCORES = ("faces.", *(f"{score.parent or score.name}" for score in SCORES))
 
 
 def diff_lines(diff: RunDiff, *, shows_all: bool = False) -> Iterator[str]:
-    """Yields what differs between two runs: what went in, then what came out."""
+    """Yields the differences between two runs: inputs first, then results."""
     if diff.is_same:
         yield "nothing differs"
         return
     yield from _input_lines(diff, shows_all)
-    yield from _section("selected in the second alone", diff.gained_paths, shows_all)
-    yield from _section("selected in the first alone", diff.lost_paths, shows_all)
+    yield from _section("selected only in the second run", diff.gained_paths, shows_all)
+    yield from _section("selected only in the first run", diff.lost_paths, shows_all)
     yield from _section("moments", map(_regrouping, diff.regroupings), shows_all)
     scores = [change for change in diff.results if change.field.startswith(_SCORES)]
     largest = sorted(scores, key=lambda change: -abs(change.difference or 0.0))
-    yield from _section("scores, the largest change first", map(_change, largest), shows_all)
+    yield from _section("scores, largest change first", map(_change, largest), shows_all)
 
 
 def reproduction_lines(found: Reproduction, *, shows_all: bool = False) -> Iterator[str]:
-    """Yields what came of computing a run again, photo by photo and field by field."""
+    """Yields the outcome of repeating a run, by photo and field."""
     diff = found.diff
     yield from _section(
-        "settings in force now, which were not used", map(_change, found.settings_now), shows_all
+        "current settings that differ (not used)", map(_change, found.settings_now), shows_all
     )
-    yield from _section(
-        "decisions that have changed since", map(_change, found.decisions_now), shows_all
-    )
+    yield from _section("decisions changed since", map(_change, found.decisions_now), shows_all)
     yield from _input_lines(diff, shows_all)
     changed = {change.subject for change in diff.results}
     yield from _section("results", map(_change, diff.results), shows_all)
     same = found.photo_count - len(changed | set(diff.removed_paths) | set(diff.changed_files))
-    yield f"{same} of {found.photo_count} photos are equal in every field"
+    yield f"{same} of {found.photo_count} photos are identical in every field"
     if found.cached_count:
         yield f"scores of {found.cached_count} photos came from the orchestrator's cache"
     if not diff.results and found.is_same_input:
         yield "reproduced: everything is equal"
     elif not found.is_same_input:
-        yield "what went in differs, as told above"
+        yield "inputs differ, as listed above"
     else:
-        yield "not reproduced: the same photos, settings and models gave other results"
+        yield "not reproduced: inputs are identical but results differ"
 
 
 def _input_lines(diff: RunDiff, shows_all: bool) -> Iterator[str]:
     yield from _section("settings", map(_change, diff.settings), shows_all)
     yield from _section("models", map(_change, diff.models), shows_all)
     yield from _section("versions", map(_change, diff.versions), shows_all)
-    yield from _section("photos that are new", diff.added_paths, shows_all)
-    yield from _section("photos that are gone", diff.removed_paths, shows_all)
-    yield from _section("photos whose files have changed", diff.changed_files, shows_all)
+    yield from _section("new photos", diff.added_paths, shows_all)
+    yield from _section("photos no longer there", diff.removed_paths, shows_all)
+    yield from _section("photos with changed files", diff.changed_files, shows_all)
 
 
 def _section(title: str, lines: Iterator[str] | Sequence[str], shows_all: bool) -> Iterator[str]:

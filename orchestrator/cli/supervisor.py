@@ -52,9 +52,9 @@ class _Part:
     """A part and its current process.
 
     Attributes:
-        address: Where it serves, or served before its death; empty until it first serves.
+        address: Its current or last address; empty until it first serves.
         death_count: Processes that have ended.
-        last_end: How the last of them did; empty before.
+        last_end: How the last of them ended; empty before.
         failure: Why it will not be restarted; None while it is running or restarting.
     """
 
@@ -72,7 +72,7 @@ class _Part:
         self.thread: threading.Thread
 
     def launch(self) -> None:
-        """Starts a process on the address of the one before it; OSError if that fails."""
+        """Starts a process on the previous address; OSError if that fails."""
         # private, so that no other command's part can report its address here
         self._runtime = tempfile.TemporaryDirectory(prefix="bestshot-")
         arguments = [*self._arguments, "--exit-with-parent", "--port-file", str(self._port_file)]
@@ -102,13 +102,13 @@ class _Part:
         self.last_end = _describe(self.process.wait())
 
     def last_words(self, when: str = "") -> str:
-        """How its last process to end did, and the end of its log."""
+        """Describes how its last process ended, with the end of its log."""
         tail = "\n".join(_tail(self.log)[-_TAIL_LINES:])
         end = f"{self.log} ends with:\n{tail}" if tail else f"{self.log} is empty"
         return f"the {self.name} process ended{when} ({self.last_end}); {end}"
 
     def start_error(self) -> ConfigError:
-        """Why it never served; its own error message if it printed one."""
+        """Explains why it never served, by its own error message if it printed one."""
         lines = _tail(self.log)
         for number, line in enumerate(lines):
             if line.startswith("error: "):
@@ -117,15 +117,14 @@ class _Part:
 
 
 class Supervisor:
-    """Starts parts, knows their addresses, restarts those that die, stops them.
+    """Starts, restarts and stops parts, and knows their addresses.
 
-    A part that dies is restarted on its old address, where the others look for it, after a pause
-    that doubles each time. A part that dies before it ever serves is not restarted, because its
-    settings are wrong.
-    Children watch their stdin: however this process ends, they end too.
+    A part that dies is restarted on its old address, which the others use, after a pause that
+    doubles each time. A part that dies before it ever serves is not restarted, because its settings
+    are wrong. Children watch their stdin: however this process ends, they end too.
 
     Args:
-        log_folder: Gets one log file per part.
+        log_folder: Folder for one log file per part.
         common_arguments: Passed to every part: --config-dir, --profile.
         max_deaths: A part that dies this many times in a row is no longer restarted.
         report: Called, from other threads, with a readable line about each death and restart.
@@ -152,7 +151,7 @@ class Supervisor:
         """Starts a part; `wait_for_address` returns once it serves.
 
         Raises:
-            ConfigError: Its log cannot be written, or another command's parts write there.
+            ConfigError: Its log cannot be written, or is in use by another command's parts.
         """
         if not self._parts:
             self._lock = _lock_logs(self._log_folder)
@@ -192,7 +191,7 @@ class Supervisor:
             return self._failure()
 
     def death_count(self, name: str) -> int:
-        """How often a part has died."""
+        """Number of times that a part has died."""
         return self._parts[name].death_count
 
     def has_died_since(self, name: str, death_count: int) -> bool:
@@ -202,7 +201,7 @@ class Supervisor:
             return self._changed.wait_for(lambda: part.death_count > death_count, NOTICE_S)
 
     def last_words(self, name: str) -> str:
-        """How a part last died, and the end of its log."""
+        """Describes how a part last died, with the end of its log."""
         return self._parts[name].last_words()
 
     def process_id(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""What the clients of all model services share: call, deadline, errors, messages."""
+"""Shared code of the model service clients: calls, deadlines, errors, messages."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _ORIGINS = {
 
 
 class _QueueFullError(ResourceExhaustedError):
-    """A service has no room for a call, and says when to come again.
+    """A service has no room for a call, and returns a retry delay.
 
-    gRPC itself answers the same code where a message is too large, for good.
+    gRPC itself uses the same code for messages that are too large, which never succeed.
     """
 
 
@@ -54,10 +54,10 @@ class _DownError(UnavailableError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a service is given.
+    """How long to wait for a service.
 
     Attributes:
-        call_timeout_s: Deadline of a call, and how long one comes again where the queue is full.
+        call_timeout_s: Deadline of a call, and how long to retry while the queue is full.
         service_wait_s: How long to wait for a service that is down or does not answer, from its
             first failure; it may be restarting, or its machine asleep.
     """
@@ -73,8 +73,8 @@ class ServiceCaller:
         name: For messages: "quality".
         address: "host:port" or a gRPC target.
         service_name: Full name of the gRPC service.
-        patience: How long it is given.
-        options: How it is called.
+        patience: How long to wait for it.
+        options: Options of its channel.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ServiceCaller:
         self.channel = open_channel(address, service_name, options)
 
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
-        """Calls a stub's idempotent method; BestshotError where it fails.
+        """Calls a stub's idempotent method; raises BestshotError if it fails.
 
         If a service is down, does not answer or has a full queue, the call is retried at growing
         random intervals.
@@ -105,7 +105,7 @@ class ServiceCaller:
         return await attempts(self.ask, method, request)
 
     async def ask(self, method: Any, request: Any) -> Any:  # noqa: ANN401
-        """Like `call`, with the patience of the channel alone: for what somebody waits for."""
+        """Like `call`, with only the channel's own retries: for calls that a user waits for."""
         timeout_s = self._patience.call_timeout_s
         try:
             return await method(request, timeout=timeout_s, metadata=call_metadata(self._options))
@@ -120,10 +120,10 @@ class ServiceCaller:
             raise translated from error
 
     def check(self, response: Any, wanted: int, model: ModelIdentity) -> None:  # noqa: ANN401
-        """Refuses an answer of another length than the request, or by another model."""
+        """Refuses a response with the wrong number of results, or from a different model."""
         if len(response.results) != wanted:
             raise InternalError(
-                f"{self.target} answered {len(response.results)} items for {wanted}"
+                f"{self.target} returned {len(response.results)} results for {wanted} items"
             )
         if response.model_digest != model.digest:
             raise self.another_model(model)
@@ -140,10 +140,10 @@ class ServiceCaller:
         return answer
 
     def another_model(self, model: ModelIdentity) -> FailedPreconditionError:
-        """The error where another model answers than `model`."""
+        """The error for a response from a different model than `model`."""
         return FailedPreconditionError(
-            f"{self.target} now serves another model than the {model.id} that the run was started "
-            f"with; start a new run"
+            f"{self.target} now serves a different model; the run was started with {model.id}: "
+            f"start a new run"
         )
 
     async def close(self) -> None:
@@ -194,7 +194,7 @@ def identity(model: model_pb2.ModelInfo) -> ModelIdentity:
 
 
 def image_messages(images: Sequence[RgbImage], long_side_px: int) -> list[image_pb2.Image]:
-    """Wraps canonical pixels, scaled to what the service asks for."""
+    """Wraps canonical pixels, scaled to the size that the service requires."""
     messages = []
     for image in images:
         pixels = np.ascontiguousarray(fit_long_side(image, long_side_px))

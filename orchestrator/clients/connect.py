@@ -1,4 +1,4 @@
-"""Which client speaks to which service, as services.yaml says."""
+"""Creates a client for each model service, as configured in services.yaml."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def connect(
     """Opens a channel to every model service.
 
     Returns:
-        The callers, which are to be closed, and the ports over them.
+        The callers, which must be closed, and the ports that use them.
 
     Raises:
-        ConfigError: A hosted model is not in models.yaml, or a file of TLS or the token is wrong.
+        ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
     """
     options = client_options(shared)
     patience = Patience(settings.call_timeout_s, settings.service_wait_s)

@@ -15,14 +15,14 @@ from services.common.rpc.status import from_status
 
 
 class GrpcEmbedder:
-    """Embeds by the embedding service."""
+    """Embeds photos using the embedding service."""
 
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = embedding_pb2_grpc.EmbeddingServiceStub(caller.channel)
 
     async def model(self) -> ModelIdentity:
-        """Asks which model serves."""
+        """Asks which model the service uses."""
         return identity((await self._info()).model)
 
     async def calibration(self) -> tuple[float, float] | None:

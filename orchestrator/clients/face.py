@@ -15,14 +15,14 @@ from services.common.rpc.status import from_status
 
 
 class GrpcFaceAnalyzer:
-    """Analyses by the face service."""
+    """Analyses photos using the face service."""
 
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = face_pb2_grpc.FaceServiceStub(caller.channel)
 
     async def model(self) -> ModelIdentity:
-        """Asks which model serves."""
+        """Asks which model the service uses."""
         info = await self._caller.ask(self._stub.GetModelInfo, face_pb2.GetModelInfoRequest())
         return identity(info.model)
 

@@ -1,6 +1,6 @@
 """Embedder and comparer over any server of the Open Inference Protocol that hosts our ONNX files.
 
-The protocol knows tensors alone: pictures are made ready here, as models.yaml says.
+The protocol only transfers tensors: pictures are preprocessed here, as models.yaml defines.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Tensor = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HostedModel:
-    """A model of models.yaml that a foreign server hosts.
+    """A model of models.yaml that is hosted by another server.
 
     Attributes:
         model_id: Its id.
-        entry: What models.yaml says of it.
-        graphs: Name on the server of each of its graphs, by its name in models.yaml.
-        max_batch_count: Most pictures or pairs of one request.
+        entry: Its entry in models.yaml.
+        graphs: Its graphs' names on the server, by their names in models.yaml.
+        max_batch_count: Maximum number of pictures or pairs per request.
     """
 
     model_id: str
@@ -43,7 +43,7 @@ class HostedModel:
     max_batch_count: int
 
     def tensor(self, image: RgbImage) -> Tensor:
-        """A canonical image as the graph wants it, its first axis 1."""
+        """Preprocesses a canonical image for the graph; the first axis is 1."""
         image = fit_long_side(image, self.entry.input_long_side_px)
         wanted = self.entry.preprocessing
         return to_full_tensor(image) if wanted is None else to_tensor(image, wanted)
@@ -53,7 +53,7 @@ class OpenInferenceClient:
     """Calls the graphs of a hosted model.
 
     Args:
-        caller: To the server.
+        caller: Calls the server.
         hosted: The model.
     """
 
@@ -67,11 +67,11 @@ class OpenInferenceClient:
         self.finite = caller.finite
 
     async def model(self) -> ModelIdentity:
-        """Asks for every graph; the digest is of what models.yaml and the server say of them.
+        """Checks every graph; the digest covers their metadata in models.yaml and on the server.
 
         Raises:
             UnavailableError: The server cannot be reached.
-            FailedPreconditionError: It has a graph not, or not ready.
+            FailedPreconditionError: A graph is missing or not ready.
         """
         hosted, caller = self._hosted, self._caller
         for graph, name in hosted.graphs.items():
@@ -88,7 +88,7 @@ class OpenInferenceClient:
             version=hosted.entry.version,
             digest=self._digest,
             input_long_side_px=hosted.entry.input_long_side_px,
-            execution_providers=(),  # the protocol does not tell
+            execution_providers=(),  # the protocol does not report them
             origin=hosted.entry.origin.value,
             description=f"{hosted.entry.description} Hosted by {server.name} {server.version}.",
             max_batch_count=hosted.max_batch_count,
@@ -107,13 +107,13 @@ class OpenInferenceClient:
         Args:
             graph: Its name in models.yaml.
             items: Inputs of each item in the graph's order; the first axis of each array is 1.
-            model: The one that the caller reckons with.
+            model: The model that the caller expects.
 
         Returns:
             The first output of each item, in order, its first axis 1.
 
         Raises:
-            FailedPreconditionError: Another model is hosted now.
+            FailedPreconditionError: A different model is hosted now.
         """
         if model.digest != self._digest:
             raise self._caller.another_model(model)
@@ -124,7 +124,7 @@ class OpenInferenceClient:
             output = await self._request(graph, joined, model)
             if len(output) != len(items):
                 raise InternalError(
-                    f"{self._caller.target} answered {len(output)} items for {len(items)}"
+                    f"{self._caller.target} returned {len(output)} results for {len(items)} items"
                 )
             return [output[index : index + 1] for index in range(len(items))]
         return list(await asyncio.gather(*(self._request(graph, item, model) for item in items)))
@@ -140,7 +140,7 @@ class OpenInferenceClient:
             raise self._caller.another_model(model)
         output = response.outputs[0]
         if output.datatype != "FP32":
-            raise InternalError(f"{self._caller.target} answered {output.datatype}, not FP32")
+            raise InternalError(f"{self._caller.target} returned {output.datatype}, not FP32")
         if response.raw_output_contents:
             values = np.frombuffer(response.raw_output_contents[0], "<f4")
         else:

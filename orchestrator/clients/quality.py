@@ -16,14 +16,14 @@ from services.common.rpc.status import from_status
 
 
 class GrpcQualityScorer:
-    """Scores by the quality service."""
+    """Scores photos using the quality service."""
 
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = quality_pb2_grpc.QualityServiceStub(caller.channel)
 
     async def model(self) -> ModelIdentity:
-        """Asks which model serves."""
+        """Asks which model the service uses."""
         info = await self._caller.ask(self._stub.GetModelInfo, quality_pb2.GetModelInfoRequest())
         return identity(info.model)
 

@@ -14,14 +14,14 @@ from services.common.rpc.status import from_status
 
 
 class GrpcPhotoComparer:
-    """Compares by the Siamese service."""
+    """Compares photos using the Siamese service."""
 
     def __init__(self, caller: ServiceCaller) -> None:
         self._caller = caller
         self._stub = siamese_pb2_grpc.SiameseServiceStub(caller.channel)
 
     async def model(self) -> ModelIdentity:
-        """Asks which model serves."""
+        """Asks which model the service uses."""
         info = await self._caller.ask(self._stub.GetModelInfo, siamese_pb2.GetModelInfoRequest())
         return identity(info.model)
 

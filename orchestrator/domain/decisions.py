@@ -1,4 +1,4 @@
-"""What the user decided: an append-only log, and what it comes to."""
+"""The user's decisions: an append-only log, and the decisions in force."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Labels = NDArray[np.int64]
 
 
 class DecisionAction(StrEnum):
-    """What an entry of the log says; the names of orchestrator.proto."""
+    """The kind of a log entry; named as in orchestrator.proto."""
 
     KEEP = "keep"
     REJECT = "reject"
@@ -30,7 +30,7 @@ class DecisionAction(StrEnum):
 
 
 CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
-"""Actions on moments; the others are on single photos."""
+"""Actions on moments; the others concern single photos."""
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 """Range of an entry's time: near the years 1 and 9999 no time zone can be applied."""
 _DECISIONS = {
@@ -42,7 +42,7 @@ _DECISIONS = {
 
 @dataclass(frozen=True, slots=True)
 class DecidedPhoto:
-    """A photo that an entry is about: its content decides, its path then is for people."""
+    """A photo in an entry: identified by its content; its path at that time is for people."""
 
     content_digest: str
     path: str
@@ -54,14 +54,14 @@ class DecisionEntry:
 
     Attributes:
         id: Unique.
-        action: KEEP, REJECT and CLEAR, after which the algorithm decides again, are about each of
-            `photos`. MOVE puts them into the moment of `target`, SPLIT makes them a moment of
-            their own, MERGE makes one moment of all that hold one of them. UNDO takes `undone_id`
-            back, which may be an UNDO.
+        action: KEEP, REJECT and CLEAR (the algorithm decides again) apply to each of `photos`. MOVE
+            puts them into the moment of `target`, SPLIT puts them into a separate moment, MERGE
+            merges all moments that contain one of them. UNDO reverts `undone_id`, which may itself
+            be an UNDO.
         photos: Empty for UNDO.
         create_time: When it was decided.
-        target: Of a MOVE; None otherwise.
-        undone_id: Of an UNDO; empty otherwise.
+        target: Target of a MOVE; None otherwise.
+        undone_id: The entry reverted by an UNDO; empty otherwise.
     """
 
     id: str
@@ -73,7 +73,7 @@ class DecisionEntry:
 
     @property
     def content_digests(self) -> tuple[str, ...]:
-        """Of the photos."""
+        """Content digests of the photos."""
         return tuple(photo.content_digest for photo in self.photos)
 
 
@@ -82,9 +82,9 @@ class Correction:
     """A MOVE, SPLIT or MERGE, as it is applied to a run.
 
     Attributes:
-        action: Which of them.
+        action: MOVE, SPLIT or MERGE.
         content_digests: The photos.
-        target_digest: Of a MOVE; empty otherwise.
+        target_digest: Target of a MOVE; empty otherwise.
     """
 
     action: DecisionAction
@@ -94,7 +94,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class UserDecisions:
-    """What an album's log comes to: the decisions that a run applies.
+    """The decisions in force in an album's log, as a run applies them.
 
     Attributes:
         photos: Photos to keep or reject, by content digest; applied by `Selection`.
@@ -106,12 +106,12 @@ class UserDecisions:
 
     @classmethod
     def from_log(cls, log: Sequence[DecisionEntry]) -> UserDecisions:
-        """Reads those that are in force."""
+        """Reads the decisions in force."""
         return cls(decisions_in(log), corrections_in(log))
 
 
 class LogChecker:
-    """Checks the entries of a growing log, each in time that does not grow with the log."""
+    """Checks the entries of a growing log, each in time independent of its length."""
 
     def __init__(self, log: Iterable[DecisionEntry] = ()) -> None:
         self._undoers: dict[str, list[str]] = {}
@@ -119,13 +119,13 @@ class LogChecker:
             self.add(entry)
 
     def add(self, entry: DecisionEntry) -> None:
-        """Appends an entry that has no fault."""
+        """Appends a valid entry."""
         self._undoers[entry.id] = []
         if entry.undone_id:
             self._undoers[entry.undone_id].append(entry.id)
 
     def find_fault(self, entry: DecisionEntry) -> str:
-        """Says what would be wrong with an entry as the next one; empty if nothing."""
+        """Describes what is wrong with an entry as the next one; empty if nothing."""
         if (problem := _find_own_fault(entry)) or entry.action is not DecisionAction.UNDO:
             return problem
         if entry.undone_id not in self._undoers:
@@ -147,19 +147,19 @@ class LogChecker:
 
 
 def find_time_fault(time: datetime.datetime) -> str:
-    """Says what is wrong with the time of an entry; empty if nothing."""
+    """Describes what is wrong with the time of an entry; empty if nothing."""
     if FIRST_YEAR <= time.year <= LAST_YEAR:
         return ""
     return f"create_time must be between the years {FIRST_YEAR} and {LAST_YEAR}, not {time.year}"
 
 
 def find_fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
-    """Says what is wrong with an entry that would follow `earlier`; empty for nothing."""
+    """Describes what is wrong with an entry that follows `earlier`; empty if nothing."""
     return LogChecker(earlier).find_fault(entry)
 
 
 def _find_own_fault(entry: DecisionEntry) -> str:
-    """What is wrong with an entry regardless of those before it."""
+    """Describes what is wrong with an entry, regardless of earlier ones."""
     if problem := find_time_fault(entry.create_time):
         return problem
     fewest = {DecisionAction.UNDO: 0, DecisionAction.MERGE: 2}.get(entry.action, 1)
@@ -176,7 +176,7 @@ def _find_own_fault(entry: DecisionEntry) -> str:
 
 
 def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
-    """By id, the entry that each one finally refers to, and through how many undos."""
+    """Maps each id to the entry that it finally refers to, and the number of undos between."""
     found: dict[str, tuple[DecisionEntry, int]] = {}
     for entry in log:
         if entry.action is DecisionAction.UNDO:
@@ -188,7 +188,7 @@ def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry,
 
 
 def find_in_force(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
-    """The entries that nothing in force takes back, in order."""
+    """The entries that have not been undone, in order."""
     found: list[DecisionEntry] = []
     undone: set[str] = set()
     for entry in reversed(log):
@@ -220,7 +220,7 @@ def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
 
 
 def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
-    """What the user changed about moments, in order."""
+    """The user's corrections of moments, in order."""
     return tuple(
         Correction(
             entry.action,
@@ -237,8 +237,8 @@ def correct_moments(
 ) -> Labels:
     """Applies corrections to the moments that the algorithm found.
 
-    Photos that the run lacks are passed over: a MOVE whose target it lacks does nothing. A moment
-    that is left with one photo is noise, as a single shot is.
+    Photos that are not in the run are skipped; a MOVE without its target does nothing. A moment
+    that is left with one photo becomes noise, like a single shot.
 
     Args:
         labels: int64, (n,), NOISE for single shots.
@@ -263,7 +263,7 @@ def correct_moments(
 
 
 def _apply(moment: Labels, places: Mapping[str, Sequence[int]], correction: Correction) -> None:
-    """Changes `moment` in place; its numbers need no order."""
+    """Changes `moment` in place; its numbers are in no particular order."""
     chosen = [place for digest in correction.content_digests for place in places.get(digest, ())]
     if not chosen:
         return

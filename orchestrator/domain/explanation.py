@@ -15,7 +15,7 @@ from orchestrator.domain.scoring import check_faces, normalize_ava
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
 
 MAX_DISTANCE_COUNT = 2**24
-"""Most distances computed to explain one photo: those among 4,096."""
+"""Maximum number of distances computed to explain one photo: those among 4,096 photos."""
 _SWEEP_COUNT = 8
 _PENALTY_NAMES = {
     "eyes_closed": "eyes",
@@ -39,7 +39,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """A rule on the worst prominent face: below `threshold` a score costs `penalty`."""
+    """A rule on the worst prominent face: a score below `threshold` costs `penalty`."""
 
     name: str
     score: float
@@ -65,13 +65,13 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another photo of the run, and how alike the two are.
+    """Another photo of the run, and its similarity.
 
     Attributes:
         path: The other photo.
         similarity: Cosine similarity, -1 to 1.
-        distance: In the metric that photos were grouped by.
-        is_same_moment: Whether the two are in one moment.
+        distance: Distance in the metric of the grouping.
+        is_same_moment: Whether both are in the same moment.
     """
 
     path: str
@@ -82,9 +82,9 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Why a photo is in its moment, as the algorithm found it, before the user's corrections.
+    """Why the algorithm put a photo into its moment, before the user's corrections.
 
-    Distances are in the metric of the clustering; None where there is no such photo.
+    Distances are in the metric of the clustering; None if there is no such photo.
 
     Attributes:
         method: "hdbscan" or "dbscan".
@@ -93,18 +93,19 @@ class Grouping:
         cluster_selection_epsilon: Closer photos are not split.
         dbscan_eps: Neighbourhood radius of DBSCAN.
         cluster_size: Photos of its cluster, 1 for noise.
-        nearest_inside, farthest_inside: Of its cluster.
-        nearest_outside: Of the others.
-        joint_distance: Largest distance there would be if its cluster and that of
-            `nearest_outside` were one. For more than 4,096 photos it is the largest one found by
-            going from each photo to its farthest: there may be a larger one.
-        core_distance: To its `min_samples`-th nearest photo: how thinly it is surrounded.
+        nearest_inside, farthest_inside: The nearest and farthest photo of its cluster.
+        nearest_outside: The nearest photo of another moment.
+        joint_distance: Largest distance within the union of its cluster and that of
+            `nearest_outside`. For more than 4,096 photos it is a lower bound, found by repeatedly
+            going to the farthest photo.
+        core_distance: Distance to its `min_samples`-th nearest photo: how sparse its surroundings
+            are.
         outside_core_distance: The largest such distance in the cluster of `nearest_outside`; None
             also if that takes more than `MAX_DISTANCE_COUNT` distances.
-        min_samples: Of HDBSCAN.
-        separate_hours: A longer pause splits moments; None where capture time takes no part.
+        min_samples: Parameter of HDBSCAN.
+        separate_hours: A longer pause splits moments; None if capture time is not used.
         separate_distance: Photos this close are not split by it; None likewise.
-        pause_inside: Seconds between it and `nearest_inside`; None likewise, or where unknown.
+        pause_inside: Seconds between it and `nearest_inside`; None likewise, or if unknown.
         pause_outside: Seconds between it and `nearest_outside`.
     """
 
@@ -133,25 +134,25 @@ class Explanation:
 
     Attributes:
         path: The photo.
-        reason: The sentence that is stored with it.
-        grouping_text: Sentences: why it is in its moment.
+        reason: The sentence stored with it.
+        grouping_text: Sentences that explain its moment.
         terms: Their contributions and `person_penalty` add up to `composite_score`.
         penalties: Empty without faces.
         person_penalty: Sum of those applied, never below `max_penalty`.
-        max_penalty: Of the settings.
-        composite_score: What ranked it.
-        lost_to_path: The photo that was preferred; empty where there is none.
-        similarity: Cosine similarity to a taken photo, where it decided.
+        max_penalty: The setting.
+        composite_score: The score by which it is ranked.
+        lost_to_path: The preferred photo; empty if there is none.
+        similarity: Cosine similarity to a selected photo, if it decided.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
-        points: What its comparisons add up to; None where it was not tied.
+        points: Sum of its win probabilities; None if it was not tied.
         tied_count: Other photos that it was tied with.
         tiebreaker_range: Composite scores this close to the leader's are a tie.
-        matches: With each of these, the closest first.
+        matches: Its comparisons with them, the closest first.
         neighbours: Most similar photos of the run, the nearest first.
         grouping: The numbers behind `grouping_text`.
-        decisions: The user's decisions in force about it, in words.
-        lines: All of it for people.
+        decisions: Descriptions of the user's decisions in force about it.
+        lines: The whole explanation as text.
     """
 
     path: str
@@ -177,7 +178,7 @@ class Explanation:
 
 
 def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Term, ...]:
-    """The parts of the composite score that quality gives."""
+    """The terms of the composite score that come from quality."""
     weights, quality = parameters.quality_weights, candidate.quality
     aesthetic = normalize_ava(quality.ava_score)
     return (
@@ -221,7 +222,7 @@ def neighbours_of(
         embeddings: float32, (n, d), unit rows.
         labels: (n,), moments in force.
         metric: "cosine" or "euclidean".
-        count: How many.
+        count: Number of photos to return.
     """
     similarity = _similarity(index, embeddings)
     order = [int(row) for row in np.argsort(-similarity, kind="stable") if row != index]
@@ -236,13 +237,13 @@ def grouping_of(
     seconds: NDArray[np.float64],
     parameters: ClusterParameters,
 ) -> Grouping:
-    """Finds the distances that put a photo where it is.
+    """Finds the distances that explain a photo's moment.
 
     Args:
         index: The photo's row.
         paths: (n,).
         embeddings: float32, (n, d), unit rows.
-        labels: (n,), as the algorithm gave them.
+        labels: (n,), assigned by the algorithm.
         seconds: (n,), when each was taken; NaN for unknown.
         parameters: In force.
     """
@@ -327,7 +328,7 @@ def _diameter(embeddings: Embeddings, metric: str) -> float:
 
 
 def _lowest_by_sweeps(embeddings: Embeddings) -> float:
-    """A low similarity of two rows: goes from the first row to its farthest, and so on."""
+    """Finds a low similarity of two rows by repeatedly going to the farthest row."""
     lowest, row = np.inf, 0
     for _ in range(_SWEEP_COUNT):
         similarity = _similarity(row, embeddings)
@@ -371,7 +372,7 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
         points = f"{found.points:.2f} of {found.tied_count} {'point' if is_one else 'points'}"
         yield (
             f"Tied with {others} within {found.tiebreaker_range:g} of the highest score, so the "
-            f"direct comparisons decide: it has {points}."
+            f"direct comparisons decide: it scored {points}."
         )
     yield from map(_match, found.matches)
     yield found.grouping_text
@@ -410,7 +411,7 @@ def _faces(found: Explanation) -> str:
 
 def _match(match: Match) -> str:
     if match.probability == 0.5:
-        return f"Even with {match.path}."
+        return f"Tied with {match.path}."
     verb = "Won against" if match.is_won else "Lost to"
     return f"{verb} {match.path}: better with a probability of {match.probability:.3f}."
 

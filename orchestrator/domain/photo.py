@@ -1,4 +1,4 @@
-"""Photos and what is known of them: plain values."""
+"""Photos and their scores, as plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 class QualityScores:
     """Scores of one picture; ranges and meaning as in quality.proto.
 
-    A score with a default may be absent from results of versions that did not have it.
+    A score with a default may be missing in results of older versions.
     """
 
     iqa_score: float
@@ -63,8 +63,8 @@ class Candidate:
 
     Attributes:
         path: Relative to the album; unique.
-        content_digest: What decisions are about; copies of one file share it.
-        quality: Its scores.
+        content_digest: Identifies the photo in decisions; copies of one file share it.
+        quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
     """
@@ -82,9 +82,14 @@ class Decision(StrEnum):
     KEEP = "keep"
     REJECT = "reject"
 
+    @property
+    def past_tense(self) -> str:
+        """For sentences: "kept" or "rejected"."""
+        return "kept" if self is Decision.KEEP else "rejected"
+
 
 class Reason(StrEnum):
-    """Why a photo was picked or not; the codes of orchestrator.proto."""
+    """Why a photo was picked or not; codes as in orchestrator.proto."""
 
     SELECTED_BEST = "SELECTED_BEST"
     SELECTED_DISTINCT = "SELECTED_DISTINCT"

@@ -1,4 +1,4 @@
-"""Composite score: quality weighted, minus what is wrong with the prominent faces."""
+"""Composite score: weighted quality, minus penalties for faults of the prominent faces."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class QualityWeights:
     """Shares of the technical and the aesthetic score in the composite."""
 
     iqa: Share
-    """share of the technical score in the composite"""
+    """weight of the technical score in the composite score"""
     ava: Share
-    """share of the aesthetic score, scaled to 0 to 1"""
+    """weight of the aesthetic score, which is first scaled to 0..1"""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonPenalties:
-    """What faces cost."""
+    """Penalties for face faults."""
 
     eyes_closed: Penalty
     """added when the worst prominent face's eyes score is below `eyes_threshold`"""
     face_turned: Penalty
-    """added when its pose score is below `pose_threshold`"""
+    """added when the worst prominent face's pose score is below `pose_threshold`"""
     not_smiling: Penalty
-    """added when its smile score is below `smile_threshold`"""
+    """added when the worst prominent face's smile score is below `smile_threshold`"""
     max_penalty: Penalty
-    """the sum of penalties is never lower"""
+    """lower limit for the sum of the penalties"""
     eyes_threshold: Share
     """eyes score, 0 to 1, below which eyes count as closed"""
     pose_threshold: Share
@@ -39,7 +39,7 @@ class PersonPenalties:
     smile_threshold: Share
     """smile score, 0 to 1, below which a face counts as not smiling"""
     prominent_face_ratio: Share
-    """faces at least this share of the largest one's width count"""
+    """faces count if they are at least this share of the largest face's width"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ FAULT_WORDS = {
     FaceFault.FACE_TURNED: "face turned away",
     FaceFault.NOT_SMILING: "no smile",
 }
-"""Words for people, in captions and in reasons."""
+"""Names of the faults in captions and reasons."""
 NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "smiling"}
-"""What a caption says where there is no such fault; a face that looks ahead needs no word."""
+"""Names in captions if the fault is absent; a face that looks ahead is not mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
     """Aggregates the prominent faces by a size-weighted minimum.
 
     A face's score s counts as 1 - w (1 - s), where w is its area over the largest face's: the
-    largest face counts in full, a smaller one's faults the less the smaller it is, and no good face
-    makes up for a bad one, as it would in a mean.
+    largest face counts in full, and the smaller a face is, the less its faults count. Unlike in a
+    mean, a good face does not make up for a bad one.
 
     Returns:
         The minimum of each score; None without faces.
@@ -111,9 +111,9 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
 
 
 def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:
-    """Holds the worst scores against the thresholds; empty without faces.
+    """Checks the worst scores against the thresholds; empty without faces.
 
-    The one place that says which score makes which fault.
+    The only place that maps scores to faults.
     """
     if worst is None:
         return ()
@@ -140,7 +140,7 @@ def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
 
 
 def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceFault, ...]:
-    """What is wrong with the prominent faces; empty without faces."""
+    """Lists the faults of the prominent faces; empty without faces."""
     return tuple(check.fault for check in check_faces(worst, penalties) if check.is_fault)
 
 
@@ -175,7 +175,7 @@ def normalize_ava(ava_score: float) -> float:
 
 
 def composite_score(quality: QualityScores, weights: QualityWeights, penalty: float) -> float:
-    """Weighs the scores and adds the person penalty.
+    """Adds up the weighted scores and the person penalty.
 
     Returns:
         iqa weight x iqa + ava weight x (ava - 1) / 9 + penalty; not clipped.

@@ -1,4 +1,4 @@
-"""Selection: the best photos of each moment, and why; also which pairs the comparator must see."""
+"""Selects the best photos of each moment, with reasons; lists the pairs to compare for that."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from orchestrator.domain.scoring import (
 )
 
 MAX_COMPARED_COUNT = 100
-"""Most photos of a moment that are compared with each other, the best by score: a round robin of n
-photos takes n (n - 1) / 2 comparisons, 200 million in a crowd of 20,000."""
+"""Maximum number of a moment's photos, the best by score, that are compared with each other: a
+round robin of n photos takes n (n - 1) / 2 comparisons, 200 million for 20,000 photos."""
 
 _MANY_TAKEN = 64
 
@@ -39,7 +39,7 @@ Comparisons = Mapping[Pair, float]
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is not selected if its moment has one above them."""
+    """Floors below which a photo is not selected if another photo of its moment passes them."""
 
     min_iqa_score: Share
     """technical quality, 0 to 1, below which a photo is not selected (`LOW_IQA`)"""
@@ -51,18 +51,18 @@ class FilterParameters:
 
 @dataclass(frozen=True, slots=True)
 class SiameseParameters:
-    """How the comparator takes part."""
+    """Settings of the pairwise comparison."""
 
     enabled: bool
-    """whether the comparator decides ties; if it does and no Siamese model is available, a run
-    fails at its start"""
+    """whether the comparator decides ties; if it does, a run fails at its start when no Siamese
+    model is available"""
     checkpoint_path: Path | None
     """a file in the models folder, absolute or relative to it, that the Siamese service must have
     loaded (checked by digest), or `null` to accept any model"""
     duplicate_threshold: Similarity
-    """cosine similarity from which two photos are duplicates, never both selected"""
+    """cosine similarity at or above which two photos are duplicates and never both selected"""
     tiebreaker_range: Share
-    """composite scores this close to the leader's are a tie"""
+    """scores at most this far below the best composite score are a tie"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class SelectionParameters:
     """Rules of the selection."""
 
     max_images_per_cluster: Count
-    """most photos selected from a moment"""
+    """maximum number of photos selected from a moment"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
-    """composite score that a further photo of a moment, or a single shot, must reach"""
+    """minimum composite score of a second or later pick of a moment, and of a single shot"""
     dissimilarity_threshold: Similarity
-    """cosine similarity to a selected photo from which a further one is too similar"""
+    """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
     """whether single shots are selected at all"""
     quality_weights: QualityWeights
@@ -90,16 +90,16 @@ class Verdict:
         path: The photo.
         worst: Face-size-weighted worst case; None without faces.
         person_penalty: 0 or below.
-        composite_score: What ranked it.
+        composite_score: The score by which it is ranked.
         is_selected: Whether it was picked.
         reason: Why.
-        lost_to: Path of the photo that was preferred; None where there is none.
-        similarity: Cosine similarity to `lost_to`, where it decided.
-        probability: Probability that `lost_to` is better, where the comparator decided.
+        lost_to: Path of the preferred photo; None if there is none.
+        similarity: Cosine similarity to `lost_to`, if it decided.
+        probability: Probability that `lost_to` is better, if the comparator decided.
         tied_count: Other photos with about the same score that the comparator ranked it among.
         uncompared_count: Photos with about the leader's score beyond `MAX_COMPARED_COUNT`, ranked
             by score alone; 0 if this photo was not tied.
-        points: What its comparisons with those add up to; None where it was not tied.
+        points: Sum of its win probabilities against those; None if it was not tied.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
     """
@@ -134,7 +134,7 @@ class _Scored:
 
 
 class _Taken:
-    """The photos of a moment selected so far, the best first."""
+    """The photos of a moment selected so far, best first."""
 
     def __init__(self, embeddings: NDArray[np.float32]) -> None:
         self._embeddings = embeddings
@@ -168,14 +168,14 @@ class _Taken:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Photos to select from, and everything that decides which of them are picked.
+    """Photos to select from, with all inputs of the selection.
 
-    A run, a reselection, an explanation, an evaluation and tuning all build one. Verdicts are a
-    function of the photos alone, never of their order: ties end at the path.
+    A run, a reselection, an explanation, an evaluation and tuning all build one. Verdicts do not
+    depend on the order of the photos: the path breaks remaining ties.
 
     Attributes:
-        candidates: The readable photos, each with the moment that it is in after the user's
-            corrections. Paths are unique.
+        candidates: The readable photos with their moments, after the user's corrections. Paths are
+            unique.
         embeddings: float32, (n, d), unit rows, row i for candidate i.
         filters: Floors.
         parameters: Rules.
@@ -190,7 +190,7 @@ class Selection:
     decisions: Mapping[str, Decision]
 
     def take(self, rows: Sequence[int]) -> Selection:
-        """Returns the selection among some of the photos."""
+        """Returns a selection over some of the photos."""
         candidates = [self.candidates[row] for row in rows]
         return replace(self, candidates=candidates, embeddings=self.embeddings[rows])
 
@@ -210,15 +210,15 @@ class Selection:
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
         """Picks the best photos of each moment.
 
-        A cluster always gives one photo, unless the user rejects all of it: somebody who pressed
-        the shutter several times expects one of them, and where all are below the floors it is the
-        best of these. A noise photo must reach floors and `min_score_threshold` by itself.
+        A cluster always yields a photo, unless the user rejects all of it: people who press the
+            shutter several times expect one. If all are below the floors, the best of them is
+            picked. A noise photo must pass the floors and `min_score_threshold`.
 
         Args:
-            comparisons: Answers to `pairs_to_compare`; a missing one counts as undecided.
+            comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
 
         Returns:
-            One verdict a candidate, in the order of `candidates`.
+            One verdict per candidate, in the order of `candidates`.
         """
         found = {
             verdict.path: verdict
@@ -243,12 +243,12 @@ class Selection:
         return self.decisions.get(photo.candidate.content_digest)
 
     def _check_floors(self, moment: Sequence[_Scored]) -> dict[str, Reason]:
-        """Why photos may not compete, by path; those that may are left out."""
+        """Reasons why photos may not compete, by path; eligible photos are left out."""
         reasons = {photo.path: self._check_floor(photo) for photo in moment}
         return {path: reason for path, reason in reasons.items() if reason is not None}
 
     def _check_floor(self, photo: _Scored) -> Reason | None:
-        """Why a photo may not compete at all; None if it may."""
+        """Reason why a photo may not compete; None if it may."""
         decision = self._decision(photo)
         if decision is not None:
             return Reason.USER_REJECT if decision is Decision.REJECT else None
@@ -293,7 +293,7 @@ class Selection:
         floors = self._check_floors(moment)
         ranking = self._rank(_find_eligible(moment, floors), comparisons)
         points = ranking.points
-        # the photos that the user keeps come first, so that others give way to them
+        # the photos that the user keeps come first and displace the others
         kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
         others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
         taken = _Taken(self.embeddings)
@@ -329,7 +329,7 @@ class Selection:
         comparisons: Comparisons,
         points: Mapping[str, float],
     ) -> Verdict:
-        """Decides whether a photo that may compete is taken in addition to those taken so far."""
+        """Decides whether an eligible photo is selected in addition to those selected so far."""
         parameters = self.parameters
         is_noise = photo.candidate.cluster_id == NOISE
         below_min = photo.composite < parameters.min_score_threshold
@@ -378,8 +378,8 @@ class _Ranking:
 
     Attributes:
         photos: Best first.
-        points: Of the compared ones by path: the sum of their probabilities of being better than
-            each of the others; empty if nothing is tied.
+        points: Points of the compared photos by path: the sum of the probabilities that it is
+            better than each of the others. Empty if there is no tie.
         uncompared: Paths of the tied photos beyond `MAX_COMPARED_COUNT`.
     """
 
@@ -389,7 +389,7 @@ class _Ranking:
 
 
 def _find_eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> list[_Scored]:
-    """The photos that compete: those above the floors, or all of a cluster where none is."""
+    """The photos that compete: those above the floors, or all of a cluster if none is."""
     above = [photo for photo in moment if photo.path not in floors]
     if above or moment[0].candidate.cluster_id == NOISE:
         return above
@@ -406,7 +406,7 @@ def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
 
 
 def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
-    """Probability that `first` is better than `second`; 0.5 where it was not compared."""
+    """Probability that `first` is better than `second`; 0.5 if they were not compared."""
     if first < second:
         return comparisons.get((first, second), 0.5)
     return 1.0 - comparisons.get((second, first), 0.5)
@@ -415,7 +415,7 @@ def _better_probability(first: str, second: str, comparisons: Comparisons) -> fl
 def _decisive_probability(
     winner: str, loser: str, points: Mapping[str, float], comparisons: Comparisons
 ) -> float | None:
-    """Probability that the winner is better; None where the round robin did not decide."""
+    """Probability that the winner is better; None if the round robin did not decide."""
     if points.get(winner, 0.0) > points.get(loser, math.inf):
         return _better_probability(winner, loser, comparisons)
     return None

@@ -1,4 +1,4 @@
-"""A verdict in plain words."""
+"""Writes verdicts and groupings as sentences for people."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from orchestrator.domain.selection import (
 )
 
 NOTABLE_DIFFERENCE = 0.05
-"""Differences below it, on scores from 0 to 1, are not worth a word."""
+"""Smaller differences, on scores from 0 to 1, are not mentioned."""
 
 
 def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
-    """Writes one sentence a photo: why it was picked or not.
+    """Writes one sentence per photo: why it was picked or not.
 
     Args:
-        selection: What was selected from.
+        selection: The selection.
         verdicts: Its verdicts, in the order of its candidates.
     """
     by_path = {
@@ -44,17 +44,17 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def describe_unreadable(error: str) -> str:
-    """The sentence of a photo that could not be read."""
+    """The sentence for a photo that could not be read."""
     return f"Could not be read: {error}."
 
 
 def describe_damage(damage: str) -> str:
-    """The further sentence of a photo that was read although its file has lost data."""
-    return f"Read as far as it goes: {damage}."
+    """An extra sentence for a photo whose file is damaged but readable."""
+    return f"Partially read: {damage}."
 
 
 def grouping_text(grouping: Grouping) -> str:
-    """Says why the algorithm put a photo into its moment, or into none."""
+    """Explains why the algorithm put a photo into its moment, or into none."""
     if grouping.cluster_size == 1:
         return _explain_alone(grouping)
     near, far = grouping.nearest_inside, grouping.farthest_inside
@@ -81,8 +81,8 @@ def correction_texts(
 
     Args:
         content_digest: The photo.
-        corrections: Those that its run applies.
-        paths: By content digest; a photo that the run lacks is left out.
+        corrections: The corrections that its run applied.
+        paths: Paths by content digest; photos that are not in the run are left out.
     """
     texts = []
     for correction in corrections:
@@ -94,22 +94,22 @@ def correction_texts(
             for digest in correction.content_digests
             if digest != content_digest and digest in paths
         )
-        target = paths.get(correction.target_digest, "a photo that this run lacks")
+        target = paths.get(correction.target_digest, "a photo that is not in this run")
         match correction.action:
             case DecisionAction.MOVE if content_digest == correction.target_digest:
-                texts.append(f"you moved {others or 'another photo'} to its moment")
+                texts.append(f"you moved {others or 'another photo'} into its moment")
             case DecisionAction.MOVE:
-                texts.append(f"you moved it to the moment of {target}")
+                texts.append(f"you moved it into the moment of {target}")
             case DecisionAction.SPLIT:
                 together = f", with {others}" if others else ""
-                texts.append(f"you made it a moment of its own{together}")
+                texts.append(f"you split it into a separate moment{together}")
             case _:
                 texts.append(f"you merged its moment with that of {others or 'another photo'}")
     return texts
 
 
 def _format_span(seconds: float) -> str:
-    """A time between captures, in words."""
+    """Formats the time between two captures."""
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -117,7 +117,7 @@ def _format_span(seconds: float) -> str:
 
 
 def _explain_split_by_time(grouping: Grouping, text: str) -> str:
-    """Why a pause keeps the nearest photo out of the moment; empty where none does."""
+    """Explains a split caused by a pause between captures; empty if no pause caused one."""
     near, pause, hours = (
         grouping.nearest_outside,
         grouping.pause_outside,
@@ -126,8 +126,8 @@ def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
         return ""
     return (
-        f"{text}, but they were taken {_format_span(pause)} apart: that splits moments, above "
-        f"{hours:g} hours and {grouping.separate_distance:g} in distance."
+        f"{text}, but they were taken {_format_span(pause)} apart; a pause of more than "
+        f"{hours:g} hours splits photos at a distance above {grouping.separate_distance:g}."
     )
 
 
@@ -138,7 +138,7 @@ def _explain_alone(grouping: Grouping) -> str:
     text = f"Not grouped: the nearest photo ({near.path}) is at distance {near.distance:.3f}"
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
-        return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
+        return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         return f"{text}, more than the {limit:.3f} that a moment may span."
     if split := _explain_split_by_time(grouping, text):
@@ -147,32 +147,32 @@ def _explain_alone(grouping: Grouping) -> str:
         return f"{text}; DBSCAN finds too few photos around it."
     if limit is not None and (grouping.joint_distance or 0.0) > limit:
         return (
-            f"{text}, but a moment of both would span {grouping.joint_distance:.3f}, more than the "
-            f"{limit:.3f} allowed."
+            f"{text}, but a moment with both would span {grouping.joint_distance:.3f}, more than "
+            f"the {limit:.3f} allowed."
         )
     mine, theirs = grouping.core_distance, grouping.outside_core_distance
     if mine is not None and theirs is not None and mine > theirs:
         return (
-            f"{text}, but photos lie less densely around it than there: {mine:.3f} to photo "
-            f"{grouping.min_samples} by distance, where that moment has {theirs:.3f} at most. "
-            f"HDBSCAN calls it noise."
+            f"{text}, but its surroundings are sparser: its distance to neighbour "
+            f"{grouping.min_samples} is {mine:.3f}, at most {theirs:.3f} in that moment. "
+            f"HDBSCAN therefore labels it noise."
         )
-    return f"{text}; HDBSCAN calls it noise, for its density."
+    return f"{text}; HDBSCAN labels it noise because few photos are close to it."
 
 
 def _explain_outside(grouping: Grouping) -> str:
-    """Why the nearest photo of another moment is not in this one."""
+    """Explains why the nearest photo of another moment is not in this one."""
     near, limit = grouping.nearest_outside, grouping.scene_distance
     if near is None:
         return ""
-    text = f"The nearest photo outside, {near.path}, is {near.distance:.3f} apart"
+    text = f"The nearest photo outside ({near.path}) is at distance {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
     if grouping.method == "dbscan":
-        return f"{text}; neighbours are those up to {grouping.dbscan_eps:.3f} apart."
+        return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
     if limit is not None and (grouping.joint_distance or 0.0) > limit:
         return (
-            f"{text}; a moment of both would span {grouping.joint_distance:.3f}, more than the "
+            f"{text}; a moment with both would span {grouping.joint_distance:.3f}, more than the "
             f"{limit:.3f} allowed."
         )
     return f"{text}; HDBSCAN splits the two by density."
@@ -191,12 +191,11 @@ def _write_sentence(
     quality = candidate.quality
     match verdict.reason:
         case Reason.USER_REJECT:
-            return "Not selected because you reject it."
+            return "Not selected: you rejected this photo."
         case Reason.BLURRED:
             return (
-                f"Not selected: blurred, even its sharpest region has a sharpness of "
-                f"{quality.focus_score:.2f} where {filters.min_sharpness:g} is wanted"
-                f"{_name_rival(rival)}."
+                f"Not selected: blurred (sharpest region {quality.focus_score:.2f}, minimum "
+                f"{filters.min_sharpness:g}){_name_rival(rival)}."
             )
         case Reason.LOW_IQA:
             return (
@@ -222,16 +221,16 @@ def _explain_selected(
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence of a photo that was picked."""
+    """The sentence for a photo that was picked."""
     score = f"{verdict.composite_score:.2f}"
     faults = _describe_faults(verdict, parameters.person_penalties)
     match verdict.reason:
         case Reason.USER_KEEP:
-            return "Selected because you keep it."
+            return "Selected: you kept this photo."
         case Reason.SELECTED_DISTINCT:
             return (
-                f"Selected too: score {score}, and different enough from what was taken of this "
-                f"moment (similarity {verdict.similarity or 0:.2f}, limit "
+                f"Selected as well: score {score}, and different enough from the other picks of "
+                f"this moment (similarity {verdict.similarity or 0:.2f}, limit "
                 f"{parameters.dissimilarity_threshold:g}){faults}."
             )
         case _ if candidate.cluster_id == NOISE:
@@ -250,7 +249,7 @@ def _explain_lost(
     rival: tuple[Candidate, Verdict],
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence of a photo that another was preferred to."""
+    """The sentence for a photo that lost to another one."""
     score = f"{verdict.composite_score:.2f}"
     winner = rival[1].path
     differences = _describe_differences(candidate, verdict, *rival)
@@ -260,18 +259,18 @@ def _explain_lost(
             return (
                 f"Not selected: nearly identical to {winner} "
                 f"(similarity {verdict.similarity or 0:.2f}), which "
-                f"{'you keep' if kept else 'ranks higher'}"
+                f"{'you kept' if kept else 'ranks higher'}"
                 f"{'' if verdict.probability is None else ': ' + _describe_comparison(verdict)}"
                 f"{differences}."
             )
         case Reason.TOO_SIMILAR:
             return (
-                f"Not selected: too similar to {winner} to be taken beside it (similarity "
+                f"Not selected: too similar to {winner}, which was selected (similarity "
                 f"{verdict.similarity or 0:.2f}, limit {parameters.dissimilarity_threshold:g})"
                 f"{differences}."
             )
         case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
-            return f"Not selected: you keep {winner}, which takes the place in this moment."
+            return f"Not selected: you kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score {score} ties with {winner} "
@@ -280,49 +279,49 @@ def _explain_lost(
             )
         case _:
             return (
-                f"Not selected: score {score} against {rival[1].composite_score:.2f} of "
+                f"Not selected: score {score} vs {rival[1].composite_score:.2f} for "
                 f"{winner}{differences}{_describe_uncompared(verdict)}."
             )
 
 
 def _describe_win(verdict: Verdict) -> str:
-    """Says that the comparator chose it among photos of about the same score."""
+    """Says that the comparator chose it from photos with about the same score."""
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
-    text = f", preferred by direct comparison to {others} of about that score"
+    text = f", preferred by direct comparison to {others} with about the same score"
     if verdict.uncompared_count:
         text += f" ({verdict.uncompared_count} more were not compared because there were too many)"
     return text
 
 
 def _describe_uncompared(verdict: Verdict) -> str:
-    """Says that a photo of about the best score was not among those compared."""
+    """Says that a photo with about the best score was not compared."""
     if not verdict.uncompared_count or verdict.points is not None:
         return ""
-    return f"; only the {MAX_COMPARED_COUNT} best of the shots with about that score were compared"
+    return f"; only the best {MAX_COMPARED_COUNT} shots with about that score were compared"
 
 
 def _describe_comparison(verdict: Verdict) -> str:
-    """How the comparator decided; the round robin can overrule a single pair."""
+    """Says how the comparator decided; the round robin can overrule a single pair."""
     probability = verdict.probability or 0.0
     if probability > 0.5:
-        return f"the direct comparison prefers that one with {probability:.0%} probability"
-    return "of all tied shots the direct comparisons prefer that one"
+        return f"the direct comparison prefers the other with {probability:.0%} probability"
+    return "the direct comparisons of all tied shots prefer the other"
 
 
 def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
-    """What is wrong with a photo that stands for a moment of which none passed the floors."""
+    """Names the fault of a pick whose moment has no photo that passed the floors."""
     quality = candidate.quality
     if quality.focus_score < filters.min_sharpness:
         return (
-            f"; all of them are blurred or of low quality, the sharpest region of this one has "
-            f"{quality.focus_score:.2f} where {filters.min_sharpness:g} is wanted"
+            f"; all of them are blurred or low in quality (this one's sharpest region "
+            f"{quality.focus_score:.2f}, minimum {filters.min_sharpness:g})"
         )
     if quality.iqa_score < filters.min_iqa_score:
         return (
-            f"; all of them are blurred or of low quality, this one has a technical quality of "
-            f"{quality.iqa_score:.2f} where {filters.min_iqa_score:g} is wanted"
+            f"; all of them are blurred or low in quality (this one's technical quality "
+            f"{quality.iqa_score:.2f}, minimum {filters.min_iqa_score:g})"
         )
     return ""
 
@@ -331,7 +330,7 @@ def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
     if rival is None:
         return ""
     if rival[1].reason is Reason.USER_KEEP:
-        return f"; you keep {rival[1].path}"
+        return f"; you kept {rival[1].path}"
     return f"; {rival[1].path} is the best of this moment"
 
 
@@ -343,7 +342,7 @@ def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:
 def _describe_differences(
     candidate: Candidate, verdict: Verdict, rival: Candidate, rival_verdict: Verdict
 ) -> str:
-    """What the preferred photo does notably better, the largest difference first."""
+    """Lists the scores on which the preferred photo is notably better, largest gap first."""
     mine, theirs = candidate.quality, rival.quality
     measured = [
         ("sharpness", mine.sharpness, theirs.sharpness),
@@ -362,7 +361,7 @@ def _describe_differences(
         ((theirs - mine, name, mine, theirs) for name, mine, theirs in measured), reverse=True
     )
     notable = [
-        f"{name} {mine:.2f} against {theirs:.2f}"
+        f"{name} {mine:.2f} vs {theirs:.2f}"
         for gap, name, mine, theirs in worse[:3]
         if gap >= NOTABLE_DIFFERENCE
     ]

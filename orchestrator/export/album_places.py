@@ -1,4 +1,4 @@
-"""Where albums are, by identity (device and inode) and not only by path.
+"""Locations of albums, by identity (device and inode) and not only by path.
 
 Two paths may lead to one folder: through links, mounts, or upper and lower case on a file system
 that ignores it.
@@ -16,9 +16,9 @@ from pathlib import Path
 from orchestrator.storage.photo_io import report_progress
 
 STAT_S = 2.0
-"""How long an album's disk may take to tell which folder it is."""
+"""How long an album's disk may take to identify the folder."""
 MAX_STALLED = 3
-"""Albums that may take longer; the others are not asked after that."""
+"""Maximum number of albums that may take longer; after that, no others are checked."""
 
 Identity = tuple[int, int]
 
@@ -28,10 +28,10 @@ class AlbumPlace:
     """An album's folder.
 
     Attributes:
-        path: As it was given.
-        resolved: Without links, if the disk answered.
+        path: Its path as given.
+        resolved: Its path with links resolved, if the disk answered.
         identity: Device and inode; None if the folder does not exist or its disk does not answer.
-        above: The same of the folders that contain it.
+        above: Identities of the folders that contain it.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class AlbumPlace:
     above: frozenset[Identity] = frozenset()
 
     def find_around(self, folder: Path) -> Path | None:
-        """The folder itself or the nearest one above it that is the album; None if none is."""
+        """The folder, or its nearest parent, that is the album; None if none is."""
         for place in (folder, *folder.parents):
             if place in (self.path, self.resolved):
                 return place
@@ -64,7 +64,7 @@ def identity_of(path: Path | int) -> Identity | None:
 
 
 def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
-    """Looks where albums are.
+    """Locates albums.
 
     An album on a network folder that does not answer must not block the exports of all others, so
     it is known by its path alone. An output folder that is the same folder by another path does not

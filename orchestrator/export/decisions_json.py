@@ -1,4 +1,4 @@
-"""decisions.json: an album's log of decisions, to keep or to bring to another bestshot."""
+"""decisions.json: an album's log of decisions, for backup or for another bestshot."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def decisions_json(log: Sequence[DecisionEntry]) -> str:
 
 
 def parse_decisions(text: str) -> list[DecisionEntry]:
-    """Reads what `decisions_json` wrote.
+    """Reads the output of `decisions_json`.
 
     Raises:
-        InvalidArgumentError: It is no such file; the message names the place.
+        InvalidArgumentError: It is not a valid log; the message names the place.
     """
     try:
         entries = _File.model_validate_json(text).entries

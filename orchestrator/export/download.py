@@ -31,7 +31,7 @@ _EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
 
 
 class DownloadFormat(enum.StrEnum):
-    """A kind of file; the names of orchestrator.proto, and the file's own name."""
+    """A kind of file, named as in orchestrator.proto, with its file name."""
 
     CSV = "image_metrics.csv"
     JSON = "results.json"
@@ -49,14 +49,14 @@ def download(
     cache: FeatureCache,
     roots: Sequence[Path] = (),
 ) -> IO[bytes]:
-    """Writes the file to a temporary one, and returns that opened at its start.
+    """Writes a temporary file, and returns it opened at its start.
 
     Links in the album are followed within it and `roots` (resolved); files that lead elsewhere are
     left out of a zip and named in its SKIPPED.txt.
 
     Raises:
-        FailedPreconditionError: The run is not completed, a selected photo cannot be read any more,
-            or Parquet is wanted and pyarrow is not there.
+        FailedPreconditionError: The run is not completed, a selected photo can no longer be read,
+            or Parquet needs pyarrow, which is not installed.
     """
     check_completed(run, "exported")
     target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
@@ -100,7 +100,7 @@ def _write_zip(
     *,
     has_photos: bool = False,
 ) -> None:
-    """Sidecars, and the photos where they are wanted; stored, as photos do not shrink."""
+    """Sidecars, and the photos if requested; stored uncompressed, because photos do not shrink."""
     photos = Path(album.folder)
     names = sidecar_paths(records)
     skipped: list[str] = []

@@ -1,4 +1,4 @@
-"""What a served orchestrator streams, as the source of an export on this machine."""
+"""An export source that downloads from a running orchestrator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.common.errors import InternalError, InvalidImageError
 
 
 class DownloadedSource:
-    """Contents out of the zips that DownloadRun streams; each is fetched when first needed.
+    """Contents of the zips streamed by DownloadRun; each is fetched when first needed.
 
     Args:
         album: The run's album.
@@ -72,14 +72,14 @@ class DownloadedSource:
         with archive.open(entry) as opened:
             shutil.copyfileobj(opened, target)
         target.seek(0)
-        # The export copies times and permissions from what it is given.
+        # The export copies times and permissions from the given file.
         modified = time.mktime((*entry.date_time, 0, 0, -1))
         os.utime(target.fileno(), (modified, modified))
         os.fchmod(target.fileno(), entry.external_attr >> 16 & 0o777)
         return target
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
-        """A photo's sidecar, with what the one beside the photo has."""
+        """A photo's sidecar, merged with the one beside the photo."""
         return self._read(DownloadFormat.XMP_ZIP, sidecar_path)
 
     def _read(self, wanted: DownloadFormat, name: str) -> bytes:

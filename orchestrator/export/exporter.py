@@ -1,4 +1,4 @@
-"""All files of a run into one folder."""
+"""Exports all files of a run into one folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ XMP_FOLDER = "xmp"
 
 
 class ExportSource(Protocol):
-    """What an export writes, wherever that is stored.
+    """The contents of an export, local or remote.
 
     Attributes:
         album: The run's album.
@@ -56,7 +56,7 @@ class ExportSource(Protocol):
         ...
 
     def open_photo(self, path: str) -> IO[bytes]:
-        """Opens a photo or a file that goes with it.
+        """Opens a photo or one of its companions.
 
         Raises:
             InvalidImageError: It is left out; the message says why.
@@ -65,13 +65,13 @@ class ExportSource(Protocol):
         ...
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
-        """A photo's sidecar, with what the one beside the photo has."""
+        """A photo's sidecar, merged with the one beside the photo."""
         ...
 
 
 @dataclass
 class StoredSource:
-    """What is stored here, and the photos where they are.
+    """The contents stored on this machine.
 
     Attributes:
         roots: Resolved folders that links in the album may lead into.
@@ -107,12 +107,12 @@ class StoredSource:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is written beside the usual files.
+    """Options for files in addition to the usual ones.
 
     Attributes:
-        selected_transfer: How selected photos come into `selected/`; None = not at all.
-        write_xmp: Sidecars into `xmp/`, and beside copied photos.
-        write_xmp_beside_photos: Sidecars into the album itself.
+        selected_transfer: How to put selected photos into `selected/`; None = not at all.
+        write_xmp: Write sidecars into `xmp/`, and beside copied photos.
+        write_xmp_beside_photos: Write sidecars into the album itself.
         write_parquet: image_metrics.parquet.
         force: Replace files with these names that bestshot did not write or that have changed
             since.
@@ -127,12 +127,12 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The written files.
 
     Attributes:
         paths: Files, relative to the folder.
         transferred_count: Photos copied or linked.
-        warnings: What could not be written, and why.
+        warnings: Files that could not be written, with reasons.
     """
 
     paths: list[str]
@@ -151,15 +151,15 @@ def export_run(
     other_albums: Iterable[Path] = (),
     roots: Sequence[Path] = (),
 ) -> Exported:
-    """Writes image_metrics.csv, results.json, run.json, index.html, and what else is asked for.
+    """Writes image_metrics.csv, results.json, run.json, index.html, and the requested files.
 
     Args:
         album: The run's album.
         run: A completed run.
         records: Its photos.
-        cache: Has their thumbnails.
+        cache: Contains their thumbnails.
         folder: Created if missing.
-        options: What else to write.
+        options: Other files to write.
         other_albums: Folders that must not be written to either.
         roots: Resolved folders that links in the album may lead into.
 
@@ -185,9 +185,9 @@ def write_export(
     Each file is replaced atomically, and if one cannot be written the folder is unchanged.
 
     Args:
-        source: Their contents. Links, and sidecars beside the photos, need the photos here.
+        source: Contents of the files. Links, and sidecars beside the photos, need the photos here.
         folder: Created if missing.
-        options: What else to write.
+        options: Other files to write.
         other_albums: Folders that must not be written to either.
         roots: Resolved folders that links in the album may lead into.
 
@@ -254,7 +254,7 @@ def _stage_selected(
     transfer: FileTransfer,
     roots: Sequence[Path],
 ) -> Iterator[str]:
-    """Stages copies or links of photos; yields what is left out, and why."""
+    """Stages copies or links of photos; yields those left out, with reasons."""
     for path in paths:
         place, name = Path(source.album.folder) / path, f"{SELECTED_FOLDER}/{path}"
         try:
@@ -276,7 +276,7 @@ def _stage_selected(
 def _stale(
     output: OutputFolder, records: Sequence[ImageRecord], selected: Sequence[str]
 ) -> list[str]:
-    """What earlier exports put into `selected/` for photos that are no longer selected."""
+    """Files in `selected/` from earlier exports for photos that are no longer selected."""
     names = sidecar_paths(records)
     current = {*selected, *(names[path] for path in selected if path in names)}
     below = output.names_below(SELECTED_FOLDER)

@@ -1,4 +1,4 @@
-"""Writes files whole: neither a reader nor a power cut finds half of one."""
+"""Writes files atomically: readers never see part of one, even after a power cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.common.errors import InvalidArgumentError
 
 
 class FileTransfer(enum.StrEnum):
-    """How a photo comes into an exported folder; the names of orchestrator.proto."""
+    """How a photo gets into an exported folder; named as in orchestrator.proto."""
 
     COPY = "copy"
     HARDLINK = "hardlink"
@@ -25,7 +25,7 @@ class FileTransfer(enum.StrEnum):
 
 
 def replace_file(target: Path, content: bytes) -> None:
-    """Writes a file whole; one that is there already keeps its permissions."""
+    """Writes a file atomically; an existing one keeps its permissions."""
     partial = _partial(target)
     try:
         with partial.open("xb") as opened:
@@ -110,6 +110,6 @@ def _partial(target: Path) -> Path:
 
 
 def _remove(partial: Path) -> None:
-    """Removes what a failure left; on a read-only disk even a file that is not there refuses."""
+    """Removes leftovers of a failure; on a read-only disk, this fails even for a missing file."""
     with contextlib.suppress(OSError):
         partial.unlink()

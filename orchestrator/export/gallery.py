@@ -1,4 +1,4 @@
-"""index.html: the moments, what was picked of each and why; a page that needs no server."""
+"""index.html: the moments with their picks and the reasons; needs no server."""
 
 from __future__ import annotations
 

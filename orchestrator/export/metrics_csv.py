@@ -1,4 +1,4 @@
-"""image_metrics.csv: one row a photo, every score at full precision."""
+"""image_metrics.csv: one row per photo, every score at full precision."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _FIRST_COLUMNS = (
     "Camera",
     "Companions",
 )
-"""Columns that readers may know by their place: fixed for good."""
+"""Columns that readers may address by position: never change their order."""
 COLUMNS = (
     *_FIRST_COLUMNS,
     *(score.column for score in SCORES if score.column not in _FIRST_COLUMNS),
@@ -63,7 +63,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def metrics_csv(records: Sequence[ImageRecord]) -> str:
-    """Writes the table; rows in the order given, lines ended by CRLF as RFC 4180 says.
+    """Writes the table; rows in the order given, lines end with CRLF, as in RFC 4180.
 
     Pose, Eyes and Smile are the face-size-weighted worst case over the prominent faces, the Face_
     columns list every face as JSON, largest first (boxes: left, top,

@@ -43,7 +43,8 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 Entry = dict[str, Any]
-"""What we wrote: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log": True}."""
+"""A written file: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log":
+True}."""
 
 
 def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
@@ -174,7 +175,7 @@ class OutputFolder:
         self._entries = found or {}
 
     def guard(self, folders: Iterable[Path]) -> None:
-        """Refuses these folders of the album by identity, because another mount has another path.
+        """Refuses these folders of the album by identity: another mount has another path.
 
         Raises:
             InvalidArgumentError: The output folder is one of them.
@@ -198,7 +199,7 @@ class OutputFolder:
                 f"outside",
             )
 
-    # Whose files these are
+    # Ownership of files
 
     def check_names(self, names: Iterable[str], *, force: bool) -> None:
         """Refuses to replace files that are not ours or have changed since.
@@ -272,7 +273,7 @@ class OutputFolder:
     # Staging
 
     def is_shared(self, name: str) -> bool:
-        """Whether a file is there that others made, even if we have merged into it since."""
+        """Whether there is a file that others created, even if we have merged into it since."""
         if self._status(name) is None:
             return False
         entries = self._entries.get(name, [])
@@ -283,8 +284,8 @@ class OutputFolder:
 
         Args:
             name: Its path below the folder.
-            content: Of the file.
-            is_shared: It has content of others too, so it is never removed.
+            content: Content of the file.
+            is_shared: It also has others' content, so it is never removed.
         """
         entry: Entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
         if is_shared:
@@ -327,9 +328,9 @@ class OutputFolder:
         """Stages a link to a file of the album.
 
         Args:
-            name: Where it will be.
+            name: Its path below the folder.
             source: The file, opened.
-            path: Where it is.
+            path: Its path.
             transfer: HARDLINK or SYMLINK.
             roots: Resolved; `path` must lead into one of them, or the album.
 
@@ -384,7 +385,7 @@ class OutputFolder:
             stale: Paths to remove if they are still what we wrote.
 
         Returns:
-            What was not removed, and why.
+            Files that were not removed, with reasons.
         """
         kept: list[str] = []
         removed = [name for name in stale if self._may_remove(name, kept)]
@@ -581,7 +582,7 @@ class OutputFolder:
                     os.unlink(name, dir_fd=staging)
         finally:
             os.close(staging)
-        with contextlib.suppress(OSError):  # a file manager has put something into it
+        with contextlib.suppress(OSError):  # a file manager may have put something into it
             os.rmdir(_STAGING_NAME, dir_fd=self.root)
 
 

@@ -1,4 +1,4 @@
-"""The files that every export has: tables, the page, and the thumbnails that the page shows."""
+"""The files in every export: tables, the page, and its thumbnails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tables(album: Album, run: Run, records: Sequence[ImageRecord]) -> dict[str, 
 
 
 def thumbnails_by_name(records: Sequence[ImageRecord]) -> dict[str, ImageRecord]:
-    """The photo behind each thumbnail, by the thumbnail's path in the folder."""
+    """The photo of each thumbnail, by the thumbnail's path in the folder."""
     return {
         f"{THUMBNAIL_FOLDER}/{thumbnail_name(record)}": record
         for record in records

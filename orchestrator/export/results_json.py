@@ -1,4 +1,4 @@
-"""results.json and run.json: everything that is known of the photos and of the run."""
+"""results.json and run.json: all data on the photos and the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which XMP sidecar belongs to which photo, and writing them."""
+"""Names and writes the XMP sidecars of photos."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SUFFIXES = (".xmp", ".XMP")
 
 
 def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, str]:
-    """Path of each photo's sidecar: its suffix replaced, as Adobe's programs name it.
+    """Path of each photo's sidecar: its suffix replaced, as in Adobe's programs.
 
-    Photos that differ in nothing but the suffix keep it before that of the sidecar.
+    Photos whose names differ only in the suffix keep it before the sidecar's.
     """
     stems = Counter(PurePosixPath(record.path).with_suffix("") for record in records)
     return {
@@ -38,7 +38,7 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list
     Args:
         album: Folder of the album.
         record: The photo.
-        sidecar_path: What `sidecar_paths` names its sidecar.
+        sidecar_path: Its name by `sidecar_paths`.
     """
     stems = {record.path, sidecar_path.rpartition(".")[0]}
     places = [album / f"{stem}{suffix}" for stem in sorted(stems) for suffix in _SUFFIXES]
@@ -52,9 +52,9 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list
 def merged_sidecar(
     album: Path, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
 ) -> bytes:
-    """A photo's sidecar for another place, with what the one beside the photo has.
+    """Makes a photo's sidecar for another place, merged with the one beside the photo.
 
-    One that is not XMP, or leads out of the album and the roots, is skipped and left in place.
+    An existing one that is not XMP, or leads out of the album and the roots, is ignored.
     """
     for place in sidecars_beside(album, record, sidecar_path):
         try:
@@ -81,7 +81,7 @@ def stage_sidecars(
             it.
 
     Yields:
-        What could not be written, and why; the sidecar there stays as it is.
+        Sidecars that could not be written, with reasons; existing files are left unchanged.
     """
     names = sidecar_paths(records)
     for record in records:
@@ -103,10 +103,11 @@ def stage_sidecars(
 
 
 def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
-    """Writes sidecars beside the photos themselves; merges into those that are there.
+    """Writes sidecars beside the photos themselves; merges into existing ones.
 
     Yields:
-        What could not be written, and why; if the whole album must not be written to, only that.
+        Sidecars that could not be written, with reasons; if the whole album is not writable, only
+        that.
     """
     if os.path.realpath(album) != str(album):
         yield f"no sidecar is written beside the photos: {album} is reached through a symbolic link"

@@ -1,7 +1,7 @@
 """XMP sidecars (ISO 16684-1): rating, label and keywords, as photo managers read them.
 
-What a sidecar has already stays: properties of other programs, their keywords, and a rating or
-label that somebody else has set.
+Existing content is kept: properties and keywords of other programs, and a rating or label set by
+somebody else.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ RATING_BEST, RATING_FURTHER, RATING_LEFT, RATING_REJECTED = 5, 4, 1, -1
 LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
 """Names of Lightroom's default set of colour labels; digiKam takes the same."""
 KEYWORD_PREFIX = "bestshot:"
-"""Keywords that begin with it are ours to replace."""
+"""Keywords with this prefix are ours to replace."""
 _UNSET = ("", "0")
-"""What programs write where there is no rating or label."""
+"""Values that programs write for no rating or label."""
 
 
 def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
@@ -35,17 +35,16 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
 
     Args:
         record: The photo.
-        existing: Sidecar to merge them into. A rating or label in it that is not what bestshot
-            wrote there last is somebody's own and stays; what bestshot would give is in
-            `bestshot:Rating` and `bestshot:Label` all the same.
+        existing: Sidecar to merge them into. A rating or label in it that bestshot did not write is
+            kept; bestshot's own values are in `bestshot:Rating` and `bestshot:Label` in any case.
 
     Raises:
-        InvalidArgumentError: `existing` is no XMP.
+        InvalidArgumentError: `existing` is not XMP.
     """
     tree = _parsed(existing) if existing else _empty()
     rdf = next(tree.iter(_name("rdf:RDF")), None)
     if rdf is None:
-        raise InvalidArgumentError("", "it is XML without rdf:RDF, so no XMP")
+        raise InvalidArgumentError("", "it is not XMP: rdf:RDF is missing")
     for key, value in (("xmp:Rating", str(_rating(record))), ("xmp:Label", _label(record))):
         last = f"bestshot:{key.partition(':')[2]}"
         if _get(rdf, key) in (*_UNSET, _get(rdf, last)):
@@ -96,9 +95,9 @@ def _parsed(content: bytes) -> etree._ElementTree:
     try:
         tree = etree.fromstring(content, parser).getroottree()
     except etree.XMLSyntaxError as error:
-        raise InvalidArgumentError("", f"it is no XML: {error}") from error
+        raise InvalidArgumentError("", f"it is not XML: {error}") from error
     if tree.docinfo.doctype:
-        raise InvalidArgumentError("", "it has a document type declaration, which no XMP has")
+        raise InvalidArgumentError("", "it has a document type declaration, which XMP must not")
     return tree
 
 
@@ -113,7 +112,7 @@ def _get(rdf: etree._Element, key: str) -> str:
 
 
 def _set(rdf: etree._Element, key: str, value: str) -> None:
-    """Sets a simple property where it stands, else in a description; an empty value removes it."""
+    """Sets a simple property in place, or in a description; an empty value removes it."""
     is_set = False
     for description in _descriptions(rdf):
         child = description.find(_name(key))
@@ -156,7 +155,7 @@ def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
 
 
 def _description(rdf: etree._Element) -> etree._Element:
-    """The first description, made where there is none."""
+    """The first description, created if there is none."""
     for description in _descriptions(rdf):
         return description
     return etree.SubElement(rdf, _name("rdf:Description"), {_name("rdf:about"): ""})

@@ -1,4 +1,4 @@
-"""Decisions of the user's: made into entries, added to the log, applied to a run."""
+"""Turns the user's decisions into log entries, and applies them to a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def new_entry(
     paths: Sequence[str],
     target_path: str = "",
 ) -> DecisionEntry:
-    """Makes an entry about photos of an album, as its newest run that has them knows them.
+    """Makes an entry about photos of an album, identified by the newest run that has them.
 
     Raises:
         NotFoundError: No run of the album has one of the photos.
@@ -63,19 +63,19 @@ def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") ->
 def add_decisions(
     stores: Stores, album_id: str, entries: Sequence[DecisionEntry], run: Run | None
 ) -> tuple[int, RunUpdate]:
-    """Adds entries to an album's log, from which later runs take them, and applies them to a run.
+    """Adds entries to an album's log, for later runs, and applies them to a run.
 
     Args:
-        stores: Of this orchestrator.
+        stores: The stores of this orchestrator.
         album_id: The album.
         entries: In order; those that the log already has are skipped.
-        run: Completed run of the album to apply them to at once; None = none.
+        run: Completed run of the album to apply them to immediately; None = none.
 
     Returns:
-        Number of entries that the log got, and what they changed in the run.
+        Number of entries added to the log, and their changes to the run.
 
     Raises:
-        InvalidArgumentError: An entry makes no sense, or the run is another album's.
+        InvalidArgumentError: An entry is invalid, or the run belongs to another album.
         FailedPreconditionError: The run is not completed.
     """
     if run is not None and run.album_id != album_id:

@@ -1,4 +1,4 @@
-"""`bestshot evaluate`: what a run would have chosen by itself, against the user's decisions."""
+"""`bestshot evaluate`: compares a run's own choice with the user's decisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.common.errors import FailedPreconditionError
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Decided photos, by the user's decision and what the machine would select."""
+    """Decided photos, counted by the user's decision and the algorithm's own choice."""
 
     kept_selected: int = 0
     kept_missed: int = 0
@@ -32,12 +32,12 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """All decided photos."""
         return self.agreed + self.kept_missed + self.rejected_selected
 
     @property
     def agreed(self) -> int:
-        """Those that the machine would select or leave as the user decided."""
+        """Photos on which the algorithm and the user agree."""
         return self.kept_selected + self.rejected_left
 
     @property
@@ -47,13 +47,13 @@ class Counts:
 
     @property
     def precision(self) -> float | None:
-        """Of the decided photos that it would select, the share that the user keeps."""
+        """Share of the algorithm's picks, among the decided photos, that the user kept."""
         selected = self.kept_selected + self.rejected_selected
         return self.kept_selected / selected if selected else None
 
     @property
     def recall(self) -> float | None:
-        """Of the photos that the user keeps, the share that it would select."""
+        """Share of the photos kept by the user that the algorithm would pick."""
         kept = self.kept_selected + self.kept_missed
         return self.kept_selected / kept if kept else None
 
@@ -64,12 +64,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class DecidedMoments:
-    """The moments in which something was decided, to select from as if nothing were.
+    """The moments with decided photos, to select from again without the decisions.
 
     Attributes:
         records: Their photos.
-        selection: Of these records, without decisions.
-        comparisons: All that are known among photos of one moment.
+        selection: The selection over these records, without decisions.
+        comparisons: All known comparisons within a moment.
         decisions: Photos that the user keeps or rejects, by content digest.
     """
 
@@ -92,14 +92,14 @@ class DecidedMoments:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run against the user's decisions.
+    """A run compared with the user's decisions.
 
     Attributes:
-        counts: Of the decided photos.
-        disagreements: Photos as the machine would leave them, with the user's decision.
-        corrected_count: Photos of moments that the user corrected.
-        moments_agreement: Adjusted Rand index of the machine's moments and the user's, over all
-            photos of the run: 1 = the same.
+        counts: Counts of the decided photos.
+        disagreements: Photos with the algorithm's own result, and the user's decision.
+        corrected_count: Photos whose moment the user changed.
+        moments_agreement: Adjusted Rand index of the algorithm's moments and the user's, over
+            all photos of the run: 1 = the same.
     """
 
     counts: Counts
@@ -109,7 +109,7 @@ class Evaluation:
 
 
 def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run) -> Evaluation:
-    """Selects from a run's photos as if nothing had been decided, and compares.
+    """Selects from a run's photos without the decisions, and compares.
 
     Raises:
         FailedPreconditionError: The run is not completed, or nothing was decided about its photos.
@@ -142,7 +142,7 @@ def find_decided_moments(
     records: Sequence[ImageRecord],
     decisions: Mapping[str, Decision],
 ) -> DecidedMoments:
-    """Gathers the moments in which something was decided."""
+    """Gathers the moments with decided photos."""
     moments = {moment_key(record) for record in records if record.content_digest in decisions}
     found = [record for record in records if moment_key(record) in moments]
     by_moment: dict[str, list[str]] = {}
@@ -163,7 +163,7 @@ def find_decided_moments(
 
 
 def count_under(decided: DecidedMoments, settings: PipelineSettings) -> Counts:
-    """Counts what the machine would select under other settings if nothing were decided."""
+    """Counts what the algorithm would select under other settings without the decisions."""
     selection = dataclasses.replace(
         decided.selection, filters=settings.filter_quality, parameters=settings.select_best
     )
@@ -209,27 +209,27 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
     counts = found.counts
     if counts.total:
         yield (
-            f"agreement  {counts.agreement:.2f}  the machine alone does what you want with "
-            f"{counts.agreed} of {counts.total} photos that you kept or rejected"
+            f"agreement  {counts.agreement:.2f}  the algorithm agrees with you on {counts.agreed} "
+            f"of the {counts.total} photos that you kept or rejected"
         )
         if counts.precision is not None:
             selected = counts.kept_selected + counts.rejected_selected
             yield (
-                f"precision  {counts.precision:.2f}  of {selected} of them that it selects you "
-                f"keep {counts.kept_selected}"
+                f"precision  {counts.precision:.2f}  you kept {counts.kept_selected} of the "
+                f"{selected} that it selects"
             )
         if counts.recall is not None:
             kept = counts.kept_selected + counts.kept_missed
             yield (
-                f"recall     {counts.recall:.2f}  of {kept} that you keep it selects "
-                f"{counts.kept_selected}"
+                f"recall     {counts.recall:.2f}  it selects {counts.kept_selected} of the {kept} "
+                f"that you kept"
             )
     yield (
         f"moments    {found.moments_agreement:.2f}  adjusted Rand index of its moments and yours; "
-        f"{found.corrected_count} photos are in another one"
+        f"your corrections changed the moment of {found.corrected_count} photos"
     )
     for record, decision in found.disagreements:
-        yield f"  you {decision} {record.path}. {record.reason}"
+        yield f"  you {decision.past_tense} {record.path}. {record.reason}"
 
 
 def _disagreements(

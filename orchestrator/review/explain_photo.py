@@ -1,4 +1,4 @@
-"""Why a photo was or was not picked, from what was stored of its run."""
+"""Explains why a photo was or was not picked, from its run's stored results."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:
 def _decisions(
     run: Run, record: ImageRecord, records: list[ImageRecord], corrections: list[Correction]
 ) -> list[str]:
-    """What the user decided about a photo and its moment, as the run applies it."""
+    """Describes the decisions about a photo and its moment that the run applies."""
     decision = run.decisions.get(record.content_digest)
     paths = {found.content_digest: found.path for found in reversed(records)}
     texts = correction_texts(record.content_digest, corrections, paths)
-    return [*([f"you {decision} it"] if decision else []), *texts]
+    return [*([f"you {Decision(decision).past_tense} it"] if decision else []), *texts]

@@ -1,4 +1,4 @@
-"""Reselection on stored scores: under changed settings, or after a decision of the user's."""
+"""Reselection on stored scores: under changed settings, or after a user's decision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from orchestrator.storage.run_store import SqlRunStore
 
 @dataclass(frozen=True)
 class Stores:
-    """What reselection reads and writes: runs, decisions, features."""
+    """The stores that reselection uses: runs, decisions, features."""
 
     runs: SqlRunStore
     log: SqlDecisionLog
@@ -42,12 +42,12 @@ class Stores:
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What changed in a run.
+    """Changes to a run.
 
     Attributes:
         changed: Photos whose result changed, ordered by path.
-        missing_pairs: Pairs of paths that the selection needs compared and never were; they counted
-            as even.
+        missing_pairs: Pairs of paths without a comparison that the selection needs; they count as
+            even.
     """
 
     changed: list[ImageRecord]
@@ -56,7 +56,7 @@ class RunUpdate:
 
 @dataclass(frozen=True)
 class Reselection:
-    """What new settings give on stored scores."""
+    """The result of new settings on stored scores."""
 
     run: Run
     gained_paths: list[str]
@@ -68,8 +68,8 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     """Clusters and selects again with changed settings, and stores the result as a new run.
 
     Args:
-        stores: Of this orchestrator.
-        run: Has the scores.
+        stores: The stores of this orchestrator.
+        run: The run with the scores.
         overrides: Settings that differ.
         new_run_id: Id of the new run; empty = nothing is stored.
     """
@@ -120,9 +120,8 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
 def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry]) -> RunUpdate:
     """Applies entries of its album's log to a completed run.
 
-    Selects again in the moments that the entries change, or whose photos they are about, and
-    stores the result, all or nothing. A moment that only gets another number is stored, but not
-    reported as changed.
+    Selects again in the moments that the entries change or refer to, and stores the result, all or
+    nothing. A moment that is only renumbered is stored, but not reported as changed.
     """
     with stores.runs.locked(run_id):
         run = stores.runs.run(run_id)
@@ -218,7 +217,7 @@ def _select(
     embeddings: Embedding,
     decisions: UserDecisions,
 ) -> _Selected:
-    """Selects with the comparisons that the cache has."""
+    """Selects with the cached comparisons."""
     selection = build_selection(records, embeddings, settings, decisions.photos)
     pairs = selection.pairs_to_compare()
     digests = {record.path: record.content_digest for record in records}

@@ -1,4 +1,4 @@
-"""Two runs beside each other: what went in, what came out, and which moments are others."""
+"""Compares two runs: inputs, results and moments."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from orchestrator.records import ImageRecord, Run, moments_of
 Scalar = str | float | int | bool | None
 
 INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
-"""Fields of a photo that tell of its files."""
+"""Fields of a photo that describe its files."""
 
 
 RUNTIME_VERSIONS = "runtime_versions"
-"""Of a model: what computes with it, which is not part of it."""
+"""Fields of a model that describe its runtime, not the model itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Change:
     """A value that differs.
 
     Attributes:
-        subject: Path of the photo; empty for what is the whole run's.
+        subject: Path of the photo; empty for values of the whole run.
         field: Dotted, as "quality.iqa_score" or "faces.0.smile_score".
-        before: Value in the first run; None also where it has none.
+        before: Value in the first run; also None if it has none.
         after: Value in the second run.
     """
 
@@ -42,7 +42,7 @@ class Change:
 
     @property
     def difference(self) -> float | None:
-        """By how much a number has changed; None for what is not a number."""
+        """Difference of two numbers; None for other values."""
         numbers = [
             value
             for value in (self.before, self.after)
@@ -65,7 +65,7 @@ class Regrouping:
 
     @property
     def kind(self) -> str:
-        """Either "split", "merged", or "regrouped" where it is neither alone."""
+        """One of "split", "merged" and "regrouped", the latter for anything else."""
         if len(self.before) == 1:
             return "split"
         return "merged" if len(self.after) == 1 else "regrouped"
@@ -73,18 +73,18 @@ class Regrouping:
 
 @dataclass(frozen=True, slots=True)
 class RunDiff:
-    """How a second run differs from a first.
+    """Differences of a second run from a first.
 
     Attributes:
         settings: Changes of the configuration in force.
         models: Changes of the models, by role and field.
-        versions: Changes of what computed, beside the orchestrator or beside a model.
-        added_paths: Photos of the second run alone.
-        removed_paths: Photos of the first run alone.
+        versions: Changed versions of the orchestrator or of the software behind a model.
+        added_paths: Photos only in the second run.
+        removed_paths: Photos only in the first run.
         photos: Changes of photos that both have.
         regroupings: Moments that were split, merged or both, of photos that both have read.
-        gained_paths: Photos that are selected in the second alone.
-        lost_paths: Photos that are selected in the first alone.
+        gained_paths: Photos selected only in the second run.
+        lost_paths: Photos selected only in the first run.
     """
 
     settings: tuple[Change, ...]
@@ -104,7 +104,7 @@ class RunDiff:
 
     @property
     def results(self) -> tuple[Change, ...]:
-        """Changes of what was computed."""
+        """Changes of computed values."""
         return tuple(change for change in self.photos if not change.is_input)
 
     @property
@@ -130,7 +130,7 @@ def compare_runs(
     second: Run,
     second_records: Sequence[ImageRecord],
 ) -> RunDiff:
-    """Compares two runs with their results; photos are the same where their paths are."""
+    """Compares two runs with their results; photos are matched by path."""
     before = {record.path: record for record in first_records}
     after = {record.path: record for record in second_records}
     common = sorted(before.keys() & after.keys())
@@ -209,7 +209,7 @@ def _list_distinct(
 def _find_entangled(
     path: str, first: Mapping[str, tuple[str, ...]], second: Mapping[str, tuple[str, ...]]
 ) -> set[str]:
-    """All photos that share a moment with a photo in either run, and with those, and so on."""
+    """All photos connected to a photo by shared moments in either run."""
     found: set[str] = set()
     walked: set[int] = set()
     open_paths = [path]

@@ -1,4 +1,4 @@
-"""A run's photos, counted."""
+"""Photo counts and score distributions of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RANGES = {score.name: (score.minimum, score.maximum) for score in SCORES}
 
 @dataclass(frozen=True)
 class Histogram:
-    """How a score is distributed; fields as in orchestrator.proto."""
+    """Distribution of a score; fields as in orchestrator.proto."""
 
     score: str
     minimum: float
@@ -26,7 +26,7 @@ class Histogram:
 
 
 def histograms(scores: Mapping[str, Sequence[float]]) -> list[Histogram]:
-    """Bins every score that has values: over its whole range, or more where values lie outside."""
+    """Bins every score that has values, over its range, extended if values lie outside."""
     found = []
     for name, values in scores.items():
         if not values:

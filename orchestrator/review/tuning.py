@@ -23,7 +23,7 @@ from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
 
 MIN_DECISION_COUNT, MIN_MOMENT_COUNT = 10, 5
-"""Fewer decisions, or in fewer moments, say nothing of a user's taste."""
+"""With fewer decisions, or in fewer moments, a fit would be meaningless."""
 FOLD_COUNT = 5
 
 Values = Mapping[str, float]
@@ -41,20 +41,20 @@ CANDIDATES: dict[str, tuple[float, ...]] = {
     "filter_quality.min_iqa_score": tuple(step / 20 for step in range(13)),
     "filter_quality.min_sharpness": tuple(step / 20 for step in range(11)),
 }
-"""What is tried of each setting, besides its value in force."""
+"""Values to try for each setting, in addition to the one in force."""
 _WEIGHT, _COUNTER_WEIGHT = "select_best.quality_weights.iqa", "select_best.quality_weights.ava"
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Settings that fit better, and how sure that is.
+    """Settings that fit better, and the evidence for them.
 
     Attributes:
-        before: Values in force of the settings that would change.
-        after: Values proposed; empty where nothing fits better.
-        fit_before: Of all decisions under the settings in force.
-        fit_after: Of all decisions under the proposal, which was made from these very decisions.
-        held_out: Of decisions that the fit did not use, summed over the folds.
+        before: Current values of the settings that would change.
+        after: Proposed values; empty if nothing fits better.
+        fit_before: Counts over all decisions under the settings in force.
+        fit_after: Counts over all decisions, to which the proposal was fitted.
+        held_out: Counts over decisions that the fit did not use, summed over the folds.
         fold_count: Number of folds.
     """
 
@@ -67,7 +67,7 @@ class Proposal:
 
     @property
     def is_better(self) -> bool:
-        """Whether it also does better on decisions that it was not made from."""
+        """Whether it also does better on decisions that it was not fitted to."""
         return bool(self.after) and self.held_out.agreed > self.fit_before.agreed
 
 
@@ -78,7 +78,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     in the moments that the user corrected. Folds split moments, never the photos of one.
 
     Raises:
-        FailedPreconditionError: The run is not completed, or too little was decided.
+        FailedPreconditionError: The run is not completed, or there are too few decisions.
     """
     check_completed(run, "tuned")
     decisions = log.decisions(run.album_id)
@@ -88,14 +88,14 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     moments = decided.moments()
     if count < MIN_DECISION_COUNT or len(moments) < MIN_MOMENT_COUNT:
         raise FailedPreconditionError(
-            f"{count} photos of {len(moments)} moments were decided about; it takes "
-            f"{MIN_DECISION_COUNT} of {MIN_MOMENT_COUNT} moments to say anything of what you like"
+            f"need at least {MIN_DECISION_COUNT} decisions in {MIN_MOMENT_COUNT} moments to tune; "
+            f"this run has {count} decisions in {len(moments)} moments"
         )
     return propose(decided, run)
 
 
 def propose(decided: DecidedMoments, run: Run) -> Proposal:
-    """Fits to decided photos, and cross-validates the fit."""
+    """Fits settings to decided photos, and cross-validates the fit."""
     settings = read_settings(run)
     in_force = {key: _value(settings, key) for key in CANDIDATES}
     moments = decided.moments()
@@ -118,7 +118,7 @@ def propose(decided: DecidedMoments, run: Run) -> Proposal:
 
 
 def overrides_of(values: Values) -> dict[str, Any]:
-    """Nests settings as pipeline.yaml does; the weights of quality add up to 1."""
+    """Nests settings as in pipeline.yaml; the quality weights add up to 1."""
     nested: dict[str, Any] = {}
     whole = dict(values)
     if _WEIGHT in whole:
@@ -137,9 +137,9 @@ def proposal_lines(found: Proposal) -> Iterator[str]:
     total = found.fit_before.total
     yield f"in force: agrees with {found.fit_before.agreed} of {total} decisions"
     if not found.after:
-        yield "no setting that was tried agrees with more of them: nothing is proposed"
+        yield "no tried setting agrees with more of them; nothing to propose"
         return
-    yield f"proposed: agrees with {found.fit_after.agreed} of them, from which it was made"
+    yield f"proposed: agrees with {found.fit_after.agreed} of them, the decisions it was fitted to"
     yield (
         f"cross-validated: a fit that did not use them agrees with {found.held_out.agreed} "
         f"({found.fold_count} folds by moment)"
@@ -147,24 +147,24 @@ def proposal_lines(found: Proposal) -> Iterator[str]:
     for key, value in found.after.items():
         yield f"  {key}: {found.before[key]:g} -> {value:g}"
     if found.is_better:
-        yield "nothing was changed; --out FILE writes it, for `bestshot curate --config FILE`"
+        yield "nothing was changed; --out FILE saves this for `bestshot curate --config FILE`"
     else:
-        yield "on decisions that it was not fitted to it does no better: do not use it"
+        yield "it does no better on decisions that it was not fitted to: do not use it"
 
 
 def proposal_yaml(found: Proposal) -> str:
-    """A file for `--config`."""
+    """Writes the proposal as a file for `--config`."""
     head = (
         f"# Proposed by `bestshot tune`: agrees with {found.fit_after.agreed} of "
-        f"{found.fit_after.total} decisions, from which it was made,\n"
-        f"# where the settings in force agreed with {found.fit_before.agreed}; cross-validated "
-        f"{found.held_out.agreed}.\n"
+        f"{found.fit_after.total} decisions, which it was fitted to\n"
+        f"# (settings in force: {found.fit_before.agreed}, cross-validated: "
+        f"{found.held_out.agreed}).\n"
     )
     return head + str(yaml.safe_dump(overrides_of(found.after), sort_keys=False))
 
 
 def _fit(decided: DecidedMoments, run: Run, start: Values) -> dict[str, float]:
-    """Changes one setting after the other, for as long as that agrees with more decisions."""
+    """Changes one setting at a time, as long as that agrees with more decisions."""
     best = dict(start)
     agreed = _counts(decided, run, best).agreed
     is_improved = True
@@ -180,7 +180,7 @@ def _fit(decided: DecidedMoments, run: Run, start: Values) -> dict[str, float]:
 
 
 def _sort_nearest_first(candidates: Sequence[float], value: float) -> list[float]:
-    """So that of values that fit alike, the one that changes least is taken."""
+    """Sorts candidates so that, of equally good values, the smallest change wins."""
     return sorted(candidates, key=lambda candidate: (abs(candidate - value), candidate))
 
 

@@ -1,4 +1,4 @@
-"""Which models serve, and whether they are the ones that a run needs."""
+"""Checks that the services use the models that a run needs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ logger = logging.getLogger(__name__)
 BUILTIN_FOLDER = Path(models.__file__).parent / "builtin"
 MAX_CHECKPOINT_BYTES = 2**32
 RECONNECT_S = 1.5
-"""A channel tries every second to find a service again."""
+"""Channels try to reconnect every second."""
 
 
 async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Services:
-    """Asks every service that the settings need which model it serves.
+    """Asks each service required by the settings which model it serves.
 
-    One that has just started is found within a moment.
+    A service that has just started is found within a moment.
 
     Raises:
-        FailedPreconditionError: A Siamese model is needed, and none serves or another one does.
+        FailedPreconditionError: A Siamese model is needed, but none or a different one is served.
         UnavailableError: A service is down.
     """
     attempts = AsyncRetrying(
@@ -46,15 +46,15 @@ async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Servic
 
 
 def check_models(run: Run, services: Services) -> None:
-    """Refuses models that are not the ones that the run was started with.
+    """Refuses models that differ from the run's recorded ones.
 
     Raises:
-        FailedPreconditionError: One of them is not.
+        FailedPreconditionError: A model differs.
     """
     for role, model in services.models.items():
         if run.models[role]["digest"] != model.digest:
             raise FailedPreconditionError(
-                f"the {role} service now serves {model.id} with another digest than when the "
+                f"the {role} service now serves {model.id} with a different digest than when the "
                 f"run was started; start a new run"
             )
 
@@ -123,7 +123,7 @@ def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
 
 
 def _model_digest(path: Path) -> str:
-    """Hex sha256 of a file in one of the models folders; a relative path begins there.
+    """Hex sha256 of a file in one of the models folders, to which relative paths refer.
 
     Raises:
         OSError, ValueError, RuntimeError: It does not exist, is not a regular file or is too large.

@@ -1,4 +1,4 @@
-"""Comparison of pairs of photos by the Siamese service, with the answers kept in the cache."""
+"""Compares pairs of photos using the Siamese service, and caches the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.common.imaging.decode import CANONICAL_LONG_SIDE_PX, RgbImage, fit
 logger = logging.getLogger(__name__)
 
 COMPARE_BLOCK_COUNT = 12
-"""Pictures of a side in one Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
+"""Pictures per side of a Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
 
 
 class PairComparer:
@@ -53,14 +53,15 @@ class PairComparer:
         return self._renditions.keep(digest, fit_long_side(pixels, long_side_px))
 
     def find_known(self, pairs: Sequence[Pair], digests: Mapping[str, str]) -> dict[Pair, float]:
-        """Answers the pairs of paths that the cache knows; blocking."""
+        """Looks up pairs of paths in the cache; blocking."""
         return find_comparisons(self._cache, pairs, digests, self._model.digest)
 
     async def compare(self, pairs: Sequence[Pair], digests: Mapping[str, str]) -> dict[Pair, float]:
-        """Compares pairs of paths by the service and stores the answers.
+        """Compares pairs of paths using the service and stores the results.
 
         Args:
-            pairs: Best a block of `split_into_blocks`: their photos are all in memory at once.
+            pairs: Ideally a block of `split_into_blocks`, because all their photos are in memory at
+                once.
             digests: Content digests by path.
 
         Returns:
@@ -98,7 +99,7 @@ class PairComparer:
 
 
 def split_into_blocks(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
-    """Groups pairs so that few pictures serve many pairs of a call."""
+    """Groups pairs into blocks, so that each call has few pictures for many pairs."""
     order = {path: index for index, path in enumerate(sorted({p for pair in pairs for p in pair}))}
     blocks: dict[tuple[int, int], list[Pair]] = {}
     for pair in pairs:

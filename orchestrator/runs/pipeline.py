@@ -49,11 +49,11 @@ logger = logging.getLogger(__name__)
 
 THUMBNAIL_LONG_SIDE_PX = 320
 BATCH_BYTES = 64 * 10**6
-"""Most bytes of all files in a batch; larger files are read one at a time."""
+"""Maximum total size of the files in a batch; larger files are read one at a time."""
 
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 NO_MODEL = "-"
-"""Model digest of features that no model made."""
+"""Model digest for features that are not computed by a model."""
 
 Report = Callable[[StageProgress], Awaitable[None]]
 
@@ -71,7 +71,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the fan-out: photos a batch, batches at a time."""
+    """Limits on concurrency: photos per batch, batches at a time."""
 
     batch_count: int
     concurrent_batches: int
@@ -84,7 +84,7 @@ class ScoredPhoto:
     Attributes:
         record: With scores, or with its error.
         embedding: Unit vector; None where unreadable.
-        is_cached: Whether nothing had to be computed.
+        is_cached: Whether all its features came from the cache.
     """
 
     record: ImageRecord
@@ -94,7 +94,7 @@ class ScoredPhoto:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found."""
+    """A run's results."""
 
     records: list[ImageRecord]
     comparisons: dict[Pair, float]
@@ -109,10 +109,10 @@ class Pipeline:
         source: The album's photos.
         cache: Features of earlier runs.
         services: The models.
-        settings: In force for this run.
+        settings: The run's settings.
         clustering: Its clustering parameters, `auto` resolved.
         limits: Bounds of the fan-out.
-        report: Gets every change of a stage's progress.
+        report: Receives every change of a stage's progress.
         threads: For reading and decoding photos.
     """
 
@@ -147,7 +147,7 @@ class Pipeline:
         """Curates the album.
 
         Args:
-            decisions: The user's, which the moments and the selection respect.
+            decisions: The user's decisions, applied to the moments and the selection.
 
         Raises:
             BestshotError: The album holds no photos, or a service fails. Scores finished by then
@@ -185,7 +185,7 @@ class Pipeline:
         return photos
 
     async def _score(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
-        """Scores all photos, a bounded number of batches at a time; the first failure stops all."""
+        """Scores all photos, a few batches at a time; the first failure stops all of them."""
         progress = _Stage("score", self._report, total=len(photos))
         await progress.report()
         batches = iter(list(enumerate(_photo_batches(photos, self._limits.batch_count))))
@@ -233,7 +233,8 @@ class Pipeline:
         except InvalidImageError as error:
             return _Read(photo, b"", "", error.message)
         except StalledError as error:
-            # one file that hangs is unreadable; waiting for each of a whole album takes forever
+            # a single file that hangs counts as unreadable, but a whole album of them would take
+            # forever
             await self._threads.reads.run(self._source.check_reachable)
             return _Read(photo, b"", "", error.message)
         return _Read(photo, content, digest, "")
@@ -243,7 +244,7 @@ class Pipeline:
         return content, hashlib.sha256(content).hexdigest()
 
     def _keys(self, digest: str) -> dict[str, Key]:
-        """Cache keys of everything that a photo needs, by role."""
+        """Cache keys of a photo's features, by role."""
         keys = {
             role: (digest, role, self._services.models[role].digest)
             for role in ("embedding", "quality", "face")
@@ -279,7 +280,7 @@ class Pipeline:
     async def _infer(
         self, pixels: Mapping[str, RgbImage], entries: dict[Key, bytes], errors: dict[str, str]
     ) -> None:
-        """Calls the three services side by side on decoded photos."""
+        """Calls the three services in parallel on decoded photos."""
         images, models = list(pixels.values()), self._services.models
         embeddings, qualities, faces = await asyncio.gather(
             self._services.embedder.embed(images, models["embedding"]),
@@ -362,12 +363,12 @@ class Pipeline:
         return labels
 
     async def _compare(self, selection: Selection, digests: Mapping[str, str]) -> dict[Pair, float]:
-        """Compares the pairs that the selection needs, except those that the cache knows."""
+        """Compares the pairs that the selection needs, except those in the cache."""
         pairs = selection.pairs_to_compare()
         progress = _Stage("compare", self._report, total=len(pairs))
         await progress.report()
         comparer = self._comparer
-        if comparer is None:  # then the settings ask for no comparisons
+        if comparer is None:  # the settings do not use comparisons
             return {}
         comparisons = await asyncio.to_thread(comparer.find_known, pairs, digests)
         await progress.advance(len(comparisons), cached=len(comparisons))
@@ -420,7 +421,7 @@ class _Stage:
         await self._report(self._progress)
 
     async def report(self) -> None:
-        """Reports the progress without a step: when the stage begins, and when it ends."""
+        """Reports the current progress, at the start and the end of the stage."""
         await self.advance(0)
 
 

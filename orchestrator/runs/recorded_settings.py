@@ -1,4 +1,4 @@
-"""Settings and corrections of a run as they are stored with it."""
+"""Reads and writes the settings and corrections stored with a run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SINCE = Layer(
         }
     },
 )
-"""What settings meant for runs that were stored before there were those settings."""
+"""Values of newer settings for runs stored before these settings existed."""
 
 
 def record_config(
     settings: PipelineSettings, calibration: tuple[float, float] | None
 ) -> dict[str, Any]:
-    """The settings whole, with what `auto` stood for under `resolved`."""
+    """All settings, with the values that `auto` stood for under `resolved`."""
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
     if calibration is not None:
@@ -51,13 +51,13 @@ def read_settings(run: Run, overrides: dict[str, Any] | None = None) -> Pipeline
 
 
 def read_calibration(run: Run) -> tuple[float, float] | None:
-    """The embedding's (scene_distance, cluster_selection_epsilon) that a run recorded."""
+    """The calibration (scene_distance, cluster_selection_epsilon) recorded by a run."""
     stored = run.config["resolved"].get("calibration")
     return (stored[0], stored[1]) if stored else None
 
 
 def record_corrections(corrections: Sequence[Correction]) -> list[dict[str, Any]]:
-    """Corrections as a run records them."""
+    """Converts corrections to the form in which a run records them."""
     return [
         {
             "action": correction.action.value,
@@ -69,7 +69,7 @@ def record_corrections(corrections: Sequence[Correction]) -> list[dict[str, Any]
 
 
 def read_corrections(run: Run) -> list[Correction]:
-    """The user's corrections that a run recorded, in order."""
+    """Reads the corrections recorded by a run, in order."""
     return [
         Correction(
             DecisionAction(stored["action"]),

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from services.common.imaging.decode import RgbImage
 
 MAX_BYTES = 256 * 2**20
-"""About 450 photos of 512 x 384; beyond it the oldest are decoded again when needed."""
+"""About 450 photos of 512 x 384; beyond that, the oldest are decoded again when needed."""
 
 
 class Renditions:
@@ -21,7 +21,7 @@ class Renditions:
         self._lock = threading.Lock()
 
     def get(self, digest: str) -> RgbImage | None:
-        """Returns a rendition that is still there."""
+        """Returns a rendition, if it is still cached."""
         with self._lock:
             return self._kept.get(digest)
 

@@ -1,4 +1,4 @@
-"""Records of photos on their way to a `Selection` and back: moments in, verdicts out."""
+"""Builds a `Selection` from photo records, and adds its verdicts to them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def find_moments(
     parameters: ClusterParameters,
     note: Callable[[str], object] = logger.warning,
 ) -> NDArray[np.int64]:
-    """Clusters photos by `cluster_scenes`, and by time evidence if that is enabled.
+    """Clusters photos with `cluster_scenes`, and with time evidence if that is enabled.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
         records: Readable photos.
         parameters: In force.
-        note: Receives the notes of the run; see `cluster_scenes`.
+        note: Receives notes about the run; see `cluster_scenes`.
 
     Returns:
         int64, (n,), NOISE for single shots.
@@ -63,8 +63,8 @@ def assign_moments(
 
     Args:
         records: Readable photos, ordered by path.
-        labels: int64, (n,), the algorithm's.
-        corrections: The user's, in order.
+        labels: int64, (n,), assigned by the algorithm.
+        corrections: The user's corrections, in order.
     """
     digests = [record.content_digest for record in records]
     final = correct_moments(labels, digests, corrections)
@@ -80,7 +80,7 @@ def build_selection(
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
 ) -> Selection:
-    """Builds the value that decides which photos are picked.
+    """Builds the selection over the photos of a run.
 
     Args:
         records: Readable photos in their moments.
@@ -103,9 +103,9 @@ def add_verdicts(
     """Completes records with their verdicts and the sentences that explain them.
 
     Args:
-        records: Those that the selection was built from, in the same order.
-        selection: Of these records.
-        comparisons: Answers to its `pairs_to_compare`.
+        records: The records that the selection was built from, in the same order.
+        selection: The selection over these records.
+        comparisons: Results for its `pairs_to_compare`.
     """
     verdicts = selection.verdicts(comparisons)
     penalties = selection.parameters.person_penalties

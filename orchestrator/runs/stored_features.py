@@ -1,4 +1,4 @@
-"""Embeddings and comparisons that earlier runs left in the feature cache."""
+"""Reads the embeddings and comparisons that earlier runs stored in the feature cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.records import ImageRecord, Run
 Key = tuple[str, str, str]
 COMPARE_ROLE = "siamese"
 READ_COUNT = 500
-"""Keys of one read: a statement of SQL takes a bounded number of values."""
+"""Keys per read, because an SQL statement takes a limited number of values."""
 
 
 def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord]) -> Embedding:
@@ -38,7 +38,7 @@ def stack_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
 def read_comparisons(
     cache: FeatureCache, run: Run, pairs: Sequence[Pair], digests: Mapping[str, str]
 ) -> dict[Pair, float]:
-    """Reads the answers of a run's Siamese model; see `find_comparisons`."""
+    """Reads the comparisons by a run's Siamese model; see `find_comparisons`."""
     model_digest = run.models.get("siamese", {}).get("digest", "")
     return find_comparisons(cache, pairs, digests, model_digest)
 
@@ -46,13 +46,13 @@ def read_comparisons(
 def find_comparisons(
     cache: FeatureCache, pairs: Sequence[Pair], digests: Mapping[str, str], model_digest: str
 ) -> dict[Pair, float]:
-    """Answers the pairs that the cache knows; two copies of one file are an even match.
+    """Looks up pairs in the cache; two copies of one file are an even match.
 
     Args:
-        cache: Of all runs.
-        pairs: Of paths.
+        cache: The feature cache.
+        pairs: Pairs of paths.
         digests: Content digests by path.
-        model_digest: Of the Siamese model.
+        model_digest: Digest of the Siamese model.
 
     Returns:
         Probabilities that the first photo is the better one.

@@ -1,4 +1,4 @@
-"""Works on runs, one after the other, for as long as each is this orchestrator's."""
+"""Executes runs one after the other, while this orchestrator holds their lease."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from services.common.process.tracing import span
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""How often runs are looked for that other orchestrators have queued or left."""
+"""How often to look for runs that other orchestrators have queued or abandoned."""
 RENEW_S = 2.0
 """How often a run's lease is renewed and its progress stored."""
 
@@ -44,8 +44,8 @@ class _Work:
     """The run in progress.
 
     Attributes:
-        run: Its latest state, which the database gets only every `RENEW_S`.
-        task: Curates it; None before it begins.
+        run: Its latest state, which is stored only every `RENEW_S`.
+        task: The task that executes it; None before it starts.
         is_lost: Whether another orchestrator has taken it over.
     """
 
@@ -57,18 +57,18 @@ class _Work:
 class Worker:
     """Claims runs and works on them.
 
-    An error in a run ends that run, with its cause, and never the worker.
+    An error in a run fails that run, never the worker.
 
     Args:
-        queue: The runs that wait.
+        queue: The queued runs.
         store: Albums.
         log: Decisions.
         cache: Features.
         ports: Model services.
-        limits: Bounds of the fan-out.
+        limits: Limits on concurrency.
         open_source: Opens the photos of an album.
         metrics: Counts the runs that have ended here.
-        threads: For photos; None = its own.
+        threads: Threads for reading and decoding photos; None = its own.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Worker:
         self._changed = asyncio.Condition()
         self._work: _Work | None = None
         self._unstored: dict[str, Run] = {}
-        """Runs that have failed here, whose end is not stored in the database yet."""
+        """Runs that have failed here and whose end is not stored in the database yet."""
         self._last_trouble = ""
 
     async def work(self) -> None:
@@ -119,7 +119,7 @@ class Worker:
         try:
             await self._store_ends()
             run = await asyncio.to_thread(self._queue.claim)
-        except Exception as error:  # the next try may succeed: the disk has space, the lock is gone
+        except Exception as error:  # the next try may succeed, once the disk has space again
             trouble = error.message if isinstance(error, BestshotError) else repr(error)
             if trouble != self._last_trouble:  # not every second, on a disk that may be full
                 known = isinstance(error, BestshotError)
@@ -156,7 +156,7 @@ class Worker:
             work.task.cancel()
 
     async def wait_for_change(self, run_id: str, revision: int) -> None:
-        """Returns once the run may be newer than `revision`; runs of others are looked at often."""
+        """Returns once the run may be newer than `revision`; polls other orchestrators' runs."""
         async with self._changed:
             live = self.live(run_id)
             if live is None or live.revision <= revision:
@@ -182,7 +182,7 @@ class Worker:
             task.cancel()
             lease.cancel()
             await asyncio.wait([task, lease])
-            with contextlib.suppress(Exception):  # then it is taken over at the next start
+            with contextlib.suppress(Exception):  # else taken over at the next start
                 await asyncio.to_thread(self._queue.release, work.run)
             raise
         lease.cancel()
@@ -193,13 +193,13 @@ class Worker:
             await self._fail_or_abandon(work.run, error)
 
     async def _hold(self, work: _Work, task: asyncio.Task[Outcome]) -> None:
-        """Renews the lease; ends `task` when its run is cancelled or no longer ours."""
+        """Renews the lease; cancels `task` when its run is cancelled or no longer ours."""
         while True:
             await asyncio.sleep(RENEW_S)
             try:
                 renewal = await asyncio.to_thread(self._queue.renew, work.run)
             except Exception as error:  # without a lease the run continues until another has it
-                logger.warning("the lease of run %s is not renewed: %s", work.run.id, error)
+                logger.warning("cannot renew the lease of run %s: %s", work.run.id, error)
                 continue
             if renewal is not Renewal.HELD:
                 work.is_lost = renewal is Renewal.LOST
@@ -226,8 +226,8 @@ class Worker:
     async def _fail_or_abandon(self, run: Run, error: Exception) -> None:
         """Fails a run whose end could not be stored, or leaves it to another orchestrator.
 
-        If even that cannot be stored, those who watch the run see the failure at once, and it is
-        stored as soon as possible.
+        If even that cannot be stored, watchers of the run see the failure at once, and it is stored
+        as soon as possible.
         """
         if isinstance(error, DatabaseUnavailableError) and self._queue.is_shared:
             logger.warning("abandoning run %s to another orchestrator: %s", run.id, error.message)
@@ -261,7 +261,7 @@ class Worker:
 
     async def _curate(self, work: _Work) -> Outcome:
         run = work.run
-        request_id.set(run.id)  # what the services log of this run can be found by it
+        request_id.set(run.id)  # makes the services' log lines for this run searchable
         with span("run", run_id=run.id, album_id=run.album_id):
             settings = read_settings(run)
             services = await find_services(self._ports, settings)
@@ -291,7 +291,7 @@ class Worker:
             return await pipeline.run(decisions)
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
-        """Compares photos of an album outside of a run."""
+        """Builds a comparer for use outside of a run."""
         source = self._open_source(album)
         return PairComparer(source, self._cache, self._ports.comparer, model, self._threads)
 
@@ -310,7 +310,7 @@ def _end(run: Run, state: RunState, error: str = "") -> Run:
 
 
 def _cause(error: BaseException) -> str:
-    """What ended a run, for its record."""
+    """Describes why a run failed, for its record."""
     if isinstance(error, BestshotError):
         return _advice(error)
     # only the first line: SQLAlchemy appends the statement and all its values

@@ -1,6 +1,6 @@
 """Answers to changing calls, stored in SQL so that a repeated call changes nothing.
 
-Some changes leave nothing by which a repeated call could recognize them (a delete, a cancellation).
+Some changes (a delete, a cancellation) leave nothing by which a repeated call could recognize them.
 These are recorded in their own transaction, with `record_change`. If the process dies before the
 answer is stored, the repeated call finds the record with `earlier_change`, changes nothing, and
 builds its answer again.
@@ -28,13 +28,13 @@ from orchestrator.storage.tables import answers
 from services.common.errors import InvalidArgumentError
 
 KEPT = datetime.timedelta(hours=24)
-"""How long an answer is remembered; stated in orchestrator.proto, as are the next two."""
+"""How long an answer is kept; documented in orchestrator.proto, like the next two."""
 MAX_ANSWER_COUNT = 10_000
-"""Most answers that are remembered; the oldest are dropped first."""
+"""Maximum number of stored answers; the oldest are dropped first."""
 MAX_ANSWERS_BYTES = 64 * 2**20
-"""Most bytes of all remembered answers together; the oldest are dropped first."""
+"""Maximum total size of stored answers; the oldest are dropped first."""
 MAX_ANSWER_BYTES = 2**20
-"""Largest answer that is stored."""
+"""Maximum size of a stored answer."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ _current: ContextVar[Request | None] = ContextVar("current_request", default=Non
 
 @contextlib.contextmanager
 def answering(request: Request) -> Iterator[None]:
-    """Makes changes within the block, also those on other threads, changes of this request."""
+    """Attributes changes within the block, including those on other threads, to this request."""
     token = _current.set(request)
     try:
         yield
@@ -59,9 +59,9 @@ def answering(request: Request) -> Iterator[None]:
 
 
 def earlier_change(connection: Connection) -> dict[str, Any] | None:
-    """What an earlier attempt of the current request has recorded; None if it changed nothing.
+    """Returns what an earlier attempt of the current request recorded; None if it changed nothing.
 
-    None also for a call without a request_id.
+    Also None for a call without a request_id.
     """
     request = _current.get()
     if request is None:
@@ -75,8 +75,8 @@ def record_change(connection: Connection, **values: object) -> None:
     """Records that the current request has made its change, in the change's own transaction.
 
     Args:
-        connection: With the transaction.
-        values: What the answer needs and the tables will not tell later; JSON. Added to what was
+        connection: The connection with the transaction.
+        values: JSON data for the answer that the tables will not have later. Added to what was
             recorded before.
     """
     request = _current.get()
@@ -101,10 +101,10 @@ class SqlAnswers:
     """Answers by request id.
 
     Args:
-        engine: Of the database.
-        max_count: Most answers.
-        max_bytes: Most bytes of all answers.
-        max_answer_bytes: Largest answer that is stored.
+        engine: The database.
+        max_count: Maximum number of answers.
+        max_bytes: Maximum total size of all answers.
+        max_answer_bytes: Maximum size of a stored answer.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class SqlAnswers:
         event.listen(engine, "engine_disposed", lambda _: self._close_locks())
 
     def find(self, request_id: str, request_digest: str) -> bytes | None:
-        """The answer to a request; None if there is none that is stored and has not expired.
+        """Returns the stored answer to a request; None if there is none or it has expired.
 
         Raises:
             InvalidArgumentError: The id was used for a different request.
@@ -174,7 +174,7 @@ class SqlAnswers:
         )
 
     def try_lock(self, request_id: str) -> bool:
-        """Reserves a request for this orchestrator; whether no other one is working on it.
+        """Reserves a request for this orchestrator; returns False if another one is working on it.
 
         PostgreSQL frees the lock when the connection ends, however this process ends. SQLite has
         one orchestrator, which orders its own calls.
@@ -191,8 +191,8 @@ class SqlAnswers:
     def _call_lock(self, call: Function[bool]) -> bool:
         """Calls a lock function on the one connection that has all locks of this process.
 
-        With a connection for each, as many calls as the pool has connections would hold them all
-        and wait for one more.
+        If each call held its own connection, concurrent calls could exhaust the pool and wait
+        forever for another one.
         """
         with self._locks_guard:
             if self._locks is None:
@@ -201,7 +201,7 @@ class SqlAnswers:
             try:
                 return bool(self._locks.execute(select(call)).scalar_one())
             except BaseException:
-                self._locks.invalidate()  # its locks are free then
+                self._locks.invalidate()  # the connection is gone, so its locks are free
                 self._locks.close()
                 self._locks = None
                 raise

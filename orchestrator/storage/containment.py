@@ -12,7 +12,7 @@ from services.common.user_files import NotRegularError, open_regular
 
 
 def resolved_roots(roots: Sequence[Path]) -> tuple[Path, ...]:
-    """Resolves roots as settings give them; "~" is the home of the current user."""
+    """Resolves the roots in the settings; "~" is the home of the current user."""
     return tuple(root.expanduser().resolve() for root in roots)
 
 
@@ -21,9 +21,9 @@ def check_inside(path: Path, folder: Path, roots: Sequence[Path]) -> Path:
 
     Args:
         path: A file of the album.
-        folder: The album, as it was resolved when the album was made. It is not resolved again:
+        folder: The album, as resolved when the album was created. It is not resolved again:
             a folder that has become a link since then would vouch for its target.
-        roots: Resolved.
+        roots: Resolved roots.
 
     Raises:
         InvalidImageError: The path leads out.
@@ -59,7 +59,7 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
 
 
 def _check_opened(descriptor: int, path: Path, folder: Path, roots: Sequence[Path]) -> None:
-    """Checks where an opened file is."""
+    """Checks the location of an opened file."""
     try:
         _check_resolved(Path(os.readlink(f"/proc/self/fd/{descriptor}")), folder, roots)
     except OSError:  # no /proc: the file must be the one that its resolved path names

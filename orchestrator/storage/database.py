@@ -55,11 +55,11 @@ DATABASE_NAME = "bestshot.db"
 LOCK_NAME = "bestshot.lock"
 POSTGRESQL = "postgresql"
 START_WAIT_S = 30.0
-"""How long PostgreSQL, which may be starting too, is waited for."""
+"""How long to wait for PostgreSQL, which may still be starting."""
 BUSY_TIMEOUT_S = 30.0
 """How long a statement waits for a lock on the SQLite file."""
 _MIGRATION_LOCK = 6_218_744_312
-"""Key of PostgreSQL's advisory lock under which the tables are migrated; any number would do."""
+"""Key of PostgreSQL's advisory lock for migrations; an arbitrary number."""
 _CONNECT_ARGUMENTS = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -68,7 +68,7 @@ _CONNECT_ARGUMENTS = {
     "tcp_user_timeout": 15_000,
     "application_name": "bestshot",
 }
-"""Of libpq: a server that is gone without a word is noticed within 25 s."""
+"""Options of libpq: a server that vanishes silently is noticed within 25 s."""
 
 
 class DatabaseUnavailableError(UnavailableError):
@@ -90,7 +90,7 @@ DATABASE_ERRORS = (DatabaseUnavailableError, DatabaseFullError, DatabaseUnusable
 
 
 def open_database(folder: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
-    """Opens the SQLite database in `folder`, making folder and tables where absent.
+    """Opens the SQLite database in `folder`; creates folder and tables if missing.
 
     WAL with synchronous=FULL: a committed result survives power loss.
 
@@ -115,11 +115,11 @@ def open_database(folder: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> En
 
 
 def open_postgresql(url: str, password_file: Path | None) -> Engine:
-    """Opens a PostgreSQL database, making the tables where absent.
+    """Opens a PostgreSQL database; creates the tables if missing.
 
     Args:
         url: "postgresql://user@host:port/database", with libpq's options as its query.
-        password_file: Its first line is the password; None = the URL or libpq knows it.
+        password_file: File whose first line is the password; None = the URL or libpq has it.
 
     Raises:
         ConfigError: The URL is wrong, the file cannot be read, the extra `postgres` is not
@@ -154,7 +154,7 @@ def is_shared(engine: Engine) -> bool:
 
 
 def insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401
-    """The database's own INSERT, which knows ON CONFLICT."""
+    """The dialect's own INSERT, which supports ON CONFLICT."""
     if connection.dialect.name == POSTGRESQL:
         return postgresql.insert(table)
     return sqlite.insert(table)
@@ -169,7 +169,7 @@ def database_time(connection: Connection) -> datetime.datetime:
 
 
 def lock_folder(folder: Path) -> IO[str]:
-    """Takes the data folder for this process; the system frees it however the process ends.
+    """Locks the data folder for this process; the system frees it however the process ends.
 
     Raises:
         ConfigError: Another orchestrator holds it, or it cannot be written.
@@ -200,7 +200,7 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
         parsed = make_url(url)
     except ArgumentError as error:
         raise ConfigError(
-            "orchestrator.database_url is no URL; write postgresql://user@host:port/database"
+            "orchestrator.database_url is not a URL; write postgresql://user@host:port/database"
         ) from error
     if parsed.drivername != POSTGRESQL:
         raise ConfigError(
@@ -276,13 +276,13 @@ def _free_room(path: Path) -> str:
 
 
 def _say_what_is_wrong(context: ExceptionContext) -> None:
-    """Turns what psycopg says of a lost connection, or of text that it refuses, into our errors."""
+    """Turns psycopg errors about lost connections or invalid text into our own."""
     if isinstance(context.original_exception, BestshotError):  # about a value; SQLAlchemy wraps it
         raise context.original_exception
     if isinstance(context.sqlalchemy_exception, DataError) and "NUL" in str(
         context.original_exception
     ):
-        raise InvalidArgumentError("", "text holds a NUL character, which no text here has")
+        raise InvalidArgumentError("", "text must not contain a NUL character")
     if context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError):
         problem = " ".join(str(context.original_exception).split())
         raise DatabaseUnavailableError(f"the database cannot be reached: {problem}")
@@ -296,12 +296,12 @@ def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> Non
 
 
 def migrate(engine: Engine) -> None:
-    """Brings the tables to the state that the code knows; one at a time, where several want to.
+    """Migrates the tables to the current version; concurrent migrations run one at a time.
 
     Raises:
         ConfigError: They are newer than the code.
     """
-    import alembic.command  # takes a quarter of a second, which commands without a database save
+    import alembic.command  # takes a quarter of a second: commands without a database skip it
     import alembic.config
     import alembic.util
 

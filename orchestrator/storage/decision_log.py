@@ -1,4 +1,4 @@
-"""The users' decisions on SQL: a log that is only added to."""
+"""The decision logs in SQL; append-only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SqlDecisionLog:
         return _entry(row) if row is not None else None
 
     def decisions(self, album_id: str) -> dict[str, Decision]:
-        """What the log comes to for single photos, by content digest."""
+        """The current decisions on single photos, by content digest."""
         query = select(decisions.c.content_digest, decisions.c.decision).where(
             decisions.c.album_id == album_id
         )
@@ -54,7 +54,7 @@ class SqlDecisionLog:
         """Adds all entries or none; those that the log already has are skipped.
 
         Returns:
-            Number of entries added; for a repeated request, by its first attempt.
+            Number of entries added; for a repeated request, the number added by its first attempt.
 
         Raises:
             InvalidArgumentError: An entry makes no sense at its position, or the log has a
@@ -94,7 +94,7 @@ class SqlDecisionLog:
 
 
 def _lock(connection: Connection, album_id: str) -> None:
-    """Keeps others from adding meanwhile: takes SQLite's write lock, PostgreSQL's of the row."""
+    """Blocks concurrent additions: takes SQLite's write lock or PostgreSQL's row lock."""
     held = update(albums).where(albums.c.id == album_id).values(id=album_id)
     if connection.execute(held).rowcount == 0:
         raise NotFoundError("album", album_id)
@@ -106,7 +106,7 @@ def _write_decisions(
     log: Sequence[DecisionEntry],
     added: Iterable[DecisionEntry],
 ) -> None:
-    """Brings the table of decisions to what the log comes to, where it has changed."""
+    """Updates the table of decisions from the log."""
     stored = {
         row.content_digest: row.decision
         for row in connection.execute(select(decisions).where(decisions.c.album_id == album_id))

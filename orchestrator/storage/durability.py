@@ -12,7 +12,7 @@ def sync_file(folder: int, name: str) -> None:
 
     Args:
         folder: Descriptor of the file's folder.
-        name: Of the file in it.
+        name: The file's name in it.
 
     Raises:
         OSError: The disk failed or is full.

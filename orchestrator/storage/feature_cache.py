@@ -1,4 +1,4 @@
-"""What was computed, kept by content: the FeatureCache port on SQL."""
+"""The FeatureCache port in SQL: computed features, by content."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class SqlFeatureCache:
     """Features keyed by content, role, model and canonicalisation version.
 
     Args:
-        engine: Of the database.
-        metrics: Told of every lookup.
+        engine: The database.
+        metrics: Counts every lookup.
     """
 
     def __init__(self, engine: Engine, metrics: RunMetrics) -> None:
@@ -31,11 +31,11 @@ class SqlFeatureCache:
     def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
         """Returns the stored payloads.
 
-        One with a number that is not finite, which version 0.1.0 could store, is removed and counts
-        as absent, so it is computed again.
+        A payload with a number that is not finite, which version 0.1.0 could store, is removed and
+        counts as missing, so it is computed again.
         """
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
-        # one list a column: SQLite reads the whole table for a list of tuples
+        # one list per column, because SQLite reads the whole table for a list of tuples
         query = select(*columns, features.c.payload).where(
             *(column.in_({key[part] for key in keys}) for part, column in enumerate(columns)),
             features.c.canonical_version == CANONICAL_VERSION,
@@ -73,7 +73,7 @@ class SqlFeatureCache:
                 "canonical_version": CANONICAL_VERSION,
                 "payload": payload,
             }
-            # in order, lest two orchestrators wait for each other's rows
+            # in order, so that two orchestrators cannot deadlock on each other's rows
             for (content_digest, role, model_digest), payload in sorted(entries.items())
         ]
         with self._engine.begin() as connection:

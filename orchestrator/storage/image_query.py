@@ -1,4 +1,4 @@
-"""Which photos of a run, and in which order, as SQL."""
+"""Filters and orders a run's photos in SQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
     else images.c[score.name]
     for score in SCORES
 }
-"""Scores of a photo by their names in the API."""
+"""A photo's scores by their names in the API."""
 
 IS_READABLE = images.c.error == ""
 MOMENT = "moment"
@@ -38,7 +38,7 @@ _ORDERS: dict[str, ColumnElement[Any]] = {
     "capture_time": func.nullif(images.c.capture_time, ""),
 }
 ORDER_PATTERN = rf"^(({'|'.join(_ORDERS)})( asc| desc)?|{MOMENT})?$"
-"""Of a legal `order_by`."""
+"""Pattern of a valid `order_by`."""
 _MOMENT_ORDER = (
     case((~IS_READABLE, 2), (images.c.cluster_id == NOISE, 1), else_=0),
     case((images.c.cluster_id == NOISE, 0), else_=images.c.cluster_id),
@@ -56,7 +56,7 @@ class ImageQuery:
     Attributes:
         filters: Properties that photos must have.
         cluster_id: Their cluster; None = any.
-        search: Text within path or reason, whatever its case.
+        search: Text in path or reason, case-insensitive.
         order_by: As in orchestrator.proto.
     """
 
@@ -78,8 +78,8 @@ class ImageQuery:
         if name not in _ORDERS or direction not in (["asc"], ["desc"]):
             raise InvalidArgumentError(
                 "order_by",
-                f"{self.order_by!r} is no order; give one of {MOMENT}, {', '.join(sorted(_ORDERS))}"
-                f', and "desc" behind it for the highest first',
+                f"{self.order_by!r} is not an order; use {MOMENT} or one of "
+                f'{", ".join(sorted(_ORDERS))}, followed by "desc" for the highest first',
             )
         column = _ORDERS[name]
         by = column.desc() if direction == ["desc"] else column.asc()

@@ -25,9 +25,9 @@ from services.common.rpc.turns import Turns
 STALL_S = 30.0
 """How long a read may go without any progress."""
 MAX_CONTENT_BYTES = 640 * 10**6
-"""Of the files that are read and not decoded yet; a single one may be as large."""
+"""Total size of files that are read but not decoded yet; a single one may be as large."""
 EXPORT_STALL_S = 120.0
-"""The same for exports, which build tables of all photos between two files."""
+"""As above, for exports, which build tables of all photos between two files."""
 MAX_THREADS = 8
 MAX_STALLED_THREADS = 56
 
@@ -60,9 +60,8 @@ class PhotoIo:
 
     Args:
         max_threads: Calls in progress at a time, not counting those that hang.
-        stall_s: How long a call may go without progress until it counts as hanging; None = without
-            limit.
-        max_stalled: Most threads that hang; beyond it further calls are not tried.
+        stall_s: Time without progress after which a call counts as hanging; None = no limit.
+        max_stalled: Maximum number of hanging threads; beyond it, further calls fail at once.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class PhotoIo:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> ResultT:
-        """Awaits a blocking call; cancelling returns at once, though the call may go on.
+        """Awaits a blocking call; cancelling returns at once, although the call may continue.
 
         Raises:
             StalledError: It made no progress for `stall_s`, or too many others hang.
@@ -105,7 +104,7 @@ class PhotoIo:
         finally:
             with self._lock, contextlib.suppress(ValueError):
                 self._waiting.remove(job)
-            future.cancel()  # if it has not ended, nobody is waiting for it any more
+            future.cancel()  # if it has not ended, nobody is waiting for it
         result: ResultT = future.result()
         return result
 

@@ -1,4 +1,4 @@
-"""Photos of a folder: the PhotoSource port on a file system."""
+"""The PhotoSource port on a file system: the photos in a folder."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ RAW_SUFFIXES = frozenset(
     }
 )
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES
-"""Files that are looked at; what they really are, their magic bytes decide."""
+"""Suffixes of candidate files; their magic bytes decide what they really are."""
 COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
 """Films of Live Photos, and Apple's edits: they go with the photo of the same name."""
 
 
 MAX_FILE_BYTES = 640 * 10**6
-"""Largest file that is read as a photo: 100 megapixels with 16 bits per colour, uncompressed."""
+"""Maximum size of a photo file: 100 megapixels with 16 bits per colour, uncompressed."""
 _CHUNK_BYTES = 2**22
 
 
@@ -47,8 +47,8 @@ class FolderPhotoSource:
     """The photos below a folder; hidden files and folders are left out.
 
     Args:
-        folder: The album's.
-        max_pixels: Most pixels that a photo's header may announce.
+        folder: The album's folder.
+        max_pixels: Maximum number of pixels, checked in the header.
         budget: Memory that decoding shares with the other decodes of this process.
         roots: Resolved folders that links in the album may lead into, besides the album.
     """
@@ -70,12 +70,12 @@ class FolderPhotoSource:
     def list_photos(self) -> list[PhotoFile]:
         """Finds the photos, ordered by path.
 
-        A RAW file beside a picture of the same name is that picture's companion and no photo of
-        its own, as is the film of a Live Photo.
+        A RAW file beside a picture of the same name is that picture's companion, not a separate
+        photo; so is the film of a Live Photo.
 
         Raises:
             InvalidArgumentError: The folder is missing, cannot be read, or holds no photo.
-            UnavailableError: It goes away meanwhile.
+            UnavailableError: It disappears in the meantime.
         """
         check_folder(self._folder)
         try:
@@ -136,7 +136,7 @@ class FolderPhotoSource:
         )
 
     def _size(self, path: Path) -> int:
-        """Size of a file; 0 if a link is dangling or leads out, which reading it will report."""
+        """Size of a file; 0 for a link that is dangling or leads out, reported when it is read."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
@@ -210,7 +210,7 @@ OpenSource = Callable[[Album], FolderPhotoSource]
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses what is no readable folder."""
+    """Refuses anything but a readable folder."""
     if not folder.exists():
         raise InvalidArgumentError("folder", f"{folder} does not exist")
     if not folder.is_dir():
@@ -228,7 +228,7 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
         field: Name of the request's field, for the error.
 
     Raises:
-        InvalidArgumentError: The path is not absolute, or lies under no allowed root.
+        InvalidArgumentError: The path is not absolute, or is not in an allowed root.
     """
     if not folder.is_absolute():
         raise InvalidArgumentError(field, f"{folder} is not an absolute path")
@@ -240,18 +240,18 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     if not any(resolved.is_relative_to(root) for root in roots):
         raise InvalidArgumentError(
             field,
-            f"{folder} lies under none of the allowed roots "
+            f"{folder} is not in any of the allowed roots "
             f"({', '.join(str(root) for root in roots)}); see orchestrator.allowed_roots",
         )
     return resolved
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """What tells a folder from another that was mounted in its place."""
+    """Identifies a folder, to detect a different one mounted in its place."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 
 
 def _printable(path: str) -> str:
-    """Replaces bytes that are no UTF-8; such a file is then reported as not readable."""
+    """Replaces bytes that are not UTF-8; such a file is then reported as unreadable."""
     return os.fsencode(path).decode("utf-8", "replace")

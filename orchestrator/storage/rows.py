@@ -1,4 +1,4 @@
-"""Between rows of the tables and the dataclasses of `orchestrator.records`."""
+"""Converts between table rows and the dataclasses of `orchestrator.records`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, 
 from orchestrator.storage.tables import comparisons, images, runs
 
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
-"""What a row must have for `run_from_row`."""
+"""Columns that `run_from_row` needs."""
 
 
 def album_from_row(row: Row[Any]) -> Album:
@@ -33,7 +33,7 @@ def run_values(run: Run) -> dict[str, Any]:
 
 
 def run_from_row(row: Row[Any]) -> Run:
-    """A run, of a row with RUN_COLUMNS."""
+    """Builds a run from a row with RUN_COLUMNS."""
     values = row._asdict()
     times = {name: utc(values[name]) for name in ("create_time", "start_time", "end_time")}
     return Run(
@@ -107,7 +107,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
 
 
 def utc(time: datetime.datetime | None) -> datetime.datetime | None:
-    """All our times are UTC: SQLite forgets the zone, PostgreSQL tells its session's."""
+    """All our times are UTC: SQLite drops the zone, PostgreSQL returns its session's."""
     if time is None:
         return None
     if time.tzinfo is None:

@@ -1,4 +1,4 @@
-"""Who works on which run: runs are claimed under PostgreSQL's row locks and held by a lease.
+"""The run queue: runs are claimed under PostgreSQL's row locks and held by a lease.
 
     PENDING --claim--> RUNNING --finish--> COMPLETED, FAILED, CANCELLED
        ^                  |  release (the orchestrator stops)
@@ -6,8 +6,9 @@
                           |  the lease has expired (the orchestrator is gone)
                           +--claim--> RUNNING, by another orchestrator
 
-An orchestrator that has lost its lease can store nothing of the run any more: every write asks
-whether it is still the owner. SQLite has one orchestrator, so there nobody competes.
+An orchestrator that has lost its lease can no longer store anything about the run: every write
+checks that it is still the owner. With SQLite there is only one orchestrator, so there is no
+competition.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ from services.common.errors import FailedPreconditionError, NotFoundError
 logger = logging.getLogger(__name__)
 
 LEASE = datetime.timedelta(seconds=15)
-"""How long a run is its orchestrator's without a word from it."""
+"""How long an orchestrator keeps a run without renewing its lease."""
 MAX_TAKEOVER_COUNT = 3
-"""A run that has outlived more orchestrators than this is thought to be what kills them."""
+"""A run that has outlived more orchestrators than this is assumed to crash them."""
 _UNFINISHED = tuple(state.value for state in RunState if not state.is_final)
 _RESUMABLE = (RunState.FAILED.value, RunState.CANCELLED.value, RunState.INTERRUPTED.value)
 _QUEUE_COLUMNS = (runs.c.owner_id, runs.c.is_cancel_requested, runs.c.takeover_count)
@@ -58,12 +59,12 @@ class Renewal(enum.Enum):
 
 
 class SqlRunQueue:
-    """The runs that wait and those that are worked on, as one orchestrator sees them.
+    """The queued and running runs, as one orchestrator sees them.
 
     Args:
-        engine: Of the database.
-        owner_id: Of this orchestrator, like no other's.
-        takes_over: Whether it goes on with runs whose orchestrator is gone; else they become
+        engine: The database.
+        owner_id: Unique id of this orchestrator.
+        takes_over: Whether it resumes runs whose orchestrator is gone; otherwise they become
             INTERRUPTED.
     """
 
@@ -75,7 +76,7 @@ class SqlRunQueue:
         self._is_owner = (runs.c.owner_id == owner_id) & (runs.c.state == RunState.RUNNING.value)
 
     def recover(self) -> None:
-        """At the start of the only orchestrator: whoever worked on a run is gone."""
+        """Releases or ends unfinished runs; called when the only orchestrator starts."""
         with self._engine.begin() as connection:
             if self._takes_over:
                 worked_on = runs.c.state == RunState.RUNNING.value
@@ -85,9 +86,9 @@ class SqlRunQueue:
             connection.execute(update(runs).where(runs.c.state.in_(_UNFINISHED)).values(ended))
 
     def claim(self) -> Run | None:
-        """Takes the oldest run that waits or whose orchestrator is gone; None where there is none.
+        """Claims the oldest run that is queued or has lost its orchestrator; None if there is none.
 
-        It is RUNNING then, and this orchestrator's for as long as it renews its lease.
+        The run is then RUNNING, and this orchestrator's for as long as it renews the lease.
         """
         with self._engine.begin() as connection:
             now = database_time(connection)
@@ -119,7 +120,7 @@ class SqlRunQueue:
         return None
 
     def renew(self, run: Run) -> Renewal:
-        """Holds a claimed run for longer, and stores how far it has come."""
+        """Renews the lease on a claimed run, and stores its progress."""
         progress = [dataclasses.asdict(stage) for stage in run.stages]
         with self._engine.begin() as connection:
             values = {
@@ -139,10 +140,10 @@ class SqlRunQueue:
         records: Sequence[ImageRecord] | None,
         comparisons: Comparisons = MappingProxyType({}),
     ) -> bool:
-        """Stores the end of a claimed run and, where it has any, its results; all or nothing.
+        """Stores the end of a claimed run and its results, if any; all or nothing.
 
         Returns:
-            Whether the run was still this orchestrator's; else nothing was stored.
+            Whether the run was still this orchestrator's; if not, nothing was stored.
         """
         values = {**run_values(run), **_OWNERLESS}
         with self._engine.begin() as connection:
@@ -155,7 +156,7 @@ class SqlRunQueue:
         return True
 
     def release(self, run: Run) -> None:
-        """Gives a claimed run back, for the next orchestrator to go on with at once."""
+        """Returns a claimed run to the queue, for the next orchestrator to resume at once."""
         values = {
             "state": RunState.PENDING.value,
             "revision": run.revision + 1,
@@ -167,30 +168,30 @@ class SqlRunQueue:
             )
 
     def cancel(self, run_id: str) -> None:
-        """Ends a run that waits; asks the orchestrator of one that is worked on to end it.
+        """Cancels a queued run; asks the orchestrator of a running one to stop it.
 
         Raises:
-            FailedPreconditionError: It has ended already.
+            FailedPreconditionError: It has already ended.
         """
         wanted = update(runs).where(runs.c.id == run_id, runs.c.state.in_(_UNFINISHED))
         waits = (runs.c.id == run_id) & (runs.c.state == RunState.PENDING.value)
         with self._engine.begin() as connection:
             if earlier_change(connection) is not None:
                 return
-            # first the request: who moves the run between the two states meanwhile then sees it
+            # the request first, so that a concurrent change of state sees it
             if connection.execute(wanted.values(is_cancel_requested=True)).rowcount == 0:
                 raise FailedPreconditionError(
-                    f"run {run_id} has ended already, it is {_state(connection, run_id)}"
+                    f"run {run_id} has already ended, it is {_state(connection, run_id)}"
                 )
             ended = _ended(RunState.CANCELLED, database_time(connection))
             connection.execute(update(runs).where(waits).values(ended))
             record_change(connection)
 
     def requeue(self, run_id: str) -> Run:
-        """Lets a run that did not reach its end wait once more.
+        """Queues an unfinished run again.
 
         Raises:
-            FailedPreconditionError: It is under way or completed.
+            FailedPreconditionError: It is in progress or completed.
         """
         values: dict[str, Any] = {
             "state": RunState.PENDING.value,
@@ -216,7 +217,7 @@ class SqlRunQueue:
         return run_from_row(row)
 
     def _end_instead(self, row: Row[Any], now: datetime.datetime) -> dict[str, Any] | None:
-        """What ends a run that shall not be worked on; None where it shall."""
+        """Values that end a run instead of claiming it; None if it should be claimed."""
         if row.is_cancel_requested:
             return _ended(RunState.CANCELLED, now)
         if row.state == RunState.PENDING.value:
@@ -226,14 +227,14 @@ class SqlRunQueue:
         if row.takeover_count >= MAX_TAKEOVER_COUNT:
             error = (
                 f"given up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
-                f"while they worked on this run; their logs, and their memory, may tell why"
+                f"while they worked on this run; check their logs and memory limits"
             )
             return {**_ended(RunState.FAILED, now), "error": error}
         return None
 
 
 def _next(connection: Connection, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
-    """The oldest run that may be claimed; locked, where the database has row locks."""
+    """The oldest claimable run, locked if the database has row locks."""
     expired = runs.c.lease_expire_time < now
     ownerless: ColumnElement[bool] = or_(runs.c.lease_expire_time.is_(None), expired)
     abandoned = (runs.c.state == RunState.RUNNING.value) & ownerless

@@ -1,4 +1,4 @@
-"""Albums, runs and results on SQL."""
+"""Albums, runs and results in SQL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from services.common.errors import NotFoundError
 
 
 class SqlRunStore:
-    """What is kept of albums, runs and photos, and the queries of the API."""
+    """Stores albums, runs and photos, and answers the queries of the API."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -54,7 +54,7 @@ class SqlRunStore:
     # Albums
 
     def add_album(self, album: Album) -> Album:
-        """Stores an album; returns the one of its folder where there is one."""
+        """Stores an album; returns the existing one for its folder, if any."""
         with self._engine.begin() as connection:
             new = insert(connection, albums).values(dataclasses.asdict(album))
             connection.execute(new.on_conflict_do_nothing())
@@ -62,7 +62,7 @@ class SqlRunStore:
         return album_from_row(row)
 
     def album(self, album_id: str) -> Album:
-        """Returns an album; NotFoundError where there is none."""
+        """Returns an album; NotFoundError if there is none."""
         with self._engine.connect() as connection:
             row = connection.execute(select(albums).where(albums.c.id == album_id)).one_or_none()
         if row is None:
@@ -75,7 +75,7 @@ class SqlRunStore:
         return [album_from_row(row) for row in self._page(query, limit, offset)]
 
     def rename_album(self, album_id: str, display_name: str) -> None:
-        """Gives an album another name."""
+        """Renames an album."""
         with self._engine.begin() as connection:
             if earlier_change(connection) is not None:
                 return
@@ -85,7 +85,7 @@ class SqlRunStore:
             record_change(connection)
 
     def delete_album(self, album_id: str) -> None:
-        """Forgets an album with its runs and decisions.
+        """Deletes an album with its runs and decisions.
 
         Raises:
             NotFoundError: There is no such album.
@@ -111,7 +111,7 @@ class SqlRunStore:
     # Runs
 
     def save_run(self, run: Run) -> None:
-        """Stores a run as it stands."""
+        """Stores a run."""
         with self._engine.begin() as connection:
             _save_run(connection, run)
 
@@ -121,14 +121,14 @@ class SqlRunStore:
         records: Sequence[ImageRecord],
         comparisons: Comparisons = MappingProxyType({}),
     ) -> None:
-        """Stores a run as it stands and replaces its results, all or nothing."""
+        """Stores a run and replaces its results, all or nothing."""
         with self._engine.begin() as connection:
             _save_run(connection, run)
             replace_all_images(connection, run.id, records)
             replace_comparisons(connection, run.id, None, comparisons)
 
     def run(self, run_id: str) -> Run:
-        """Returns a run; NotFoundError where there is none."""
+        """Returns a run; NotFoundError if there is none."""
         with self._engine.connect() as connection:
             row = connection.execute(select(*RUN_COLUMNS).where(runs.c.id == run_id)).one_or_none()
         if row is None:
@@ -149,7 +149,7 @@ class SqlRunStore:
         return [run_from_row(row) for row in self._page(query, limit, offset)]
 
     def is_active(self, album_id: str) -> bool:
-        """Whether a run of the album waits or works."""
+        """Whether a run of the album is queued or running."""
         states = [state.value for state in RunState if not state.is_final]
         query = select(runs.c.id).where(runs.c.album_id == album_id, runs.c.state.in_(states))
         with self._engine.connect() as connection:
@@ -157,7 +157,7 @@ class SqlRunStore:
 
     @contextlib.contextmanager
     def locked(self, run_id: str) -> Iterator[None]:
-        """Keeps other threads and orchestrators from selecting again in a run meanwhile."""
+        """Keeps other threads and orchestrators from reselecting in the same run concurrently."""
         with self._local_lock, self._engine.begin() as connection:
             if is_shared(self._engine):
                 key = func.hashtextextended(run_id, 0)
@@ -176,10 +176,10 @@ class SqlRunStore:
         """Stores a run after a reselection in some of its moments, all or nothing.
 
         Args:
-            run: In its new state; its summary is counted again here.
+            run: Its new state; the summary is recounted here.
             records: Results that changed.
-            paths: All photos of the moments that were selected from again.
-            comparisons: What the selection used among them.
+            paths: All photos of the reselected moments.
+            comparisons: The comparisons that the selection used among them.
         """
         with self._engine.begin() as connection:
             for record in records:
@@ -195,7 +195,7 @@ class SqlRunStore:
             _save_run(connection, run)
 
     def find_changed_images(self, run_id: str) -> list[ImageRecord]:
-        """Results of a run that an attempt of the current request has changed."""
+        """Results of a run changed by an attempt of the current request."""
         with self._engine.connect() as connection:
             changes = earlier_change(connection) or {}
         return [self.image(run_id, path) for path in changes.get("changed_paths", [])]
@@ -222,7 +222,7 @@ class SqlRunStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[ImageRecord]:
-        """Results of a run that a query asks for; without one all, ordered by path."""
+        """Results of a run that match a query; without one, all, ordered by path."""
         query = query or ImageQuery()
         statement = query.ordered(query.restricted(select(images), run_id))
         return [image_from_row(row) for row in self._page(statement, limit, offset)]
@@ -269,7 +269,7 @@ class SqlRunStore:
         return [Cluster(**row._asdict()) for row in self._page(query, limit, offset)]
 
     def image(self, run_id: str, path: str) -> ImageRecord:
-        """Returns one result; NotFoundError where there is none."""
+        """Returns one result; NotFoundError if there is none."""
         query = select(images).where(images.c.run_id == run_id, images.c.path == path)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
@@ -290,7 +290,7 @@ class SqlRunStore:
         return [image_from_row(row) for row in self._page(query, None, 0)]
 
     def content_digest(self, album_id: str, path: str) -> str:
-        """Digest of a photo in the newest run that has it; NotFoundError where none has."""
+        """Digest of a photo in the newest run that has it; NotFoundError if none has."""
         query = (
             select(images.c.content_digest)
             .join(runs, runs.c.id == images.c.run_id)
@@ -323,7 +323,7 @@ def _record_changed(connection: Connection, paths: set[str]) -> None:
 
 
 def _counts(run_id: str) -> Select[int, int, int]:
-    """What of a run's summary depends on the user's decisions."""
+    """The parts of a run's summary that depend on the user's decisions."""
     labels = images.c.cluster_id
     return select(
         func.count(labels.distinct()).filter(labels > NOISE).label("cluster_count"),

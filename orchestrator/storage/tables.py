@@ -28,7 +28,7 @@ from sqlalchemy import (
 from services.common.errors import NonFiniteError
 
 PATH = Text().with_variant(Text(collation="C"), "postgresql")
-"""A path; ordered by its bytes in every database, whatever language it speaks."""
+"""A path, ordered by its bytes whatever the collation of the database."""
 
 
 class _Score(TypeDecorator[float]):
@@ -154,7 +154,7 @@ decision_log = Table(
     Column("create_time", DateTime(timezone=True), nullable=False),
     UniqueConstraint("album_id", "id"),
 )
-"""Only added to; `sequence` counts an album's entries from 1."""
+"""Append-only; `sequence` counts an album's entries from 1."""
 
 decisions = Table(
     "decisions",
@@ -164,7 +164,7 @@ decisions = Table(
     Column("decision", String(8), nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
-"""What the log comes to for single photos; written with it, for queries."""
+"""Current decisions on single photos, derived from the log for queries."""
 
 answers = Table(
     "answers",

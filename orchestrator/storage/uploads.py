@@ -1,4 +1,4 @@
-"""Photos that were uploaded: one folder an album, in the data folder."""
+"""Uploaded photos: one folder per album, in the data folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from services.common.errors import FailedPreconditionError, InvalidArgumentError
 UPLOADS_NAME = "uploads"
 _PARTIAL_SUFFIX = ".partial"
 _MARK_NAME = ".no-album-yet"
-"""In a folder until its album is stored. Without this file a folder is never removed: its album may
-be in a database that was moved away."""
+"""Marker file in a folder until its album is stored. Without this file a folder is never removed:
+its album may be in a database that was moved away."""
 _MAX_NAME_BYTES = 200
 
 
@@ -35,9 +35,9 @@ class Upload:
     Once the album is stored, call `keep`.
 
     Args:
-        data_folder: Has the folder of all uploads.
-        name: Of the album's folder.
-        max_bytes: Most that all photos may have together.
+        data_folder: Contains the folder of all uploads.
+        name: Name of the album's folder.
+        max_bytes: Maximum total size of the photos.
     """
 
     def __init__(self, data_folder: Path, name: str, max_bytes: int) -> None:
@@ -70,7 +70,7 @@ class Upload:
         """Begins a photo.
 
         Raises:
-            InvalidArgumentError: The name is none of a photo's.
+            InvalidArgumentError: The name is not a photo's.
         """
         self._close()
         first = path = self._partial / _safe_name(filename)
@@ -93,7 +93,7 @@ class Upload:
         if self._bytes_left < 0:
             raise InvalidArgumentError(
                 "chunk",
-                f"the upload has more than the {self._max_bytes // 10**6} MB that one may have "
+                f"the upload is larger than the limit of {self._max_bytes // 10**6} MB "
                 f"(orchestrator.max_upload_mb)",
             )
         self._open.write(chunk)
@@ -102,7 +102,7 @@ class Upload:
         """Puts the folder in place.
 
         Raises:
-            InvalidArgumentError: No photo came.
+            InvalidArgumentError: No photo was uploaded.
         """
         if not self.photo_count:
             raise InvalidArgumentError("filename", "the upload has no photos")
@@ -139,12 +139,12 @@ def count_photos(folder: Path) -> int:
 def remove_abandoned_uploads(
     data_folder: Path, album_folders: Callable[[], Iterable[str]], *, untouched_s: float
 ) -> None:
-    """Removes what orchestrators that were killed left of uploads: folders without an album.
+    """Removes uploads left by killed orchestrators: folders without an album.
 
     Args:
-        data_folder: Has the folder of all uploads.
+        data_folder: Contains the folder of all uploads.
         album_folders: Returns the folders of all albums; none of these is removed.
-        untouched_s: For how long nothing must have come for an upload to count as abandoned.
+        untouched_s: Idle time after which an upload counts as abandoned.
     """
     uploads = data_folder / UPLOADS_NAME
     marked = [mark.parent for mark in uploads.glob(f"*/{_MARK_NAME}")]
@@ -168,7 +168,7 @@ def _safe_name(filename: str) -> str:
     if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
         raise InvalidArgumentError(
             "filename",
-            f"{filename!r} is no photo's name: it must end in one of "
+            f"{filename!r} is not a photo's name: it must end in one of "
             f"{', '.join(sorted(PHOTO_SUFFIXES))}",
         )
     stem, suffix = Path(name).stem, Path(name).suffix

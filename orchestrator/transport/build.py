@@ -1,4 +1,4 @@
-"""Puts the parts of an orchestrator together, for the server and for a command that needs none."""
+"""Assembles an orchestrator, for the server and for commands that work without one."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Orchestrator:
 
     Attributes:
         store: The albums and the runs.
-        queue: The runs that wait.
-        worker: Works on them once its `work` is awaited.
+        queue: The queued runs.
+        worker: Executes them once its `work` is awaited.
         curator: Starts, watches and compares runs.
-        reader: Reads what is stored.
+        reader: Reads stored results.
         servicer: The gRPC API.
-        callers: Of the model services; to be closed.
+        callers: Callers of the model services, which must be closed.
     """
 
     store: SqlRunStore
@@ -69,20 +69,20 @@ def build_orchestrator(
     *,
     allowed_roots: Sequence[Path] | None = None,
 ) -> Orchestrator:
-    """Puts an orchestrator together in the running event loop; nothing is started.
+    """Assembles an orchestrator in the running event loop; starts nothing.
 
     Args:
         engine: The database.
-        config_folder: Has models.yaml.
-        shared: Of services.yaml.
-        settings: Of services.yaml.
-        config: Where run settings come from.
-        data_folder: Uploads go there.
-        registry: Gets the metrics of runs.
-        allowed_roots: Folders below which albums and exports may be; None = those of `settings`.
+        config_folder: Folder with models.yaml.
+        shared: Section `shared` of services.yaml.
+        settings: Section `orchestrator` of services.yaml.
+        config: Source of run settings.
+        data_folder: Folder for uploads.
+        registry: Registry for the metrics of runs.
+        allowed_roots: Folders that must contain albums and exports; None = those of `settings`.
 
     Raises:
-        ConfigError: A hosted model is not in models.yaml, or a file of TLS or the token is wrong.
+        ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
     """
     store = SqlRunStore(engine)
     log = SqlDecisionLog(engine)

@@ -1,4 +1,4 @@
-"""Values of ours to messages of bestshot.orchestrator.v1 and back."""
+"""Converts between our values and messages of bestshot.orchestrator.v1."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def cluster_message(cluster: Cluster) -> pb.Cluster:
 
 
 def decision_value(decision: int) -> Decision | None:
-    """Translates a decision; None = no wish."""
+    """Translates a decision; None = no decision."""
     return _DECISIONS[pb.Decision.Name(decision)]
 
 
@@ -137,11 +137,11 @@ def decision_message(decision: Decision | None) -> str:
 
 
 def decision_action(number: int) -> DecisionAction:
-    """Translates an action; InvalidArgumentError for one that is not stated or unknown."""
+    """Translates an action; InvalidArgumentError if it is unspecified or unknown."""
     names = {f"DECISION_ACTION_{known.name}": known for known in DecisionAction}
     name = pb.DecisionAction.Name(number) if number in pb.DecisionAction.values() else ""
     if name not in names:
-        raise InvalidArgumentError("action", f"{number} is no DecisionAction")
+        raise InvalidArgumentError("action", f"{number} is not a DecisionAction")
     return names[name]
 
 
@@ -159,7 +159,7 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
 
 
 def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
-    """Translates an entry of another log; InvalidArgumentError where a field of it is missing."""
+    """Translates an entry of another log; InvalidArgumentError if a field is missing."""
     photos = [*message.photos, *([message.target] if message.HasField("target") else [])]
     if not message.id or not message.HasField("create_time"):
         raise InvalidArgumentError("entries", "an entry has no id or no create_time")
@@ -167,7 +167,7 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         if not _SHA256.fullmatch(photo.content_digest):
             raise InvalidArgumentError(
                 "entries",
-                f"entry {message.id}: content_digest {photo.content_digest!r} is no hex sha256",
+                f"entry {message.id}: content_digest {photo.content_digest!r} is not a hex sha256",
             )
     try:
         create_time = message.create_time.ToDatetime(datetime.UTC)
@@ -187,36 +187,36 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
 
 
 def filter_value(number: int) -> ImageFilter:
-    """Translates a filter; InvalidArgumentError for one that is not stated or unknown."""
+    """Translates a filter; InvalidArgumentError if it is unspecified or unknown."""
     names = {f"IMAGE_FILTER_{known.value}": known for known in ImageFilter}
     name = pb.ImageFilter.Name(number) if number in pb.ImageFilter.values() else ""
     if name not in names:
-        raise InvalidArgumentError("filters", f"{number} is no ImageFilter")
+        raise InvalidArgumentError("filters", f"{number} is not an ImageFilter")
     return names[name]
 
 
 def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
-    """How selected photos are wanted; InvalidArgumentError for an unknown way."""
+    """Translates the transfer of selected photos; InvalidArgumentError if it is unknown."""
     number = request.selected_transfer
     names = {f"FILE_TRANSFER_{known.name}": known for known in FileTransfer}
     if number == pb.FILE_TRANSFER_UNSPECIFIED:
         return FileTransfer.COPY if request.copy_selected else None
     if number not in pb.FileTransfer.values():
-        raise InvalidArgumentError("selected_transfer", f"{number} is no FileTransfer")
+        raise InvalidArgumentError("selected_transfer", f"{number} is not a FileTransfer")
     return names[pb.FileTransfer.Name(number)]
 
 
 def download_format(number: int) -> DownloadFormat:
-    """Translates a format; InvalidArgumentError for one that is not stated or unknown."""
+    """Translates a format; InvalidArgumentError if it is unspecified or unknown."""
     names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
     name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
     if name not in names:
-        raise InvalidArgumentError("format", f"{number} is no DownloadFormat")
+        raise InvalidArgumentError("format", f"{number} is not a DownloadFormat")
     return names[name]
 
 
 def role_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.ServedModel:
-    """Translates what a model service answered."""
+    """Translates a model service's answer."""
     if isinstance(answer, BestshotError):
         return pb.ServedModel(role=role, error=answer.message)
     return pb.ServedModel(role=role, model=_model_message(dataclasses.asdict(answer)))
@@ -241,7 +241,7 @@ def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
 
 
 def setting_message(setting: SettingDescription) -> pb.Setting:
-    """Translates what is known of a setting."""
+    """Translates the description of a setting."""
     return pb.Setting(**dataclasses.asdict(setting))
 
 
@@ -302,7 +302,7 @@ def _face_message(face: FaceScores) -> face_pb2.Face:
 
 
 def diff_message(diff: RunDiff, photo_changes: Sequence[Change]) -> pb.DiffRunsResponse:
-    """Translates how runs differ, with a page of the changes of photos."""
+    """Translates a diff of runs, with one page of photo changes."""
     return pb.DiffRunsResponse(
         settings=map(_change_message, diff.settings),
         models=map(_change_message, diff.models),
@@ -319,7 +319,7 @@ def diff_message(diff: RunDiff, photo_changes: Sequence[Change]) -> pb.DiffRunsR
 
 
 def evaluation_message(found: Evaluation) -> pb.EvaluateRunResponse:
-    """Translates how a run agrees with the user's decisions."""
+    """Translates the evaluation of a run."""
     return pb.EvaluateRunResponse(
         counts=_counts_message(found.counts),
         moments_agreement=found.moments_agreement,

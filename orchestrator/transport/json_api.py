@@ -54,15 +54,15 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class PageQuery(BaseModel):
-    """Which page of a list; an unknown parameter is an error."""
+    """Selects a page of a list; an unknown parameter is an error."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     # Bounds that the reader checks, as it does for gRPC, are only described here.
     page_size: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
-    """most items to return; 0 = 50, at most 1000"""
+    """maximum number of items to return; 0 = 50, at most 1000"""
     page_token: str = ""
-    """next_page_token of the page before"""
+    """next_page_token of the previous page"""
 
 
 class RunsQuery(PageQuery):
@@ -83,11 +83,11 @@ class ImagesQuery(SkippingQuery):
     """A page of a run's photos; the filters add up."""
 
     filters: list[ImageFilter] = []
-    """properties that photos must have"""
+    """required properties of photos"""
     cluster_id: Annotated[int | None, Field(ge=-1, le=MAX_INT)] = None
     """only photos of this cluster; -1 = noise"""
     search: str = ""
-    """only photos whose path or reason has this text in it"""
+    """only photos whose path or reason contains this text"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """as ListImagesRequest.order_by in orchestrator.proto"""
 
@@ -106,7 +106,7 @@ class JsonApi:
     """The handlers; arguments and answers as `_ROUTES` and their annotations say.
 
     Args:
-        reader: Reads what is stored.
+        reader: Reads stored results.
         curator: Explains, compares runs, asks the model services.
     """
 
@@ -124,7 +124,7 @@ class JsonApi:
         return await self._reader.album(album_id)
 
     async def decisions(self, album_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """What the user decided about an album's photos and moments, oldest first."""
+        """The user's decisions on an album's photos and moments, oldest first."""
         page = await self._reader.decisions(album_id, _page_request(query))
         entries = [
             {
@@ -151,7 +151,7 @@ class JsonApi:
         return {"clusters": page.items, "next_page_token": page.next_page_token}
 
     async def statistics(self, run_id: str) -> object:
-        """A run's photos, counted: by filter, by score, by size of their cluster."""
+        """Photo counts of a run: by filter, by score, by cluster size."""
         return dataclasses.asdict(await self._reader.statistics(run_id))
 
     async def diff(self, run_id: str, other_run_id: str) -> object:
@@ -159,7 +159,7 @@ class JsonApi:
         return await self._curator.diff(run_id, other_run_id)
 
     async def images(self, run_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Photos of a run with everything that is known of them."""
+        """Photos of a run with all their results."""
         page = await self._images(run_id, query)
         return {
             "images": [models.image(*item) for item in page.items],
@@ -176,7 +176,7 @@ class JsonApi:
         return await self._curator.explain(run_id, path)
 
     async def evaluation(self, run_id: str) -> object:
-        """How well a run's own picks agree with what the user decided."""
+        """How well a run's own picks agree with the user's decisions."""
         return models.evaluated_run(await self._reader.evaluation(run_id))
 
     async def thumbnail(self, run_id: str, path: PhotoPath, long_side_px: LongSide = 0) -> Response:
@@ -197,7 +197,7 @@ class JsonApi:
         return StreamingResponse(chunks(), media_type="application/octet-stream", headers=headers)
 
     async def models(self) -> object:
-        """Which model every service serves."""
+        """The model of every service."""
         served = await self._curator.ask_models()
         return [
             {"role": role, "model": None, "error": answer.message}
@@ -207,7 +207,7 @@ class JsonApi:
         ]
 
     async def settings(self, profile: str = "") -> object:
-        """The settings of a profile; without one, of the orchestrator's own."""
+        """The settings of a profile; default: the orchestrator's own."""
         found = await self._reader.settings(profile)
         return {
             "profile": found.profile,
@@ -216,7 +216,7 @@ class JsonApi:
         }
 
     async def results(self, job_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Photos of a run (a job) with their scores in one level."""
+        """Photos of a run (a job) with their scores in a flat structure."""
         page = await self._images(job_id, query)
         return {
             "images": [models.result_image(record) for record, _ in page.items],
@@ -331,7 +331,7 @@ def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
 
 
 def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The OpenAPI document; what FastAPI says of 422 is never answered here."""
+    """The OpenAPI document, without FastAPI's 422 responses, which this server never sends."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:

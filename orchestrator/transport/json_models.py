@@ -1,4 +1,4 @@
-"""What the JSON mirror answers with, where that is no dataclass of ours already."""
+"""Response models of the JSON mirror, except those that are our dataclasses."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Status = Literal["selected", "not_selected", "unreadable"]
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it: application/problem+json.
+    """An error as in RFC 9457 (application/problem+json).
 
     Attributes:
-        status: Of HTTP.
-        title: Of that status.
-        detail: What is wrong, for people.
-        reason: For programs, as in google.rpc.ErrorInfo.
-        field: The parameter that is wrong; empty where it is none.
+        status: HTTP status.
+        title: Title of the status.
+        detail: Message for people.
+        reason: Reason for programs, as in google.rpc.ErrorInfo.
+        field: The invalid parameter; empty if it is none.
     """
 
     status: int
@@ -37,7 +37,7 @@ class Problem(BaseModel):
 
 
 class ResultImage(BaseModel):
-    """A photo with its scores in one level; fields as the earlier system named them."""
+    """A photo with its scores in a flat structure; fields named as in the earlier system."""
 
     path: str
     filename: str
@@ -90,11 +90,11 @@ _IMAGE_FIELDS: dict[str, Any] = {
 Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
     "Image", **{name: (hint, ...) for name, hint in _IMAGE_FIELDS.items()}
 )
-"""Every field of a result, its status, and what the user decided."""
+"""Every field of a result, its status, and the user's decision."""
 
 
 def image(record: ImageRecord, decision: Decision | None) -> BaseModel:
-    """A result with what the user decided about it."""
+    """A result with the user's decision."""
     fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
     return Image(
         **fields,
@@ -118,7 +118,7 @@ class LoggedDecision(BaseModel):
 
 
 class ServedModel(BaseModel):
-    """What one model service answers: its model, or why it does not."""
+    """The state of a model service: its model, or why it does not respond."""
 
     role: str
     model: ModelIdentity | None
@@ -126,7 +126,7 @@ class ServedModel(BaseModel):
 
 
 class Statistics(BaseModel):
-    """A run's photos, counted."""
+    """Photo counts of a run."""
 
     image_count: int
     filter_counts: dict[ImageFilter, int]
@@ -165,7 +165,7 @@ def evaluated_run(found: Evaluation) -> EvaluatedRun:
 
 
 class ProfileSettings(BaseModel):
-    """The settings of a profile: values in force, and what is known of each."""
+    """The settings of a profile: values in force, and descriptions."""
 
     profile: str
     config: dict[str, Any]
@@ -208,7 +208,7 @@ class Images(_Page):
 
 
 class ResultImages(_Page):
-    """A page of photos with their scores in one level."""
+    """A page of photos with their scores in a flat structure."""
 
     images: list[ResultImage]
     total_count: int

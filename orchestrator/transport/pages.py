@@ -1,4 +1,4 @@
-"""Reads what is stored, for gRPC, JSON and the command line alike: results, pages, and errors."""
+"""Reads stored results, in pages, for gRPC, JSON and the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page; as in the List messages of orchestrator.proto."""
+    """A request for a page, as in the List messages of orchestrator.proto."""
 
     page_size: int = 0
     page_token: str = ""
@@ -48,7 +48,7 @@ class Page(Generic[ItemT]):
     Attributes:
         items: In order.
         next_page_token: Empty at the end.
-        total_count: Of all pages; None where nobody has counted.
+        total_count: Total over all pages; None if not counted.
     """
 
     items: list[ItemT]
@@ -58,7 +58,7 @@ class Page(Generic[ItemT]):
 
 @dataclass(frozen=True)
 class Statistics:
-    """A run's photos, counted; as GetRunStatisticsResponse."""
+    """Photo counts of a run, as in GetRunStatisticsResponse."""
 
     image_count: int
     filter_counts: dict[ImageFilter, int]
@@ -82,7 +82,7 @@ class ProfileSettings:
 
 
 class Reader:
-    """Reads what is stored, for whoever translates it."""
+    """Reads stored results, for the gRPC, JSON and command line layers."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Reader:
         return Page(found[:size], _next_token(len(found), size, offset, "albums"))
 
     async def run(self, run_id: str) -> Run:
-        """One run as it stands now."""
+        """The current state of a run."""
         return await self._curator.run(run_id)
 
     async def runs(self, album_id: str, wanted: PageRequest) -> Page[Run]:
@@ -138,7 +138,7 @@ class Reader:
         search: str,
         order_by: str,
     ) -> Page[tuple[ImageRecord, Decision | None]]:
-        """Photos of a run with what the user decided about them."""
+        """Photos of a run with the user's decisions."""
         run = await self._curator.run(run_id)
         query = ImageQuery(
             filters=tuple(filters),
@@ -159,7 +159,7 @@ class Reader:
         )
 
     async def image(self, run_id: str, path: str) -> tuple[ImageRecord, Decision | None]:
-        """One photo of a run with what the user decided about it."""
+        """One photo of a run with the user's decision."""
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
         decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
@@ -174,7 +174,7 @@ class Reader:
         return Page(found[:size], _next_token(len(found), size, offset, *query))
 
     async def statistics(self, run_id: str) -> Statistics:
-        """A run's photos, counted."""
+        """Photo counts of a run."""
         run = await self._curator.run(run_id)
         counts = await asyncio.to_thread(self._store.count_by_filter, run.id)
         scores = await asyncio.to_thread(self._store.scores, run.id)
@@ -217,7 +217,7 @@ class Reader:
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest
     ) -> tuple[RunDiff, tuple[Change, ...], str]:
-        """How two runs differ, a page of the changes of photos, and the token of the next page."""
+        """The diff of two runs, a page of its photo changes, and the next page token."""
         query = ("diff", run_id, other_run_id)
         size, offset = _bounds(wanted, *query)
         # Comparing takes seconds for large runs, so the pages that follow the first share its diff.
@@ -238,11 +238,11 @@ class Reader:
     async def proposal(self, run_id: str) -> Proposal:
         """Settings that agree with more of the user's decisions."""
         run = await self._curator.run(run_id)
-        async with self._tuning:  # one keeps a core busy for up to minutes
+        async with self._tuning:  # each one can keep a core busy for minutes
             return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
 
     async def settings(self, profile: str) -> ProfileSettings:
-        """The settings of a profile; empty = of the orchestrator's own.
+        """The settings of a profile; empty = the orchestrator's own.
 
         Raises:
             InvalidArgumentError: There is no such profile.

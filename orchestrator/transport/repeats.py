@@ -1,9 +1,9 @@
-"""Makes calls that change something safe to repeat, by their request_id (AIP-155).
+"""Makes mutating calls safe to repeat, by their request_id (AIP-155).
 
 If a process dies between making a change and storing its answer, the repeated call runs again and
-changes nothing: what it creates has an id derived from the request_id, by which it finds what
-already exists, and every other change was recorded with the change (see `storage.answers`). An
-export is written again.
+changes nothing: created objects have an id derived from the request_id, by which the call finds
+existing ones, and all other changes are recorded in their own transaction (see `storage.answers`).
+An export is written again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _IDS = uuid.UUID("6f0a6c62-5b0c-4b57-9a57-35a7c2f1f2a4")
 
 
 class Repeatable(Protocol):
-    """A servicer whose changing methods are wrapped by `changing`."""
+    """A servicer whose mutating methods are wrapped by `changing`."""
 
     repeats: Repeats
 
@@ -94,7 +94,7 @@ class Repeats:
 
 
 def changing(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaitable[AnswerT]]:
-    """Wraps a servicer method that takes one request and changes something."""
+    """Wraps a mutating servicer method with a single request."""
 
     @functools.wraps(handler)
     async def once(self: Repeatable, request: Any, context: Any) -> AnswerT:  # noqa: ANN401
@@ -110,7 +110,7 @@ def changing(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaita
 
 
 def new_id(request_id: str) -> str:
-    """Id for what a request creates: the same each time the request is repeated."""
+    """Id for an object that a request creates; the same whenever the request is repeated."""
     return uuid.uuid5(_IDS, _checked(request_id)).hex if request_id else uuid.uuid4().hex
 
 

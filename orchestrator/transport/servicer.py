@@ -32,7 +32,7 @@ from services.common.errors import FailedPreconditionError, InvalidArgumentError
 CHUNK_BYTES = 2**20
 MAX_WARNING_COUNT = 100
 MAX_ALBUM_COUNT = 100_000
-"""More than anybody has: an export checks all albums, so as not to write into one."""
+"""More albums than anyone has: an export checks all of them, so as not to write into one."""
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
@@ -68,7 +68,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
-        """Makes an album of a folder."""
+        """Creates an album from a folder."""
         looks = self._reader.threads.looks
         folder = await looks.run(
             check_allowed, Path(request.folder), self._allowed_roots, field="folder"
@@ -88,7 +88,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         request_iterator: AsyncIterator[pb.UploadAlbumRequest],
         context: grpc.aio.ServicerContext,
     ) -> pb.UploadAlbumResponse:
-        """Makes an album of uploaded photos."""
+        """Creates an album from uploaded photos."""
         first = await anext(aiter(request_iterator), pb.UploadAlbumRequest())
         request_id = first.header.request_id
 
@@ -167,10 +167,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def DeleteAlbum(
         self, request: pb.DeleteAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeleteAlbumResponse:
-        """Forgets an album."""
+        """Deletes an album."""
         if await self._curator.is_active(request.album_id):
             raise FailedPreconditionError(
-                f"a run of album {request.album_id} is under way; cancel it first"
+                f"a run of album {request.album_id} is in progress; cancel it first"
             )
         await asyncio.to_thread(self._store.delete_album, request.album_id)
         return pb.DeleteAlbumResponse()
@@ -208,7 +208,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ResumeRun(
         self, request: pb.ResumeRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ResumeRunResponse:
-        """Resumes a run that did not reach its end."""
+        """Resumes an unfinished run."""
         run = await self._curator.resume(request.run_id)
         return pb.ResumeRunResponse(run=converters.run_message(run, whole=False))
 
@@ -327,7 +327,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def DiffRuns(
         self, request: pb.DiffRunsRequest, context: grpc.aio.ServicerContext
     ) -> pb.DiffRunsResponse:
-        """Returns how two runs differ."""
+        """Returns the diff of two runs."""
         diff, changes, token = await self._reader.diff(
             request.run_id, request.other_run_id, _page_request(request)
         )
@@ -358,9 +358,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def SetDecision(
         self, request: pb.SetDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SetDecisionResponse:
-        """Keeps or rejects a photo, or clears that."""
+        """Keeps or rejects a photo, or clears its decision."""
         if request.decision not in pb.Decision.values():
-            raise InvalidArgumentError("decision", f"{request.decision} is no Decision")
+            raise InvalidArgumentError("decision", f"{request.decision} is not a Decision")
         decision = converters.decision_value(request.decision)
         action = DecisionAction(decision.value) if decision else DecisionAction.CLEAR
         paths = [request.path]
@@ -383,7 +383,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Adds a decision to an album's log."""
         action = converters.decision_action(request.action)
         if action is DecisionAction.UNDO:
-            raise InvalidArgumentError("action", "to undo call UndoDecision")
+            raise InvalidArgumentError("action", "to undo, call UndoDecision")
         entry = await self._new_entry(request, action, request.paths, request.target_path)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         return pb.AppendDecisionResponse(
@@ -394,7 +394,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def UndoDecision(
         self, request: pb.UndoDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.UndoDecisionResponse:
-        """Takes a decision back."""
+        """Undoes a decision."""
         await asyncio.to_thread(self._store.album, request.album_id)
         log = await asyncio.to_thread(self._log.entries, request.album_id)
         entry = undo_entry(log, request.entry_id, new_id(request.request_id))
@@ -423,7 +423,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ImportDecisions(
         self, request: pb.ImportDecisionsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ImportDecisionsResponse:
-        """Adds entries of another log."""
+        """Adds entries from another log."""
         entries = [converters.entry_value(message) for message in request.entries]
         run = await self._curator.run(request.run_id) if request.run_id else None
         added, _ = await self._curator.decide(request.album_id, entries, run)
@@ -519,5 +519,5 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
 
 def _page_request(request: Any) -> PageRequest:  # noqa: ANN401
-    """The page that a List request asks for; not every one can skip."""
+    """The requested page of a List request; not all of them support `skip`."""
     return PageRequest(request.page_size, request.page_token, getattr(request, "skip", 0))

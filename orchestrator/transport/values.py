@@ -1,4 +1,4 @@
-"""Messages of bestshot.orchestrator.v1 back to values of ours: what the command line reads."""
+"""Converts messages of bestshot.orchestrator.v1 back to our values, for the command line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run_value(message: pb.Run) -> Run:
         state=RunState(pb.RunState.Name(message.state).removeprefix("RUN_STATE_")),
         profile=message.profile,
         config=overrides_value(message.config),
-        # a map has no order: sort as runs store them
+        # a map has no order, so sort as stored runs do
         models={role: _model_value(message.models[role]) for role in _by_role(message.models)},
         versions=dict(message.versions),
         create_time=_time(message.create_time),
@@ -69,7 +69,7 @@ def run_value(message: pb.Run) -> Run:
 
 
 def image_value(message: pb.ImageResult) -> ImageRecord:
-    """Translates a result; fields of one name are the same, so that new ones need no line here."""
+    """Translates a result; fields with the same name are copied, so new ones need no code here."""
     value: ImageRecord = _plain(
         ImageRecord,
         message,
@@ -81,11 +81,11 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
 
 
 def diff_value(first: pb.DiffRunsResponse, photo_changes: Iterable[pb.ValueChange]) -> RunDiff:
-    """Translates how runs differ.
+    """Translates a diff of runs.
 
     Args:
         first: The first page.
-        photo_changes: Those of all pages.
+        photo_changes: The changes of all pages.
     """
     return RunDiff(
         settings=tuple(map(_change_value, first.settings)),
@@ -107,7 +107,7 @@ def diff_value(first: pb.DiffRunsResponse, photo_changes: Iterable[pb.ValueChang
 
 
 def _plain(kind: Any, message: Message, **known: Any) -> Any:  # noqa: ANN401
-    """Fills a dataclass from the fields of a message that have its names."""
+    """Fills a dataclass from the message fields with the same names."""
     fields = message.DESCRIPTOR.fields_by_name
     values = {}
     for field in dataclasses.fields(kind):

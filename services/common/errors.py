@@ -21,7 +21,7 @@ from typing import ClassVar
 import grpc
 
 EXIT_CONFIG = 2
-"""Exit code of a process whose settings or surroundings are wrong."""
+"""Exit code of a process with invalid settings or environment."""
 
 
 MAX_MESSAGE_BYTES = 1200

@@ -22,7 +22,7 @@ def non_finite_place(value: object) -> str | None:
         A path such as ".faces[2].yaw_degrees", empty for the value itself; None if all numbers are
         finite.
     """
-    if isinstance(value, float):  # np.float64 too
+    if isinstance(value, float):  # includes np.float64
         return None if math.isfinite(value) else ""
     if isinstance(value, np.ndarray | np.number):
         return None if bool(np.isfinite(value).all()) else ""
@@ -47,11 +47,11 @@ def check_finite(value: object, source: str) -> None:
     """Refuses a result that contains NaN or infinity.
 
     Args:
-        value: As of `non_finite_place`.
+        value: As in `non_finite_place`.
         source: Where it came from, for the message: "the model".
 
     Raises:
-        NonFiniteError: There is one; names its place.
+        NonFiniteError: It contains such a number; names its place.
     """
     place = non_finite_place(value)
     if place is not None:

@@ -37,15 +37,15 @@ class Score:
 
     @property
     def heading(self) -> str:
-        """Of its column in a table for people."""
+        """Heading of its column in tables."""
         return self.column.replace("_", " ")
 
 
 def read_scores(descriptor: Any, parent: str = "") -> tuple[Score, ...]:  # noqa: ANN401
-    """Lists the scores that a message declares, those of its single sub-messages included.
+    """Lists the scores that a message declares, including those of its singular sub-messages.
 
     Args:
-        descriptor: Of the message.
+        descriptor: Descriptor of the message.
         parent: Name of the field that holds it.
     """
     found: list[Score] = []
@@ -69,7 +69,7 @@ def score_caption(values: Iterable[tuple[Score, float | None]]) -> str:
 
 
 def _decimals(score: Score) -> int:
-    """Two within a range of 1; one on longer scales, where more would feign precision."""
+    """Two decimals for a range of 1; one for longer scales, where more would feign precision."""
     is_long = score.maximum is not None and score.maximum > 1
     return 1 if is_long else 2
 

@@ -1,4 +1,4 @@
-"""The stages of a run, as people read them."""
+"""Titles of the stages of a run."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ STAGE_TITLES = {
     "compare": "comparing near ties",
     "select": "selecting",
 }
-"""By the names of orchestrator.proto, in order; a name that is not here is shown as it is."""
+"""By the names of orchestrator.proto, in order; other names are shown unchanged."""

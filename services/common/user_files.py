@@ -24,7 +24,7 @@ _KINDS = {
 
 
 class NotRegularError(OSError):
-    """What was opened is a folder, a pipe, a socket or a device."""
+    """The opened file is a folder, a pipe, a socket or a device."""
 
 
 def open_regular(path: Path | str, flags: int = 0, dir_fd: int | None = None) -> io.BufferedReader:

@@ -60,7 +60,7 @@ class AestheticNetwork:
     Args:
         session: A graph of one input, whose output is (1, 1), the mean vote, or (1, 10), the shares
             of the votes 1 to 10.
-        preprocessing: What the graph was trained on.
+        preprocessing: The preprocessing that the graph was trained with.
     """
 
     def __init__(self, session: ModelSession, preprocessing: Preprocessing) -> None:
@@ -68,7 +68,7 @@ class AestheticNetwork:
         self._preprocessing = preprocessing
 
     def votes(self, pixels: RgbImage) -> tuple[float, tuple[float, ...]]:
-        """Mean vote, 1 to 10, and the shares of the votes 1 to 10, empty where unknown."""
+        """Mean vote, 1 to 10, and the shares of the votes 1 to 10, empty if unknown."""
         (name,) = self._session.input_names
         answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
         if len(answer) == 1:
@@ -198,11 +198,11 @@ def heuristic_aesthetic(
     """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
 
     Focus is the Laplacian variance of the sharpest ninth (a sharp subject before a soft background
-    is no fault), contrast the width of the middle 98 percent of the luminance, light its nearness
-    to a middle grey, colour the colourfulness up to "moderately colourful", compactness how small
-    a frame holds 81 percent of the edges, simplicity how few hues there are. Contrast, compactness
-    and simplicity after Ke, Tang and Jing (2006), "The Design of High-Level Features for Photo
-    Quality Assessment", sections 4.1 to 4.3.
+    is not a fault), contrast the width of the middle 98 percent of the luminance, light how close
+    it is to a middle grey, colour the colourfulness up to "moderately colourful", compactness how
+    small a frame holds 81 percent of the edges, simplicity how few hues there are. Contrast,
+    compactness and simplicity after Ke, Tang and Jing (2006), "The Design of High-Level Features
+    for Photo Quality Assessment", sections 4.1 to 4.3.
 
     Returns:
         2.0 to 8.0, on the scale of AVA (1 to 10).

@@ -68,7 +68,7 @@ def record(index: int, rng: np.random.Generator) -> ImageRecord:
         composite_score=float(rng.random()),
         is_selected=is_best,
         reason_code="SELECTED_BEST" if is_best else "LOWER_SCORE",
-        reason="Selected: the best." if is_best else "Not selected: score 0.40 against 0.70.",
+        reason="Selected: the best." if is_best else "Not selected: score 0.40 vs 0.70.",
     )
 
 

@@ -58,14 +58,14 @@ def test_the_whole_journey(
 
     page.get_by_label("Folder on the orchestrator's machine").fill("/etc")
     page.get_by_role("button", name="Create an album from the folder").click()
-    expect(page.get_by_text("lies under none of the allowed roots")).to_be_visible()
+    expect(page.get_by_text("is not in any of the allowed roots")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
     page.get_by_role("button", name="Create an album from the folder").click()
     expect(page.locator("table.albums tbody tr")).to_have_count(1)
     shoot(page, "albums")
 
     open_tab(page, "Run")
-    expect(page.get_by_text("This album has no run yet")).to_be_visible()
+    expect(page.get_by_text("This album has no runs yet")).to_be_visible()
     page.get_by_role("button", name="Start a run").click()
     expect(page.locator(".progress .stage").first).to_be_visible()
     expect(page.locator(".progress.completed")).to_be_visible()
@@ -237,7 +237,7 @@ def test_the_whole_journey(
 
     # what if only one of every moment were kept
     open_tab(page, "What if")
-    set_slider(page, "Most photos of a moment", "1")
+    set_slider(page, "Maximum photos per moment", "1")
     expect(page.locator(".changes .headline")).to_contain_text("gained")
     shoot(page, "what-if")
     page.get_by_role("button", name="Apply").click()
@@ -267,7 +267,7 @@ def test_the_whole_journey(
     page.get_by_role("button", name="Composite", exact=True).click()
     expect(page.locator(".metrics tbody tr").first).to_have_attribute("data-photo", best.path)
     shoot(page, "metrics")
-    page.get_by_text("How the scores are distributed").scroll_into_view_if_needed()
+    page.get_by_text("Score distributions").scroll_into_view_if_needed()
     expect(page.locator(".chart")).to_have_count(15)
     page.locator(".charts").scroll_into_view_if_needed()
     shoot(page, "charts")

@@ -100,14 +100,14 @@ def test_a_model_service_that_is_down_is_told_and_runs_wait(
     make_shots(photos)
     with without_service("face", tmp_path) as (url, _):
         page.goto(url)
-        expect(page.get_by_text("The face service does not serve.").first).to_be_visible()
+        expect(page.get_by_text("The face service is not available.").first).to_be_visible()
         make_album(page, photos)
         open_tab(page, "Run")
         page.get_by_role("button", name="Start a run").click()
         expect(page.get_by_text("face service").locator("visible=true").nth(1)).to_be_visible()
         shoot(page, "service-down")
         open_tab(page, "Models")
-        expect(page.get_by_text("does not serve", exact=True)).to_be_visible()
+        expect(page.get_by_text("not available", exact=True)).to_be_visible()
 
 
 def test_empty_albums_and_failed_runs_say_what_to_do(
@@ -210,7 +210,7 @@ def test_a_password_guards_everything(browser: Browser, guarded: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["username=ansel"], "go together"),
+        (["username=ansel"], "must be set together"),
         (["username=ansel", "password_file=/nowhere"], "cannot read /nowhere"),
         (["adress=x"], "unknown key 'adress'"),
     ],

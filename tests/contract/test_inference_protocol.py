@@ -174,7 +174,7 @@ def _no_input(request: pb.ModelInferRequest) -> None:
         (_other_input, "no 'picture'"),
         (_wrong_shape, r"shape \[2\] and 1 elements"),
         (_wrong_type, "is FP32"),
-        (_other_output, "no 'beauty'; known are iqa_score"),
+        (_other_output, "no 'beauty'; known: iqa_score"),
         (_cut_off, "within an element of 65535 bytes"),
         (_too_many_raw, "2 entries for 1 inputs"),
         (_no_picture, "item 0 of 1: not an image"),

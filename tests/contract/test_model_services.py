@@ -353,6 +353,6 @@ async def test_an_answer_by_another_model_is_refused(picture: Picture) -> None:
         caller = caller_to(service)
         scorer = GrpcQualityScorer(caller)
         other = dataclasses.replace(await scorer.model(), digest="0" * 64)
-        with pytest.raises(FailedPreconditionError, match="now serves another model"):
+        with pytest.raises(FailedPreconditionError, match="now serves a different model"):
             await scorer.score([picture()], other)
         await caller.close()

@@ -178,7 +178,7 @@ async def test_a_token_allows_what_its_scope_says(
             assert answer.results
         code, details = await failure(address, dataclasses.replace(plain, token=tokens["read"]))
         assert (code, "'run'" in details) == (grpc.StatusCode.PERMISSION_DENIED, True)
-        for token, hint in (("", "Bearer"), ("wrong", "not one of those")):
+        for token, hint in (("", "Bearer"), ("wrong", "not known to this server")):
             code, details = await failure(address, dataclasses.replace(plain, token=token))
             assert code is grpc.StatusCode.UNAUTHENTICATED
             assert hint in details
@@ -315,14 +315,14 @@ def test_files_may_lie_in_the_home_folder(
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"tls__certificate_file": "/none"}, "go together"),
+        ({"tls__certificate_file": "/none"}, "set both certificate_file and key_file"),
         ({"tls__require_client_certificate": True}, "needs certificate_file"),
         ({"tls__ca_file": "/none"}, "ca_file: cannot read /none"),
         ({"tls__certificate_file": "{text}", "tls__key_file": "{text}"}, "no PEM certificate"),
         ({"tls__ca_file": "{text}"}, "has no PEM certificate"),
         ({"token_file": "/none"}, "token_file: cannot read /none"),
         ({"token_file": "{empty}"}, "first line"),
-        ({"token_file": "{umlaut}"}, "must be of ASCII"),
+        ({"token_file": "{umlaut}"}, "must be ASCII"),
         ({"tokens_file": "/none"}, "cannot read /none"),
         ({"tokens_file": "{plain}"}, "tokens.ui.sha256"),
         ({"tokens_file": "{misspelt}"}, "did you mean 'scope'"),

@@ -480,7 +480,7 @@ def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> No
     assert "needs a target" in append(pb.DECISION_ACTION_MOVE, path).details()
     assert "its own moment" in append(pb.DECISION_ACTION_MOVE, path, target=path).details()
     assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO).details()
-    assert "no DecisionAction" in append(99, path).details()
+    assert "not a DecisionAction" in append(99, path).details()
     assert append(pb.DECISION_ACTION_KEEP, "nowhere.jpg").code() == grpc.StatusCode.NOT_FOUND
     with pytest.raises(grpc.RpcError, match="no earlier entry"):
         stub.UndoDecision(pb.UndoDecisionRequest(album_id=run.album_id, entry_id="none"))
@@ -869,7 +869,7 @@ def test_a_setting_or_profile_reveals_nothing_about_files_elsewhere(
     for folder in (tmp_path / "loop", "/etc", "/absent", "/etc/passwd/absent"):
         with pytest.raises(grpc.RpcError) as caught:
             stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(folder)))
-        assert "none of the allowed roots" in caught.value.details()
+        assert "not in any of the allowed roots" in caught.value.details()
 
 
 def refusal(stub: Stub, run: pb.Run, path: str) -> str:

@@ -205,7 +205,7 @@ def test_both_sections_of_a_config_file_take_effect(curated: Curated, tmp_path: 
     file.write_text(yaml.safe_dump(document))
     found = curate(curated.photos, tmp_path / "out", curated.data, "--config", file)
     assert found.run["config"]["select_best"]["max_images_per_cluster"] == 1
-    assert "shared.token_file is not used" in found.text
+    assert "shared.token_file is ignored" in found.text
     for part in (*MODEL_SERVICES, "orchestrator"):
         lines = (tmp_path / "out" / "logs" / f"{part}.log").read_text().splitlines()
         assert lines
@@ -273,7 +273,7 @@ def test_runs_and_show_tell_what_is_stored(curated: Curated) -> None:
 def test_demo_curates_and_says_where_the_results_are(tmp_path: Path) -> None:
     finished = bestshot(["demo", "--out", tmp_path / "demo"], data=tmp_path / "data")
     assert finished.code == 0, finished.text
-    assert "12 photos made in" in finished.text
+    assert "12 photos written to" in finished.text
     page = tmp_path / "demo" / "results" / "index.html"
     assert page.as_uri() in finished.text
     assert page.exists()

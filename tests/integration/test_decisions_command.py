@@ -86,18 +86,18 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert after[first]["cluster_id"] == after[last]["cluster_id"]
     assert after[first]["machine_cluster_id"] != after[last]["machine_cluster_id"]
     why = run(done, "explain", first)
-    assert f"you keep it; you merged its moment with that of {last}" in why
+    assert f"you kept it; you merged its moment with that of {last}" in why
 
     assert "reproduced: everything is equal" in run(done, "reproduce")
 
     found = run(done, "evaluate")
     count = len(scored)
-    assert f"the machine alone does what you want with 1 of {count} photos" in found
-    assert f"of {len(selected)} of them that it selects you keep 1" in found
-    assert f"of {len(left) + 1} that you keep it selects 1" in found
-    assert f"you keep {first}. Not selected" in found
-    assert "photos are in another one" in found
-    too_few = f"{count} photos of 3 moments were decided about; it takes 10 of 5 moments"
+    assert f"the algorithm agrees with you on 1 of the {count} photos" in found
+    assert f"you kept 1 of the {len(selected)} that it selects" in found
+    assert f"it selects 1 of the {len(left) + 1} that you kept" in found
+    assert f"you kept {first}. Not selected" in found
+    assert "your corrections changed the moment of" in found
+    too_few = f"need at least 10 decisions in 5 moments to tune; this run has {count} decisions in"
     assert too_few in run(done, "tune", code=1)
 
     assert run(done, "decisions", "undo").strip() == f"undo: merge {first}, {last}"
@@ -118,7 +118,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     for way in ("symlink", "hardlink"):
         if done.is_served:
             refused = run(done, "export", "--out", tmp_path / "x", "--selected", way, code=2)
-            assert "where the photos are" in refused
+            assert "the machine that has the photos" in refused
     for way in ("copy",) if done.is_served else ("symlink", "hardlink", "copy"):
         text = run(done, "export", "--out", tmp_path / "out", "--selected", way, "--xmp")
         for path in selected:
@@ -134,7 +134,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     }
     assert "photos" in text
     if done.is_served:
-        assert "where the photos are" in run(
+        assert "the machine that has the photos" in run(
             done, "export", "--out", tmp_path / "x", "--xmp-beside-photos", code=2
         )
         assert not (tmp_path / "x").exists()
@@ -142,7 +142,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     (done.photos / "letter.xmp").write_text("a letter that could not be read")
     (done.photos / f"{min(selected)}.xmp").write_text("torn")
     beside = run(done, "export", "--out", tmp_path / "out", "--xmp-beside-photos")
-    assert f"{min(selected)}.xmp is left as it is: it is no XML" in beside
+    assert f"{min(selected)}.xmp is left as it is: it is not XML" in beside
     assert (done.photos / f"{min(selected)}.xmp").read_text() == "torn"
     other = max(selected)
     assert b"bestshot:Rating" in (done.photos / other).with_suffix(".xmp").read_bytes()

@@ -158,7 +158,7 @@ def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_p
     out = models.data.parent / "out"
     assert models.run("curate", one_photo, "--out", out, "--profile", "lite").code == 0
     log = (out / "logs" / "embedding.log").read_text()
-    assert "the builtin model serves instead" in log
+    assert "using the builtin model instead" in log
     assert "builtin-scene-embedding stands in for published" in (out / "index.html").read_text()
     shown = models.run("show")
     assert "standing in for published" in shown.text

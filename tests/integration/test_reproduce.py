@@ -49,7 +49,7 @@ def test_an_untouched_run_is_reproduced_whole(done: Curated) -> None:
     found = reproduce(done)
     assert found.code == 0, found.text
     assert told(found) == [
-        f"{COUNT} of {COUNT} photos are equal in every field",
+        f"{COUNT} of {COUNT} photos are identical in every field",
         "reproduced: everything is equal",
     ]
     listed = bestshot(["runs"], data=done.data).text
@@ -69,12 +69,12 @@ def test_a_byte_of_a_photo_and_a_setting_are_named_and_nothing_else(
         photo.write_bytes(content)
     assert found.code == 3, found.text
     assert told(found) == [
-        "settings in force now, which were not used:",
+        "current settings that differ (not used):",
         "  select_best.max_images_per_cluster: 2 -> 1 (-1)",
-        "photos whose files have changed:",
+        "photos with changed files:",
         "  03.jpg",
-        f"{COUNT - 1} of {COUNT} photos are equal in every field",
-        "what went in differs, as told above",
+        f"{COUNT - 1} of {COUNT} photos are identical in every field",
+        "inputs differ, as listed above",
     ]
 
 
@@ -86,7 +86,7 @@ def test_a_served_orchestrator_computes_a_new_run(
         found = door.finish("reproduce", done.run["id"])
         assert found.code == 0, found.text
         assert told(found) == [
-            f"{COUNT} of {COUNT} photos are equal in every field",
+            f"{COUNT} of {COUNT} photos are identical in every field",
             f"scores of {COUNT} photos came from the orchestrator's cache",
             "reproduced: everything is equal",
         ]
@@ -100,9 +100,9 @@ def test_a_served_orchestrator_computes_a_new_run(
         log.write_text(json.dumps({"entries": [{**entry, "create_time": time}]}))
         door.run("decisions", "import", log)
         text = door.run("reproduce", done.run["id"], code=3)
-    assert f"decisions that have changed since:\n  {left}  decision: None -> keep" in text
+    assert f"decisions changed since:\n  {left}  decision: None -> keep" in text
     assert f"{left}  is_selected: False -> True" in text
-    assert "what went in differs" in text
+    assert "inputs differ" in text
 
 
 def test_another_model_is_named(done: Curated, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_another_model_is_named(done: Curated, tmp_path: Path) -> None:
     lines = told(found)
     assert lines[0] == "models:"
     assert lines[1].startswith("  embedding.digest: ")
-    assert lines[-1] == "what went in differs, as told above"
+    assert lines[-1] == "inputs differ, as listed above"
 
 
 def test_photos_that_are_gone_are_an_error(done: Curated) -> None:

@@ -1,4 +1,4 @@
-"""Tab Albums: create them from folders and uploads, rename and delete them."""
+"""The Albums tab: create them from folders and uploads, rename and delete them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
-                    info="Sub-folders count. The photos are only read.",
+                    info="Includes sub-folders. The photos are only read.",
                     placeholder="/home/me/Pictures/trip",
                     value="",
                 )
@@ -56,7 +56,7 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
         request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
         made = await report_errors(api.call(api.stub.CreateAlbum, request))
-        show_success(f"{made.album.display_name} is ready: start a run in the tab Run.")
+        show_success(f"{made.album.display_name} is ready: start a run in the Run tab.")
         return ["", "", *await _both(api, made.album.id)]
 
     async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
@@ -106,7 +106,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     if not albums:
         return empty(
             "No albums yet",
-            "Give the path of a folder with photos, or upload some.",
+            "Enter the path of a folder with photos, or upload some.",
         )
     rows = [
         {
@@ -120,7 +120,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
 
 
 async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
-    """Updates the album dropdown: `preferred`, else the album of the newest run."""
+    """Updates the album dropdown: `preferred`, or the album of the newest run."""
     albums = await api.albums()
     known = [album.id for album in albums]
     if wanted not in known:

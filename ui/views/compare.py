@@ -1,4 +1,4 @@
-"""Tab Compare: how the shown run differs from another one."""
+"""The Compare tab: how the shown run differs from another one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ui.templating import empty, html, no_results, problem, render
 TITLE = "Compare"
 SHOWN_COUNT = 40
 CHANGE_COUNT = 200
-"""Changes of photos that are shown; the command `bestshot diff --all` and the API have the rest."""
+"""Maximum number of photo changes shown; `bestshot diff --all` and the API have the rest."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class CompareView:
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `load_runs` answers."""
+        """Outputs of `load_runs`."""
         return [self.other, self.changes]
 
 
 def build() -> CompareView:
     """Adds the tab's content."""
-    other = gr.Dropdown(label="Compare the run with", elem_id="other-run")
+    other = gr.Dropdown(label="Compare with run", elem_id="other-run")
     return CompareView(other, html(no_results(), "rows.js"))
 
 
@@ -62,13 +62,13 @@ async def load_runs(
 
 
 async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | None) -> str:
-    """How the run differs from the other one."""
+    """Renders the differences from the other run."""
     if not run_id:
         return no_results()
     if not other_id:
         return empty(
-            "There is no other run of this album",
-            "Start one with other settings, or apply some in the tab What if.",
+            "This album has no other run",
+            "Start one with other settings, or apply some in the What if tab.",
         )
     request = pb.DiffRunsRequest(run_id=other_id, other_run_id=run_id, page_size=CHANGE_COUNT)
     try:
@@ -87,7 +87,7 @@ async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | Non
             _strip("Newly selected", "gained", diff.gained_paths),
             _strip("No longer selected", "lost", diff.lost_paths),
             _strip("New photos", "", diff.added_paths),
-            _strip("Photos whose files have changed", "", diff.changed_file_paths),
+            _strip("Photos with changed files", "", diff.changed_file_paths),
         ],
         gone=list(diff.removed_paths),
         regroupings=[

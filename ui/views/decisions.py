@@ -1,4 +1,4 @@
-"""Tab Decisions: the album's log of decisions, newest first."""
+"""The Decisions tab: the album's log of decisions, newest first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row:
 def build() -> gr.HTML:
     """Adds the tab's content."""
     html(
-        "<p class='soft'>Decisions hold for photos by their content, in this run and in every "
+        "<p class='soft'>Decisions are tied to a photo's content, and apply to this run and every "
         "later one. The log is append-only: an undo is an entry too.</p>"
     )
     return html(script="decisions.js")
@@ -43,13 +43,13 @@ def build() -> gr.HTML:
 async def render_log(api: Orchestrator, run_id: str | None) -> str:
     """The log of a run's album."""
     if not run_id:
-        return empty("No decisions yet", "Keep and reject photos in the tab Results.")
+        return empty("No decisions yet", "Keep and reject photos in the Results tab.")
     try:
         entries = await _entries(api, (await api.run(run_id)).album_id)
     except OrchestratorError as error:
         return problem(error)
     if not entries:
-        return empty("No decisions yet", "Keep and reject photos in the tab Results.")
+        return empty("No decisions yet", "Keep and reject photos in the Results tab.")
     by_id = {entry.id: entry for entry in entries}
     rows = [
         Row(
@@ -64,7 +64,7 @@ async def render_log(api: Orchestrator, run_id: str | None) -> str:
 
 
 def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str:
-    """An entry in words."""
+    """Describes an entry."""
     if entry.action == pb.DecisionAction.DECISION_ACTION_UNDO:
         return f"undo: {describe(by_id[entry.undone_id], by_id)}"
     photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)

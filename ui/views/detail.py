@@ -1,4 +1,4 @@
-"""One photo in large: its scores, faces and reason, and another photo beside it."""
+"""The large view of a photo: scores, faces and reason, with another photo beside it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def render_detail(
         api: The orchestrator.
         run_id: The photo's run.
         path: The photo.
-        other_path: The photo beside it; empty = the one that it lost to.
+        other_path: The photo beside it; empty = the one it lost to.
         ask: Whether to ask the Siamese model which of them is better.
         explain: Whether to show the full explanation of its result.
     """

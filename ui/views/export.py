@@ -1,4 +1,4 @@
-"""Tab Export: files to download, and files written into a folder."""
+"""The Export tab: files to download, and files written into a folder."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         replaces: bool,
     ) -> str:
         if not run_id:
-            raise make_error("There is no run to export: start one in the tab Run.")
+            raise make_error("There is no run to export: start one in the Run tab.")
         request = pb.ExportRunRequest(
             run_id=run_id,
             output_folder=path.strip(),

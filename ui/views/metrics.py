@@ -1,4 +1,4 @@
-"""Tab Metrics: every photo's numbers in a table, and how they are distributed."""
+"""The Metrics tab: every photo's numbers in a table, with charts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MetricsView:
     """Components of the tab that the page wires.
 
     Attributes:
-        search: Text within name or reason.
+        search: Text to find in names and reasons.
         filter_by: Which photos.
         page: Page number, from 1.
         order: Field that the table is sorted by, in a session.
@@ -44,17 +44,17 @@ class MetricsView:
 
     @property
     def all_outputs(self) -> list[gr.components.Component]:
-        """What `load_page` answers, charts and downloads."""
+        """Outputs of `load_page`, charts and downloads."""
         return [*self.outputs, self.charts, self.downloads]
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What `load_page` is asked with, behind the run."""
+        """Inputs of `load_page` after the run."""
         return [self.search, self.filter_by, self.order, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `load_page` answers."""
+        """Outputs of `load_page`."""
         return [self.table, self.pages, self.page]
 
 
@@ -68,7 +68,7 @@ def build() -> MetricsView:
     downloads = html()
     pages = gr.Markdown()
     table = html(no_results(), "rows.js")
-    with gr.Accordion("How the scores are distributed", open=True):
+    with gr.Accordion("Score distributions", open=True):
         distributions = html()
     return MetricsView(
         search, filter_by, page, gr.State("path"), downloads, pages, table, distributions

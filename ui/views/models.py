@@ -1,4 +1,4 @@
-"""Tab Models: the model of each role; and the notices above all tabs."""
+"""The Models tab, and the notices above all tabs."""
 
 from __future__ import annotations
 

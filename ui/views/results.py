@@ -1,4 +1,4 @@
-"""Tab Results: the gallery by moment, and decisions by button and by keyboard."""
+"""The Results tab: the gallery by moment, and decisions by button and keyboard."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class ResultsView:
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """What `load_page` is asked with, behind the run."""
+        """Inputs of `load_page` after the run."""
         return [self.filter_by, self.order_by, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `load_page` answers."""
+        """Outputs of `load_page`."""
         return [self.gallery, self.filter_by, self.pages, self.page]
 
 
@@ -128,9 +128,9 @@ async def _render_page(
 async def _nothing(api: Orchestrator, run_id: str, filter_title: str) -> str:
     run = await api.run(run_id)
     if run.state != pb.RUN_STATE_COMPLETED:
-        reason = run.error or "It has no results: see its state in the tab Run."
+        reason = run.error or "It has no results yet; the Run tab shows its state."
         return empty("This run is not completed", reason)
-    return empty(f"No photo is {filter_title.lower()}", "Choose another filter above.")
+    return empty(f'No photos match the filter "{filter_title}"', "Choose another filter above.")
 
 
 async def _clusters(

@@ -1,4 +1,4 @@
-"""Tab Run: settings, start, progress, cancel, resume."""
+"""The Run tab: settings, start, progress, cancel, resume."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RunView:
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `newest` answers."""
+        """Outputs of `newest`."""
         return [self.progress, self.start, self.cancel, self.resume]
 
 
@@ -64,7 +64,7 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
     async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
         if not chosen:
-            raise make_error("Choose an album first, or create one in the tab Albums.")
+            raise make_error("Choose an album first, or create one in the Albums tab.")
         described = await report_errors(api.settings(wanted))
         request = pb.StartRunRequest(
             album_id=chosen,
@@ -148,8 +148,8 @@ def progress_of(run: pb.Run) -> str:
 
 def _nothing_yet(album_id: str | None) -> str:
     if not album_id:
-        return empty("No album is chosen", "Create one in the tab Albums, or choose one above.")
+        return empty("No album selected", "Create one in the Albums tab, or choose one above.")
     return empty(
-        "This album has no run yet",
+        "This album has no runs yet",
         "Start one: photos are scored and grouped into moments, and the best of each are picked.",
     )

@@ -1,4 +1,4 @@
-"""Tab What if: other settings on the stored scores, and what they would change."""
+"""The What if tab: tries other settings on the stored scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class WhatIfView:
 
     Attributes:
         settings: The components of controls.build.
-        changes: What they would change.
+        changes: The resulting changes.
         apply: Creates a run with them.
         reset: Goes back to the run's own settings.
     """
@@ -43,7 +43,7 @@ def build() -> WhatIfView:
             changes = html(no_results(), "rows.js")
             with gr.Row():
                 apply = gr.Button("Apply as new run", variant="primary")
-                reset = gr.Button("Back to the run's own settings")
+                reset = gr.Button("Reset to the run's settings")
     return WhatIfView(settings, changes, apply, reset)
 
 
@@ -57,12 +57,12 @@ async def load_settings(api: Orchestrator, run_id: str | None) -> list[Any]:
     except OrchestratorError as error:
         return [*skipped, problem(error)]
     config = controls.config_of(run)
-    hint = empty("Nothing changed", "Move a control to see what would change.")
+    hint = empty("Nothing changed", "Change a setting to see what would change.")
     return [*controls.fill(described, config), hint]
 
 
 async def preview(api: Orchestrator, run_id: str | None, values: Sequence[controls.Value]) -> str:
-    """What the values would change in a run."""
+    """Renders the changes that the values would make to a run."""
     if not run_id:
         return no_results()
     try:

@@ -1,4 +1,4 @@
-"""Splits photos by when they were taken."""
+"""Splits photos by capture time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def capture_seconds(text: str) -> float:
-    """Seconds of a local time without zone, ISO 8601; NaN where it is unknown or no time at all."""
+    """Seconds of a local time without zone, ISO 8601; NaN if it is unknown or invalid."""
     try:
         time = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -26,7 +26,7 @@ def parts_by_time(seconds: NDArray[np.float64], max_count: int) -> list[NDArray[
 
     Args:
         seconds: (n,), when each was taken, NaN for unknown.
-        max_count: Most photos of a part.
+        max_count: Maximum number of photos in a part.
 
     Returns:
         Indices of each part, ordered by time.

@@ -1,4 +1,4 @@
-"""Photos to scenes: HDBSCAN or DBSCAN on embeddings, bounded by a scene distance.
+"""Clusters photos into scenes: HDBSCAN or DBSCAN on embeddings, limited by a scene distance.
 
 Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
 `DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
@@ -30,14 +30,16 @@ from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows, components
 
 DENSE_COUNT = 3072
-"""Most photos whose distances are held as a matrix: 72 MiB, of which hdbscan makes a few."""
+"""Maximum number of photos whose distances are held as a matrix: 72 MiB, which hdbscan copies a few
+times."""
 MAX_PAIR_COUNT = 2**22
-"""Most near pairs that are listed at a time: up to 1 GiB with the arrays derived from them. A
+"""Maximum number of near pairs listed at a time: up to 1 GiB with the arrays derived from them. A
 single moment of 2,897 photos reaches that."""
 CROWDED_PAIR_COUNT = 200_000
 CROWDED_RATIO = 10
-"""From so many pairs of linked photos on their matrix is made instead, where it has less than so
-many places a pair: a pair takes 250 bytes, a place of the matrix with what is made of it 28."""
+"""Linked photos with more pairs than this are clustered from their distance matrix, if that has
+fewer than CROWDED_RATIO cells per pair: a pair takes 250 bytes, a matrix cell with its copies
+28."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,15 +64,15 @@ def cluster_scenes(
     first split so that no part holds two photos farther apart than `scene_distance` (complete
     linkage: a walk through a street, each shot near the next, does not end in one scene); HDBSCAN
     then works within each part, where the whole part may be one scene; and last, photos of a part
-    within `cluster_selection_epsilon` of each other are joined whatever HDBSCAN says, because a
-    pair of photos has no density of its own.
+    within `cluster_selection_epsilon` of each other are joined regardless of HDBSCAN, because a
+    pair of photos has no density.
 
     Args:
         embeddings: float32, (n, d), rows of unit length.
         parameters: See `ClusterParameters`; distances in the metric's unit.
-        capture_seconds: (n,), when each photo was taken, NaN for unknown; matters beyond
-            `max_joint_count` alone. None = all unknown.
-        note: Receives what was done differently because there are too many photos.
+        capture_seconds: (n,), when each photo was taken, NaN for unknown; used only above
+            `max_joint_count`. None = all unknown.
+        note: Receives notes about deviations because of too many photos.
 
     Returns:
         int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty for no photos;
@@ -97,7 +99,7 @@ def _cluster_by_parts(
     capture_seconds: NDArray[np.float64] | None,
     note: Note,
 ) -> Labels:
-    """Clusters each part by itself."""
+    """Clusters each part separately."""
     if capture_seconds is None:
         capture_seconds = np.full(len(embeddings), np.nan)
     labels = np.full(len(embeddings), NOISE, np.int64)
@@ -151,7 +153,7 @@ def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
 def _labels_of_tree(
     tree: Distances, parameters: ClusterParameters, *, allow_single_cluster: bool = False
 ) -> Labels:
-    """What hdbscan makes of its spanning tree: hierarchy, condensed, and the clusters of it."""
+    """Repeats hdbscan's steps after its spanning tree: hierarchy, condensed tree, clusters."""
     from hdbscan._hdbscan_linkage import label as single_linkage
     from hdbscan.hdbscan_ import _tree_to_labels
 
@@ -230,7 +232,7 @@ def _run_bounded_hdbscan(
 
 
 def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
-    """HDBSCAN that may find a single scene; then joins what is within epsilon."""
+    """Runs HDBSCAN, which may find a single scene, then joins photos within epsilon."""
     if len(embeddings) <= DENSE_COUNT:
         part = pairwise_distances(embeddings, parameters.metric)
         linked = _find_linked_groups(part, parameters.cluster_selection_epsilon)
@@ -238,7 +240,7 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
     rows = Rows(embeddings)
     epsilon = to_cosine_distance(parameters.cluster_selection_epsilon, parameters.metric)
     component = rows.components_within(epsilon)
-    if not component.any():  # all will be joined, whatever HDBSCAN says
+    if not component.any():  # all will be joined, regardless of HDBSCAN
         return np.zeros(len(embeddings), np.int64)
     tree = spanning_tree(rows, parameters.min_samples)
     # The tree is the same in both metrics, only the lengths of its edges differ.
@@ -251,7 +253,7 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
 
 
 def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
-    if len(part) == 2:  # no density to speak of: the pair is a scene by its distance alone
+    if len(part) == 2:  # a pair has no meaningful density: its distance alone makes it a scene
         return np.zeros(2, np.int64)
     return _fit(part, parameters, metric="precomputed", allow_single_cluster=True)
 

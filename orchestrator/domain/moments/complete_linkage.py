@@ -1,6 +1,6 @@
 """Complete linkage up to a diameter, on the pairs that are no farther apart than that.
 
-Two groups of which one pair is missing are farther apart than the diameter and never joined, so the
+Two groups with a missing pair are farther apart than the diameter and never joined, so the
 missing distances are not needed, and neither is their matrix.
 """
 

@@ -1,10 +1,10 @@
 """Complete linkage of a crowd: linked photos with too many near pairs to list.
 
-A crowd is grouped in two steps, both in memory linear in its photos. First, each block of
-neighbouring photos is grouped on its own, from its distance matrix. Then the groups are joined by
-their farthest members, in one pass over all pairs. No two members of a group are farther apart than
-the diameter, as with
-complete linkage of all photos at once; only the order in which groups are joined can differ.
+A crowd is grouped in two steps, both with memory linear in the number of photos. First, each block
+of neighbouring photos is grouped on its own, from its distance matrix. Then the groups are joined
+by their farthest members, in one pass over all pairs. No two members of a group are farther apart
+than the diameter, as with complete linkage of all photos at once; only the order in which groups
+are joined can differ.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
 
     Args:
         rows: The crowd; blocks are of rows that follow each other.
-        diameter: As a cosine distance.
-        max_pair_count: Most pairs of near groups to hold. If even groups of full diameter have
-            more, no group spans two blocks.
+        diameter: A cosine distance.
+        max_pair_count: Maximum number of pairs of near groups to hold. If even groups of full
+            diameter have more, no group spans two blocks.
 
     Returns:
         (n,): group of each row, named by its lowest row.

@@ -9,13 +9,13 @@ from orchestrator.domain.moments.parameters import NOISE
 
 
 def labels_of(moments: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Numbers moments as every run does.
+    """Numbers moments in the order that all runs use.
 
     Args:
-        moments: (n,), any number for each moment; a single shot has one of its own.
+        moments: (n,), any number for each moment; each single shot has its own number.
 
     Returns:
-        int64, (n,), clusters from 0 by the first photo in them; NOISE for what is alone.
+        int64, (n,), clusters from 0 by the first photo in them; NOISE for single shots.
     """
     _, begins, number, sizes = np.unique(
         moments, return_index=True, return_inverse=True, return_counts=True

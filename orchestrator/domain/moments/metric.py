@@ -1,7 +1,7 @@
-"""The two metrics of unit vectors, each in terms of the other.
+"""Converts between the two metrics of unit vectors.
 
 For unit vectors |a - b|^2 = 2 - 2 cos(a, b), so the euclidean distance is sqrt(2 d) for the cosine
-distance d = 1 - cos. It grows with d: both metrics put pairs in the same order.
+distance d = 1 - cos. It is monotonic in d, so both metrics order pairs the same way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings of `cluster_scenes`, and the label of photos in no cluster.
+"""Settings of `cluster_scenes`, and the label for photos in no cluster.
 
 In a module of its own, because the clustering libraries take a second to import and most readers of
 settings or results do not need them.
@@ -23,26 +23,26 @@ class DbscanParameters:
     eps: Annotated[float, Gt(0), Le(2)]
     """neighbourhood radius (DBSCAN)"""
     min_samples: Count
-    """neighbours, the photo itself included, that make a core point (DBSCAN)"""
+    """minimum number of neighbours, including itself, that make a photo a core point (DBSCAN)"""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureTimeParameters:
-    """How capture time and camera take part in the grouping."""
+    """How capture time and camera affect the grouping."""
 
     enabled: bool
-    """whether capture time and camera, from EXIF, are evidence for moments; `false` leaves the
-    grouping to HDBSCAN or DBSCAN alone"""
+    """whether capture time and camera (from EXIF) affect the grouping; `false`: HDBSCAN or DBSCAN
+    alone decide"""
     burst_seconds: Annotated[float, Ge(0)]
-    """photos taken by one camera at most this many seconds apart belong to one moment, if they are
-    within `burst_distance`"""
+    """photos taken by the same camera at most this many seconds apart belong to one moment if they
+    are within `burst_distance`"""
     burst_distance: Distance
-    """photos of a burst that are farther apart are not joined"""
+    """maximum distance of photos in a burst"""
     separate_hours: Annotated[float, Ge(0)]
     """a moment is split at a pause of more than this many hours, unless photos before and after it
-    are within `separate_distance`; assumes that the clocks of all cameras agree"""
+    are within `separate_distance`; assumes that all camera clocks agree"""
     separate_distance: Distance
-    """photos this close belong to one moment whenever they were taken"""
+    """photos within this distance belong to one moment no matter when they were taken"""
 
 
 WITHOUT_TIME = CaptureTimeParameters(
@@ -52,7 +52,7 @@ WITHOUT_TIME = CaptureTimeParameters(
     separate_hours=0.0,
     separate_distance=0.0,
 )
-"""Capture time and camera take no part."""
+"""Capture time and camera are not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +64,29 @@ class ClusterSettings:
     metric: Literal["cosine", "euclidean"]
     """`cosine`, or `euclidean` on the unit vectors; distances below are in its unit"""
     min_cluster_size: Annotated[int, Ge(2)]
-    """fewest photos of a cluster, from 2 (HDBSCAN)"""
+    """minimum number of photos in a cluster, at least 2 (HDBSCAN)"""
     min_samples: Count
-    """neighbours that make a core point, from 1 (HDBSCAN)"""
+    """minimum number of neighbours that make a photo a core point, at least 1 (HDBSCAN)"""
     cluster_selection_epsilon: Distance | Auto
-    """photos closer than this are not split unless `scene_distance` requires it: a distance, 0.0
+    """photos closer than this are not split, unless `scene_distance` requires it: a distance, 0.0
     for none, or `auto` (HDBSCAN)"""
     cluster_selection_method: Literal["eom", "leaf"]
     """which clusters of the tree are selected: `eom`, the most stable ones, or `leaf`, the smallest
     (HDBSCAN)"""
     scene_distance: Distance | Auto | None
-    """photos farther apart are never in one cluster: a distance, `null` for no bound, or `auto`
+    """maximum distance of two photos in a cluster: a distance, `null` for no limit, or `auto`
     (HDBSCAN)"""
     max_joint_count: Count | None
-    """most photos that are clustered together, because time and memory grow faster than their
-    number; larger albums are first split at the longest pauses between captures, and no cluster
-    spans two parts; `null` for no bound"""
+    """maximum number of photos clustered together, because time and memory grow superlinearly;
+    larger albums are first split at the longest pauses between captures, and no cluster spans two
+    parts; `null` for no limit"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterParameters(ClusterSettings):
-    """`ClusterSettings` with `auto` replaced by numbers: what the clustering takes."""
+    """`ClusterSettings` with `auto` replaced by numbers, as `cluster_scenes` expects."""
 
     cluster_selection_epsilon: float
     scene_distance: float | None

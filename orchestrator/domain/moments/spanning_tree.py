@@ -27,7 +27,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from orchestrator.domain.moments.tiles import Doubles, Indices, Rows, Singles, Tile, components
 
 NEIGHBOUR_COUNT = 8
-"""Nearest rows that the first tree is made of, besides those that core distances take."""
+"""Number of nearest rows for the first tree, in addition to those for core distances."""
 _PAIRS_HELD = 8
 """Pairs held per row before they are sifted again."""
 
@@ -84,7 +84,7 @@ class _Layout:
     """
 
     def __init__(self, tree: _Edges) -> None:
-        from hdbscan._hdbscan_linkage import label  # all of hdbscan takes two seconds to load
+        from hdbscan._hdbscan_linkage import label  # importing all of hdbscan takes two seconds
 
         count = tree.row_count
         by_weight = np.argsort(tree.weight, kind="stable")
@@ -209,13 +209,13 @@ def _sift(
     tree = edges.tree()
     better = _Layout(tree)
     kept = edges.take(edges.weight <= better.bounds(edges.first, edges.second))
-    if len(kept) > _PAIRS_HELD * edges.row_count:  # ties without end: any of the trees will do
+    if len(kept) > _PAIRS_HELD * edges.row_count:  # unlimited ties: any of the trees will do
         kept = tree
     return kept, better.bounds(layout.order[:-1], layout.order[1:])
 
 
 def _within_bounds(tile: Tile, gaps: Doubles, tolerance: float) -> NDArray[np.bool_]:
-    """Marks the pairs of a tile that are no farther apart than the largest gap between them."""
+    """Marks the pairs of a tile whose distance is at most the largest gap between them."""
     row_count, column_count = tile.similarity.shape
     row, column = tile.first_row, tile.first_column
     floor = np.float32(1.0 - tolerance)

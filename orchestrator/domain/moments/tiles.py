@@ -35,8 +35,8 @@ class Tile:
     """A piece of the upper triangle.
 
     Attributes:
-        first_row: Of its rows.
-        first_column: Of its columns; equal to `first_row` on the diagonal.
+        first_row: Index of its first row.
+        first_column: Index of its first column; equal to `first_row` on the diagonal.
         similarity: float32, (rows, columns).
     """
 
@@ -65,7 +65,7 @@ class Rows:
 
     Args:
         vectors: float32, (n, d), no row zero.
-        tile_count: Rows of a block.
+        tile_count: Rows per block.
     """
 
     def __init__(self, vectors: Singles, tile_count: int = TILE_COUNT) -> None:
@@ -232,7 +232,7 @@ class Rows:
         """The rows most similar to each row, by float32, itself left out.
 
         Args:
-            count: How many, fewer than there are rows.
+            count: Number of rows to return, fewer than there are.
 
         Returns:
             Indices and similarities, (n, count) each, the most similar first.
@@ -260,7 +260,7 @@ class Rows:
 
 
 def components(count: int, first: Indices, second: Indices) -> Indices:
-    """Which of `count` items hang together by pairs: (count,), number of the component of each."""
+    """Finds connected components of `count` items: (count,), each item's component number."""
     edges = csr_matrix((np.ones(len(first), np.int8), (first, second)), (count, count))
     return np.asarray(connected_components(edges, directed=False)[1], np.intp)
 
@@ -284,13 +284,13 @@ class _BestLists:
     def offer(
         self, first_own: int, first_candidate: int, similarity: Singles, *, axis: Literal[0, 1]
     ) -> None:
-        """Takes what is better than the worst of each list.
+        """Inserts the candidates that are better than the worst of each list.
 
         Args:
             first_own: Row of the first list.
             first_candidate: Row of the first candidate.
             similarity: float32, its candidates along `axis`, its lists along the other.
-            axis: See there.
+            axis: See `similarity`.
         """
         count = self.indices.shape[1]
         worst = self.similarities[first_own : first_own + similarity.shape[1 - axis], -1]

@@ -1,4 +1,4 @@
-"""When and by which camera photos were taken, as evidence for their moments."""
+"""Corrects moments by capture time and camera."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK_COUNT = 512
 
 @dataclass(frozen=True, slots=True)
 class Captures:
-    """When photos were taken, and by what.
+    """Capture times and cameras of photos.
 
     Attributes:
         seconds: float64, (n,), on one clock for all cameras; NaN for unknown.
@@ -40,7 +40,7 @@ def with_time_evidence(
     parameters: CaptureTimeParameters,
     metric: str,
 ) -> Labels:
-    """Parts and joins moments by when their photos were taken.
+    """Splits and joins moments by the capture times of their photos.
 
     First a moment is split at every pause of more than `separate_hours`; parts that have two
     photos within `separate_distance` stay together, and a photo of unknown time stays with the part
@@ -48,14 +48,14 @@ def with_time_evidence(
     other are joined, with the moments that they are in, where they are within `burst_distance`.
 
     Args:
-        labels: (n,), as the algorithm gave them; NOISE for single shots.
+        labels: (n,), assigned by the algorithm; NOISE for single shots.
         embeddings: float32, (n, d), unit rows.
-        captures: Of the n photos.
+        captures: Captures of the n photos.
         parameters: In force.
         metric: "cosine" or "euclidean"; distances are in it.
 
     Returns:
-        int64, (n,), clusters numbered by their first photo; one that is left alone is NOISE.
+        int64, (n,), clusters numbered by their first photo; single photos are NOISE.
     """
     group = np.arange(len(labels))
     for label in np.unique(labels[labels != NOISE]):
@@ -72,7 +72,7 @@ def _parts(
     parameters: CaptureTimeParameters,
     metric: str,
 ) -> list[NDArray[np.intp]]:
-    """The parts of one cluster; itself where there is no long pause in it."""
+    """The parts of one cluster; the cluster itself if it has no long pause."""
     seconds = captures.seconds[members]
     known = members[~np.isnan(seconds)]
     known = known[np.argsort(captures.seconds[known], kind="stable")]

@@ -32,7 +32,7 @@ PROFILE_KEYS = ("description", "pipeline", "services")
 SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
 
 PROBLEMS_SHOWN = 20
-"""Limit per set of settings: a long list of wrong values is one mistake, not a thousand."""
+"""Limit per set of settings, because a long list of wrong values is usually one mistake."""
 
 Tree = dict[str, Any]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -50,7 +50,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one source; `source` names the file, variable or flag that a user can fix."""
+    """Settings from one source; `source` names the file, variable or flag to fix."""
 
     source: str
     data: Tree
@@ -94,7 +94,7 @@ def read_yaml(path: Path) -> Tree:
 def load_profile(folder: Path, name: str) -> Layer:
     """Reads `profiles/<name>.yaml`: keys description, pipeline, services."""
     path = folder / "profiles" / f"{name}.yaml"
-    if name not in profile_names(folder):  # callers name profiles: never build a path from a name
+    if name not in profile_names(folder):  # callers choose the name: never build a path from it
         raise ConfigError(
             f"there is no profile {name!r} in {path.parent}{nearest(name, profile_names(folder))}"
         )
@@ -106,12 +106,12 @@ def load_profile(folder: Path, name: str) -> Layer:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """A file of `--config`: the same document as a profile.
+    """A `--config` file, which has the form of a profile.
 
     Attributes:
         source: Its path.
-        sections: Below the keys of a profile. A file whose keys are those of pipeline.yaml counts
-            as the section `pipeline`.
+        sections: Its sections, keyed as in a profile. A file whose keys are those of pipeline.yaml
+            counts as the section `pipeline`.
     """
 
     source: str
@@ -123,7 +123,7 @@ class ConfigFile:
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """Reads a file of `--config`.
+    """Reads a `--config` file.
 
     Raises:
         ConfigError: It cannot be read, mixes sections with keys of pipeline.yaml, or has an
@@ -144,7 +144,7 @@ def read_config_file(path: Path) -> ConfigFile:
         raise ConfigError(f"{name!r} in {path} must be below `services:`, as in a profile")
     file = ConfigFile(str(path), data if sections else {"pipeline": data})
     _refuse_unknown(file.section("services").data, SERVICE_NAMES, ("services",), file.source)
-    file.section("pipeline")  # refuses one that is not a mapping
+    file.section("pipeline")  # raises if it is not a mapping
     return file
 
 
@@ -156,7 +156,7 @@ def profile_names(folder: Path) -> list[str]:
 def layers_of(
     folder: Path, file_name: str, section: str, profile: str, keys: Sequence[str] = ()
 ) -> list[Layer]:
-    """Collects base file, profile and environment of one section.
+    """Collects the layers of one section: base file, profile and environment.
 
     Args:
         folder: Config folder.
@@ -190,7 +190,7 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
         head, *path = name.removeprefix(ENVIRONMENT_PREFIX).split("__")
         if head not in SECTIONS or not path:
             known = [*reserved, *(f"{ENVIRONMENT_PREFIX}{known}__..." for known in SECTIONS)]
-            raise ConfigError(f"unknown environment variable {name}; known are {', '.join(known)}")
+            raise ConfigError(f"unknown environment variable {name}; known: {', '.join(known)}")
         lowered = [part.lower() for part in path]
         if head == "SERVICES":
             _refuse_unknown({lowered[0]: None}, SERVICE_NAMES, (), f"environment variable {name}")
@@ -286,7 +286,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known are {', '.join(sorted(known))}"
+    return f"; known: {', '.join(sorted(known))}"
 
 
 def _refuse_unknown(

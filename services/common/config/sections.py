@@ -35,41 +35,41 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9
 
 
 class SharedSettings(Settings):
-    """Section `shared` of services.yaml: what clients and servers must agree on."""
+    """Section `shared` of services.yaml: settings that clients and servers must agree on."""
 
     log_level: Literal["debug", "info", "warning", "error"]
     """`debug`, `info`, `warning` or `error`"""
     log_format: Literal["text", "json"]
-    """`text`, or `json`: one object a line"""
+    """`text`, or `json`: one object per line"""
     max_message_bytes: Count
-    """largest gRPC message, the same for servers and clients"""
+    """maximum size of a gRPC message, the same for servers and clients"""
     max_batch_count: Count
-    """most pictures or pairs of one call"""
+    """maximum number of pictures or pairs per call"""
     max_image_pixels: Count
-    """most pixels that an image file may announce; checked in its header, before anything is
+    """maximum number of pixels in an image file; checked in its header, before anything is
     decoded"""
     max_connection_age_s: Count | None
-    """seconds after which a model service asks a client to reconnect, so that it finds replicas
-    that have been added; `null` for never. Calls in progress are finished"""
+    """seconds after which a model service asks a client to reconnect, so that it finds new
+    replicas; `null` for never. Calls in progress are completed first"""
     max_concurrent_calls: Count
-    """most calls that a server has in progress; more are answered `RESOURCE_EXHAUSTED`. One
-    connection may have as many"""
+    """maximum number of concurrent calls to a server; further calls fail with
+    `RESOURCE_EXHAUSTED`. A single connection may use all of them"""
     allowed_hosts: list[HostName]
-    """host names, without port, by which clients reach the page and the JSON mirror besides their
-    address and loopback, such as an ingress's: `[photos.example.com]`. Requests for any other name
-    are refused, so that no web site can reach them through a browser; IP addresses are accepted if
-    a server listens beyond loopback"""
+    """additional host names, without port, under which clients reach the page and the JSON mirror,
+    such as an ingress's: `[photos.example.com]`. The servers' own addresses and loopback are always
+    accepted, and any IP address if a server listens beyond loopback. Requests for other names are
+    refused, so that no web site can reach the servers through a browser"""
     tls: TlsSettings
     tokens_file: UserPath | None
-    """YAML file of the tokens that are accepted, by name: `sha256` and `scope` (`read` < `run` <
-    `admin`); `bestshot token` makes one. `null`: no token is required"""
+    """YAML file of accepted tokens, by name: `sha256` and `scope` (`read` < `run` < `admin`);
+    `bestshot token` creates a token. `null`: no token is required"""
     token_file: UserPath | None
-    """file whose first line is the token that a part sends when it calls another; `null` for
-    none"""
+    """file whose first line is the token that a part sends with its calls to other parts; `null`
+    for none"""
     allow_plaintext_token: bool
     """whether tokens may be sent between machines without TLS. `false`: a server with `tokens_file`
-    and no certificate listens on loopback only, and a part with `token_file` and no `ca_file` calls
-    loopback addresses and Unix sockets only"""
+    but no certificate listens only on loopback, and a part with `token_file` but no `ca_file` calls
+    only loopback addresses and Unix sockets"""
     tracing_endpoint: Address | None
     """`host:port` of an OpenTelemetry collector (OTLP over gRPC), with the extra `tracing`; `null`
     for no tracing"""
@@ -82,57 +82,57 @@ class ModelServiceSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; beyond loopback it needs what the part itself needs there: tokens,
-    client certificates or `--insecure`"""
+    it can read the metrics; listening beyond loopback has the same requirements as for the part
+    itself: tokens, client certificates or `--insecure`"""
     model: str
     """id in `models.yaml`"""
     fallback: Literal["none", "builtin"]
-    """what the service does if the files of the model are missing: `builtin` serves the builtin
-    model of that role, which the run and the gallery then report; with `none` it does not start"""
+    """what to do if the model's files are missing: `builtin` serves the builtin model for that role
+    instead, and the run and the gallery report it; with `none` the service does not start"""
     worker_threads: Count
-    """pictures prepared, and inferences run, at a time"""
+    """number of threads that prepare pictures and run inferences"""
     preferred_batch_count: Count
-    """most items of one inference; above 1 the items of several callers share one, which pays on a
-    GPU, and the last bits of a score can depend on what else is in its batch. The formulas, the
-    cascades and the face networks take one picture at a time regardless"""
+    """maximum number of items per inference. Above 1, several callers' items share an inference,
+    which is faster on a GPU, but the last bits of a score can depend on the rest of its batch. The
+    formulas, the cascades and the face networks always process one picture at a time"""
     max_queue_delay_ms: Annotated[float, Field(ge=0)]
-    """how long an inference that is not full waits for more items; 0: it takes what is already
+    """how long an inference with room for more items waits for them; 0: it takes only those already
     queued"""
     max_queue_count: Count
-    """most items that may be queued or in progress; a call that would exceed it waits its turn,
-    first come, first served, and one with more items than that gets `RESOURCE_EXHAUSTED`. The
-    requests held in memory are also limited, to four times `shared.max_message_bytes`"""
+    """maximum number of items queued or in progress. A call that would exceed it waits, first come,
+    first served; a single call with more items fails with `RESOURCE_EXHAUSTED`. The requests held
+    in memory are also limited, to four times `shared.max_message_bytes`"""
     max_decode_mb: Count
-    """most memory, in MB, for all photos that the part decodes at the same time; a large photo
-    waits until it fits, and one that needs more than the whole limit is unreadable. 2,200 is enough
-    for 200 megapixels of JPEG or HEIC; the manifests' memory limits leave room for these values, so
+    """maximum memory, in MB, for all photos being decoded at the same time; a large photo waits
+    until it fits, and one that needs more than the whole limit is reported as unreadable. 2,200 is
+    enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     execution_providers: Annotated[list[str], Field(min_length=1)]
-    """of ONNX Runtime (formulas and cascades need none), in order of preference; those that the
-    machine lacks are skipped with a warning, and `GetModelInfo` and the run report which serve. For
+    """ONNX Runtime execution providers, in order of preference (formulas and cascades use none).
+    Unavailable ones are skipped with a warning; `GetModelInfo` and the run report those in use. For
     TensorRT: `[TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider]`; its
     engines are kept in the user's cache folder"""
     strict_providers: bool
-    """whether a provider that cannot be used stops the start instead"""
+    """whether the service refuses to start if a provider is unavailable"""
     device_id: Annotated[int, Field(ge=0)]
-    """number of the GPU"""
+    """index of the GPU"""
     gpu_memory_limit_mb: Count | None
-    """most GPU memory that CUDA may take for one graph, and TensorRT as its workspace, in MiB;
-    `null` for no limit"""
+    """maximum GPU memory, in MiB, for one graph (CUDA) or its workspace (TensorRT); `null` for no
+    limit"""
     intra_op_threads: Annotated[int, Field(ge=0)]
-    """threads of one inference; 0: one per core"""
+    """number of threads per inference; 0: one per core"""
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a part was started with.
+    """A part's command line.
 
     Attributes:
         folder: Config folder.
-        models_folder: Has the models that were pulled.
+        models_folder: Folder with the pulled models.
         profile: Profile in force.
-        config_files: Of --config.
-        flags: Assignments of --set.
+        config_files: Files given with --config.
+        flags: Assignments given with --set.
         address: Overrides the config's address.
         port_file: Receives the bound address once the part serves.
         exit_with_parent: Whether the end of stdin stops the part.
@@ -162,13 +162,13 @@ class Invocation:
 def load_section(
     folder: Path, profile: str, name: str, settings: type[SettingsT], flags: Sequence[Layer] = ()
 ) -> SettingsT:
-    """Loads a section of services.yaml, and checks it in the profiles not in force.
+    """Loads a section of services.yaml, and checks it in all other profiles too.
 
     Args:
         folder: Config folder.
         profile: Profile in force.
-        name: Of the section.
-        settings: Its class.
+        name: Name of the section.
+        settings: The section's class.
         flags: Layers on top.
     """
     layers = layers_of(folder, "services.yaml", "services", profile, (name,))
@@ -193,16 +193,16 @@ def parse_arguments(
         own: Parsers of the part's own options, for `--help`; the part reads them itself.
     """
     parser = argparse.ArgumentParser(prog=f"bestshot serve {name}", allow_abbrev=False, parents=own)
-    parser.add_argument("--address", help="host:port to listen on; port 0 takes a free one")
+    parser.add_argument("--address", help="host:port to listen on; port 0 picks a free one")
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
-    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile of configs/profiles")
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile from configs/profiles")
     parser.add_argument(
         "--config",
         action="append",
         default=[],
         type=Path,
         metavar="FILE",
-        help="YAML file like one of configs/profiles, on top of the profile; repeatable",
+        help="YAML file like those in configs/profiles, on top of the profile; can be repeated",
     )
     parser.add_argument(
         "--set",
@@ -235,11 +235,11 @@ def parse_arguments(
 
 
 def _read_own_file(name: str, path: Path) -> ConfigFile:
-    """Reads a file of --config, which must have something that the part reads."""
+    """Reads a --config file, which must have a section that the part reads."""
     file = read_config_file(path)
     if name != "orchestrator" and not file.section("services").data:
         raise ConfigError(
-            f"{path} has no section `services`, and {name} reads no other: settings of runs go to "
-            f"`bestshot serve orchestrator`, `bestshot up` or `bestshot curate`"
+            f"{path} has no section `services`, the only one that {name} reads: pass run settings "
+            f"to `bestshot serve orchestrator`, `bestshot up` or `bestshot curate`"
         )
     return file

@@ -1,4 +1,4 @@
-"""Settings of TLS between the parts."""
+"""TLS settings for connections between the parts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class TlsSettings(Settings):
     """Section `shared.tls` of services.yaml; PEM files."""
 
     certificate_file: UserPath | None
-    """PEM chain that a part shows to its clients and, if asked, to the servers that it calls;
-    `null`: it serves without TLS. The web UI serves HTTPS with it. Renewed files apply from the
-    next connection"""
+    """PEM certificate chain that a part presents to its clients and, on request, to servers that it
+    calls; `null`: no TLS. The web UI serves HTTPS with it. Renewed files apply from the next
+    connection"""
     key_file: UserPath | None
-    """PEM private key of that certificate"""
+    """PEM private key for the certificate"""
     ca_file: Literal["system"] | UserPath | None
-    """PEM certificates of the authorities that are trusted, or `system` for the system's root
-    certificates; `null`: parts call each other without TLS"""
+    """PEM certificates of trusted authorities, or `system` for the system's root certificates;
+    `null`: parts call each other without TLS"""
     require_client_certificate: bool
-    """mutual TLS: a server accepts only clients with a certificate by such an authority"""
+    """mutual TLS: servers accept only clients with a certificate from a trusted authority"""

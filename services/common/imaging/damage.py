@@ -28,7 +28,7 @@ def find_damage(content: bytes, image_format: str) -> str:
 
 
 def _jpeg_damage(content: bytes) -> str:
-    """Finds a break in the restart markers, which count from 0 to 7 over and over in each scan.
+    """Finds a break in the restart markers, which repeatedly count from 0 to 7 in each scan.
 
     Source: ITU-T T.81, B.2.1. A JPEG without restart markers shows no damage here.
     """
@@ -48,7 +48,7 @@ def _jpeg_damage(content: bytes) -> str:
 
 
 def _first_scan(content: bytes) -> int:
-    """Offset of the first compressed data: past the header, and the thumbnail that it may hold."""
+    """Offset of the first compressed data, past the header and any thumbnail in it."""
     return _first_scan_header(content)[1]
 
 

@@ -1,6 +1,6 @@
-"""Image files to the canonical image that every model sees.
+"""Decodes image files to the canonical image that every model sees.
 
-Canonical: upright by its EXIF orientation, sRGB by its ICC profile where it has one, alpha
+Canonical: upright by its EXIF orientation, sRGB by its ICC profile if it has one, alpha
 flattened on white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
 so scores do not depend on who decoded a photo.
 """
@@ -27,7 +27,8 @@ from services.common.imaging.raw import develop_raw, is_raw, open_raw
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "1"
-"""Keys the feature cache: raise it whenever this module returns other pixels for the same file."""
+"""Keys the feature cache: raise it whenever this module returns different pixels for the same
+file."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 
@@ -48,8 +49,7 @@ _TRANSPOSE = {
 _SIDES_SWAPPED = (5, 6, 7, 8)
 _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
-"""Pixels that are converted at a time: the temporaries of a stripe are small compared with the
-photo."""
+"""Pixels converted at a time: the temporaries of a stripe are small compared with the photo."""
 _EXIF_IFD = 0x8769
 _DATE_TIME_ORIGINAL = 0x9003
 _SUBSEC_TIME_ORIGINAL = 0x9291
@@ -61,13 +61,13 @@ class CanonicalImage:
     """A decoded photo.
 
     Attributes:
-        pixels: uint8, (height, width, 3), canonical as the module says.
+        pixels: uint8, (height, width, 3), canonical as described above.
         source_width_px: Width of the upright photo before scaling.
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
-        capture_time: Local time from EXIF, ISO 8601 without zone; empty where unknown.
-        camera: Make, model and serial number from EXIF; empty where unknown.
-        damage: What is wrong with a file that could be decoded nevertheless; empty for nothing.
+        capture_time: Local time from EXIF, ISO 8601 without zone; empty if unknown.
+        camera: Make, model and serial number from EXIF; empty if unknown.
+        damage: What is wrong with a file that could still be decoded; empty if nothing.
     """
 
     pixels: RgbImage
@@ -109,15 +109,15 @@ def decode(
 
     Args:
         content: The whole file.
-        max_pixels: Most pixels that the header may announce; checked before anything is decoded.
+        max_pixels: Maximum number of pixels in the header; checked before anything is decoded.
         budget: Memory of all decodes in this process; a decode waits until its share is free.
             None = no bound.
         long_side_px: Limit of the result; a value other than the canonical one is for people, not
             for models.
 
     Raises:
-        InvalidImageError: The bytes are empty, no image of a known format, cut off, damaged, or too
-            large for `max_pixels` or `budget`; the message says which.
+        InvalidImageError: The bytes are empty, not an image of a known format, cut off, damaged, or
+            too large for `max_pixels` or `budget`; the message says which.
     """
     if not content:
         raise InvalidImageError("the file is empty (0 bytes)")
@@ -221,7 +221,7 @@ def _open(content: bytes) -> _Opened:
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
-    """Most bytes that the decode takes."""
+    """Maximum number of bytes that the decode takes."""
     if opened.image is None:
         return raw_bytes(opened.size, content)
     if opened.image.format in ("JPEG", "MPO"):
@@ -300,7 +300,7 @@ def _capture_time(exif: Image.Exif) -> str:
 
 
 def _canonical(image: Image.Image, orientation: int, long_side_px: int) -> Image.Image:
-    """Turns upright, converts to sRGB and scales down; the stripes do not affect the pixels.
+    """Rotates upright, converts to sRGB and scales down; the stripes do not affect the pixels.
 
     As in Pillow's own `resize`, the rows are scaled first, which needs no other rows.
     """

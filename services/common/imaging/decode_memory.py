@@ -1,9 +1,9 @@
-"""Estimates from an image file's header how much memory decoding it takes.
+"""Estimates the memory for decoding an image file from its header.
 
-The figures are upper bounds of what Pillow and its decoders allocate, measured at up to 250
+The figures are upper bounds for the allocations of Pillow and its decoders, measured at up to 250
 megapixels; a test compares them with the real peaks. They count the file itself, its decoded pixels
-in Pillow's own layout, and what the decoder needs besides. The steps after decoding work in stripes
-(imaging.py) and take little more.
+in Pillow's own layout, and what else the decoder needs. The steps after decoding work in stripes
+(see `decode`) and take little more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BMP_MAX_SKIPPED_ROWS = 255
 def decode_bytes(
     image: Image.Image, content: bytes, source_size: tuple[int, int], narrowed_pixels: int
 ) -> int:
-    """Most memory that a decode takes.
+    """Maximum memory that a decode takes.
 
     Args:
         image: Opened and not loaded; a JPEG after its `draft`.
@@ -44,7 +44,7 @@ def decode_bytes(
 
 
 def raw_bytes(sensor_size: tuple[int, int], content: bytes) -> int:
-    """Most memory that LibRaw takes to develop a sensor's picture at half its size.
+    """Maximum memory that LibRaw takes to develop a sensor's picture at half its size.
 
     Args:
         sensor_size: Width and height.
@@ -56,7 +56,7 @@ def raw_bytes(sensor_size: tuple[int, int], content: bytes) -> int:
 def _decoder_bytes(
     image: Image.Image, content: bytes, source_size: tuple[int, int], native: int
 ) -> int:
-    """What the decoder takes besides the decoded pixels and the file."""
+    """Memory of the decoder in addition to the decoded pixels and the file."""
     pixels = image.width * image.height
     match image.format:
         case "JPEG" | "MPO":
@@ -87,7 +87,7 @@ def _is_run_length_coded(image: Image.Image) -> bool:
 
 
 def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[int, int]) -> int:
-    """What libjpeg keeps of the whole picture, unless a single scan has all of it."""
+    """Memory that libjpeg keeps for the whole picture, unless it has a single scan."""
     layers = getattr(image, "layer", [])
     is_sequential = not image.info.get("progressive")
     if not layers or (is_sequential and scan_component_count(content) == len(layers)):
@@ -112,7 +112,7 @@ def _tiff_bytes(image: Image.Image, native: int) -> int:
 
 
 def _number(image: TiffImagePlugin.TiffImageFile, tag: int, default: int) -> int:
-    """The largest value of a tag; `default` if none is a number."""
+    """The largest value of a tag; `default` if it has no number."""
     values = image.tag_v2.get(tag, default)
     numbers = values if isinstance(values, tuple) else (values,)
     return max((value for value in numbers if isinstance(value, int)), default=default)

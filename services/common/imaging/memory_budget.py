@@ -1,4 +1,4 @@
-"""A limit on the memory that many threads use together."""
+"""A limit on the total memory of many threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MemoryBudget:
     Not shared with `rpc.turns.Turns`: that one is for an event loop, which must not block.
 
     Args:
-        max_bytes: Most that may be reserved at a time.
+        max_bytes: Maximum that may be reserved at a time.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -35,7 +35,7 @@ class MemoryBudget:
         """Reserves `count` bytes for the block; waits until they are free.
 
         Raises:
-            ValueError: `count` is beyond the whole budget, so it would wait forever.
+            ValueError: `count` exceeds the whole budget, so it would wait forever.
         """
         if count > self.max_bytes:
             raise ValueError(f"{count} bytes exceed the budget of {self.max_bytes}")

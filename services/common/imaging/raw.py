@@ -27,10 +27,10 @@ class RawPicture:
     """The image to use for a RAW file.
 
     Attributes:
-        image: The preview; None if there is none, and `develop_raw` has to make a picture.
+        image: The preview; None if there is none and `develop_raw` is needed.
         sensor_size: Width and height of the sensor's picture.
-        exif: EXIF of the file, as far as it is known.
-        orientation: EXIF orientation that `image` still has to be turned by.
+        exif: EXIF of the file, as far as known.
+        orientation: EXIF orientation that still has to be applied to `image`.
     """
 
     image: Image.Image | None

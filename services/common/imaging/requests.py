@@ -1,4 +1,4 @@
-"""Request pictures to pixels, the same in every model service."""
+"""Converts pictures in requests to pixels, the same way in every model service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DecodeLimits:
     """Limits on decoding encoded pictures.
 
     Attributes:
-        max_pixels: Most pixels that a file may announce.
+        max_pixels: Maximum number of pixels of a file.
         budget: Memory of all decodes in this process.
     """
 
@@ -47,9 +47,9 @@ def read_image(
     """Takes the pixels, or decodes the file, and scales to the size that the model requires.
 
     Args:
-        image: From a request.
+        image: Image of a request.
         long_side_px: Longest side that the model requires; 0 = the whole canonical image.
-        limits: For an encoded file.
+        limits: Limits for an encoded file.
 
     Returns:
         uint8, (height, width, 3), canonical.

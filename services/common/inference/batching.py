@@ -1,10 +1,10 @@
-"""Dynamic batching: items of many callers in one inference.
+"""Dynamic batching: combines items of many callers into one inference.
 
-Each item is prepared by itself (decoded, made a tensor), waits until an inference takes it together
-with other waiting items, and its result goes back to its own caller. The number of items is
-bounded: a request that would exceed the bound waits, and requests are admitted in order of arrival,
-so that none starves; one that exceeds the bound by itself is refused. A number that is not finite
-in an answer is that item's error, so none ever leaves a service.
+Each item is prepared separately (decoded, converted to a tensor) and waits for an inference
+together with other items; its result goes back to its caller. The number of items is limited: a
+request that would exceed the limit waits, in order of arrival, so that none starves; a request that
+is larger than the limit is refused. A non-finite number in a result becomes that item's error, so
+none ever leaves a service.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Batching:
-    """How items become batches.
+    """Settings of the batching.
 
     Attributes:
-        preferred_batch_count: Most items of one inference.
-        max_queue_delay_ms: How long an inference that is not full waits for more items; 0 = it
-            takes what is already waiting.
-        max_queue_count: Most items that are admitted, waiting or in progress.
-        worker_threads: Preparations and inferences at a time.
-        metrics: Receives every inference.
+        preferred_batch_count: Maximum number of items per inference.
+        max_queue_delay_ms: How long an inference with room waits for more items; 0 = it takes only
+            those already waiting.
+        max_queue_count: Maximum number of items waiting or in progress.
+        worker_threads: Threads for preparations and inferences.
+        metrics: Counts every inference.
     """
 
     preferred_batch_count: int
@@ -70,7 +70,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         prepare: Prepares an item; a failure concerns only that item.
         infer: Takes prepared items, returns as many results in order. If it fails for several,
             each is tried alone, so that one bad item fails alone.
-        batching: Bounds, and the metrics.
+        batching: Limits and metrics.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         self._infer = infer
         self._batching = batching
         self._turns = Turns(batching.max_queue_count)
-        # prepared items that wait for an inference take memory: no more than the next batches
+        # prepared items take memory, so prepare no more than the next batches need
         room = 2 * batching.worker_threads * batching.preferred_batch_count
         self._room = asyncio.Semaphore(room)
         self._queue: asyncio.Queue[_Waiting[PreparedT, ResultT]] = asyncio.Queue()
         self._executor = ThreadPoolExecutor(batching.worker_threads)
         self._workers: list[asyncio.Task[None]] = []
-        self._gathering = asyncio.Lock()  # fills one batch before the next is begun
+        self._gathering = asyncio.Lock()  # fills one batch before starting the next
 
     async def map(self, items: Sequence[ItemT]) -> list[ResultT | status_pb2.Status]:
         """Returns, in order, each item's result or the Status of its failure.
@@ -187,7 +187,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
                         entry.context.run(_guarded, _checked, result)
                         for entry, result in zip(batch, results, strict=True)
                     ]
-            except Exception:  # trying each alone shows which item it was
+            except Exception:  # trying each alone finds the failing item
                 logger.debug("a batch of %d failed; each is tried alone", len(batch))
         return [entry.context.run(_guarded, self._infer_alone, entry.prepared) for entry in batch]
 
@@ -208,6 +208,6 @@ def _guarded(
         return call(argument)
     except BestshotError as error:
         return to_status(error)
-    except Exception:  # a picture that trips a library fails alone
+    except Exception:  # a picture that crashes a library call fails alone
         logger.exception("an item of a batch failed")
         return internal_status(request_id.get())

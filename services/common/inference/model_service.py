@@ -1,4 +1,4 @@
-"""The frame of a model service's process: settings, worker threads, server, exit codes."""
+"""Runs a model service's process: settings, worker threads, server, exit codes."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ _ORIGINS = {
 
 
 class ModelHost:
-    """What the settings give to every model service, before it knows its graphs.
+    """The objects that every model service builds from its settings, before it loads its graphs.
 
     Args:
-        role: Of the service's model; the section of services.yaml has the same name.
-        invocation: What the process was started with.
+        role: The service's role, which is also the name of its section of services.yaml.
+        invocation: The command line of the process.
         shared: Section `shared`.
 
     Attributes:
-        role: Of its model.
+        role: The service's role.
         service_name: Full name of its gRPC service.
         settings: Its section of services.yaml.
         model: Verified files and entry of models.yaml.
-        metrics: Counts its calls, queue and batches.
+        metrics: Metrics of its calls, queue and batches.
 
     Raises:
         ConfigError: A setting is wrong, or the model's files are missing and have no fallback.
@@ -97,7 +97,7 @@ class ModelHost:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How pictures become the graph's tensors; ConfigError if models.yaml does not say."""
+        """How to convert pictures to tensors for the graph; ConfigError if models.yaml lacks it."""
         if self.model.entry.preprocessing is None:
             raise ConfigError(f"models.yaml: the model {self.model.model_id} has no preprocessing")
         return self.model.entry.preprocessing
@@ -119,19 +119,19 @@ class ModelHost:
         return session
 
     def model_info(self, constants: Settings | None = None) -> model_pb2.ModelInfo:
-        """Describes the model, once its graphs are loaded, and shows it in the metrics.
+        """Describes the model after its graphs are loaded, and adds it to the metrics.
 
         Args:
-            constants: What decides the scores besides the model's files.
+            constants: Constants that affect the scores, in addition to the model's files.
         """
         providers, missing = (
             (self._sessions[0].providers, self._sessions[0].missing_providers)
-            if self._sessions  # of several graphs, the first is reported
+            if self._sessions  # if there are several graphs, the first one is reported
             else ((), ())
         )
         if missing:
             logger.warning(
-                "%s cannot be used here, %s serves", ", ".join(missing), ", ".join(providers)
+                "%s not available here, using %s", ", ".join(missing), ", ".join(providers)
             )
         model = self.model
         whole = (model, *model.parts.values())
@@ -158,12 +158,12 @@ class ModelHost:
         prepare: Callable[[RgbImage], PreparedT],
         infer: Callable[[list[PreparedT]], Sequence[ResultT]],
     ) -> DynamicBatcher[image_pb2.Image, PreparedT, ResultT]:
-        """A batcher of pictures.
+        """Builds a batcher for pictures.
 
         Args:
             prepare: Takes a canonical picture, uint8 (height, width, 3), scaled to the model's
                 `input_long_side_px`.
-            infer: As of DynamicBatcher.
+            infer: As for DynamicBatcher.
         """
         long_side_px = self.model.entry.input_long_side_px
 
@@ -178,7 +178,7 @@ class ModelHost:
         prepare: Callable[[ItemT], PreparedT],
         infer: Callable[[list[PreparedT]], Sequence[ResultT]],
     ) -> DynamicBatcher[ItemT, PreparedT, ResultT]:
-        """A batcher of other items; arguments as of DynamicBatcher."""
+        """Builds a batcher for other items; arguments as for DynamicBatcher."""
         batching = Batching(
             metrics=self.metrics,
             preferred_batch_count=self.settings.preferred_batch_count,
@@ -194,11 +194,11 @@ class ServiceParts:
     """A model service, ready to be served.
 
     Attributes:
-        host: What it was built from.
-        info: Of its model.
+        host: The host that it was built on.
+        info: Description of its model.
         register: Adds the typed servicer to a server.
         tensors: The typed call as tensors.
-        warm_up: One inference.
+        warm_up: Runs one inference.
     """
 
     host: ModelHost
@@ -208,7 +208,7 @@ class ServiceParts:
     warm_up: Callable[[], object]
 
     def server(self, options: ServerOptions, max_connection_age_s: int | None) -> Server:
-        """A server with the typed service, and beside it the Open Inference Protocol."""
+        """Builds a server for the typed service and the Open Inference Protocol."""
         host = self.host
         inference = InferenceServicer(self.tensors, host.service_name, self.info, host.role)
 
@@ -235,7 +235,7 @@ class ServiceParts:
 def run_model_service(
     name: str, build: Callable[[Invocation, SharedSettings], ServiceParts]
 ) -> None:
-    """Runs a model service as this process; a wrong setting is one line and exit code 2."""
+    """Runs a model service in this process; invalid settings are a one-line error, exit code 2."""
     try:
         invocation = parse_arguments(name)
         shared = invocation.settings("shared", SharedSettings)
@@ -274,7 +274,7 @@ def _find_model(role: Role, invocation: Invocation, settings: ModelServiceSettin
     except MissingModelError as error:
         raise ConfigError(
             f"{error.message}; `bestshot models pull --profile {invocation.profile}` fetches "
-            f"all that this profile needs"
+            f"everything this profile needs"
         ) from error
 
 

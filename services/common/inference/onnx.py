@@ -1,4 +1,4 @@
-"""ONNX Runtime behind a protocol: the one file that imports it."""
+"""ONNX Runtime behind a protocol; the only file that imports it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ModelSession(Protocol):
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Execution providers that serve, in order of preference."""
+        """Execution providers in use, in order of preference."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class ModelSession(Protocol):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of the graph's outputs, in the order of what `run` returns."""
+        """Names of the graph's outputs, in the order that `run` returns them."""
         ...
 
     @property
@@ -54,14 +54,15 @@ class ModelSession(Protocol):
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a graph is run.
+    """Options for running a graph.
 
     Attributes:
         execution_providers: ONNX Runtime's, in order of preference.
-        strict_providers: Whether one that cannot be used is an error; if not, the next one is used.
-        device_id: Of the GPU, for providers that have one.
-        gpu_memory_limit_mb: Most that CUDA may take for this graph, and TensorRT as its workspace;
-            None = no limit.
+        strict_providers: Whether an unavailable provider is an error; otherwise the next one is
+            used.
+        device_id: Index of the GPU, for GPU providers.
+        gpu_memory_limit_mb: Maximum GPU memory, in MiB, for this graph (CUDA) or its workspace
+            (TensorRT); None = no limit.
         intra_op_threads: Threads of one inference; 0 = one per core.
     """
 
@@ -80,8 +81,8 @@ class OrtSession:
         options: How to run it.
 
     Raises:
-        ConfigError: No requested provider is available, or one is missing and they are strict; or
-            the file is not a valid graph.
+        ConfigError: No requested provider is available, or one is missing and `strict_providers` is
+            set; or the file is not a valid graph.
     """
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
@@ -95,7 +96,7 @@ class OrtSession:
         session_options = onnxruntime.SessionOptions()
         session_options.intra_op_num_threads = options.intra_op_threads
         session_options.log_severity_level = 3
-        # spinning threads of five processes steal each other's cores
+        # spinning threads of five processes would steal each other's cores
         session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
@@ -131,7 +132,7 @@ class OrtSession:
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of the graph's outputs, in the order of what `run` returns."""
+        """Names of the graph's outputs, in the order that `run` returns them."""
         return tuple(entry.name for entry in self._session.get_outputs())
 
     @property
@@ -152,7 +153,7 @@ def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) 
         items: Inputs of each, by name; the first axis of each array is 1.
 
     Returns:
-        The output of each item, in order, its first axis 1.
+        The output of each item, in order; its first axis is 1.
     """
     alike = len({tuple(array.shape for array in item.values()) for item in items}) == 1
     if len(items) == 1 or not (session.takes_batches and alike):

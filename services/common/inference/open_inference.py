@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over a service's own typed call.
 
-It returns what the typed call returns, as tensors. The protocol has no errors of single items: if
-one picture fails, the request fails and names it.
+It returns what the typed call returns, as tensors. The protocol has no per-item errors: if one
+picture fails, the request fails and names it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TensorApi:
     Attributes:
         inputs: Names of the inputs, each a batch of pictures: BYTES (n,), complete image files; or
             UINT8 (n, height, width, 3), canonical RGB.
-        outputs: What it returns.
+        outputs: Tensors that it returns.
         infer: The typed call.
     """
 
@@ -60,7 +60,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     Args:
         api: The typed call.
-        service_name: Of the typed service.
+        service_name: Name of the typed service.
         model: Its model.
         alias: Another name, besides the id, by which callers can request the model.
     """
@@ -77,19 +77,19 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     async def ServerLive(
         self, request: pb.ServerLiveRequest, context: grpc.aio.ServicerContext
     ) -> pb.ServerLiveResponse:
-        """Answers."""
+        """Reports that the server is alive."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(
         self, request: pb.ServerReadyRequest, context: grpc.aio.ServicerContext
     ) -> pb.ServerReadyResponse:
-        """Whether the first inference is done."""
+        """Reports whether the first inference is done."""
         return pb.ServerReadyResponse(ready=self.is_ready)
 
     async def ModelReady(
         self, request: pb.ModelReadyRequest, context: grpc.aio.ServicerContext
     ) -> pb.ModelReadyResponse:
-        """Whether that model serves."""
+        """Reports whether the model is ready."""
         known = self._is_known(request.name, request.version)
         return pb.ModelReadyResponse(ready=self.is_ready and known)
 
@@ -141,7 +141,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         for name in names:
             if name not in known:
                 raise InvalidArgumentError(
-                    "outputs", f"there is no {name!r}; known are {', '.join(known)}"
+                    "outputs", f"there is no {name!r}; known: {', '.join(known)}"
                 )
         return [known[name] for name in names] or self._api.outputs
 
@@ -179,7 +179,7 @@ def _images(request: pb.ModelInferRequest, names: Sequence[str]) -> Images:
     for index, tensor in enumerate(request.inputs):
         if tensor.name not in names:
             raise InvalidArgumentError(
-                "inputs", f"there is no {tensor.name!r}; known are {', '.join(names)}"
+                "inputs", f"there is no {tensor.name!r}; known: {', '.join(names)}"
             )
         found[tensor.name] = _pictures(tensor, raw[index] if raw else None)
     for name in names:
@@ -218,7 +218,7 @@ def _pictures(
         ]
     raise InvalidArgumentError(
         tensor.name,
-        f"is {tensor.datatype} {list(shape)}; give BYTES [n], complete image files, or UINT8 "
+        f"is {tensor.datatype} {list(shape)}; expected BYTES [n], complete image files, or UINT8 "
         f"[n, height, width, 3], canonical RGB",
     )
 

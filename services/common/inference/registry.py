@@ -1,4 +1,4 @@
-"""configs/models.yaml to verified local files.
+"""Resolves models of configs/models.yaml to verified local files.
 
 A model's files are inside installed packages (`files`) or are published ones (`downloads`) that
 `bestshot models pull` puts into the models folder, under the model's id.
@@ -31,7 +31,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Role(StrEnum):
-    """What a model does."""
+    """The role of a model."""
 
     EMBEDDING = "embedding"
     QUALITY = "quality"
@@ -46,12 +46,12 @@ class Role(StrEnum):
 
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
-"""Roles that a service has. The others are parts of a face model, except FACE_IDENTITY: its models
+"""Roles that have a service. The others are parts of a face model, except FACE_IDENTITY: its models
 can be pulled and verified, but nothing uses them yet."""
 
 
 class Origin(StrEnum):
-    """Where a model comes from."""
+    """The origin of a model."""
 
     BUILTIN = "builtin"
     PRETRAINED = "pretrained"
@@ -69,10 +69,10 @@ class Download(Settings):
     """A published file.
 
     Attributes:
-        name: File name, in the models folder and in the folders and mirrors that it is taken from.
-        url: Where it is published; None if it has to come from a folder or a mirror.
+        name: File name, in the models folder and in the folders and mirrors it is pulled from.
+        url: Where it is published; None if it has to come from a folder or mirror.
         size_bytes: Its exact size; None if no public source states it.
-        sha256: None if no public source confirms one: then the user has to pin it.
+        sha256: Digest; None if no public source confirms one, so the user has to pin it.
     """
 
     name: FileName
@@ -82,13 +82,13 @@ class Download(Settings):
 
 
 class Preprocessing(Settings):
-    """How a picture becomes the tensor of a graph.
+    """How to convert a picture to the tensor of a graph.
 
     Attributes:
         side_px: Width and height of the tensor.
         short_side_px: The picture's short side is scaled to this, then the centre is cropped; None
-            = the whole picture is squashed.
-        resample: Filter of the squashing: "box" takes the mean of an area.
+            = the whole picture is resized to the square.
+        resample: Filter of the resize; "box" takes the mean of an area.
         layout: Order of the axes: "nchw" or "nhwc".
         mean: Subtracted from the 8-bit red, green and blue values ...
         std: ... which are then divided by this.
@@ -103,7 +103,7 @@ class Preprocessing(Settings):
 
 
 class Calibration(Settings):
-    """What `auto` means for an embedding, as cosine distances (models/train/calibrate.py)."""
+    """Values of `auto` for an embedding, as cosine distances (models/train/calibrate.py)."""
 
     scene_distance: Annotated[float, Field(gt=0, le=2)]
     cluster_selection_epsilon: Annotated[float, Field(ge=0, le=2)]
@@ -111,7 +111,7 @@ class Calibration(Settings):
 
 
 class Export(Settings):
-    """ONNX files that `bestshot models export` makes of the download `checkpoint`.
+    """ONNX files that `bestshot models export` creates from the download `checkpoint`.
 
     Attributes:
         architecture: Network of the checkpoint.
@@ -131,7 +131,7 @@ class Export(Settings):
 
 
 class FaceParts(Settings):
-    """Ids of the models that a face model consists of, one for each role of that name."""
+    """Ids of the models that make up a face model, by role."""
 
     face_detector: str
     face_landmarks: str
@@ -144,10 +144,10 @@ class ModelEntry(Settings):
     """One model of the registry.
 
     Attributes:
-        files: Those inside installed packages, by the name that the service uses.
-        downloads: Those that have to be pulled, likewise.
-        export: What has to be exported from the downloads before the model can serve.
-        parts: The models that a composed one consists of.
+        files: Files inside installed packages, by the names that the service uses.
+        downloads: Files that have to be pulled, by the names that the service uses.
+        export: Graphs to export from the downloads before the model can be used.
+        parts: The models that make up a composed model.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
     """
 
@@ -183,14 +183,14 @@ class MissingModelError(ConfigError):
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model whose files are on this machine and have the right digests.
+    """A model whose files are on this machine, with verified digests.
 
     Attributes:
         model_id: Id in models.yaml.
         entry: The registry's entry.
         paths: Local path of each file by its name in the entry.
         file_digests: Hex sha256 of each file by its name in the entry.
-        parts: The models that it consists of.
+        parts: The models that make it up.
         fallback_for: Id of the configured model, if its files are missing and this one replaces it.
     """
 
@@ -225,7 +225,7 @@ def find_entry(config_folder: Path, model_id: str, role: Role | None = None) -> 
     """Finds a model by its id.
 
     Raises:
-        ConfigError: The id is unknown, or of another role.
+        ConfigError: The id is unknown, or has another role.
     """
     return entry_in(read_registry(config_folder).models, config_folder, model_id, role)
 
@@ -256,15 +256,15 @@ def resolve(
     """Finds a model's files and verifies their digests.
 
     Args:
-        config_folder: Has models.yaml.
-        models_folder: Has the pulled models.
-        role: The model's.
+        config_folder: Folder with models.yaml.
+        models_folder: Folder with the pulled models.
+        role: The model's role.
         model_id: Id in models.yaml.
-        fallback: "builtin" uses the builtin model of the role if the files of this one are
-            missing; a damaged file is an error nevertheless.
+        fallback: "builtin" uses the role's builtin model if this one's files are missing; a damaged
+            file is still an error.
 
     Raises:
-        ConfigError: The id is unknown or of another role, or a file differs.
+        ConfigError: The id is unknown or has another role, or a file has the wrong digest.
         MissingModelError: A file is missing or not pinned, and there is no fallback.
     """
     models = read_registry(config_folder).models
@@ -274,7 +274,7 @@ def resolve(
     except MissingModelError as error:
         if fallback == "none" or models[model_id].origin is Origin.BUILTIN:
             raise
-        logger.warning("%s; the builtin model serves instead (fallback: builtin)", error.message)
+        logger.warning("%s; using the builtin model instead (fallback: builtin)", error.message)
     builtin_id = next(
         name
         for name, entry in models.items()
@@ -285,7 +285,7 @@ def resolve(
 
 
 def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
-    """Reads the digests that the user has pinned, by model id and file.
+    """Reads the digests pinned by the user, by model id and file.
 
     Raises:
         ConfigError: The file is damaged.
@@ -304,7 +304,7 @@ def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
 
 
 def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
-    """Stores a digest that the user accepts or an export produced."""
+    """Stores a digest accepted by the user or produced by an export."""
     pins = read_pins(models_folder)
     pins.setdefault(model_id, {})[key] = digest
     written = models_folder / f"{PINS_NAME}.partial"
@@ -313,7 +313,7 @@ def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None
 
 
 def expected_digest(models_folder: Path, model_id: str, key: str, download: Download) -> str | None:
-    """Digest that a published file must have: the registry's, else the user's, else None."""
+    """Expected digest of a published file: the registry's, or else the user's, or None."""
     return download.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
 
 
@@ -331,7 +331,7 @@ def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
     """The id of a model, and those of its parts.
 
     Raises:
-        ConfigError: A part is unknown or of another role.
+        ConfigError: A part is unknown or has another role.
     """
     parts = _parts(models[model_id])
     for role, part_id in parts.items():
@@ -390,7 +390,7 @@ def _local(
 def exported_files(
     models_folder: Path, model_id: str, export: Export
 ) -> dict[str, tuple[Path, str | None]]:
-    """Returns the paths of exported graphs, and the digests that they had when they were made."""
+    """Returns the paths of exported graphs, and their digests at the time of the export."""
     pins = read_pins(models_folder).get(model_id, {})
     return {
         key: (models_folder / model_id / name, pins.get(f"export.{key}"))

@@ -1,4 +1,4 @@
-"""Pictures to the tensors of graphs, as models.yaml describes them."""
+"""Converts pictures to tensors, as models.yaml describes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FILTERS = {
 }
 
 MIN_SIDE_PX = 32
-"""Graphs that take any size halve their input five times."""
+"""Graphs that accept any size halve their input five times."""
 
 
 def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
-    """Converts for graphs that take any size, without scaling; sides below 32 px become 32.
+    """Converts for graphs that accept any size, without scaling; sides below 32 px become 32.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
@@ -36,11 +36,11 @@ def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
 
 
 def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
-    """Fits a picture into the graph's square: squashed, or scaled and cropped to the centre.
+    """Fits a picture into the graph's square: resized, or scaled and cropped to the centre.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
-        wanted: What the graph was trained on.
+        wanted: Preprocessing that the graph was trained with.
 
     Returns:
         float32, (1, 3, side, side) or (1, side, side, 3), (value - mean) / std.

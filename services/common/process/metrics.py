@@ -1,4 +1,4 @@
-"""What a part counts, for Prometheus."""
+"""Prometheus metrics of a part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ITEMS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """The counters of one part, in a registry of its own."""
+    """The metrics of one part, in a separate registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -66,7 +66,7 @@ class Metrics:
         self._queue_items.inc(item_count)
 
     def model(self, model_id: str, version: str, digest: str) -> None:
-        """Returns the model that serves."""
+        """Records the model in use."""
         self._model.info({"id": model_id, "version": version, "digest": digest})
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What every part's process has in common: how it is stopped, and how it reports its address."""
+"""Process handling shared by all parts: stop signals and address reporting."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ def install_stop_handlers(
     """Calls `request_stop` on SIGTERM and SIGINT.
 
     Args:
-        request_stop: Called within the running event loop, as the other is.
-        at_parents_end: Called at the end of stdin, the parent's pipe; None = ignore that.
+        request_stop: Called in the running event loop.
+        at_parents_end: Called in the event loop when stdin, the parent's pipe, ends; None = ignore
+            that.
     """
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, request_stop)
 
     def watch_stdin() -> None:
-        # not through sys.stdin: a daemon thread that holds its lock aborts the interpreter's end
+        # not through sys.stdin: a daemon thread that holds its lock would abort interpreter
+        # shutdown
         while os.read(sys.stdin.fileno(), 4096):
             pass
         if at_parents_end is not None:
@@ -61,10 +63,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_loopback(host: str, key: str = "the address") -> None:
-    """Refuses to listen where other machines can reach a part without authentication.
+    """Refuses an address at which other machines could reach a part without authentication.
 
     Args:
-        host: To listen on.
+        host: Host to listen on.
         key: The setting that names it, for the error.
 
     Raises:

@@ -10,11 +10,11 @@ from services.common.errors import ConfigError
 
 @contextlib.contextmanager
 def tracing(part: str, endpoint: str | None) -> Iterator[None]:
-    """Traces every gRPC call that this process answers or makes from here on.
+    """Traces every gRPC call that this process serves or makes from now on.
 
     Args:
         part: Name of the part: the spans' `service.name` is "bestshot-<part>".
-        endpoint: "host:port" of a collector that takes OTLP over gRPC; None = no tracing.
+        endpoint: "host:port" of a collector for OTLP over gRPC; None = no tracing.
 
     Raises:
         ConfigError: The extra is not installed.

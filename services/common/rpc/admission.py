@@ -1,4 +1,4 @@
-"""Bounds the memory of requests, and shares it fairly among peers."""
+"""Limits the memory of requests, and shares it fairly among peers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUEST_READ_S = 60.0
 
 
 def peer_of(token_name: str, context: grpc.aio.ServicerContext) -> str:
-    """Whom a call counts for.
+    """The peer that a call counts for.
 
     The name of its token, over all connections that send it. Without tokens, the connection: its
     address and port, "ipv4:10.0.0.7:51234"; all callers of a Unix socket are one peer, "unix:". So
@@ -41,7 +41,7 @@ class Admission:
     are served in order.
 
     Args:
-        max_message_bytes: Of one request.
+        max_message_bytes: Maximum size of one request.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -59,7 +59,7 @@ class Admission:
 
         Args:
             read_message: Reads the request, or `grpc.aio.EOF`; gRPC takes it from the network only
-                when asked. None = what came is not a message.
+                when asked. None = the request is not a valid message.
             peer: See `peer_of`.
 
         Raises:
@@ -117,7 +117,7 @@ class Admission:
             turn = turns.popleft()
             if turns:
                 self._waiting[peer] = turns
-            if not turn.cancelled():  # else its call ends and has not run `_forget` yet
+            if not turn.cancelled():  # otherwise its call has ended but has not run `_forget` yet
                 self._free -= self._largest
                 self._reading[peer] += 1
                 turn.set_result(None)

@@ -1,4 +1,4 @@
-"""Who may call what: bearer tokens with scopes."""
+"""Authorization by bearer tokens with scopes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RANKS: Mapping[str, int] = {
     "run": auth_pb2.SCOPE_RUN,
     "admin": auth_pb2.SCOPE_ADMIN,
 }
-_FOREIGN = {  # the protocols of others cannot carry our option
+_FOREIGN = {  # not our protocol, so its methods cannot carry our option
     "/inference.GRPCInferenceService/ServerLive": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ServerReady": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ModelReady": auth_pb2.SCOPE_UNSPECIFIED,
@@ -73,7 +73,7 @@ class TokensFile(Settings):
 
 
 def new_token() -> str:
-    """A random token of 256 bits."""
+    """Generates a random token of 256 bits."""
     return secrets.token_urlsafe(32)
 
 
@@ -91,12 +91,12 @@ def read_token(path: Path | None) -> str:
         raise ConfigError(f"shared.token_file: the first line of {path} must be the token")
     token = lines[0].strip()
     if not token.isascii() or not token.isprintable():
-        raise ConfigError(f"shared.token_file: the token in {path} must be of ASCII characters")
+        raise ConfigError(f"shared.token_file: the token in {path} must be ASCII")
     return token
 
 
 def allow_all(method: str, headers: Sequence[str | bytes]) -> str:
-    """Authorize where no tokens are required."""
+    """Authorizes every call; for servers without tokens."""
     return ""
 
 
@@ -157,5 +157,5 @@ def _find_token(tokens: Mapping[str, TokenSettings], headers: Sequence[str | byt
         if hmac.compare_digest(known.sha256, digest):
             found = name
     if found is None:
-        raise UnauthenticatedError("the token is not one of those that this server knows")
+        raise UnauthenticatedError("the token is not known to this server")
     return found

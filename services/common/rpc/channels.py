@@ -1,4 +1,4 @@
-"""Client channels: TLS, message limits, retries, load balancing; what goes with every call.
+"""Client channels (TLS, message limits, retries, load balancing) and call metadata.
 
 Retries and load balancing are gRPC's own, by a service config. `bestshot_client._channels` has the
 same config: the client library is installed without the services, so neither imports the other.
@@ -44,7 +44,7 @@ class ClientOptions:
     """Options for calling the other parts.
 
     Attributes:
-        max_message_bytes: Largest message sent or taken.
+        max_message_bytes: Maximum size of a message, sent or received.
         credentials: TLS credentials; None = without TLS.
         token: Sent with every call; empty = none.
         allow_plaintext_token: Whether the token may be sent without TLS to other machines.
@@ -77,8 +77,7 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
     Args:
         address: "host:port"; or for several replicas, which share the calls,
             "dns:///name:port" or "ipv4:host:port,host:port".
-        service: Full name of the gRPC service; replicas whose health says that it does not
-            serve are left out.
+        service: Full name of the gRPC service; replicas that report it as not serving are left out.
         options: Options of its channel.
 
     Calls without side effects are tried four times within about a second if the service is
@@ -169,9 +168,9 @@ async def call_once(
     policy holds for a method, and would repeat a request that has no id.
 
     Args:
-        method: Of a stub.
+        method: Method of a stub.
         request: A message; a stream of messages is sent once.
-        timeout_s: Of one attempt.
+        timeout_s: Timeout of one attempt.
         options: Options of its channel.
     """
     is_repeatable = hasattr(request, "request_id")
@@ -204,7 +203,7 @@ def _service_config(service: str) -> Mapping[str, Any]:
         config["methodConfig"] = [
             {
                 "name": [{"service": service, "method": method} for method in methods],
-                # an answer may have been lost, so no method that changes anything is listed
+                # an answer may have been lost, so mutating methods are not listed
                 "retryPolicy": {
                     "maxAttempts": MAX_ATTEMPTS,
                     "initialBackoff": "0.1s",

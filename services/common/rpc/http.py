@@ -1,4 +1,4 @@
-"""The life cycle of an HTTP server: bind, serve, stop like all parts."""
+"""The life cycle of an HTTP server: bind, serve, and stop like all parts."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class HttpServer:
 
     Args:
         app: ASGI application.
-        address: "host:port"; port 0 takes a free one.
+        address: "host:port"; port 0 picks a free one.
         key: Setting that the address comes from, for errors.
         tls: Certificates.
-        allowed_hosts: Names that clients call it by, besides its address and loopback's.
-        is_for_browsers: Whether clients are people, who have no certificates to show.
+        allowed_hosts: Host names that clients may use, in addition to its address and loopback.
+        is_for_browsers: Whether clients are browsers, which have no client certificates.
 
     Raises:
-        ConfigError: The address cannot be listened on.
+        ConfigError: It cannot listen on the address.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns once it answers."""
+        """Returns once it accepts requests."""
         self._serving = asyncio.ensure_future(self._server.serve(sockets=[self._listener]))
         while not self._server.started and not self._serving.done():
             await asyncio.sleep(0.02)

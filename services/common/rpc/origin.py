@@ -1,4 +1,4 @@
-"""Keeps other web sites away from the HTTP servers of this machine."""
+"""Protects this machine's HTTP servers from other web sites."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class OriginGuard:
 
     Args:
         app: The application to guard.
-        address: "host:port" that it listens on.
-        allowed_hosts: Its other names, such as behind a proxy.
+        address: Its "host:port".
+        allowed_hosts: Its other host names, for example behind a proxy.
     """
 
     def __init__(self, app: AsgiApp, address: str, allowed_hosts: Iterable[str]) -> None:
@@ -56,7 +56,7 @@ class OriginGuard:
         await _refuse(send, *problem)
 
     def _find_problem(self, scope: Message) -> tuple[str, str] | None:
-        """Reason and sentence; None = the request may pass."""
+        """Returns the reason and a message; None = the request may pass."""
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))

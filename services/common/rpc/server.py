@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 GRACE_S = 10.0
 """How long calls in progress may take to finish once the server stops."""
 LAME_DUCK_S = 1.0
-"""How long a stopping server still takes calls: its clients watch its health and have switched to
-the other replicas by then."""
+"""How long a stopping server still accepts calls, so that its clients, which watch its health, can
+switch to other replicas."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,13 @@ class ServerOptions:
     """Options for serving callers.
 
     Attributes:
-        max_message_bytes: Largest message taken or sent.
-        max_concurrent_calls: Most calls in progress; more are answered RESOURCE_EXHAUSTED.
+        max_message_bytes: Maximum size of a message, sent or received.
+        max_concurrent_calls: Maximum number of concurrent calls; others fail with
+            RESOURCE_EXHAUSTED.
         credentials: TLS credentials; None = without TLS.
         authorize: Authorizes a call.
-        is_open: Whether anyone who reaches the server may call it.
-        insecure: Whether it may then listen beyond loopback.
+        is_open: Whether anyone who can reach the server may call it.
+        insecure: Whether an open server may listen beyond loopback.
         exposes_tokens: Whether callers would send their tokens unencrypted.
     """
 
@@ -105,7 +106,7 @@ class Server:
     """A gRPC server with health and reflection that drains on SIGTERM and SIGINT.
 
     Args:
-        address: "host:port"; port 0 takes a free one.
+        address: "host:port"; port 0 picks a free one.
         service_names: Full names of the services that `register` adds.
         register: Adds the servicers to the server.
         options: Options for serving callers.
@@ -173,7 +174,7 @@ class Server:
         return f"{host}:{bound_port}"
 
     async def start(self) -> None:
-        """Starts to answer; the services are SERVING once the warm-up is done."""
+        """Starts serving; the services are SERVING once the warm-up is done."""
         for name in self._service_names:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
@@ -182,7 +183,7 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def request_stop(self) -> None:
-        """Makes `wait` send the clients elsewhere, drain the server and return."""
+        """Makes `wait` redirect the clients, drain the server and return."""
         self._stopping.set()
 
     def stop_at_once(self) -> None:
@@ -219,7 +220,8 @@ async def serve_until_stopped(
     Args:
         server: Bound, not yet started.
         name: For the log.
-        port_file: Gets the address once the services serve; for parents that passed port 0.
+        port_file: Receives the address once the services are SERVING; for parents that passed port
+            0.
         exit_with_parent: Whether the end of stdin (the parent's pipe) stops the server.
     """
     install_stop_handlers(server.request_stop, server.stop_at_once if exit_with_parent else None)

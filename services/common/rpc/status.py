@@ -1,4 +1,4 @@
-"""Errors to google.rpc.Status and HTTP status, and back: the one table for every protocol."""
+"""Converts errors to google.rpc.Status and HTTP status and back, for every protocol."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
     """Translates a failed call into an error.
 
     Args:
-        error: What the call raised.
-        target: Whom we called, for the message: "the quality service at 127.0.0.1:50052".
+        error: The error that the call raised.
+        target: The called service, for the message: "the quality service at 127.0.0.1:50052".
     """
     code = error.code()
     text = error.details() or code.name

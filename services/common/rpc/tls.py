@@ -13,15 +13,13 @@ from services.common.user_files import read_user_bytes
 
 
 def check_tls(tls: TlsSettings) -> None:
-    """Finds what is wrong with the files before anything listens or calls.
+    """Checks the files before anything listens or calls.
 
     Raises:
-        ConfigError: A file is missing, not PEM, or does not match another; or one is not named.
+        ConfigError: A file is missing, not PEM, or does not match another; or one is not set.
     """
     if (tls.certificate_file is None) != (tls.key_file is None):
-        raise ConfigError(
-            "shared.tls: certificate_file and key_file go together; set both or neither"
-        )
+        raise ConfigError("shared.tls: set both certificate_file and key_file, or neither")
     if tls.require_client_certificate and (
         tls.ca_file in (None, SYSTEM) or tls.certificate_file is None
     ):
@@ -37,7 +35,7 @@ def check_tls(tls: TlsSettings) -> None:
             context.load_cert_chain(tls.certificate_file, tls.key_file, password=_no_password)
         except ssl.SSLError as error:
             raise ConfigError(
-                f"shared.tls: {tls.certificate_file} and {tls.key_file} are no PEM certificate "
+                f"shared.tls: {tls.certificate_file} and {tls.key_file} are not a PEM certificate "
                 f"and its private key ({error.reason or error})"
             ) from error
     if isinstance(tls.ca_file, Path):
@@ -64,7 +62,7 @@ def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
         try:
             check_tls(tls)
             last[0] = _server_configuration(tls)
-        except ConfigError:  # half renewed
+        except ConfigError:  # only one of the two files has been renewed
             pass
         return last[0]
 
@@ -106,4 +104,4 @@ def _read(path: Path, key: str) -> bytes:
 
 
 def _no_password() -> str:
-    raise ConfigError("shared.tls.key_file has a password; give a key without one")
+    raise ConfigError("shared.tls.key_file has a password; use a key without one")

@@ -1,4 +1,4 @@
-"""A bounded amount that is shared first come, first served."""
+"""A limited amount, shared first come, first served."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 
 class Turns:
-    """An amount of something, items or bytes, of which callers take a share in turn.
+    """An amount of items or bytes, of which callers take shares in turn.
 
-    Unlike with asyncio.Semaphore, callers take any amount at once, and one that asks for a lot is
-    not overtaken by those that ask for little. Not shared with
-    `imaging.memory_budget.MemoryBudget`: that one is for threads, which block while they wait.
+    Unlike with asyncio.Semaphore, callers take any amount at once, and large requests are not
+    overtaken by small ones. Not shared with `imaging.memory_budget.MemoryBudget`: that one is for
+    threads, which block while they wait.
     """
 
     def __init__(self, amount: int) -> None:
@@ -33,12 +33,12 @@ class Turns:
             if turn.done() and not turn.cancelled():  # it was granted just before
                 self.release(amount)
             else:
-                self._grant()  # skips this one; those behind may ask for less
+                self._grant()  # skips this one, because those behind it may need less
             raise
 
     @contextlib.asynccontextmanager
     async def hold(self, amount: int) -> AsyncIterator[None]:
-        """Holds `amount`, or the whole if that is less, in the meantime."""
+        """Holds `amount`, or the whole if that is less, within the block."""
         amount = min(amount, self._amount)
         await self.take(amount)
         try:
@@ -47,7 +47,7 @@ class Turns:
             self.release(amount)
 
     def release(self, amount: int) -> None:
-        """Frees an amount that was taken."""
+        """Releases a taken amount."""
         self._free += amount
         self._grant()
 

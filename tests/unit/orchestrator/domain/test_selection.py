@@ -172,8 +172,8 @@ def test_the_users_decision_wins_over_everything() -> None:
 def test_what_gives_way_to_a_kept_photo_says_so() -> None:
     photos = [candidate("kept", ava_score=2.0), candidate("fine", ava_score=8.0)]
     for parameters, vectors, expected in (
-        (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you keep kept, which takes"),
-        (NO_TIES, [1.0, 0.99], "nearly identical to kept (similarity 0.99), which you keep"),
+        (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you kept kept instead"),
+        (NO_TIES, [1.0, 0.99], "nearly identical to kept (similarity 0.99), which you kept"),
     ):
         decisions = {"kept": Decision.KEEP}
         selection = Selection(photos, unit_vectors(vectors), FILTERS, parameters, decisions)

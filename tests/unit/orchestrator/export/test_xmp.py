@@ -143,8 +143,8 @@ def test_only_the_last_of_several_mergers_shows(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"no xml", "it is no XML"),
-        (b"<a/>", "without rdf:RDF"),
+        (b"no xml", "it is not XML"),
+        (b"<a/>", "rdf:RDF is missing"),
         (b'<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "document type declaration"),
     ],
 )
@@ -162,7 +162,7 @@ def test_sidecars_beside_photos_are_merged_into_and_never_replaced(tmp_path: Pat
     (tmp_path / "d.xmp").write_bytes(b"torn")
     warnings = list(write_sidecars_beside(tmp_path, photos))
     assert warnings == [
-        f"{tmp_path / 'd.xmp'} is left as it is: it is no XML: "
+        f"{tmp_path / 'd.xmp'} is left as it is: it is not XML: "
         f"Start tag expected, '<' not found, line 1, column 1 (<string>, line 1)"
     ]
     assert (tmp_path / "d.xmp").read_bytes() == b"torn"

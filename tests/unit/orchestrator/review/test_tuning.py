@@ -113,7 +113,7 @@ def test_what_agrees_already_is_left_alone() -> None:
     found = propose(decided(as_now), stored_run())
     assert found.after == {}
     assert not found.is_better
-    assert "nothing is proposed" in "\n".join(proposal_lines(found))
+    assert "nothing to propose" in "\n".join(proposal_lines(found))
 
 
 def test_a_proposal_is_a_config_file() -> None:

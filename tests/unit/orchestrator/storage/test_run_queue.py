@@ -178,7 +178,7 @@ def test_a_waiting_run_is_cancelled_at_once_a_working_one_by_its_owner(
     owner.release(claimed)  # it stops before it has acted on that
     assert other.claim() is None
     assert store.run("working").state is RunState.CANCELLED
-    with pytest.raises(FailedPreconditionError, match="ended already, it is CANCELLED"):
+    with pytest.raises(FailedPreconditionError, match="already ended, it is CANCELLED"):
         owner.cancel("working")
     with pytest.raises(NotFoundError):
         owner.cancel("none")
@@ -192,7 +192,7 @@ def test_a_repeated_request_neither_cancels_nor_queues_a_run_twice(
     for _ in range(2):
         with answering(Request("cancel", "d")):
             queue.cancel("r")
-    with pytest.raises(FailedPreconditionError, match="has ended already"):
+    with pytest.raises(FailedPreconditionError, match="has already ended"):
         queue.cancel("r")
     for _ in range(2):
         with answering(Request("resume", "d")):

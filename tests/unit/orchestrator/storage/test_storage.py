@@ -231,7 +231,7 @@ def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("no url", "is no URL"),
+        ("no url", "is not a URL"),
         ("sqlite:///x.db", "must begin with postgresql://"),
         ("mysql://a@b/c", "must begin with postgresql://"),
         ("postgresql://a@b/c?sslmod=require", "'sslmod' is not an option of libpq"),
@@ -517,7 +517,7 @@ def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path
     with Upload(tmp_path, "too-large", 10**6) as upload:
         upload.begin("a.jpg")
         upload.write(bytes(10**6))
-        with pytest.raises(InvalidArgumentError, match="more than the 1 MB"):
+        with pytest.raises(InvalidArgumentError, match="larger than the limit of 1 MB"):
             upload.write(b"x")
     assert [path.name for path in (tmp_path / "uploads").iterdir()] == ["fits"]
 

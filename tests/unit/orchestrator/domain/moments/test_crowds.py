@@ -176,7 +176,9 @@ def test_comparisons_of_a_moment_are_bounded_and_the_sentences_say_so(
         if verdict.reason is Reason.LOWER_SCORE and verdict.points is None
     ]
     assert lost
-    assert all(f"only the {limit} best of the shots" in sentence for sentence in lost)
+    assert all(
+        f"only the best {limit} shots with about that score" in sentence for sentence in lost
+    )
 
 
 def test_the_closest_of_many_kept_photos_is_found(crowd: list[Candidate]) -> None:

@@ -201,7 +201,9 @@ def test_a_config_file_of_pipeline_keys_alone_is_the_pipeline_section(tmp_path: 
 def test_a_part_refuses_a_config_file_of_which_it_reads_nothing(tmp_path: Path) -> None:
     bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
     for name in ("quality", "ui"):
-        with pytest.raises(ConfigError, match=f"has no section `services`, and {name} reads no"):
+        with pytest.raises(
+            ConfigError, match=f"has no section `services`, the only one that {name} reads"
+        ):
             parse_arguments(name, ["--config", str(bare)])
         assert config_flags(name, [read_config_file(bare)]) == []
     assert parse_arguments("orchestrator", ["--config", str(bare)]).config_files

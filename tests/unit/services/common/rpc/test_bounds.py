@@ -64,15 +64,13 @@ def test_large_valid_requests_pass() -> None:
 @pytest.mark.parametrize("text", ["x" * 100_000, "\u00e9" * 50_000, "\U0001f600" * 5000])
 def test_no_error_outgrows_the_trailers_that_carry_it(text: str) -> None:
     for error in (
-        InvalidArgumentError(text, f"{text!r} is wrong; known are a, b"),
+        InvalidArgumentError(text, f"{text!r} is wrong; known: a, b"),
         NotFoundError("photo", text),
     ):
         status = to_status(error)
         escaped = 3 * len(status.message.encode())
         assert escaped + 4 * len(status.SerializeToString()) // 3 < 8000
-    assert (
-        "known are a, b" in to_status(InvalidArgumentError("f", f"{text} known are a, b")).message
-    )
+    assert "known: a, b" in to_status(InvalidArgumentError("f", f"{text} known: a, b")).message
     assert shorten("short") == "short"
 
 

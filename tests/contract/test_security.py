@@ -318,7 +318,7 @@ def test_files_may_lie_in_the_home_folder(
         ({"tls__certificate_file": "/none"}, "set both certificate_file and key_file"),
         ({"tls__require_client_certificate": True}, "needs certificate_file"),
         ({"tls__ca_file": "/none"}, "ca_file: cannot read /none"),
-        ({"tls__certificate_file": "{text}", "tls__key_file": "{text}"}, "no PEM certificate"),
+        ({"tls__certificate_file": "{text}", "tls__key_file": "{text}"}, "not a PEM certificate"),
         ({"tls__ca_file": "{text}"}, "has no PEM certificate"),
         ({"token_file": "/none"}, "token_file: cannot read /none"),
         ({"token_file": "{empty}"}, "first line"),

@@ -18,11 +18,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Column, Table
 
-from models.pull import Source, fetch, is_in_place
+from models.pull import Location, fetch, is_in_place
 from services.common.config.layers import config_dir, layers_of, merge, models_dir
 from services.common.errors import ConfigError
 from services.common.inference.registry import (
     SERVICE_ROLES,
+    Download,
     ModelEntry,
     entry_in,
     expected_digest,
@@ -126,7 +127,7 @@ def pull(
                 where = "ships with bestshot" if entry.files or not entry.downloads else "is ready"
                 console.print(f"{model_id} {where}", highlight=False)
                 continue
-            _pull_model(folder, model_id, entry, Source(from_, mirror), console)
+            _pull_model(folder, model_id, entry, Location(from_, mirror), console)
             if entry.export is not None:
                 _export(configs, model_id, Precision.FP32)
     except KeyboardInterrupt:
@@ -203,8 +204,8 @@ def _state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
         (package_path(model_id, file), file.sha256) for file in entry.files.values()
     ]
     files += [
-        (folder / download.name, expected_digest(models_folder, model_id, key, download))
-        for key, download in entry.downloads.items()
+        (folder / file.name, expected_digest(models_folder, model_id, key, file))
+        for key, file in ((key, one.installed) for key, one in entry.downloads.items())
     ]
     state = _worst(_file_state(path, expected) for path, expected in files)
     return State.NOT_EXPORTED if entry.export is not None and state is State.READY else state
@@ -253,8 +254,22 @@ def _select_models(
     ]
 
 
+class _Bar:
+    """Shows the progress of one file."""
+
+    def __init__(self, progress: Progress, download: Download) -> None:
+        self._progress = progress
+        self._row = progress.add_task(download.name, total=download.size_bytes)
+
+    def advance(self, byte_count: int) -> None:
+        self._progress.update(self._row, completed=byte_count)
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _pull_model(
-    folder: Path, model_id: str, entry: ModelEntry, source: Source, console: Console
+    folder: Path, model_id: str, entry: ModelEntry, location: Location, console: Console
 ) -> None:
     missing = {
         key: download
@@ -269,17 +284,10 @@ def _pull_model(
     )
     for key, download in missing.items():
         with Progress(*columns, console=console) as progress:
-            task = progress.add_task(download.name, total=download.size_bytes)
-            path = fetch(
-                folder,
-                model_id,
-                key,
-                download,
-                source,
-                lambda count, bar=progress, row=task: bar.update(row, completed=count),  # type: ignore[misc]
-            )
+            bar = _Bar(progress, download)
+            path = fetch(folder, model_id, key, download, location, bar)
         console.print(f"{model_id}: {path}", highlight=False, soft_wrap=True)
-        if expected_digest(folder, model_id, key, download) is None:
+        if expected_digest(folder, model_id, key, download.installed) is None:
             console.print(
                 f"no public source confirms a sha256 of {download.name}, this one has "
                 f"{file_digest(path)}; `bestshot models pin {model_id}` accepts it",

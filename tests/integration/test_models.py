@@ -41,7 +41,7 @@ class Models:
             "downloads": {
                 "graph": {
                     "name": "graph.onnx",
-                    "url": None,
+                    "sources": [{"url": "https://models.invalid/graph.onnx"}],
                     "size_bytes": len(CONTENT),
                     "sha256": hashlib.sha256(CONTENT).hexdigest(),
                 }
@@ -130,7 +130,7 @@ def test_info_tells_all_that_is_known(models: Models) -> None:
     [
         (["pull"], "name the models to pull"),
         (["pull", "publishd"], "did you mean 'published'?"),
-        (["pull", "published"], "no public address"),
+        (["pull", "published"], "https://models.invalid/graph.onnx: "),
         (["pull", "published", "--from", "/nowhere"], "/nowhere: there is no such folder"),
         (["pull", "--profile", "light"], "did you mean 'lite'?"),
         (["pin", "published"], "needs no pin"),

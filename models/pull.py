@@ -7,6 +7,8 @@ import errno
 import fcntl
 import mmap
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,10 @@ CHUNK_BYTES = 1 << 20
 
 class Progress(Protocol):
     """Is told how a pull proceeds."""
+
+    def start(self, name: str, size_bytes: int | None) -> None:
+        """A file will be fetched; its size, if known."""
+        ...
 
     def advance(self, byte_count: int) -> None:
         """Receives the number of bytes fetched so far."""
@@ -96,13 +102,9 @@ def fetch(
         with _exclusively(folder, progress):
             if is_in_place(models_folder, model_id, key, download):
                 return installed
-            if location.folder is not None and download.conversion is not None:
-                found = _find_below(location.folder, download.conversion.name)
-                if found is not None:  # converted on another machine
-                    partial = _partial(installed)
-                    _copy(found, partial, download.conversion.size_bytes)
-                    _install_converted(partial, installed, download)
-                    return installed
+            wheels.remove_leftovers(folder)
+            if _fetch_converted(installed, download, location, progress):
+                return installed
             published = folder / download.name
             expected = expected_digest(models_folder, model_id, key, download)
             if not _is_complete(published, download, expected):
@@ -134,6 +136,34 @@ def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _fetch_converted(
+    installed: Path, download: Download, location: Location, progress: Progress
+) -> bool:
+    """Takes the file that another machine has converted, if the folder or the mirror has it."""
+    conversion, partial = download.conversion, _partial(installed)
+    if conversion is None:
+        return False
+    if location.folder is not None:
+        found = _find_below(location.folder, conversion.name)
+        if found is None:
+            return False
+        progress.start(conversion.name, conversion.size_bytes)
+        _copy(found, partial, conversion.size_bytes)
+        progress.advance(conversion.size_bytes)
+    elif location.mirror is not None:
+        drop_foreign(partial)
+        progress.start(conversion.name, conversion.size_bytes)
+        try:
+            url = f"{location.mirror.rstrip('/')}/{conversion.name}"
+            transfer(url, partial, conversion.size_bytes, progress.advance)
+        except (ConfigError, UnavailableError):  # it may have the published file
+            return False
+    else:
+        return False
+    _install_converted(partial, installed, download)
+    return True
+
+
 def _fetch_published(
     target: Path,
     expected: str | None,
@@ -143,6 +173,7 @@ def _fetch_published(
 ) -> None:
     """Tries one source after the other."""
     partial = _partial(target)
+    progress.start(download.name, download.size_bytes)
     if location.folder is not None:
         _copy_from_folder(location.folder, partial, download)
         progress.advance(partial.stat().st_size)
@@ -249,46 +280,55 @@ def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
 
 def _write(opened: IO[bytes], partial: Path, size_bytes: int | None) -> None:
     """Writes at most `size_bytes`: what a source says of its size need not be true."""
-    # Remove first and use O_EXCL: the name may be a link to somewhere else.
-    partial.unlink(missing_ok=True)
-    with open_partial(partial, os.O_EXCL) as written:
+    with _new_file(partial) as written:
         left = size_bytes
         while chunk := opened.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)):
             written.write(chunk)
             left = None if left is None else left - len(chunk)
-        os.fsync(written.fileno())
+
+
+@contextlib.contextmanager
+def _new_file(partial: Path) -> Iterator[IO[bytes]]:
+    """Opens a file of our own; it is on the disk afterwards, or gone if anything fails."""
+    # Remove first and use O_EXCL: the name may be a link to somewhere else.
+    partial.unlink(missing_ok=True)
+    try:
+        with open_partial(partial, os.O_EXCL) as written:
+            yield written
+            written.flush()
+            os.fsync(written.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _convert(published: Path, installed: Path, download: Download) -> None:
     assert download.conversion is not None
     name = download.conversion.recipe
-    graph, weights = (RECIPES / name / "graph.onnx").read_bytes(), read_recipe(name).weights
+    rest, weights = (RECIPES / name / "rest.bin").read_bytes(), read_recipe(RECIPES / name).weights
     partial = _partial(installed)
-    partial.unlink(missing_ok=True)
     with (
         published.open("rb") as opened,
         mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        open_partial(partial, os.O_EXCL) as written,
+        _new_file(partial) as written,
     ):
-        for chunk in onnx_chunks(graph, weights, content):
+        for chunk in onnx_chunks(rest, weights, content):
             written.write(chunk)
-        os.fsync(written.fileno())
     _install_converted(partial, installed, download)
 
 
 def _install_converted(partial: Path, installed: Path, download: Download) -> None:
     """Puts a converted file in place if it is the expected one and computes what it should."""
-    # imported here because ONNX Runtime takes long to load, and most commands do not need it
-    from models.convert.reference import check_against_reference
-
     conversion = download.conversion
     assert conversion is not None
     _check(partial, conversion.sha256, conversion)
-    try:
-        check_against_reference(partial, conversion.recipe)
-    except ConfigError:
+    folder = RECIPES / conversion.recipe
+    command = [sys.executable, "-P", "-m", "models.convert.reference", str(partial), str(folder)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if checked.returncode:
         partial.unlink()
-        raise
+        reason = checked.stdout.strip() or checked.stderr.strip() or "the check was killed"
+        raise ConfigError(f"{conversion.name} was not installed: {reason.splitlines()[-1]}")
     partial.replace(installed)
 
 

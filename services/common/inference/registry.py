@@ -125,7 +125,7 @@ class Download(StoredFile):
         conversion: What is made of it; None if it serves as it is.
     """
 
-    sources: list[WheelSource | UrlSource]
+    sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
     conversion: Conversion | None = None
 
     @property

@@ -6,17 +6,20 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from models import transfer
-from models.cli import State, state_of
 from models.pull import Location, fetch, is_in_place
+from models.state import State, state_of
 from services.common.errors import ConfigError, UnavailableError
 from services.common.inference.registry import Download, UrlSource, read_pins, read_registry
 from tests.conftest import ROOT
+from tests.waiting import LIMIT_S
 
 CONTENT = bytes(range(256)) * 4096
 GOOD = Download(
@@ -37,6 +40,8 @@ class FileServer(ThreadingHTTPServer):
         self.statuses: list[int] = []  # of the next answers, instead of the file
         self.knows_ranges = True
         self.ranges: list[str] = []  # Range header of every request
+        self.was_asked, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
 
     @property
     def source(self) -> Location:
@@ -49,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, asked = self.server, self.headers.get("Range", "")
         server.ranges.append(asked)
+        server.was_asked.set()
+        server.may_answer.wait(LIMIT_S)
         if server.statuses or self.path != "/graph.onnx":
             self.send_error(server.statuses.pop(0) if server.statuses else 404)
             return
@@ -84,6 +91,9 @@ class Heard:
         self.counts: list[int] = []
         self.notes: list[str] = []
 
+    def start(self, name: str, size_bytes: int | None) -> None:
+        pass
+
     def advance(self, byte_count: int) -> None:
         self.counts.append(byte_count)
 
@@ -94,6 +104,11 @@ class Heard:
 def fetched(folder: Path, source: Location, download: Download = GOOD) -> tuple[Path, list[int]]:
     heard = Heard()
     return fetch(folder, "some-model", "graph", download, source, heard), heard.counts
+
+
+def open_full_disk(path: Path, flags: int) -> IO[bytes]:
+    """In place of `open_partial`: the device on which every write fails."""
+    return os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
 
 
 def files_below(folder: Path) -> list[str]:
@@ -265,3 +280,61 @@ def test_damaged_pins_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pins.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"pins\.yaml"):
         read_pins(tmp_path)
+
+
+def test_two_pulls_at_once_fetch_once(server: FileServer, tmp_path: Path) -> None:
+    """The second says that it waits; the server answers the first only then."""
+    server.may_answer.clear()
+    notes: list[str] = []
+
+    class Second(Heard):
+        def note(self, text: str) -> None:
+            notes.append(text)
+            server.may_answer.set()
+
+    def pull(heard: Heard) -> Path:
+        return fetch(tmp_path, "some-model", "graph", GOOD, server.source, heard)
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(pull, Heard())
+        assert server.was_asked.wait(LIMIT_S)
+        second = pool.submit(pull, Second())
+        assert first.result() == second.result()
+    assert notes == ["another process pulls some-model; waiting for it"]
+    assert len(server.ranges) == 1
+    assert files_below(tmp_path) == ["graph.onnx"]
+
+
+def test_a_pull_that_was_killed_is_resumed_and_its_leftovers_go(
+    server: FileServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "some-model"
+    (folder / ".wheel-abc" / "wheel").mkdir(parents=True)
+    (folder / "graph.onnx.part").write_bytes(CONTENT[:1000])
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-"]
+    assert [one.name for one in folder.iterdir()] == ["graph.onnx"]
+
+
+def test_what_another_source_left_behind_does_not_spoil_this_one(
+    server: FileServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "some-model"
+    folder.mkdir()
+    (folder / "graph.onnx.part").write_bytes(b"<html>" * 100)
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=600-", ""]
+
+
+def test_a_full_disk_is_named_and_the_next_try_finishes(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "open_partial", open_full_disk)
+        with pytest.raises(ConfigError, match=r"graph\.onnx in place: .*the disk is full"):
+            fetched(tmp_path, server.source)
+    assert "graph.onnx" not in files_below(tmp_path)
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT

@@ -30,7 +30,8 @@ CHUNK_BYTES = 1 << 20
 
 _PIP_OPTIONS = ("--quiet", "--no-input", "--no-deps", "--only-binary", ":all:")
 _BROKEN_CONNECTION = re.compile(r"connection broken by '(.*)': /")
-_OBJECT = re.compile(r"\w+\(['\"]?<[^>]*>: |['\"]?\)$")  # "NewConnectionError('<... at 0x7f>: "
+# "NewConnectionError('<... at 0x7f>: "; later versions: 'NewConnectionError("HTTPConnection(...): '
+_OBJECT = re.compile(r"""\w+\(['"]?(<[^>]*>|\w+\([^)]*\)): |['"]?\)$""")
 
 
 @contextmanager

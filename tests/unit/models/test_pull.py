@@ -6,22 +6,25 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from models import pull
-from models.cli import State, state_of
-from models.pull import Source, fetch, is_in_place
+from models import transfer
+from models.pull import Location, fetch, is_in_place
+from models.state import State, state_of
 from services.common.errors import ConfigError, UnavailableError
-from services.common.inference.registry import Download, read_pins, read_registry
+from services.common.inference.registry import Download, UrlSource, read_pins, read_registry
 from tests.conftest import ROOT
+from tests.waiting import LIMIT_S
 
 CONTENT = bytes(range(256)) * 4096
 GOOD = Download(
     name="graph.onnx",
-    url="https://models.example/graph.onnx",
+    sources=[UrlSource(url="https://models.example/graph.onnx")],
     size_bytes=len(CONTENT),
     sha256=hashlib.sha256(CONTENT).hexdigest(),
 )
@@ -37,10 +40,12 @@ class FileServer(ThreadingHTTPServer):
         self.statuses: list[int] = []  # of the next answers, instead of the file
         self.knows_ranges = True
         self.ranges: list[str] = []  # Range header of every request
+        self.was_asked, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
 
     @property
-    def source(self) -> Source:
-        return Source(mirror=f"http://127.0.0.1:{self.server_port}/")
+    def source(self) -> Location:
+        return Location(mirror=f"http://127.0.0.1:{self.server_port}/")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -49,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, asked = self.server, self.headers.get("Range", "")
         server.ranges.append(asked)
+        server.was_asked.set()
+        server.may_answer.wait(LIMIT_S)
         if server.statuses or self.path != "/graph.onnx":
             self.send_error(server.statuses.pop(0) if server.statuses else 404)
             return
@@ -69,17 +76,39 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setattr(pull, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(pull, "LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(transfer, "LONGEST_WAIT_S", 0.02)
     with FileServer() as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield running
         running.shutdown()
 
 
-def fetched(folder: Path, source: Source, download: Download = GOOD) -> tuple[Path, list[int]]:
-    told: list[int] = []
-    return fetch(folder, "some-model", "graph", download, source, told.append), told
+class Heard:
+    """What a pull has told."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self.notes: list[str] = []
+
+    def start(self, name: str, size_bytes: int | None) -> None:
+        pass
+
+    def advance(self, byte_count: int) -> None:
+        self.counts.append(byte_count)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def fetched(folder: Path, source: Location, download: Download = GOOD) -> tuple[Path, list[int]]:
+    heard = Heard()
+    return fetch(folder, "some-model", "graph", download, source, heard), heard.counts
+
+
+def open_full_disk(path: Path, flags: int) -> IO[bytes]:
+    """In place of `open_partial`: the device on which every write fails."""
+    return os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
 
 
 def files_below(folder: Path) -> list[str]:
@@ -106,13 +135,13 @@ def test_a_connection_that_was_cut_is_resumed(server: FileServer, tmp_path: Path
 def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(
     server: FileServer, tmp_path: Path
 ) -> None:
-    server.cut_after = [1000] * pull.ATTEMPTS
+    server.cut_after = [1000] * transfer.ATTEMPTS
     with pytest.raises(UnavailableError, match="Pull again to resume"):
         fetched(tmp_path, server.source)
     assert files_below(tmp_path) == ["graph.onnx.part"]
     path, _ = fetched(tmp_path, server.source)
     assert path.read_bytes() == CONTENT
-    assert server.ranges[-1] == f"bytes={1000 * pull.ATTEMPTS}-"
+    assert server.ranges[-1] == f"bytes={1000 * transfer.ATTEMPTS}-"
 
 
 def test_a_server_without_ranges_is_asked_for_the_whole(server: FileServer, tmp_path: Path) -> None:
@@ -165,23 +194,20 @@ def test_what_the_server_lacks_is_not_asked_for_again(server: FileServer, tmp_pa
 def test_a_server_that_is_not_there_is_named(server: FileServer, tmp_path: Path) -> None:
     server.shutdown()
     server.server_close()
-    with pytest.raises(UnavailableError, match=r"http://127\.0\.0\.1:\d+/graph\.onnx: .*--from"):
+    with pytest.raises(
+        UnavailableError, match=r"(?s)http://127\.0\.0\.1:\d+/graph\.onnx: .*--from"
+    ):
         fetched(tmp_path, server.source)
 
 
 def test_a_folder_is_a_source(tmp_path: Path) -> None:
     (tmp_path / "stick" / "deep").mkdir(parents=True)
     (tmp_path / "stick" / "deep" / "graph.onnx").write_bytes(CONTENT)
-    path, _ = fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+    path, _ = fetched(tmp_path / "models", Location(folder=tmp_path / "stick"))
     assert path.read_bytes() == CONTENT
     other = GOOD.model_copy(update={"name": "other.onnx"})
     with pytest.raises(ConfigError, match=r"other\.onnx not found there"):
-        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"), other)
-
-
-def test_a_file_without_an_address_needs_a_source(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--from"):
-        fetched(tmp_path, Source(), GOOD.model_copy(update={"url": None}))
+        fetched(tmp_path / "models", Location(folder=tmp_path / "stick"), other)
 
 
 def test_a_folder_that_cannot_be_written_is_named(server: FileServer, tmp_path: Path) -> None:
@@ -194,12 +220,12 @@ def test_a_source_that_grows_without_end_is_not_copied(tmp_path: Path) -> None:
     (tmp_path / "stick").mkdir()
     (tmp_path / "stick" / "graph.onnx").symlink_to("/dev/zero")
     with pytest.raises(ConfigError, match="not a regular file"):
-        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+        fetched(tmp_path / "models", Location(folder=tmp_path / "stick"))
     (tmp_path / "stick" / "graph.onnx").unlink()
     with (tmp_path / "stick" / "graph.onnx").open("wb") as sparse:
         sparse.truncate(1 << 42)
     with pytest.raises(ConfigError, match=r"has 4398046511104 bytes \(expected 1048576\)"):
-        fetched(tmp_path / "models", Source(folder=tmp_path / "stick"))
+        fetched(tmp_path / "models", Location(folder=tmp_path / "stick"))
     assert files_below(tmp_path / "models") == []
 
 
@@ -220,7 +246,7 @@ def test_nothing_is_written_through_a_planted_part(
         part.hardlink_to(precious)
     else:
         os.mkfifo(part)
-    source = Source(folder=tmp_path / "stick") if from_folder else server.source
+    source = Location(folder=tmp_path / "stick") if from_folder else server.source
     path, _ = fetched(tmp_path / "models", source)
     assert path.read_bytes() == CONTENT
     assert not path.is_symlink()
@@ -230,7 +256,7 @@ def test_nothing_is_written_through_a_planted_part(
 @pytest.mark.parametrize("mirror", ["file:///etc", "http://[::", "gopher://x"])
 def test_a_mirror_that_is_not_a_web_address_is_refused(tmp_path: Path, mirror: str) -> None:
     with pytest.raises(ConfigError, match="cannot be fetched"):
-        fetched(tmp_path, Source(mirror=mirror))
+        fetched(tmp_path, Location(mirror=mirror))
 
 
 @pytest.mark.parametrize("planted", ["pipe", "folder", "link"])
@@ -254,3 +280,61 @@ def test_damaged_pins_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pins.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"pins\.yaml"):
         read_pins(tmp_path)
+
+
+def test_two_pulls_at_once_fetch_once(server: FileServer, tmp_path: Path) -> None:
+    """The second says that it waits; the server answers the first only then."""
+    server.may_answer.clear()
+    notes: list[str] = []
+
+    class Second(Heard):
+        def note(self, text: str) -> None:
+            notes.append(text)
+            server.may_answer.set()
+
+    def pull(heard: Heard) -> Path:
+        return fetch(tmp_path, "some-model", "graph", GOOD, server.source, heard)
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(pull, Heard())
+        assert server.was_asked.wait(LIMIT_S)
+        second = pool.submit(pull, Second())
+        assert first.result() == second.result()
+    assert notes == ["another process pulls some-model; waiting for it"]
+    assert len(server.ranges) == 1
+    assert files_below(tmp_path) == ["graph.onnx"]
+
+
+def test_a_pull_that_was_killed_is_resumed_and_its_leftovers_go(
+    server: FileServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "some-model"
+    (folder / ".wheel-abc" / "wheel").mkdir(parents=True)
+    (folder / "graph.onnx.part").write_bytes(CONTENT[:1000])
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-"]
+    assert [one.name for one in folder.iterdir()] == ["graph.onnx"]
+
+
+def test_what_another_source_left_behind_does_not_spoil_this_one(
+    server: FileServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "some-model"
+    folder.mkdir()
+    (folder / "graph.onnx.part").write_bytes(b"<html>" * 100)
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=600-", ""]
+
+
+def test_a_full_disk_is_named_and_the_next_try_finishes(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "open_partial", open_full_disk)
+        with pytest.raises(ConfigError, match=r"graph\.onnx in place: .*the disk is full"):
+            fetched(tmp_path, server.source)
+    assert "graph.onnx" not in files_below(tmp_path)
+    path, _ = fetched(tmp_path, server.source)
+    assert path.read_bytes() == CONTENT

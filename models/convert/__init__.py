@@ -1,0 +1,1 @@
+"""Published weights to ONNX files, with nothing but NumPy."""

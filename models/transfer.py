@@ -1,0 +1,130 @@
+"""Downloads files over HTTP: resumed, retried, of bounded size."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import httpx
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from services.common.errors import ConfigError, UnavailableError
+
+TIMEOUT_S = 30.0
+ATTEMPTS = 5
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
+
+_WORTH_ANOTHER_TRY = (
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
+)
+
+Report = Callable[[int], None]
+"""Receives the number of bytes fetched so far."""
+
+
+class _BrokenTransferError(Exception):
+    """The connection failed or the server is busy; the part fetched so far is kept."""
+
+
+def open_partial(partial: Path, flags: int) -> IO[bytes]:
+    """Opens a partial file for writing, and nothing that somebody put in its place."""
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(partial, flags, 0o666), "wb")
+
+
+def drop_foreign(partial: Path) -> None:
+    """Removes anything that is not a real partial download: a link, a hard link, a pipe."""
+    with contextlib.suppress(FileNotFoundError):
+        status = partial.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            partial.unlink()
+
+
+def transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -> None:
+    """Downloads to `partial`, resuming an earlier attempt; messages do not repeat the address.
+
+    Raises:
+        ConfigError: The address is not one, or it sends something else.
+        UnavailableError: The server cannot be reached, or does not have the file.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type(_BrokenTransferError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
+        reraise=True,
+    )
+    try:
+        with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
+            attempts(_receive, client, url, partial, size_bytes, report)
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise ConfigError(f"it cannot be fetched: {error}; use an https:// address") from error
+    except _BrokenTransferError as error:
+        raise UnavailableError(str(error)) from error
+
+
+def _receive(
+    client: httpx.Client, url: str, partial: Path, size_bytes: int | None, report: Report
+) -> None:
+    there = _beginning(partial, size_bytes)
+    if there == size_bytes:
+        return report(there)
+    headers = {"Accept-Encoding": "identity"}  # bytes as they are stored, so that they can resume
+    if there:
+        headers["Range"] = f"bytes={there}-"
+    try:
+        with client.stream("GET", url, headers=headers) as response:
+            _check_encryption(url, response)
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                partial.unlink()
+            _check_status(response)
+            goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT
+            there = there if goes_on else 0
+            if size_bytes is None:
+                size_bytes = there + int(response.headers.get("Content-Length", 0))
+            with open_partial(partial, os.O_APPEND if goes_on else os.O_TRUNC) as opened:
+                for chunk in response.iter_raw():
+                    there += len(chunk)
+                    if there > size_bytes:
+                        raise ConfigError(f"it sends more than the {size_bytes} bytes expected")
+                    opened.write(chunk)
+                    report(there)
+                os.fsync(opened.fileno())
+    except httpx.UnsupportedProtocol:
+        raise  # another attempt would fail the same way
+    except httpx.TransportError as error:
+        raise _BrokenTransferError(str(error) or type(error).__name__) from error
+    if there < size_bytes:
+        raise _BrokenTransferError(f"the connection ended at byte {there} of {size_bytes}")
+
+
+def _beginning(partial: Path, size_bytes: int | None) -> int:
+    """Size of a partial download; one larger than the whole file is deleted."""
+    there = partial.stat().st_size if partial.exists() else 0
+    if size_bytes is not None and there > size_bytes:
+        partial.unlink()
+        return 0
+    return there
+
+
+def _check_encryption(url: str, response: httpx.Response) -> None:
+    if url.startswith("https:") and response.url.scheme != "https":
+        raise ConfigError(f"it redirects to {response.url}, which is not encrypted")
+
+
+def _check_status(response: httpx.Response) -> None:
+    if response.is_server_error or response.status_code in _WORTH_ANOTHER_TRY:
+        raise _BrokenTransferError(f"the server answers {response.status_code}")
+    if not response.is_success:
+        raise UnavailableError(
+            f"the server answers {response.status_code} {response.reason_phrase}"
+        )

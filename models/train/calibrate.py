@@ -34,8 +34,7 @@ from services.common.config.layers import models_dir
 from services.common.imaging.decode import RgbImage, fit_long_side
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import Role, resolve
-from services.common.inference.tensor import to_tensor
-from services.embedding.model import EmbeddingModel
+from services.embedding.model import EmbeddingModel, load_networks
 
 SEED = 20261124
 WORK_SIDE_PX = 512
@@ -184,19 +183,17 @@ def main() -> None:
     parser.add_argument("--configs", type=Path, default=Path("configs"))
     arguments = parser.parse_args()
     local = resolve(arguments.configs, models_dir(), Role.EMBEDDING, arguments.model)
-    session = OrtSession(local.paths["graph"], SessionOptions())
+    options = SessionOptions()
+    model = EmbeddingModel(load_networks(local, lambda path: OrtSession(path, options)))
     subjects = pictures.group_by_subject(pictures.find(arguments.pictures).photos)
     paths = [renditions[0] for renditions in subjects]
     for folder in arguments.photos:
         paths += sorted(folder.glob("*.jp*g"))
     found = pictures.distinct(paths)
     print(f"{len(found)} pictures")
-    model, preprocessing = EmbeddingModel(session), local.entry.preprocessing
-    assert preprocessing is not None
 
     def embed(image: RgbImage) -> Embeddings:
-        sent = fit_long_side(image, local.entry.input_long_side_px)
-        return model.embed(to_tensor(sent, preprocessing))
+        return model.embed(fit_long_side(image, local.entry.input_long_side_px))
 
     calibrate(embed_shots(embed, found))
 

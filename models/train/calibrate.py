@@ -9,15 +9,16 @@ pair of distances is chosen that gives the best mean adjusted Rand index over th
 clustering that serves. Simulated scenes differ from one another more than those of a real album do,
 which are of one place, and their shots vary more: alone they end in a distance that is too large.
 Real albums whose moments somebody has labelled (`--album`) therefore count as much as all simulated
-ones together. Of the pairs within `TOLERANCE` of the best, the one nearest to their middle is
-chosen, so that it is on a plateau and not on an edge. The albums that bestshot is evaluated on are
-not used.
+ones together. Of the pairs within one standard error of the best (Breiman et al. 1984), the one
+nearest to their middle is chosen, so that it is on a plateau and not on an edge. The albums that
+bestshot is evaluated on are not used.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -52,11 +53,11 @@ HALVED_SHARE = 0.3
 DISTANCES = [step / 100 for step in range(20, 72, 4)]
 EPSILON_SHARES = (0.6, 0.8, 1.0)
 """Of scene_distance."""
-TOLERANCE = 0.01
 REAL_SHARE = 0.5
 """Weight of the labelled albums, together; the simulated ones have the rest."""
 
 Embeddings = NDArray[np.float32]
+Scores = NDArray[np.float64]
 Album = tuple[Embeddings, list[int]]
 """The embeddings of an album's photos, and the scene of each."""
 
@@ -162,8 +163,8 @@ def _draw_album(shots: Embeddings, rng: np.random.Generator) -> Album:
     return np.vstack(rows), labels
 
 
-def mean_rand_index(albums: Sequence[Album], distance: float, epsilon: float) -> float:
-    """Mean adjusted Rand index, noise counted as singles."""
+def rand_indices(albums: Sequence[Album], distance: float, epsilon: float) -> Scores:
+    """Adjusted Rand index of each album, noise counted as singles."""
     parameters = ClusterParameters(
         method="hdbscan",
         metric="cosine",
@@ -181,44 +182,42 @@ def mean_rand_index(albums: Sequence[Album], distance: float, epsilon: float) ->
         labels = cluster_scenes(embeddings, parameters)
         got = np.where(labels < 0, -1 - np.arange(len(labels)), labels)
         scores.append(adjusted_rand_score(wanted, got))
-    return float(np.mean(scores))
+    return np.array(scores)
 
 
 def calibrate(shots: Embeddings, labelled: Sequence[Album]) -> tuple[float, float]:
     """Chooses (scene_distance, cluster_selection_epsilon), and prints the reasons."""
     simulated = draw_albums(shots)
 
-    def score(distance: float, epsilon: float) -> float:
-        of_simulated = mean_rand_index(simulated, distance, epsilon)
-        if not labelled:
-            return of_simulated
-        of_labelled = mean_rand_index(labelled, distance, epsilon)
-        return REAL_SHARE * of_labelled + (1 - REAL_SHARE) * of_simulated
-
-    grid = {
-        (distance, round(share * distance, 3)): score(distance, share * distance)
-        for distance in DISTANCES
-        for share in EPSILON_SHARES
-    }
+    weighted = [(1.0, simulated)]
+    if labelled:
+        weighted = [(1 - REAL_SHARE, simulated), (REAL_SHARE, labelled)]
+    grid, errors = {}, {}
     for distance in DISTANCES:
+        for epsilon in (round(share * distance, 3) for share in EPSILON_SHARES):
+            scores = [(share, rand_indices(kind, distance, epsilon)) for share, kind in weighted]
+            grid[distance, epsilon] = sum(share * float(found.mean()) for share, found in scores)
+            errors[distance, epsilon] = math.sqrt(
+                sum((share * found.std(ddof=1)) ** 2 / len(found) for share, found in scores)
+            )
         row = [f"{grid[pair]:.3f}" for pair in sorted(grid) if pair[0] == distance]
-        print(f"{distance:.2f}: {' '.join(row)}")
-    best = max(grid.values())
-    plateau = [pair for pair, score in grid.items() if score >= best - TOLERANCE]
+        print(f"{distance:.2f}: {' '.join(row)}", flush=True)
+    best = max(grid, key=lambda pair: grid[pair])
+    plateau = [pair for pair, score in grid.items() if score >= grid[best] - errors[best]]
     middle = np.mean(plateau, axis=0)
     chosen = min(plateau, key=lambda pair: (float(np.abs(pair - middle).sum()), pair))
     print(
-        f"best mean adjusted Rand index {best:.3f} over {len(simulated)} simulated and "
-        f"{len(labelled)} labelled albums"
+        f"best {grid[best]:.3f} at {best}, standard error {errors[best]:.3f}, over "
+        f"{len(simulated)} simulated and {len(labelled)} labelled albums"
     )
     print(
-        f"{len(plateau)} pairs within {TOLERANCE} of it, distances "
+        f"{len(plateau)} pairs within that error of it, distances "
         f"{min(d for d, _ in plateau)} to {max(d for d, _ in plateau)}"
     )
     print(f"scene_distance: {chosen[0]}\ncluster_selection_epsilon: {chosen[1]}")
-    print(f"mean adjusted Rand index there {grid[chosen]:.3f}")
-    for albums in filter(None, (simulated, labelled)):
-        print(f"{len(albums)} albums: {mean_rand_index(albums, *chosen):.3f}")
+    for _, albums in weighted:
+        scored = rand_indices(albums, *chosen)
+        print(f"mean adjusted Rand index of {len(albums)} albums there: {scored.mean():.3f}")
     return chosen
 
 

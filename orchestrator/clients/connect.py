@@ -52,7 +52,7 @@ def connect(
         role: Role, address: str, wanted: HostedEmbedding | HostedSiamese
     ) -> OpenInferenceClient:
         entry = find_entry(config_folder, wanted.model, role)
-        if entry.parts is not None:
+        if entry.parts:
             raise ConfigError(
                 f"orchestrator.{role}_open_inference: {wanted.model} is composed of several "
                 f"models, which only a bestshot service can join; name a model of one graph"

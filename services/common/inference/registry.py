@@ -216,7 +216,7 @@ class ModelEntry(Settings):
     files: dict[str, ModelFile] = Field(default_factory=dict)
     downloads: dict[str, Download] = Field(default_factory=dict)
     export: Export | None = None
-    parts: dict[Role, str] | None = None
+    parts: dict[Role, str] = Field(default_factory=dict)
     network: str | None = None
     preprocessing: Preprocessing | None = None
     input_long_side_px: Annotated[int, Field(ge=0)]
@@ -225,7 +225,7 @@ class ModelEntry(Settings):
     @model_validator(mode="after")
     def _has_every_part(self) -> ModelEntry:
         needed = set(PARTS.get(self.role, ()))
-        if self.parts is not None and set(self.parts) != needed:
+        if self.parts and set(self.parts) != needed:
             raise ValueError(
                 f"{self.role} models are composed of {', '.join(sorted(needed))}, one of each"
                 if needed
@@ -407,11 +407,9 @@ def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
     Raises:
         ConfigError: A part is unknown or of another role.
     """
-    parts = models[model_id].parts or {}
+    parts = models[model_id].parts
     for role, part_id in parts.items():
-        known = [
-            name for name, entry in models.items() if entry.role is role and entry.parts is None
-        ]
+        known = [name for name, entry in models.items() if entry.role is role and not entry.parts]
         if part_id not in known:
             raise ConfigError(
                 f"models.yaml: {model_id} has no {role} {part_id!r}{nearest(part_id, known)}"
@@ -426,8 +424,7 @@ def _local(
     with_parts(models, model_id)
     entry = models[model_id]
     parts = {
-        role: _local(models_folder, models, part, asked=asked)
-        for role, part in (entry.parts or {}).items()
+        role: _local(models_folder, models, part, asked=asked) for role, part in entry.parts.items()
     }
     paths, digests = {}, {}
     for key, file in entry.files.items():

@@ -104,7 +104,7 @@ def local_model(tmp_path: Path) -> LocalModel:
     registry = read_registry(ROOT / "configs").models
     parts = {
         role: LocalModel(name, registry[name], {"graph": tmp_path / name}, {"graph": name})
-        for role, name in (registry["standard-scene-embedding"].parts or {}).items()
+        for role, name in registry["standard-scene-embedding"].parts.items()
     }
     entry = registry["standard-scene-embedding"]
     return LocalModel("standard-scene-embedding", entry, {}, {}, parts)
@@ -144,7 +144,7 @@ def test_the_digest_covers_both_parts_and_the_share(tmp_path: Path) -> None:
 
 def test_a_part_that_is_missing_or_of_no_use_is_refused() -> None:
     entry = read_registry(ROOT / "configs").models["standard-scene-embedding"]
-    whole = entry.model_dump(mode="json", exclude_none=True)
+    whole = entry.model_dump(mode="json")
     for parts, role in (
         ({"embedding": "builtin-scene-embedding"}, "embedding"),
         ({**whole["parts"], "head_pose": "fsa-net"}, "embedding"),
@@ -158,7 +158,7 @@ def test_a_part_that_is_missing_or_of_no_use_is_refused() -> None:
 def test_a_part_of_another_role_or_composed_itself_is_refused(part: str) -> None:
     models = dict(read_registry(ROOT / "configs").models)
     entry = entry_in(models, ROOT / "configs", "standard-scene-embedding")
-    parts = {**(entry.parts or {}), Role.EMBEDDING: part}
+    parts = {**entry.parts, Role.EMBEDDING: part}
     models["standard-scene-embedding"] = entry.model_copy(update={"parts": parts})
     with pytest.raises(ConfigError, match="standard-scene-embedding has no embedding") as caught:
         with_parts(models, "standard-scene-embedding")

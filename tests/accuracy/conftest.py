@@ -68,10 +68,10 @@ def pull_real_models(data: Path, changes: dict[str, str]) -> None:
 
 
 def pull_embedding(model_id: str, folder: Path) -> None:
-    """Pulls an embedding, as its source allows; skips the test where it cannot be had."""
+    """Pulls an embedding from the real networks or from its source; skips the test otherwise."""
     changes = {"BESTSHOT_MODELS_DIR": str(folder)}
     pull = ["models", "pull", model_id]
-    for source in ([], ["--from", REAL_MODELS]):
+    for source in (["--from", REAL_MODELS], []):
         finished = bestshot([*pull, *source], data=folder / "data", changes=changes)
         if finished.code == 0:
             return

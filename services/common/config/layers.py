@@ -289,7 +289,8 @@ def _key_names(annotation: object) -> list[str]:
     if get_origin(annotation) is not dict:
         return []
     key = get_args(annotation)[0]
-    return [str(one.value) for one in key] if isinstance(key, EnumType) else []
+    members: Mapping[str, Any] = key.__members__ if isinstance(key, EnumType) else {}
+    return [str(member.value) for member in members.values()]
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

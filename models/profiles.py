@@ -91,4 +91,4 @@ def models_of_profile(configs: Path, registry: Mapping[str, ModelEntry], profile
 
 def expand_parts(registry: Mapping[str, ModelEntry], model_id: str) -> list[str]:
     """The model itself, or the models that it consists of."""
-    return [part for part in with_parts(registry, model_id) if registry[part].parts is None]
+    return [part for part in with_parts(registry, model_id) if not registry[part].parts]

@@ -1,19 +1,25 @@
 """Finds what `auto` means for an embedding: its scene_distance and cluster_selection_epsilon.
 
-    python -P -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...]
+    python -P -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...] [--album FOLDER ...]
 
 Makes many albums in which the groups are known: single pictures, and scenes of several shots made
 of one picture by what a second shot changes (viewpoint, framing, tilt, exposure, focus, noise). As
 the scenes of a real album resemble one another, some scenes are the two halves of one picture. The
 pair of distances is chosen that gives the best mean adjusted Rand index over the albums with the
-clustering that serves; of those within `TOLERANCE` of the best, the one nearest to their middle, so
-that it is on a plateau and not on an edge. The albums that bestshot is evaluated on are not used.
+clustering that serves. Simulated scenes differ from one another more than those of a real album do,
+which are of one place, and their shots vary more: alone they end in a distance that is too large.
+Real albums whose moments somebody has labelled (`--album`) therefore count as much as all simulated
+ones together. Of the pairs within one standard error of the best (Breiman et al. 1984), the one
+nearest to their middle is chosen, so that it is on a plateau and not on an edge. The albums that
+bestshot is evaluated on are not used.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import csv
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -31,25 +37,29 @@ from orchestrator.domain.moments.parameters import (
     DbscanParameters,
 )
 from services.common.config.layers import models_dir
-from services.common.imaging.decode import RgbImage, fit_long_side
+from services.common.imaging.decode import RgbImage, decode, fit_long_side
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import Role, resolve
-from services.common.inference.tensor import to_tensor
-from services.embedding.model import EmbeddingModel
+from services.embedding.model import EmbeddingModel, load_networks
 
 SEED = 20261124
 WORK_SIDE_PX = 512
+MAX_PIXELS = 250_000_000
 SHOTS_PER_SCENE = 6
-ALBUM_COUNT = 200
+ALBUM_COUNT = 100
 PICTURES_PER_ALBUM = (3, 30)
 HALVED_SHARE = 0.3
 """Of an album's pictures: their two halves are two scenes of it."""
-DISTANCES = [step / 100 for step in range(12, 72, 4)]
-EPSILON_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+DISTANCES = [step / 100 for step in range(20, 72, 4)]
+EPSILON_SHARES = (0.6, 0.8, 1.0)
 """Of scene_distance."""
-TOLERANCE = 0.01
+REAL_SHARE = 0.5
+"""Weight of the labelled albums, together; the simulated ones have the rest."""
 
 Embeddings = NDArray[np.float32]
+Scores = NDArray[np.float64]
+Album = tuple[Embeddings, list[int]]
+"""The embeddings of an album's photos, and the scene of each."""
 
 
 def another_shot(picture: RgbImage, rng: np.random.Generator) -> RgbImage:
@@ -104,13 +114,43 @@ def embed_shots(embed: Callable[[RgbImage], Embeddings], paths: list[Path]) -> E
     return np.array(found, np.float32)
 
 
-def draw_albums(shots: Embeddings) -> list[tuple[Embeddings, list[int]]]:
-    """Draws albums: the embeddings of each, and the scene of every photo."""
+def read_album(embed: Callable[[RgbImage], Embeddings], folder: Path) -> Album:
+    """Embeds a labelled album.
+
+    Args:
+        embed: Embeds one picture.
+        folder: Has photos; groups.csv (`file,group`), where photos that are not listed are single
+            scenes; and, if some are ambiguous, ambiguous.csv (`file`), whose photos are left out.
+    """
+    groups = {row["file"]: row["group"] for row in _read_table(folder / "groups.csv")}
+    left_out = {row["file"] for row in _read_table(folder / "ambiguous.csv")}
+    names = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() in pictures.PICTURE_SUFFIXES and path.name not in left_out
+    )
+    numbers: dict[str, int] = {}
+    labels = [
+        numbers.setdefault(groups.get(name, f"single {name}"), len(numbers)) for name in names
+    ]
+    photos = (decode((folder / name).read_bytes(), max_pixels=MAX_PIXELS).pixels for name in names)
+    return np.array([embed(photo) for photo in photos], np.float32), labels
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+def draw_albums(shots: Embeddings) -> list[Album]:
+    """Draws albums of simulated shots."""
     rng = np.random.default_rng(SEED + 1)
     return [_draw_album(shots, rng) for _ in range(ALBUM_COUNT)]
 
 
-def _draw_album(shots: Embeddings, rng: np.random.Generator) -> tuple[Embeddings, list[int]]:
+def _draw_album(shots: Embeddings, rng: np.random.Generator) -> Album:
     rows: list[Embeddings] = []
     labels: list[int] = []
     many_shots = rng.uniform(0.1, 0.9)  # share of the album's scenes that have several
@@ -123,10 +163,8 @@ def _draw_album(shots: Embeddings, rng: np.random.Generator) -> tuple[Embeddings
     return np.vstack(rows), labels
 
 
-def mean_rand_index(
-    albums: list[tuple[Embeddings, list[int]]], distance: float, epsilon: float
-) -> float:
-    """Mean adjusted Rand index, noise counted as singles."""
+def rand_indices(albums: Sequence[Album], distance: float, epsilon: float) -> Scores:
+    """Adjusted Rand index of each album, noise counted as singles."""
     parameters = ClusterParameters(
         method="hdbscan",
         metric="cosine",
@@ -144,31 +182,42 @@ def mean_rand_index(
         labels = cluster_scenes(embeddings, parameters)
         got = np.where(labels < 0, -1 - np.arange(len(labels)), labels)
         scores.append(adjusted_rand_score(wanted, got))
-    return float(np.mean(scores))
+    return np.array(scores)
 
 
-def calibrate(shots: Embeddings) -> tuple[float, float]:
+def calibrate(shots: Embeddings, labelled: Sequence[Album]) -> tuple[float, float]:
     """Chooses (scene_distance, cluster_selection_epsilon), and prints the reasons."""
-    albums = draw_albums(shots)
-    grid = {
-        (distance, round(share * distance, 3)): mean_rand_index(albums, distance, share * distance)
-        for distance in DISTANCES
-        for share in EPSILON_SHARES
-    }
+    simulated = draw_albums(shots)
+
+    weighted = [(1.0, simulated)]
+    if labelled:
+        weighted = [(1 - REAL_SHARE, simulated), (REAL_SHARE, labelled)]
+    grid, errors = {}, {}
     for distance in DISTANCES:
+        for epsilon in (round(share * distance, 3) for share in EPSILON_SHARES):
+            scores = [(share, rand_indices(kind, distance, epsilon)) for share, kind in weighted]
+            grid[distance, epsilon] = sum(share * float(found.mean()) for share, found in scores)
+            errors[distance, epsilon] = math.sqrt(
+                sum((share * found.std(ddof=1)) ** 2 / len(found) for share, found in scores)
+            )
         row = [f"{grid[pair]:.3f}" for pair in sorted(grid) if pair[0] == distance]
-        print(f"{distance:.2f}: {' '.join(row)}")
-    best = max(grid.values())
-    plateau = [pair for pair, score in grid.items() if score >= best - TOLERANCE]
+        print(f"{distance:.2f}: {' '.join(row)}", flush=True)
+    best = max(grid, key=lambda pair: grid[pair])
+    plateau = [pair for pair, score in grid.items() if score >= grid[best] - errors[best]]
     middle = np.mean(plateau, axis=0)
     chosen = min(plateau, key=lambda pair: (float(np.abs(pair - middle).sum()), pair))
-    print(f"best mean adjusted Rand index {best:.3f} over {len(albums)} albums")
     print(
-        f"{len(plateau)} pairs within {TOLERANCE} of it, distances "
+        f"best {grid[best]:.3f} at {best}, standard error {errors[best]:.3f}, over "
+        f"{len(simulated)} simulated and {len(labelled)} labelled albums"
+    )
+    print(
+        f"{len(plateau)} pairs within that error of it, distances "
         f"{min(d for d, _ in plateau)} to {max(d for d, _ in plateau)}"
     )
     print(f"scene_distance: {chosen[0]}\ncluster_selection_epsilon: {chosen[1]}")
-    print(f"mean adjusted Rand index there {grid[chosen]:.3f}")
+    for _, albums in weighted:
+        scored = rand_indices(albums, *chosen)
+        print(f"mean adjusted Rand index of {len(albums)} albums there: {scored.mean():.3f}")
     return chosen
 
 
@@ -180,25 +229,27 @@ def main() -> None:
     parser.add_argument(
         "--photos", type=Path, action="append", default=[], help="more single photos"
     )
+    parser.add_argument(
+        "--album", type=Path, action="append", default=[], help="photos with groups.csv"
+    )
     parser.add_argument("--model", default="builtin-scene-embedding", help="id in models.yaml")
     parser.add_argument("--configs", type=Path, default=Path("configs"))
     arguments = parser.parse_args()
     local = resolve(arguments.configs, models_dir(), Role.EMBEDDING, arguments.model)
-    session = OrtSession(local.paths["graph"], SessionOptions())
+    options = SessionOptions()
+    model = EmbeddingModel(load_networks(local, lambda path: OrtSession(path, options)))
     subjects = pictures.group_by_subject(pictures.find(arguments.pictures).photos)
     paths = [renditions[0] for renditions in subjects]
     for folder in arguments.photos:
         paths += sorted(folder.glob("*.jp*g"))
     found = pictures.distinct(paths)
     print(f"{len(found)} pictures")
-    model, preprocessing = EmbeddingModel(session), local.entry.preprocessing
-    assert preprocessing is not None
 
     def embed(image: RgbImage) -> Embeddings:
-        sent = fit_long_side(image, local.entry.input_long_side_px)
-        return model.embed(to_tensor(sent, preprocessing))
+        return model.embed(fit_long_side(image, local.entry.input_long_side_px))
 
-    calibrate(embed_shots(embed, found))
+    labelled = [read_album(embed, folder) for folder in arguments.album]
+    calibrate(embed_shots(embed, found), labelled)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from orchestrator.clients.siamese import GrpcPhotoComparer
 from orchestrator.config import HostedEmbedding, HostedSiamese, OrchestratorSettings
 from orchestrator.ports import Embedder, ModelPorts, PhotoComparer
 from services.common.config.sections import SharedSettings
+from services.common.errors import ConfigError
 from services.common.inference.registry import Role, find_entry
 from services.common.rpc.channels import client_options, service_name
 
@@ -33,7 +34,8 @@ def connect(
         The callers, which must be closed, and the ports that use them.
 
     Raises:
-        ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
+        ConfigError: A hosted model is composed or not in models.yaml, or a TLS file or token file is
+            invalid.
     """
     options = client_options(shared)
     patience = Patience(settings.call_timeout_s, settings.service_wait_s)
@@ -50,6 +52,11 @@ def connect(
         role: Role, address: str, wanted: HostedEmbedding | HostedSiamese
     ) -> OpenInferenceClient:
         entry = find_entry(config_folder, wanted.model, role)
+        if entry.parts:
+            raise ConfigError(
+                f"orchestrator.{role}_open_inference: {wanted.model} is composed of several "
+                f"models, which only a bestshot service can join; name a model of one graph"
+            )
         graphs = wanted.model_dump(exclude={"model"})
         model = HostedModel(wanted.model, entry, graphs, shared.max_batch_count)
         return OpenInferenceClient(caller(role.value, address, _OPEN_INFERENCE), model)

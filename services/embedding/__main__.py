@@ -10,8 +10,7 @@ from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from services.common.config.sections import Invocation, SharedSettings
 from services.common.inference.model_service import ModelHost, ServiceParts, run_model_service
 from services.common.inference.registry import Role
-from services.common.inference.tensor import to_tensor
-from services.embedding.model import EmbeddingModel
+from services.embedding.model import JOINING, EmbeddingModel, load_networks
 from services.embedding.servicer import EmbeddingServicer
 from services.embedding.tensors import tensor_api
 
@@ -19,17 +18,17 @@ from services.embedding.tensors import tensor_api
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     host = ModelHost(Role.EMBEDDING, invocation, shared)
-    model = EmbeddingModel(host.load_graph(host.model.paths["graph"]))
-    prepare = partial(to_tensor, wanted=host.preprocessing)
-    blank = prepare(np.full((8, 8, 3), 128, np.uint8))
+    model = EmbeddingModel(load_networks(host.model, host.load_graph))
+    blank = np.full((8, 8, 3), 128, np.uint8)
     info = embedding_pb2.GetModelInfoResponse(
-        model=host.model_info(), dimension_count=len(model.embed(blank))
+        model=host.model_info(JOINING if host.model.parts else None),
+        dimension_count=len(model.embed(blank)),
     )
     calibration = host.model.entry.calibration
     if calibration is not None:
         info.calibration.scene_distance = calibration.scene_distance
         info.calibration.cluster_selection_epsilon = calibration.cluster_selection_epsilon
-    servicer = EmbeddingServicer(info, host.batch_images(prepare, model.embed_batch))
+    servicer = EmbeddingServicer(info, host.batch_images(model.prepare, model.embed_batch))
     return ServiceParts(
         host=host,
         info=info.model,

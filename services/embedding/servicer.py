@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from services.common.imaging.requests import check_batch
 from services.common.inference.batching import DynamicBatcher
+from services.embedding.model import Prepared
 
-Batcher = DynamicBatcher[image_pb2.Image, NDArray[np.float32], NDArray[np.float32]]
+Batcher = DynamicBatcher[image_pb2.Image, Prepared, NDArray[np.float32]]
 
 
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):

@@ -22,7 +22,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     aesthetic = None
     if "graph" in host.model.paths:
         session = host.load_graph(host.model.paths["graph"])
-        aesthetic = AestheticNetwork(session, host.preprocessing)
+        aesthetic = AestheticNetwork(session, host.model.preprocessing)
     model = QualityModel(IQA_CONSTANTS, aesthetic)
     info = quality_pb2.GetModelInfoResponse(
         model=host.model_info(IQA_CONSTANTS), heuristic_aesthetic=aesthetic is None

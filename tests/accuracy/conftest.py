@@ -28,7 +28,7 @@ def figures() -> Iterator[Figures]:
     found: Figures = {}
     yield found
     if found:
-        columns = ("builtin", "lite", "reference")
+        columns = ("builtin", "standard", "lite", "reference")
         table = Table("", *columns)
         for what, values in found.items():
             table.add_row(what, *(values.get(column, "") for column in columns))
@@ -65,6 +65,17 @@ def pull_real_models(data: Path, changes: dict[str, str]) -> None:
         pytest.skip(f"the real networks {REAL_MODELS} are not here")
     pull = ["models", "pull", "--profile", "lite", "--from", REAL_MODELS]
     assert bestshot(pull, data=data, changes=changes).code == 0
+
+
+def pull_embedding(model_id: str, folder: Path) -> None:
+    """Pulls an embedding from the real networks or from its source; skips the test otherwise."""
+    changes = {"BESTSHOT_MODELS_DIR": str(folder)}
+    pull = ["models", "pull", model_id]
+    for source in (["--from", REAL_MODELS], []):
+        finished = bestshot([*pull, *source], data=folder / "data", changes=changes)
+        if finished.code == 0:
+            return
+    pytest.skip(f"{model_id} cannot be had here: {finished.text.strip()}")
 
 
 @pytest.fixture(scope="session")

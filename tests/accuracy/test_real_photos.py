@@ -32,19 +32,8 @@ def adjusted_rand_index(found: Curated) -> float:
     return float(adjusted_rand_score(wanted, got))
 
 
-@pytest.mark.parametrize("name", ["album", "trip"])
-def test_moments_are_those_that_people_see(
-    curated_folder: Curate, figures: Figures, name: str
-) -> None:
-    found = {
-        profile: adjusted_rand_index(curated_folder(name, profile))
-        for profile in (*PROFILES, "reference")
-    }
-    figures[f"moments of {name}, adjusted Rand index"] = {
-        profile: f"{index:.3f}" for profile, index in found.items()
-    }
-    assert min(found["builtin"], found["lite"]) >= 0.75
-    assert found["builtin"] > found["reference"]
+def test_a_run_finds_the_moments_that_people_see(curated_folder: Curate) -> None:
+    assert adjusted_rand_index(curated_folder("trip")) >= 0.75
 
 
 def test_the_sharp_one_of_the_blur_triplet_is_selected(curated_folder: Curate) -> None:

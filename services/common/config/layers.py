@@ -11,6 +11,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from enum import EnumType
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -260,6 +261,8 @@ def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, .
     _refuse_unknown(data, list(annotations), path, source)
     for key, value in data.items():
         annotation = annotations[key]
+        if isinstance(value, dict) and (names := _key_names(annotation)):
+            _refuse_unknown(value, names, (*path, key), source)
         model = _model_within(annotation)
         if model is None or not isinstance(value, dict):
             continue
@@ -279,6 +282,15 @@ def _model_within(annotation: object) -> type | None:
         return annotation
     models = (_model_within(argument) for argument in get_args(annotation))
     return next((model for model in models if model is not None), None)
+
+
+def _key_names(annotation: object) -> list[str]:
+    """Names that the keys of a `dict[SomeEnum, X]` may have; none for other annotations."""
+    if get_origin(annotation) is not dict:
+        return []
+    key = get_args(annotation)[0]
+    members: Mapping[str, Any] = key.__members__ if isinstance(key, EnumType) else {}
+    return [str(member.value) for member in members.values()]
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

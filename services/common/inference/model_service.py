@@ -36,7 +36,6 @@ from services.common.inference.registry import (
     LocalModel,
     MissingModelError,
     Origin,
-    Preprocessing,
     Role,
     resolve,
 )
@@ -94,13 +93,6 @@ class ModelHost:
             budget=MemoryBudget(self.settings.max_decode_mb * 10**6),
         )
         self._sessions: list[OrtSession] = []
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How to convert pictures to tensors for the graph; ConfigError if models.yaml lacks it."""
-        if self.model.entry.preprocessing is None:
-            raise ConfigError(f"models.yaml: the model {self.model.model_id} has no preprocessing")
-        return self.model.entry.preprocessing
 
     def load_graph(self, path: Path) -> OrtSession:
         """Loads one graph of the model."""

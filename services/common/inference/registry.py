@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, RootModel, ValidationError
+from pydantic import Field, RootModel, ValidationError, model_validator
 
 from services.common.config.layers import Layer, Settings, load, nearest, read_yaml
 from services.common.errors import ConfigError
@@ -43,11 +43,24 @@ class Role(StrEnum):
     HEAD_POSE = "head_pose"
     EYE_STATE = "eye_state"
     EXPRESSION = "expression"
+    IMAGE_FEATURES = "image_features"
 
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
-"""Roles that have a service. The others are parts of a face model, except FACE_IDENTITY: its models
-can be pulled and verified, but nothing uses them yet."""
+"""Roles that have a service. The others are parts of composed models, except FACE_IDENTITY: its
+models can be pulled and verified, but nothing uses them yet."""
+
+PARTS = {
+    Role.FACE: (
+        Role.FACE_DETECTOR,
+        Role.FACE_LANDMARKS,
+        Role.HEAD_POSE,
+        Role.EYE_STATE,
+        Role.EXPRESSION,
+    ),
+    Role.EMBEDDING: (Role.IMAGE_FEATURES, Role.EMBEDDING),
+}
+"""Roles of the models that a composed model of a role consists of, one for each."""
 
 
 class Origin(StrEnum):
@@ -183,16 +196,6 @@ class Export(Settings):
     files: dict[str, FileName]
 
 
-class FaceParts(Settings):
-    """Ids of the models that make up a face model, by role."""
-
-    face_detector: str
-    face_landmarks: str
-    head_pose: str
-    eye_state: str
-    expression: str
-
-
 class ModelEntry(Settings):
     """One model of the registry.
 
@@ -200,7 +203,7 @@ class ModelEntry(Settings):
         files: Files inside installed packages, by the names that the service uses.
         downloads: Files that have to be pulled, by the names that the service uses.
         export: Graphs to export from the downloads before the model can be used.
-        parts: The models that make up a composed model.
+        parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
     """
 
@@ -213,11 +216,22 @@ class ModelEntry(Settings):
     files: dict[str, ModelFile] = Field(default_factory=dict)
     downloads: dict[str, Download] = Field(default_factory=dict)
     export: Export | None = None
-    parts: FaceParts | None = None
+    parts: dict[Role, str] = Field(default_factory=dict)
     network: str | None = None
     preprocessing: Preprocessing | None = None
     input_long_side_px: Annotated[int, Field(ge=0)]
     calibration: Calibration | None = None
+
+    @model_validator(mode="after")
+    def _has_every_part(self) -> ModelEntry:
+        needed = set(PARTS.get(self.role, ()))
+        if self.parts and set(self.parts) != needed:
+            raise ValueError(
+                f"{self.role} models are composed of {', '.join(sorted(needed))}, one of each"
+                if needed
+                else f"{self.role} models have no parts"
+            )
+        return self
 
 
 class Registry(Settings):
@@ -253,6 +267,13 @@ class LocalModel:
     file_digests: dict[str, str]
     parts: dict[Role, LocalModel] = field(default_factory=dict)
     fallback_for: str = ""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures become its graph's tensors; ConfigError if models.yaml does not say."""
+        if self.entry.preprocessing is None:
+            raise ConfigError(f"models.yaml: the model {self.model_id} has no preprocessing")
+        return self.entry.preprocessing
 
     def digest(self, constants: Settings | None = None) -> str:
         """Hashes everything that affects the scores: files, version and constants."""
@@ -386,19 +407,14 @@ def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
     Raises:
         ConfigError: A part is unknown or has another role.
     """
-    parts = _parts(models[model_id])
+    parts = models[model_id].parts
     for role, part_id in parts.items():
-        known = [name for name, entry in models.items() if entry.role is role]
+        known = [name for name, entry in models.items() if entry.role is role and not entry.parts]
         if part_id not in known:
             raise ConfigError(
                 f"models.yaml: {model_id} has no {role} {part_id!r}{nearest(part_id, known)}"
             )
     return [model_id, *parts.values()]
-
-
-def _parts(entry: ModelEntry) -> dict[Role, str]:
-    named = entry.parts.model_dump() if entry.parts else {}
-    return {Role(role): part_id for role, part_id in named.items()}
 
 
 def _local(
@@ -408,8 +424,7 @@ def _local(
     with_parts(models, model_id)
     entry = models[model_id]
     parts = {
-        role: _local(models_folder, models, part, asked=asked)
-        for role, part in _parts(entry).items()
+        role: _local(models_folder, models, part, asked=asked) for role, part in entry.parts.items()
     }
     paths, digests = {}, {}
     for key, file in entry.files.items():

@@ -271,7 +271,7 @@ def test_only_a_regular_file_is_a_model(tmp_path: Path, planted: str) -> None:
         path.symlink_to(tmp_path / "missing")
     entry = next(
         one for one in read_registry(ROOT / "configs").models.values() if one.downloads
-    ).model_copy(update={"downloads": {"graph": GOOD}, "export": None, "parts": None, "files": {}})
+    ).model_copy(update={"downloads": {"graph": GOOD}, "export": None, "parts": {}, "files": {}})
     assert state_of(tmp_path, {"some-model": entry}, "some-model") is State.DAMAGED
 
 

@@ -1,0 +1,170 @@
+"""Moments of real photos by every embedding, at the one setting that each was calibrated to.
+
+The embeddings and the clustering are those of the program, called in this process: each photo is
+read once, and no score that moments do not need is computed. Capture time takes no part.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score
+
+from orchestrator.config import PipelineConfig, resolve_auto
+from orchestrator.domain.moments.clustering import cluster_scenes
+from services.common.config.layers import models_dir
+from services.common.errors import InvalidImageError
+from services.common.imaging.decode import RgbImage, decode, fit_long_side
+from services.common.inference.onnx import OrtSession, SessionOptions
+from services.common.inference.registry import LocalModel, MissingModelError, Role, resolve
+from services.embedding.model import EmbeddingModel, load_networks
+from tests.accuracy.conftest import Figures, pull_embedding
+from tests.conftest import ROOT
+
+CONFIGS = ROOT / "configs"
+ALBUMS = ("album", "trip", "temple")
+MODELS = {
+    "builtin": "builtin-scene-embedding",
+    "standard": "standard-scene-embedding",
+    "lite": "mediapipe-mobilenet-v3-small",
+}
+MEAN_FLOORS = {"builtin": 0.75, "standard": 0.85, "lite": 0.80}
+"""Least mean adjusted Rand index over the albums."""
+
+
+@dataclass(frozen=True)
+class Album:
+    """Photos and what people see in them.
+
+    Attributes:
+        photos: Canonical images.
+        groups: The group of each photo; photos in no group are groups of their own.
+        is_counted: Whether each photo counts; those whose group is ambiguous do not.
+    """
+
+    photos: list[RgbImage]
+    groups: list[str]
+    is_counted: list[bool]
+
+
+@pytest.fixture(scope="module")
+def albums(real_photos: Callable[[str], Path]) -> dict[str, Album]:
+    """The albums with labelled moments, read once."""
+    return {name: read_album(real_photos(name)) for name in ALBUMS}
+
+
+def read_album(folder: Path) -> Album:
+    groups = {row["file"]: row["group"] for row in read_table(folder / "groups.csv")}
+    ambiguous = {row["file"] for row in read_table(folder / "ambiguous.csv")}
+    album = Album([], [], [])
+    for path in sorted(folder.iterdir()):
+        try:
+            photo = decode(path.read_bytes(), max_pixels=10**9).pixels
+        except InvalidImageError:  # the labels
+            continue
+        album.photos.append(photo)
+        album.groups.append(groups.get(path.name, f"single {path.name}"))
+        album.is_counted.append(path.name not in ambiguous)
+    return album
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The albums' embeddings by one model."""
+
+    model: LocalModel
+    vectors: dict[str, NDArray[np.float32]]
+    cpu_ms: float
+
+    def rand_index(self, album: Album, name: str, profile: str) -> float:
+        """Adjusted Rand index of an album under the clustering values of a profile."""
+        known = self.model.entry.calibration
+        calibration = (known.scene_distance, known.cluster_selection_epsilon) if known else None
+        settings = PipelineConfig(CONFIGS, profile).load(profile).cluster_scenes
+        labels = cluster_scenes(self.vectors[name], resolve_auto(settings, calibration))
+        moments = np.where(labels < 0, -1 - np.arange(len(labels)), labels)  # noise is single
+        wanted = np.array(album.groups)[album.is_counted]
+        return float(adjusted_rand_score(wanted, moments[album.is_counted]))
+
+
+@pytest.fixture(scope="module")
+def embedded(
+    albums: dict[str, Album], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Embedded]:
+    """Embeds the albums by the embedding of a profile, once; skips where it is absent."""
+    done: dict[str, Embedded] = {}
+    pulled = tmp_path_factory.mktemp("pulled")
+
+    def find(profile: str) -> Embedded:
+        if profile not in done:
+            done[profile] = embed_albums(find_model(MODELS[profile], pulled), albums)
+        return done[profile]
+
+    return find
+
+
+def find_model(model_id: str, pulled: Path) -> LocalModel:
+    """The model on this machine, or else as it is pulled."""
+    try:
+        return resolve(CONFIGS, models_dir(), Role.EMBEDDING, model_id)
+    except MissingModelError:
+        pull_embedding(model_id, pulled)
+        return resolve(CONFIGS, pulled, Role.EMBEDDING, model_id)
+
+
+def embed_albums(model: LocalModel, albums: dict[str, Album]) -> Embedded:
+    options = SessionOptions(intra_op_threads=1)
+    embedding = EmbeddingModel(load_networks(model, lambda path: OrtSession(path, options)))
+    side = model.entry.input_long_side_px
+    embedding.embed(albums["album"].photos[0])  # the first inference allocates
+    began = time.process_time()
+    vectors = {
+        name: np.stack([embedding.embed(fit_long_side(photo, side)) for photo in album.photos])
+        for name, album in albums.items()
+    }
+    photo_count = sum(len(album.photos) for album in albums.values())
+    return Embedded(model, vectors, 1000 * (time.process_time() - began) / photo_count)
+
+
+@pytest.mark.parametrize("profile", MODELS)
+def test_moments_are_those_that_people_see(
+    embedded: Callable[[str], Embedded], albums: dict[str, Album], figures: Figures, profile: str
+) -> None:
+    by_model = embedded(profile)
+    found = {name: by_model.rand_index(album, name, "builtin") for name, album in albums.items()}
+    mean = float(np.mean(list(found.values())))
+    for name, index in found.items():
+        row = figures.setdefault(f"moments of {name}, adjusted Rand index", {})
+        row[profile] = f"{index:.3f}"
+    floor = MEAN_FLOORS[profile]
+    figures.setdefault("  their mean, and the least allowed", {})[profile] = f"{mean:.3f}, {floor}"
+    figures.setdefault("  CPU of the embedding, ms a photo", {})[profile] = f"{by_model.cpu_ms:.0f}"
+    assert mean >= floor
+
+
+def test_the_scene_distance_beats_plain_hdbscan(
+    embedded: Callable[[str], Embedded], albums: dict[str, Album], figures: Figures
+) -> None:
+    builtin = embedded("builtin")
+    for name in ("album", "trip"):
+        plain = builtin.rand_index(albums[name], name, "reference")
+        figures.setdefault(f"moments of {name}, adjusted Rand index", {})["reference"] = (
+            f"{plain:.3f}"
+        )
+        bounded = builtin.rand_index(albums[name], name, "builtin")
+        assert bounded >= 0.75
+        assert bounded > plain

@@ -92,8 +92,8 @@ class ModelServiceSettings(Settings):
     """pictures prepared, and inferences run, at a time"""
     preferred_batch_count: Count
     """most items of one inference; above 1 the items of several callers share one, which pays on a
-    GPU, and the last bits of a score can depend on what else is in its batch. The formulas, the
-    cascades and the face networks take one picture at a time regardless"""
+    GPU, and the last bits of a score can depend on what else is in its batch. The formulas and
+    the cascades take one picture at a time regardless"""
     max_queue_delay_ms: Annotated[float, Field(ge=0)]
     """how long an inference that is not full waits for more items; 0: it takes what is already
     queued"""

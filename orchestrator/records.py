@@ -152,7 +152,7 @@ class ImageRecord:
     @property
     def face_caption(self) -> str:
         """Its faces in words; empty without faces."""
-        return face_caption(len(self.faces), self.face_faults)
+        return face_caption(self.faces, self.face_faults)
 
     @property
     def filename(self) -> str:

@@ -42,6 +42,12 @@ class PersonPenalties:
     """faces count if they are at least this share of the largest face's width"""
 
 
+MIN_FACE_SIZE = 0.025
+"""Share of the picture's long side below which a face is too small for its scores to count."""
+MIN_FACE_CONFIDENCE = 0.6
+"""Below it a face may be a statue, a poster or none: its scores do not count."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorstFace:
     """Face-size-weighted worst case over the prominent faces of a photo, each 0 to 1."""
@@ -89,15 +95,16 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
 
     A face's score s counts as 1 - w (1 - s), where w is its area over the largest face's: the
     largest face counts in full, and the smaller a face is, the less its faults count. Unlike in a
-    mean, a good face does not make up for a bad one.
+    mean, a good face does not make up for a bad one. Tiny and uncertain faces never count.
 
     Returns:
-        The minimum of each score; None without faces.
+        The minimum of each score; None without faces that count.
     """
-    if not faces:
+    counting = [face for face in faces if _counts(face)]
+    if not counting:
         return None
-    largest = max(faces, key=lambda face: face.area)
-    prominent = [face for face in faces if face.width >= prominent_face_ratio * largest.width]
+    largest = max(counting, key=lambda face: face.area)
+    prominent = [face for face in counting if face.width >= prominent_face_ratio * largest.width]
     weights = [face.area / largest.area if largest.area > 0 else 1.0 for face in prominent]
 
     def worst(scores: list[float]) -> float:
@@ -108,6 +115,16 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
         eyes_score=worst([face.eyes_score for face in prominent]),
         smile_score=worst([face.smile_score for face in prominent]),
     )
+
+
+def _counts(face: FaceScores) -> bool:
+    """Whether a face is large and certain enough for its scores to be believed.
+
+    Width and height are relative to those of the picture, so the smaller of them is relative to the
+    long side.
+    """
+    size = min(face.width, face.height)
+    return size >= MIN_FACE_SIZE and face.confidence >= MIN_FACE_CONFIDENCE
 
 
 def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:
@@ -144,15 +161,21 @@ def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
     return tuple(check.fault for check in check_faces(worst, penalties) if check.is_fault)
 
 
-def face_caption(face_count: int, faults: Sequence[FaceFault]) -> str:
-    """For example "2 faces | eyes open | no smile"; empty without faces."""
-    if not face_count:
+def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> str:
+    """For example "2 faces | eyes open | no smile".
+
+    Empty without faces; only their number if none counts.
+    """
+    if not faces:
         return ""
-    words = (
-        FAULT_WORDS[fault] if fault in faults else NO_FAULT_WORDS.get(fault, "")
-        for fault in FaceFault
-    )
-    return " | ".join([f"{face_count} face{'s' if face_count > 1 else ''}", *filter(None, words)])
+    parts = [f"{len(faces)} face{'s' if len(faces) > 1 else ''}"]
+    if any(_counts(face) for face in faces):
+        words = (
+            FAULT_WORDS[fault] if fault in faults else NO_FAULT_WORDS.get(fault, "")
+            for fault in FaceFault
+        )
+        parts += filter(None, words)
+    return " | ".join(parts)
 
 
 def person_penalty(worst: WorstFace | None, penalties: PersonPenalties) -> float:

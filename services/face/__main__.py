@@ -15,24 +15,27 @@ from services.common.inference.model_service import ModelHost, ServiceParts, run
 from services.common.inference.registry import Role
 from services.face.cascade_model import CascadeFaceModel
 from services.face.network_model import NetworkFaceModel
-from services.face.networks import (
-    Blendshapes,
-    FaceMesh,
-    FsaNet,
-    LandmarkPose,
-    MiniXception,
-    Ocec,
-    YuNet,
-)
+from services.face.networks.detectors import CenterFace, YuNet
+from services.face.networks.expressions import Blendshapes, MiniXception, MouthWidth
+from services.face.networks.eyes import IrisContour, Ocec
+from services.face.networks.meshes import FaceMesh, FaceMesh468
+from services.face.networks.poses import FsaNet, LandmarkPose
 from services.face.servicer import FaceServicer
 from services.face.tensors import tensor_api
 
 NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
-    Role.FACE_DETECTOR: {"yunet": YuNet},
-    Role.FACE_LANDMARKS: {"mediapipe-face-mesh": FaceMesh},
+    Role.FACE_DETECTOR: {"centerface": CenterFace, "yunet": YuNet},
+    Role.FACE_LANDMARKS: {
+        "mediapipe-face-mesh": FaceMesh,
+        "mediapipe-face-mesh-468": FaceMesh468,
+    },
     Role.HEAD_POSE: {"fsa-net": FsaNet, "landmarks": LandmarkPose},
-    Role.EYE_STATE: {"ocec": Ocec},
-    Role.EXPRESSION: {"mediapipe-blendshapes": Blendshapes, "mini-xception": MiniXception},
+    Role.EYE_STATE: {"mediapipe-iris": IrisContour, "ocec": Ocec},
+    Role.EXPRESSION: {
+        "mediapipe-blendshapes": Blendshapes,
+        "mini-xception": MiniXception,
+        "mouth-width": MouthWidth,
+    },
 }
 """Class that handles the inputs and outputs of a part, by `network` in models.yaml."""
 
@@ -46,7 +49,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         info,
         host.batch_images(
             prepare=lambda pixels: pixels,
-            infer=lambda pictures: [model.analyze(pixels) for pixels in pictures],
+            infer=model.analyze,
         ),
     )
     return ServiceParts(
@@ -54,7 +57,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
         info=info.model,
         register=partial(face_pb2_grpc.add_FaceServiceServicer_to_server, servicer),
         tensors=tensor_api(servicer),
-        warm_up=lambda: model.analyze(np.full((64, 64, 3), 128, np.uint8)),
+        warm_up=lambda: model.analyze([np.full((64, 64, 3), 128, np.uint8)]),
     )
 
 
@@ -77,7 +80,7 @@ def load_networks(host: ModelHost) -> NetworkFaceModel:
 
     return NetworkFaceModel(
         detector=load(Role.FACE_DETECTOR),
-        mesh=load(Role.FACE_LANDMARKS),
+        landmarks=load(Role.FACE_LANDMARKS),
         pose=load(Role.HEAD_POSE),
         eyes=load(Role.EYE_STATE),
         expression=load(Role.EXPRESSION),

@@ -23,6 +23,7 @@ from services.face.preprocess import (
     Box,
     Gray,
     crop_face,
+    logistic,
     to_detection_gray,
     to_gray,
 )
@@ -78,8 +79,11 @@ class CascadeFaceModel:
         self._eye_cascades = (Cascade(paths["eye"]), Cascade(paths["eyeglasses"]))
         self._smile = Cascade(paths["smile"])
 
-    def analyze(self, pixels: RgbImage) -> list[Face]:
-        """Finds the faces of a canonical image; see FaceModel."""
+    def analyze(self, pictures: Sequence[RgbImage]) -> list[list[Face]]:
+        """Finds the faces of canonical images; see FaceModel."""
+        return [self._analyze(pixels) for pixels in pictures]
+
+    def _analyze(self, pixels: RgbImage) -> list[Face]:
         small = to_detection_gray(pixels)
         gray = to_gray(pixels)
         factor = pixels.shape[1] / small.shape[1]
@@ -127,7 +131,7 @@ class CascadeFaceModel:
         yaw = _yaw_degrees(eyes, turned)
         return Face(
             box=box,
-            confidence=_logistic((weight - 54.5) / 0.7),
+            confidence=logistic((weight - 54.5) / 0.7),
             landmarks=_eye_landmarks(box, eyes),
             yaw_degrees=yaw,
             pitch_degrees=None,
@@ -140,7 +144,7 @@ class CascadeFaceModel:
     def _profile_face(self, box: Box, weight: float, sign: int) -> Face:
         return Face(
             box=box,
-            confidence=_logistic(weight - 1.5),
+            confidence=logistic(weight - 1.5),
             landmarks={},
             yaw_degrees=sign * PROFILE_YAW_DEGREES,
             pitch_degrees=None,
@@ -184,7 +188,7 @@ class CascadeFaceModel:
             neighbours=SMILE_NEIGHBOURS,
             min_side_px=MIN_SMILE_PX,
         )
-        return _logistic((hits[0].weight - SMILE_WEIGHT) / SMILE_SCALE) if hits else 0.0
+        return logistic((hits[0].weight - SMILE_WEIGHT) / SMILE_SCALE) if hits else 0.0
 
 
 def _find(cascade: Cascade, gray: Gray, min_side_px: int) -> list[Detection]:
@@ -238,12 +242,8 @@ def _eyes_score(eyes: Sequence[Eye]) -> float:
     if not eyes:
         return 0.0
     surest = max(eye.weight for eye in eyes)
-    return _logistic((surest - EYES_OPEN_WEIGHT) / EYES_OPEN_SCALE)
+    return logistic((surest - EYES_OPEN_WEIGHT) / EYES_OPEN_SCALE)
 
 
 def _overlaps_any(box: Box, faces: Sequence[Face]) -> bool:
     return any(face.box.holds(box.centre) or box.holds(face.box.centre) for face in faces)
-
-
-def _logistic(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-value))

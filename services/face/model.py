@@ -47,32 +47,35 @@ class Face:
 class FaceModel(Protocol):
     """Finds and describes faces."""
 
-    def analyze(self, pixels: RgbImage) -> list[Face]:
-        """Finds the faces of a canonical image, uint8 (height, width, 3).
+    def analyze(self, pictures: Sequence[RgbImage]) -> list[list[Face]]:
+        """Finds the faces of canonical images, uint8 (height, width, 3) each.
 
         Returns:
-            Faces, largest first, boxes and landmarks relative to the picture.
+            Faces of each, largest first, boxes and landmarks relative to the picture.
         """
         ...
 
 
 def largest_first(faces: Sequence[Face], pixels: RgbImage) -> list[Face]:
-    """Orders faces given in pixels of a picture, and converts them to relative coordinates."""
+    """Converts faces given in pixels of a picture to relative coordinates, and orders them."""
     height, width = pixels.shape[:2]
-    ordered = sorted(faces, key=lambda face: (-face.box.area, face.box.left, face.box.top))
-    return [_relative(face, width, height) for face in ordered]
+    relative = [_relative(face, width, height) for face in faces]
+    return sorted(relative, key=lambda face: (-face.box.area, face.box.left, face.box.top))
 
 
 def _relative(face: Face, width: int, height: int) -> Face:
+    """Cuts off what is beyond the picture's edges: the contract knows no such places."""
     box = face.box
-    left, top = max(0.0, box.left / width), max(0.0, box.top / height)
+    left, right = _share(box.left, width), _share(box.left + box.width, width)
+    top, bottom = _share(box.top, height), _share(box.top + box.height, height)
     return replace(
         face,
-        box=Box(
-            left,
-            top,
-            min(1.0, (box.left + box.width) / width) - left,
-            min(1.0, (box.top + box.height) / height) - top,
-        ),
-        landmarks={name: (x / width, y / height) for name, (x, y) in face.landmarks.items()},
+        box=Box(left, top, right - left, bottom - top),
+        landmarks={
+            name: (_share(x, width), _share(y, height)) for name, (x, y) in face.landmarks.items()
+        },
     )
+
+
+def _share(place: float, length: int) -> float:
+    return min(max(place / length, 0.0), 1.0)

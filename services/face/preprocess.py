@@ -16,6 +16,9 @@ Point = tuple[float, float]
 
 DETECTION_LONG_SIDE_PX = 640
 FACE_SIDE_PX = 256
+MAX_SAMPLES = 16
+"""Most samples of a crop for each of its pixels in each direction: enough for a face as large as a
+canonical image, and a bound on memory where a network asks for a crop of thousands of pixels."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,23 @@ def to_detection_gray(pixels: RgbImage) -> Gray:
     return to_gray(np.ascontiguousarray(fit_long_side(pixels, DETECTION_LONG_SIDE_PX)))
 
 
-def letterbox(pixels: RgbImage, side_px: int) -> tuple[RgbImage, float]:
-    """Scales a picture into the top left of a black square; returns it and the scale."""
+def letterbox(pixels: RgbImage, long_side_px: int, step_px: int) -> tuple[RgbImage, float]:
+    """Scales a picture to a long side, and pads it with black to the right and at the bottom.
+
+    Args:
+        pixels: uint8, (height, width, 3).
+        long_side_px: Its long side after scaling.
+        step_px: Width and height of the result are multiples of it.
+
+    Returns:
+        The padded picture, and the scale.
+    """
     height, width = pixels.shape[:2]
-    factor = side_px / max(height, width)
+    factor = long_side_px / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     filter_ = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    canvas = np.zeros((side_px, side_px, 3), np.uint8)
+    padded = (-(-size[1] // step_px) * step_px, -(-size[0] // step_px) * step_px)
+    canvas = np.zeros((*padded, 3), np.uint8)
     canvas[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=filter_)
     return canvas, factor
 
@@ -76,16 +89,17 @@ def crop_rotated(
     Args:
         pixels: uint8, (height, width, 3); the edge pixels are repeated beyond the edges.
         centre: Of the rectangle, pixels.
-        size: Width and height, pixels.
+        size: Width and height, pixels; less than one counts as one.
         angle_degrees: Of its upper edge, positive clockwise.
         out_size: Width and height of the result, pixels.
     """
     angle = math.radians(angle_degrees)
-    right = np.array([math.cos(angle), math.sin(angle)]) * size[0]
-    down = np.array([-math.sin(angle), math.cos(angle)]) * size[1]
+    right = np.array([math.cos(angle), math.sin(angle)]) * max(size[0], 1.0)
+    down = np.array([-math.sin(angle), math.cos(angle)]) * max(size[1], 1.0)
     corner = np.array(centre) - right / 2 - down / 2
     source = np.array([corner, corner + right, corner + down], np.float32)
-    finer = max(1, round(size[0] / out_size[0]))  # then averaged: warpAffine has no area filter
+    # sampled finer, then averaged: warpAffine has no area filter
+    finer = min(max(1, round(size[0] / out_size[0])), MAX_SAMPLES)
     width, height = out_size[0] * finer, out_size[1] * finer
     target = np.array([[0, 0], [width, 0], [0, height]], np.float32)
     turned = cv2.warpAffine(
@@ -110,3 +124,8 @@ def crop_face(gray: Gray, box: Box) -> Gray:
     return np.asarray(
         cv2.resize(crop, (FACE_SIDE_PX, FACE_SIDE_PX), interpolation=interpolation), np.uint8
     )
+
+
+def logistic(value: float) -> float:
+    """Maps any number to 0 to 1; never overflows."""
+    return 0.5 * (1.0 + math.tanh(value / 2))

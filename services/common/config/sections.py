@@ -94,7 +94,7 @@ class ModelServiceSettings(Settings):
     preferred_batch_count: Count
     """maximum number of items per inference. Above 1, several callers' items share an inference,
     which is faster on a GPU, but the last bits of a score can depend on the rest of its batch. The
-    formulas, the cascades and the face networks always process one picture at a time"""
+    formulas and the cascades always process one picture at a time"""
     max_queue_delay_ms: Annotated[float, Field(ge=0)]
     """how long an inference with room for more items waits for them; 0: it takes only those already
     queued"""

@@ -164,6 +164,25 @@ def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) 
     return [output[index : index + 1] for index in range(len(items))]
 
 
+def run_rows(session: ModelSession, rows: FloatArray, most: int) -> list[FloatArray]:
+    """Runs a graph of one input on many rows, in as few inferences as possible.
+
+    Args:
+        session: The graph.
+        rows: Its input; the first axis has any length from 1.
+        most: Most rows of one inference: bounds the memory that it takes.
+
+    Returns:
+        The outputs, in the order of `output_names`, each with as many rows.
+    """
+    count = most if session.takes_batches else 1
+    (name,) = session.input_names
+    answers = [
+        session.run({name: rows[start : start + count]}) for start in range(0, len(rows), count)
+    ]
+    return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+
+
 def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
     """The options of one execution provider, as ONNX Runtime names them.
 

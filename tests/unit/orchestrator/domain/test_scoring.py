@@ -78,7 +78,34 @@ def test_a_small_face_in_the_crowd_does_not_decide() -> None:
     assert worst.eyes_score == 1.0
 
 
-@given(st.lists(st.tuples(unit, st.floats(0.01, 1)), min_size=1, max_size=8))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 0.02, "height": 0.03},  # landscape: the width is relative to the long side
+        {"width": 0.03, "height": 0.02},  # portrait
+        {"confidence": 0.55},
+    ],
+)
+def test_a_tiny_or_uncertain_face_is_never_penalized(changes: dict[str, float]) -> None:
+    bad = face(eyes_score=0.0, pose_score=0.0, smile_score=0.0, **changes)
+    assert worst_face([bad], 0.3) is None
+    assert person_penalty(worst_face([bad], 0.3), PENALTIES) == 0.0
+    assert face_caption([bad], ()) == "1 face"
+    good = face(width=0.05, height=0.05)
+    worst = worst_face([bad, good], 0.0)
+    assert worst is not None
+    assert (worst.pose_score, worst.eyes_score, worst.smile_score) == (1.0, 1.0, 1.0)
+    assert face_caption([bad, good], ()) == "2 faces | eyes open | smiling"
+
+
+def test_an_uncertain_face_is_not_the_largest_that_others_are_compared_with() -> None:
+    poster = face(width=0.9, height=0.9, confidence=0.55)
+    worst = worst_face([poster, face(width=0.1, height=0.1, eyes_score=0.1)], 0.3)
+    assert worst is not None
+    assert worst.eyes_score == pytest.approx(0.1)
+
+
+@given(st.lists(st.tuples(unit, st.floats(0.03, 1)), min_size=1, max_size=8))
 def test_worst_face_lies_between_the_minimum_and_the_largest_face(
     faces: list[tuple[float, float]],
 ) -> None:
@@ -91,19 +118,20 @@ def test_worst_face_lies_between_the_minimum_and_the_largest_face(
 
 
 def test_faults_caption_and_penalty_follow_the_thresholds_of_the_run() -> None:
-    worst = worst_face([face(eyes_score=0.4)], 0.3)
+    faces = [face(eyes_score=0.4)]
+    worst = worst_face(faces, 0.3)
     lenient = replace(PENALTIES, eyes_threshold=0.3)
     assert face_faults(worst, PENALTIES) == (FaceFault.EYES_CLOSED,)
-    assert face_caption(1, face_faults(worst, PENALTIES)) == "1 face | eyes closed | smiling"
+    assert face_caption(faces, face_faults(worst, PENALTIES)) == "1 face | eyes closed | smiling"
     assert person_penalty(worst, PENALTIES) == PENALTIES.eyes_closed
     assert face_faults(worst, lenient) == ()
-    assert face_caption(1, face_faults(worst, lenient)) == "1 face | eyes open | smiling"
+    assert face_caption(faces, face_faults(worst, lenient)) == "1 face | eyes open | smiling"
     assert person_penalty(worst, lenient) == 0.0
 
 
 def test_without_faces_there_is_no_fault_and_no_caption() -> None:
     assert face_faults(None, PENALTIES) == ()
-    assert face_caption(0, ()) == ""
+    assert face_caption([], ()) == ""
 
 
 def test_the_scale_of_ava_ends_at_0_and_1() -> None:

@@ -1,0 +1,129 @@
+"""Whether faces smile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from services.common.inference.onnx import ModelSession, run_rows
+from services.face.networks.faces import Mesh, Points, Sighting
+from services.face.preprocess import crop_rotated, logistic, to_gray
+
+BATCH_COUNT = 16
+"""Faces of one inference."""
+
+
+class Expression(Protocol):
+    """Scores whether faces smile."""
+
+    def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
+        """Returns how clearly each face smiles, 0 to 1."""
+        ...
+
+
+class MiniXception:
+    """Smile as the probability of happiness among seven expressions (Arriaga et al. 2017)."""
+
+    SIDE_PX = 64
+    HAPPY = 3
+
+    def __init__(self, session: ModelSession) -> None:
+        self._session = session
+
+    def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
+        """Probability of happiness; see Expression."""
+        crops = []
+        for face in faces:
+            side = max(face.box.width, face.box.height)
+            crop = crop_rotated(
+                face.picture,
+                face.box.centre,
+                (side, side),
+                face.roll_degrees,
+                (self.SIDE_PX, self.SIDE_PX),
+            )
+            crops.append(to_gray(crop))
+        blob = np.stack(crops)[:, np.newaxis].astype(np.float32) / 127.5 - 1.0
+        (answers,) = run_rows(self._session, blob, BATCH_COUNT)
+        return [float(answer[self.HAPPY]) for answer in answers]
+
+
+class Blendshapes:
+    """Smile from the points of a face (MediaPipe's blendshapes)."""
+
+    # The 146 points that the network reads, and the indices of its outputs: from
+    # face_blendshapes_graph.cc of MediaPipe (Apache-2.0), kLandmarksSubsetIdxs, kBlendshapeNames.
+    # fmt: off
+    POINTS = (
+        0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58,
+        61, 63, 65, 66, 67, 70, 78, 80, 81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107,
+        109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153, 154, 155, 157,
+        158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197,
+        234, 246, 249, 251, 263, 267, 269, 270, 276, 282, 283, 284, 285, 288, 291, 293,
+        295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318, 321, 323, 324, 332, 334,
+        336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384,
+        385, 386, 387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468,
+        469, 470, 471, 472, 473, 474, 475, 476, 477,
+    )
+    # fmt: on
+    MOUTH_SMILE_LEFT, MOUTH_SMILE_RIGHT = 44, 45
+
+    def __init__(self, session: ModelSession) -> None:
+        self._session = session
+
+    def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
+        """Mean of both corners of the mouth; see Expression."""
+        wanted = [with_irises(mesh.points)[list(self.POINTS), :2] for mesh in meshes]
+        answers = [
+            run_rows(self._session, np.ascontiguousarray(one[np.newaxis]), 1)[0].ravel()
+            for one in wanted
+        ]
+        both = (self.MOUTH_SMILE_LEFT, self.MOUTH_SMILE_RIGHT)
+        return [float(np.clip(answer[list(both)].mean(), 0.0, 1.0)) for answer in answers]
+
+
+IRISES = ((33, 133, 159, 145), (362, 263, 386, 374))
+"""Of a mesh: the corners of each eye, and the middles of its upper and lower lid."""
+IRIS_RADIUS = 0.2
+"""Relative to the width of the eye: an iris is 11.7 mm wide, an eye about 29 mm."""
+
+
+def with_irises(points: Points) -> Points:
+    """Appends guessed points of the irises to 468 points: looking ahead, in the eyes' middles."""
+    if len(points) != 468:
+        return points
+    added = []
+    for corners in IRISES:
+        eye = points[list(corners)]
+        centre = eye.mean(axis=0)
+        radius = IRIS_RADIUS * float(np.linalg.norm(eye[1, :2] - eye[0, :2]))
+        around = ((0, 0), (1, 0), (0, -1), (-1, 0), (0, 1))
+        added += [centre + np.array((radius * x, radius * y, 0.0)) for x, y in around]
+    return np.vstack([points, added]).astype(np.float32)
+
+
+class MouthWidth:
+    """Smile by the width of the mouth relative to the face's: a calibrated heuristic.
+
+    It needs no file. An open mouth that is not wide is not a smile to it, nor are smiling eyes.
+    """
+
+    MOUTH, FACE = (61, 291), (234, 454)
+    """Points of a mesh: the corners of the mouth, and the widest points of the face. The distance
+    of the outer eye corners told smiles less well (area under the ROC curve 0.896, this 0.912)."""
+    MIDDLE, SCALE = 0.42, 0.02
+    """Logistic on the relative width, fitted on 668 faces labelled by people (SMILEsmileD);
+    README.md says how many it gets wrong."""
+
+    def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
+        """Score of the relative width; see Expression."""
+        widths = [_distance(mesh, self.MOUTH) / _distance(mesh, self.FACE) for mesh in meshes]
+        return [logistic((width - self.MIDDLE) / self.SCALE) for width in widths]
+
+
+def _distance(mesh: Mesh, ends: tuple[int, int]) -> float:
+    """Distance of two points in space, pixels; never 0."""
+    left, right = mesh.points[list(ends)]
+    return max(float(np.linalg.norm(left - right)), 1e-6)

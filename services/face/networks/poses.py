@@ -1,0 +1,124 @@
+"""Where faces look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from services.common.inference.onnx import ModelSession, run_rows
+from services.face.networks.faces import Mesh, Pose, Sighting
+from services.face.preprocess import crop_rotated
+
+BATCH_COUNT = 16
+"""Faces of one inference."""
+
+
+class HeadPose(Protocol):
+    """Estimates where faces look."""
+
+    def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
+        """Returns the pose of each face."""
+        ...
+
+
+class FsaNet:
+    """Yaw and pitch, the mean of two variants (Yang et al. 2019, "FSA-Net").
+
+    Its roll is unreliable for tilted faces: the roll is the detector's.
+    """
+
+    SIDE_PX = 64
+
+    def __init__(self, *sessions: ModelSession) -> None:
+        self._sessions = sessions
+
+    def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
+        """Yaw and pitch by the networks; see HeadPose."""
+        crops = []
+        for face in faces:
+            side = max(face.box.width, face.box.height)
+            crops.append(
+                crop_rotated(
+                    face.picture, face.box.centre, (side, side), 0.0, (self.SIDE_PX, self.SIDE_PX)
+                )
+            )
+        blob = (np.stack(crops)[..., ::-1].astype(np.float32) - 127.5) / 128.0
+        blob = np.ascontiguousarray(blob.transpose(0, 3, 1, 2))
+        answers = [run_rows(session, blob, BATCH_COUNT)[0] for session in self._sessions]
+        return [
+            Pose(_bounded(-yaw), _bounded(pitch), face.roll_degrees)
+            for face, (yaw, pitch, _) in zip(
+                faces, np.mean(answers, axis=0).reshape(-1, 3).tolist(), strict=True
+            )
+        ]
+
+
+class LandmarkPose:
+    """Head pose by solving for the position of a rigid face behind six points (PnP).
+
+    Noisier than a trained network, because real faces differ from the proportions of `FACE`.
+    """
+
+    POINTS = (1, 152, 33, 263, 61, 291)
+    """Of a mesh: nose, chin, outer corners of the eyes, corners of the mouth."""
+    FACE = np.array(
+        [
+            (0, 0, 0),
+            (0, 330, 65),
+            (-225, -170, 135),
+            (225, -170, 135),
+            (-150, 150, 125),
+            (150, 150, 125),
+        ],
+        np.float64,
+    )
+    """The same points of a generic face: right, down, away from the camera; any unit."""
+    LEVEL_DEGREES = 10.0
+    """How far that face looks down: half of 698 portraits (UTKFace) would look down by more than 12
+    degrees without it, and by more than 2 with it."""
+    FOCAL_LENGTH = 4.0
+    """Relative to the side of a square around the face, which is small compared with its distance:
+    hardly any perspective."""
+
+    def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
+        """Returns the pose of the rigid face; see HeadPose."""
+        return [self._pose(mesh) for mesh in meshes]
+
+    def _pose(self, mesh: Mesh) -> Pose:
+        seen = mesh.points[list(self.POINTS), :2].astype(np.float64)
+        size = max(float(np.ptp(mesh.points[:, :2], axis=0).max()), 1e-6)
+        camera = np.diag([self.FOCAL_LENGTH, self.FOCAL_LENGTH, 1.0])
+        try:
+            _, turn, _ = cv2.solvePnP(
+                self.FACE, seen / size, camera, None, flags=cv2.SOLVEPNP_SQPNP
+            )
+        except cv2.error:  # the points coincide: no face has them
+            return Pose(0.0, 0.0, _upright(mesh.roll_degrees))
+        matrix = cv2.Rodrigues(turn)[0]
+        if not np.isfinite(matrix).all():
+            return Pose(0.0, 0.0, _upright(mesh.roll_degrees))
+        right_x, right_y, _ = (matrix @ (1.0, 0.0, 0.0)).tolist()
+        roll = math.atan2(right_y, right_x)
+        down = math.radians(self.LEVEL_DEGREES)
+        nose_x, nose_y, nose_z = (matrix @ (0.0, -math.sin(down), -math.cos(down))).tolist()
+        x = nose_x * math.cos(roll) + nose_y * math.sin(roll)
+        y = nose_y * math.cos(roll) - nose_x * math.sin(roll)
+        return Pose(
+            _bounded(math.degrees(math.atan2(x, -nose_z))),
+            math.degrees(math.atan2(-y, math.hypot(x, nose_z))),
+            _upright(mesh.roll_degrees + math.degrees(roll)),
+        )
+
+
+def _bounded(degrees: float) -> float:
+    """The contract knows no face that looks away from the camera."""
+    return min(max(degrees, -90.0), 90.0)
+
+
+def _upright(degrees: float) -> float:
+    """The same tilt, from -180 to 180."""
+    return (degrees + 180.0) % 360.0 - 180.0

@@ -34,7 +34,7 @@ def connect(
         The callers, which must be closed, and the ports that use them.
 
     Raises:
-        ConfigError: A hosted model is composed or not in models.yaml, or a TLS file or token file is
+        ConfigError: A hosted model is composed or not in models.yaml, or a TLS or token file is
             invalid.
     """
     options = client_options(shared)

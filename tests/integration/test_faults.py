@@ -27,7 +27,7 @@ from tests.integration.command import (
 )
 from tests.waiting import LIMIT_S, wait_until
 
-PHOTO_COUNT = 24
+PHOTO_COUNT = 16
 SLOWLY = {
     "BESTSHOT_SERVICES__ORCHESTRATOR__BATCH_COUNT": "1",
     "BESTSHOT_SERVICES__ORCHESTRATOR__CONCURRENT_BATCHES": "1",

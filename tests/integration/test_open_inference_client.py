@@ -83,7 +83,7 @@ async def _ask(ports: ModelPorts) -> dict[str, Any]:
     embedding, siamese = await ports.embedder.model(), await ports.comparer.model()
     pairs = [(0, 1), (1, 0), (0, 2), (2, 2)]
     other = dataclasses.replace(embedding, digest="another")
-    with pytest.raises(FailedPreconditionError, match="another model"):
+    with pytest.raises(FailedPreconditionError, match="now serves a different model"):
         await ports.embedder.embed(pictures, other)
     return {
         "models": (embedding, siamese),

@@ -30,7 +30,7 @@ from tests.integration.parts import Part, orchestrator
 from tests.postgresql import Postgresql, running_postgresql
 from tests.waiting import LIMIT_S, wait_until
 
-PHOTO_COUNT = 36
+PHOTO_COUNT = 24
 MODEL_HOSTS = ("model-a", "model-b")
 ORCHESTRATOR_HOSTS = ("orchestrator-a", "orchestrator-b")
 PORTS = {name: 50051 + number for number, name in enumerate(MODEL_SERVICES)}

@@ -13,6 +13,7 @@ from orchestrator.records import ImageRecord, Run, RunState, utc_now
 from orchestrator.review.evaluation import Counts, DecidedMoments, count_agreement
 from orchestrator.review.tuning import (
     CANDIDATES,
+    Proposal,
     overrides_of,
     proposal_lines,
     proposal_yaml,
@@ -80,8 +81,16 @@ def best_by_iqa(record: ImageRecord, shots: list[ImageRecord]) -> bool:
     return record is max(shots, key=iqa)
 
 
-def test_a_taste_is_found_and_holds_for_decisions_that_it_was_not_told_of() -> None:
-    found = propose(decided(best_by_iqa), stored_run())
+@pytest.fixture(scope="module")
+def by_iqa() -> Proposal:
+    """For a user who keeps the best of a moment by its technical score."""
+    return propose(decided(best_by_iqa), stored_run())
+
+
+def test_a_taste_is_found_and_holds_for_decisions_that_it_was_not_told_of(
+    by_iqa: Proposal,
+) -> None:
+    found = by_iqa
     total = MOMENTS * SHOTS
     assert found.fit_before.total == found.held_out.total == total
     assert found.is_better
@@ -116,8 +125,8 @@ def test_what_agrees_already_is_left_alone() -> None:
     assert "nothing to propose" in "\n".join(proposal_lines(found))
 
 
-def test_a_proposal_is_a_config_file() -> None:
-    found = propose(decided(best_by_iqa), stored_run())
+def test_a_proposal_is_a_config_file(by_iqa: Proposal) -> None:
+    found = by_iqa
     layer = Layer("proposal", yaml.safe_load(proposal_yaml(found)))
     settings = PipelineConfig(ROOT / "configs", "builtin", [layer]).load()
     weights = settings.select_best.quality_weights

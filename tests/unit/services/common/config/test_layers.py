@@ -59,13 +59,16 @@ def rename(path: Path, keys: tuple[str, ...], wrong: str) -> None:
 
 
 FILES = ("pipeline.yaml", "services.yaml", "models.yaml", "profiles/reference.yaml")
-KEYS_OF_FILES = ("package", "path", "sha256", "name", "url", "size_bytes")
-KEYS = [
-    (name, keys)
-    for name in FILES
-    for keys in leaves(yaml.safe_load((ROOT / "configs" / name).read_text()))
-    if not {"files", "downloads"} & set(keys) or keys[-1] in KEYS_OF_FILES
-]
+KEYS_OF_FILES = ("package", "path", "sha256", "name", "recipe", "size_bytes")
+KEYS = list(
+    {
+        # all models have the same keys: each is tried with the first that has it
+        (name, keys[2:-2], keys[-1]) if name == "models.yaml" else (name, keys): (name, keys)
+        for name in FILES
+        for keys in reversed(leaves(yaml.safe_load((ROOT / "configs" / name).read_text())))
+        if not {"files", "downloads"} & set(keys) or keys[-1] in KEYS_OF_FILES
+    }.values()
+)
 
 
 @pytest.mark.parametrize(("name", "keys"), KEYS, ids=[".".join(keys) for _, keys in KEYS])

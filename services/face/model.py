@@ -28,7 +28,7 @@ class Face:
         yaw_degrees: Turn, positive towards the right edge of the picture.
         pitch_degrees: Nod, positive up; None if the model does not measure it.
         roll_degrees: Tilt, positive clockwise.
-        pose_score: 0 (profile) to 1 (frontal).
+        pose_score: 0 (turned or nodding by 90 degrees) to 1 (facing the camera).
         eyes_score: 0 (closed) to 1 (open).
         smile_score: 0 to 1.
     """

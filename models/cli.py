@@ -173,7 +173,7 @@ def export(
 
 
 def _export(configs: Path, model_id: str, precision: Precision) -> None:
-    """Runs the exporter as its own process: nothing at run time imports PyTorch."""
+    """Runs the exporter in a separate process, so that this one never imports PyTorch."""
     if importlib.util.find_spec("torch") is None:
         raise ConfigError(
             f"{model_id} is a PyTorch checkpoint, and exporting it needs PyTorch: install "
@@ -202,7 +202,7 @@ def _select_models(
 
 
 class PullBars:
-    """Shows the progress of a pull, one bar for each file."""
+    """Shows the progress of a pull, one bar per file."""
 
     def __init__(self, console: Console) -> None:
         name = TextColumn(
@@ -224,7 +224,7 @@ class PullBars:
         self._row = self._bars.add_task(name, total=size_bytes)
 
     def advance(self, byte_count: int) -> None:
-        """Moves the bar of the file that was started last."""
+        """Updates the bar of the newest file."""
         assert self._row is not None
         self._bars.update(self._row, completed=byte_count)
 

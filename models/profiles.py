@@ -20,7 +20,7 @@ from services.common.inference.registry import (
 
 
 class DownloadPolicy(StrEnum):
-    """Whether models may be fetched without being asked for."""
+    """Whether missing models are fetched automatically."""
 
     AUTO = "auto"
     NEVER = "never"
@@ -33,22 +33,22 @@ def ensure_profile(
     policy: DownloadPolicy,
     progress: Progress,
 ) -> list[str]:
-    """Fetches what a profile needs and is not on this machine; damaged files are fetched again.
+    """Fetches the models that a profile needs and this machine lacks; replaces damaged files.
 
     Args:
         configs: Folder of models.yaml and of the profiles.
-        models_folder: Has the pulled models.
+        models_folder: Folder of pulled models.
         profile: Name of the profile.
-        policy: Whether anything may be fetched.
-        progress: Is told how it proceeds.
+        policy: Whether to fetch anything.
+        progress: Receives the progress.
 
     Returns:
         Ids of the models that were fetched.
 
     Raises:
-        MissingModelError: Something is missing and nothing may be fetched, or it needs an export.
+        MissingModelError: A model is missing and downloads are off, or it must be exported.
         UnavailableError: No source of a file can be reached; the message lists them.
-        ConfigError: There is no such profile, every source has a different file, or the disk is
+        ConfigError: There is no such profile, every source has the wrong file, or the disk is
             full or not writable.
     """
     registry = read_registry(configs).models

@@ -1,4 +1,4 @@
-"""Puts published model files into the models folder: fetched, verified, converted, in one step."""
+"""Fetches, verifies and converts published model files, and installs them atomically."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CHUNK_BYTES = 1 << 20
 
 
 class Progress(Protocol):
-    """Is told how a pull proceeds."""
+    """Receives the progress of a pull."""
 
     def start(self, name: str, size_bytes: int | None) -> None:
-        """A file will be fetched; its size, if known."""
+        """Receives the name of the next file, and its size if known."""
         ...
 
     def advance(self, byte_count: int) -> None:
@@ -43,16 +43,16 @@ class Progress(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Receives a sentence: a source failed, or another process holds the model."""
+        """Receives a message: a source failed, or another process holds the lock."""
         ...
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where files come from; with neither, from the sources in models.yaml.
+    """Where files come from; without a folder or mirror, the sources in models.yaml.
 
     Attributes:
-        folder: Has the files or their wheels, anywhere in it, under their names.
+        folder: Has the files or their wheels, by name, at any depth.
         mirror: Base URL; the files are directly below it.
     """
 
@@ -61,7 +61,7 @@ class Location:
 
 
 def is_in_place(models_folder: Path, model_id: str, key: str, download: Download) -> bool:
-    """Whether the file that serves is complete and has the expected digest, if one is known."""
+    """Whether the installed file is complete and has the expected digest, if one is known."""
     file = download.installed
     expected = expected_digest(models_folder, model_id, key, file)
     return _is_complete(models_folder / model_id / file.name, file, expected)
@@ -75,7 +75,7 @@ def fetch(
     location: Location,
     progress: Progress,
 ) -> Path:
-    """Puts one file into the models folder atomically: verified, and converted if necessary.
+    """Fetches one file, verifies and if necessary converts it, and installs it atomically.
 
     A second call, by any process, waits for the first and then finds the file.
 
@@ -85,14 +85,13 @@ def fetch(
         key: Name of the file in the registry's entry.
         download: Its name, sources, size, digest and conversion.
         location: Where to take it from.
-        progress: Is told how it proceeds.
+        progress: Receives the progress.
 
     Returns:
-        Path of the file that serves.
+        Path of the installed file.
 
     Raises:
-        ConfigError: It is not where it should be, is a different file, or the disk is full or not
-            writable.
+        ConfigError: The file is missing or is the wrong one, or the disk is full or not writable.
         UnavailableError: No source can be reached.
     """
     folder = models_folder / model_id
@@ -123,7 +122,7 @@ def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
 
 @contextlib.contextmanager
 def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
-    """Locks the folder of a model; the lock of a process that is killed is released."""
+    """Locks the folder of a model; the system releases the lock of a killed process."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -139,7 +138,7 @@ def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
 def _fetch_converted(
     installed: Path, download: Download, location: Location, progress: Progress
 ) -> bool:
-    """Takes the file that another machine has converted, if the folder or the mirror has it."""
+    """Installs an already converted file if the folder or the mirror has one."""
     conversion, partial = download.conversion, _partial(installed)
     if conversion is None:
         return False
@@ -156,7 +155,7 @@ def _fetch_converted(
         try:
             url = f"{location.mirror.rstrip('/')}/{conversion.name}"
             transfer(url, partial, conversion.size_bytes, progress.advance)
-        except (ConfigError, UnavailableError):  # it may have the published file
+        except (ConfigError, UnavailableError):  # the mirror may have only the published file
             return False
     else:
         return False
@@ -171,7 +170,7 @@ def _fetch_published(
     location: Location,
     progress: Progress,
 ) -> None:
-    """Tries one source after the other."""
+    """Tries the sources in order."""
     partial = _partial(target)
     progress.start(download.name, download.size_bytes)
     if location.folder is not None:
@@ -211,7 +210,7 @@ def _fetch_and_check(
     download: Download,
     report: Report,
 ) -> None:
-    """Resumes; starts over if what an earlier attempt or another source had left was wrong."""
+    """Resumes a partial download; starts over if the result is wrong."""
     resumes = partial.exists()
     try:
         _fetch_from(source, partial, download, report)
@@ -279,7 +278,7 @@ def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
 
 
 def _write(opened: IO[bytes], partial: Path, size_bytes: int | None) -> None:
-    """Writes at most `size_bytes`: what a source says of its size need not be true."""
+    """Writes at most `size_bytes`, because a source may be larger than it claims."""
     with _new_file(partial) as written:
         left = size_bytes
         while chunk := opened.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)):
@@ -289,8 +288,8 @@ def _write(opened: IO[bytes], partial: Path, size_bytes: int | None) -> None:
 
 @contextlib.contextmanager
 def _new_file(partial: Path) -> Iterator[IO[bytes]]:
-    """Opens a file of our own; it is on the disk afterwards, or gone if anything fails."""
-    # Remove first and use O_EXCL: the name may be a link to somewhere else.
+    """Creates a file; flushes it to disk at the end, or deletes it if anything fails."""
+    # Unlink and use O_EXCL, because the name may be a link to another file.
     partial.unlink(missing_ok=True)
     try:
         with open_partial(partial, os.O_EXCL) as written:
@@ -318,7 +317,7 @@ def _convert(published: Path, installed: Path, download: Download) -> None:
 
 
 def _install_converted(partial: Path, installed: Path, download: Download) -> None:
-    """Puts a converted file in place if it is the expected one and computes what it should."""
+    """Installs a converted file if its digest and its outputs are as expected."""
     conversion = download.conversion
     assert conversion is not None
     _check(partial, conversion.sha256, conversion)

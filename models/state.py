@@ -1,4 +1,4 @@
-"""Whether the files of a model are on this machine and are the right ones."""
+"""Checks whether a model's files are present and intact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.common.inference.registry import (
 
 
 class State(StrEnum):
-    """Whether a model can serve."""
+    """Whether a model can be served, from best to worst."""
 
     READY = "ready"
     MISSING = "missing"
@@ -58,7 +58,7 @@ def _worst(states: Iterable[State]) -> State:
 def _file_state(path: Path, expected: str | None) -> State:
     if not os.path.lexists(path):
         return State.MISSING
-    if not path.is_file():  # a pipe, a folder or a dangling link in place of the model
+    if not path.is_file():  # a pipe, a folder or a dangling link
         return State.DAMAGED
     if expected is None:
         return State.NOT_PINNED

@@ -1,4 +1,4 @@
-"""Downloads files over HTTP: resumed, retried, of bounded size."""
+"""Downloads files over HTTP, with resumption, retries and a size limit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _BrokenTransferError(Exception):
 
 
 def open_partial(partial: Path, flags: int) -> IO[bytes]:
-    """Opens a partial file for writing, and nothing that somebody put in its place."""
+    """Opens a partial file for writing; refuses a link or a pipe in its place."""
     flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.fdopen(os.open(partial, flags, 0o666), "wb")
 
@@ -51,10 +51,11 @@ def drop_foreign(partial: Path) -> None:
 
 
 def transfer(url: str, partial: Path, size_bytes: int | None, report: Report) -> None:
-    """Downloads to `partial`, resuming an earlier attempt; messages do not repeat the address.
+    """Downloads to `partial`, resuming an earlier attempt; error messages omit the URL.
 
     Raises:
-        ConfigError: The address is not one, or it sends something else.
+        ConfigError: The URL is not valid or leads to an unencrypted one, or the file is larger than
+            expected.
         UnavailableError: The server cannot be reached, or does not have the file.
     """
     attempts = Retrying(
@@ -78,7 +79,7 @@ def _receive(
     there = _beginning(partial, size_bytes)
     if there == size_bytes:
         return report(there)
-    headers = {"Accept-Encoding": "identity"}  # bytes as they are stored, so that they can resume
+    headers = {"Accept-Encoding": "identity"}  # a range must count the bytes of the file
     if there:
         headers["Range"] = f"bytes={there}-"
     try:

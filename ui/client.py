@@ -19,7 +19,7 @@ from services.common.rpc.channels import (
 
 PAGE_SIZE = 1000
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
-"""Reason domain of every error of our own parts."""
+"""Metadata key of every error that our own parts report; a failed connection has none."""
 TRANSFER_TIMEOUT_S = 3600.0
 
 
@@ -91,7 +91,7 @@ class Orchestrator:
         return list((await self.call(self.stub.ListRuns, request)).runs)
 
     async def run(self, run_id: str) -> pb.Run:
-        """One run, whole."""
+        """One run, with all fields."""
         answer: pb.GetRunResponse = await self.call(
             self.stub.GetRun, pb.GetRunRequest(run_id=run_id)
         )

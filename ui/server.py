@@ -44,8 +44,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     Args:
         api: The orchestrator.
         login: User name and password; None = no login.
-        max_upload_mb: Largest file that may be uploaded; all that are stored may take
-            UPLOADS_PER_LIMIT times that.
+        max_upload_mb: Maximum size of an uploaded file; all stored uploads together may take
+            UPLOADS_PER_LIMIT times as much.
     """
     server = FastAPI(openapi_url=None)
 

@@ -65,7 +65,7 @@ def error_of(error: grpc.RpcError) -> BestshotError:
 
 
 def is_repeatable(request: Any) -> bool:  # noqa: ANN401
-    """Whether a changing request may be repeated; fills in its `request_id` if it has one."""
+    """Whether a mutating request may be repeated; fills in its `request_id` if it has one."""
     if not hasattr(request, "request_id"):
         return False
     request.request_id = request.request_id or str(uuid.uuid4())
@@ -156,7 +156,7 @@ def probability(item: siamese_pb2.CompareResult) -> float:
 def run_request(
     album_id: str, profile: str, settings: Mapping[str, Any]
 ) -> orchestrator_pb2.StartRunRequest:
-    """Asks for a run."""
+    """Builds the request for a run."""
     request = orchestrator_pb2.StartRunRequest(album_id=album_id, profile=profile)
     request.config_overrides.update(settings)
     return request
@@ -212,7 +212,7 @@ def upload(
 def images_request(
     run_id: str, page_token: str, *, selected_only: bool
 ) -> orchestrator_pb2.ListImagesRequest:
-    """Asks for a page of photos."""
+    """Builds the request for a page of photos."""
     return orchestrator_pb2.ListImagesRequest(
         run_id=run_id, page_size=PAGE_SIZE, page_token=page_token, selected_only=selected_only
     )

@@ -1,1 +1,1 @@
-"""Published weights to ONNX files, with nothing but NumPy."""
+"""Converts published weights to ONNX files, using only NumPy."""

@@ -1,10 +1,10 @@
-"""Makes an ONNX file of a published one by copying the weights.
+"""Turns a published file into an ONNX file by copying its weights.
 
-A recipe is a folder: `rest.bin` is the ONNX file with its weights cut out, `recipe.json` says where
-each weight belongs and where it is in the published file, and `reference.npy` has what the network
-computes for a known input. The published file is known to the byte (its sha256 is in models.yaml),
-so a weight is found by its offset: no format is parsed, nothing is unpickled, no converter is
-needed, and the result is the same file on every machine. `models/train/make_recipes.py` makes them.
+A recipe is a folder: `rest.bin` is the ONNX file with its weights cut out, `recipe.json` has the
+place of each weight in both files, and `reference.npy` has the network's outputs for a known input.
+The published file is known to the byte (its sha256 is in models.yaml), so weights are found by
+offset: no format is parsed, nothing is unpickled, no converter is needed, and the result is the
+same file on every machine. `models/train/make_recipes.py` creates recipes.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Size = Annotated[int, Field(ge=1)]
 
 
 class Weight(Settings):
-    """One weight; in the ONNX file it is float32 in little-endian order.
+    """One weight; the ONNX file stores it as little-endian float32.
 
     Attributes:
-        gap: Its place in `rest.bin`.
-        offset: Of its first byte in the published file.
-        shape: In the published file.
-        dtype: In the published file, little-endian.
-        transpose: Order in which the ONNX file has the axes; None if it is the same.
+        gap: Offset in `rest.bin` at which it is inserted.
+        offset: Offset of its first byte in the published file.
+        shape: Shape in the published file.
+        dtype: Type in the published file, little-endian.
+        transpose: Order of the axes in the ONNX file; None if it is the same.
     """
 
     gap: Annotated[int, Field(ge=0)]
@@ -46,13 +46,13 @@ class Weight(Settings):
 
 
 class Input(Settings):
-    """A tensor that the reference was computed for.
+    """The input for which the reference was computed.
 
     Attributes:
-        name: Of the graph's input.
+        name: Name of the graph's input.
         shape: Its shape.
         layout: Order of its axes; "points" is (n, points, coordinates).
-        largest: Its values are 0 to this.
+        largest: Largest value; the smallest is 0.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Input(Settings):
 
 
 class Recipe(Settings):
-    """The whole of a recipe.json.
+    """The content of a recipe.json.
 
     Attributes:
-        input: What the reference was computed for.
-        tolerance: Largest difference from the stored outputs; relative to the largest value of an
-            output if that is above 1.
+        input: Input for which the reference was computed.
+        tolerance: Largest allowed difference from the stored outputs; relative to the largest
+            value of an output if that is above 1.
         weights: In the order of their places.
     """
 
@@ -77,7 +77,7 @@ class Recipe(Settings):
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """Reads the recipe.json in the folder of a recipe."""
+    """Reads the recipe.json in a recipe's folder."""
     return Recipe.model_validate_json((folder / "recipe.json").read_bytes())
 
 

@@ -1,6 +1,6 @@
-"""Runs a converted network on a known input and compares it with what it has to compute.
+"""Runs a converted network on a known input and compares its outputs with a reference.
 
-A process of its own, because the orchestrator, which pulls models, never loads ONNX Runtime:
+Runs in a separate process, because the orchestrator, which pulls models, never loads ONNX Runtime:
 `python -P -m models.convert.reference ONNX_FILE RECIPE_FOLDER`.
 """
 
@@ -18,10 +18,10 @@ from services.common.inference.onnx import OrtSession, SessionOptions
 
 
 def reference_input(described: Input) -> NDArray[np.float32]:
-    """Computes a smooth pattern by a formula on integers, which no machine rounds differently."""
+    """Computes a smooth pattern in integers, so that it is the same on every machine."""
     n, c, y, x = _coordinates(described)
     values = (x * x + 3 * y * y + 2 * x * y) // 16 + 85 * c + 50 * n
-    triangle = np.abs(values % 510 - 255)  # 0 to 255 without the jumps of a remainder
+    triangle = np.abs(values % 510 - 255)  # 0 to 255, without the jumps that % makes
     values = triangle.astype(np.float32) * np.float32(described.largest) / np.float32(255.0)
     return np.asarray(values, np.float32)
 
@@ -34,10 +34,10 @@ def _coordinates(described: Input) -> tuple[NDArray[np.int64], ...]:
 
 
 def check_against_reference(path: Path, recipe_folder: Path) -> None:
-    """Runs a network that was converted by a recipe.
+    """Compares a converted network with the reference of its recipe.
 
     Raises:
-        ConfigError: It does not load, or computes something else.
+        ConfigError: It does not load, or its outputs differ.
     """
     recipe = read_recipe(recipe_folder)
     session = OrtSession(path, SessionOptions())
@@ -47,7 +47,7 @@ def check_against_reference(path: Path, recipe_folder: Path) -> None:
         stored, expected = expected[: answer.size], expected[answer.size :]
         difference = float(np.abs(answer.ravel() - stored).max())
         limit = recipe.tolerance * max(1.0, float(np.abs(stored).max()))
-        if not difference <= limit:  # NaN is not, either
+        if not difference <= limit:  # also true for NaN
             raise ConfigError(
                 f"{path.name} does not compute what it should on this machine: its output {name} "
                 f"differs by {difference:.1e} from the stored reference (limit {limit:.1e})"
@@ -55,7 +55,7 @@ def check_against_reference(path: Path, recipe_folder: Path) -> None:
 
 
 def main() -> None:
-    """Checks the file that the command line names."""
+    """Checks the file named on the command line."""
     try:
         check_against_reference(Path(sys.argv[1]), Path(sys.argv[2]))
     except ConfigError as error:

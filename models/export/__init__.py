@@ -1,1 +1,1 @@
-"""PyTorch checkpoints to verified ONNX files; needs the extra `export`."""
+"""Exports PyTorch checkpoints to verified ONNX files; needs the extra `export`."""

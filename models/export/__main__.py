@@ -1,4 +1,4 @@
-"""Exports the checkpoint of one model: `bestshot models export` runs this as its own process."""
+"""Exports one model's checkpoint; `bestshot models export` runs this in a separate process."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def export(configs: Path, folder: Path, model_id: str, precision: str) -> list[P
     """Exports, checks and pins one model; returns its ONNX files.
 
     Raises:
-        ConfigError: It has nothing to export, its checkpoint is missing, damaged or of another
-            network, or the result is wrong.
+        ConfigError: It has nothing to export, its checkpoint is missing, damaged or belongs to
+            another network, or the exported graph is wrong.
     """
     entry = find_entry(configs, model_id)
     if entry.export is None or entry.preprocessing is None:
         raise ConfigError(f"{model_id} is not a checkpoint and needs no export")
     checkpoint, digest = _checkpoint(folder, model_id, entry)
     state = read_checkpoint(checkpoint)
-    # a GPU's shortened products would differ from ONNX Runtime's by more than the tolerance
+    # TF32 products would differ from ONNX Runtime's by more than the tolerance
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     graphs, found = graphs_of(entry.export.architecture, state, checkpoint, entry.preprocessing)
     facts = {
@@ -73,7 +73,7 @@ def _checkpoint(folder: Path, model_id: str, entry: ModelEntry) -> tuple[Path, s
 
 
 def main() -> None:
-    """Exports what the command line names."""
+    """Exports the model named on the command line."""
     parser = argparse.ArgumentParser(prog="bestshot models export")
     parser.add_argument("model")
     parser.add_argument("--config-dir", type=Path, required=True)

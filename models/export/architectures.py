@@ -1,4 +1,4 @@
-"""Exports each architecture of models.yaml."""
+"""Builds the graphs to export for each architecture in models.yaml."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def graphs_of(
     Args:
         architecture: Its name in models.yaml.
         state: The weights.
-        path: Where they come from, for messages.
+        path: File of the weights, for messages.
         preprocessing: How the service will prepare pictures.
 
     Returns:
-        The graphs by the name that the service uses, and facts for their metadata.
+        The graphs by the names that the service uses, and entries for their metadata.
 
     Raises:
-        ConfigError: The weights are those of another architecture.
+        ConfigError: The weights belong to another architecture.
     """
     if architecture == "siamese-resnet50":
         return _siamese(state, path, preprocessing)
@@ -95,17 +95,17 @@ def _siamese(
 def preferred_answer(
     compare: nn.Module, better: torch.Tensor, worse: torch.Tensor
 ) -> tuple[int, float]:
-    """Measures which of the two answers means "the first", on pairs with a known answer.
+    """Measures which output means "the first is better", on pairs with a known answer.
 
-    Both orders are averaged, so a bias of the head towards one answer does not count.
+    Both orders are averaged, which cancels any bias of the head towards one output.
 
     Args:
-        compare: Gives the probability of answer 1.
+        compare: Returns the probability of output 1.
         better: Features of the better pictures, (n, 2048).
         worse: Features of the worse ones.
 
     Returns:
-        The answer, 0 or 1, and the share of the pairs that it decides correctly.
+        The output, 0 or 1, and the share of pairs on which it is right.
     """
     margin = compare(better, worse) - compare(worse, better)
     share = float((margin > 0).float().mean())

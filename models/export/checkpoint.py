@@ -1,4 +1,4 @@
-"""PyTorch checkpoints: weights by name, without unpickling."""
+"""Reads PyTorch checkpoints without unpickling arbitrary objects."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.common.errors import ConfigError
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Reads weights by name without unpickling; also from a training checkpoint.
+    """Reads weights by name; accepts a state dict or a training checkpoint that has one.
 
     Raises:
-        ConfigError: The file holds something other than tensors and plain values.
+        ConfigError: The file has anything other than tensors and plain values.
     """
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -29,7 +29,7 @@ def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path)
     """Loads weights into a network.
 
     Raises:
-        ConfigError: A key is missing, unknown or of another shape; names the first.
+        ConfigError: A key is missing, unknown or has another shape; the message names the first.
     """
     wanted = network.state_dict()
     for key, tensor in wanted.items():

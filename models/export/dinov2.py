@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 PATCH_PX = 14
 TRAINED_SIDE_PX = 518
-"""Side of the pictures whose grid of patches the position embeddings of the checkpoints have."""
+"""Picture size of the training, which the position embeddings of the checkpoints are for."""
 MLP_RATIO = 4
 NORM_EPSILON = 1e-6
 
@@ -45,7 +45,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(shape.width, shape.width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # the sizes of single dimensions, not of the batch: it stays dynamic in the graph
+        # read these two sizes only, so that the batch stays dynamic in the graph
         length, width = x.shape[1], x.shape[2]
         qkv = self.qkv(x).reshape(-1, length, 3, self.head_count, width // self.head_count)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -107,13 +107,13 @@ class DinoV2(nn.Module):
         self.register_tokens: nn.Parameter | None = None
         if shape.register_count:
             self.register_tokens = nn.Parameter(torch.zeros(1, shape.register_count, shape.width))
-        self.mask_token = nn.Parameter(torch.zeros(1, shape.width))  # of the training alone
+        self.mask_token = nn.Parameter(torch.zeros(1, shape.width))  # used only in training
         self.patch_embed = _PatchEmbed(shape.width)
         self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pictures of any square size whose side is a multiple of 14."""
+        """Accepts square pictures of any size that is a multiple of 14."""
         patches = self.patch_embed(pixels)
         first = (self.cls_token + self.pos_embed[:, :1]).expand(patches.shape[0], -1, -1)
         side = pixels.shape[-1] // PATCH_PX
@@ -130,10 +130,10 @@ class DinoV2(nn.Module):
 
 
 def resize_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
-    """Position embeddings (1, n, width) of another grid, as the official code resizes them.
+    """Resizes position embeddings (1, n, width) to another grid, like the official code.
 
-    Its scale factor adds 0.1 to the target side, which shifts the grid a little: kept, because the
-    published features were made that way.
+    It adds 0.1 to the target side, which shifts the grid a little. We keep this, because the
+    published features were computed that way.
     """
     grid = _grid(trained)
     if side == grid.shape[-1]:

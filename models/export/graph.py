@@ -1,4 +1,4 @@
-"""Networks to ONNX files that compute the same."""
+"""Exports networks to ONNX files, and checks that they compute the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.common.inference.onnx import OrtSession, SessionOptions
 
 OPSET = 18
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}
-"""Largest difference that an export may have from PyTorch, by precision; relative to the largest
+"""Largest allowed difference between an export and PyTorch, by precision; relative to the largest
 value if that is above 1."""
 
 
@@ -26,7 +26,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def on_device(values: NDArray[np.float32]) -> torch.Tensor:
-    """Moves a tensor to where exports run: the GPU if there is one."""
+    """Moves an array to the device on which exports run: the GPU if there is one."""
     return torch.from_numpy(values).to(DEVICE)
 
 
@@ -36,7 +36,7 @@ class Graph:
 
     Attributes:
         network: Takes the inputs in order.
-        inputs: Real values of each input by its name, float32, of one length.
+        inputs: Example values of each input, by name, float32; all have the same length.
         output: Name of the output.
     """
 
@@ -63,12 +63,12 @@ class _Half(nn.Module):
 
 
 def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> None:
-    """Writes one ONNX file with a dynamic batch and `facts` in its metadata, and checks it.
+    """Writes an ONNX file with a dynamic batch and `facts` in its metadata, and checks it.
 
-    In half precision the network is changed permanently.
+    In half precision this converts the network itself.
 
     Raises:
-        ConfigError: It does not compute what PyTorch does.
+        ConfigError: Its outputs differ from PyTorch's.
     """
     wanted = graph.run()
     network = _Half(graph.network) if precision == "fp16" else graph.network
@@ -94,7 +94,7 @@ def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> No
 
 
 def plain_model(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Removes the exporter's notes: stack traces, with paths of the machine it ran on."""
+    """Removes the exporter's notes: stack traces that have paths of this machine."""
     del model.metadata_props[:]
     for part in (model.graph, *model.functions):
         del part.metadata_props[:]

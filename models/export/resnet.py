@@ -12,7 +12,7 @@ from models.export.vision import torchvision_models
 
 FEATURES = 2048
 LOWEST_VOTE, HIGHEST_VOTE = 1.0, 10.0
-"""Of the data set AVA (Murray et al. 2012)."""
+"""Range of the votes in the AVA data set (Murray et al. 2012)."""
 
 _SEQUENTIAL_NAMES = {
     "0": "conv1",
@@ -22,7 +22,7 @@ _SEQUENTIAL_NAMES = {
     "6": "layer3",
     "7": "layer4",
 }
-"""A trunk that was wrapped in nn.Sequential has numbers instead of names."""
+"""A trunk wrapped in nn.Sequential has numbers instead of names."""
 
 
 def resnet50_trunk() -> nn.Module:
@@ -75,7 +75,7 @@ class SiameseResNet50(nn.Module):
 
 
 def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
-    """Widths of the hidden layers of a comparator's head, by the shapes of its weights."""
+    """Widths of the hidden layers of a comparator's head, from the shapes of its weights."""
     weights = {
         int(found[1]): tensor
         for key, tensor in state.items()

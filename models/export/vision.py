@@ -14,9 +14,9 @@ _OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 def torchvision_models() -> ModuleType:
     """Imports torchvision.models.
 
-    The published wheel is compiled for a CUDA build of PyTorch. Beside a CPU build its import stops
-    at two operators of object detection that the compiled part would define; the networks need
-    neither, so their names alone are defined then.
+    The published wheel is compiled for a CUDA build of PyTorch. With a CPU build its import fails
+    because two object detection operators are missing, which the compiled part would define. Our
+    networks use neither, so it is enough to declare their names.
     """
     try:
         return importlib.import_module("torchvision.models")

@@ -2,16 +2,16 @@
 
     python -P -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...] [--album FOLDER ...]
 
-Makes many albums in which the groups are known: single pictures, and scenes of several shots made
-of one picture by what a second shot changes (viewpoint, framing, tilt, exposure, focus, noise). As
-the scenes of a real album resemble one another, some scenes are the two halves of one picture. The
-pair of distances is chosen that gives the best mean adjusted Rand index over the albums with the
-clustering that serves. Simulated scenes differ from one another more than those of a real album do,
-which are of one place, and their shots vary more: alone they end in a distance that is too large.
-Real albums whose moments somebody has labelled (`--album`) therefore count as much as all simulated
-ones together. Of the pairs within one standard error of the best (Breiman et al. 1984), the one
-nearest to their middle is chosen, so that it is on a plateau and not on an edge. The albums that
-bestshot is evaluated on are not used.
+Builds many albums with known groups: single pictures, and scenes of several shots, which are
+simulated from one picture by changing what differs between two shots (viewpoint, framing, tilt,
+exposure, focus, noise). Because the scenes of a real album resemble one another, some scenes are
+the two halves of one picture. Each pair of distances is scored by the mean adjusted Rand index over
+the albums, with the same clustering as in a run. Simulated scenes differ from one another more than
+those of a real album, which show one place, and their shots vary more, so that simulated albums
+alone give a distance that is too large. Real albums with labelled moments (`--album`) therefore
+count as much as all simulated ones together. Of the pairs within one standard error of the best
+(Breiman et al. 1984), the one nearest to their middle is chosen, because it is on a plateau and not
+on an edge. The albums on which bestshot is evaluated are not used.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ SHOTS_PER_SCENE = 6
 ALBUM_COUNT = 100
 PICTURES_PER_ALBUM = (3, 30)
 HALVED_SHARE = 0.3
-"""Of an album's pictures: their two halves are two scenes of it."""
+"""Share of an album's pictures whose two halves are used as two scenes."""
 DISTANCES = [step / 100 for step in range(20, 72, 4)]
 EPSILON_SHARES = (0.6, 0.8, 1.0)
-"""Of scene_distance."""
+"""Values of cluster_selection_epsilon to try, as shares of scene_distance."""
 REAL_SHARE = 0.5
-"""Weight of the labelled albums, together; the simulated ones have the rest."""
+"""Weight of all labelled albums together; the simulated ones have the rest."""
 
 Embeddings = NDArray[np.float32]
 Scores = NDArray[np.float64]
@@ -63,7 +63,7 @@ Album = tuple[Embeddings, list[int]]
 
 
 def another_shot(picture: RgbImage, rng: np.random.Generator) -> RgbImage:
-    """Another shot of a scene: slightly moved, reframed, tilted, re-exposed and refocused."""
+    """Simulates another shot of a scene: moved, reframed, tilted, re-exposed and refocused."""
     height, width = picture.shape[:2]
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     framed = rng.uniform(0.65, 1.0)  # share of each side that this shot shows
@@ -95,7 +95,7 @@ def parts_of(picture: RgbImage) -> list[RgbImage]:
 
 
 def embed_shots(embed: Callable[[RgbImage], Embeddings], paths: list[Path]) -> Embeddings:
-    """Embeds each part of each picture as it is and in further shots: (pictures, 3, shots, d)."""
+    """Embeds each part of each picture, unchanged and as simulated shots: (n, 3, shots, d)."""
     rng = np.random.default_rng(SEED)
     found = []
     for path in paths:
@@ -119,8 +119,8 @@ def read_album(embed: Callable[[RgbImage], Embeddings], folder: Path) -> Album:
 
     Args:
         embed: Embeds one picture.
-        folder: Has photos; groups.csv (`file,group`), where photos that are not listed are single
-            scenes; and, if some are ambiguous, ambiguous.csv (`file`), whose photos are left out.
+        folder: Has the photos; groups.csv (`file,group`), which does not list single photos; and
+            optionally ambiguous.csv (`file`), which lists photos to leave out.
     """
     groups = {row["file"]: row["group"] for row in _read_table(folder / "groups.csv")}
     left_out = {row["file"] for row in _read_table(folder / "ambiguous.csv")}
@@ -145,7 +145,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
 
 
 def draw_albums(shots: Embeddings) -> list[Album]:
-    """Draws albums of simulated shots."""
+    """Draws random albums of simulated shots."""
     rng = np.random.default_rng(SEED + 1)
     return [_draw_album(shots, rng) for _ in range(ALBUM_COUNT)]
 
@@ -153,7 +153,7 @@ def draw_albums(shots: Embeddings) -> list[Album]:
 def _draw_album(shots: Embeddings, rng: np.random.Generator) -> Album:
     rows: list[Embeddings] = []
     labels: list[int] = []
-    many_shots = rng.uniform(0.1, 0.9)  # share of the album's scenes that have several
+    many_shots = rng.uniform(0.1, 0.9)  # share of scenes with several shots
     for index in rng.permutation(len(shots))[: int(rng.integers(*PICTURES_PER_ALBUM))]:
         for part in (1, 2) if rng.uniform() < HALVED_SHARE else (0,):
             size = int(rng.integers(2, SHOTS_PER_SCENE, endpoint=True))
@@ -164,7 +164,7 @@ def _draw_album(shots: Embeddings, rng: np.random.Generator) -> Album:
 
 
 def rand_indices(albums: Sequence[Album], distance: float, epsilon: float) -> Scores:
-    """Adjusted Rand index of each album, noise counted as singles."""
+    """Adjusted Rand index of each album; each noise photo is its own group."""
     parameters = ClusterParameters(
         method="hdbscan",
         metric="cosine",
@@ -186,7 +186,7 @@ def rand_indices(albums: Sequence[Album], distance: float, epsilon: float) -> Sc
 
 
 def calibrate(shots: Embeddings, labelled: Sequence[Album]) -> tuple[float, float]:
-    """Chooses (scene_distance, cluster_selection_epsilon), and prints the reasons."""
+    """Chooses (scene_distance, cluster_selection_epsilon), and prints all scores."""
     simulated = draw_albums(shots)
 
     weighted = [(1.0, simulated)]

@@ -5,13 +5,13 @@
 
 Ends with a checkpoint (`--student`), from which scene_embedding.py makes the ONNX file.
 
-Teacher: MediaPipe's MobileNetV3-small image embedder (Apache-2.0), as ONNX; its weights are not
-part of this repository, only what the student learned of its geometry. Recipe: random crops,
-collages and pasted cut-outs of the pictures, seen whole by the teacher and recoloured, blurred,
-noised and mirrored by the student, which learns the teacher's direction (cosine) and the teacher's
-pairwise similarities within a batch (relational distillation, Park et al. 2019). That a few hundred
-pictures carry a teacher's geometry when cropped heavily is Asano and Saeed (2023), "Extrapolating
-from a single image to a thousand classes using distillation".
+The teacher is MediaPipe's MobileNetV3-small image embedder (Apache-2.0), as ONNX; its weights are
+not part of this repository. The views are random crops, collages and pasted cut-outs of the
+pictures. The teacher sees them unchanged, the student recoloured, blurred, mirrored and with noise.
+The student learns the teacher's directions (cosine) and its pairwise similarities within a batch
+(relational distillation, Park et al. 2019). Asano and Saeed (2023), "Extrapolating from a single
+image to a thousand classes using distillation", show that heavy cropping makes a few pictures
+enough for this.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class ViewMaker:
             view.paste(other.crop(box), box[:2])
         if self.rng.uniform() < 0.5:
             bands = list(view.split())
-            self.rng.shuffle(bands)  # other colours: more variety for the teacher to describe
+            self.rng.shuffle(bands)  # more variety of colours
             view = Image.merge("RGB", bands)
         for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             view = enhance(view).enhance(float(self.rng.uniform(0.6, 1.4)))
@@ -157,7 +157,7 @@ class ViewMaker:
 def build_views(
     found: pictures.Pictures, teacher_path: Path, count: int, folder: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Draws `count` views and the teacher's unit vectors of them; kept in `folder` for re-runs."""
+    """Draws `count` views and embeds them with the teacher; caches both in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     views_path, targets_path = folder / "views.npy", folder / "targets.npy"
     if targets_path.exists():
@@ -185,7 +185,7 @@ def build_views(
 
 
 def augment(pixels: torch.Tensor) -> torch.Tensor:
-    """Shifts, mirrors, re-exposes, blurs and noises a batch (n, 3, 144, 144) in 0..255."""
+    """Shifts, mirrors, re-exposes, blurs and adds noise to a batch (n, 3, 144, 144) in 0..255."""
     count = len(pixels)
     top, left = torch.randint(0, VIEW_PX - INPUT_PX + 1, (2,)).tolist()
     pixels = pixels[:, :, top : top + INPUT_PX, left : left + INPUT_PX].float()
@@ -204,7 +204,7 @@ def augment(pixels: torch.Tensor) -> torch.Tensor:
 def train(
     views: NDArray[np.uint8], targets: NDArray[np.float32], minutes: float, checkpoint: Path
 ) -> None:
-    """Trains until `minutes` have passed, one cosine schedule over them, and saves `checkpoint`.
+    """Trains for `minutes`, with one cosine schedule, and saves `checkpoint`.
 
     An existing checkpoint is trained further.
     """

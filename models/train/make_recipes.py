@@ -1,11 +1,11 @@
-"""Makes the recipes of models/convert from the published files.
+"""Creates the recipes of models/convert from the published files.
 
     pip install onnx tflite2onnx==0.4.1 ai-edge-litert efficientnet-lite-pytorch torch
     PYTHONPATH=. python -P -m models.train.make_recipes FOLDER
 
 FOLDER has the published files. Each network is converted, its weights are found in the published
-file and cut out, and the reference output is computed by another runtime than the one that serves:
-TensorFlow Lite's, OpenCV's or PyTorch.
+file and cut out, and the reference output is computed by a runtime other than ONNX Runtime:
+TensorFlow Lite, OpenCV or PyTorch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from models.convert.reference import reference_input
 Array = NDArray[np.float32]
 OPSET = 13
 SMALLEST_WEIGHT_BYTES = 64
-"""Smaller constants stay in the rest."""
+"""Smaller constants stay in rest.bin."""
 TOLERANCE = 1e-3
 
 
@@ -59,7 +59,7 @@ def face_mesh(published: Path) -> onnx.ModelProto:
 
 def iris(published: Path) -> onnx.ModelProto:
     model = from_tflite(published)
-    # the points leave a convolution; its channels are x, y, z of each
+    # a convolution outputs the points; its channels are x, y and z of each
     outputs = {"contour": ("conv_eyes_contours_and_brows", [71, 3]), "iris": ("conv_iris", [5, 3])}
     return finish(model, "input_1", 64, outputs)
 
@@ -67,7 +67,7 @@ def iris(published: Path) -> onnx.ModelProto:
 def finish(
     model: onnx.ModelProto, pixels: str, side: int, outputs: dict[str, tuple[str, list[int]]]
 ) -> onnx.ModelProto:
-    """Any batch size, plain names, and outputs of a shape that says what they are."""
+    """Gives a converted graph a dynamic batch, plain names, and meaningful output shapes."""
     graph = model.graph
     del graph.output[:], graph.input[:], graph.value_info[:]
     rename(graph, {pixels: "pixels"})
@@ -93,7 +93,7 @@ def finish(
 
 
 def efficientnet_lite0(published: Path) -> onnx.ModelProto:
-    """Features before the classifier; padding as in TensorFlow, where it was trained."""
+    """Builds the network up to the classifier, padded as in TensorFlow, where it was trained."""
     import torch
 
     state = torch.load(published, map_location="cpu", weights_only=True)
@@ -165,7 +165,7 @@ def value(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
 
 
 def run_tflite(published: Path, inputs: Array) -> dict[str, Array]:
-    """Runs pictures one by one: TensorFlow Lite has the channels last and a batch of one."""
+    """Runs pictures one by one, because these networks take channels last and a batch of one."""
     rows: dict[str, list[Array]] = {}
     for one in inputs:
         for name, answer in interpret(published, one.transpose(1, 2, 0)[None]).items():
@@ -234,7 +234,7 @@ def run_blendshapes(published: Path, inputs: Array) -> list[Array]:
 
 
 def run_mini_xception(published: Path, inputs: Array) -> list[Array]:
-    """No Keras runs here: this is what the known ONNX file computes, on OpenCV's runtime."""
+    """Runs the known ONNX file in OpenCV, because Keras is not available."""
     import cv2
 
     network = cv2.dnn.readNetFromONNX(str(published.with_name("fer2013_mini_xception.onnx")))
@@ -249,15 +249,15 @@ def member(archive: Path, name: str) -> Iterator[Path]:
 
 
 def use_known(name: str) -> Build:
-    """A file that was converted and measured before; it lies beside the published one."""
+    """Uses a file that was converted earlier; it must be next to the published one."""
     return lambda published: published.with_name(name).read_bytes()
 
 
 def serialize(build: Callable[[Path], onnx.ModelProto]) -> Build:
-    """Puts the weights last, so that what remains of the file is in one piece.
+    """Moves the weights to the end, so that the rest of the file is in one piece.
 
-    Protobuf merges messages that are concatenated: a further model that has only an initializer
-    adds it to the graph.
+    Protobuf merges concatenated messages, so appending a model with only an initializer adds that
+    initializer to the graph.
     """
 
     def run(published: Path) -> bytes:
@@ -284,7 +284,7 @@ Run = Callable[[Path, Array], list[Array]]
 
 @dataclass(frozen=True)
 class Source:
-    """A published file, what is made of it, and how the reference is computed."""
+    """A published file, how it is converted, and how the reference is computed."""
 
     file: str
     build: Build
@@ -344,7 +344,7 @@ def is_weight(tensor: onnx.TensorProto) -> bool:
 
 
 def cut(whole: bytes, published: bytes) -> tuple[bytes, list[Weight]]:
-    """Cuts the weights out of an ONNX file; says where they belong and where they come from."""
+    """Cuts the weights out of an ONNX file; returns the rest, and where each weight is found."""
     rest, weights, place = bytearray(), [], 0
     tensors = [one for one in onnx.load_from_string(whole).graph.initializer if is_weight(one)]
     for tensor in tensors:
@@ -357,7 +357,7 @@ def cut(whole: bytes, published: bytes) -> tuple[bytes, list[Weight]]:
 
 
 def find(name: str, values: Array, published: bytes, gap: int) -> Weight:
-    """Looks for the values, in any order of the axes that are not 1, in either precision."""
+    """Searches for the values in either precision and any order of the axes longer than 1."""
     flat = values.reshape([size for size in values.shape if size > 1])
     for dtype in ("float32", "float16"):
         if not np.array_equal(flat.astype(dtype).astype("float32"), flat):

@@ -48,7 +48,7 @@ STAMPS_LEFT_OUT = ("symbols", "cartoon", "flags", "roadsigns")
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MIN_SIDE_PX = 160
 SAME_LOOK_GREYS = 8.0
-"""Mean difference, of 255 grey levels, up to which two pictures count as one."""
+"""Two pictures with at most this mean difference, in grey levels of 255, count as the same."""
 
 _EMBEDDED_PICTURE = re.compile(rb"\xff\xd8\xff[\xe0\xe1\xdb]|RIFF....WEBP|\x89PNG\r\n", re.DOTALL)
 
@@ -86,7 +86,7 @@ def find(folder: Path | None) -> Pictures:
 
 
 def group_by_subject(paths: Sequence[Path]) -> list[list[Path]]:
-    """Groups the renditions of one wallpaper, which are in one folder; others are single."""
+    """Groups renditions of the same wallpaper, which share a folder; other files are alone."""
     subjects: dict[Path, list[Path]] = {}
     for path in paths:
         key = path.parent if "contents" in path.parts else path
@@ -95,7 +95,7 @@ def group_by_subject(paths: Sequence[Path]) -> list[list[Path]]:
 
 
 def distinct(paths: Sequence[Path]) -> list[Path]:
-    """Leaves out pictures that look like an earlier one when both are shrunk to 16 x 16 greys."""
+    """Drops pictures that look like an earlier one when both are shrunk to 16 x 16 grey pixels."""
     kept: list[Path] = []
     looks: list[NDArray[np.float32]] = []
     for path in paths:
@@ -133,7 +133,7 @@ def _has_transparency(path: Path) -> bool:
 
 
 def _carve_qt_resources(source: Path, target: Path) -> None:
-    """Writes every picture embedded in Qt resource files as a file of its own."""
+    """Extracts the pictures embedded in Qt resource files into separate files."""
     target.mkdir(exist_ok=True)
     for resource in sorted(source.glob("*.rcc")):
         content = resource.read_bytes()

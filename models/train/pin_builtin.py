@@ -1,4 +1,4 @@
-"""Writes the digests of models/builtin/*.onnx into configs/models.yaml after a training."""
+"""Writes the digests of models/builtin/*.onnx into configs/models.yaml after training."""
 
 from __future__ import annotations
 

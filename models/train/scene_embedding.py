@@ -4,9 +4,9 @@
 
 The network is the checkpoint (`--student`) that distill_embedding.py makes.
 
-The network knows what is in a picture, the descriptors how it is laid out: a colour histogram, a
-layout of colours and a layout of edge directions, each compared after its mean over many pictures
-is subtracted. Every part is a unit vector; they are weighted by `WEIGHTS`, and the cosine of two
+The network captures what is in a picture, the descriptors how it is laid out: a colour histogram, a
+layout of colours and a layout of edge directions, each with its mean over many pictures
+subtracted. Every part is a unit vector; they are weighted by `WEIGHTS`, and the cosine of two
 embeddings is the weighted mean of the parts' cosines. The means are taken from the training
 pictures.
 """
@@ -29,18 +29,19 @@ from models.train.distill_embedding import INPUT_PX, Student
 from services.common.inference.onnx import OrtSession, SessionOptions
 
 WEIGHTS = {"student": 4.0, "histogram": 1.0, "layout": 1.0, "edges": 1.0}
-"""Best of a dozen sets by the mean adjusted Rand index on the albums of calibrate.py."""
+"""The best of a dozen sets, by mean adjusted Rand index on the albums of calibrate.py."""
 BINS = 6
-"""Of the colour histogram, per channel."""
+"""Bins per channel of the colour histogram."""
 LAYOUT_CELLS = 8
 EDGE_CELLS = 4
 DIRECTIONS = 8
 SHARPENING_STEPS = 3
-"""A direction's response is cos^8 of the doubled angle to it: half, midway between two."""
+"""Each squares the response: cos^8 of the doubled angle, half midway between two directions."""
 COMMON_LUMA, GAIN_RANGE = 0.4, (0.25, 4.0)
-"""The histogram sees every picture brought to this mean luma, of 0 to 1: exposure is no scene."""
+"""Mean luma, 0 to 1, to which the histogram scales pictures so that exposure does not matter, and
+the limits of the scale."""
 EDGE_FLOOR = 0.3
-"""Of the mean edge strength: cells with less count less."""
+"""Relative to the mean edge strength; cells with weaker edges get less weight."""
 PARITY_TOLERANCE = 1e-4
 EPSILON = 1e-6
 
@@ -68,7 +69,7 @@ class SceneEmbedding(nn.Module):
         self.register_buffer("bin_centres", torch.arange(BINS, dtype=torch.float32))
 
     def descriptors(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The hand-made parts, unit vectors, means not yet subtracted."""
+        """Computes the hand-made parts as unit vectors, before subtracting the means."""
         channels = F.conv2d(pixels / 255.0, self.opponent)
         return {
             "histogram": _unit(self._histogram(channels)),
@@ -91,7 +92,7 @@ class SceneEmbedding(nn.Module):
         return torch.sqrt(counts.flatten(1) + EPSILON)
 
     def _layout(self, channels: torch.Tensor) -> torch.Tensor:
-        """Mean colours of 8 x 8 cells, luma without its mean: (n, 192)."""
+        """Mean colours of 8 x 8 cells, minus the mean luma of the picture: (n, 192)."""
         cells = F.avg_pool2d(channels, INPUT_PX // LAYOUT_CELLS)
         luma = cells[:, :1] - cells[:, :1].mean((2, 3), keepdim=True)
         return torch.cat([luma, 2 * cells[:, 1:]], dim=1).flatten(1)

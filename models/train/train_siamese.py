@@ -3,15 +3,15 @@
     python -P -m models.train.pictures FOLDER
     python -P -m models.train.train_siamese --pictures FOLDER
 
-Each pair shows one picture in two states: as it is against degraded once (two pairs of three), or
-degraded lightly against strongly in the same way. The two are cropped at slightly different places,
-so pixels never line up. A seventh of the picture files is held out; the accuracy on pairs made of
-them is printed per degradation, and so is that on the pictures of --test folders, never trained on.
+Each pair has two versions of one picture: the original and a degraded one (two pairs of three), or
+a lightly and a strongly degraded one. They are cropped at slightly different places, so that pixels
+never line up. A seventh of the pictures is held out; the accuracy on pairs made from them, and on
+the pictures in --test folders, is printed per degradation.
 
-Architecture: a small convolutional trunk shared by both pictures; mean and standard deviation of
-its first, third and last feature maps describe a picture of any size. A head m(a, b) sees
-difference and mean of the two descriptions, and the logit is m(a, b) - m(b, a): P(a, b) and P(b, a)
-sum to one by construction.
+Architecture: both pictures share a small convolutional trunk; the mean and standard deviation of
+the input and of the first, third and last feature maps describe a picture of any size. A head
+m(a, b) sees the difference and the mean of the two descriptions. The logit is m(a, b) - m(b, a), so
+that P(a, b) and P(b, a) sum to one by construction.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from services.siamese.model import SiameseModel
 
 SEED = 20261124
 WORK_SIDE_PX = 1024
-"""Degradations are applied at the size of canonical images ..."""
+"""Largest size at which degradations are applied: that of canonical images."""
 INPUT_SIDE_PX = 512
-"""... and seen at the size that the service requests."""
+"""Size at which the network sees pictures: the one that the service requests."""
 CROP_PX = 224
 SHIFT_PX = 12
 CORNER_SHARE = 0.4
-"""Of the pairs: cropped at a corner, where a tilt leaves its mark."""
+"""Share of pairs cropped at a corner, where a tilt is visible."""
 BATCH = 32
 PAIRS_PER_PICTURE = 12
 PARITY_TOLERANCE = 1e-4
@@ -56,7 +56,7 @@ NAMES = tuple(DEGRADATIONS)
 
 
 class Comparator(nn.Module):
-    """Two RGB pictures (1, 3, h, w) in 0..255 to the probability that the first is better (1,)."""
+    """Maps two RGB pictures (1, 3, h, w) in 0..255 to the probability that the first is better."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,15 +107,14 @@ class Comparator(nn.Module):
 
 def _statistics(x: torch.Tensor) -> torch.Tensor:
     mean = x.mean((2, 3))
-    # E[x^2] - E[x]^2 would fall below zero for a flat picture in float32, and its square root is
-    # NaN
+    # in float32 E[x^2] - E[x]^2 can be negative for a flat picture, and its square root NaN
     centred = x - x.mean((2, 3), keepdim=True)
     spread = torch.sqrt((centred * centred).mean((2, 3)) + 1e-4)
     return torch.cat([mean, spread], dim=1)
 
 
 def split(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Holds out a seventh; a wallpaper's renditions (one folder) stay on one side."""
+    """Holds out a seventh, keeping renditions of the same wallpaper together."""
     subjects = pictures.group_by_subject(paths)
     order = np.random.default_rng(SEED).permutation(len(subjects))
     shuffled = [subjects[index] for index in order]
@@ -125,7 +124,7 @@ def split(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def load_picture(path: Path, side_px: int) -> RgbImage:
-    """Loads a picture with its long side at `side_px` or less; cut-outs on mid grey."""
+    """Loads a picture with a long side of at most `side_px`; cut-outs get a grey background."""
     with Image.open(path) as opened:
         opened.draft("RGB", (side_px, side_px))
         image = ImageOps.exif_transpose(opened).convert("RGBA")
@@ -161,7 +160,7 @@ def _crops(better: RgbImage, worse: RgbImage, rng: np.random.Generator) -> list[
 
 
 def make_pair(picture: RgbImage, name: str, rng: np.random.Generator) -> list[RgbImage]:
-    """Makes (better, worse) of one picture by one degradation."""
+    """Makes a pair (better, worse) from a picture with one kind of degradation."""
     side = int(rng.integers(INPUT_SIDE_PX, WORK_SIDE_PX + 1))
     picture = _shrink(picture, side)
     degrade = DEGRADATIONS[name]
@@ -178,7 +177,7 @@ def make_pair(picture: RgbImage, name: str, rng: np.random.Generator) -> list[Rg
 def build_pairs(
     paths: list[Path], count: int, seed: int, target: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Makes `count` cropped pairs, (count, 2, 3, 224, 224), better first; kept in `target`."""
+    """Makes `count` cropped pairs, (count, 2, 3, 224, 224), better first; cached in `target`."""
     kinds = np.arange(count) % len(NAMES)
     if target.exists():
         return np.load(target, mmap_mode="r"), kinds
@@ -199,7 +198,7 @@ def build_pairs(
 
 
 def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np.uint8]:
-    """The rows of `build_pairs` from `start`; a function of its arguments alone."""
+    """The rows of `build_pairs` from `start`; depends only on its arguments."""
     rng = np.random.default_rng([seed, start])
     picture = load_picture(paths[int(rng.integers(len(paths)))], WORK_SIDE_PX)
     rows = []
@@ -210,7 +209,7 @@ def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np
 
 
 def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
-    """Trains until `minutes` have passed, one cosine schedule over them."""
+    """Trains for `minutes`, with one cosine schedule."""
     torch.manual_seed(SEED)
     model = Comparator().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
@@ -241,7 +240,7 @@ def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
 def accuracy_on_crops(
     model: SiameseModel, pairs: NDArray[np.uint8], kinds: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Share of pairs decided correctly, per degradation, on crops."""
+    """Share of crop pairs decided correctly, per degradation."""
     right = np.array(
         [_prefers_first(model, *(side.transpose(1, 2, 0) for side in pair)) for pair in pairs]
     )
@@ -250,7 +249,7 @@ def accuracy_on_crops(
 
 
 def accuracy_on_whole(model: SiameseModel, paths: list[Path]) -> dict[str, float]:
-    """The same on whole pictures at the service's input size, original against degraded."""
+    """The same on whole pictures at the service's input size: original vs degraded."""
     rng = np.random.default_rng(SEED)
     right: dict[str, list[bool]] = {name: [] for name in NAMES}
     for path in paths:
@@ -268,7 +267,7 @@ def _prefers_first(model: SiameseModel, first: RgbImage, second: RgbImage) -> bo
     probability = model.compare(
         model.describe(to_full_tensor(first)), model.describe(to_full_tensor(second))
     )
-    return probability > 0.5  # an undecided comparator is wrong
+    return probability > 0.5  # a tie counts as wrong
 
 
 class _Describe(nn.Module):
@@ -290,13 +289,15 @@ class _Compare(nn.Module):
 
 
 def export(model: Comparator, folder: Path) -> SiameseModel:
-    """Writes the two halves, so that a picture of many pairs is described once, and loads them.
+    """Writes the describing and the comparing half as two graphs, and loads them.
+
+    That way a picture in many pairs is described only once.
 
     siamese-describe.onnx: pixels float32 (1, 3, h, w) RGB 0..255 -> description (1, d);
     siamese-compare.onnx: first, second (1, d) -> first_better_probability (1,).
 
     Raises:
-        RuntimeError: The files do not compute what the trained model does.
+        RuntimeError: The outputs of the files differ from those of the trained model.
     """
     model = model.eval()
     any_size = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
@@ -312,7 +313,7 @@ def export(model: Comparator, folder: Path) -> SiameseModel:
     width = model.norm.num_features
     compare = torch.onnx.export(
         _Compare(model),
-        # two tensors: one given twice is traced as one input, and the graph compares it with itself
+        # two tensors, because one passed twice would be traced as a single input
         (torch.zeros(1, width), torch.ones(1, width)),
         input_names=["first", "second"],
         output_names=["first_better_probability"],

@@ -100,8 +100,8 @@ class Grouping:
             going to the farthest photo.
         core_distance: Distance to its `min_samples`-th nearest photo: how sparse its surroundings
             are.
-        outside_core_distance: The largest such distance in the cluster of `nearest_outside`; None
-            also if that takes more than `MAX_DISTANCE_COUNT` distances.
+        outside_core_distance: The largest such distance in the cluster of `nearest_outside`;
+            also None if computing it would take more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Parameter of HDBSCAN.
         separate_hours: A longer pause splits moments; None if capture time is not used.
         separate_distance: Photos this close are not split by it; None likewise.

@@ -35,7 +35,7 @@ RAW_SUFFIXES = frozenset(
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES
 """Suffixes of candidate files; their magic bytes decide what they really are."""
 COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
-"""Films of Live Photos, and Apple's edits: they go with the photo of the same name."""
+"""Videos of Live Photos, and Apple's edits: they belong to the photo of the same name."""
 
 
 MAX_FILE_BYTES = 640 * 10**6
@@ -49,7 +49,7 @@ class FolderPhotoSource:
     Args:
         folder: The album's folder.
         max_pixels: Maximum number of pixels, checked in the header.
-        budget: Memory that decoding shares with the other decodes of this process.
+        budget: Memory budget that all decoding in this process shares.
         roots: Resolved folders that links in the album may lead into, besides the album.
     """
 
@@ -71,7 +71,7 @@ class FolderPhotoSource:
         """Finds the photos, ordered by path.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
-        photo; so is the film of a Live Photo.
+        photo; so is the video of a Live Photo.
 
         Raises:
             InvalidArgumentError: The folder is missing, cannot be read, or holds no photo.

@@ -107,7 +107,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.UploadAlbumResponse:
         album_id = new_id(request_id)
         known = await asyncio.to_thread(self._store.find_album, album_id)
-        if known is not None:  # an earlier attempt of this request was complete
+        if known is not None:  # an earlier attempt at this request was complete
             count = await asyncio.to_thread(count_photos, Path(known.folder))
             return pb.UploadAlbumResponse(album=converters.album_message(known), photo_count=count)
         display_name = ""
@@ -452,7 +452,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Adds entries, applied to the named run, if any; returns the photos that changed."""
         run = await self._curator.run(run_id) if run_id else None
         _, changed = await self._curator.decide(album_id, entries, run)
-        if run is not None:  # an earlier attempt of this request may have changed some
+        if run is not None:  # an earlier attempt at this request may have changed some
             earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
             by_path = {record.path: record for record in (*earlier, *changed)}
             changed = [by_path[path] for path in sorted(by_path)]

@@ -28,7 +28,7 @@ class NotRegularError(OSError):
 
 
 def open_regular(path: Path | str, flags: int = 0, dir_fd: int | None = None) -> io.BufferedReader:
-    """Opens a regular file for reading; opening anything else neither blocks nor has an effect.
+    """Opens a regular file for reading; refuses anything else, without blocking on it.
 
     Args:
         path: The file, or a link to one.

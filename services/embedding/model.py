@@ -1,4 +1,4 @@
-"""The scene embedding: picture in, unit vector out, by one network or by two that are joined."""
+"""The scene embedding: a picture to a unit vector, with one network or two joined ones."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Joining(Settings):
     """How the networks of a joined embedding are weighted.
 
     Attributes:
-        image_features_share: Share of the features network in the squared length of the vector; the
-            other embedding has the rest. The cosine of two joined vectors is the mean of the
-            networks' cosines, weighted by these shares. 0.7 was better than either alone on six
-            albums with known moments.
+        image_features_share: Share of the image features network in the squared length of the
+            vector; the other network has the rest. The cosine of two joined vectors is the mean of
+            the networks' cosines, weighted by these shares. 0.7 did better than either network
+            alone on six albums with known moments.
     """
 
     image_features_share: float = 0.7
@@ -42,9 +42,9 @@ class Network:
     """One network of an embedding.
 
     Attributes:
-        session: A graph of one input, whose output is (n, d), rows of any length.
-        preprocessing: How a picture becomes its input.
-        share: Its share of the squared length of the embedding; those of all networks sum to 1.
+        session: A graph with one input; its output is (n, d), not normalised.
+        preprocessing: How a picture is turned into its input.
+        share: Its share of the squared length of the embedding; all shares sum to 1.
     """
 
     session: ModelSession
@@ -53,13 +53,13 @@ class Network:
 
 
 class EmbeddingModel:
-    """Embeds pictures by one or more networks, whose unit vectors are weighted and joined."""
+    """Embeds pictures with one or more networks; joins their unit vectors with weights."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = tuple(networks)
 
     def prepare(self, pixels: RgbImage) -> Prepared:
-        """Makes the networks' inputs of a picture, uint8 (height, width, 3)."""
+        """Turns a picture, uint8 (height, width, 3), into the networks' inputs."""
         return tuple(to_tensor(pixels, network.preprocessing) for network in self._networks)
 
     def embed(self, pixels: RgbImage) -> Tensor:
@@ -67,15 +67,15 @@ class EmbeddingModel:
         return self.embed_batch([self.prepare(pixels)])[0]
 
     def embed_batch(self, prepared: Sequence[Prepared]) -> list[Tensor]:
-        """Embeds pictures, in one inference a network if its graph takes batches.
+        """Embeds pictures, in one inference per network if its graph takes batches.
 
-        The last bits of a result can depend on what else is in its batch.
+        The last bits of a result can depend on the rest of its batch.
 
         Args:
-            prepared: Of each picture, as `prepare` makes it.
+            prepared: The result of `prepare` for each picture.
 
         Returns:
-            float32, each (dimension,), unit length: the networks' vectors one after the other.
+            float32, each (dimension,), unit length: the networks' vectors concatenated.
         """
         parts = [
             _embed_by(network, [tensors[index] for tensors in prepared])
@@ -104,9 +104,9 @@ def _load(model: LocalModel, load_graph: LoadGraph, share: float) -> Network:
 
 
 def _embed_by(network: Network, tensors: Sequence[Tensor]) -> list[NDArray[np.float64]]:
-    """Vectors of one network, float64, whose length is the root of its share."""
+    """Runs one network; returns float64 vectors whose squared length is its share."""
     (name,) = network.session.input_names
     rows = run_items(network.session, [{name: tensor} for tensor in tensors])
     vectors = [row[0].astype(np.float64) for row in rows]
-    with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector is refused later
+    with np.errstate(divide="ignore", invalid="ignore"):  # the caller rejects NaN
         return [np.sqrt(network.share) * vector / np.linalg.norm(vector) for vector in vectors]

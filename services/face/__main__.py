@@ -37,7 +37,7 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
         "mouth-width": MouthWidth,
     },
 }
-"""Class that handles the inputs and outputs of a part, by `network` in models.yaml."""
+"""Class that prepares inputs and reads outputs, by role and by `network` in models.yaml."""
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
@@ -62,10 +62,10 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
 
 
 def load_networks(host: ModelHost) -> NetworkFaceModel:
-    """Loads the networks of a model that consists of one for each role.
+    """Loads a model that has one network per role.
 
     Raises:
-        ConfigError: None of the classes in `NETWORKS` fits the inputs and outputs of a part.
+        ConfigError: `NETWORKS` has no class for the `network` of a part.
     """
 
     def load(role: Role) -> Any:  # noqa: ANN401

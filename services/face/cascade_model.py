@@ -1,4 +1,4 @@
-"""Faces by OpenCV's cascades: where they are, pose, eyes, smile.
+"""Finds faces with OpenCV's cascades, and scores pose, eyes and smile.
 
 All scores are calibrated heuristics on the cascades' level weights, not trained classifiers. The
 constants were fitted on 17 portraits with labels (smile) and 15 with poses and eyes; they classify
@@ -30,16 +30,16 @@ from services.face.preprocess import (
 
 FACE_SCALE_STEP, FACE_NEIGHBOURS, MIN_FACE_PX = 1.1, 4, 24
 MIN_PROFILE_PX = 48
-"""Profiles are searched twice, left and right, and small ones take most of the time."""
+"""The profile search runs twice, left and right, and small sizes take most of its time."""
 EYE_SCALE_STEP, EYE_NEIGHBOURS, MIN_EYE_PX = 1.05, 3, 36
 SMILE_SCALE_STEP, SMILE_NEIGHBOURS, MIN_SMILE_PX = 1.1, 15, 50
 
 SURE_FRONTAL_WEIGHT = 56.0
-"""Frontal hits below it (alt2: 54 to 58) are faces only if eyes confirm them."""
+"""Frontal hits with a lower weight (alt2 gives 54 to 58) count only if both eyes are found."""
 SURE_PROFILE_WEIGHT = 2.15
-"""Below it, profile hits without a frontal hit beside them were mostly clothes."""
+"""Profile hits with a lower weight and no frontal hit in the same place were mostly clothes."""
 PROFILE_YAW_DEGREES = 75.0
-"""Yaw assumed for a hit of the profile cascade alone."""
+"""Yaw assumed for a face that only the profile cascade finds."""
 FRONTAL_EYE_DISTANCE = 0.375
 """Eye distance over face width at 0 degrees; it shrinks by the cosine of the yaw."""
 EYES_OPEN_WEIGHT, EYES_OPEN_SCALE = 2.13, 0.12
@@ -102,7 +102,7 @@ class CascadeFaceModel:
         return largest_first(faces, pixels)
 
     def _find_profiles(self, gray: Gray) -> list[tuple[Detection, int]]:
-        """Profiles to the left (-1) and, in the mirrored picture, to the right (+1)."""
+        """Finds profiles facing left (-1) and, in the mirrored picture, facing right (+1)."""
         width = gray.shape[1]
         left = [(hit, -1) for hit in _find(self._profile, gray, MIN_PROFILE_PX)]
         mirrored = _find(self._profile, np.ascontiguousarray(gray[:, ::-1]), MIN_PROFILE_PX)
@@ -214,7 +214,7 @@ def _eye_landmarks(box: Box, eyes: Sequence[Eye]) -> dict[str, tuple[float, floa
 
 
 def _signed_profile_weight(box: Box, profiles: Sequence[tuple[Detection, int]]) -> float:
-    """Weight of the most certain profile hit on the same face; below 0 = turned to the left."""
+    """Weight of the most certain profile hit on the same face; negative if it faces left."""
     for hit, sign in profiles:
         if hit.box.holds(box.centre):
             return sign * hit.weight
@@ -222,7 +222,7 @@ def _signed_profile_weight(box: Box, profiles: Sequence[tuple[Detection, int]]) 
 
 
 def _yaw_degrees(eyes: Sequence[Eye], turned: float) -> float:
-    """Yaw by the foreshortened eye distance, its sign by the profile cascade."""
+    """Estimates yaw from the foreshortened eye distance; the profile cascade gives the sign."""
     sign = -1.0 if turned < 0 else 1.0
     if len(eyes) < 2:
         return sign * (60.0 if turned else 45.0)
@@ -238,7 +238,7 @@ def _roll_degrees(eyes: Sequence[Eye]) -> float:
 
 
 def _eyes_score(eyes: Sequence[Eye]) -> float:
-    """Openness of the more certain eye: a hidden or half-seen one does not count against a face."""
+    """Openness of the more certain eye, so that a hidden eye does not count against the face."""
     if not eyes:
         return 0.0
     surest = max(eye.weight for eye in eyes)

@@ -1,4 +1,4 @@
-"""OpenCV's cascades with the weight of each detection."""
+"""OpenCV's cascades, with a weight for each detection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Detection:
 
 
 class Cascade:
-    """One cascade file. A classifier keeps state while it searches, so each thread has its own."""
+    """A cascade file. Classifiers keep state while they search, so each thread has its own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -46,12 +46,12 @@ class Cascade:
     def find(
         self, gray: Gray, *, scale_step: float, neighbours: int, min_side_px: int
     ) -> list[Detection]:
-        """Searches `gray`; most certain hit first, ties by position.
+        """Searches `gray`; returns the most certain hit first, ties ordered by position.
 
         Args:
             gray: uint8, (height, width).
             scale_step: Factor between the sizes tried, above 1.
-            neighbours: Overlapping raw hits that make a detection.
+            neighbours: Minimum number of overlapping raw hits in a detection.
             min_side_px: Smallest box side.
         """
         boxes, _, weights = self._classifier().detectMultiScale3(

@@ -10,11 +10,11 @@ from services.common.imaging.decode import RgbImage
 from services.face.preprocess import Box
 
 FULL_TURN_DEGREES = 90.0
-"""Yaw of a profile: pose_score falls from 1 to 0 from facing the camera to it."""
+"""Yaw of a profile. pose_score is 1 facing the camera, and falls to 0 at this angle."""
 
 
 NEUTRAL_SCORE = 0.5
-"""Eyes or mouth that cannot be seen (profile): neither penalised nor praised."""
+"""Score of eyes or a mouth that are out of sight, as in a profile: no penalty, no bonus."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Face:
         box: Where it is.
         confidence: Of the detector, 0 to 1.
         landmarks: Points (x, y) by their name in face.proto, in lower case: "left_eye".
-        yaw_degrees: Turn, positive towards the right edge.
+        yaw_degrees: Turn, positive towards the right edge of the picture.
         pitch_degrees: Nod, positive up; None if the model does not measure it.
         roll_degrees: Tilt, positive clockwise.
-        pose_score: 0 (profile) to 1 (frontal).
+        pose_score: 0 (turned or nodding by 90 degrees) to 1 (facing the camera).
         eyes_score: 0 (closed) to 1 (open).
         smile_score: 0 to 1.
     """
@@ -51,20 +51,20 @@ class FaceModel(Protocol):
         """Finds the faces of canonical images, uint8 (height, width, 3) each.
 
         Returns:
-            Faces of each, largest first, boxes and landmarks relative to the picture.
+            The faces of each image, largest first; boxes and landmarks are relative to the image.
         """
         ...
 
 
 def largest_first(faces: Sequence[Face], pixels: RgbImage) -> list[Face]:
-    """Converts faces given in pixels of a picture to relative coordinates, and orders them."""
+    """Converts faces from pixels to relative coordinates, and sorts them by size."""
     height, width = pixels.shape[:2]
     relative = [_relative(face, width, height) for face in faces]
     return sorted(relative, key=lambda face: (-face.box.area, face.box.left, face.box.top))
 
 
 def _relative(face: Face, width: int, height: int) -> Face:
-    """Cuts off what is beyond the picture's edges: the contract knows no such places."""
+    """Converts to relative coordinates, clipped to the picture because the API allows 0 to 1."""
     box = face.box
     left, right = _share(box.left, width), _share(box.left + box.width, width)
     top, bottom = _share(box.top, height), _share(box.top + box.height, height)

@@ -1,4 +1,4 @@
-"""Faces by networks, one per role."""
+"""Finds and describes faces with networks, one per role."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.face.networks.meshes import FaceLandmarks
 from services.face.networks.poses import HeadPose
 
 HIDDEN_YAW_DEGREES = 45.0
-"""Beyond it half of the face is hidden, and scores of eyes and mouth are guesses."""
+"""From here on, half of the face is hidden and scores of eyes and mouth would be guesses."""
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 
 
@@ -22,11 +22,11 @@ class NetworkFaceModel:
     """Finds and describes faces.
 
     Args:
-        detector: Finds them.
-        landmarks: Their points.
-        pose: Yaw, pitch and roll.
-        eyes: Open or closed.
-        expression: Smile.
+        detector: Finds faces.
+        landmarks: Finds the points of each face.
+        pose: Estimates yaw, pitch and roll.
+        eyes: Scores whether eyes are open.
+        expression: Scores smiles.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class NetworkFaceModel:
         self._expression = expression
 
     def analyze(self, pictures: Sequence[RgbImage]) -> list[list[Face]]:
-        """Finds the faces of canonical images; see FaceModel. The faces of all share batches."""
+        """Finds the faces of canonical images; see FaceModel. All images share batches."""
         found = self._detector.find(pictures)
         described = iter(self._describe([seen for faces in found for seen in faces]))
         return [

@@ -1,4 +1,4 @@
-"""Converts the canonical image to the input of cascades and networks."""
+"""Prepares the canonical image for cascades and networks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Point = tuple[float, float]
 DETECTION_LONG_SIDE_PX = 640
 FACE_SIDE_PX = 256
 MAX_SAMPLES = 16
-"""Most samples of a crop for each of its pixels in each direction: enough for a face as large as a
-canonical image, and a bound on memory where a network asks for a crop of thousands of pixels."""
+"""Maximum number of samples per output pixel, in each direction: enough for a face as large as a
+canonical image, and a bound on memory for a box of thousands of pixels."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A square or rectangle in pixels of some picture."""
+    """A rectangle, in pixels or relative to the picture."""
 
     left: float
     top: float
@@ -56,17 +56,17 @@ def to_gray(pixels: RgbImage) -> Gray:
 
 
 def to_detection_gray(pixels: RgbImage) -> Gray:
-    """Grey picture with its long side at most 640 px, for finding faces."""
+    """Converts to grey, with a long side of at most 640 px, for detection."""
     return to_gray(np.ascontiguousarray(fit_long_side(pixels, DETECTION_LONG_SIDE_PX)))
 
 
 def letterbox(pixels: RgbImage, long_side_px: int, step_px: int) -> tuple[RgbImage, float]:
-    """Scales a picture to a long side, and pads it with black to the right and at the bottom.
+    """Scales a picture to a given long side, and pads it with black on the right and bottom.
 
     Args:
         pixels: uint8, (height, width, 3).
         long_side_px: Its long side after scaling.
-        step_px: Width and height of the result are multiples of it.
+        step_px: Width and height of the result are multiples of this.
 
     Returns:
         The padded picture, and the scale.
@@ -87,10 +87,10 @@ def crop_rotated(
     """Crops a rotated rectangle of the picture and makes it upright.
 
     Args:
-        pixels: uint8, (height, width, 3); the edge pixels are repeated beyond the edges.
-        centre: Of the rectangle, pixels.
+        pixels: uint8, (height, width, 3); edge pixels are repeated outside it.
+        centre: Centre of the rectangle, pixels.
         size: Width and height, pixels; less than one counts as one.
-        angle_degrees: Of its upper edge, positive clockwise.
+        angle_degrees: Angle of its upper edge, positive clockwise.
         out_size: Width and height of the result, pixels.
     """
     angle = math.radians(angle_degrees)
@@ -98,7 +98,7 @@ def crop_rotated(
     down = np.array([-math.sin(angle), math.cos(angle)]) * max(size[1], 1.0)
     corner = np.array(centre) - right / 2 - down / 2
     source = np.array([corner, corner + right, corner + down], np.float32)
-    # sampled finer, then averaged: warpAffine has no area filter
+    # warpAffine has no area filter, so sample more finely and then average
     finer = min(max(1, round(size[0] / out_size[0])), MAX_SAMPLES)
     width, height = out_size[0] * finer, out_size[1] * finer
     target = np.array([[0, 0], [width, 0], [0, height]], np.float32)
@@ -113,7 +113,7 @@ def crop_rotated(
 
 
 def crop_face(gray: Gray, box: Box) -> Gray:
-    """Cuts a face out and scales it to 256 x 256, for looking at eyes and mouth."""
+    """Crops a face and scales it to 256 x 256, to search it for eyes and mouth."""
     height, width = gray.shape
     top, left = max(0, round(box.top)), max(0, round(box.left))
     bottom = min(height, max(top + 1, round(box.top + box.height)))
@@ -127,5 +127,5 @@ def crop_face(gray: Gray, box: Box) -> Gray:
 
 
 def logistic(value: float) -> float:
-    """Maps any number to 0 to 1; never overflows."""
+    """Logistic function, 0 to 1; never overflows."""
     return 0.5 * (1.0 + math.tanh(value / 2))

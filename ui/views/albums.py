@@ -120,7 +120,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
 
 
 async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
-    """Updates the album dropdown: `preferred`, or the album of the newest run."""
+    """Updates the album dropdown: `wanted`, or the album of the newest run."""
     albums = await api.albums()
     known = [album.id for album in albums]
     if wanted not in known:

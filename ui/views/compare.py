@@ -47,7 +47,7 @@ def build() -> CompareView:
 async def load_runs(
     api: Orchestrator, album_id: str | None, run_id: str | None, wanted: str | None
 ) -> list[Any]:
-    """Updates for the other runs of the album (`preferred`, else the newest) and the diff."""
+    """Updates for the other runs of the album (`wanted`, else the newest) and the diff."""
     if not run_id or not album_id:
         return [gr.update(choices=[], value=None), no_results()]
     try:

@@ -1,4 +1,4 @@
-"""The networks of the face roles; each part may be replaced by another one of its role.
+"""The networks of the face roles; each can be replaced by another network of its role.
 
-Input and output conventions are those of the networks' authors; see the registry for the sources.
+Inputs and outputs follow the networks' authors; models.yaml lists the sources.
 """

@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float32]
 
 
 LARGEST_SIDE_PX = 2.0 * DETECTION_LONG_SIDE_PX
-"""Longest side of a box: networks state it as a logarithm, and a wrong one would have no bounds."""
+"""Longest side of a box. Networks output its logarithm, so an outlier would be unbounded."""
 
 
 class FaceDetector(Protocol):
@@ -32,7 +32,8 @@ class FaceDetector(Protocol):
 class CenterFace:
     """Face detector: boxes and five points (Xu et al. 2019, "CenterFace: Joint Face Detection...").
 
-    A face is a peak of a heat map on a grid of 4 pixels; its size and its points are read there.
+    Each peak of a heat map with one cell per 4 pixels is a face; its size and points are read from
+    the same cell.
     """
 
     SIZE_STEP_PX = 32
@@ -41,7 +42,7 @@ class CenterFace:
     MAX_OVERLAP = 0.3
     """Intersection over union of two boxes above which the weaker one is dropped."""
     BATCH_COUNT = 4
-    """Pictures of one inference: each takes some 100 MB meanwhile."""
+    """Pictures per inference; each takes about 100 MB of memory during it."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session
@@ -78,8 +79,8 @@ class CenterFace:
             picture: The picture.
             factor: Its scale at detection.
             heat: (1, rows, columns), confidence.
-            sizes: (2, rows, columns), logarithms of height and width.
-            offsets: (2, rows, columns), of the centre in y and x, cells.
+            sizes: (2, rows, columns), logarithms of height and width in cells.
+            offsets: (2, rows, columns), y and x of the centre within its cell, in cells.
             points: (10, rows, columns), y and x of each point relative to the box.
         """
         rows, columns = np.nonzero(heat[0] >= self.MIN_CONFIDENCE)
@@ -136,7 +137,7 @@ class YuNet:
     def _decode(
         self, outputs: dict[str, FloatArray], stride: int
     ) -> tuple[FloatArray, FloatArray, Points]:
-        """Scores (n,), boxes (n, 4) left, top, width, height, and points (n, 5, 2) of a grid."""
+        """Reads scores (n,), boxes (n, 4) left, top, width, height, and points (n, 5, 2)."""
         side = self.SIDE_PX // stride
         rows, columns = np.divmod(np.arange(side * side, dtype=np.float32), side)
         cells = np.stack([columns, rows], axis=1)
@@ -183,6 +184,6 @@ def strongest_sightings(
 
 
 def _sides(logarithms: FloatArray, unit_px: int) -> FloatArray:
-    """Sides in pixels at detection of boxes that a network states as logarithms of units."""
+    """Converts logarithms of sides, in units of `unit_px`, to pixels of the detection picture."""
     low, high = np.log(1 / unit_px), np.log(LARGEST_SIDE_PX / unit_px)
     return np.asarray(np.exp(np.clip(logarithms, low, high)) * unit_px, np.float32)

@@ -12,7 +12,7 @@ from services.face.networks.faces import Mesh, Points, Sighting
 from services.face.preprocess import crop_rotated, logistic, to_gray
 
 BATCH_COUNT = 16
-"""Faces of one inference."""
+"""Faces per inference."""
 
 
 class Expression(Protocol):
@@ -51,10 +51,10 @@ class MiniXception:
 
 
 class Blendshapes:
-    """Smile from the points of a face (MediaPipe's blendshapes)."""
+    """Smile computed from the points of a face (MediaPipe's blendshapes)."""
 
-    # The 146 points that the network reads, and the indices of its outputs: from
-    # face_blendshapes_graph.cc of MediaPipe (Apache-2.0), kLandmarksSubsetIdxs, kBlendshapeNames.
+    # The 146 points that the network reads, and the indices of its outputs, are copied from
+    # MediaPipe's face_blendshapes_graph.cc (Apache-2.0): kLandmarksSubsetIdxs, kBlendshapeNames.
     # fmt: off
     POINTS = (
         0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58,
@@ -74,7 +74,7 @@ class Blendshapes:
         self._session = session
 
     def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
-        """Mean of both corners of the mouth; see Expression."""
+        """Mean of the smile values of both mouth corners; see Expression."""
         wanted = [with_irises(mesh.points)[list(self.POINTS), :2] for mesh in meshes]
         answers = [
             run_rows(self._session, np.ascontiguousarray(one[np.newaxis]), 1)[0].ravel()
@@ -85,13 +85,13 @@ class Blendshapes:
 
 
 IRISES = ((33, 133, 159, 145), (362, 263, 386, 374))
-"""Of a mesh: the corners of each eye, and the middles of its upper and lower lid."""
+"""Points of a mesh: the corners of each eye, and the middle of its upper and lower lid."""
 IRIS_RADIUS = 0.2
 """Relative to the width of the eye: an iris is 11.7 mm wide, an eye about 29 mm."""
 
 
 def with_irises(points: Points) -> Points:
-    """Appends guessed points of the irises to 468 points: looking ahead, in the eyes' middles."""
+    """Appends iris points to a mesh of 468, assuming that the eyes look straight ahead."""
     if len(points) != 468:
         return points
     added = []
@@ -105,17 +105,17 @@ def with_irises(points: Points) -> Points:
 
 
 class MouthWidth:
-    """Smile by the width of the mouth relative to the face's: a calibrated heuristic.
+    """Smile by the ratio of mouth width to face width: a calibrated heuristic.
 
-    It needs no file. An open mouth that is not wide is not a smile to it, nor are smiling eyes.
+    It needs no model file. It misses smiles that do not widen the mouth.
     """
 
     MOUTH, FACE = (61, 291), (234, 454)
-    """Points of a mesh: the corners of the mouth, and the widest points of the face. The distance
-    of the outer eye corners told smiles less well (area under the ROC curve 0.896, this 0.912)."""
+    """Points of a mesh: the corners of the mouth, and the widest points of the face. Dividing by
+    the distance between the outer eye corners worked less well (ROC AUC 0.896 instead of 0.912)."""
     MIDDLE, SCALE = 0.42, 0.02
-    """Logistic on the relative width, fitted on 668 faces labelled by people (SMILEsmileD);
-    README.md says how many it gets wrong."""
+    """Logistic on the relative width, fitted on 668 labelled faces (SMILEsmileD); README.md has
+    its error rates."""
 
     def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
         """Score of the relative width; see Expression."""
@@ -124,6 +124,6 @@ class MouthWidth:
 
 
 def _distance(mesh: Mesh, ends: tuple[int, int]) -> float:
-    """Distance of two points in space, pixels; never 0."""
+    """Distance between two points in 3D, in pixels; never 0."""
     left, right = mesh.points[list(ends)]
     return max(float(np.linalg.norm(left - right)), 1e-6)

@@ -14,9 +14,10 @@ from services.face.networks.meshes import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from services.face.preprocess import crop_rotated, logistic
 
 BATCH_COUNT = 32
-"""Eyes of one inference."""
+"""Eyes per inference."""
 MIN_EYE_WIDTH_PX = 4.0
-"""Of 64: the network finds no narrower eye in a crop that is 2.3 times as wide as one."""
+"""Keeps a degenerate contour from dividing by zero; real eyes are about 28 of the 64 pixels wide,
+because the crop is 2.3 times as wide as the eye."""
 
 
 class EyeState(Protocol):
@@ -32,15 +33,15 @@ class Ocec:
 
     WIDTH_PX, HEIGHT_PX = 40, 24
     WIDTH_OF_EYE_DISTANCE = 0.60
-    """Of the crop; larger ones show brows and nose, and closed eyes pass for open ones."""
+    """Width of the crop. In wider crops brows and nose show, and closed eyes pass for open ones."""
     MIN_EYE_DISTANCE = 0.25
-    """Relative to the width of the face: in a profile the eyes overlap."""
+    """Lower limit, relative to the width of the face: in a profile the eyes overlap."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session
 
     def openness(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
-        """Probability that the more certain eye is open: a hidden one does not count."""
+        """Probability that the more certain eye is open, so that a hidden one does not count."""
         crops = [crop for face in faces for crop in self._crops(face)]
         blob = np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) / 255.0
         (answers,) = run_rows(self._session, np.ascontiguousarray(blob), BATCH_COUNT)
@@ -63,11 +64,12 @@ class Ocec:
 
 
 class IrisContour:
-    """Open or closed eyes by the lids' contours (MediaPipe's iris network): a calibrated heuristic.
+    """Open or closed eyes from the contour of the lids: a calibrated heuristic.
 
-    The openness of an eye is half of the mean gap between its lids plus the mean height of the
-    upper lid above the line through the corners, both relative to the eye's width. A laughing eye
-    has a narrow gap, but its upper lid stays above that line; a closed one's falls to it or below.
+    MediaPipe's iris network finds the contour. The openness of an eye is half the mean gap between
+    its lids plus the mean height of the upper lid above the line through the corners, both relative
+    to the eye's width. A laughing eye has a narrow gap, but its upper lid stays above that line;
+    that of a closed eye drops to the line or below.
     """
 
     SIDE_PX = 64
@@ -75,11 +77,11 @@ class IrisContour:
     """Side of the crop relative to the eye's width, as in the network's training."""
     CORNERS = (0, 8)
     LOWER_LID, UPPER_LID = slice(1, 8), slice(9, 16)
-    """Points of the contour between the corners, in the same order."""
+    """Points of the contour between the corners; both lids run from the first corner."""
     MIDDLE, SCALE = 0.14, 0.015
     """Logistic on the mean openness of both eyes, fitted on 279 closed faces (Closed Eyes in the
-    Wild, at least 110 px wide) and 698 open ones (UTKFace); README.md says how many it gets
-    wrong."""
+    Wild, at least 110 px wide) and 698 open ones (UTKFace); README.md has its
+    error rates."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session
@@ -90,7 +92,7 @@ class IrisContour:
         for face, mesh in zip(faces, meshes, strict=True):
             left = self._crop(face, mesh, LEFT_EYE_CORNERS)
             right = self._crop(face, mesh, RIGHT_EYE_CORNERS)
-            crops += [left, right[:, ::-1]]  # the network knows left eyes alone
+            crops += [left, right[:, ::-1]]  # the network was trained on left eyes only
         blob = np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) / 255.0
         contours = run_rows(self._session, np.ascontiguousarray(blob), BATCH_COUNT)[0]
         opened = contour_openness(contours.reshape(len(crops), -1, 3)[..., :2])

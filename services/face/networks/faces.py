@@ -19,7 +19,7 @@ class Sighting:
     """A face as detected, in pixels of its picture.
 
     Attributes:
-        picture: uint8, (height, width, 3), the picture that it was found in.
+        picture: uint8, (height, width, 3), the picture in which it was found.
         box: Where it is; may reach beyond the picture.
         confidence: 0 to 1.
         points: float32 (5, 2): left eye, right eye, nose, left and right mouth corner, as seen.
@@ -32,7 +32,7 @@ class Sighting:
 
     @property
     def eye_distance(self) -> float:
-        """Distance of the eyes, pixels."""
+        """Distance between the eyes, pixels."""
         return math.dist(self.points[0], self.points[1])
 
     @property
@@ -43,14 +43,14 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Mesh:
-    """The points of a face, levelled: turned until the eyes are on a horizontal line.
+    """The points of a face, rotated so that the eyes are level.
 
     Attributes:
-        points: float32 (468 or 478, 3): x and y in pixels of the picture, counted from `centre`
-            along the levelled axes, and depth in the same unit, larger = farther away. The order is
-            MediaPipe's; the last ten of 478 are those of the irises.
-        centre: Where the origin is in the picture, pixels.
-        roll_degrees: How far the levelled axes are turned, positive clockwise.
+        points: float32 (468 or 478, 3): x and y in pixels of the picture, measured from
+            `centre` along the rotated axes, and depth in the same unit, larger = farther away. The
+            order is MediaPipe's; of 478 points, the last ten belong to the irises.
+        centre: Position of the origin in the picture, pixels.
+        roll_degrees: Rotation of the axes, positive clockwise.
     """
 
     points: Points
@@ -58,7 +58,7 @@ class Mesh:
     roll_degrees: float
 
     def in_picture(self, levelled: Points) -> Points:
-        """Converts levelled x and y (n, 2) to pixels of the picture."""
+        """Converts x and y (n, 2) from the rotated axes to pixels of the picture."""
         angle = math.radians(self.roll_degrees)
         right = np.array([math.cos(angle), math.sin(angle)], np.float32)
         down = np.array([-math.sin(angle), math.cos(angle)], np.float32)

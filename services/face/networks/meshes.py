@@ -15,9 +15,9 @@ from services.face.networks.faces import Mesh, Sighting, line_angle_degrees
 from services.face.preprocess import Point, crop_rotated
 
 LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS = (33, 133), (362, 263)
-"""Points at the outer and inner end of an eye, left to right as seen."""
+"""Points at the two corners of each eye, left to right in the picture."""
 BATCH_COUNT = 16
-"""Faces of one inference."""
+"""Faces per inference."""
 
 
 class FaceLandmarks(Protocol):
@@ -30,21 +30,21 @@ class FaceLandmarks(Protocol):
 
 @dataclass(frozen=True)
 class _Crop:
-    """A levelled square of a picture: its centre and side in pixels, and how far it is turned."""
+    """A rotated square of a picture: its centre and side in pixels, and its rotation."""
 
     centre: Point
     side: float
     roll_degrees: float
 
     def cut(self, face: Sighting, side_px: int) -> NDArray[np.float32]:
-        """float32 (side_px, side_px, 3), red, green and blue from 0 to 1."""
+        """Cuts the square out: float32 (side_px, side_px, 3), RGB from 0 to 1."""
         pixels = crop_rotated(
             face.picture, self.centre, (self.side, self.side), self.roll_degrees, (side_px, side_px)
         )
         return np.asarray(pixels, np.float32) / 255.0
 
     def mesh(self, raw: NDArray[np.float32], side_px: int) -> Mesh:
-        """Converts points in pixels of the square cut out."""
+        """Converts points from pixels of the crop to a mesh."""
         points = raw.reshape(-1, 3) * (self.side / side_px)
         points[:, :2] -= self.side / 2
         return Mesh(points, self.centre, self.roll_degrees)
@@ -72,19 +72,19 @@ class FaceMesh:
 class FaceMesh468:
     """468 points of a face (Kartynnik et al. 2019, "Real-time Facial Surface Geometry...").
 
-    The network was trained on crops that its own points of the frame before had placed. A photo has
-    no frame before: where the detector's box or eyes place a crop badly, as they do with strongly
-    tilted faces, the points of a first pass place it again.
+    The network was trained on video, where each crop is placed by the points of the previous frame.
+    A photo has no previous frame. If the detector places a crop badly, as it does for strongly
+    tilted faces, the points from a first pass place the crop for a second one.
     """
 
     SIDE_PX = 192
     SIDE_OF_FACE = 1.5
-    """Of the detector's box, and of the square around the points."""
+    """Side of the crop, relative to the detector's box or to the square around the points."""
     MAX_TURN_DEGREES = 5.0
     MAX_SIDE_RATIO = 1.25
     MAX_SHIFT = 0.1
-    """Relative to the crop's side: one that is turned, larger, smaller or farther off than these is
-    placed again; of upright faces about one in six."""
+    """Relative to the crop's side. A crop that is off by more than any of these three limits gets a
+    second pass; of upright faces, about one in six."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session
@@ -114,7 +114,7 @@ class FaceMesh468:
         return [crop.mesh(raw, self.SIDE_PX) for crop, raw in zip(crops, answers, strict=True)]
 
     def _is_off(self, crop: _Crop, better: _Crop) -> bool:
-        """Whether a crop is too far from where it should be."""
+        """Whether a crop differs too much from the better one."""
         ratio = crop.side / better.side
         return (
             abs(better.roll_degrees - crop.roll_degrees) > self.MAX_TURN_DEGREES
@@ -123,7 +123,7 @@ class FaceMesh468:
         )
 
     def _place(self, rough: Mesh) -> _Crop:
-        """The square around the points, turned until the outer corners of the eyes are level."""
+        """Finds the square around the points, with the outer eye corners level."""
         corners = rough.points[[LEFT_EYE_CORNERS[0], RIGHT_EYE_CORNERS[1]]]
         turn = line_angle_degrees(corners[0], corners[1])
         level = Mesh(rough.points, (0.0, 0.0), -turn).in_picture(rough.points[:, :2])
@@ -138,6 +138,6 @@ class FaceMesh468:
 
 
 def _around(face: Sighting, side_of_face: float) -> _Crop:
-    """A square around the detector's box, level with the detector's eyes."""
+    """A square around the detector's box, level with the eyes that the detector found."""
     side = max(side_of_face * max(face.box.width, face.box.height), 1.0)
     return _Crop(face.box.centre, side, face.roll_degrees)

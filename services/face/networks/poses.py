@@ -1,4 +1,4 @@
-"""Where faces look."""
+"""Networks and formulas that estimate where faces look."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.face.networks.faces import Mesh, Pose, Sighting
 from services.face.preprocess import crop_rotated
 
 BATCH_COUNT = 16
-"""Faces of one inference."""
+"""Faces per inference."""
 
 
 class HeadPose(Protocol):
@@ -26,9 +26,9 @@ class HeadPose(Protocol):
 
 
 class FsaNet:
-    """Yaw and pitch, the mean of two variants (Yang et al. 2019, "FSA-Net").
+    """Yaw and pitch, averaged over the given variants (Yang et al. 2019, "FSA-Net").
 
-    Its roll is unreliable for tilted faces: the roll is the detector's.
+    Its roll is unreliable for tilted faces, so the roll comes from the detector's eyes.
     """
 
     SIDE_PX = 64
@@ -37,7 +37,7 @@ class FsaNet:
         self._sessions = sessions
 
     def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
-        """Yaw and pitch by the networks; see HeadPose."""
+        """Yaw and pitch from the networks; see HeadPose."""
         crops = []
         for face in faces:
             side = max(face.box.width, face.box.height)
@@ -58,13 +58,13 @@ class FsaNet:
 
 
 class LandmarkPose:
-    """Head pose by solving for the position of a rigid face behind six points (PnP).
+    """Head pose from six points: fits a rigid generic face to them (PnP).
 
     Noisier than a trained network, because real faces differ from the proportions of `FACE`.
     """
 
     POINTS = (1, 152, 33, 263, 61, 291)
-    """Of a mesh: nose, chin, outer corners of the eyes, corners of the mouth."""
+    """Points of a mesh: nose, chin, outer corners of the eyes, corners of the mouth."""
     FACE = np.array(
         [
             (0, 0, 0),
@@ -78,11 +78,11 @@ class LandmarkPose:
     )
     """The same points of a generic face: right, down, away from the camera; any unit."""
     LEVEL_DEGREES = 10.0
-    """How far that face looks down: half of 698 portraits (UTKFace) would look down by more than 12
-    degrees without it, and by more than 2 with it."""
+    """Correction to the pitch. Without it the median of 698 portraits (UTKFace) looks down by 12
+    degrees, with it by 2."""
     FOCAL_LENGTH = 4.0
-    """Relative to the side of a square around the face, which is small compared with its distance:
-    hardly any perspective."""
+    """Relative to the side of a square around the face: long, so there is little perspective, as
+    for a face that is far from the camera compared with its size."""
 
     def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
         """Returns the pose of the rigid face; see HeadPose."""
@@ -96,7 +96,7 @@ class LandmarkPose:
             _, turn, _ = cv2.solvePnP(
                 self.FACE, seen / size, camera, None, flags=cv2.SOLVEPNP_SQPNP
             )
-        except cv2.error:  # the points coincide: no face has them
+        except cv2.error:  # the points coincide, which no real face's do
             return Pose(0.0, 0.0, _upright(mesh.roll_degrees))
         matrix = cv2.Rodrigues(turn)[0]
         if not np.isfinite(matrix).all():
@@ -115,10 +115,10 @@ class LandmarkPose:
 
 
 def _bounded(degrees: float) -> float:
-    """The contract knows no face that looks away from the camera."""
+    """Clips to -90 to 90: the API has no faces that look away from the camera."""
     return min(max(degrees, -90.0), 90.0)
 
 
 def _upright(degrees: float) -> float:
-    """The same tilt, from -180 to 180."""
+    """Wraps an angle to -180 to 180."""
     return (degrees + 180.0) % 360.0 - 180.0

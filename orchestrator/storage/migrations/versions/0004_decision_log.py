@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the log, filled with the decisions that there are, and what runs record of it."""
+    """Adds the log, filled from the existing decisions, and the columns that runs store of it."""
     op.create_table(
         "decision_log",
         sa.Column("album_id", sa.String(32), nullable=False),
@@ -46,7 +46,7 @@ def downgrade() -> None:
 
 
 def _fill() -> None:
-    """Makes an entry of every decision; the path of each is that of the newest run that has it."""
+    """Creates an entry for each decision, with the path from the newest run that has the photo."""
     names = ("album_id", "content_digest", "decision", "create_time")
     decisions = sa.table("decisions", *map(sa.column, names))
     images = sa.table("images", *map(sa.column, ("run_id", "path", "content_digest")))

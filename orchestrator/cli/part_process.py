@@ -6,13 +6,14 @@ Imports take most of the start time of a part; forks share them and their memory
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.forkserver
 import multiprocessing.util
 import os
 import runpy
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
 from orchestrator.cli.parts import MODEL_SERVICES, part_module
@@ -25,14 +26,11 @@ PRELOADED = (
     *(f"services.{name}.{module}" for name in MODEL_SERVICES for module in ("model", "servicer")),
 )
 """Modules that the fork server imports."""
+MAX_SOCKET_BYTES = 107
+"""Longest path of a Unix socket on Linux (sockaddr_un); the fork server's is a temporary file."""
 
-# Not a fork of this process, whose other threads may hold locks that a child would wait for
-# forever; on macOS the system's own frameworks do not survive a fork.
 if sys.platform == "linux":
-    _processes = multiprocessing.get_context("forkserver")
-else:
-    _processes = multiprocessing.get_context("spawn")
-_processes.set_forkserver_preload(list(PRELOADED))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
 # before Python 3.11.1 every user of the machine could reach the fork server (CVE-2022-42919)
 multiprocessing.util.abstract_sockets_supported = False  # type: ignore[misc]
 # or the current folder, often one of a stranger's photos, comes first on the fork server's module
@@ -40,10 +38,16 @@ multiprocessing.util.abstract_sockets_supported = False  # type: ignore[misc]
 os.environ["PYTHONSAFEPATH"] = "1"
 
 
-def prepare_processes() -> None:
-    """Makes the fork server start its imports while this process does its own."""
-    if sys.platform == "linux":
-        multiprocessing.forkserver.ensure_running()
+def _choose_context() -> ForkServerContext | SpawnContext:
+    """How processes are made.
+
+    Not by a fork of this process, whose other threads may hold locks that a child would wait for
+    forever. On macOS the system's own frameworks do not survive a fork.
+    """
+    socket_bytes = len(os.fsencode(tempfile.gettempdir())) + len("/pymp-12345678/listener-12345678")
+    if sys.platform == "linux" and socket_bytes <= MAX_SOCKET_BYTES:
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
 
 
 class PartProcess:
@@ -60,7 +64,7 @@ class PartProcess:
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
-        self._process = _processes.Process(
+        self._process = _choose_context().Process(
             target=_run,
             args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
         )

@@ -47,3 +47,13 @@ def test_only_this_user_reaches_the_fork_server(tmp_path: Path) -> None:
     PartProcess("siamese", ["--help"], tmp_path / "log").wait()
     address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
     assert stat.S_IMODE(Path(address).parent.stat().st_mode) == 0o700
+
+
+def test_a_long_path_of_temporary_files_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert PartProcess("siamese", ["--help"], tmp_path / "log").wait() == 0
+    assert (tmp_path / "log").read_text().startswith("usage: bestshot serve siamese")

@@ -5,13 +5,17 @@ Imports take most of the start time of a part; forks share them and their memory
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
 import runpy
+import select
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
@@ -26,6 +30,10 @@ PRELOADED = (
     *(f"services.{name}.{module}" for name in MODEL_SERVICES for module in ("model", "servicer")),
 )
 """Modules that the fork server imports."""
+STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+LOST = 255
+"""What multiprocessing says of a process whose fork server was killed: it may still be running."""
+ORPHAN_WAIT_S = 15.0
 MAX_SOCKET_BYTES = 107
 """Longest path of a Unix socket on Linux (sockaddr_un); the fork server's is a temporary file."""
 
@@ -68,8 +76,16 @@ class PartProcess:
             target=_run,
             args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
         )
-        self._process.start()
-        stdin.close()
+        try:
+            with _deferred_signals():
+                self._process.start()
+        except BaseException as error:
+            self._stdin.close()
+            if isinstance(error, EOFError):
+                raise OSError("the fork server has ended") from error
+            raise
+        finally:
+            stdin.close()
 
     @property
     def pid(self) -> int:
@@ -82,9 +98,11 @@ class PartProcess:
         return self._process.exitcode
 
     def wait(self) -> int:
-        """Waits until it ends; returns the same as `poll`."""
+        """Waits for its end; returns what `poll` does."""
         self._process.join()
         self.close_stdin()
+        if self._process.exitcode == LOST:
+            _wait_for_orphan(self.pid)
         assert self._process.exitcode is not None
         return self._process.exitcode
 
@@ -97,22 +115,51 @@ class PartProcess:
         self._process.kill()
 
 
+@contextlib.contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Defers signals that stop this process until the end of the block.
+
+    The fork server, which the first start starts, inherits that for good: signals to the whole
+    process group, as by Ctrl-C, must not end it before the parts.
+    """
+    multiprocessing.resource_tracker.ensure_running()  # its start would end the deferring
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
 def _run(
     module: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
     """Runs in the new process."""
     os.setsid()
-    os.environ.clear()  # the fork server's are from the time of its start
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    os.environ.clear()  # the fork server's are of the time of its start
     os.environ.update(variables)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    for stream, descriptor in (
-        (sys.stdin, stdin.fileno()),
-        (sys.stdout, output),
-        (sys.stderr, output),
-    ):
-        os.dup2(descriptor, stream.fileno())
+    # by number: the command's own may have been closed, and their objects are None then
+    for number, descriptor in enumerate((stdin.fileno(), output, output)):
+        os.dup2(descriptor, number)
+    sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     stdin.close()
     os.close(output)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _wait_for_orphan(pid: int) -> None:
+    """Waits until a process that is nobody's child here has ended, or ends it."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not select.select([process], [], [], ORPHAN_WAIT_S)[0]:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process], [], [])
+    finally:
+        os.close(process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -45,6 +46,7 @@ def interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
         if is_terminated:
             sys.stdout.flush()
+            atexit._run_exitfuncs()  # a signal's end skips them, and temporary files stay
             signal.raise_signal(signal.SIGTERM)
 
 

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from orchestrator.domain.decisions import Correction
 from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
+from orchestrator.domain.scoring import FaceFault
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
@@ -75,6 +76,10 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
         message,
         quality=_quality_value(message.quality) if message.HasField("quality") else None,
         faces=tuple(map(_face_value, message.faces)),
+        face_faults=tuple(
+            FaceFault[pb.FaceFault.Name(fault).removeprefix("FACE_FAULT_")]
+            for fault in message.face_faults
+        ),
         reason_code=_reason_code(message),
     )
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -198,3 +199,82 @@ def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
     assert "is in use by another bestshot" in second.text
     text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 0, text
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_without_standard_streams_finishes(
+    closed: str, photos: Path, tmp_path: Path
+) -> None:
+    one = tmp_path / "photos"
+    one.mkdir()
+    (one / "a.jpg").symlink_to(photos / "00.jpg")
+    command = f'"$0" curate "$1" --out "$2" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command, BESTSHOT, one, tmp_path / "out"],
+        env=environment(tmp_path / "data"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "out" / "image_metrics.csv").exists()
+
+
+def group(photos: Path, tmp_path: Path) -> subprocess.Popen[str]:
+    """A curation in a process group of its own, whose temporary files are in a folder of theirs."""
+    (tmp_path / "tmp").mkdir()
+    return subprocess.Popen(
+        [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
+        env=environment(tmp_path / "data", {**SLOWLY, "TMPDIR": str(tmp_path / "tmp")}),
+        preexec_fn=accept_ctrl_c,
+        process_group=0,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_ctrl_c_while_the_parts_start_is_one_line(photos: Path, tmp_path: Path) -> None:
+    with group(photos, tmp_path) as process:
+        # the fork server has its folder before it imports what takes it a second
+        wait_until(lambda: any((tmp_path / "tmp").glob("pymp-*")), processes=[process])
+        os.killpg(process.pid, signal.SIGINT)
+        text, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, text
+    assert "Traceback" not in text
+    assert "interrupted" in text
+
+
+def test_sigterm_to_all_ends_the_parts_and_leaves_no_temporary_files(
+    photos: Path, tmp_path: Path
+) -> None:
+    with group(photos, tmp_path) as process:
+        wait_until(lambda: finished_photos(tmp_path / "data") >= 2, processes=[process])
+        names = ("embedding", "quality", "face", "siamese", "orchestrator")
+        pids = [service_pid(tmp_path / "out", name) for name in names]
+        os.killpg(process.pid, signal.SIGTERM)
+        text, _ = process.communicate(timeout=LIMIT_S)
+        assert not any(is_alive(pid) for pid in pids)
+    assert process.returncode == -signal.SIGTERM, text
+    assert "Traceback" not in text
+    left = [path.name for path in (tmp_path / "tmp").iterdir()]
+    assert not [name for name in left if name.startswith(("bestshot", "pymp"))]
+
+
+def test_a_killed_fork_server_is_survived_or_told(photos: Path, tmp_path: Path) -> None:
+    with group(photos, tmp_path) as process:
+        wait_until(lambda: finished_photos(tmp_path / "data") >= 2, processes=[process])
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) != process.pid:
+                    continue
+                if b"multiprocessing.forkserver" in (folder / "cmdline").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
+        text, _ = process.communicate(timeout=LIMIT_S)
+    assert "restarting" in text
+    assert "Traceback" not in text
+    assert "in use by another bestshot" not in text
+    if process.returncode:
+        assert "error: " in text
+    again = curate(photos, tmp_path / "out", tmp_path / "data")
+    assert len(again.rows) == PHOTO_COUNT

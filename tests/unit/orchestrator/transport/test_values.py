@@ -7,6 +7,7 @@ import datetime
 import json
 
 from orchestrator.domain.photo import Landmark
+from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
 from orchestrator.review.run_diff import Change, compare_runs
 from orchestrator.transport import values
@@ -71,6 +72,7 @@ RECORD = ImageRecord(
     pose_score=1 / 3,
     eyes_score=0.0,
     smile_score=None,
+    face_faults=(FaceFault.EYES_CLOSED, FaceFault.NOT_SMILING),
     cluster_id=0,
     machine_cluster_id=-1,
     person_penalty=0.0,

@@ -8,6 +8,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,12 +221,18 @@ def test_a_command_without_standard_streams_finishes(
     assert (tmp_path / "out" / "image_metrics.csv").exists()
 
 
-def group(photos: Path, tmp_path: Path) -> subprocess.Popen[str]:
-    """A curation in a process group of its own, whose temporary files are in a folder of theirs."""
-    (tmp_path / "tmp").mkdir()
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files, with a path that is short enough for Unix sockets in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def group(photos: Path, tmp_path: Path, temporary: Path) -> subprocess.Popen[str]:
+    """A curation in a process group of its own."""
     return subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
-        env=environment(tmp_path / "data", {**SLOWLY, "TMPDIR": str(tmp_path / "tmp")}),
+        env=environment(tmp_path / "data", {**SLOWLY, "TMPDIR": str(temporary)}),
         preexec_fn=accept_ctrl_c,
         process_group=0,
         stdout=subprocess.PIPE,
@@ -234,10 +241,12 @@ def group(photos: Path, tmp_path: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_ctrl_c_while_the_parts_start_is_one_line(photos: Path, tmp_path: Path) -> None:
-    with group(photos, tmp_path) as process:
+def test_ctrl_c_while_the_parts_start_is_one_line(
+    photos: Path, tmp_path: Path, temporary: Path
+) -> None:
+    with group(photos, tmp_path, temporary) as process:
         # the fork server has its folder before it imports what takes it a second
-        wait_until(lambda: any((tmp_path / "tmp").glob("pymp-*")), processes=[process])
+        wait_until(lambda: any(temporary.glob("pymp-*")), processes=[process])
         os.killpg(process.pid, signal.SIGINT)
         text, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, text
@@ -246,9 +255,9 @@ def test_ctrl_c_while_the_parts_start_is_one_line(photos: Path, tmp_path: Path) 
 
 
 def test_sigterm_to_all_ends_the_parts_and_leaves_no_temporary_files(
-    photos: Path, tmp_path: Path
+    photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
-    with group(photos, tmp_path) as process:
+    with group(photos, tmp_path, temporary) as process:
         wait_until(lambda: finished_photos(tmp_path / "data") >= 2, processes=[process])
         names = ("embedding", "quality", "face", "siamese", "orchestrator")
         pids = [service_pid(tmp_path / "out", name) for name in names]
@@ -257,12 +266,14 @@ def test_sigterm_to_all_ends_the_parts_and_leaves_no_temporary_files(
         assert not any(is_alive(pid) for pid in pids)
     assert process.returncode == -signal.SIGTERM, text
     assert "Traceback" not in text
-    left = [path.name for path in (tmp_path / "tmp").iterdir()]
+    left = [path.name for path in temporary.iterdir()]
     assert not [name for name in left if name.startswith(("bestshot", "pymp"))]
 
 
-def test_a_killed_fork_server_is_survived_or_told(photos: Path, tmp_path: Path) -> None:
-    with group(photos, tmp_path) as process:
+def test_a_killed_fork_server_is_survived_or_told(
+    photos: Path, tmp_path: Path, temporary: Path
+) -> None:
+    with group(photos, tmp_path, temporary) as process:
         wait_until(lambda: finished_photos(tmp_path / "data") >= 2, processes=[process])
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ Imports take most of the start time of a part; forks share them and their memory
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import multiprocessing.resource_tracker
 import multiprocessing.util
@@ -138,15 +139,20 @@ def _run(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     os.environ.clear()  # the fork server's are of the time of its start
     os.environ.update(variables)
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    # by number: the command's own may have been closed, and their objects are None then
-    for number, descriptor in enumerate((stdin.fileno(), output, output)):
+    # The command's own streams may have been closed: then their objects are None, and what was
+    # opened since may have their numbers.
+    source = fcntl.fcntl(stdin.fileno(), fcntl.F_DUPFD, 3)
+    stdin.close()
+    opened = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    output = fcntl.fcntl(opened, fcntl.F_DUPFD, 3)
+    os.close(opened)
+    for number, descriptor in enumerate((source, output, output)):
         os.dup2(descriptor, number)
+    os.close(source)
+    os.close(output)
     sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
-    stdin.close()
-    os.close(output)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -32,7 +32,7 @@ from rich.table import Table
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.cli.parts import MODEL_SERVICES
+from orchestrator.cli.parts import MODEL_SERVICES, config_flags
 from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.export.exporter import SELECTED_FOLDER
@@ -280,9 +280,8 @@ def _own_orchestrator(
 ) -> Iterator[tuple[str, str, Supervisor]]:
     """Starts an orchestrator and its services; yields its address and the token that it expects."""
     common = ["--config-dir", str(request.config_folder), "--profile", _own_profile(request)]
-    for path in request.config_files:
-        if read_config_file(path).section("services").data:
-            common += ["--config", str(path.absolute())]
+    files = [read_config_file(path) for path in request.config_files]
+    common += config_flags(MODEL_SERVICES[0], files)  # those of the pipeline travel in StartRun
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
     with contextlib.ExitStack() as stack:
         token = ""

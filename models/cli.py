@@ -36,6 +36,7 @@ from services.common.inference.registry import (
     file_digest,
     find_entry,
     read_registry,
+    read_source,
     with_parts,
     write_pin,
 )
@@ -89,6 +90,12 @@ def info(
     shown["state"] = state_of(folder, models, model).value
     if entry.downloads:
         shown["folder"] = str(folder / model)
+    here = {key: folder / model / file.installed.name for key, file in entry.downloads.items()}
+    fetched = {
+        key: read_source(path, file_digest(path)) for key, path in here.items() if path.is_file()
+    }
+    if fetched:
+        shown["fetched_from"] = fetched
     typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 

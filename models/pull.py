@@ -7,6 +7,7 @@ import errno
 import fcntl
 import mmap
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from services.common.inference.registry import (
     WheelSource,
     expected_digest,
     file_digest,
+    read_source,
+    remove_with_source,
+    write_source,
 )
 from services.common.user_files import open_user_file
 
@@ -110,7 +114,7 @@ def fetch(
                 _fetch_published(published, expected, download, location, progress)
             if download.conversion is not None:
                 _convert(published, installed, download)
-                published.unlink()
+                remove_with_source(published)
     return installed
 
 
@@ -146,20 +150,22 @@ def _fetch_converted(
         found = _find_below(location.folder, conversion.name)
         if found is None:
             return False
+        source = str(found.absolute())
         progress.start(conversion.name, conversion.size_bytes)
         _copy(found, partial, conversion.size_bytes)
         progress.advance(conversion.size_bytes)
     elif location.mirror is not None:
         drop_foreign(partial)
         progress.start(conversion.name, conversion.size_bytes)
+        url = f"{location.mirror.rstrip('/')}/{conversion.name}"
+        source = _without_secrets(url)
         try:
-            url = f"{location.mirror.rstrip('/')}/{conversion.name}"
             transfer(url, partial, conversion.size_bytes, progress.advance)
         except (ConfigError, UnavailableError):  # the mirror may have only the published file
             return False
     else:
         return False
-    _install_converted(partial, installed, download)
+    _install_converted(partial, installed, download, source)
     return True
 
 
@@ -174,10 +180,9 @@ def _fetch_published(
     partial = _partial(target)
     progress.start(download.name, download.size_bytes)
     if location.folder is not None:
-        _copy_from_folder(location.folder, partial, download)
+        found = _copy_from_folder(location.folder, partial, download)
         progress.advance(partial.stat().st_size)
-        _check(partial, expected, download)
-        partial.replace(target)
+        _install(partial, target, _check(partial, expected, download), found)
         return
     sources: list[str | WheelSource] = [
         source if isinstance(source, WheelSource) else source.url for source in download.sources
@@ -187,19 +192,19 @@ def _fetch_published(
     failures: dict[str, BestshotError] = {}
     for source in sources:
         try:
-            _fetch_and_check(source, partial, expected, download, progress.advance)
+            digest = _fetch_and_check(source, partial, expected, download, progress.advance)
         except (ConfigError, UnavailableError) as error:
             failures[str(source)] = error
             if source is not sources[-1]:
                 progress.note(f"{source}: {error.message}; trying the next source")
             continue
-        partial.replace(target)
+        _install(partial, target, digest, _without_secrets(str(source)))
         return
     listed = "".join(f"\n  {source}: {error.message}" for source, error in failures.items())
     kinds = {type(error) for error in failures.values()}
     raise (UnavailableError if UnavailableError in kinds else ConfigError)(
-        f"cannot fetch {download.name}:{listed}\nPull again to resume. On a machine without a "
-        f"network, use --from FOLDER"
+        f"cannot fetch {download.name}:{listed}\n`bestshot models pull` resumes; on a machine "
+        f"without a network, add --from FOLDER"
     )
 
 
@@ -209,18 +214,18 @@ def _fetch_and_check(
     expected: str | None,
     download: Download,
     report: Report,
-) -> None:
-    """Resumes a partial download; starts over if the result is wrong."""
+) -> str:
+    """Resumes a partial download; starts over if the result is wrong; returns its digest."""
     resumes = partial.exists()
     try:
         _fetch_from(source, partial, download, report)
-        _check(partial, expected, download)
+        return _check(partial, expected, download)
     except ConfigError:
         partial.unlink(missing_ok=True)
         if not resumes:
             raise
         _fetch_from(source, partial, download, report)
-        _check(partial, expected, download)
+        return _check(partial, expected, download)
 
 
 def _fetch_from(
@@ -240,11 +245,12 @@ def _fetch_from(
     report(partial.stat().st_size)
 
 
-def _copy_from_folder(folder: Path, partial: Path, download: Download) -> None:
+def _copy_from_folder(folder: Path, partial: Path, download: Download) -> str:
+    """Copies the file, or takes it out of its wheel; returns where it was."""
     found = _find_below(folder, download.name)
     if found is not None:
         _copy(found, partial, download.size_bytes)
-        return
+        return str(found.absolute())
     for source in download.sources:
         if not isinstance(source, WheelSource):
             continue
@@ -252,7 +258,7 @@ def _copy_from_folder(folder: Path, partial: Path, download: Download) -> None:
         if wheel is not None:
             with wheels.open_in_wheel(wheel, source.path, download.size_bytes) as opened:
                 _write(opened, partial, download.size_bytes)
-            return
+            return f"{source.path} in {wheel.absolute()}"
     in_wheels = [one.wheel for one in download.sources if isinstance(one, WheelSource)]
     wheel_names = "".join(f", nor the wheel {name}" for name in in_wheels)
     raise ConfigError(f"--from {folder}: {download.name} not found there{wheel_names}")
@@ -313,14 +319,15 @@ def _convert(published: Path, installed: Path, download: Download) -> None:
     ):
         for chunk in onnx_chunks(rest, weights, content):
             written.write(chunk)
-    _install_converted(partial, installed, download)
+    source = read_source(published, file_digest(published))
+    _install_converted(partial, installed, download, f"{source}; converted with the recipe {name}")
 
 
-def _install_converted(partial: Path, installed: Path, download: Download) -> None:
+def _install_converted(partial: Path, installed: Path, download: Download, source: str) -> None:
     """Installs a converted file if its digest and its outputs are as expected."""
     conversion = download.conversion
     assert conversion is not None
-    _check(partial, conversion.sha256, conversion)
+    digest = _check(partial, conversion.sha256, conversion)
     folder = RECIPES / conversion.recipe
     command = [sys.executable, "-P", "-m", "models.convert.reference", str(partial), str(folder)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -328,11 +335,22 @@ def _install_converted(partial: Path, installed: Path, download: Download) -> No
         partial.unlink()
         reason = checked.stdout.strip() or checked.stderr.strip() or "the check was killed"
         raise ConfigError(f"{conversion.name} was not installed: {reason.splitlines()[-1]}")
-    partial.replace(installed)
+    _install(partial, installed, digest, source)
 
 
-def _check(partial: Path, expected: str | None, file: StoredFile) -> None:
-    """Removes the file and raises ConfigError if it is not the expected one."""
+def _install(partial: Path, target: Path, digest: str, source: str) -> None:
+    # The record comes first: without the move, its digest is not the file's, which voids it.
+    write_source(target, digest, source)
+    partial.replace(target)
+
+
+def _without_secrets(source: str) -> str:
+    """A source without the user, password and query of an address, for the run record."""
+    return re.sub(r"^(\w+://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", source)
+
+
+def _check(partial: Path, expected: str | None, file: StoredFile) -> str:
+    """Returns the digest; removes the file and raises ConfigError if it is not the expected one."""
     size, digest = partial.stat().st_size, file_digest(partial)
     wrong = ""
     if file.size_bytes not in (None, size):
@@ -342,6 +360,7 @@ def _check(partial: Path, expected: str | None, file: StoredFile) -> None:
     if wrong:
         partial.unlink()
         raise ConfigError(f"the file for {file.name} {wrong}; it was deleted")
+    return digest
 
 
 @contextlib.contextmanager

@@ -141,6 +141,7 @@ class ModelHost:
             file_digests=[digest for one in whole for digest in one.file_digests.values()],
             fallback_for_model_id=model.fallback_for,
             runtime_versions=_runtime_versions(),
+            file_sources=[source for one in whole for source in one.file_sources.values()],
         )
         self.metrics.model(info.id, info.version, info.digest)
         return info

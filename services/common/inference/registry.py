@@ -10,6 +10,7 @@ import hashlib
 import importlib.resources
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -21,11 +22,15 @@ from pydantic import Field, RootModel, ValidationError, model_validator
 
 from services.common.config.layers import Layer, Settings, load, nearest, read_yaml
 from services.common.errors import ConfigError
-from services.common.user_files import open_user_file
+from services.common.user_files import open_user_file, read_user_text
 
 logger = logging.getLogger(__name__)
 
 PINS_NAME = "pins.yaml"
+SOURCE_SUFFIX = ".source.json"
+SHIPPED = "shipped with bestshot"
+UNRECORDED = "not recorded: it was put here by hand or by an earlier version"
+OWN_PACKAGE = "models"
 FileName = Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -259,6 +264,7 @@ class LocalModel:
         file_digests: Hex sha256 of each file by its name in the entry.
         parts: The models that make it up.
         fallback_for: Id of the configured model, if its files are missing and this one replaces it.
+        file_sources: Where each file came from, in words, by its name in the entry.
     """
 
     model_id: str
@@ -267,6 +273,7 @@ class LocalModel:
     file_digests: dict[str, str]
     parts: dict[Role, LocalModel] = field(default_factory=dict)
     fallback_for: str = ""
+    file_sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -386,6 +393,37 @@ def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None
     written.replace(models_folder / PINS_NAME)
 
 
+def write_source(path: Path, digest: str, source: str) -> None:
+    """Records beside a file where it came from.
+
+    Args:
+        path: The file.
+        digest: Its hex sha256: the record is void for any other content.
+        source: The wheel, address or folder, in words.
+    """
+    record = path.with_name(path.name + SOURCE_SUFFIX)
+    record.unlink(missing_ok=True)  # it may be a link to another file
+    record.write_text(json.dumps({"sha256": digest, "source": source}) + "\n", encoding="utf-8")
+
+
+def remove_with_source(path: Path) -> None:
+    """Removes a file and its record."""
+    path.unlink()
+    path.with_name(path.name + SOURCE_SUFFIX).unlink(missing_ok=True)
+
+
+def read_source(path: Path, digest: str | None) -> str:
+    """Where a file with this digest came from, in words; `UNRECORDED` if nothing says so."""
+    record = path.with_name(path.name + SOURCE_SUFFIX)
+    if not os.path.lexists(record):
+        return UNRECORDED
+    try:
+        found = json.loads(read_user_text(record))
+        return str(found["source"]) if found["sha256"] == digest else UNRECORDED
+    except (ConfigError, ValueError, TypeError, KeyError):
+        return UNRECORDED
+
+
 def expected_digest(models_folder: Path, model_id: str, key: str, file: StoredFile) -> str | None:
     """Digest that a file must have: the registry's, else the user's, else None."""
     return file.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
@@ -426,9 +464,11 @@ def _local(
     parts = {
         role: _local(models_folder, models, part, asked=asked) for role, part in entry.parts.items()
     }
-    paths, digests = {}, {}
+    paths, digests, sources = {}, {}, {}
     for key, file in entry.files.items():
         paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
+        is_own = file.package == OWN_PACKAGE
+        sources[key] = SHIPPED if is_own else f"the installed package {file.package}"
     if entry.export is not None:
         for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
             if pinned is None or not path.is_file():
@@ -437,7 +477,8 @@ def _local(
                     f"{model_id}` and then `bestshot models export {model_id}` make it"
                 )
             paths[key], digests[key] = _verified(model_id, path, pinned)
-        return LocalModel(model_id, entry, paths, digests, parts)
+            sources[key] = f"exported on this machine from {_checkpoint_source(path.parent, entry)}"
+        return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.installed.name
         if not path.is_file():
@@ -452,7 +493,13 @@ def _local(
                 f"`bestshot models pin {model_id}` accepts it as it is"
             )
         paths[key], digests[key] = _verified(model_id, path, expected)
-    return LocalModel(model_id, entry, paths, digests, parts)
+        sources[key] = read_source(path, expected)
+    return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
+
+
+def _checkpoint_source(folder: Path, entry: ModelEntry) -> str:
+    checkpoint = entry.downloads["checkpoint"]
+    return f"{checkpoint.name} ({read_source(folder / checkpoint.name, checkpoint.sha256)})"
 
 
 def exported_files(
@@ -483,7 +530,7 @@ def _verified(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
         raise ConfigError(f"{model_id}: cannot read {path}: {error.strerror}") from error
     if digest != expected:
         raise ConfigError(
-            f"{model_id}: {path} has sha256 expected {expected}; the file is "
+            f"{model_id}: {path} has sha256 {digest}, expected {expected}; the file is "
             f"damaged or another version"
         )
     return path, digest

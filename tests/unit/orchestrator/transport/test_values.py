@@ -35,6 +35,7 @@ MODEL = {
     "fallback_for_model_id": "",
     "missing_execution_providers": [],
     "runtime_versions": {"onnxruntime": "1"},
+    "file_sources": [],
 }
 RUN = Run(
     id="r",

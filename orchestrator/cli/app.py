@@ -26,8 +26,9 @@ from orchestrator.cli.api import LATEST, Api, check_places, open_api
 from orchestrator.cli.curate import Request
 from orchestrator.cli.decisions import app as decisions_app
 from orchestrator.cli.demo import make_album
-from orchestrator.cli.options import Address, ConfigDir, Data, RunId
+from orchestrator.cli.options import Address, ConfigDir, Data, Offline, RunId
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
+from orchestrator.cli.profile_choice import choose_profile
 from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
 from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.data_folder import data_folder
@@ -37,7 +38,7 @@ from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, write_e
 from orchestrator.export.files import FileTransfer, write_file
 from orchestrator.export.gallery import moments, score_line
 from orchestrator.records import ImageRecord, Run
-from services.common.config.layers import DEFAULT_PROFILE, config_dir, read_config_file
+from services.common.config.layers import config_dir, profile_of_environment, read_config_file
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
 from services.common.rpc.auth import ScopeName, new_token, token_digest
@@ -74,7 +75,13 @@ UP_MAX_DEATHS = 8
 """Takes a minute, because of the pauses: by then a photo that crashes a service has failed its run
 (`service_wait_s`), and everything else continues."""
 
-Profile = Annotated[str, typer.Option(help="Profile from configs/profiles.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or standard, whose "
+        "networks are fetched on first use, or builtin if they cannot be had."
+    ),
+]
 ConfigFiles = Annotated[
     list[Path] | None,
     typer.Option(
@@ -109,8 +116,9 @@ def curate(
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Profile from configs/profiles. Default: builtin, or the running orchestrator's "
-            "own."
+            help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or the running "
+            "orchestrator's own, or standard, whose networks are fetched on first use, or builtin "
+            "if they cannot be had."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -119,6 +127,7 @@ def curate(
         bool, typer.Option("--copy-selected", help="Copy the selected photos into OUT/selected.")
     ] = False,
     force: Force = False,
+    offline: Offline = False,
     orchestrator: Annotated[
         str | None,
         typer.Option(
@@ -142,12 +151,13 @@ def curate(
             out=out,
             config_folder=config_dir(config_dir_),
             data_folder=data_folder(data),
-            profile=profile,
+            profile=profile or profile_of_environment(),
             config_files=config or [],
             flags=set_ or [],
             copy_selected=copy_selected,
             orchestrator=orchestrator,
             force=force,
+            is_offline=offline,
         ),
         Console(),
     )
@@ -158,6 +168,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for photos and results.")] = Path(
         "bestshot-demo"
     ),
+    offline: Offline = False,
     data: Data = None,
 ) -> None:
     """Curate a small album of real pictures that ship with scikit-learn."""
@@ -171,11 +182,12 @@ def demo(
             out=out / "results",
             config_folder=config_dir(None),
             data_folder=data_folder(data),
-            profile=None,
+            profile=profile_of_environment(),
             config_files=[],
             flags=[],
             copy_selected=False,
             orchestrator=None,
+            is_offline=offline,
         ),
         console,
     )
@@ -185,11 +197,12 @@ def demo(
 
 @app.command()
 def up(
-    profile: Profile = DEFAULT_PROFILE,
+    profile: Profile = None,
     config: ConfigFiles = None,
     config_dir_: ConfigDir = None,
     data: Data = None,
     ui: Annotated[bool, typer.Option(help="Whether to run the web UI too.")] = True,
+    offline: Offline = False,
     insecure: Annotated[
         bool,
         typer.Option(
@@ -212,8 +225,16 @@ def up(
     configs = config_dir(config_dir_)
     files = [read_config_file(path) for path in config or []]
     layers = [file.section("services", "shared") for file in files]
-    shared = load_section(configs, profile, "shared", SharedSettings, layers)
-    common = ["--config-dir", str(configs), "--profile", profile]
+    with interrupted_by_sigterm():
+        chosen = choose_profile(
+            configs,
+            files,
+            profile or profile_of_environment(),
+            is_offline=offline,
+            console=console,
+        )
+    shared = load_section(configs, chosen, "shared", SharedSettings, layers)
+    common = ["--config-dir", str(configs), "--profile", chosen]
     supervisor = Supervisor(
         folder / "logs",
         [*common, *(["--insecure"] if insecure else [])],

@@ -74,7 +74,7 @@ class PartProcess:
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
         self._process = _choose_context().Process(
-            target=_run,
+            target=run_part,
             args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
         )
         try:
@@ -131,10 +131,18 @@ def _deferred_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _run(
+def run_part(
     module: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
-    """Runs in the new process."""
+    """Runs a part's module in this process, which was made for it.
+
+    Args:
+        module: The part's module.
+        arguments: Its command line arguments.
+        variables: Its environment variables.
+        stdin: Becomes its standard input.
+        log: File to which its output is appended.
+    """
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     os.environ.clear()  # the fork server's are of the time of its start

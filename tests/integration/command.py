@@ -21,8 +21,8 @@ from tests.waiting import LIMIT_S
 
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([*PRELOADED, "alembic.command", "hdbscan"])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload([*PRELOADED, "alembic.command", "hdbscan"])
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def bestshot(
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
-        process = _processes.Process(
+        process = processes.Process(
             target=_main, args=(command, environment(data, changes), output.name)
         )
         process.start()

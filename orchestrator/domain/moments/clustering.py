@@ -4,14 +4,14 @@ Memory grows with the number of photos and of near pairs, not with the square of
 `DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
 are streamed instead of listed (see `crowds`).
 
-hdbscan and scikit-learn take two seconds to load: only the functions that need them import them.
+scikit-learn and all of hdbscan take two seconds to load: only the functions that need them import
+them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from orchestrator.domain.moments.capture_time import parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
 from orchestrator.domain.moments.crowds import BLOCK_COUNT, crowd_groups
 from orchestrator.domain.moments.dbscan import dbscan_of_crowd
+from orchestrator.domain.moments.hdbscan_steps import link_by_distances, select_clusters
 from orchestrator.domain.moments.metric import from_cosine_distance, to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
@@ -139,37 +140,7 @@ def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
         return np.full(len(embeddings), NOISE, np.int64)
     if parameters.metric == "cosine" and len(embeddings) > DENSE_COUNT:
         tree = spanning_tree(Rows(embeddings), parameters.min_samples)
-        return _labels_of_tree(tree, parameters)
-    algorithm = "generic" if parameters.metric == "cosine" else "best"
-    return _fit(
-        embeddings.astype(np.float64),
-        parameters,
-        metric=parameters.metric,
-        algorithm=algorithm,
-        allow_single_cluster=False,
-    )
-
-
-def _labels_of_tree(
-    tree: Distances, parameters: ClusterParameters, *, allow_single_cluster: bool = False
-) -> Labels:
-    """Repeats hdbscan's steps after its spanning tree: hierarchy, condensed tree, clusters."""
-    from hdbscan._hdbscan_linkage import label as single_linkage
-    from hdbscan.hdbscan_ import _tree_to_labels
-
-    hierarchy = single_linkage(tree[np.argsort(tree.T[2]), :])
-    labels = _tree_to_labels(
-        None,
-        hierarchy,
-        parameters.min_cluster_size,
-        parameters.cluster_selection_method,
-        allow_single_cluster=allow_single_cluster,
-        cluster_selection_epsilon=parameters.cluster_selection_epsilon,
-    )[0]
-    return np.asarray(labels, np.int64)
-
-
-def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: Any) -> Labels:  # noqa: ANN401
+        return select_clusters(tree, parameters)
     import hdbscan
 
     model = hdbscan.HDBSCAN(
@@ -177,9 +148,11 @@ def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: 
         min_samples=parameters.min_samples,
         cluster_selection_epsilon=parameters.cluster_selection_epsilon,
         cluster_selection_method=parameters.cluster_selection_method,
-        **options,
+        metric=parameters.metric,
+        algorithm="generic" if parameters.metric == "cosine" else "best",
+        allow_single_cluster=False,
     )
-    return np.asarray(model.fit(points).labels_, np.int64)
+    return np.asarray(model.fit(embeddings.astype(np.float64)).labels_, np.int64)
 
 
 def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
@@ -248,14 +221,15 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
     order = np.argsort(component, kind="stable")
     linked = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
     return _join_close(
-        _labels_of_tree(tree, parameters, allow_single_cluster=True), linked, parameters
+        select_clusters(tree, parameters, allow_single_cluster=True), linked, parameters
     )
 
 
 def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
     if len(part) == 2:  # a pair has no meaningful density: its distance alone makes it a scene
         return np.zeros(2, np.int64)
-    return _fit(part, parameters, metric="precomputed", allow_single_cluster=True)
+    tree = link_by_distances(part, parameters.min_samples)
+    return select_clusters(tree, parameters, allow_single_cluster=True)
 
 
 def _join_close(

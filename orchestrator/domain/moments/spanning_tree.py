@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from orchestrator.domain.moments.hdbscan_steps import build_hierarchy
 from orchestrator.domain.moments.tiles import Doubles, Indices, Rows, Singles, Tile, components
 
 NEIGHBOUR_COUNT = 8
@@ -84,12 +85,10 @@ class _Layout:
     """
 
     def __init__(self, tree: _Edges) -> None:
-        from hdbscan._hdbscan_linkage import label  # importing all of hdbscan takes two seconds
-
         count = tree.row_count
         by_weight = np.argsort(tree.weight, kind="stable")
         edges = np.column_stack([tree.first, tree.second, tree.weight])[by_weight]
-        merges = label(np.ascontiguousarray(edges, np.float64))
+        merges = build_hierarchy(edges)
         sizes = np.concatenate([np.ones(count), merges[:, 3]]).astype(np.intp).tolist()
         left, right = merges[:, 0].astype(np.intp).tolist(), merges[:, 1].astype(np.intp).tolist()
         starts = [0] * (2 * count - 1)

@@ -21,6 +21,7 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from orchestrator.domain.moments import clustering
 from orchestrator.domain.moments.clustering import cluster_scenes
 from orchestrator.domain.moments.complete_linkage import complete_linkage
+from orchestrator.domain.moments.hdbscan_steps import select_clusters
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows
@@ -129,7 +130,7 @@ def test_the_tree_without_a_matrix_gives_the_labels_of_hdbscan(name: str) -> Non
         if len(vectors) < wanted.min_cluster_size:
             continue
         tree = tree_of(vectors, wanted.min_samples, name)
-        ours = clustering._labels_of_tree(tree, wanted)
+        ours = select_clusters(tree, wanted)
         assert_same(ours, hdbscan_labels(vectors, wanted))
 
 

@@ -107,7 +107,7 @@ async def serve_json(
         is_for_browsers=False,
     )
     await http.start()
-    logger.info("orchestrator serves JSON on %s", http.address)
+    logger.info("orchestrator is listening for JSON on %s", http.address)
     try:
         yield
     finally:

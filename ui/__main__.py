@@ -53,7 +53,7 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
     host, _ = split_address(settings.address)
     if login is None and not invocation.insecure:
         check_loopback(host)
-    # before Gradio, which takes seconds to load
+    # late, because Gradio takes seconds to load: mistakes in settings are reported first
     from ui.client import Orchestrator
     from ui.server import build_server
 
@@ -72,10 +72,10 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
         at_parents_end = server.request_stop if invocation.exit_with_parent else None
         install_stop_handlers(server.request_stop, at_parents_end)
         await server.start()
-        logger.info("ui serves on %s (pid %d)", server.address, os.getpid())
+        logger.info("ui is listening on %s (pid %d)", server.address, os.getpid())
         write_address(invocation.port_file, server.address)
         await server.wait()
-    logger.info("ui has stopped")
+    logger.info("ui stopped")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import typer
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from models.cli import app as models_app
 from orchestrator.cli import curate as curating
@@ -31,6 +31,7 @@ from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_com
 from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
 from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.data_folder import data_folder
+from orchestrator.domain.wording import pluralize
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.downloaded import DownloadedSource
 from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, write_export
@@ -104,7 +105,7 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 @app.command()
 def curate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos, including its sub-folders.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of photos; subfolders are included.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
@@ -116,7 +117,7 @@ def curate(
     config: ConfigFiles = None,
     set_: Flags = None,
     copy_selected: Annotated[
-        bool, typer.Option("--copy-selected", help="Copy the selected photos into OUT/selected.")
+        bool, typer.Option("--copy-selected", help="Copy the selected photos to OUT/selected.")
     ] = False,
     force: Force = False,
     orchestrator: Annotated[
@@ -132,8 +133,8 @@ def curate(
 ) -> None:
     """Score, group and select the photos in a folder.
 
-    Writes image_metrics.csv, results.json, run.json and index.html into OUT. A second run computes
-    only what is new. Starts all services itself, and stops them.
+    Writes image_metrics.csv, results.json, run.json and index.html to OUT. A second run computes
+    only what is new. All services are started for the run and stopped afterwards.
     """
     check_places(orchestrator, data)
     curating.curate(
@@ -164,7 +165,7 @@ def demo(
     console = Console()
     photos = out / "photos"
     count = make_album(photos)
-    console.print(f"{count} photos written to {photos}", highlight=False)
+    console.print(f"wrote {count} photos to {photos}", highlight=False)
     curating.curate(
         Request(
             photos=photos,
@@ -235,7 +236,7 @@ def up(
                 scheme = "http" if shared.tls.certificate_file is None else "https"
                 page = f"{scheme}://{supervisor.wait_for_address('ui')}"
                 console.print(f"{'ui':<13} {page}")
-            console.print(f"logs in {folder / 'logs'}; Ctrl-C stops")
+            console.print(f"logs are in {folder / 'logs'}; press Ctrl-C to stop")
             if failure := supervisor.wait_for_failure():
                 raise failure
         finally:
@@ -258,7 +259,7 @@ def serve(
     `bestshot serve PART --help` lists its options.
     """
     if part not in PARTS:
-        raise ConfigError(f"there is no part {part!r}; choose one of {', '.join(PARTS)}")
+        raise ConfigError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
     command = part_command(part, context.args)
     os.execv(command[0], command)  # noqa: S606
 
@@ -267,12 +268,12 @@ def serve(
 def token(
     name: Annotated[str, typer.Argument(help="Name of its owner: letters, digits, - and _.")],
     scope: Annotated[
-        ScopeName, typer.Option(help="What it allows; each scope includes the ones before it.")
+        ScopeName, typer.Option(help="What it allows; each scope includes those before it.")
     ],
 ) -> None:
-    """Create a token and print it, with the lines that shared.tokens_file needs for it."""
+    """Create a token, and print it with its entry for shared.tokens_file."""
     if not re.fullmatch(r"[\w-]+", name):
-        raise ConfigError(f"the name may have only letters, digits, - and _ (got {name!r})")
+        raise ConfigError(f"a name may contain only letters, digits, - and _ (got {name!r})")
     secret = new_token()
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
@@ -283,7 +284,9 @@ def token(
 @app.command()
 def runs(orchestrator: Address = None, data: Data = None) -> None:
     """List the newest 1000 runs, newest first."""
-    table = Table("Run", "Started", "State", "Photos", "Selected", "Album")
+    # fold, because the end of a long path tells more than its beginning
+    album = Column("Album", overflow="fold")
+    table = Table("Run", "Started", "State", "Photos", "Selected", album)
     with open_api(orchestrator, data) as api:
         folders = {album.id: album.folder for album in api.albums()}
         for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
@@ -305,7 +308,7 @@ def show(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Show what a run selected and why; default: the newest run."""
+    """Show what a run selected and why. Default: the newest run."""
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         album = api.album(found.album_id)
@@ -317,18 +320,23 @@ def show(
         console.print(f"[red]{escape(found.error)}[/red]")
     for role, model in found.models.items():
         missing = model["fallback_for_model_id"]
-        instead = f", standing in for {missing}" if missing else ""
+        instead = f", used instead of {missing}" if missing else ""
         console.print(
             f"  {role}: {model['id']} ({model['origin']}{instead}): {model['description']}"
         )
-    for moment in moments(records):
-        console.print(f"\n[bold]{moment.title}[/bold]: {len(moment.photos)} shots")
-        _print_photos(moment.photos, console)
-    console.print("\n[bold]Single shots and unreadable files[/bold]")
-    _print_photos(
-        [record for record in records if record.cluster_id is None or record.cluster_id < 0],
-        console,
-    )
+    groups = [
+        (f"[bold]{moment.title}[/bold]: {pluralize(len(moment.photos), 'shot')}", moment.photos)
+        for moment in moments(records)
+    ]
+    readable = [record for record in records if record.is_readable]
+    single = [record for record in readable if record.cluster_id is None or record.cluster_id < 0]
+    groups.append(("[bold]Single shots[/bold]", single))
+    broken = [record for record in records if not record.is_readable]
+    groups.append(("[bold]Unreadable files[/bold]", broken))
+    for title, members in groups:
+        if members:
+            console.print(f"\n{title}")
+            _print_photos(members, console)
 
 
 @app.command()
@@ -351,17 +359,17 @@ def explain(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="Folder for the files; with --as, the file to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; with --as, the file to write.")],
     run: RunId = LATEST,
     as_: Annotated[
-        ExportedAs, typer.Option("--as", help="Write all files into a folder, or just one of them.")
+        ExportedAs, typer.Option("--as", help="Write a folder with all files, or only one file.")
     ] = ExportedAs.FOLDER,
     selected: Annotated[
         FileTransfer | None,
-        typer.Option(help="Put the selected photos into OUT/selected, as copies or links."),
+        typer.Option(help="Put the selected photos in OUT/selected, as copies or links."),
     ] = None,
     xmp: Annotated[
-        bool, typer.Option("--xmp", help="Write XMP sidecars into OUT/xmp, and beside copies.")
+        bool, typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and beside copies.")
     ] = False,
     xmp_beside_photos: Annotated[
         bool,
@@ -383,7 +391,7 @@ def export(
     """
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
-            "--selected, --xmp, --xmp-beside-photos and --parquet need a folder as output: "
+            "--selected, --xmp, --xmp-beside-photos and --parquet write to a folder: "
             f"leave out --as {as_}"
         )
     is_link = selected in (FileTransfer.HARDLINK, FileTransfer.SYMLINK)
@@ -406,7 +414,7 @@ def export(
     for path in done.paths:
         console.print(escape(f"  {out / path}"))
     if done.copied_count:
-        console.print(escape(f"  {out / SELECTED_FOLDER}: {done.copied_count} photos"))
+        console.print(escape(f"  {out / SELECTED_FOLDER}: {pluralize(done.copied_count, 'photo')}"))
     for warning in done.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
     if done.warning_count > len(done.warnings):
@@ -414,7 +422,7 @@ def export(
 
 
 def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
-    """Has the orchestrator write the files: it runs in this process and has the photos."""
+    """Makes the orchestrator, which runs in this process and has the photos, write the files."""
     transfer = options.selected_transfer
     answer: pb.ExportRunResponse = api.call(
         pb.ExportRunRequest(
@@ -459,7 +467,9 @@ def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = Non
 @app.command()
 def tune(
     run: RunId = LATEST,
-    out: Annotated[Path | None, typer.Option(help="YAML file to write, for --config.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="YAML file to save the proposal to, for --config.")
+    ] = None,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -479,13 +489,15 @@ def tune(
     if out is not None and proposal.settings_yaml:
         content = io.BytesIO(proposal.settings_yaml.encode())
         write_file(out, content, albums=albums, force=True)
-        console.print(escape(f"written into {out}"))
+        console.print(escape(f"wrote {out}"))
 
 
 @app.command()
 def diff(
     first: RunId,
-    second: Annotated[str, typer.Argument(help="The run to compare with.")] = LATEST,
+    second: Annotated[
+        str, typer.Argument(help="Id of the run to compare it with, or the start of it.")
+    ] = LATEST,
     all_: ShowsAll = False,
     orchestrator: Address = None,
     data: Data = None,
@@ -510,11 +522,11 @@ def reproduce(
 ) -> None:
     """Repeat a run from its photos and stored settings, and show what differs.
 
-    Without --orchestrator, services are started and everything is computed again, and nothing is
-    added to the runs. With --orchestrator, that orchestrator computes and keeps a new run, and uses
-    the scores in its cache.
+    Without --orchestrator, this starts its own services, computes everything again, and stores
+    nothing. With --orchestrator, the server computes a new run, using its cached scores, and keeps
+    it.
 
-    Exit code 0: everything is equal. 3: settings, models, photos or decisions have changed. 4:
+    Exit code 0: results are identical. 3: settings, models, photos or decisions have changed. 4:
     inputs are identical but results differ.
     """
     console = Console(soft_wrap=True, highlight=False)
@@ -538,7 +550,7 @@ def _print_photos(records: list[ImageRecord], console: Console) -> None:
 
 
 def main() -> None:
-    """Runs the command; a user's mistake ends in a message and an exit code, not a traceback."""
+    """Runs the command; a mistake by the user ends in a message and an exit code."""
     try:
         app()
     except ConfigError as error:

@@ -35,6 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
 from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.config import PipelineConfig, file_layers
+from orchestrator.domain.wording import pluralize
 from orchestrator.export.exporter import SELECTED_FOLDER
 from orchestrator.export.output_folder import (
     CURATE_LOCK,
@@ -128,13 +129,15 @@ def curate(request: Request, console: Console) -> pb.Run:
         try:
             return asyncio.run(_curate(request, console))
         except KeyboardInterrupt:
-            console.print("interrupted; scores finished so far are kept: run again to continue")
+            console.print(
+                "interrupted; finished scores are kept: run the same command again to continue"
+            )
             raise
 
 
 @contextlib.contextmanager
 def _checked(request: Request) -> Iterator[None]:
-    """Finds the user's mistakes before anything is started, and locks the output folder."""
+    """Checks the request before anything is started, and locks the output folder."""
     photos = request.photos.resolve()
     found: list[PhotoFile] = []
     if request.orchestrator is None:
@@ -171,7 +174,7 @@ def _check_services(request: Request) -> None:
         if request.orchestrator is not None and services:
             raise ConfigError(
                 f"services.{next(iter(services))} in {path}: the orchestrator at "
-                f"{request.orchestrator} and its services have their own settings; leave out "
+                f"{request.orchestrator} and its services have their own settings; remove "
                 "the section `services`"
             )
         for section, keys in OWN_SETTINGS.items():
@@ -180,7 +183,7 @@ def _check_services(request: Request) -> None:
                     raise ConfigError(
                         f"services.{section}.{key} in {path}: `bestshot curate` "
                         + ("does not start a web UI" if section == "ui" else "sets this itself")
-                        + "; leave it out"
+                        + "; remove it"
                     )
 
 
@@ -270,7 +273,7 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
 
 def _resumable(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.message}\nScores finished so far are kept: run the same command again to continue"
+        f"{error.message}\nFinished scores are kept: run the same command again to continue"
     )
 
 
@@ -288,12 +291,12 @@ def _own_orchestrator(
         if shared.tokens_file is None:
             if shared.token_file is not None:
                 console.print(
-                    "shared.token_file is ignored: this command starts its own parts, which accept "
-                    "only the token created for them",
+                    "shared.token_file is ignored: this command starts its own services, which "
+                    "accept only the token created for them",
                     soft_wrap=True,
                 )
             token, secrets = stack.enter_context(_secret())
-            common += ["--config", str(secrets)]  # the last one wins
+            common += ["--config", str(secrets)]  # the last --config wins
         supervisor = Supervisor(
             logs,
             common,
@@ -378,7 +381,8 @@ async def _drive(
             await call_once(stub.CancelRun, cancelled, CALL_TIMEOUT_S, options)
         raise
     if run.state != pb.RUN_STATE_COMPLETED:
-        raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
+        state = pb.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
+        raise InternalError(run.error or f"the run did not complete (state: {state})")
     if request.out is not None:
         exported = await call_once(
             stub.ExportRun,
@@ -505,18 +509,19 @@ def print_summary(run: pb.Run, console: Console) -> None:
     """Prints a run's summary."""
     summary = run.summary
     rate = summary.photo_count / summary.elapsed_seconds if summary.elapsed_seconds else 0.0
-    table = Table.grid(padding=(0, 2))
+    moments = pluralize(summary.cluster_count + summary.noise_count, "moment")
+    single_shots = pluralize(summary.noise_count, "single shot")
+    table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style="bold")
     table.add_column()
-    table.add_row(str(summary.photo_count), f"photos ({summary.cached_count} from the cache)")
-    table.add_row(str(summary.unreadable_count), "unreadable")
-    moments = summary.cluster_count + summary.noise_count
-    table.add_row(
-        str(moments),
-        f"moments ({summary.cluster_count} of several shots, {summary.noise_count} single shots)",
-    )
-    table.add_row(str(summary.selected_count), "selected")
-    table.add_row(f"{summary.elapsed_seconds:.1f}", f"seconds ({rate:.1f} photos per second)")
+    for line in (
+        f"{pluralize(summary.photo_count, 'photo')} ({summary.cached_count} from the cache)",
+        f"{summary.unreadable_count} unreadable",
+        f"{moments} ({summary.cluster_count} with several shots, {single_shots})",
+        f"{summary.selected_count} selected",
+        f"{summary.elapsed_seconds:.1f} seconds ({rate:.1f} photos per second)",
+    ):
+        table.add_row(*line.split(" ", 1))
     console.print(table)
     for note in run.notes:
         console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)
@@ -526,4 +531,4 @@ def _print_files(out: Path, exported: pb.ExportRunResponse, console: Console) ->
     for path in exported.paths:
         console.print(f"  {out / path}", highlight=False, soft_wrap=True)
     if exported.copied_count:
-        console.print(f"  {out / 'selected'}: {exported.copied_count} photos copied")
+        console.print(f"  {out / 'selected'}: {pluralize(exported.copied_count, 'photo')} copied")

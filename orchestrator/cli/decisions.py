@@ -25,14 +25,14 @@ LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
-    help="What you decided about photos and moments: a log that every later run applies.",
+    help="The log of your decisions about photos and moments; every later run applies it.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
 def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = None) -> None:
-    """Show the log, oldest first; an entry in brackets was undone."""
+    """Show the log, oldest first; entries in brackets were undone."""
     with open_api(orchestrator, data) as api:
         found = api.find_album(album)
         entries = api.decisions(found.id)
@@ -59,7 +59,7 @@ def undo(
         entries = api.decisions(album_id)
         named = [known.id for known in entries if known.id.startswith(entry)] if entry else [""]
         if not named:
-            raise ConfigError(f"no entry begins with {entry!r}; run `bestshot decisions list`")
+            raise ConfigError(f"no entry starts with {entry!r}; run `bestshot decisions list`")
         if len(named) > 1:
             raise ConfigError(
                 f"{entry!r} is ambiguous ({len(named)} entries); run `bestshot decisions list`"
@@ -75,13 +75,13 @@ def export(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Write the whole log into a file."""
+    """Write the whole log to a file."""
     with open_api(orchestrator, data) as api:
         entries = api.decisions(api.find_album(album).id)
         albums = api.album_folders()
     content = io.BytesIO(decisions_json(entries).encode())
     write_file(file, content, albums=albums, force=True)
-    print(f"{len(entries)} entries written into {file}")
+    print(f"wrote {len(entries)} {'entry' if len(entries) == 1 else 'entries'} to {file}")
 
 
 @app.command("import")
@@ -98,8 +98,8 @@ def import_(
         messages = [entry_message(entry, is_in_force=True) for entry in entries]
         answer = api.call(pb.ImportDecisionsRequest(album_id=album_id, entries=messages))
     print(
-        f"{answer.added_count} of {len(entries)} entries added; "
-        f"the next run or reselection applies them"
+        f"added {answer.added_count} of {len(entries)} entries; the next run or reselection "
+        f"applies them"
     )
 
 
@@ -120,5 +120,11 @@ def _describe_decision(entry: DecisionEntry) -> str:
         case DecisionAction.MOVE:
             assert entry.target is not None
             return f"move {photos} to the moment of {entry.target.path}"
+        case DecisionAction.SPLIT:
+            return f"split off {photos}"
+        case DecisionAction.MERGE:
+            return f"merge the moments of {photos}"
+        case DecisionAction.CLEAR:
+            return f"clear the decision on {photos}"
         case _:
             return f"{entry.action} {photos}"

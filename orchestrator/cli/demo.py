@@ -1,4 +1,4 @@
-"""A small album of real pictures that ship with scikit-learn, and of variants of them."""
+"""A small album of real pictures that ship with scikit-learn, with variants of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
     "5-recompressed": (lambda image: image, 12),
     "6-tilted": (_turned, 92),
 }
-"""Change to each picture, and its JPEG quality."""
+"""The change to each picture, and its JPEG quality."""
 
 
 def make_album(folder: Path) -> int:

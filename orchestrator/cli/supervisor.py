@@ -110,7 +110,7 @@ class _Part:
         return f"the {self.name} process ended{when} ({self.last_end}); {end}"
 
     def start_error(self) -> ConfigError:
-        """Explains why it never served, by its own error message if it printed one."""
+        """Explains why it never served, with its own error message if it printed one."""
         lines = _tail(self.log)
         for number, line in enumerate(lines):
             if line.startswith("error: "):
@@ -161,7 +161,7 @@ class Supervisor:
         try:
             part.launch()
         except OSError as error:
-            raise ConfigError(f"the {name} process cannot be started: {error}") from error
+            raise ConfigError(f"cannot start the {name} process: {error}") from error
         part.thread = threading.Thread(target=self._keep_running, args=(part,), daemon=True)
         with self._changed:
             self._parts[name] = part
@@ -187,7 +187,7 @@ class Supervisor:
         )
 
     def wait_for_failure(self) -> BestshotError | None:
-        """Waits until a part is not restarted and returns why; None once the parts are stopped."""
+        """Waits until a part is given up and returns why; None once the parts are stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
             return self._failure()
@@ -246,7 +246,7 @@ class Supervisor:
                 delay_s = min(FIRST_BACKOFF_S * 2 ** (deaths - 1), LONGEST_BACKOFF_S)
                 self._say(
                     f"the {part.name} process ended ({part.last_end}); "
-                    f"restarting in {delay_s:g} s, see {part.log}"
+                    f"restarting in {delay_s:g} s; see {part.log}"
                 )
                 if self._stopping.wait(delay_s):
                     return
@@ -255,7 +255,7 @@ class Supervisor:
                         return
                     part.launch()
         except OSError as problem:
-            error = InternalError(f"the {part.name} process cannot be restarted: {problem}")
+            error = InternalError(f"cannot restart the {part.name} process: {problem}")
         with self._changed:
             part.failure = error
             self._changed.notify_all()
@@ -270,7 +270,7 @@ class Supervisor:
                 part.address, part.is_serving = address, True
                 self._changed.notify_all()
             if is_back:
-                self._say(f"the {part.name} process has restarted, on {address}")
+                self._say(f"the {part.name} process restarted on {address}")
         part.wait_until_ended()
         with self._changed:
             part.is_serving = False
@@ -297,13 +297,13 @@ def _lock_logs(folder: Path) -> int | None:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise ConfigError(f"cannot write the log folder {folder}: {error.strerror}") from error
+        raise ConfigError(f"cannot write to the log folder {folder}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise ConfigError(
-            f"another bestshot is running and writes its logs into {folder}; wait for it, or "
+            f"another bestshot command is writing its logs to {folder}; wait for it to finish, or "
             f"use another folder"
         ) from None
     except OSError:  # some network file systems cannot lock folders

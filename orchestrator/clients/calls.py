@@ -58,8 +58,8 @@ class Patience:
 
     Attributes:
         call_timeout_s: Deadline of a call, and how long to retry while the queue is full.
-        service_wait_s: How long to wait for a service that is down or does not answer, from its
-            first failure; it may be restarting, or its machine asleep.
+        service_wait_s: How long to wait for a service that is down or not responding, from its
+            first failure; it may be restarting, or its machine may be asleep.
     """
 
     call_timeout_s: float
@@ -93,7 +93,7 @@ class ServiceCaller:
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
         """Calls a stub's idempotent method; raises BestshotError if it fails.
 
-        If a service is down, does not answer or has a full queue, the call is retried at growing
+        If a service is down, is not responding or has a full queue, the call is retried at growing
         random intervals.
         """
         attempts = AsyncRetrying(

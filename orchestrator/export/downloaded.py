@@ -87,7 +87,7 @@ class DownloadedSource:
             return self._zip(wanted).read(name)
         except (KeyError, zipfile.BadZipFile) as error:
             raise InternalError(
-                f"{wanted.value} of the orchestrator has no usable {name}"
+                f"the orchestrator's {wanted.value} has no usable {name}"
             ) from error
 
     def _zip(self, wanted: DownloadFormat) -> zipfile.ZipFile:
@@ -96,7 +96,7 @@ class DownloadedSource:
             try:
                 archive = zipfile.ZipFile(opened)
             except zipfile.BadZipFile as error:
-                raise InternalError(f"{wanted.value} of the orchestrator is damaged") from error
+                raise InternalError(f"the orchestrator's {wanted.value} is damaged") from error
             self._zips[wanted] = self._stack.enter_context(archive)
         return self._zips[wanted]
 

@@ -260,7 +260,7 @@ def _stage_selected(
         try:
             opened = source.open_photo(path)
         except InvalidImageError as error:
-            yield f"{place} is left out: {error.message}"
+            yield f"skipped {place}: {error.message}"
             continue
         except OSError as error:
             raise FailedPreconditionError(

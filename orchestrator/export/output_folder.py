@@ -61,13 +61,13 @@ def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
             raise InvalidArgumentError(
                 "output_folder",
                 f"the output folder {resolved} {where} the album {album.path}: the next run would "
-                f"take its pictures for photos; choose a folder outside",
+                f"treat its pictures as photos; choose a folder outside the album",
             )
         if album.is_inside(resolved):
             raise InvalidArgumentError(
                 "output_folder",
                 f"the output folder {resolved} contains the album {album.path}: an export could "
-                f"replace photos; choose a folder for the results only, such as "
+                f"replace photos; choose a separate folder for the results, such as "
                 f"{resolved / 'bestshot-results'}",
             )
     return resolved
@@ -109,7 +109,7 @@ def writing_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InvalidArgumentError(
-            "output_folder", f"cannot write into {folder}: {error.strerror}"
+            "output_folder", f"cannot write to {folder}: {error.strerror}"
         ) from error
 
 
@@ -126,7 +126,7 @@ def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
             is_held = _is_named(descriptor, name, root)
         except BlockingIOError as error:
             raise FailedPreconditionError(
-                f"another bestshot is writing into {folder}; wait until it has finished, or "
+                f"another bestshot command is writing to {folder}; wait for it to finish, or "
                 f"choose another folder"
             ) from error
         except OSError as error:
@@ -196,7 +196,7 @@ class OutputFolder:
             raise InvalidArgumentError(
                 "output_folder",
                 f"{folder} is a folder of the album {self._guarded[identity]}; choose a folder "
-                f"outside",
+                f"outside the album",
             )
 
     # Ownership of files
@@ -220,7 +220,7 @@ class OutputFolder:
         if len(foreign) > _NAMED_COUNT:
             named += f" and {len(foreign) - _NAMED_COUNT} more"
         why = (
-            "not written by bestshot or changed since"
+            "not written by bestshot, or changed since"
             if self._is_marked
             else "not recorded as bestshot's (there is no export manifest; 0.1.0 wrote none)"
         )
@@ -478,7 +478,7 @@ class OutputFolder:
             return False
         if self._is_ours(name):
             return True
-        kept.append(f"{self.path / name} is not removed: it has changed since it was written")
+        kept.append(f"did not remove {self.path / name}: it has changed since it was written")
         return False
 
     def _remove(self, name: str, kept: list[str]) -> None:
@@ -488,7 +488,7 @@ class OutputFolder:
         except FileNotFoundError:
             pass
         except OSError as error:
-            kept.append(f"{self.path / name} is not removed: {error.strerror}")
+            kept.append(f"did not remove {self.path / name}: {error.strerror}")
 
     def _stage_manifest(self, entries: dict[str, list[Entry]]) -> str:
         content = {"written_by": "bestshot", "format": _FORMAT_VERSION, "files": entries}
@@ -561,7 +561,7 @@ class OutputFolder:
             raise InvalidArgumentError(
                 "output_folder",
                 f"{self.path.joinpath(*parts)} is a file or a symbolic link, which exports do not "
-                f"follow; put a folder there, or choose another output folder",
+                f"follow; replace it with a folder, or choose another output folder",
             ) from error
         try:
             self._check_guarded(found, self.path.joinpath(*parts))

@@ -20,7 +20,7 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
     key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
     found = cache.get([key])
     if key not in found:
-        raise NotFoundError("thumbnail of", record.path)
+        raise NotFoundError("thumbnail", record.path)
     return found[key]
 
 
@@ -38,7 +38,7 @@ async def large_picture(
         NotFoundError: The photo was not readable then either.
     """
     if not record.is_readable:
-        raise NotFoundError("picture of", record.path)
+        raise NotFoundError("picture", record.path)
     async with threads.contents.hold(record.size_bytes):
         content = await threads.looks.run(source.read, record.path)
         if await threads.decodes.run(_digest, content) != record.content_digest:

@@ -97,7 +97,7 @@ def _parsed(content: bytes) -> etree._ElementTree:
     except etree.XMLSyntaxError as error:
         raise InvalidArgumentError("", f"it is not XML: {error}") from error
     if tree.docinfo.doctype:
-        raise InvalidArgumentError("", "it has a document type declaration, which XMP must not")
+        raise InvalidArgumentError("", "it has a document type declaration, which XMP forbids")
     return tree
 
 

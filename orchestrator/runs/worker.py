@@ -321,6 +321,6 @@ def _cause(error: BaseException) -> str:
 
 def _advice(error: BestshotError) -> str:
     if isinstance(error, (UnavailableError, *DATABASE_ERRORS)):
-        kept = "Scores finished so far are kept: resume this run, or run again to continue"
+        kept = "Finished scores are kept: resume this run, or start a new one"
         return f"{error.message}. {kept}"
     return error.message

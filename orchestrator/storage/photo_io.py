@@ -170,8 +170,8 @@ class PhotoIo:
 
     def _stalled(self) -> StalledError:
         return StalledError(
-            f"nothing could be read for {self._stall_s:g} s: the disk or the network folder "
-            f"does not answer"
+            f"no data could be read for {self._stall_s:g} s: the disk or the network folder "
+            f"is not responding"
         )
 
 

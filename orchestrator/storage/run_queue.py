@@ -108,7 +108,7 @@ class SqlRunQueue:
                 claimed = connection.execute(statement).one_or_none()
                 if end is None and claimed is not None:
                     if row.state == RunState.RUNNING.value:
-                        logger.warning("taking over run %s of %s", row.id, row.owner_id)
+                        logger.warning("taking over run %s from %s", row.id, row.owner_id)
                     try:
                         return run_from_row(claimed)
                     except (KeyError, TypeError, ValueError) as error:
@@ -226,7 +226,7 @@ class SqlRunQueue:
             return _ended(RunState.INTERRUPTED, now)
         if row.takeover_count >= MAX_TAKEOVER_COUNT:
             error = (
-                f"given up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
+                f"gave up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
                 f"while they worked on this run; check their logs and memory limits"
             )
             return {**_ended(RunState.FAILED, now), "error": error}

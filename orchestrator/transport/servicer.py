@@ -141,7 +141,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Renames an album."""
         name = request.display_name.strip()
         if not name:
-            raise InvalidArgumentError("display_name", "is empty; give the album a name")
+            raise InvalidArgumentError("display_name", "must not be empty")
         await asyncio.to_thread(self._store.album, request.album_id)
         await asyncio.to_thread(self._store.rename_album, request.album_id, name)
         album = await asyncio.to_thread(self._store.album, request.album_id)

@@ -73,8 +73,8 @@ def load_networks(host: ModelHost) -> NetworkFaceModel:
         network = NETWORKS[role].get(part.entry.network or "")
         if network is None:
             raise ConfigError(
-                f"models.yaml: {part.model_id} has the network {part.entry.network!r}; as {role} "
-                f"the face service supports {', '.join(NETWORKS[role])}"
+                f"models.yaml: {part.model_id} has the network {part.entry.network!r}, but the "
+                f"face service supports only {', '.join(NETWORKS[role])} as {role}"
             )
         return network(*(host.load_graph(path) for path in part.paths.values()))
 

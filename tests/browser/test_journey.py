@@ -57,16 +57,16 @@ def test_the_whole_journey(
     shoot(page, "albums-empty")
 
     page.get_by_label("Folder on the orchestrator's machine").fill("/etc")
-    page.get_by_role("button", name="Create an album from the folder").click()
+    page.get_by_role("button", name="Create album from folder").click()
     expect(page.get_by_text("is not in any of the allowed roots")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
-    page.get_by_role("button", name="Create an album from the folder").click()
+    page.get_by_role("button", name="Create album from folder").click()
     expect(page.locator("table.albums tbody tr")).to_have_count(1)
     shoot(page, "albums")
 
     open_tab(page, "Run")
     expect(page.get_by_text("This album has no runs yet")).to_be_visible()
-    page.get_by_role("button", name="Start a run").click()
+    page.get_by_role("button", name="Start run").click()
     expect(page.locator(".progress .stage").first).to_be_visible()
     expect(page.locator(".progress.completed")).to_be_visible()
     shoot(page, "run")
@@ -118,7 +118,7 @@ def test_the_whole_journey(
         "pans => pans.map(p => getComputedStyle(p).transform)"
     )
     assert len(set(scales)) == 1
-    page.get_by_role("button", name="Why, in numbers").click()
+    page.get_by_role("button", name="Show the numbers").click()
     expect(page.locator(".why")).to_contain_text(re.compile(r"Score 0\.\d{4} = 0\.3 x 0\."))
     expect(page.locator(".why")).to_contain_text("Most similar: ")
     shoot(page, "why")
@@ -203,7 +203,7 @@ def test_the_whole_journey(
     # the log tells it all, and takes any of it back
     open_tab(page, "Decisions")
     log = page.locator(".decisions tr")
-    expect(log.first).to_contain_text("undo: separate moment: coffee-2.jpg")
+    expect(log.first).to_contain_text("undo: split off coffee-2.jpg")
     keeping = page.locator(".decisions tr", has_text=f"keep {kept}").filter(has_text="Undo")
     expect(keeping).to_have_count(1)
     keeping.get_by_role("button", name="Undo").click()
@@ -271,8 +271,8 @@ def test_the_whole_journey(
     expect(page.locator(".chart")).to_have_count(15)
     page.locator(".charts").scroll_into_view_if_needed()
     shoot(page, "charts")
-    page.get_by_label("Search in names and reasons").fill("coffee")
-    page.get_by_label("Search in names and reasons").press("Enter")
+    page.get_by_label("Search names and reasons").fill("coffee")
+    page.get_by_label("Search names and reasons").press("Enter")
     expect(page.locator(".metrics tbody tr")).to_have_count(4)
     with page.expect_download() as downloading:
         page.get_by_text("Table (CSV)").locator("visible=true").first.click()
@@ -297,7 +297,7 @@ def test_the_whole_journey(
     target = system.folder / "out"
     page.get_by_placeholder("/home/me/Pictures/trip-best").fill(str(target))
     page.get_by_role("button", name="Write").click()
-    expect(page.get_by_text("Written into")).to_be_visible()
+    expect(page.get_by_text("Wrote to")).to_be_visible()
     copied = {path.name for path in (target / "selected").iterdir()}
     assert copied == names
 
@@ -307,7 +307,7 @@ def test_the_whole_journey(
     shoot(page, "models")
 
     open_tab(page, "Albums")
-    page.get_by_text("Rename or delete the chosen album").click()
+    page.get_by_text("Rename or delete the selected album").click()
     page.get_by_label("New name").fill("A weekend in space")
     page.get_by_role("button", name="Rename", exact=True).click()
     expect(page.locator("table.albums")).to_contain_text("A weekend in space")
@@ -328,8 +328,8 @@ def test_photos_are_uploaded(page: Page, system: System) -> None:
     files = [str(photos / f"coffee-{suffix}.jpg") for suffix in ("1", "2")]
     page.locator("input[type=file]").set_input_files(files)
     expect(page.get_by_text("coffee-1")).to_be_visible()
-    page.get_by_role("button", name="Create an album from the uploads").click()
-    expect(page.get_by_text("2 photos are in")).to_be_visible()
+    page.get_by_role("button", name="Create album from uploads").click()
+    expect(page.get_by_text("Added 2 photos to")).to_be_visible()
     albums = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums
     assert albums[-1].display_name.startswith("Upload of")
     system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=albums[-1].id))

@@ -187,8 +187,8 @@ def test_a_dropped_connection_is_made_again(
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ("token", "refuses access: the token is not known to this server"),
-        ("no token", "refuses access: this server requires a token"),
+        ("token", "denied access: the token is not known to this server"),
+        ("no token", "denied access: this server requires a token"),
         ("certificate", "cannot be reached"),
     ],
 )

@@ -295,9 +295,9 @@ def _crowd_groups(
 ) -> NDArray[np.intp]:
     note(
         f"{len(embeddings):,} photos look so alike that they have too many pairs to group them all "
-        f"at once: they were grouped in blocks of {BLOCK_COUNT:,}, and these groups were then "
+        f"at once. They were grouped in blocks of {BLOCK_COUNT:,}, and the groups were then "
         f"joined. No two photos of a group are farther apart than the scene distance "
-        f"({diameter:g}), but some moments may be split differently than in a smaller album."
+        f"({diameter:g}), but moments may be split differently from those of a smaller album."
     )
     return crowd_groups(Rows(embeddings), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
 

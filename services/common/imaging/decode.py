@@ -126,7 +126,7 @@ def decode(
     width, height = opened.size
     if width * height > max_pixels:
         raise InvalidImageError(
-            f"{width} x {height} pixels are more than the limit of {max_pixels} pixels (max_pixels)"
+            f"{width} x {height} pixels exceed the limit of {max_pixels} pixels (max_pixels)"
         )
     with _reserve(budget, _memory(opened, content, long_side_px), opened):
         try:
@@ -140,7 +140,7 @@ def decode(
         except InvalidImageError:
             raise
         except MemoryError as error:
-            raise InvalidImageError("there is not enough memory to decode it") from error
+            raise InvalidImageError("not enough memory to decode it") from error
         except Exception as error:  # decoders raise anything on damaged data
             raise InvalidImageError(f"the {opened.format} data is damaged: {error}") from error
     if orientation in _SIDES_SWAPPED:

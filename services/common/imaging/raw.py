@@ -67,9 +67,7 @@ def open_raw(content: bytes) -> RawPicture:
     try:
         import rawpy
     except ImportError as error:
-        raise InvalidImageError(
-            "it is a RAW file, and these need rawpy: install 'bestshot[raw]'"
-        ) from error
+        raise InvalidImageError("RAW files need rawpy: install 'bestshot[raw]'") from error
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
             flip = _ORIENTATIONS.get(raw.sizes.flip, 1)

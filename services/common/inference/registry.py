@@ -433,8 +433,8 @@ def _local(
         for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
             if pinned is None or not path.is_file():
                 raise MissingModelError(
-                    f"the model {model_id} is not ready: {path} is missing. `bestshot models pull "
-                    f"{model_id}` and then `bestshot models export {model_id}` make it"
+                    f"the model {model_id} is not ready: {path} is missing. Run `bestshot models "
+                    f"pull {model_id}`, then `bestshot models export {model_id}`"
                 )
             paths[key], digests[key] = _verified(model_id, path, pinned)
         return LocalModel(model_id, entry, paths, digests, parts)
@@ -442,14 +442,14 @@ def _local(
         path = models_folder / model_id / download.installed.name
         if not path.is_file():
             raise MissingModelError(
-                f"the model {asked} is not on this machine: {path} is missing. "
-                f"`bestshot models pull {asked}` fetches it"
+                f"the model {asked} is not on this machine: {path} is missing. Run "
+                f"`bestshot models pull {asked}` to fetch it"
             )
         expected = expected_digest(models_folder, model_id, key, download.installed)
         if expected is None:
             raise MissingModelError(
-                f"{model_id}: no sha256 is known for {path}. If you trust where it comes from, "
-                f"`bestshot models pin {model_id}` accepts it as it is"
+                f"{model_id}: no sha256 is known for {path}. If you trust its source, run "
+                f"`bestshot models pin {model_id}` to accept it"
             )
         paths[key], digests[key] = _verified(model_id, path, expected)
     return LocalModel(model_id, entry, paths, digests, parts)
@@ -472,7 +472,7 @@ def package_path(model_id: str, file: ModelFile) -> Path:
         return Path(str(importlib.resources.files(file.package))) / file.path
     except ModuleNotFoundError as error:
         raise MissingModelError(
-            f"{model_id}: the package {file.package}, which has {file.path}, is missing"
+            f"{model_id}: the package {file.package}, which contains {file.path}, is not installed"
         ) from error
 
 
@@ -483,7 +483,7 @@ def _verified(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
         raise ConfigError(f"{model_id}: cannot read {path}: {error.strerror}") from error
     if digest != expected:
         raise ConfigError(
-            f"{model_id}: {path} has sha256 expected {expected}; the file is "
-            f"damaged or another version"
+            f"{model_id}: sha256 mismatch for {path}: expected {expected}, got {digest}; the file "
+            f"is damaged or another version"
         )
     return path, digest

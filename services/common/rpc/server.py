@@ -226,7 +226,7 @@ async def serve_until_stopped(
     """
     install_stop_handlers(server.request_stop, server.stop_at_once if exit_with_parent else None)
     await server.start()
-    logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
+    logger.info("%s is listening on %s (pid %d)", name, server.address, os.getpid())
     write_address(port_file, server.address)
     await server.wait()
-    logger.info("%s has stopped", name)
+    logger.info("%s stopped", name)

@@ -141,7 +141,7 @@ def test_every_source_that_failed_is_listed_with_its_cause(
         pull(tmp_path / "models", with_fallback(server))
     lines = caught.value.message.splitlines()
     assert "has sha256" in lines[1]
-    assert lines[2].endswith("/graph.onnx: the server answers 404 Not Found")
+    assert lines[2].endswith("/graph.onnx: the server responded with 404 Not Found")
     assert files_below(tmp_path / "models") == []
 
 

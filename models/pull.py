@@ -98,7 +98,7 @@ def fetch(
     installed = folder / download.installed.name
     with _disk_errors(installed):
         folder.mkdir(parents=True, exist_ok=True)
-        with _exclusively(folder, progress):
+        with _lock_folder(folder, progress):
             if is_in_place(models_folder, model_id, key, download):
                 return installed
             wheels.remove_leftovers(folder)
@@ -121,7 +121,7 @@ def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
+def _lock_folder(folder: Path, progress: Progress) -> Iterator[None]:
     """Locks the folder of a model; the system releases the lock of a killed process."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

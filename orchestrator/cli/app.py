@@ -29,7 +29,7 @@ from orchestrator.cli.demo import make_album
 from orchestrator.cli.options import Address, ConfigDir, Data, RunId
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
 from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
-from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
+from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.wording import pluralize
 from orchestrator.export.download import DownloadFormat
@@ -221,7 +221,7 @@ def up(
         max_deaths=UP_MAX_DEATHS,
         report=lambda line: console.print(escape(line)),
     )
-    with interrupted_by_sigterm():
+    with interrupt_on_sigterm():
         try:
             for name in MODEL_SERVICES:
                 supervisor.start(name, config_flags(name, files))

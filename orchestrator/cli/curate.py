@@ -33,7 +33,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
-from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
+from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.domain.wording import pluralize
 from orchestrator.export.exporter import SELECTED_FOLDER
@@ -41,7 +41,7 @@ from orchestrator.export.output_folder import (
     CURATE_LOCK,
     EXPORT_LOCK,
     open_output,
-    writing_errors,
+    translate_write_errors,
 )
 from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.ports import PhotoFile
@@ -125,7 +125,7 @@ def curate(request: Request, console: Console) -> pb.Run:
         BestshotError: Something failed; the message is for the user. Finished scores are kept for
             the next run.
     """
-    with _checked(request), interrupted_by_sigterm():
+    with _check_request(request), interrupt_on_sigterm():
         try:
             return asyncio.run(_curate(request, console))
         except KeyboardInterrupt:
@@ -136,7 +136,7 @@ def curate(request: Request, console: Console) -> pb.Run:
 
 
 @contextlib.contextmanager
-def _checked(request: Request) -> Iterator[None]:
+def _check_request(request: Request) -> Iterator[None]:
     """Checks the request before anything is started, and locks the output folder."""
     photos = request.photos.resolve()
     found: list[PhotoFile] = []
@@ -153,7 +153,7 @@ def _checked(request: Request) -> Iterator[None]:
     with open_output(request.out, photos, albums, lock=CURATE_LOCK):
         with (
             open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
-            writing_errors(output.path),
+            translate_write_errors(output.path),
         ):
             # Check all photos, because any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
@@ -232,7 +232,7 @@ async def _curate(request: Request, console: Console) -> pb.Run:
         try:
             await asyncio.wait([work, failure], return_when=asyncio.FIRST_COMPLETED)
             if failure.done() and (error := failure.result()):
-                raise _resumable(error)
+                raise _add_resume_advice(error)
             return work.result()
         finally:
             work.cancel()
@@ -255,7 +255,8 @@ async def _call(
     except grpc.RpcError as error:
         is_cut_off = error.code() is grpc.StatusCode.UNAVAILABLE
         if supervisor is not None and is_cut_off and await _has_died(supervisor):
-            raise _resumable(InternalError(supervisor.last_words("orchestrator"))) from error
+            ended = InternalError(supervisor.last_words("orchestrator"))
+            raise _add_resume_advice(ended) from error
         raise from_rpc_error(error, f"the orchestrator at {address}") from error
 
 
@@ -268,10 +269,10 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
     try:
         await asyncio.to_thread(supervisor.wait_for_address, "orchestrator")
     except InternalError as error:
-        raise _resumable(error) from error
+        raise _add_resume_advice(error) from error
 
 
-def _resumable(error: BestshotError) -> InternalError:
+def _add_resume_advice(error: BestshotError) -> InternalError:
     return InternalError(
         f"{error.message}\nFinished scores are kept: run the same command again to continue"
     )
@@ -295,7 +296,7 @@ def _own_orchestrator(
                     "accept only the token created for them",
                     soft_wrap=True,
                 )
-            token, secrets = stack.enter_context(_secret())
+            token, secrets = stack.enter_context(_create_secret())
             common += ["--config", str(secrets)]  # the last --config wins
         supervisor = Supervisor(
             logs,
@@ -310,7 +311,7 @@ def _own_orchestrator(
 
 
 @contextlib.contextmanager
-def _secret() -> Iterator[tuple[str, Path]]:
+def _create_secret() -> Iterator[tuple[str, Path]]:
     """Creates a token that only the parts of this command accept and send.
 
     So a part of another command, reached by mistake, refuses the calls, and other users of this
@@ -406,7 +407,7 @@ class Watching:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def saw(self) -> None:
+    def note_answer(self) -> None:
         """Records that the orchestrator has answered."""
         self._last = time.monotonic()
 
@@ -438,20 +439,20 @@ async def _snapshots(
             watched = pb.WatchRunRequest(run_id=run_id)
             async for snapshot in stub.WatchRun(watched, metadata=call_metadata(options)):
                 run = snapshot.run
-                watching.saw()
+                watching.note_answer()
                 yield snapshot
         except grpc.RpcError as error:
             if supervisor is not None:
                 await _wait_until_back(supervisor)
                 if supervisor.death_count("orchestrator") > death_count:
                     death_count = supervisor.death_count("orchestrator")
-                    watching.saw()  # the channel may be slower to notice that it is back
+                    watching.note_answer()  # the channel may be slower to notice that it is back
             await asyncio.sleep(watching.pause_after(error))
             continue
         if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
             return
         if resume_count == MAX_RESUMES:  # the run itself may be what crashes it, however slowly
-            raise _resumable(InternalError(supervisor.last_words("orchestrator")))
+            raise _add_resume_advice(InternalError(supervisor.last_words("orchestrator")))
         resume_count += 1
         resume = pb.ResumeRunRequest(run_id=run_id)
         await call_once(stub.ResumeRun, resume, CALL_TIMEOUT_S, options)

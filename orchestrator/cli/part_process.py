@@ -78,7 +78,7 @@ class PartProcess:
             args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
         )
         try:
-            with _deferred_signals():
+            with _defer_signals():
                 self._process.start()
         except BaseException as error:
             self._stdin.close()
@@ -117,7 +117,7 @@ class PartProcess:
 
 
 @contextlib.contextmanager
-def _deferred_signals() -> Iterator[None]:
+def _defer_signals() -> Iterator[None]:
     """Defers signals that stop this process until the end of the block.
 
     The fork server, which the first start starts, inherits that for good: signals to the whole

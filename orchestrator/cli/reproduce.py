@@ -92,7 +92,7 @@ def reproduce(
             ),
             console,
         )
-        with _computed(api, data, config_folder) as second_api:
+        with _open_second_api(api, data, config_folder) as second_api:
             second = second_api.run(again.id)
             second_records = second_api.images(again.id)
     return Reproduction(
@@ -105,7 +105,7 @@ def reproduce(
 
 
 @contextlib.contextmanager
-def _computed(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
+def _open_second_api(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
     """The API that has the second run."""
     if api.is_served:
         yield api

@@ -30,7 +30,7 @@ _TAIL_BYTES, _TAIL_LINES = 16_384, 5
 
 
 @contextlib.contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
+def interrupt_on_sigterm() -> Iterator[None]:
     """Makes SIGTERM raise KeyboardInterrupt in the block, then ends this process with it."""
     is_terminated = False
 

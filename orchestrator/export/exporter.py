@@ -13,7 +13,7 @@ from orchestrator.export.output_folder import (
     EXPORT_LOCK,
     OutputFolder,
     open_output,
-    writing_errors,
+    translate_write_errors,
 )
 from orchestrator.export.pictures import thumbnail
 from orchestrator.export.result_files import tables, thumbnails_by_name
@@ -205,7 +205,7 @@ def write_export(
     warnings: list[str] = []
     with (
         open_output(folder, photos, other_albums, lock=EXPORT_LOCK) as output,
-        writing_errors(output.path),
+        translate_write_errors(output.path),
     ):
         selected = _list_selected_files(records) if options.selected_transfer else []
         thumbnails = thumbnails_by_name(records)

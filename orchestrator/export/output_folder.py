@@ -86,12 +86,12 @@ def open_output(
     albums = locate_albums([album, *other_albums])
     resolved = check_location(folder, albums)
     with contextlib.ExitStack() as stack:
-        with writing_errors(resolved):
+        with translate_write_errors(resolved):
             resolved.mkdir(parents=True, exist_ok=True)
             root = os.open(resolved, _OPEN_FOLDER)
             stack.callback(os.close, root)
             check_location(resolved, albums)  # a parent may have become a link
-            stack.enter_context(_locked(root, lock, resolved))
+            stack.enter_context(_hold_lock(root, lock, resolved))
             output = OutputFolder(resolved, root, album)
             output.guard_albums(albums)
             if lock == EXPORT_LOCK:
@@ -103,7 +103,7 @@ def open_output(
 
 
 @contextlib.contextmanager
-def writing_errors(folder: Path) -> Iterator[None]:
+def translate_write_errors(folder: Path) -> Iterator[None]:
     """Turns file system errors into one-sentence errors."""
     try:
         yield
@@ -114,7 +114,7 @@ def writing_errors(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
+def _hold_lock(root: int, name: str, folder: Path) -> Iterator[None]:
     """Holds a lock file and never writes to it, because it may be a planted link to a photo."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     is_held = False

@@ -45,12 +45,12 @@ async def large_picture(
             raise FailedPreconditionError(
                 f"{record.path} in {album.folder} has changed since it was scored; start a new run"
             )
-        return await threads.decodes.run(_encoded, source, content, long_side_px)
+        return await threads.decodes.run(_encode, source, content, long_side_px)
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _encoded(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
+def _encode(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
     return encode_thumbnail(source.decode(content, long_side_px).pixels, long_side_px)

@@ -23,7 +23,6 @@ in every photo with something in focus, and less than 0.1 in defocused and shake
 
 NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
-HEURISTIC_VERSION = "heuristic-aesthetic-1"
 HEURISTIC_LOW, HEURISTIC_HIGH = 2.0, 8.0
 """Means of votes on AVA hardly leave 2 to 8 (Murray et al. 2012, figure 3)."""
 HEURISTIC_WEIGHTS = {

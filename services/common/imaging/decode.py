@@ -168,7 +168,7 @@ def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
     """
     if long_side_px == 0 or max(pixels.shape[:2]) <= long_side_px:
         return pixels
-    return np.asarray(_fitted(Image.fromarray(pixels), long_side_px))
+    return np.asarray(_fit(Image.fromarray(pixels), long_side_px))
 
 
 def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
@@ -178,7 +178,7 @@ def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
     return target.getvalue()
 
 
-def _fitted(image: Image.Image, long_side_px: int) -> Image.Image:
+def _fit(image: Image.Image, long_side_px: int) -> Image.Image:
     size = _fitted_size(image.size, long_side_px)
     return image if size == image.size else image.resize(size, Image.Resampling.BOX)
 

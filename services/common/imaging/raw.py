@@ -80,7 +80,7 @@ def open_raw(content: bytes) -> RawPicture:
                 return RawPicture(Image.fromarray(preview.data), sensor, _exif(content), flip)
             is_wide = raw.sizes.width >= raw.sizes.height
     except rawpy.LibRawError as error:
-        raise _unreadable(error) from error
+        raise _translate_error(error) from error
     image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
     own = image.getexif()
     exif = _exif(content) or own
@@ -102,10 +102,10 @@ def develop_raw(content: bytes) -> Image.Image:
         with rawpy.imread(io.BytesIO(content)) as raw:
             return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
     except rawpy.LibRawError as error:
-        raise _unreadable(error) from error
+        raise _translate_error(error) from error
 
 
-def _unreadable(error: Exception) -> InvalidImageError:
+def _translate_error(error: Exception) -> InvalidImageError:
     problem = error.args[0].decode() if isinstance(error.args[0], bytes) else error
     return InvalidImageError(f"the RAW file cannot be read: {problem}")
 

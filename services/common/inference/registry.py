@@ -428,7 +428,7 @@ def _local(
     }
     paths, digests = {}, {}
     for key, file in entry.files.items():
-        paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
+        paths[key], digests[key] = _verify(model_id, package_path(model_id, file), file.sha256)
     if entry.export is not None:
         for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
             if pinned is None or not path.is_file():
@@ -436,7 +436,7 @@ def _local(
                     f"the model {model_id} is not ready: {path} is missing. Run `bestshot models "
                     f"pull {model_id}`, then `bestshot models export {model_id}`"
                 )
-            paths[key], digests[key] = _verified(model_id, path, pinned)
+            paths[key], digests[key] = _verify(model_id, path, pinned)
         return LocalModel(model_id, entry, paths, digests, parts)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.installed.name
@@ -451,7 +451,7 @@ def _local(
                 f"{model_id}: no sha256 is known for {path}. If you trust its source, run "
                 f"`bestshot models pin {model_id}` to accept it"
             )
-        paths[key], digests[key] = _verified(model_id, path, expected)
+        paths[key], digests[key] = _verify(model_id, path, expected)
     return LocalModel(model_id, entry, paths, digests, parts)
 
 
@@ -476,7 +476,7 @@ def package_path(model_id: str, file: ModelFile) -> Path:
         ) from error
 
 
-def _verified(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
+def _verify(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
     try:
         digest = file_digest(path)
     except OSError as error:

@@ -21,7 +21,7 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.ports import ModelIdentity, ModelPorts
 from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
-from orchestrator.runs.pipeline import Limits
+from orchestrator.runs.pipeline import Concurrency
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.database import DATABASE_NAME, open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -82,7 +82,7 @@ class House:
         }
         worker = Worker(
             **parts,
-            limits=Limits(4, 2),
+            concurrency=Concurrency(4, 2),
             open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
             metrics=metrics,
         )

@@ -180,7 +180,7 @@ def test_a_bounded_clustering_is_the_same_with_and_without_matrices(
         vectors = SETS[name]
         sparse = cluster_scenes(vectors, BOUNDED)
         with monkeypatch.context() as patch:
-            patch.setattr(clustering, "CROWDED_PAIR_COUNT", 0)
+            patch.setattr(clustering, "DENSE_PAIR_COUNT", 0)
             assert_same(cluster_scenes(vectors, BOUNDED), sparse)
 
 

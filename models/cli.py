@@ -1,4 +1,7 @@
-"""`bestshot models`: list, pull, verify, pin and describe the models of the registry."""
+"""`bestshot models`: list, pull, verify, pin and describe the models of the registry.
+
+Functions import what takes long to load, so that `bestshot --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -24,21 +27,12 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from models.profiles import expand_parts, models_of_profile
-from models.pull import Location, fetch, is_in_place
-from models.state import State, own_state, state_of
 from services.common.config.layers import config_dir, models_dir
 from services.common.errors import ConfigError
-from services.common.inference.registry import (
-    ModelEntry,
-    entry_in,
-    expected_digest,
-    file_digest,
-    find_entry,
-    read_registry,
-    with_parts,
-    write_pin,
-)
+
+if TYPE_CHECKING:
+    from models.pull import Location
+    from services.common.inference.registry import ModelEntry
 
 app = typer.Typer(no_args_is_help=True, help="List, pull, verify and pin models.")
 
@@ -58,6 +52,9 @@ class Precision(StrEnum):
 @app.command("list")
 def list_models(config_dir_: ConfigDir = None) -> None:
     """List all models, and show which are on this machine."""
+    from models.state import state_of
+    from services.common.inference.registry import read_registry, with_parts
+
     table = Table(Column("Model", no_wrap=True), "Role", "Origin", "Licence", "MB", "State")
     models = read_registry(config_dir(config_dir_)).models
     for model_id, entry in models.items():
@@ -82,6 +79,9 @@ def info(
     model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
 ) -> None:
     """Show everything about a model."""
+    from models.state import state_of
+    from services.common.inference.registry import entry_in, read_registry
+
     configs, folder = config_dir(config_dir_), models_dir()
     models = read_registry(configs).models
     entry = entry_in(models, configs, model)
@@ -103,6 +103,10 @@ def pull(
     config_dir_: ConfigDir = None,
 ) -> None:
     """Fetch models; complete files are not fetched again."""
+    from models.pull import Location
+    from models.state import State, own_state
+    from services.common.inference.registry import read_registry
+
     if from_ is not None and mirror is not None:
         raise ConfigError("--from and --mirror cannot be combined")
     folder, configs = models_dir(), config_dir(config_dir_)
@@ -127,6 +131,9 @@ def pull(
 @app.command()
 def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
     """Check the files of models against their digests; without ids, those of all pulled models."""
+    from models.state import State, state_of
+    from services.common.inference.registry import entry_in, read_registry
+
     folder, configs = models_dir(), config_dir(config_dir_)
     registry = read_registry(configs).models
     damaged = []
@@ -148,6 +155,8 @@ def pin(
     model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
 ) -> None:
     """Accept your copy of a model's files if no public source confirms their sha256."""
+    from services.common.inference.registry import file_digest, find_entry, write_pin
+
     folder = models_dir()
     entry = find_entry(config_dir(config_dir_), model)
     open_keys = [key for key, file in entry.downloads.items() if file.sha256 is None]
@@ -194,6 +203,9 @@ def _select_models(
     models: list[str] | None,
     profile: str | None,
 ) -> list[str]:
+    from models.profiles import expand_parts, models_of_profile
+    from services.common.inference.registry import entry_in
+
     if bool(models) == bool(profile):
         raise ConfigError(
             "name the models to pull, or use --profile; `bestshot models list` shows all models"
@@ -240,6 +252,9 @@ class PullBars:
 def _pull_model(
     folder: Path, model_id: str, entry: ModelEntry, location: Location, bars: PullBars
 ) -> None:
+    from models.pull import fetch, is_in_place
+    from services.common.inference.registry import expected_digest, file_digest
+
     for key, download in entry.downloads.items():
         if is_in_place(folder, model_id, key, download):
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -16,6 +15,7 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from orchestrator.cli.options import LATEST, check_places
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.decisions import DecisionEntry
@@ -39,8 +39,8 @@ from services.common.rpc.channels import (
     service_name,
 )
 from services.common.rpc.status import from_rpc_error
+from services.common.temporary import temporary_file
 
-LATEST = "latest"
 CALL_TIMEOUT_S = 60.0
 LONG_TIMEOUT_S = 3600.0
 """Timeout of calls that compute or send files."""
@@ -236,6 +236,22 @@ class Api:
         changes = [change for page in pages for change in page.photo_changes]
         return values.diff_value(pages[0], changes)
 
+    def explain(self, run_id: str, path: str) -> pb.ExplainImageResponse:
+        """Explains a photo's result."""
+        request = pb.ExplainImageRequest(run_id=run_id, path=path)
+        answer: pb.ExplainImageResponse = self.call(request)
+        return answer
+
+    def evaluate(self, run_id: str) -> pb.EvaluateRunResponse:
+        """Compares a run's own choice with the user's decisions."""
+        answer: pb.EvaluateRunResponse = self.call(pb.EvaluateRunRequest(run_id=run_id))
+        return answer
+
+    def tune(self, run_id: str) -> pb.TuneRunResponse:
+        """Proposes settings that fit the user's decisions better."""
+        answer: pb.TuneRunResponse = self.call(pb.TuneRunRequest(run_id=run_id))
+        return answer
+
     def decisions(self, album_id: str) -> list[DecisionEntry]:
         """Returns an album's log, oldest first."""
         return [
@@ -251,7 +267,7 @@ class Api:
 
     def download(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """Downloads a run's results as one file, open at its start; the caller closes it."""
-        target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+        target = temporary_file()
         request = pb.DownloadRunRequest(run_id=run_id, format=f"DOWNLOAD_FORMAT_{wanted.name}")
         try:
             for piece in self.stream(request):
@@ -307,14 +323,6 @@ def open_api(
             yield Api(runner, calls, is_served=orchestrator is not None)
         finally:
             runner.run(calls.close())
-
-
-def check_places(orchestrator: str | None, data: Path | None) -> None:
-    """Refuses a data folder together with the address of an orchestrator."""
-    if orchestrator is not None and data is not None:
-        raise ConfigError(
-            "--data cannot be combined with --orchestrator, which has its own data folder"
-        )
 
 
 async def _open_served(address: str, shared: SharedSettings) -> Calls:

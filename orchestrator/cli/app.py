@@ -1,4 +1,7 @@
-"""The `bestshot` command."""
+"""The `bestshot` command.
+
+Functions import what takes long to load, so that `bestshot --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +12,35 @@ import itertools
 import os
 import re
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from models.cli import app as models_app
-from orchestrator.cli import curate as curating
-from orchestrator.cli import reproduce as reproducing
-from orchestrator.cli.api import LATEST, Api, check_places, open_api
-from orchestrator.cli.curate import Request
 from orchestrator.cli.decisions import app as decisions_app
-from orchestrator.cli.demo import make_album
-from orchestrator.cli.options import Address, ConfigDir, Data, RunId
+from orchestrator.cli.options import LATEST, Address, ConfigDir, Data, RunId, check_places
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
-from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
-from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.wording import pluralize
-from orchestrator.export.download import DownloadFormat
-from orchestrator.export.downloaded import DownloadedSource
-from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, write_export
 from orchestrator.export.files import FileTransfer, write_file
-from orchestrator.export.gallery import moments, score_line
-from orchestrator.records import ImageRecord, Run
 from services.common.config.layers import DEFAULT_PROFILE, config_dir, read_config_file
 from services.common.config.sections import SharedSettings, load_section
-from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
-from services.common.rpc.auth import ScopeName, new_token, token_digest
+from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, ConfigError
+from services.common.rpc.scopes import ScopeName
+
+if TYPE_CHECKING:
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import Api
+    from orchestrator.export.exporter import ExportOptions
+    from orchestrator.records import ImageRecord, Run
 
 app = typer.Typer(
     name="bestshot",
@@ -68,7 +67,6 @@ class ExportedAs(enum.StrEnum):
     SELECTED_ZIP = "selected-zip"
 
 
-EXIT_FAILED = 1
 SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
@@ -136,9 +134,11 @@ def curate(
     Writes image_metrics.csv, results.json, run.json and index.html to OUT. A second run computes
     only what is new. All services are started for the run and stopped afterwards.
     """
+    from orchestrator.cli import curate as curating
+
     check_places(orchestrator, data)
     curating.curate(
-        Request(
+        curating.Request(
             photos=photos,
             out=out,
             config_folder=config_dir(config_dir_),
@@ -162,12 +162,15 @@ def demo(
     data: Data = None,
 ) -> None:
     """Curate a small album of real pictures that ship with scikit-learn."""
+    from orchestrator.cli import curate as curating
+    from orchestrator.cli.demo import make_album
+
     console = Console()
     photos = out / "photos"
     count = make_album(photos)
     console.print(f"wrote {count} photos to {photos}", highlight=False)
     curating.curate(
-        Request(
+        curating.Request(
             photos=photos,
             out=out / "results",
             config_folder=config_dir(None),
@@ -208,6 +211,8 @@ def up(
         raise ConfigError(
             "the web UI is not installed: install 'bestshot[ui]', or leave it out with --no-ui"
         )
+    from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
+
     console = Console(highlight=False, soft_wrap=True)
     folder = data_folder(data)
     configs = config_dir(config_dir_)
@@ -274,6 +279,8 @@ def token(
     """Create a token, and print it with its entry for shared.tokens_file."""
     if not re.fullmatch(r"[\w-]+", name):
         raise ConfigError(f"a name may contain only letters, digits, - and _ (got {name!r})")
+    from services.common.rpc.auth import new_token, token_digest
+
     secret = new_token()
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
@@ -287,7 +294,7 @@ def runs(orchestrator: Address = None, data: Data = None) -> None:
     # fold, because the end of a long path tells more than its beginning
     album = Column("Album", overflow="fold")
     table = Table("Run", "Started", "State", "Photos", "Selected", album)
-    with open_api(orchestrator, data) as api:
+    with _open_api(orchestrator, data) as api:
         folders = {album.id: album.folder for album in api.albums()}
         for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
             summary = run.summary
@@ -309,7 +316,9 @@ def show(
     data: Data = None,
 ) -> None:
     """Show what a run selected and why. Default: the newest run."""
-    with open_api(orchestrator, data) as api:
+    from orchestrator.export.gallery import moments
+
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
         album = api.album(found.album_id)
         records = api.images(found.id)
@@ -347,10 +356,10 @@ def explain(
     data: Data = None,
 ) -> None:
     """Show why a photo was or wasn't picked, with the numbers that were used."""
-    with open_api(orchestrator, data) as api:
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
         path = api.find_photo(found, photo)
-        answer = api.call(pb.ExplainImageRequest(run_id=found.id, path=path))
+        answer = api.explain(found.id, path)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
     for line in answer.explanation.lines:
@@ -401,9 +410,12 @@ def export(
             "the machine that has the photos: run this there without --orchestrator, or use "
             "--selected copy and --xmp"
         )
+    from orchestrator.export.download import DownloadFormat
+    from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
+
     options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
     console = Console(soft_wrap=True, highlight=False)
-    with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
+    with _open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
         found = api.find_run(run)
         if as_ is not ExportedAs.FOLDER:
             with api.download(found.id, DownloadFormat[as_.name]) as content:
@@ -423,6 +435,8 @@ def export(
 
 def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
     """Makes the orchestrator, which runs in this process and has the photos, write the files."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
     transfer = options.selected_transfer
     answer: pb.ExportRunResponse = api.call(
         pb.ExportRunRequest(
@@ -440,6 +454,11 @@ def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.E
 
 def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
     """Downloads the files and writes them on this machine."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.export.downloaded import DownloadedSource
+    from orchestrator.export.exporter import write_export
+
     with DownloadedSource(
         api.album(run.album_id), api.images(run.id), partial(api.download, run.id)
     ) as source:
@@ -455,9 +474,9 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
 @app.command()
 def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = None) -> None:
     """Show how well a run's own choice agrees with your decisions."""
-    with open_api(orchestrator, data) as api:
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
-        answer = api.call(pb.EvaluateRunRequest(run_id=found.id))
+        answer = api.evaluate(found.id)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"run {found.id}")
     for line in answer.lines:
@@ -478,10 +497,10 @@ def tune(
     Changes nothing by itself.
     """
     console = Console(soft_wrap=True, highlight=False)
-    with open_api(orchestrator, data) as api:
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
         with console.status("fitting"):
-            proposal = api.call(pb.TuneRunRequest(run_id=found.id))
+            proposal = api.tune(found.id)
         albums = api.album_folders()
     console.print(f"run {found.id}")
     for line in proposal.lines:
@@ -503,7 +522,9 @@ def diff(
     data: Data = None,
 ) -> None:
     """Show how two runs differ: settings, models, photos, picks, moments and scores."""
-    with open_api(orchestrator, data) as api:
+    from orchestrator.cli.run_diff_text import diff_lines
+
+    with _open_api(orchestrator, data) as api:
         before, after = (api.find_run(name) for name in (first, second))
         found = api.diff(before.id, after.id)
     console = Console(soft_wrap=True, highlight=False)
@@ -529,9 +550,12 @@ def reproduce(
     Exit code 0: results are identical. 3: settings, models, photos or decisions have changed. 4:
     inputs are identical but results differ.
     """
+    from orchestrator.cli import reproduce as reproducing
+    from orchestrator.cli.run_diff_text import reproduction_lines
+
     console = Console(soft_wrap=True, highlight=False)
     configs = config_dir(config_dir_)
-    with open_api(orchestrator, data, config_folder=configs) as api:
+    with _open_api(orchestrator, data, config_folder=configs) as api:
         found = reproducing.reproduce(api, api.find_run(run), configs, orchestrator, console)
     for line in reproduction_lines(found, shows_all=all_):
         console.print(escape(line))
@@ -541,7 +565,21 @@ def reproduce(
         raise typer.Exit(EXIT_OTHER_RESULTS)
 
 
+def _open_api(
+    orchestrator: str | None,
+    data: Path | None,
+    *,
+    config_folder: Path | None = None,
+    writes_to: Sequence[Path] = (),
+) -> AbstractContextManager[Api]:
+    from orchestrator.cli.api import open_api
+
+    return open_api(orchestrator, data, config_folder=config_folder, writes_to=writes_to)
+
+
 def _print_photos(records: list[ImageRecord], console: Console) -> None:
+    from orchestrator.export.gallery import score_line
+
     for record in records:
         mark = "[green]+[/green]" if record.is_selected else "-"
         lines = filter(None, (score_line(record), record.face_caption))

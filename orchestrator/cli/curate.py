@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,6 +67,7 @@ from services.common.rpc.channels import (
 )
 from services.common.rpc.status import from_rpc_error
 from services.common.stages import STAGE_TITLES
+from services.common.temporary import temporary_folder
 
 CALL_TIMEOUT_S = 60.0
 EXPORT_TIMEOUT_S = 3600.0
@@ -320,14 +320,14 @@ def _create_secret() -> Iterator[tuple[str, Path]]:
     Yields:
         The token, and a --config file that passes it to the parts.
     """
-    with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # its mode is 0700
+    with temporary_folder("bestshot-") as folder:
         token = new_token()
         known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
         files = {"tokens_file": json.dumps(known), "token_file": token}
         for name, content in files.items():
-            Path(folder, name).write_text(content)
-        paths = {name: str(Path(folder, name)) for name in files}
-        secrets = Path(folder, "secrets.yaml")
+            (folder / name).write_text(content)
+        paths = {name: str(folder / name) for name in files}
+        secrets = folder / "secrets.yaml"
         secrets.write_text(json.dumps({"services": {"shared": paths}}))
         yield token, secrets
 

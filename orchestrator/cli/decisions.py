@@ -5,21 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from rich.console import Console
 from rich.markup import escape
 
-from orchestrator.cli.api import LATEST, open_api
-from orchestrator.cli.options import Address, AlbumName, Data
-from orchestrator.domain.decisions import DecisionAction, DecisionEntry, find_in_force, find_origins
-from orchestrator.export.decisions_json import decisions_json, parse_decisions
+from orchestrator.cli.options import LATEST, Address, AlbumName, Data
 from orchestrator.export.files import write_file
-from orchestrator.transport.converters import entry_message, entry_value
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_text
+
+if TYPE_CHECKING:
+    from orchestrator.domain.decisions import DecisionEntry
 
 LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
@@ -33,6 +31,9 @@ app = typer.Typer(
 @app.command("list")
 def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = None) -> None:
     """Show the log, oldest first; entries in brackets were undone."""
+    from orchestrator.cli.api import open_api
+    from orchestrator.domain.decisions import find_in_force, find_origins
+
     with open_api(orchestrator, data) as api:
         found = api.find_album(album)
         entries = api.decisions(found.id)
@@ -54,6 +55,11 @@ def undo(
     data: Data = None,
 ) -> None:
     """Undo the newest decision, or the given one; takes effect in the next run."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+    from orchestrator.transport.converters import entry_value
+
     with open_api(orchestrator, data) as api:
         album_id = api.find_album(album).id
         entries = api.decisions(album_id)
@@ -76,6 +82,9 @@ def export(
     data: Data = None,
 ) -> None:
     """Write the whole log to a file."""
+    from orchestrator.cli.api import open_api
+    from orchestrator.export.decisions_json import decisions_json
+
     with open_api(orchestrator, data) as api:
         entries = api.decisions(api.find_album(album).id)
         albums = api.album_folders()
@@ -92,6 +101,12 @@ def import_(
     data: Data = None,
 ) -> None:
     """Add the entries of a file to the log; entries that it already has are skipped."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+    from orchestrator.export.decisions_json import parse_decisions
+    from orchestrator.transport.converters import entry_message
+
     with open_api(orchestrator, data) as api:
         album_id = api.find_album(album).id
         entries = parse_decisions(read_user_text(file, limit=LOG_LIMIT_BYTES))
@@ -105,6 +120,8 @@ def import_(
 
 def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
     """Describes an entry."""
+    from orchestrator.domain.decisions import find_origins
+
     return _describe(*find_origins([*log, entry])[entry.id])
 
 
@@ -115,6 +132,8 @@ def _describe(entry: DecisionEntry, undo_count: int) -> str:
 
 
 def _describe_decision(entry: DecisionEntry) -> str:
+    from orchestrator.domain.decisions import DecisionAction
+
     photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
     match entry.action:
         case DecisionAction.MOVE:

@@ -24,7 +24,7 @@ from pathlib import Path
 from orchestrator.cli.parts import MODEL_SERVICES, part_module
 
 PRELOADED = (
-    "orchestrator.cli.app",  # every child runs the imports of its parent's main module
+    "orchestrator.cli.main",  # every child runs the imports of its parent's main module
     "orchestrator.run_service",
     "orchestrator.transport.build",
     "services.common.inference.model_service",

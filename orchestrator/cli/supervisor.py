@@ -16,7 +16,14 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.cli.part_process import PartProcess
-from services.common.errors import BestshotError, ConfigError, InternalError, UnavailableError
+from services.common.errors import (
+    EXIT_FAILED,
+    BestshotError,
+    ConfigError,
+    FailedPreconditionError,
+    InternalError,
+    UnavailableError,
+)
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
@@ -109,12 +116,14 @@ class _Part:
         end = f"{self.log} ends with:\n{tail}" if tail else f"{self.log} is empty"
         return f"the {self.name} process ended{when} ({self.last_end}); {end}"
 
-    def start_error(self) -> ConfigError:
+    def start_error(self) -> BestshotError:
         """Explains why it never served, with its own error message if it printed one."""
         lines = _tail(self.log)
+        failed = self.process.poll() == EXIT_FAILED
         for number, line in enumerate(lines):
             if line.startswith("error: "):
-                return ConfigError("\n".join(lines[number:]).removeprefix("error: "))
+                message = "\n".join(lines[number:]).removeprefix("error: ")
+                return FailedPreconditionError(message) if failed else ConfigError(message)
         return ConfigError(self.last_words(" during startup"))
 
 
@@ -153,7 +162,8 @@ class Supervisor:
         """Starts a part; `wait_for_address` returns once it serves.
 
         Raises:
-            ConfigError: Its log cannot be written, or is in use by another command's parts.
+            ConfigError: Its log cannot be written.
+            FailedPreconditionError: Another command's parts write to the log folder.
         """
         if not self._parts:
             self._lock = _lock_logs(self._log_folder)
@@ -171,7 +181,8 @@ class Supervisor:
         """Waits until a part serves, and returns its address.
 
         Raises:
-            ConfigError: It ended before it ever served; the message is its own.
+            ConfigError: Its settings are invalid; the message is its own.
+            FailedPreconditionError: Something that it needs is in use; the message is its own.
             InternalError: It died too often.
             UnavailableError: It did not serve within two minutes.
         """
@@ -302,7 +313,7 @@ def _lock_logs(folder: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise ConfigError(
+        raise FailedPreconditionError(
             f"another bestshot command is writing its logs to {folder}; wait for it to finish, or "
             f"use another folder"
         ) from None

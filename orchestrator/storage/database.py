@@ -172,7 +172,8 @@ def lock_folder(folder: Path) -> IO[str]:
     """Locks the data folder for this process; the system frees it however the process ends.
 
     Raises:
-        ConfigError: Another orchestrator holds it, or it cannot be written.
+        ConfigError: It cannot be written.
+        FailedPreconditionError: Another orchestrator holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +186,7 @@ def lock_folder(folder: Path) -> IO[str]:
         handle.seek(0)
         holder = handle.read().strip()
         handle.close()
-        raise ConfigError(
+        raise FailedPreconditionError(
             f"the data folder {folder} is in use by another bestshot (pid {holder}); "
             f"wait for it to finish, or use another folder (--data, or BESTSHOT_DATA_DIR)"
         ) from error

@@ -20,6 +20,8 @@ from typing import ClassVar
 
 import grpc
 
+EXIT_FAILED = 1
+"""Exit code of a command that failed, although its settings are valid."""
 EXIT_CONFIG = 2
 """Exit code of a process with invalid settings or environment."""
 

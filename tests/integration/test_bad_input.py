@@ -95,8 +95,9 @@ def test_files_of_others_in_the_output_are_named_before_anything_starts(
 def test_a_second_curate_into_one_output_is_refused(tmp_path: Path, photos: Path) -> None:
     out = tmp_path / "out"
     with open_output(out, photos, lock=CURATE_LOCK):
-        text = fails(tmp_path, "curate", photos, "--out", out)
-    assert f"another bestshot command is writing to {out}" in text
+        finished = bestshot(["curate", photos, "--out", out], data=tmp_path / "data")
+    assert finished.code == 1, "like a data folder in use"
+    assert f"another bestshot command is writing to {out}" in finished.text
 
 
 def test_an_output_that_contains_the_photos(tmp_path: Path, photos: Path) -> None:

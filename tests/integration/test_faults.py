@@ -196,7 +196,7 @@ def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
             stub.ListAlbums(pb.ListAlbumsRequest())
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
     second = bestshot(["curate", photos, "--out", tmp_path / "out2"], data=tmp_path / "data")
-    assert second.code == 2
+    assert second.code == 1
     assert "is in use by another bestshot" in second.text
     text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 0, text

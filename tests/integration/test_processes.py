@@ -16,7 +16,7 @@ from PIL import Image
 
 from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.cli.supervisor import Supervisor
-from services.common.errors import ConfigError, InternalError
+from services.common.errors import FailedPreconditionError, InternalError
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment
 from tests.integration.up import free_ports, poisoned
@@ -71,7 +71,9 @@ def test_two_commands_never_share_logs_or_read_each_others_addresses(tmp_path: P
     one, other = Supervisor(tmp_path, []), Supervisor(tmp_path, [])
     try:
         one.start("siamese", ANYWHERE)
-        with pytest.raises(ConfigError, match="another bestshot command is writing its logs"):
+        with pytest.raises(
+            FailedPreconditionError, match="another bestshot command is writing its logs"
+        ):
             other.start("siamese", ANYWHERE)
         one.wait_for_address("siamese")
         one.stop()

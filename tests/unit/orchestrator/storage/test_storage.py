@@ -48,6 +48,7 @@ from orchestrator.storage.tables import metadata
 from orchestrator.storage.uploads import Upload, count_photos, remove_abandoned_uploads
 from services.common.errors import (
     ConfigError,
+    FailedPreconditionError,
     InvalidArgumentError,
     InvalidImageError,
     NotFoundError,
@@ -461,7 +462,7 @@ def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:
 
 def test_a_data_folder_belongs_to_one_process(tmp_path: Path) -> None:
     handle = lock_folder(tmp_path)
-    with pytest.raises(ConfigError, match="in use by another bestshot"):
+    with pytest.raises(FailedPreconditionError, match="in use by another bestshot"):
         lock_folder(tmp_path)
     handle.close()
     lock_folder(tmp_path).close()

@@ -73,6 +73,14 @@ UP_MAX_DEATHS = 8
 """Takes a minute, because of the pauses: by then a photo that crashes a service has failed its run
 (`service_wait_s`), and everything else continues."""
 
+
+def _parse_transfer(text: str) -> FileTransfer:
+    try:
+        return FileTransfer(text)
+    except ValueError:
+        raise typer.BadParameter(f"choose copy, hardlink or symlink (got {text!r})") from None
+
+
 Profile = Annotated[str, typer.Option(help="Profile from configs/profiles.")]
 ConfigFiles = Annotated[
     list[Path] | None,
@@ -375,7 +383,11 @@ def export(
     ] = ExportedAs.FOLDER,
     selected: Annotated[
         FileTransfer | None,
-        typer.Option(help="Put the selected photos in OUT/selected, as copies or links."),
+        typer.Option(
+            parser=_parse_transfer,
+            metavar="copy|hardlink|symlink",
+            help="Put the selected photos in OUT/selected, as copies or links.",
+        ),
     ] = None,
     xmp: Annotated[
         bool, typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and beside copies.")

@@ -111,7 +111,7 @@ class ExportOptions:
 
     Attributes:
         selected_transfer: How to put selected photos into `selected/`; None = not at all.
-        write_xmp: Write sidecars into `xmp/`, and beside copied photos.
+        write_xmp: Write sidecars to `xmp/`, and beside copied photos.
         write_xmp_beside_photos: Write sidecars into the album itself.
         write_parquet: image_metrics.parquet.
         force: Replace files with these names that bestshot did not write or that have changed
@@ -192,7 +192,7 @@ def write_export(
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
-        FailedPreconditionError: Another export writes into the folder, a selected photo cannot be
+        FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
             read, or Parquet cannot be written here.
         InvalidArgumentError: The folder cannot be written, is, contains or is inside an album, or
             has files in the way that bestshot did not write.

@@ -1,4 +1,4 @@
-"""The folder that an export writes into: one writer at a time, and only our own files are replaced.
+"""The folder that an export writes to: one writer at a time, and only our own files are replaced.
 
 A manifest in the folder lists what bestshot wrote, with digests. A file that is not in it, or has
 changed since, belongs to somebody else. Every path is opened one component at a time without
@@ -81,7 +81,7 @@ def open_output(
 
     Raises:
         InvalidArgumentError: The folder cannot be written, or is, contains or is inside an album.
-        FailedPreconditionError: Another bestshot is writing into it.
+        FailedPreconditionError: Another bestshot command is writing to it.
     """
     albums = locate_albums([album, *other_albums])
     resolved = check_location(folder, albums)

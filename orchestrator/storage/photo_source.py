@@ -103,7 +103,7 @@ class FolderPhotoSource:
         return sorted(found, key=lambda photo: photo.path)
 
     def read(self, path: str) -> bytes:
-        """Reads a photo whole.
+        """Reads a whole photo.
 
         Raises:
             InvalidImageError: It is not a regular file, leads out of the album and the roots, is

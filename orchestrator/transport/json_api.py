@@ -80,7 +80,7 @@ class SkippingQuery(PageQuery):
 
 
 class ImagesQuery(SkippingQuery):
-    """A page of a run's photos; the filters add up."""
+    """A page of a run's photos that pass all filters."""
 
     filters: list[ImageFilter] = []
     """required properties of photos"""

@@ -31,7 +31,7 @@ _IDS = uuid.UUID("6f0a6c62-5b0c-4b57-9a57-35a7c2f1f2a4")
 
 
 class Repeatable(Protocol):
-    """A servicer whose mutating methods are wrapped by `changing`."""
+    """A servicer whose mutating methods are wrapped by `deduplicate`."""
 
     repeats: Repeats
 

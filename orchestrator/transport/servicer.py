@@ -97,7 +97,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             async for message in request_iterator:
                 yield message
 
-        # without `to_its_end`: an upload whose caller has gone is not complete
+        # without `shield`: an upload whose caller has gone is not complete
         return await self.repeats.run_once(
             "UploadAlbum", first, request_id, lambda: self._receive(messages(), request_id)
         )
@@ -474,7 +474,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ExportRun(
         self, request: pb.ExportRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ExportRunResponse:
-        """Writes a run's results into a folder."""
+        """Writes a run's results to a folder."""
         threads = self._reader.threads
         folder = await threads.looks.run(
             check_allowed, Path(request.output_folder), self._allowed_roots, field="output_folder"

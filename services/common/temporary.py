@@ -1,4 +1,4 @@
-"""Temporary files and folders; where none can be created is a setting of the user's."""
+"""Temporary files and folders; if none can be created, the error says what to set."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def decode(
             raise
         except MemoryError as error:
             raise InvalidImageError("not enough memory to decode it") from error
-        except Exception as error:  # decoders raise anything on damaged data
+        except Exception as error:  # decoders may raise any exception on damaged data
             raise InvalidImageError(f"the {opened.format} data is damaged: {error}") from error
     if orientation in _SIDES_SWAPPED:
         width, height = height, width
@@ -215,7 +215,7 @@ def _open(content: bytes) -> _Opened:
     except UnidentifiedImageError as error:
         known = ", ".join((*FORMATS, "RAW"))
         raise InvalidImageError(f"not an image of a known format ({known})") from error
-    except Exception as error:  # decoders raise anything on hostile headers
+    except Exception as error:  # decoders may raise any exception on hostile headers
         raise InvalidImageError(f"the image header is damaged: {error}") from error
     return _Opened(image, image.size, image.format or "unknown")
 

@@ -1,4 +1,4 @@
-"""RAW files of cameras: their embedded preview, by LibRaw (rawpy, the extra `raw`)."""
+"""Camera RAW files: their embedded preview, by LibRaw (rawpy, the extra `raw`)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def is_raw(content: bytes) -> bool:
     try:
         opened.seek(tags.next)
         tags.load(opened)
-    except Exception:  # it raises anything on hostile headers
+    except Exception:  # may raise any exception on hostile headers
         return False
     is_preview = tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
     return _DNG_VERSION in tags or is_preview

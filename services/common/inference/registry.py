@@ -135,7 +135,7 @@ class Download(StoredFile):
 
     Attributes:
         sources: Where it is published; tried in order. sha256 decides whether it is the file.
-        conversion: What is made of it; None if it serves as it is.
+        conversion: How it is converted; None if it is used as it is.
     """
 
     sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
@@ -143,7 +143,7 @@ class Download(StoredFile):
 
     @property
     def installed(self) -> StoredFile:
-        """The file that serves."""
+        """The file in use."""
         return self.conversion or self
 
 

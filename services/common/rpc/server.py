@@ -141,7 +141,7 @@ class Server:
             options=[
                 *KEEPALIVE,
                 *_connection_age(max_connection_age_s),
-                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a twin
+                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a replica
                 ("grpc.max_concurrent_streams", options.max_concurrent_calls),
                 ("grpc.max_send_message_length", options.max_message_bytes),
                 ("grpc.max_receive_message_length", options.max_message_bytes),

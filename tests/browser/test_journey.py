@@ -95,7 +95,7 @@ def test_the_whole_journey(
     )
     shoot(page, "results")
 
-    # a photo in large, beside the one that it lost to
+    # the detail view of a photo, beside the one that it lost to
     lost = next(image for image in images.values() if image.lost_to_path and image.faces)
     card(page, lost.path).locator("img").click()
     expect(page.locator(".detail .reason")).to_have_text(lost.reason)
@@ -160,7 +160,7 @@ def test_the_whole_journey(
     page.wait_for_timeout(2000)
     assert decisions() == {rejected.path: pb.DECISION_REJECT, kept: pb.DECISION_KEEP}
 
-    # in the large view too, a key counts for the photo that the arrow before it went to
+    # in the detail view too, a key applies to the photo that the previous arrow key moved to
     card(page, "coffee-1.jpg").locator(".name").click()
     expect(page.locator(".detail[data-photo='coffee-1.jpg']")).to_be_visible()
     following = page.locator(".card").evaluate_all("all => all.map(card => card.dataset.photo)")
@@ -175,7 +175,7 @@ def test_the_whole_journey(
     page.keyboard.press("Escape")
     expect(page.locator(".detail")).to_have_count(0)
 
-    # a photo that the machine put into another moment goes where it belongs, and back
+    # a photo that the algorithm put into another moment is moved to the right one, and back
     def moment_of(path: str) -> set[str]:
         listed = images_of(system, run.id)
         same = listed[path].cluster_id
@@ -200,7 +200,7 @@ def test_the_whole_journey(
     ).to_have_count(1)
     assert moment_of("coffee-1.jpg") == coffee
 
-    # the log tells it all, and takes any of it back
+    # the log lists everything, and any entry can be undone
     open_tab(page, "Decisions")
     log = page.locator(".decisions tr")
     expect(log.first).to_contain_text("undo: split off coffee-2.jpg")
@@ -249,7 +249,7 @@ def test_the_whole_journey(
     assert reselected[rejected.path].reason_code == pb.REASON_CODE_USER_REJECT
     assert reselected[kept].reason_code == pb.REASON_CODE_USER_KEEP
 
-    # beside the run that it was made of
+    # compared with the run that it was made from
     open_tab(page, "Compare")
     expect(page.locator(".diff table").first).to_contain_text("select_best.max_images_per_cluster")
     lost = [

@@ -1,4 +1,4 @@
-"""What the page says when something is not there, and what it gives to nobody."""
+"""What the page says when something is missing, and what it never reveals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Shoot = Callable[[Page, str], None]
 
 
 def make_album(page: Page, folder: Path) -> None:
-    """Makes the only album, of a folder, once the page is filled."""
+    """Creates the only album, from a folder, once the page has loaded."""
     expect(page.get_by_text("No albums yet")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
     page.get_by_role("button", name="Create album from folder").click()
@@ -35,7 +35,7 @@ def make_album(page: Page, folder: Path) -> None:
 
 @contextmanager
 def serving_ui(folder: Path, *settings: str) -> Iterator[tuple[str, Supervisor]]:
-    """Runs the UI alone; yields its URL, and what runs it."""
+    """Runs only the UI; yields its URL and its supervisor."""
     supervisor = Supervisor(folder, [])
     flags = [part for setting in settings for part in ("--set", setting)]
     try:
@@ -47,7 +47,7 @@ def serving_ui(folder: Path, *settings: str) -> Iterator[tuple[str, Supervisor]]
 
 @pytest.fixture
 def ui_alone(tmp_path: Path) -> Iterator[str]:
-    """The UI before an orchestrator that is not there."""
+    """The UI without an orchestrator."""
     with serving_ui(tmp_path / "logs", "orchestrator_address=127.0.0.1:9") as (url, _):
         yield url
 

@@ -128,7 +128,7 @@ def test_the_logs_say_that_the_siamese_model_was_loaded_and_used(curated: Curate
 
 def test_the_summary_counts(curated: Curated) -> None:
     assert "15 photos (0 from the cache)" in curated.text
-    assert "3  unreadable" in curated.text
+    assert "3 unreadable" in curated.text
     assert "2 with several shots" in curated.text
     assert "photos per second" in curated.text
 

@@ -60,7 +60,7 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert "no decisions about" in run(done, "evaluate", code=1)
     assert "there is no decision to undo" in run(done, "decisions", "undo", code=1)
 
-    # the user turns everything around but one photo, and merges two moments
+    # the user reverses every choice except one, and merges two moments
     first, last = left[0], left[-1]
     entries = [
         *(entry(f"k{n}", "keep", photos[path]) for n, path in enumerate(left)),

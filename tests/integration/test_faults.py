@@ -36,8 +36,8 @@ SLOWLY = {
     "BESTSHOT_SERVICES__QUALITY__PREFERRED_BATCH_COUNT": "64",
     "BESTSHOT_SERVICES__QUALITY__MAX_QUEUE_DELAY_MS": "400",
 }
-"""The quality service waits for pictures that do not come: runs take long enough for something to
-happen, and no processor meanwhile."""
+"""The quality service waits for pictures that never come, so that runs take long enough for
+something to happen, without using the processor."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def is_alive(pid: int) -> bool:
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    """All that it has written; reading to the end takes its death."""
+    """All that it has written; reading to the end requires that it has ended."""
     process.kill()
     return process.communicate()[0]
 

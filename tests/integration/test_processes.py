@@ -1,4 +1,4 @@
-"""The parts as processes of one command: where their code comes from, what follows a death."""
+"""The parts as processes of one command: where their code comes from, what a death causes."""
 
 from __future__ import annotations
 

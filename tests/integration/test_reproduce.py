@@ -40,7 +40,7 @@ def configs(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
 
 
 def told(finished: Finished) -> list[str]:
-    """What is told, without the bars of progress."""
+    """The report, without the progress bars."""
     lines = finished.text.splitlines()
     return [line for line in lines if line and " ━" not in line]
 

@@ -85,7 +85,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
 
 
 class Heard:
-    """What a pull has told."""
+    """The messages of a pull."""
 
     def __init__(self) -> None:
         self.counts: list[int] = []

@@ -54,7 +54,7 @@ def use_index(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
         monkeypatch.delenv(f"{tool}_NO_INDEX")
         monkeypatch.delenv(f"{tool}_FIND_LINKS")
         monkeypatch.setenv(f"{tool}_INDEX_URL", address)
-    monkeypatch.setenv("PIP_RETRIES", "1")  # pip tells the cause only when it tries again
+    monkeypatch.setenv("PIP_RETRIES", "1")  # pip reports the cause only when it retries
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
 
 

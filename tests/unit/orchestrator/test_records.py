@@ -1,4 +1,4 @@
-"""Results on their way out: CSV, JSON, cache payloads, page tokens, thumbnails' names."""
+"""Results as output: CSV, JSON, cache payloads, page tokens, names of thumbnails."""
 
 from __future__ import annotations
 

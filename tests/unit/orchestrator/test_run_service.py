@@ -1,4 +1,4 @@
-"""How runs end: the model services are stood in for here; integration tests use the real ones."""
+"""How runs end, with fake model services; integration tests use the real ones."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def find_fault(one: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
 
 @st.composite
 def decided(draw: st.DrawFn, name: str) -> DecisionEntry:
-    """An entry that is no undo."""
+    """An entry that is not an undo."""
     action = draw(
         st.sampled_from([one for one in DecisionAction if one is not DecisionAction.UNDO])
     )
@@ -52,7 +52,7 @@ def decided(draw: st.DrawFn, name: str) -> DecisionEntry:
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[DecisionEntry]:
-    """Legal logs, undos and undos of undos in them."""
+    """Valid logs, with undos and undos of undos."""
     log: list[DecisionEntry] = []
     for number in range(draw(st.integers(0, 12))):
         counting = find_in_force(log)
@@ -194,7 +194,7 @@ def test_a_file_that_holds_no_decisions_is_told(text: str, problem: str) -> None
 
 
 def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
-    """Digests as long as they are in earnest."""
+    """Digests of their real length."""
 
     photos = tuple(
         dataclasses.replace(photo, content_digest=photo.content_digest * 64) for photo in one.photos

@@ -203,7 +203,7 @@ def any_selection(drawn: Sequence[dict[str, float]], decisions: dict[str, Decisi
 
 
 def compare_all(selection: Selection) -> dict[tuple[str, str], float]:
-    """Answers for all pairs of photos, asked for or not."""
+    """Answers for all pairs of photos, requested or not."""
     rng = np.random.default_rng(7)
     paths = [photo.path for photo in selection.candidates]
     return {pair: float(rng.uniform()) for pair in itertools.combinations(paths, 2)}

@@ -28,7 +28,7 @@ from tests.deploy.settings import SECTIONS
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the shipped settings, to spoil."""
+    """A copy of the shipped settings, for tests to break."""
     copy = tmp_path / "configs"
     shutil.copytree(ROOT / "configs", copy)
     return copy

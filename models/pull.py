@@ -98,7 +98,7 @@ def fetch(
     installed = folder / download.installed.name
     with _disk_errors(installed):
         folder.mkdir(parents=True, exist_ok=True)
-        with _exclusively(folder, progress):
+        with _lock_folder(folder, progress):
             if is_in_place(models_folder, model_id, key, download):
                 return installed
             wheels.remove_leftovers(folder)
@@ -121,14 +121,14 @@ def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
+def _lock_folder(folder: Path, progress: Progress) -> Iterator[None]:
     """Locks the folder of a model; the system releases the lock of a killed process."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.note(f"another process pulls {folder.name}; waiting for it")
+            progress.note(f"another process is pulling {folder.name}; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -198,8 +198,8 @@ def _fetch_published(
     listed = "".join(f"\n  {source}: {error.message}" for source, error in failures.items())
     kinds = {type(error) for error in failures.values()}
     raise (UnavailableError if UnavailableError in kinds else ConfigError)(
-        f"cannot fetch {download.name}:{listed}\nPull again to resume. On a machine without a "
-        f"network, use --from FOLDER"
+        f"cannot fetch {download.name}:{listed}\nRun the command again to resume. On a machine "
+        f"without a network, use --from FOLDER"
     )
 
 
@@ -260,7 +260,7 @@ def _copy_from_folder(folder: Path, partial: Path, download: Download) -> None:
 
 def _find_below(folder: Path, name: str) -> Path | None:
     if not folder.is_dir():
-        raise ConfigError(f"--from {folder}: there is no such folder")
+        raise ConfigError(f"--from {folder}: no such folder")
     return min(folder.rglob(name), default=None)
 
 
@@ -351,4 +351,4 @@ def _disk_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         hint = "; the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         reason = f"{error.filename or target}: {error.strerror}{hint}"
-        raise ConfigError(f"cannot put {target} in place: {reason}") from error
+        raise ConfigError(f"cannot install {target}: {reason}") from error

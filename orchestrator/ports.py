@@ -128,7 +128,7 @@ class PhotoSource(Protocol):
         ...
 
     def read(self, path: str) -> bytes:
-        """Reads a photo whole.
+        """Reads a whole photo.
 
         InvalidImageError if that fails; UnavailableError if the whole album is gone.
         """

@@ -24,7 +24,7 @@ from pathlib import Path
 from orchestrator.cli.parts import MODEL_SERVICES, part_module
 
 PRELOADED = (
-    "orchestrator.cli.app",  # every child runs the imports of its parent's main module
+    "orchestrator.cli.main",  # every child runs the imports of its parent's main module
     "orchestrator.run_service",
     "orchestrator.transport.build",
     "services.common.inference.model_service",
@@ -33,7 +33,7 @@ PRELOADED = (
 """Modules that the fork server imports."""
 STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 LOST = 255
-"""What multiprocessing says of a process whose fork server was killed: it may still be running."""
+"""Exit code by multiprocessing if the fork server was killed; the process may still be running."""
 ORPHAN_WAIT_S = 15.0
 MAX_SOCKET_BYTES = 107
 """Longest path of a Unix socket on Linux (sockaddr_un); the fork server's is a temporary file."""
@@ -48,7 +48,7 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _choose_context() -> ForkServerContext | SpawnContext:
-    """How processes are made.
+    """Chooses how processes are started.
 
     Not by a fork of this process, whose other threads may hold locks that a child would wait for
     forever. On macOS the system's own frameworks do not survive a fork.
@@ -78,7 +78,7 @@ class PartProcess:
             args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
         )
         try:
-            with _deferred_signals():
+            with _defer_signals():
                 self._process.start()
         except BaseException as error:
             self._stdin.close()
@@ -117,7 +117,7 @@ class PartProcess:
 
 
 @contextlib.contextmanager
-def _deferred_signals() -> Iterator[None]:
+def _defer_signals() -> Iterator[None]:
     """Defers signals that stop this process until the end of the block.
 
     The fork server, which the first start starts, inherits that for good: signals to the whole
@@ -145,7 +145,7 @@ def run_part(
     """
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-    os.environ.clear()  # the fork server's are of the time of its start
+    os.environ.clear()  # the fork server has those from when it started
     os.environ.update(variables)
     # The command's own streams may have been closed: then their objects are None, and what was
     # opened since may have their numbers.
@@ -166,7 +166,7 @@ def run_part(
 
 
 def _wait_for_orphan(pid: int) -> None:
-    """Waits until a process that is nobody's child here has ended, or ends it."""
+    """Waits until a process that is not our child has ended, or kills it."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:

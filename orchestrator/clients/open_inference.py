@@ -64,7 +64,7 @@ class OpenInferenceClient:
         self._metadata: dict[str, pb.ModelMetadataResponse] = {}
         self._digest = ""
         self.tensor, self.calibration = hosted.tensor, hosted.entry.calibration
-        self.finite = caller.finite
+        self.reject_non_finite = caller.reject_non_finite
 
     async def model(self) -> ModelIdentity:
         """Checks every graph; the digest covers their metadata in models.yaml and on the server.
@@ -116,7 +116,7 @@ class OpenInferenceClient:
             FailedPreconditionError: A different model is hosted now.
         """
         if model.digest != self._digest:
-            raise self._caller.another_model(model)
+            raise self._caller.make_changed_model_error(model)
         metadata = self._metadata[graph]
         alike = len({tuple(array.shape for array in item) for item in items}) == 1
         if alike and all(list(spec.shape)[:1] == [-1] for spec in metadata.inputs):
@@ -137,7 +137,7 @@ class OpenInferenceClient:
             request.raw_input_contents.append(np.ascontiguousarray(array, "<f4").tobytes())
         response = await self._caller.call(self._stub.ModelInfer, request)
         if response.model_version not in ("", *metadata.versions):
-            raise self._caller.another_model(model)
+            raise self._caller.make_changed_model_error(model)
         output = response.outputs[0]
         if output.datatype != "FP32":
             raise InternalError(f"{self._caller.target} returned {output.datatype}, not FP32")
@@ -169,7 +169,7 @@ class OpenInferenceEmbedder:
         vectors = [row.reshape(-1).astype(np.float64) for row in rows]
         with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector is not an embedding
             units = [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]
-        return [self._client.finite(unit) for unit in units]
+        return [self._client.reject_non_finite(unit) for unit in units]
 
 
 class OpenInferenceComparer:
@@ -191,7 +191,7 @@ class OpenInferenceComparer:
         found = [float(row.reshape(-1)[0]) for row in rows]
         forward, backward = found[: len(pairs)], found[len(pairs) :]
         return [
-            self._client.finite(0.5 * (one + 1.0 - other))
+            self._client.reject_non_finite(0.5 * (one + 1.0 - other))
             for one, other in zip(forward, backward, strict=True)
         ]
 

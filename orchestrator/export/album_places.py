@@ -30,7 +30,7 @@ class AlbumPlace:
     Attributes:
         path: Its path as given.
         resolved: Its path with links resolved, if the disk answered.
-        identity: Device and inode; None if the folder does not exist or its disk does not answer.
+        identity: Device and inode; None if the folder does not exist or its disk is not responding.
         above: Identities of the folders that contain it.
     """
 
@@ -66,9 +66,9 @@ def identity_of(path: Path | int) -> Identity | None:
 def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
     """Locates albums.
 
-    An album on a network folder that does not answer must not block the exports of all others, so
-    it is known by its path alone. An output folder that is the same folder by another path does not
-    answer either, so nothing can be written into it.
+    An album on a network folder that is not responding must not block the exports of all others, so
+    it is known by its path alone. An output folder that is the same folder by another path is not
+    responding either, so nothing can be written to it.
     """
     found: dict[Path, AlbumPlace] = {}
     waiting = deque(dict.fromkeys(albums))

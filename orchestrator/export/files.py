@@ -43,7 +43,7 @@ def replace_file(target: Path, content: bytes) -> None:
 def write_file(
     target: Path, content: IO[bytes], *, albums: Iterable[Path] = (), force: bool = False
 ) -> None:
-    """Writes a stream into a file.
+    """Writes a stream to a file.
 
     Args:
         target: The file.

@@ -70,8 +70,8 @@ class Services:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Limits on concurrency: photos per batch, batches at a time."""
+class Concurrency:
+    """How many photos are in a batch, and how many batches are processed at a time."""
 
     batch_count: int
     concurrent_batches: int
@@ -111,7 +111,7 @@ class Pipeline:
         services: The models.
         settings: The run's settings.
         clustering: Its clustering parameters, `auto` resolved.
-        limits: Bounds of the fan-out.
+        concurrency: Photos per batch, and batches at a time.
         report: Receives every change of a stage's progress.
         threads: For reading and decoding photos.
     """
@@ -124,7 +124,7 @@ class Pipeline:
         services: Services,
         settings: PipelineSettings,
         clustering: ClusterParameters,
-        limits: Limits,
+        concurrency: Concurrency,
         report: Report,
         threads: PhotoThreads,
     ) -> None:
@@ -135,7 +135,7 @@ class Pipeline:
         self._services = services
         self._settings = settings
         self._clustering = clustering
-        self._limits = limits
+        self._concurrency = concurrency
         self._report = report
         model = services.models.get("siamese")
         self._comparer = (
@@ -188,7 +188,7 @@ class Pipeline:
         """Scores all photos, a few batches at a time; the first failure stops all of them."""
         progress = _Stage("score", self._report, total=len(photos))
         await progress.report()
-        batches = iter(list(enumerate(_photo_batches(photos, self._limits.batch_count))))
+        batches = iter(list(enumerate(_photo_batches(photos, self._concurrency.batch_count))))
         results: dict[int, list[ScoredPhoto]] = {}
 
         async def work() -> None:
@@ -200,7 +200,7 @@ class Pipeline:
                     cached=sum(photo.is_cached for photo in results[index]),
                 )
 
-        await run_workers(work, self._limits.concurrent_batches)
+        await run_workers(work, self._concurrency.concurrent_batches)
         await progress.report()
         return [photo for index in sorted(results) for photo in results[index]]
 
@@ -380,7 +380,7 @@ class Pipeline:
                 comparisons.update(answers)
                 await progress.advance(len(block), failed=len(block) - len(answers))
 
-        await run_workers(work, self._limits.concurrent_batches)
+        await run_workers(work, self._concurrency.concurrent_batches)
         await progress.report()
         return comparisons
 

@@ -93,13 +93,13 @@ class PhotoIo:
         with self._lock:
             self._waiting.append(job)
         future = asyncio.wrap_future(job.future)
-        future.add_done_callback(_retrieved)
+        future.add_done_callback(_retrieve_error)
         try:
             while not future.done():
                 self._start_threads()
                 wait_s = self._seconds_left(job)
                 if wait_s is not None and wait_s <= 0:
-                    raise self._stalled()
+                    raise self._make_stall_error()
                 await asyncio.wait([future], timeout=wait_s)
         finally:
             with self._lock, contextlib.suppress(ValueError):
@@ -168,10 +168,10 @@ class PhotoIo:
                     return
                 job = self._next()
 
-    def _stalled(self) -> StalledError:
+    def _make_stall_error(self) -> StalledError:
         return StalledError(
-            f"nothing could be read for {self._stall_s:g} s: the disk or the network folder "
-            f"does not answer"
+            f"no data could be read for {self._stall_s:g} s: the disk or the network folder "
+            f"is not responding"
         )
 
 
@@ -196,7 +196,7 @@ class PhotoThreads:
     exports: PhotoIo = field(default_factory=lambda: PhotoIo(stall_s=EXPORT_STALL_S))
 
 
-def _retrieved(future: asyncio.Future[Any]) -> None:
+def _retrieve_error(future: asyncio.Future[Any]) -> None:
     """Keeps asyncio from logging the late failure of a call that nobody is waiting for."""
     if not future.cancelled():
         future.exception()

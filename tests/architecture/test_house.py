@@ -1,4 +1,4 @@
-"""The house as it was designed: what must be there, documented and in agreement."""
+"""The structure of the project: what must exist, be documented and agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is let in: TLS, client certificates, tokens and their scopes, limits."""
+"""Access: TLS, client certificates, tokens and their scopes, limits."""
 
 from __future__ import annotations
 

@@ -22,7 +22,13 @@ from tests.waiting import LIMIT_S
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload([*PRELOADED, "alembic.command", "hdbscan"])
+processes.set_forkserver_preload(
+    [
+        *PRELOADED,
+        *("orchestrator.cli.app", "orchestrator.cli.reproduce", "orchestrator.cli.run_diff_text"),
+        *("models.pull", "models.profiles", "alembic.command"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def bestshot(
 
 def _main(command: list[str], variables: dict[str, str], output: str) -> None:
     """What the installed script does."""
-    from orchestrator.cli.app import main
+    from orchestrator.cli.main import main
 
     # the fork server of this process is there for its children too, as its documentation says; yet
     # Python 3.11 to 3.13 start another one

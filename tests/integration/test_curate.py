@@ -127,9 +127,9 @@ def test_the_logs_say_that_the_siamese_model_was_loaded_and_used(curated: Curate
 
 
 def test_the_summary_counts(curated: Curated) -> None:
-    assert "15  photos (0 from the cache)" in curated.text
-    assert "3  unreadable" in curated.text
-    assert "2 of several shots" in curated.text
+    assert "15 photos (0 from the cache)" in curated.text
+    assert "3 unreadable" in curated.text
+    assert "2 with several shots" in curated.text
     assert "photos per second" in curated.text
 
 
@@ -273,7 +273,7 @@ def test_runs_and_show_tell_what_is_stored(curated: Curated) -> None:
 def test_demo_curates_and_says_where_the_results_are(tmp_path: Path) -> None:
     finished = bestshot(["demo", "--out", tmp_path / "demo"], data=tmp_path / "data")
     assert finished.code == 0, finished.text
-    assert "12 photos written to" in finished.text
+    assert "wrote 12 photos to" in finished.text
     page = tmp_path / "demo" / "results" / "index.html"
     assert page.as_uri() in finished.text
     assert page.exists()

@@ -1,4 +1,4 @@
-"""The large view of a photo: scores, faces and reason, with another photo beside it."""
+"""The detail view of a photo: scores, faces and reason, with another photo beside it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def render_detail(
         run_id=run_id,
         image=image,
         other=other,
-        other_side="it lost to: " if lost else "",
+        other_side="preferred: " if lost else "",
         title=moment_title(image),
         rows=score_rows(image, other),
         neighbours=[near for near in await _moment(api, run_id, image) if near.path != path],

@@ -11,7 +11,7 @@ from ui.templating import problem, render
 
 
 async def render_models(api: Orchestrator) -> list[str]:
-    """The notices, and the tab's content."""
+    """Renders the notices and the tab's content."""
     try:
         served = await api.models()
     except OrchestratorError as error:

@@ -36,10 +36,10 @@ times."""
 MAX_PAIR_COUNT = 2**22
 """Maximum number of near pairs listed at a time: up to 1 GiB with the arrays derived from them. A
 single moment of 2,897 photos reaches that."""
-CROWDED_PAIR_COUNT = 200_000
-CROWDED_RATIO = 10
-"""Linked photos with more pairs than this are clustered from their distance matrix, if that has
-fewer than CROWDED_RATIO cells per pair: a pair takes 250 bytes, a matrix cell with its copies
+DENSE_PAIR_COUNT = 200_000
+DENSE_CELLS_PER_PAIR = 10
+"""Linked photos with more than DENSE_PAIR_COUNT pairs are grouped from their distance matrix if
+that has fewer cells per pair than this: a pair takes 250 bytes, a matrix cell with its copies
 28."""
 
 logger = logging.getLogger(__name__)
@@ -269,9 +269,9 @@ def _crowd_groups(
 ) -> NDArray[np.intp]:
     note(
         f"{len(embeddings):,} photos look so alike that they have too many pairs to group them all "
-        f"at once: they were grouped in blocks of {BLOCK_COUNT:,}, and these groups were then "
+        f"at once. They were grouped in blocks of {BLOCK_COUNT:,}, and the groups were then "
         f"joined. No two photos of a group are farther apart than the scene distance "
-        f"({diameter:g}), but some moments may be split differently than in a smaller album."
+        f"({diameter:g}), but moments may be split differently from those of a smaller album."
     )
     return crowd_groups(Rows(embeddings), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
 
@@ -289,15 +289,15 @@ def _link_completely(
     first, second, distance = found
     count = len(embeddings)
     group = np.arange(count)
-    is_crowded = np.zeros(count, np.bool_)
-    for linked in _find_crowded_groups(count, first, second):
+    is_dense = np.zeros(count, np.bool_)
+    for linked in _find_dense_groups(count, first, second):
         part = pairwise_distances(embeddings[linked], metric)
         local = fcluster(linkage(squareform(part, checks=False), "complete"), diameter, "distance")
         group[linked] = linked[np.unique(local, return_index=True)[1][local - 1]]
-        is_crowded[linked] = True
-    sparse = ~is_crowded[first]
+        is_dense[linked] = True
+    sparse = ~is_dense[first]
     joined = complete_linkage(count, first[sparse], second[sparse], distance[sparse])
-    group[~is_crowded] = joined[~is_crowded]
+    group[~is_dense] = joined[~is_dense]
     return group
 
 
@@ -308,15 +308,15 @@ def _groups_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return sorted(groups, key=lambda members: int(members[0]))
 
 
-def _find_crowded_groups(
+def _find_dense_groups(
     count: int, first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> list[NDArray[np.intp]]:
-    """Linked photos with so many pairs among so few that their matrix takes less memory."""
+    """Finds linked photos with so many pairs that their matrix takes less memory than the list."""
     linked = components(count, first, second)
     sizes = np.bincount(linked)
     pairs = np.bincount(linked[first], minlength=len(sizes))
-    is_crowded = (pairs > CROWDED_PAIR_COUNT) & (sizes**2 < CROWDED_RATIO * pairs)
-    return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_crowded)]
+    is_dense = (pairs > DENSE_PAIR_COUNT) & (sizes**2 < DENSE_CELLS_PER_PAIR * pairs)
+    return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_dense)]
 
 
 def _find_linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:

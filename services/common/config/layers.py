@@ -135,14 +135,14 @@ def read_config_file(path: Path) -> ConfigFile:
     others = [str(key) for key in data if key not in PROFILE_KEYS]
     if sections and others:
         raise ConfigError(
-            f"unknown key {shorten(others[0])!r} in {path}, beside the section {sections[0]!r}"
-            f"{nearest(shorten(others[0]), PROFILE_KEYS)}; the keys of pipeline.yaml go below "
-            "`pipeline:`, those of services.yaml below `services:`, or write a file of "
-            "pipeline.yaml's keys alone"
+            f"unknown key {shorten(others[0])!r} in {path}, next to the section {sections[0]!r}"
+            f"{nearest(shorten(others[0]), PROFILE_KEYS)}; put keys of pipeline.yaml under "
+            "`pipeline:` and keys of services.yaml under `services:`, or use only keys of "
+            "pipeline.yaml"
         )
     if others and any(name in SERVICE_NAMES for name in others):
         name = next(name for name in others if name in SERVICE_NAMES)
-        raise ConfigError(f"{name!r} in {path} must be below `services:`, as in a profile")
+        raise ConfigError(f"{name!r} in {path} must be under `services:`, as in a profile")
     file = ConfigFile(str(path), data if sections else {"pipeline": data})
     _refuse_unknown(file.section("services").data, SERVICE_NAMES, ("services",), file.source)
     file.section("pipeline")  # raises if it is not a mapping
@@ -331,7 +331,7 @@ def _explain(
         path = [str(part) for part in problem["loc"]]
         if problem["type"] == "missing":
             key = ".".join(path)
-            lines[key] = f"the key {key!r} is missing in {layers[0].source}"
+            lines[key] = f"the key {key!r} is missing from {layers[0].source}"
             continue
         while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):
             path.pop()  # after the key pydantic names the type that it tried

@@ -170,7 +170,7 @@ def run_rows(session: ModelSession, rows: FloatArray, most: int) -> list[FloatAr
     Args:
         session: The graph.
         rows: Its input; the first axis has any length from 1.
-        most: Most rows of one inference: bounds the memory that it takes.
+        most: Maximum number of rows per inference, which limits its memory.
 
     Returns:
         The outputs, in the order of `output_names`, each with as many rows.

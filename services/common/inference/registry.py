@@ -135,7 +135,7 @@ class Download(StoredFile):
 
     Attributes:
         sources: Where it is published; tried in order. sha256 decides whether it is the file.
-        conversion: What is made of it; None if it serves as it is.
+        conversion: How it is converted; None if it is used as it is.
     """
 
     sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
@@ -143,7 +143,7 @@ class Download(StoredFile):
 
     @property
     def installed(self) -> StoredFile:
-        """The file that serves."""
+        """The file in use."""
         return self.conversion or self
 
 
@@ -428,30 +428,30 @@ def _local(
     }
     paths, digests = {}, {}
     for key, file in entry.files.items():
-        paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
+        paths[key], digests[key] = _verify(model_id, package_path(model_id, file), file.sha256)
     if entry.export is not None:
         for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
             if pinned is None or not path.is_file():
                 raise MissingModelError(
-                    f"the model {model_id} is not ready: {path} is missing. `bestshot models pull "
-                    f"{model_id}` and then `bestshot models export {model_id}` make it"
+                    f"the model {model_id} is not ready: {path} is missing. Run `bestshot models "
+                    f"pull {model_id}`, then `bestshot models export {model_id}`"
                 )
-            paths[key], digests[key] = _verified(model_id, path, pinned)
+            paths[key], digests[key] = _verify(model_id, path, pinned)
         return LocalModel(model_id, entry, paths, digests, parts)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.installed.name
         if not path.is_file():
             raise MissingModelError(
-                f"the model {asked} is not on this machine: {path} is missing. "
-                f"`bestshot models pull {asked}` fetches it"
+                f"the model {asked} is not on this machine: {path} is missing. Run "
+                f"`bestshot models pull {asked}` to fetch it"
             )
         expected = expected_digest(models_folder, model_id, key, download.installed)
         if expected is None:
             raise MissingModelError(
-                f"{model_id}: no sha256 is known for {path}. If you trust where it comes from, "
-                f"`bestshot models pin {model_id}` accepts it as it is"
+                f"{model_id}: no sha256 is known for {path}. If you trust its source, run "
+                f"`bestshot models pin {model_id}` to accept it"
             )
-        paths[key], digests[key] = _verified(model_id, path, expected)
+        paths[key], digests[key] = _verify(model_id, path, expected)
     return LocalModel(model_id, entry, paths, digests, parts)
 
 
@@ -472,18 +472,18 @@ def package_path(model_id: str, file: ModelFile) -> Path:
         return Path(str(importlib.resources.files(file.package))) / file.path
     except ModuleNotFoundError as error:
         raise MissingModelError(
-            f"{model_id}: the package {file.package}, which has {file.path}, is missing"
+            f"{model_id}: the package {file.package}, which contains {file.path}, is not installed"
         ) from error
 
 
-def _verified(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
+def _verify(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
     try:
         digest = file_digest(path)
     except OSError as error:
         raise ConfigError(f"{model_id}: cannot read {path}: {error.strerror}") from error
     if digest != expected:
         raise ConfigError(
-            f"{model_id}: {path} has sha256 expected {expected}; the file is "
-            f"damaged or another version"
+            f"{model_id}: sha256 mismatch for {path}: expected {expected}, got {digest}; the file "
+            f"is damaged or another version"
         )
     return path, digest

@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 from services.common.errors import InvalidArgumentError, UnavailableError
 
 ADMITTED_MESSAGES = 4
-"""How many requests of the largest size are held in memory at once, or as many smaller ones as take
-no more. Enough to keep the workers busy: any further requests wait at their clients."""
+"""How many requests of the largest size are held in memory at once, or more of smaller ones that
+take no more memory. Enough to keep the workers busy: any further requests wait at their clients."""
 MAX_READING_PER_PEER = ADMITTED_MESSAGES // 2
 """How many requests of one peer may be read at once. A request that is never sent holds its place
 for `REQUEST_READ_S`, so a peer that could take all places would block the others for that long."""
@@ -23,7 +23,7 @@ REQUEST_READ_S = 60.0
 
 
 def peer_of(token_name: str, context: grpc.aio.ServicerContext) -> str:
-    """The peer that a call counts for.
+    """Returns the peer that a call counts for.
 
     The name of its token, over all connections that send it. Without tokens, the connection: its
     address and port, "ipv4:10.0.0.7:51234"; all callers of a Unix socket are one peer, "unix:". So
@@ -123,7 +123,7 @@ class Admission:
                 turn.set_result(None)
 
     def _next_peer(self) -> str | None:
-        # Looks at few: no more than ADMITTED_MESSAGES / MAX_READING_PER_PEER can be at their limit.
+        # a short loop: at most ADMITTED_MESSAGES / MAX_READING_PER_PEER peers are at their limit
         return next(
             (peer for peer in self._waiting if self._reading[peer] < MAX_READING_PER_PEER), None
         )

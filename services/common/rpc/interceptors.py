@@ -65,10 +65,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         token_name, refusal = self._authenticate(method, headers)
         call = _Call(method, dict(pairs), refusal, self._metrics)
         if self._admission is not None and handler.unary_unary is not None and _is_large(method):
-            admitted = _admitted(handler.unary_unary, self._admission, token_name)
+            admitted = _admit(handler.unary_unary, self._admission, token_name)
             return grpc.stream_unary_rpc_method_handler(
                 _guard_unary(admitted, call),
-                _tolerant(handler.request_deserializer),
+                _tolerate(handler.request_deserializer),
                 handler.response_serializer,
             )
         make_handler, behaviour = {
@@ -82,7 +82,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         guard = _guard_stream if handler.response_streaming else _guard_unary
         return make_handler(
             guard(behaviour, call),
-            _tolerant(handler.request_deserializer),
+            _tolerate(handler.request_deserializer),
             handler.response_serializer,
         )
 
@@ -96,19 +96,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return "", error
 
 
-def _admitted(behaviour: Any, admission: Admission, token_name: str) -> Any:  # noqa: ANN401
+def _admit(behaviour: Any, admission: Admission, token_name: str) -> Any:  # noqa: ANN401
     """Turns a method of one request into one of a stream, which reads it once it is admitted.
 
     gRPC reads a single request before it calls the handler, but not a stream of them. On the wire
     the two are the same.
     """
 
-    async def admitted(requests: object, context: grpc.aio.ServicerContext) -> object:
+    async def admit(requests: object, context: grpc.aio.ServicerContext) -> object:
         # Reads from the context, because the iterator `requests` would keep the message alive.
         async with admission.read(context.read, peer_of(token_name, context)) as request:
-            return await behaviour(_checked(request), context)
+            return await behaviour(_check(request), context)
 
-    return admitted
+    return admit
 
 
 def _is_large(method: str) -> bool:
@@ -143,62 +143,62 @@ class _Call:
 
 
 def _guard_unary(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
-    async def guarded(request: object, context: grpc.aio.ServicerContext) -> object:
+    async def guard(request: object, context: grpc.aio.ServicerContext) -> object:
         try:
             call.begin()
-            response: object = await behaviour(_checked(request), context)
+            response: object = await behaviour(_check(request), context)
         except (Exception, asyncio.CancelledError) as error:
             await _abort(context, error, call)
             raise
         call.end("OK")
         return response
 
-    return guarded
+    return guard
 
 
 def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
-    async def guarded(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
+    async def guard(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
         try:
             call.begin()
-            async for response in behaviour(_checked(request), context):
+            async for response in behaviour(_check(request), context):
                 yield response
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:
             await _abort(context, error, call)
             raise
         call.end("OK")
 
-    return guarded
+    return guard
 
 
-def _tolerant(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:
+def _tolerate(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:
     """Returns None for bytes that are not a message: gRPC itself would report an internal error."""
 
-    def tolerant(content: bytes) -> Message | None:
+    def parse(content: bytes) -> Message | None:
         try:
             return deserialize(content)
         except DecodeError:
             return None
 
-    return tolerant
+    return parse
 
 
-def _checked(request: object) -> object:
+def _check(request: object) -> object:
     """Checks the bounds of a request, or of each request in a stream.
 
     Raises:
         InvalidArgumentError: A field is out of bounds.
     """
     if isinstance(request, AsyncIterable):
-        return _checked_stream(request)
+        return _check_stream(request)
     if not isinstance(request, Message):
         raise InvalidArgumentError("", "the request is not a valid protobuf message")
     check_message(request)
     return request
 
 
-async def _checked_stream(requests: AsyncIterable[object]) -> AsyncIterator[object]:
+async def _check_stream(requests: AsyncIterable[object]) -> AsyncIterator[object]:
     async for request in requests:
-        yield _checked(request)
+        yield _check(request)
 
 
 def _valid_request_id(caller_id: str | bytes | None) -> str:

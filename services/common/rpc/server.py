@@ -141,7 +141,7 @@ class Server:
             options=[
                 *KEEPALIVE,
                 *_connection_age(max_connection_age_s),
-                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a twin
+                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a replica
                 ("grpc.max_concurrent_streams", options.max_concurrent_calls),
                 ("grpc.max_send_message_length", options.max_message_bytes),
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -226,7 +226,7 @@ async def serve_until_stopped(
     """
     install_stop_handlers(server.request_stop, server.stop_at_once if exit_with_parent else None)
     await server.start()
-    logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
+    logger.info("%s is listening on %s (pid %d)", name, server.address, os.getpid())
     write_address(port_file, server.address)
     await server.wait()
-    logger.info("%s has stopped", name)
+    logger.info("%s stopped", name)

@@ -209,7 +209,7 @@ def test_a_disk_that_is_full_while_converting_is_named_and_the_next_try_finishes
     (tmp_path / "models" / "m" / "weights.bin").write_bytes(network.published)
     with monkeypatch.context() as patched:
         patched.setattr(pulling, "open_partial", open_full_disk)
-        with pytest.raises(ConfigError, match=r"network\.onnx in place: .*the disk is full"):
+        with pytest.raises(ConfigError, match=r"network\.onnx: .*the disk is full"):
             network.pull(tmp_path / "models", Location())
     assert files_below(tmp_path / "models") == ["weights.bin"]
     assert network.pull(tmp_path / "models", Location()).read_bytes() == network.whole

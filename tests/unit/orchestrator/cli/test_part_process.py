@@ -35,7 +35,7 @@ def test_it_has_the_environment_of_now(tmp_path: Path, monkeypatch: pytest.Monke
 def test_it_stops_when_told_and_is_killed_by_force(tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     stopped, killed = (PartProcess("siamese", PORT, tmp_path / name) for name in ("one", "other"))
-    wait_until(lambda: "serves on" in (tmp_path / "one").read_text())
+    wait_until(lambda: "listening on" in (tmp_path / "one").read_text())
     assert os.getsid(stopped.pid) == stopped.pid
     stopped.close_stdin()
     assert stopped.wait() == 0

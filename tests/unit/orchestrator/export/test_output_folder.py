@@ -231,7 +231,7 @@ def test_only_own_copies_are_removed(tmp_path: Path, cache: SqlFeatureCache) -> 
     (out / "selected" / "b.jpg").write_bytes(b"edited")
     done = export(album, cache, out, found=records("a.jpg"))
     assert done.warnings == [
-        f"{out / 'selected/b.jpg'} is not removed: it has changed since it was written"
+        f"did not remove {out / 'selected/b.jpg'}: it has changed since it was written"
     ]
     left = {path.name for path in (out / "selected").rglob("*.jpg")}
     assert left == {"a.jpg", "b.jpg", "mine.jpg"}
@@ -432,7 +432,8 @@ def test_the_last_name_of_a_photo_is_not_ours_to_remove(
     export(album, cache, out, hardlink)
     (tmp_path / "photos" / "b.jpg").unlink()
     done = export(album, cache, out, hardlink, records("a.jpg"))
-    assert "b.jpg is not removed" in done.warnings[0]
+    assert "did not remove" in done.warnings[0]
+    assert "b.jpg" in done.warnings[0]
     assert (out / "selected" / "b.jpg").read_bytes() == content_of("b.jpg")
     assert not (out / "selected" / "d.jpg").exists()
 
@@ -441,7 +442,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, cache: SqlFeatureCach
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     with open_output(out, Path(album.folder)):
         with pytest.raises(
-            FailedPreconditionError, match=f"another bestshot is writing into {out}"
+            FailedPreconditionError, match=f"another bestshot command is writing to {out}"
         ):
             export(album, cache, out)
         with open_output(out, Path(album.folder), lock=CURATE_LOCK):
@@ -469,7 +470,7 @@ def test_an_export_that_runs_out_of_disk_space_leaves_the_earlier_one_intact(
     before = tree(out)
     (tmp_path / "photos" / "d.jpg").write_bytes(bytes(200_000))
     request.getfixturevalue("no_large_files")
-    with pytest.raises(InvalidArgumentError, match="cannot write into"):
+    with pytest.raises(InvalidArgumentError, match="cannot write to"):
         export(album, cache, out, found=records("a.jpg", "d.jpg"))
     assert tree(out) == before
     assert not list(out.glob(".bestshot-staging"))
@@ -626,9 +627,9 @@ def test_exports_omit_and_name_links_that_lead_out(
     out, options = tmp_path / "out", ExportOptions(transfer, write_xmp=True)
     found = records(*NAMES, companions=("a.mov",))
     done = export(linked, cache, out, options, found, roots=(tmp_path / "shared",))
-    assert [warning.partition(" is left out: ")[0] for warning in done.warnings] == [
-        f"{linked.folder}/a.mov",
-        f"{linked.folder}/d.jpg",
+    assert [warning.partition(": ")[0] for warning in done.warnings] == [
+        f"skipped {linked.folder}/a.mov",
+        f"skipped {linked.folder}/d.jpg",
     ]
     assert done.transferred_count == 3
     assert (out / "selected" / "b.jpg").read_bytes() == content_of("b.jpg")
@@ -658,9 +659,9 @@ def test_sidecars_beside_photos_follow_no_links_out(tmp_path: Path, linked: Albu
     (tmp_path / "photos" / "sub").rename(tmp_path / "moved")
     (tmp_path / "photos" / "sub").symlink_to(tmp_path / "moved")
     warnings = list(write_sidecars_beside(Path(linked.folder), records()))
-    assert {warning.partition(" is left")[0] for warning in warnings} == {
-        f"{linked.folder}/a.xmp",
-        f"{linked.folder}/sub/c.xmp",
+    assert {warning.partition(" unchanged: ")[0] for warning in warnings} == {
+        f"left {linked.folder}/a.xmp",
+        f"left {linked.folder}/sub/c.xmp",
     }
     after = tree(tmp_path)
     assert {path: after[path] for path in before} == before

@@ -100,7 +100,7 @@ def parameters_of(name: str) -> Iterator[ClusterParameters]:
 
 
 def hdbscan_labels(vectors: Vectors, wanted: ClusterParameters) -> NDArray[np.int64]:
-    """What hdbscan's generic path says."""
+    """The result of hdbscan's generic path."""
     model = hdbscan.HDBSCAN(
         min_cluster_size=wanted.min_cluster_size,
         min_samples=wanted.min_samples,
@@ -136,7 +136,7 @@ def test_the_tree_without_a_matrix_gives_the_labels_of_hdbscan(name: str) -> Non
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_tree_has_the_weights_of_hdbscans_tree_whatever_is_tied(name: str) -> None:
-    """The weights of a minimum spanning tree are the same whichever of tied pairs it has."""
+    """All minimum spanning trees of a set have the same weights, whichever tied pairs they use."""
     vectors = SETS[name]
     for min_samples in (1, 2, 5):
         distances = pairwise_distances(vectors.astype(np.float64), metric="cosine")
@@ -181,7 +181,7 @@ def test_a_bounded_clustering_is_the_same_with_and_without_matrices(
         vectors = SETS[name]
         sparse = cluster_scenes(vectors, BOUNDED)
         with monkeypatch.context() as patch:
-            patch.setattr(clustering, "CROWDED_PAIR_COUNT", 0)
+            patch.setattr(clustering, "DENSE_PAIR_COUNT", 0)
             assert_same(cluster_scenes(vectors, BOUNDED), sparse)
 
 

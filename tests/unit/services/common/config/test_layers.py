@@ -28,7 +28,7 @@ from tests.deploy.settings import SECTIONS
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the shipped settings, to spoil."""
+    """A copy of the shipped settings, for tests to break."""
     copy = tmp_path / "configs"
     shutil.copytree(ROOT / "configs", copy)
     return copy
@@ -234,10 +234,10 @@ def test_flags_override_config_files_and_these_the_environment(
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"pipeline": {}, "select_best": {}}, "'select_best' in .*go below `pipeline:`"),
+        ({"pipeline": {}, "select_best": {}}, "'select_best' in .*under `pipeline:`"),
         ({"services": {}, "pipelin": {}}, "'pipelin' in .*did you mean 'pipeline'"),
         ({"services": {"faces": {}}}, "'services.faces' in .*did you mean 'face'"),
-        ({"face": {"worker_threads": 1}}, "'face' in .* must be below `services:`"),
+        ({"face": {"worker_threads": 1}}, "'face' in .* must be under `services:`"),
         ({"services": 3}, "services in .* must be a mapping"),
         ({"pipeline": [1]}, "pipeline in .* must be a mapping"),
     ],

@@ -1,4 +1,4 @@
-"""Turns of peers, and the room that their requests take."""
+"""Turns of peers, and the memory that their requests take."""
 
 from __future__ import annotations
 

@@ -127,8 +127,12 @@ class PhotoSource(Protocol):
         """Finds the photos, ordered by path."""
         ...
 
-    def read(self, path: str) -> bytes:
-        """Reads a whole photo.
+    def size(self, path: str) -> int:
+        """Size of a photo in bytes; errors as for `read`."""
+        ...
+
+    def read(self, path: str, size: int | None = None) -> bytes:
+        """Reads a whole photo, unless it is larger than `size`.
 
         InvalidImageError if that fails; UnavailableError if the whole album is gone.
         """

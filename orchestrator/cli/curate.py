@@ -377,6 +377,8 @@ async def _drive(
     try:
         run = await show_progress(_snapshots(stub, run_id, options, supervisor), console)
     except asyncio.CancelledError:
+        if supervisor is not None and supervisor.has_failed:
+            raise  # nobody wants the run cancelled: it is interrupted, and the cache has its scores
         cancelled = pb.CancelRunRequest(run_id=run_id)
         with contextlib.suppress(grpc.RpcError):  # the orchestrator itself may have died
             await call_once(stub.CancelRun, cancelled, CALL_TIMEOUT_S, options)

@@ -35,6 +35,7 @@ STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 LOST = 255
 """Exit code by multiprocessing if the fork server was killed; the process may still be running."""
 ORPHAN_WAIT_S = 15.0
+_NAME_FILE = Path("/proc/self/comm")
 MAX_SOCKET_BYTES = 107
 """Longest path of a Unix socket on Linux (sockaddr_un); the fork server's is a temporary file."""
 
@@ -73,9 +74,10 @@ class PartProcess:
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
-        self._process = _choose_context().Process(
+        self._context = _choose_context()
+        self._process = self._context.Process(
             target=run_part,
-            args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
+            args=(name, list(arguments), dict(os.environ), stdin, str(log)),
         )
         try:
             with _defer_signals():
@@ -83,7 +85,7 @@ class PartProcess:
         except BaseException as error:
             self._stdin.close()
             if isinstance(error, EOFError):
-                raise OSError("the fork server has ended") from error
+                raise OSError("the process that starts parts was killed") from error
             raise
         finally:
             stdin.close()
@@ -98,11 +100,16 @@ class PartProcess:
         """Exit code, or minus the signal that killed it; None while it runs."""
         return self._process.exitcode
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether its end is unknown, because the fork server was killed before it."""
+        return self._context.get_start_method() == "forkserver" and self.poll() == LOST
+
     def wait(self) -> int:
         """Waits for its end; returns what `poll` does."""
         self._process.join()
         self.close_stdin()
-        if self._process.exitcode == LOST:
+        if self.is_lost:
             _wait_for_orphan(self.pid)
         assert self._process.exitcode is not None
         return self._process.exitcode
@@ -132,18 +139,21 @@ def _defer_signals() -> Iterator[None]:
 
 
 def run_part(
-    module: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
+    name: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
     """Runs a part's module in this process, which was made for it.
 
     Args:
-        module: The part's module.
+        name: The part.
         arguments: Its command line arguments.
         variables: Its environment variables.
         stdin: Becomes its standard input.
         log: File to which its output is appended.
     """
     os.setsid()
+    with contextlib.suppress(OSError):  # for ps and top; the command line is the fork server's
+        _NAME_FILE.write_text(f"bs-{name}")  # the kernel keeps 15 characters
+    module = part_module(name)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     os.environ.clear()  # the fork server has those from when it started
     os.environ.update(variables)

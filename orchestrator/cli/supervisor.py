@@ -108,7 +108,9 @@ class _Part:
             return self._port_file.read_text()
 
     def wait_until_ended(self) -> None:
-        self.last_end = _describe(self.process.wait())
+        code = self.process.wait()
+        is_lost = self.process.is_lost
+        self.last_end = "the process that starts parts was killed" if is_lost else _describe(code)
 
     def last_words(self, when: str = "") -> str:
         """Describes how its last process ended, with the end of its log."""
@@ -202,6 +204,12 @@ class Supervisor:
         with self._changed:
             self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
             return self._failure()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a part is not restarted."""
+        with self._changed:
+            return self._failure() is not None
 
     def death_count(self, name: str) -> int:
         """Number of times that a part has died."""

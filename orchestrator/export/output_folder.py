@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from orchestrator.export.album_places import AlbumPlace, Identity, identity_of, locate_albums
 from orchestrator.export.files import FileTransfer
+from orchestrator.export.mounts import find_places, overlap, read_mounts
 from orchestrator.storage.containment import check_inside
 from orchestrator.storage.durability import sync_file, sync_folder
 from orchestrator.storage.photo_io import report_progress
@@ -50,10 +51,13 @@ True}."""
 def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
     """Resolves an output folder and refuses one that is, contains or is inside an album.
 
+    Mounts under other paths count too.
+
     Raises:
         InvalidArgumentError: It is; the message names the album.
     """
     resolved = Path(os.path.realpath(folder))
+    places = find_places(resolved, read_mounts())
     for album in albums:
         place = album.find_around(resolved)
         if place is not None:
@@ -69,6 +73,12 @@ def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
                 f"the output folder {resolved} contains the album {album.path}: an export could "
                 f"replace photos; choose a separate folder for the results, such as "
                 f"{resolved / 'bestshot-results'}",
+            )
+        if overlap(places, album.places):
+            raise InvalidArgumentError(
+                "output_folder",
+                f"the output folder {resolved} and the album {album.path} have folders in common, "
+                f"because one is mounted inside the other; choose a folder outside",
             )
     return resolved
 

@@ -39,8 +39,7 @@ async def large_picture(
     """
     if not record.is_readable:
         raise NotFoundError("picture", record.path)
-    async with threads.contents.hold(record.size_bytes):
-        content = await threads.looks.run(source.read, record.path)
+    async with threads.hold_content(source, record.path, threads.looks) as content:
         if await threads.decodes.run(_digest, content) != record.content_digest:
             raise FailedPreconditionError(
                 f"{record.path} in {album.folder} has changed since it was scored; start a new run"

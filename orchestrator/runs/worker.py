@@ -291,9 +291,11 @@ class Worker:
             return await pipeline.run(decisions)
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
-        """Builds a comparer for use outside of a run."""
+        """Builds a comparer for use outside of a run; it keeps no pictures, because many may be."""
         source = self._open_source(album)
-        return PairComparer(source, self._cache, self._ports.comparer, model, self._threads)
+        return PairComparer(
+            source, self._cache, self._ports.comparer, model, self._threads, kept_bytes=0
+        )
 
     async def _report(self, work: _Work, progress: StageProgress) -> None:
         earlier = tuple(stage for stage in work.run.stages if stage.stage != progress.stage)

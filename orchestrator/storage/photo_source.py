@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -102,17 +103,35 @@ class FolderPhotoSource:
             )
         return sorted(found, key=lambda photo: photo.path)
 
-    def read(self, path: str) -> bytes:
+    def size(self, path: str) -> int:
+        """Size of a photo in bytes.
+
+        Raises:
+            InvalidImageError, UnavailableError: As for `read`.
+        """
+        with self._opened(path) as opened:
+            return _checked_size(opened)
+
+    def read(self, path: str, size: int | None = None) -> bytes:
         """Reads a whole photo.
+
+        Args:
+            path: The photo.
+            size: Its expected size, for which the caller has room; None = any.
 
         Raises:
             InvalidImageError: It is not a regular file, leads out of the album and the roots, is
-                too large, or cannot be read.
+                too large, is larger than `size`, or cannot be read.
             UnavailableError: The whole album has gone since it was listed.
         """
+        with self._opened(path) as opened:
+            return _read_whole(opened, _checked_size(opened) if size is None else size)
+
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[IO[bytes]]:
         try:
             with open_inside(self._folder / path, self._folder, self._roots) as opened:
-                return _read_whole(opened, MAX_FILE_BYTES)
+                yield opened
         except OSError as error:
             self.check_reachable()
             raise InvalidImageError(f"the file cannot be read: {error.strerror}") from error
@@ -169,17 +188,23 @@ class FolderPhotoSource:
             raise UnavailableError(f"the folder {self._folder} was replaced by another one")
 
 
-def _read_whole(opened: IO[bytes], max_bytes: int) -> bytes:
+def _checked_size(opened: IO[bytes]) -> int:
     size = os.fstat(opened.fileno()).st_size
+    if size > MAX_FILE_BYTES:
+        raise InvalidImageError(
+            f"the file has {size / 10**6:,.0f} MB, more than the limit of "
+            f"{MAX_FILE_BYTES // 10**6} MB"
+        )
+    return size
+
+
+def _read_whole(opened: IO[bytes], size: int) -> bytes:
     content = bytearray()
-    while chunk := os.read(opened.fileno(), _CHUNK_BYTES):
+    while chunk := os.read(opened.fileno(), min(_CHUNK_BYTES, size + 1 - len(content))):
         report_progress()
         content += chunk
-        if max(len(content), size) > max_bytes:
-            raise InvalidImageError(
-                f"the file is too large: {-(-max(len(content), size) // 10**6):,} MB, limit "
-                f"{max_bytes // 10**6} MB"
-            )
+        if len(content) > size:
+            raise InvalidImageError("the file has grown while it was being read")
     return bytes(content)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.parts import part_module
 from tests.integration.command import processes
 from tests.integration.namespace import run_part_in_namespace
 from tests.waiting import LIMIT_S, wait_until
@@ -110,7 +109,7 @@ class HostedPart:
         """Starts it and waits until it serves."""
         self._port_file.unlink(missing_ok=True)
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
-        run = (part_module(self.name), self._arguments, self._environment, stdin, str(self._log))
+        run = (self.name, self._arguments, self._environment, stdin, str(self._log))
         self._process = process = processes.Process(
             target=run_part_in_namespace, args=(self.host.name, *run)
         )

@@ -19,7 +19,7 @@ MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000  # linux/mount.h
 
 def run_part_in_namespace(
     namespace: str,
-    module: str,
+    name: str,
     arguments: list[str],
     variables: Mapping[str, str],
     stdin: Connection,
@@ -35,7 +35,7 @@ def run_part_in_namespace(
         _check(libc.unshare(CLONE_NEWNS))
         _check(libc.mount(b"", b"/", None, MS_REC | MS_SLAVE, None))
         _check(libc.mount(bytes(names), b"/etc/hosts", None, MS_BIND, None))
-    run_part(module, arguments, variables, stdin, log)
+    run_part(name, arguments, variables, stdin, log)
 
 
 def _check(result: int) -> None:

@@ -42,7 +42,6 @@ from services.common.inference.registry import (
 from services.common.process.log import configure_logging
 from services.common.process.metrics import Metrics
 from services.common.process.tracing import tracing
-from services.common.rpc.admission import Admission
 from services.common.rpc.channels import service_name
 from services.common.rpc.server import Server, ServerOptions, serve_until_stopped, server_options
 
@@ -220,7 +219,6 @@ class ServiceParts:
             metrics=host.metrics,
             options=options,
             max_connection_age_s=max_connection_age_s,
-            admission=Admission(options.max_message_bytes),
         )
 
 

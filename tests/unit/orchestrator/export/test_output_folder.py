@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from orchestrator.cli.demo import make_album as make_demo_album
-from orchestrator.export import album_places
+from orchestrator.export import album_places, mounts
 from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, download
 from orchestrator.export.exporter import Exported, ExportOptions, export_run
 from orchestrator.export.files import FileTransfer, write_file
@@ -250,22 +251,81 @@ def test_curating_the_picks_again_keeps_them(
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("place", ["out", "out/selected", "out/selected/sub"])
-def test_a_folder_of_the_album_mounted_elsewhere_is_recognized(
-    tmp_path: Path, cache: SqlFeatureCache, place: str
-) -> None:
-    album = make_album(tmp_path / "photos")
-    (tmp_path / place).mkdir(parents=True)
-    before = tree(tmp_path / "photos")
-    bind = ["mount", "--bind", tmp_path / "photos" / "sub", tmp_path / place]
+@contextlib.contextmanager
+def mounted(source: Path, point: Path) -> Iterator[None]:
+    bind = ["mount", "--bind", source, point]
     if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting needs root and the right to mount")
     try:
-        with pytest.raises(InvalidArgumentError, match="is a folder of the album"):
-            export(album, cache, tmp_path / "out", ExportOptions(FileTransfer.COPY, force=True))
+        yield
     finally:
-        subprocess.run(["umount", tmp_path / place], check=True)
+        subprocess.run(["umount", point], check=True)
+
+
+MOUNTED = {
+    "the output is a folder of the album": ("photos/sub", "out"),
+    "the output is a folder without photos": ("photos/notes", "out"),
+    "the output is below a folder without photos": ("photos/notes", "out/.."),
+    "a folder of the output is the album's": ("photos/notes/drafts", "out/selected"),
+    "the album has the output as a folder": ("out", "photos/notes"),
+    "the album has a folder of the output": ("out/selected", "photos/notes/drafts"),
+    "the album has a folder around the output": ("out/..", "photos/notes"),
+}
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+@pytest.mark.parametrize(("source", "point"), MOUNTED.values(), ids=MOUNTED)
+def test_a_mount_between_album_and_output_is_recognized(
+    tmp_path: Path, cache: SqlFeatureCache, source: str, point: str, *, is_own: bool
+) -> None:
+    base = tmp_path / "base with spaces"
+    album, other = make_album(base / "photos"), make_album(tmp_path / "other")
+    out = base / "results" / "out"
+    for folder in ("selected", "elsewhere"):
+        (out / folder).mkdir(parents=True)
+    (base / "photos" / "notes" / "drafts").mkdir(parents=True)
+    places = {"photos": base / "photos", "out": out}
+    real, place = (
+        Path(os.path.normpath(places[name.split("/")[0]].joinpath(*name.split("/")[1:])))
+        for name in (source, point)
+    )
+    before = tree(base)
+    with mounted(real, place), pytest.raises(InvalidArgumentError, match="in common"):
+        export_run(
+            album if is_own else other,
+            RUN,
+            records(*NAMES),
+            cache,
+            out if out.exists() else out / "new",
+            ExportOptions(FileTransfer.COPY, force=True),
+            other_albums=[Path(one.folder) for one in (album, other)],
+        )
+    assert tree(base) == before
+
+
+@pytest.mark.parametrize("place", ["out", "out/selected", "out/selected/sub"])
+def test_folders_with_photos_are_recognized_where_mounts_are_unknown(
+    tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "absent")
+    album = make_album(tmp_path / "photos")
+    (tmp_path / place).mkdir(parents=True)
+    before = tree(tmp_path / "photos")
+    with (
+        mounted(tmp_path / "photos" / "sub", tmp_path / place),
+        pytest.raises(InvalidArgumentError, match="is a folder of the album"),
+    ):
+        export(album, cache, tmp_path / "out", ExportOptions(FileTransfer.COPY, force=True))
     assert tree(tmp_path / "photos") == before
+
+
+def test_mounts_of_other_folders_are_no_obstacle(tmp_path: Path, cache: SqlFeatureCache) -> None:
+    album = make_album(tmp_path / "disk" / "photos")
+    (tmp_path / "disk" / "results").mkdir()
+    (tmp_path / "out").mkdir()
+    with mounted(tmp_path / "disk" / "results", tmp_path / "out"):
+        export(album, cache, tmp_path / "out")
+    assert (tmp_path / "disk" / "results" / "selected" / "a.jpg").exists()
 
 
 def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCache) -> None:
@@ -277,7 +337,7 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
     assert not other.parent.exists()
 
 
-@pytest.mark.parametrize("place", ["photos", "."])
+@pytest.mark.parametrize("place", ["photos", ".", "photos/sub"])
 def test_another_album_is_recognized_by_another_path(
     tmp_path: Path, cache: SqlFeatureCache, place: str
 ) -> None:
@@ -288,18 +348,13 @@ def test_another_album_is_recognized_by_another_path(
     others = [Path("/absent"), world / "photos"]
     before = tree(world)
     out.mkdir()
-    bind = ["mount", "--bind", world / place, out]
-    if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting needs root and the right to mount")
-    try:
+    with mounted(world / place, out):
         for folder in [out] if place == "." else [out, out / "new"]:
             with pytest.raises(InvalidArgumentError, match="the album"):
                 export_run(album, RUN, records(), cache, folder, COPY, other_albums=others)
-        inside = {"photos": "a.jpg", ".": "photos/a.jpg"}[place]
+        inside = {"photos": "a.jpg", ".": "photos/a.jpg", "photos/sub": "c.jpg"}[place]
         with pytest.raises(InvalidArgumentError, match="belongs to the album"):
             write_file(out / inside, io.BytesIO(b"new"), albums=others, force=True)
-    finally:
-        subprocess.run(["umount", out], check=True)
     assert tree(world) == before
 
 

@@ -116,3 +116,12 @@ def test_cancelling_does_not_wait_for_a_call_that_hangs(released: threading.Even
             await photo_io.run(lambda: 1 // 0)
 
     asyncio.run(scenario())
+
+
+def test_a_file_that_grows_beyond_its_room_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    source = FolderPhotoSource(tmp_path, max_pixels=1)
+    assert source.size("a.jpg") == 5
+    assert source.read("a.jpg", 5) == b"12345"
+    with pytest.raises(InvalidImageError, match="has grown while it was being read"):
+        source.read("a.jpg", 4)

@@ -121,18 +121,40 @@ class StoredFile(Settings):
     sha256: Sha256 | None
 
 
-class Conversion(StoredFile):
-    """The ONNX file that a published file is turned into; it replaces the published one.
+class RecipeConversion(StoredFile):
+    """The ONNX file that a recipe turns a published file into; it replaces the published one.
 
-    Its size and sha256 are known, because a conversion has the same result on every machine.
+    Its size and sha256 are known, because a recipe has the same result on every machine.
 
     Attributes:
         recipe: Folder in models/convert/recipes.
     """
 
+    kind: Literal["recipe"]
     size_bytes: Annotated[int, Field(ge=1)]
     sha256: Sha256
     recipe: FileName
+
+
+class TfliteConversion(StoredFile):
+    """The ONNX file that tflite2onnx turns a published TensorFlow Lite file into.
+
+    Its size and sha256 are not known in advance, because nobody could convert the file for us. The
+    sha256 of the result is pinned when the published file, whose sha256 is known, is converted.
+
+    Attributes:
+        share_count: Length of the network's output: shares that sum to 1.
+        input_range: Values of black and white in the network's input, which is an RGB picture.
+    """
+
+    kind: Literal["tflite"]
+    size_bytes: None = None
+    sha256: None = None
+    share_count: Annotated[int, Field(ge=2)]
+    input_range: tuple[float, float]
+
+
+Conversion = RecipeConversion | TfliteConversion
 
 
 class Download(StoredFile):
@@ -144,7 +166,7 @@ class Download(StoredFile):
     """
 
     sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
-    conversion: Conversion | None = None
+    conversion: Annotated[Conversion | None, Field(discriminator="kind")] = None
 
     @property
     def installed(self) -> StoredFile:
@@ -159,7 +181,7 @@ class Preprocessing(Settings):
         side_px: Width and height of the tensor.
         short_side_px: The picture's short side is scaled to this, then the centre is cropped; None
             = the whole picture is resized to the square.
-        resample: Filter of the resize; "box" takes the mean of an area.
+        resample: Filter of the resize; "box" takes the mean of an area, "nearest" single pixels.
         layout: Order of the axes: "nchw" or "nhwc".
         mean: Subtracted from the 8-bit red, green and blue values ...
         std: ... which are then divided by this.
@@ -167,7 +189,7 @@ class Preprocessing(Settings):
 
     side_px: Annotated[int, Field(ge=1)]
     short_side_px: Annotated[int, Field(ge=1)] | None = None
-    resample: Literal["box", "bilinear", "bicubic"]
+    resample: Literal["nearest", "box", "bilinear", "bicubic"]
     layout: Literal["nchw", "nhwc"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -487,6 +509,11 @@ def _local(
                 f"`bestshot models pull {asked}` fetches it"
             )
         expected = expected_digest(models_folder, model_id, key, download.installed)
+        if expected is None and download.conversion is not None:
+            raise MissingModelError(
+                f"{model_id}: nothing states which sha256 {path} had when it was converted. "
+                f"`bestshot models pull {model_id}` converts it again"
+            )
         if expected is None:
             raise MissingModelError(
                 f"{model_id}: no sha256 is known for {path}. If you trust where it comes from, "

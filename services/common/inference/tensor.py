@@ -10,6 +10,7 @@ from services.common.imaging.decode import RgbImage
 from services.common.inference.registry import Preprocessing
 
 _FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,

@@ -1,0 +1,27 @@
+"""Plain values for the page."""
+
+from __future__ import annotations
+
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.quality.v1 import quality_pb2
+
+from ui.pages import votes_chart
+
+
+def test_predicted_votes_are_bars_and_words() -> None:
+    shares = [0.0, 0.0, 0.01, 0.09, 0.4, 0.3, 0.15, 0.05, 0.0, 0.0]
+    quality = quality_pb2.QualityScores(ava_score=5.64, ava_distribution=shares)
+    chart = votes_chart(pb.ImageResult(filename="a.jpg", quality=quality))
+    assert chart is not None
+    heights = [bar.height for bar in chart.bars]
+    assert max(heights) == heights[4]
+    for height, share in zip(heights, shares, strict=True):
+        assert height == pytest.approx(heights[4] * share / 0.4, abs=0.01)
+    assert chart.note == "mean 5.64"
+    assert "vote 5: 40 %, vote 6: 30 %" in chart.description
+    assert chart.description.endswith("; mean 5.64")
+
+
+def test_a_model_without_votes_has_no_chart() -> None:
+    assert votes_chart(pb.ImageResult(quality=quality_pb2.QualityScores(ava_score=5.0))) is None

@@ -35,6 +35,7 @@ class ModelIdentity:
     missing_execution_providers: tuple[str, ...]
     runtime_versions: dict[str, str]
     file_sources: tuple[str, ...] = ()
+    is_heuristic: bool = False
 
 
 class ModelPort(Protocol):

@@ -191,6 +191,7 @@ def identity(model: model_pb2.ModelInfo) -> ModelIdentity:
         missing_execution_providers=tuple(model.missing_execution_providers),
         runtime_versions=dict(model.runtime_versions),
         file_sources=tuple(model.file_sources),
+        is_heuristic=model.is_heuristic,
     )
 
 

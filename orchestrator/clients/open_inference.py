@@ -97,6 +97,7 @@ class OpenInferenceClient:
             fallback_for_model_id="",
             missing_execution_providers=(),
             runtime_versions={server.name: server.version},
+            is_heuristic=hosted.entry.is_heuristic,
         )
 
     async def infer(

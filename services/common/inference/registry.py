@@ -232,12 +232,15 @@ class ModelEntry(Settings):
         export: Graphs to export from the downloads before the model can be used.
         parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
+        is_heuristic: Whether some of its scores come from a hand-made formula where a trained
+            network could stand. The page and the gallery say so, also of a model with such a part.
     """
 
     role: Role
     version: str
     origin: Origin
     description: str
+    is_heuristic: bool = False
     licence: str
     source: str
     files: dict[str, ModelFile] = Field(default_factory=dict)

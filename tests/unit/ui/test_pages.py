@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from bestshot.model.v1 import model_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2
 
 from ui.pages import votes_chart
+from ui.views.models import notices
 
 
 def test_predicted_votes_are_bars_and_words() -> None:
@@ -25,3 +27,10 @@ def test_predicted_votes_are_bars_and_words() -> None:
 
 def test_a_model_without_votes_has_no_chart() -> None:
     assert votes_chart(pb.ImageResult(quality=quality_pb2.QualityScores(ava_score=5.0))) is None
+
+
+def test_a_model_is_called_a_heuristic_by_its_field_and_not_by_its_words() -> None:
+    learned = model_pb2.ModelInfo(description="Better than any heuristic.")
+    formula = model_pb2.ModelInfo(description="By formulas.", is_heuristic=True)
+    assert "heuristics" not in notices([pb.ServedModel(role="quality", model=learned)])
+    assert "Face: " in notices([pb.ServedModel(role="face", model=formula)])

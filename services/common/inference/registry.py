@@ -6,6 +6,7 @@ A model's files are inside installed packages (`files`) or are published ones (`
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.resources
 import json
@@ -410,12 +411,17 @@ def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
 
 
 def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
-    """Stores a digest accepted by the user or produced by an export."""
-    pins = read_pins(models_folder)
-    pins.setdefault(model_id, {})[key] = digest
-    written = models_folder / f"{PINS_NAME}.partial"
-    written.write_text(yaml.safe_dump(pins), encoding="utf-8")
-    written.replace(models_folder / PINS_NAME)
+    """Stores a digest accepted by the user, or produced by an export or a conversion."""
+    descriptor = os.open(models_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may pin another model
+        pins = read_pins(models_folder)
+        pins.setdefault(model_id, {})[key] = digest
+        written = models_folder / f"{PINS_NAME}.partial"
+        written.write_text(yaml.safe_dump(pins), encoding="utf-8")
+        written.replace(models_folder / PINS_NAME)
+    finally:
+        os.close(descriptor)
 
 
 def write_source(path: Path, digest: str, source: str) -> None:

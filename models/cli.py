@@ -80,7 +80,7 @@ def info(
 ) -> None:
     """Show everything about a model."""
     from models.state import state_of
-    from services.common.inference.registry import entry_in, read_registry
+    from services.common.inference.registry import entry_in, file_digest, read_registry, read_source
 
     configs, folder = config_dir(config_dir_), models_dir()
     models = read_registry(configs).models
@@ -89,6 +89,12 @@ def info(
     shown["state"] = state_of(folder, models, model).value
     if entry.downloads:
         shown["folder"] = str(folder / model)
+    here = {key: folder / model / file.installed.name for key, file in entry.downloads.items()}
+    fetched = {
+        key: read_source(path, file_digest(path)) for key, path in here.items() if path.is_file()
+    }
+    if fetched:
+        shown["fetched_from"] = fetched
     typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 

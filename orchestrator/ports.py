@@ -34,6 +34,8 @@ class ModelIdentity:
     fallback_for_model_id: str
     missing_execution_providers: tuple[str, ...]
     runtime_versions: dict[str, str]
+    file_sources: tuple[str, ...] = ()
+    is_heuristic: bool = False
 
 
 class ModelPort(Protocol):

@@ -81,13 +81,14 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A bar chart."""
+    """A bar chart; `description` is for screen readers, which otherwise get the title."""
 
     title: str
     low: str
     high: str
     note: str = ""
     bars: list[Bar] = field(default_factory=list)
+    description: str = ""
 
 
 _TABLE_SCORES = [score for score in SCORES if score.in_table]
@@ -222,8 +223,26 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
     return found
 
 
-def _bars(counts: list[int], texts: list[str]) -> list[Bar]:
-    width, highest = 200 / len(counts), max([*counts, 1])
+def votes_chart(image: pb.ImageResult) -> Chart | None:
+    """Chart of the predicted votes on a photo; None if its quality model predicts none."""
+    shares = list(image.quality.ava_distribution)
+    if not shares:
+        return None
+    percents = [round(100 * share) for share in shares]
+    texts = [f"vote {vote}: {percent} %" for vote, percent in enumerate(percents, start=1)]
+    mean = f"mean {image.quality.ava_score:.2f}"
+    return Chart(
+        f"Predicted votes on {image.filename}",
+        "1",
+        str(len(shares)),
+        mean,
+        _bars(shares, texts),
+        f"Predicted votes on {image.filename}: {', '.join(texts)}; {mean}",
+    )
+
+
+def _bars(counts: Sequence[float], texts: list[str]) -> list[Bar]:
+    width, highest = 200 / len(counts), max(counts) or 1
     return [
         Bar(round(index * width, 2), round(width * 0.9, 2), round(76 * count / highest, 2), text)
         for index, (count, text) in enumerate(zip(counts, texts, strict=True))

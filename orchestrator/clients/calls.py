@@ -190,6 +190,8 @@ def identity(model: model_pb2.ModelInfo) -> ModelIdentity:
         fallback_for_model_id=model.fallback_for_model_id,
         missing_execution_providers=tuple(model.missing_execution_providers),
         runtime_versions=dict(model.runtime_versions),
+        file_sources=tuple(model.file_sources),
+        is_heuristic=model.is_heuristic,
     )
 
 

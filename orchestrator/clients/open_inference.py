@@ -21,7 +21,7 @@ from orchestrator.ports import Embedding, ModelIdentity
 from services.common.errors import BestshotError, FailedPreconditionError, InternalError
 from services.common.imaging.decode import RgbImage, fit_long_side
 from services.common.inference.registry import ModelEntry
-from services.common.inference.tensor import to_full_tensor, to_tensor
+from services.common.inference.tensor import picture_vector, to_full_tensor, to_tensor
 
 Tensor = NDArray[np.float32]
 
@@ -63,7 +63,7 @@ class OpenInferenceClient:
         self._stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(caller.channel)
         self._metadata: dict[str, pb.ModelMetadataResponse] = {}
         self._digest = ""
-        self.tensor, self.calibration = hosted.tensor, hosted.entry.calibration
+        self.tensor, self.entry = hosted.tensor, hosted.entry
         self.reject_non_finite = caller.reject_non_finite
 
     async def model(self) -> ModelIdentity:
@@ -97,6 +97,7 @@ class OpenInferenceClient:
             fallback_for_model_id="",
             missing_execution_providers=(),
             runtime_versions={server.name: server.version},
+            is_heuristic=hosted.entry.is_heuristic,
         )
 
     async def infer(
@@ -157,7 +158,7 @@ class OpenInferenceEmbedder:
 
     async def calibration(self) -> tuple[float, float] | None:
         """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
-        known = self._client.calibration
+        known = self._client.entry.calibration
         return (known.scene_distance, known.cluster_selection_epsilon) if known else None
 
     async def embed(
@@ -166,7 +167,7 @@ class OpenInferenceEmbedder:
         """Embeds a batch."""
         tensors = await asyncio.to_thread(lambda: [[self._client.tensor(one)] for one in images])
         rows = await self._client.infer("graph", tensors, model)
-        vectors = [row.reshape(-1).astype(np.float64) for row in rows]
+        vectors = [picture_vector(row, self._client.entry.network) for row in rows]
         with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector is not an embedding
             units = [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]
         return [self._client.reject_non_finite(unit) for unit in units]

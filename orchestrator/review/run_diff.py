@@ -17,6 +17,8 @@ INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
 
 RUNTIME_VERSIONS = "runtime_versions"
 """Fields of a model that describe its runtime, not the model itself."""
+FILE_SOURCES = "file_sources"
+"""Where a model's files were fetched from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,11 @@ def compare_runs(
     before = {record.path: record for record in first_records}
     after = {record.path: record for record in second_records}
     common = sorted(before.keys() & after.keys())
-    models = list(changes("", first.models, second.models))
+    models = [
+        change
+        for change in changes("", first.models, second.models)
+        if FILE_SOURCES not in change.field.split(".")  # the digests say whether a file changed
+    ]
     runtimes = [change for change in models if RUNTIME_VERSIONS in change.field.split(".")]
     selected_before = {path for path, record in before.items() if record.is_selected}
     selected_after = {path for path, record in after.items() if record.is_selected}

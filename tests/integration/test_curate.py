@@ -85,6 +85,8 @@ def test_every_score_survives_to_csv_and_json(curated: Curated) -> None:
             for key in keys:
                 value = value[key]
             assert float(row[column]) == value
+        assert image["quality"]["ava_distribution"] == []  # the heuristic predicts no votes
+        assert row["AVA_Distribution"] == ""
         assert int(row["Faces"]) == len(image["faces"])
         content = (curated.photos / path).read_bytes()
         assert row["Content_Digest"] == hashlib.sha256(content).hexdigest()

@@ -123,6 +123,9 @@ def test_info_tells_all_that_is_known(models: Models) -> None:
     assert shown["licence"] == "Apache-2.0"
     assert shown["downloads"]["graph"]["size_bytes"] == len(CONTENT)
     assert shown["state"] == "missing"
+    models.pull()
+    shown = yaml.safe_load(models.run("models", "info", "published").text)
+    assert shown["fetched_from"] == {"graph": str(models.stick / "graph.onnx")}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ from models.convert.recipe import RECIPES, read_recipe
 from models.convert.reference import reference_input
 from models.wheels import UNREACHABLE
 from services.common.inference.onnx import OrtSession, SessionOptions
-from services.common.inference.registry import read_registry, resolve
+from services.common.inference.registry import (
+    SOURCE_SUFFIX,
+    RecipeConversion,
+    read_registry,
+    resolve,
+)
 from tests.conftest import ROOT
 from tests.integration.command import Finished, bestshot
 
@@ -43,9 +48,10 @@ def test_the_files_are_verified_and_nothing_else_is_kept(pulled: tuple[Path, Fin
     assert verified.text.splitlines() == [f"{model_id}: ready" for model_id in SHAPES]
     registry = read_registry(ROOT / "configs").models
     there = {str(path.relative_to(base / "models")) for path in (base / "models").rglob("*.*")}
-    assert there == {
+    files = {
         f"{model_id}/{registry[model_id].downloads['graph'].installed.name}" for model_id in SHAPES
     }
+    assert there == files | {f"{file}{SOURCE_SUFFIX}" for file in files}
 
 
 @pytest.mark.parametrize("model_id", list(SHAPES))
@@ -54,7 +60,7 @@ def test_a_batch_of_any_size_is_served(pulled: tuple[Path, Finished], model_id: 
     entry = read_registry(ROOT / "configs").models[model_id]
     model = resolve(ROOT / "configs", base / "models", entry.role, model_id)
     conversion = entry.downloads["graph"].conversion
-    assert conversion is not None
+    assert isinstance(conversion, RecipeConversion)
     described = read_recipe(RECIPES / conversion.recipe).input
     session = OrtSession(model.paths["graph"], SessionOptions())
     assert session.takes_batches

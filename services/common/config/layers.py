@@ -263,8 +263,10 @@ def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, .
         annotation = annotations[key]
         if isinstance(value, dict) and (names := _key_names(annotation)):
             _refuse_unknown(value, names, (*path, key), source)
-        model = _model_within(annotation)
-        if model is None or not isinstance(value, dict):
+        if not isinstance(value, dict):
+            continue
+        model = _model_within(annotation, value)
+        if model is None:
             continue
         if get_origin(annotation) is dict:
             for name, item in value.items():
@@ -274,14 +276,25 @@ def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, .
             check_known_keys(model, value, source, (*path, key))
 
 
-def _model_within(annotation: object) -> type | None:
-    """Finds the settings class in `X`, `X | None` or `dict[str, X]`."""
+def _model_within(annotation: object, data: Mapping[str, object]) -> type | None:
+    """Finds the settings class in `X`, `X | None` or `dict[str, X]`.
+
+    If there are several, as in `X | Y`, the one whose `kind` is that of the data.
+    """
+    models = _models_within(annotation)
+    for model in models[1:]:
+        kind = model.model_fields.get("kind") if issubclass(model, BaseModel) else None
+        if kind is not None and data.get("kind") in get_args(kind.annotation):
+            return model
+    return models[0] if models else None
+
+
+def _models_within(annotation: object) -> list[type]:
     if isinstance(annotation, type) and (
         issubclass(annotation, BaseModel) or is_dataclass(annotation)
     ):
-        return annotation
-    models = (_model_within(argument) for argument in get_args(annotation))
-    return next((model for model in models if model is not None), None)
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_within(argument)]
 
 
 def _key_names(annotation: object) -> list[str]:

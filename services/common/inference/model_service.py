@@ -135,11 +135,13 @@ class ModelHost:
             missing_execution_providers=missing,
             origin=_ORIGINS[model.entry.origin],
             description=model.entry.description,
+            is_heuristic=any(one.entry.is_heuristic for one in whole),
             max_batch_count=self._max_batch_count,
             paths=[str(path) for one in whole for path in one.paths.values()],
             file_digests=[digest for one in whole for digest in one.file_digests.values()],
             fallback_for_model_id=model.fallback_for,
             runtime_versions=_runtime_versions(),
+            file_sources=[source for one in whole for source in one.file_sources.values()],
         )
         self.metrics.model(info.id, info.version, info.digest)
         return info

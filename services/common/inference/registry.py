@@ -6,10 +6,12 @@ A model's files are inside installed packages (`files`) or are published ones (`
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.resources
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -21,11 +23,15 @@ from pydantic import Field, RootModel, ValidationError, model_validator
 
 from services.common.config.layers import Layer, Settings, load, nearest, read_yaml
 from services.common.errors import ConfigError
-from services.common.user_files import open_user_file
+from services.common.user_files import open_user_file, read_user_text
 
 logger = logging.getLogger(__name__)
 
 PINS_NAME = "pins.yaml"
+SOURCE_SUFFIX = ".source.json"
+SHIPPED = "shipped with bestshot"
+UNRECORDED = "not recorded: it was put here by hand or by an earlier version"
+OWN_PACKAGE = "models"
 FileName = Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -116,18 +122,40 @@ class StoredFile(Settings):
     sha256: Sha256 | None
 
 
-class Conversion(StoredFile):
-    """The ONNX file that a published file is turned into; it replaces the published one.
+class RecipeConversion(StoredFile):
+    """The ONNX file that a recipe turns a published file into; it replaces the published one.
 
-    Its size and sha256 are known, because a conversion has the same result on every machine.
+    Its size and sha256 are known, because a recipe has the same result on every machine.
 
     Attributes:
         recipe: Folder in models/convert/recipes.
     """
 
+    kind: Literal["recipe"]
     size_bytes: Annotated[int, Field(ge=1)]
     sha256: Sha256
     recipe: FileName
+
+
+class TfliteConversion(StoredFile):
+    """The ONNX file that tflite2onnx turns a published TensorFlow Lite file into.
+
+    Its size and sha256 are not known in advance, because nobody could convert the file for us. The
+    sha256 of the result is pinned when the published file, whose sha256 is known, is converted.
+
+    Attributes:
+        share_count: Length of the network's output: shares that sum to 1.
+        input_range: Values of black and white in the network's input, which is an RGB picture.
+    """
+
+    kind: Literal["tflite"]
+    size_bytes: None = None
+    sha256: None = None
+    share_count: Annotated[int, Field(ge=2)]
+    input_range: tuple[float, float]
+
+
+Conversion = RecipeConversion | TfliteConversion
 
 
 class Download(StoredFile):
@@ -139,7 +167,7 @@ class Download(StoredFile):
     """
 
     sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
-    conversion: Conversion | None = None
+    conversion: Annotated[Conversion | None, Field(discriminator="kind")] = None
 
     @property
     def installed(self) -> StoredFile:
@@ -154,7 +182,7 @@ class Preprocessing(Settings):
         side_px: Width and height of the tensor.
         short_side_px: The picture's short side is scaled to this, then the centre is cropped; None
             = the whole picture is resized to the square.
-        resample: Filter of the resize; "box" takes the mean of an area.
+        resample: Filter of the resize; "box" takes the mean of an area, "nearest" single pixels.
         layout: Order of the axes: "nchw" or "nhwc".
         mean: Subtracted from the 8-bit red, green and blue values ...
         std: ... which are then divided by this.
@@ -162,7 +190,7 @@ class Preprocessing(Settings):
 
     side_px: Annotated[int, Field(ge=1)]
     short_side_px: Annotated[int, Field(ge=1)] | None = None
-    resample: Literal["box", "bilinear", "bicubic"]
+    resample: Literal["nearest", "box", "bilinear", "bicubic"]
     layout: Literal["nchw", "nhwc"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -205,12 +233,15 @@ class ModelEntry(Settings):
         export: Graphs to export from the downloads before the model can be used.
         parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
+        is_heuristic: Whether some of its scores come from a hand-made formula where a trained
+            network could stand. The page and the gallery say so, also of a model with such a part.
     """
 
     role: Role
     version: str
     origin: Origin
     description: str
+    is_heuristic: bool = False
     licence: str
     source: str
     files: dict[str, ModelFile] = Field(default_factory=dict)
@@ -259,6 +290,7 @@ class LocalModel:
         file_digests: Hex sha256 of each file by its name in the entry.
         parts: The models that make it up.
         fallback_for: Id of the configured model, if its files are missing and this one replaces it.
+        file_sources: Where each file came from, in words, by its name in the entry.
     """
 
     model_id: str
@@ -267,6 +299,7 @@ class LocalModel:
     file_digests: dict[str, str]
     parts: dict[Role, LocalModel] = field(default_factory=dict)
     fallback_for: str = ""
+    file_sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -378,12 +411,48 @@ def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
 
 
 def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
-    """Stores a digest accepted by the user or produced by an export."""
-    pins = read_pins(models_folder)
-    pins.setdefault(model_id, {})[key] = digest
-    written = models_folder / f"{PINS_NAME}.partial"
-    written.write_text(yaml.safe_dump(pins), encoding="utf-8")
-    written.replace(models_folder / PINS_NAME)
+    """Stores a digest accepted by the user, or produced by an export or a conversion."""
+    descriptor = os.open(models_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may pin another model
+        pins = read_pins(models_folder)
+        pins.setdefault(model_id, {})[key] = digest
+        written = models_folder / f"{PINS_NAME}.partial"
+        written.write_text(yaml.safe_dump(pins), encoding="utf-8")
+        written.replace(models_folder / PINS_NAME)
+    finally:
+        os.close(descriptor)
+
+
+def write_source(path: Path, digest: str, source: str) -> None:
+    """Records beside a file where it came from.
+
+    Args:
+        path: The file.
+        digest: Its hex sha256: the record is void for any other content.
+        source: The wheel, address or folder, in words.
+    """
+    record = path.with_name(path.name + SOURCE_SUFFIX)
+    record.unlink(missing_ok=True)  # it may be a link to another file
+    record.write_text(json.dumps({"sha256": digest, "source": source}) + "\n", encoding="utf-8")
+
+
+def remove_with_source(path: Path) -> None:
+    """Removes a file and its record."""
+    path.unlink()
+    path.with_name(path.name + SOURCE_SUFFIX).unlink(missing_ok=True)
+
+
+def read_source(path: Path, digest: str | None) -> str:
+    """Where a file with this digest came from, in words; `UNRECORDED` if nothing says so."""
+    record = path.with_name(path.name + SOURCE_SUFFIX)
+    if not os.path.lexists(record):
+        return UNRECORDED
+    try:
+        found = json.loads(read_user_text(record))
+        return str(found["source"]) if found["sha256"] == digest else UNRECORDED
+    except (ConfigError, ValueError, TypeError, KeyError):
+        return UNRECORDED
 
 
 def expected_digest(models_folder: Path, model_id: str, key: str, file: StoredFile) -> str | None:
@@ -426,9 +495,11 @@ def _local(
     parts = {
         role: _local(models_folder, models, part, asked=asked) for role, part in entry.parts.items()
     }
-    paths, digests = {}, {}
+    paths, digests, sources = {}, {}, {}
     for key, file in entry.files.items():
         paths[key], digests[key] = _verify(model_id, package_path(model_id, file), file.sha256)
+        is_own = file.package == OWN_PACKAGE
+        sources[key] = SHIPPED if is_own else f"the installed package {file.package}"
     if entry.export is not None:
         for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
             if pinned is None or not path.is_file():
@@ -437,7 +508,8 @@ def _local(
                     f"pull {model_id}`, then `bestshot models export {model_id}`"
                 )
             paths[key], digests[key] = _verify(model_id, path, pinned)
-        return LocalModel(model_id, entry, paths, digests, parts)
+            sources[key] = f"exported on this machine from {_checkpoint_source(path.parent, entry)}"
+        return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.installed.name
         if not path.is_file():
@@ -446,13 +518,24 @@ def _local(
                 f"`bestshot models pull {asked}` to fetch it"
             )
         expected = expected_digest(models_folder, model_id, key, download.installed)
+        if expected is None and download.conversion is not None:
+            raise MissingModelError(
+                f"{model_id}: nothing states which sha256 {path} had when it was converted. "
+                f"`bestshot models pull {model_id}` converts it again"
+            )
         if expected is None:
             raise MissingModelError(
                 f"{model_id}: no sha256 is known for {path}. If you trust its source, run "
                 f"`bestshot models pin {model_id}` to accept it"
             )
         paths[key], digests[key] = _verify(model_id, path, expected)
-    return LocalModel(model_id, entry, paths, digests, parts)
+        sources[key] = read_source(path, expected)
+    return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
+
+
+def _checkpoint_source(folder: Path, entry: ModelEntry) -> str:
+    checkpoint = entry.downloads["checkpoint"]
+    return f"{checkpoint.name} ({read_source(folder / checkpoint.name, checkpoint.sha256)})"
 
 
 def exported_files(

@@ -17,7 +17,13 @@ from models import transfer
 from models.pull import Location, fetch, is_in_place
 from models.state import State, state_of
 from services.common.errors import ConfigError, UnavailableError
-from services.common.inference.registry import Download, UrlSource, read_pins, read_registry
+from services.common.inference.registry import (
+    SOURCE_SUFFIX,
+    Download,
+    UrlSource,
+    read_pins,
+    read_registry,
+)
 from tests.conftest import ROOT
 from tests.waiting import LIMIT_S
 
@@ -112,7 +118,12 @@ def open_full_disk(path: Path, flags: int) -> IO[bytes]:
 
 
 def files_below(folder: Path) -> list[str]:
-    return [path.name for path in folder.rglob("*") if path.is_file()]
+    """Names of all files but the records of where they came from."""
+    return [
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(SOURCE_SUFFIX)
+    ]
 
 
 def test_a_file_comes_whole_and_progress_is_told(server: FileServer, tmp_path: Path) -> None:
@@ -314,7 +325,7 @@ def test_a_pull_that_was_killed_is_resumed_and_its_leftovers_go(
     path, _ = fetched(tmp_path, server.source)
     assert path.read_bytes() == CONTENT
     assert server.ranges == ["bytes=1000-"]
-    assert [one.name for one in folder.iterdir()] == ["graph.onnx"]
+    assert {one.name for one in folder.iterdir()} == {"graph.onnx", f"graph.onnx{SOURCE_SUFFIX}"}
 
 
 def test_what_another_source_left_behind_does_not_spoil_this_one(

@@ -91,3 +91,10 @@ def test_a_diff_is_symmetric(data: st.DataObject) -> None:
     assert [(one.before, one.after) for one in there] == [(one.after, one.before) for one in back]
     photos = [path for one in there for moment in one.before for path in moment]
     assert len(photos) == len(set(photos))
+
+
+def test_the_same_model_from_another_source_is_no_change() -> None:
+    earlier = {"face": {"digest": "1"}}  # before sources were recorded
+    later = {"face": {"digest": "1", "file_sources": ["a wheel"]}}
+    runs = [dataclasses.replace(run(), models=models) for models in (earlier, later)]
+    assert compare_runs(runs[0], [], runs[1], []).is_same

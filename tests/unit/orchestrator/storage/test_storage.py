@@ -91,6 +91,17 @@ def run(run_id: str = "r", album_id: str = "a", **changes: object) -> Run:
     return Run(id=run_id, album_id=album_id, **values)  # type: ignore[arg-type]
 
 
+def test_runs_of_version_0_1_0_still_say_which_models_use_heuristics(store: SqlRunStore) -> None:
+    old = {"quality": {"id": "builtin-quality"}, "siamese": {"id": "builtin-siamese"}}
+    new = {"quality": {"id": "builtin-quality", "is_heuristic": False}}
+    store.add_album(album())
+    for run_id, models in (("old", old), ("new", new)):
+        store.save_run(run(run_id, models=models))
+    found = {role: model["is_heuristic"] for role, model in store.run("old").models.items()}
+    assert found == {"quality": True, "siamese": False}
+    assert store.run("new").models == new
+
+
 def image(path: str, **changes: object) -> ImageRecord:
     values = {"content_digest": f"digest of {path}", "size_bytes": 5, **changes}
     return ImageRecord(path=path, **values)  # type: ignore[arg-type]

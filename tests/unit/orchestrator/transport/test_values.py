@@ -35,6 +35,8 @@ MODEL = {
     "fallback_for_model_id": "",
     "missing_execution_providers": [],
     "runtime_versions": {"onnxruntime": "1"},
+    "file_sources": [],
+    "is_heuristic": True,
 }
 RUN = Run(
     id="r",

@@ -59,7 +59,10 @@ def rename(path: Path, keys: tuple[str, ...], wrong: str) -> None:
 
 
 FILES = ("pipeline.yaml", "services.yaml", "models.yaml", "profiles/reference.yaml")
-KEYS_OF_FILES = ("package", "path", "sha256", "name", "recipe", "size_bytes")
+KEYS_OF_FILES = (
+    *("package", "path", "sha256", "name", "recipe", "size_bytes"),
+    *("kind", "share_count", "input_range"),
+)
 KEYS = list(
     {
         # all models have the same keys: each is tried with the first that has it

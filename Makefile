@@ -38,8 +38,9 @@ run: .venv/.runtime-stamp  ## curate PHOTOS into OUT
 ui: .venv/.ui-stamp  ## everything with the web UI, until Ctrl-C
 	$(BIN)/bestshot up
 
+# One worker more than two processors: tests that wait for a lease or a browser leave them idle.
 test: lint verify-protos  ## everything that needs no GPU
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25
 
 test-fast: .venv/.dev-stamp  ## unit tests and rules of the code but for slow ones, before each commit
 	$(BIN)/pytest -n 2 -m "not slow" tests/unit tests/architecture

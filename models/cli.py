@@ -1,4 +1,7 @@
-"""`bestshot models`: list, pull, verify, pin and describe the models of the registry."""
+"""`bestshot models`: list, pull, verify, pin and describe the models of the registry.
+
+Functions import what takes long to load, so that `bestshot --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -24,27 +27,17 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from models.profiles import expand_parts, models_of_profile
-from models.pull import Location, fetch, is_in_place
-from models.state import State, own_state, state_of
 from services.common.config.layers import config_dir, models_dir
 from services.common.errors import ConfigError
-from services.common.inference.registry import (
-    ModelEntry,
-    entry_in,
-    expected_digest,
-    file_digest,
-    find_entry,
-    read_registry,
-    read_source,
-    with_parts,
-    write_pin,
-)
+
+if TYPE_CHECKING:
+    from models.pull import Location
+    from services.common.inference.registry import ModelEntry
 
 app = typer.Typer(no_args_is_help=True, help="List, pull, verify and pin models.")
 
 ConfigDir = Annotated[
-    Path | None, typer.Option("--config-dir", help="Folder of models.yaml, services.yaml, ...")
+    Path | None, typer.Option("--config-dir", help="Folder with models.yaml, services.yaml, ...")
 ]
 Models = Annotated[list[str] | None, typer.Argument(help="Ids of models.")]
 
@@ -58,7 +51,10 @@ class Precision(StrEnum):
 
 @app.command("list")
 def list_models(config_dir_: ConfigDir = None) -> None:
-    """List all models, and which of them are on this machine."""
+    """List all models, and show which are on this machine."""
+    from models.state import state_of
+    from services.common.inference.registry import read_registry, with_parts
+
     table = Table(Column("Model", no_wrap=True), "Role", "Origin", "Licence", "MB", "State")
     models = read_registry(config_dir(config_dir_)).models
     for model_id, entry in models.items():
@@ -83,6 +79,9 @@ def info(
     model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
 ) -> None:
     """Show everything about a model."""
+    from models.state import state_of
+    from services.common.inference.registry import entry_in, file_digest, read_registry, read_source
+
     configs, folder = config_dir(config_dir_), models_dir()
     models = read_registry(configs).models
     entry = entry_in(models, configs, model)
@@ -103,15 +102,19 @@ def info(
 def pull(
     models: Models = None,
     profile: Annotated[
-        str | None, typer.Option(help="All models that this profile of configs/profiles needs.")
+        str | None, typer.Option(help="Pull all models that this profile needs.")
     ] = None,
     from_: Annotated[Path | None, typer.Option("--from", help="Folder with the files.")] = None,
     mirror: Annotated[str | None, typer.Option(help="Base URL of a folder with the files.")] = None,
     config_dir_: ConfigDir = None,
 ) -> None:
     """Fetch models; complete files are not fetched again."""
+    from models.pull import Location
+    from models.state import State, own_state
+    from services.common.inference.registry import read_registry
+
     if from_ is not None and mirror is not None:
-        raise ConfigError("give either --from or --mirror")
+        raise ConfigError("--from and --mirror cannot be combined")
     folder, configs = models_dir(), config_dir(config_dir_)
     registry = read_registry(configs).models
     console = Console()
@@ -127,13 +130,16 @@ def pull(
             if entry.export is not None:
                 _export(configs, model_id, Precision.FP32)
     except KeyboardInterrupt:
-        console.print("interrupted; pull again to resume")
+        console.print("interrupted; run the same command again to resume")
         raise
 
 
 @app.command()
 def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
-    """Compare the files of models with their digests; without ids, of all pulled models."""
+    """Check the files of models against their digests; without ids, those of all pulled models."""
+    from models.state import State, state_of
+    from services.common.inference.registry import entry_in, read_registry
+
     folder, configs = models_dir(), config_dir(config_dir_)
     registry = read_registry(configs).models
     damaged = []
@@ -154,16 +160,18 @@ def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
 def pin(
     model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
 ) -> None:
-    """Accept your copy of a model's files if no public source confirms a sha256."""
+    """Accept your copy of a model's files if no public source confirms their sha256."""
+    from services.common.inference.registry import file_digest, find_entry, write_pin
+
     folder = models_dir()
     entry = find_entry(config_dir(config_dir_), model)
     open_keys = [key for key, file in entry.downloads.items() if file.sha256 is None]
     if not open_keys:
-        raise ConfigError(f"{model} needs no pin: models.yaml states the sha256 of all its files")
+        raise ConfigError(f"{model} needs no pin: models.yaml has the sha256 of all its files")
     for key in open_keys:
         path = folder / model / entry.downloads[key].name
         if not path.is_file():
-            raise ConfigError(f"{path} is missing; `bestshot models pull {model}` fetches it")
+            raise ConfigError(f"{path} is missing; run `bestshot models pull {model}` to fetch it")
         digest = file_digest(path)
         write_pin(folder, model, key, digest)
         typer.echo(f"{path}: {digest}")
@@ -171,8 +179,10 @@ def pin(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="Id of a model that is a PyTorch checkpoint.")],
-    precision: Annotated[Precision, typer.Option(help="Of the graph's weights.")] = Precision.FP32,
+    model: Annotated[str, typer.Argument(help="Id of a PyTorch checkpoint.")],
+    precision: Annotated[
+        Precision, typer.Option(help="Precision of the graph's weights.")
+    ] = Precision.FP32,
     config_dir_: ConfigDir = None,
 ) -> None:
     """Export a checkpoint to ONNX, and check it against PyTorch on real pictures."""
@@ -199,8 +209,13 @@ def _select_models(
     models: list[str] | None,
     profile: str | None,
 ) -> list[str]:
+    from models.profiles import expand_parts, models_of_profile
+    from services.common.inference.registry import entry_in
+
     if bool(models) == bool(profile):
-        raise ConfigError("name the models to pull, or a --profile; `bestshot models list` has all")
+        raise ConfigError(
+            "name the models to pull, or use --profile; `bestshot models list` shows all models"
+        )
     if profile:
         return models_of_profile(configs, registry, profile)
     for model_id in models or []:
@@ -243,6 +258,9 @@ class PullBars:
 def _pull_model(
     folder: Path, model_id: str, entry: ModelEntry, location: Location, bars: PullBars
 ) -> None:
+    from models.pull import fetch, is_in_place
+    from services.common.inference.registry import expected_digest, file_digest
+
     for key, download in entry.downloads.items():
         if is_in_place(folder, model_id, key, download):
             continue
@@ -250,6 +268,6 @@ def _pull_model(
         bars.note(f"{model_id}: {path}")
         if expected_digest(folder, model_id, key, download.installed) is None:
             bars.note(
-                f"no public source confirms a sha256 of {download.name}, this one has "
-                f"{file_digest(path)}; `bestshot models pin {model_id}` accepts it"
+                f"no public source confirms the sha256 of {download.name}; this file has "
+                f"{file_digest(path)}. To accept it, run `bestshot models pin {model_id}`"
             )

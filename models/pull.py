@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import importlib.util
 import mmap
 import os
 import re
@@ -21,12 +22,15 @@ from models.transfer import Report, drop_foreign, open_partial, transfer
 from services.common.errors import BestshotError, ConfigError, UnavailableError
 from services.common.inference.registry import (
     Download,
+    RecipeConversion,
     StoredFile,
+    TfliteConversion,
     WheelSource,
     expected_digest,
     file_digest,
     read_source,
     remove_with_source,
+    write_pin,
     write_source,
 )
 from services.common.user_files import open_user_file
@@ -68,6 +72,8 @@ def is_in_place(models_folder: Path, model_id: str, key: str, download: Download
     """Whether the installed file is complete and has the expected digest, if one is known."""
     file = download.installed
     expected = expected_digest(models_folder, model_id, key, file)
+    if expected is None and download.conversion is not None:
+        return False  # every finished conversion has left a digest
     return _is_complete(models_folder / model_id / file.name, file, expected)
 
 
@@ -102,18 +108,32 @@ def fetch(
     installed = folder / download.installed.name
     with _disk_errors(installed):
         folder.mkdir(parents=True, exist_ok=True)
-        with _exclusively(folder, progress):
+        with _lock_folder(folder, progress):
             if is_in_place(models_folder, model_id, key, download):
                 return installed
             wheels.remove_leftovers(folder)
-            if _fetch_converted(installed, download, location, progress):
+            conversion = download.conversion
+            if isinstance(conversion, TfliteConversion):
+                _check_converter(model_id, download)
+            elif conversion is not None and _fetch_converted(
+                installed, conversion, location, progress
+            ):
                 return installed
             published = folder / download.name
             expected = expected_digest(models_folder, model_id, key, download)
             if not _is_complete(published, download, expected):
                 _fetch_published(published, expected, download, location, progress)
-            if download.conversion is not None:
-                _convert(published, installed, download)
+            if isinstance(conversion, TfliteConversion):
+                partial = _partial(installed)
+                converter = _convert_tflite(published, partial, conversion)
+                progress.note(f"{conversion.name}: converted by {converter}")
+                digest = file_digest(partial)
+                # first, so that no file is ever found without its digest
+                write_pin(models_folder, model_id, key, digest)
+                _install(partial, installed, digest, _converted_from(published, f"by {converter}"))
+                remove_with_source(published)
+            elif conversion is not None:
+                _convert_by_recipe(published, installed, conversion)
                 remove_with_source(published)
     return installed
 
@@ -125,14 +145,14 @@ def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
+def _lock_folder(folder: Path, progress: Progress) -> Iterator[None]:
     """Locks the folder of a model; the system releases the lock of a killed process."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.note(f"another process pulls {folder.name}; waiting for it")
+            progress.note(f"another process is pulling {folder.name}; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -140,12 +160,10 @@ def _exclusively(folder: Path, progress: Progress) -> Iterator[None]:
 
 
 def _fetch_converted(
-    installed: Path, download: Download, location: Location, progress: Progress
+    installed: Path, conversion: RecipeConversion, location: Location, progress: Progress
 ) -> bool:
     """Installs an already converted file if the folder or the mirror has one."""
-    conversion, partial = download.conversion, _partial(installed)
-    if conversion is None:
-        return False
+    partial = _partial(installed)
     if location.folder is not None:
         found = _find_below(location.folder, conversion.name)
         if found is None:
@@ -165,7 +183,7 @@ def _fetch_converted(
             return False
     else:
         return False
-    _install_converted(partial, installed, download, source)
+    _install_converted(partial, installed, conversion, source)
     return True
 
 
@@ -203,8 +221,8 @@ def _fetch_published(
     listed = "".join(f"\n  {source}: {error.message}" for source, error in failures.items())
     kinds = {type(error) for error in failures.values()}
     raise (UnavailableError if UnavailableError in kinds else ConfigError)(
-        f"cannot fetch {download.name}:{listed}\n`bestshot models pull` resumes; on a machine "
-        f"without a network, add --from FOLDER"
+        f"cannot fetch {download.name}:{listed}\nRun the command again to resume. On a machine "
+        f"without a network, use --from FOLDER"
     )
 
 
@@ -266,7 +284,7 @@ def _copy_from_folder(folder: Path, partial: Path, download: Download) -> str:
 
 def _find_below(folder: Path, name: str) -> Path | None:
     if not folder.is_dir():
-        raise ConfigError(f"--from {folder}: there is no such folder")
+        raise ConfigError(f"--from {folder}: no such folder")
     return min(folder.rglob(name), default=None)
 
 
@@ -307,10 +325,9 @@ def _new_file(partial: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _convert(published: Path, installed: Path, download: Download) -> None:
-    assert download.conversion is not None
-    name = download.conversion.recipe
-    rest, weights = (RECIPES / name / "rest.bin").read_bytes(), read_recipe(RECIPES / name).weights
+def _convert_by_recipe(published: Path, installed: Path, conversion: RecipeConversion) -> None:
+    folder = RECIPES / conversion.recipe
+    rest, weights = (folder / "rest.bin").read_bytes(), read_recipe(folder).weights
     partial = _partial(installed)
     with (
         published.open("rb") as opened,
@@ -319,23 +336,48 @@ def _convert(published: Path, installed: Path, download: Download) -> None:
     ):
         for chunk in onnx_chunks(rest, weights, content):
             written.write(chunk)
-    source = read_source(published, file_digest(published))
-    _install_converted(partial, installed, download, f"{source}; converted with the recipe {name}")
+    source = _converted_from(published, f"with the recipe {conversion.recipe}")
+    _install_converted(partial, installed, conversion, source)
 
 
-def _install_converted(partial: Path, installed: Path, download: Download, source: str) -> None:
+def _converted_from(published: Path, how: str) -> str:
+    return f"{read_source(published, file_digest(published))}; converted {how}"
+
+
+def _install_converted(
+    partial: Path, installed: Path, conversion: RecipeConversion, source: str
+) -> None:
     """Installs a converted file if its digest and its outputs are as expected."""
-    conversion = download.conversion
-    assert conversion is not None
     digest = _check(partial, conversion.sha256, conversion)
-    folder = RECIPES / conversion.recipe
-    command = [sys.executable, "-P", "-m", "models.convert.reference", str(partial), str(folder)]
+    recipe = RECIPES / conversion.recipe
+    _run("models.convert.reference", partial, recipe, created=partial, name=conversion.name)
+    _install(partial, installed, digest, source)
+
+
+def _check_converter(model_id: str, download: Download) -> None:
+    if importlib.util.find_spec("tflite2onnx") is None:
+        raise ConfigError(
+            f"{model_id}: {download.name} is a TensorFlow Lite file, and converting it needs "
+            f"tflite2onnx: run `pip install 'bestshot[convert]'`, then pull again"
+        )
+
+
+def _convert_tflite(published: Path, partial: Path, conversion: TfliteConversion) -> str:
+    """Writes and checks the converted file; returns the versions of the converter."""
+    partial.unlink(missing_ok=True)  # the name may be a link to another file
+    arguments = (published, partial, conversion.model_dump_json())
+    return _run("models.convert.tflite", *arguments, created=partial, name=conversion.name)
+
+
+def _run(module: str, *arguments: Path | str, created: Path, name: str) -> str:
+    """Runs a module that checks a file; deletes the file if it fails, else returns its output."""
+    command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if checked.returncode:
-        partial.unlink()
+        created.unlink(missing_ok=True)
         reason = checked.stdout.strip() or checked.stderr.strip() or "the check was killed"
-        raise ConfigError(f"{conversion.name} was not installed: {reason.splitlines()[-1]}")
-    _install(partial, installed, digest, source)
+        raise ConfigError(f"{name} was not installed: {reason.splitlines()[-1]}")
+    return checked.stdout.strip()
 
 
 def _install(partial: Path, target: Path, digest: str, source: str) -> None:
@@ -370,4 +412,4 @@ def _disk_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         hint = "; the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         reason = f"{error.filename or target}: {error.strerror}{hint}"
-        raise ConfigError(f"cannot put {target} in place: {reason}") from error
+        raise ConfigError(f"cannot install {target}: {reason}") from error

@@ -68,7 +68,8 @@ def transfer(url: str, partial: Path, size_bytes: int | None, report: Report) ->
         with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client:
             attempts(_receive, client, url, partial, size_bytes, report)
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise ConfigError(f"it cannot be fetched: {error}; use an https:// address") from error
+        problem = str(error).rstrip(".")
+        raise ConfigError(f"{problem}; use an https:// address") from error
     except _BrokenTransferError as error:
         raise UnavailableError(str(error)) from error
 
@@ -96,7 +97,7 @@ def _receive(
                 for chunk in response.iter_raw():
                     there += len(chunk)
                     if there > size_bytes:
-                        raise ConfigError(f"it sends more than the {size_bytes} bytes expected")
+                        raise ConfigError(f"it sent more than the expected {size_bytes} bytes")
                     opened.write(chunk)
                     report(there)
                 os.fsync(opened.fileno())
@@ -124,8 +125,8 @@ def _check_encryption(url: str, response: httpx.Response) -> None:
 
 def _check_status(response: httpx.Response) -> None:
     if response.is_server_error or response.status_code in _WORTH_ANOTHER_TRY:
-        raise _BrokenTransferError(f"the server answers {response.status_code}")
+        raise _BrokenTransferError(f"the server responded with {response.status_code}")
     if not response.is_success:
         raise UnavailableError(
-            f"the server answers {response.status_code} {response.reason_phrase}"
+            f"the server responded with {response.status_code} {response.reason_phrase}"
         )

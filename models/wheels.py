@@ -104,12 +104,12 @@ def find_wheel(folder: Path, source: WheelSource) -> Path | None:
     project, _, version = source.wheel.partition("==")
     for path in sorted(folder.rglob("*.whl")):
         name, _, rest = path.name.partition("-")
-        if _normalized(name) == _normalized(project) and rest.partition("-")[0] == version:
+        if _normalize(name) == _normalize(project) and rest.partition("-")[0] == version:
             return path
     return None
 
 
-def _normalized(project: str) -> str:
+def _normalize(project: str) -> str:
     return re.sub(r"[-_.]+", "-", project).lower()
 
 

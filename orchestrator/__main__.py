@@ -24,7 +24,7 @@ from orchestrator.storage.database import (
 from orchestrator.storage.uploads import remove_abandoned_uploads
 from orchestrator.transport.build import Orchestrator, build_orchestrator
 from services.common.config.sections import Invocation, SharedSettings, parse_arguments
-from services.common.errors import EXIT_CONFIG, BestshotError
+from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, ConfigError
 from services.common.process.log import configure_logging
 from services.common.process.metrics import Metrics
 from services.common.process.signals import split_address
@@ -42,7 +42,8 @@ SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 def main() -> None:
     """Runs the orchestrator in this process.
 
-    An invalid setting or an unusable database ends it with a one-line error and exit code 2.
+    An invalid setting or an unusable database ends it with a one-line error and exit code 2, a data
+    folder that is in use with exit code 1.
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--data", type=Path, help="data folder: database, lock")
@@ -62,7 +63,8 @@ def main() -> None:
             asyncio.run(serve(invocation, shared, settings, config, folder, engine))
     except BestshotError as error:
         print(f"error: orchestrator: {error.message}", file=sys.stderr)
-        raise SystemExit(EXIT_CONFIG) from None
+        code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
+        raise SystemExit(code) from None
 
 
 @contextlib.contextmanager
@@ -107,7 +109,7 @@ async def serve_json(
         is_for_browsers=False,
     )
     await http.start()
-    logger.info("orchestrator serves JSON on %s", http.address)
+    logger.info("orchestrator is listening for JSON on %s", http.address)
     try:
         yield
     finally:

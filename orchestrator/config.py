@@ -82,9 +82,9 @@ class OrchestratorSettings(Settings):
     call_timeout_s: Annotated[float, Field(gt=0)]
     """deadline of a call to a model service, seconds"""
     service_wait_s: Annotated[float, Field(ge=0)]
-    """how long a run waits for a service that is down or does not answer (it may be restarting, or
-    its machine asleep) before the run fails, counted from the first failure; a failed run can be
-    resumed (`ResumeRun`, or in the web UI)"""
+    """how long a run waits for a service that is down or not responding (it may be restarting, or
+    its machine may be asleep) before the run fails, counted from the first failure; a failed run
+    can be resumed (`ResumeRun`, or in the web UI)"""
     batch_count: Count
     """number of photos per batch"""
     concurrent_batches: Count

@@ -35,6 +35,7 @@ class ModelIdentity:
     missing_execution_providers: tuple[str, ...]
     runtime_versions: dict[str, str]
     file_sources: tuple[str, ...] = ()
+    is_heuristic: bool = False
 
 
 class ModelPort(Protocol):
@@ -128,8 +129,12 @@ class PhotoSource(Protocol):
         """Finds the photos, ordered by path."""
         ...
 
-    def read(self, path: str) -> bytes:
-        """Reads a photo whole.
+    def size(self, path: str) -> int:
+        """Size of a photo in bytes; errors as for `read`."""
+        ...
+
+    def read(self, path: str, size: int | None = None) -> bytes:
+        """Reads a whole photo, unless it is larger than `size`.
 
         InvalidImageError if that fails; UnavailableError if the whole album is gone.
         """

@@ -45,7 +45,7 @@ from services.common.imaging.decode import CANONICAL_VERSION
 logger = logging.getLogger(__name__)
 
 COMPARER_WAIT_S = 3.0
-"""How long a decision waits for a Siamese service that does not answer."""
+"""How long a decision waits for a Siamese service that is not responding."""
 _COMPUTING_PACKAGES = (
     "bestshot",
     "numpy",

@@ -72,14 +72,14 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing that the developer has set or stored takes part."""
+    """Ignores everything that the developer has set or stored."""
     monkeypatch.delenv("BESTSHOT_CONFIG_DIR", raising=False)
     monkeypatch.setenv("BESTSHOT_DATA_DIR", str(tmp_path / "data"))
 
 
 @pytest.fixture
 def picture() -> Callable[..., NDArray[np.uint8]]:
-    """Draws a picture with edges and colours: another one for every seed."""
+    """Draws a picture with edges and colours, different for every seed."""
     return draw_picture
 
 
@@ -96,7 +96,7 @@ def draw_picture(seed: int = 0, width: int = 320, height: int = 240) -> NDArray[
 
 
 def png_bomb() -> bytes:
-    """A small file whose header speaks of 30,000 x 30,000 pixels."""
+    """A small file whose header claims 30,000 x 30,000 pixels."""
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(90_000)))):

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: Debian's package, started on a port that is free."""
+"""A PostgreSQL server for the tests: Debian's package, on a free port."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USER = "bestshot"
 
 @dataclass(frozen=True)
 class Postgresql:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         address: "host:port".
@@ -39,7 +39,7 @@ class Postgresql:
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
-        """The URL of a new database, dropped in the end."""
+        """The URL of a new database, which is dropped afterwards."""
         name = f"t{uuid.uuid4().hex}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(

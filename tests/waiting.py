@@ -1,4 +1,4 @@
-"""Waits of tests: on what happens and on the end of processes, not on the clock."""
+"""Waits for tests: on events and on the end of processes, not on the clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def wait_until(
     deadline = time.monotonic() + LIMIT_S
     while True:
         ended = [process for process in processes if process.poll() is not None]
-        if condition():  # asked after the look at the processes: their last act counts
+        if condition():  # checked after the processes, so that their last act counts
             return
         for process in ended:
             raise AssertionError(f"{process.args} ended with {process.returncode}: {read_log()}")

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 
 from services.common.config.sections import Invocation, SharedSettings, parse_arguments
 from services.common.errors import EXIT_CONFIG, ConfigError
@@ -22,6 +21,7 @@ from services.common.process.tracing import tracing
 from services.common.rpc.channels import client_options
 from services.common.rpc.http import HttpServer
 from services.common.rpc.tls import check_tls
+from services.common.temporary import temporary_folder
 from ui.settings import UiSettings, read_login
 
 logger = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ def main() -> None:
         settings = invocation.settings("ui", UiSettings)
         configure_logging(shared.log_level, shared.log_format, "ui")
         with (
-            tempfile.TemporaryDirectory(prefix="bestshot-ui-") as folder,
+            temporary_folder("bestshot-ui-") as folder,
             tracing("ui", shared.tracing_endpoint),
         ):
-            os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are forwarded
+            os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads, until they are forwarded
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             asyncio.run(serve(invocation, shared, settings))
     except ConfigError as error:
@@ -53,7 +53,7 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
     host, _ = split_address(settings.address)
     if login is None and not invocation.insecure:
         check_loopback(host)
-    # before Gradio, which takes seconds to load
+    # late, because Gradio takes seconds to load: mistakes in settings are reported first
     from ui.client import Orchestrator
     from ui.server import build_server
 
@@ -72,10 +72,10 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
         at_parents_end = server.request_stop if invocation.exit_with_parent else None
         install_stop_handlers(server.request_stop, at_parents_end)
         await server.start()
-        logger.info("ui serves on %s (pid %d)", server.address, os.getpid())
+        logger.info("ui is listening on %s (pid %d)", server.address, os.getpid())
         write_address(invocation.port_file, server.address)
         await server.wait()
-    logger.info("ui has stopped")
+    logger.info("ui stopped")
 
 
 if __name__ == "__main__":

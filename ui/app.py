@@ -34,11 +34,11 @@ ACTIONS = {
     "split": pb.DECISION_ACTION_SPLIT,
     "merge": pb.DECISION_ACTION_MERGE,
 }
-"""Decision actions by the names that the gallery and the large view send."""
+"""Decision actions by the names that the gallery and the detail view send."""
 POLL_S = 1.0
 NOTICE_S = 10.0
 LOST = "lost"
-"""Value of `poll` while the orchestrator does not answer."""
+"""Value of `poll` while the orchestrator is not responding."""
 
 Updates = list[Any]
 """New values of an event's output components, in order."""
@@ -98,7 +98,7 @@ class Page:
         self.is_comparing = gr.State(False)
 
     def wire(self, blocks: gr.Blocks) -> None:
-        """Connects events with handlers."""
+        """Connects events to handlers."""
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
         self._on(blocks.load, self.load, [], [self.listing, self.album, *defaults])
@@ -326,12 +326,12 @@ class Page:
         return await self.turn(run_id, by, order, int(page or 1) + 1)
 
     async def open_photo(self, event: gr.EventData, run_id: str) -> Updates:
-        """Opens the large view of a photo."""
+        """Opens the detail view of a photo."""
         photo = event.photo
         return [await report_errors(detail.render_detail(self._api, run_id, photo)), photo]
 
     async def close_photo(self) -> Updates:
-        """Closes the large view."""
+        """Closes the detail view."""
         return ["", ""]
 
     async def put_beside(self, event: gr.EventData, run_id: str) -> str:
@@ -442,10 +442,10 @@ class Page:
     async def apply(self, album_id: str, run_id: str | None, *values: Value) -> Updates:
         """Creates a run with other settings, and shows its results."""
         if not run_id:
-            raise make_error("There is no run to start from.")
+            raise make_error("Choose a run first.")
         answer = await report_errors(
             what_if.reselect(self._api, run_id, values, validate_only=False)
         )
-        show_success("The new selection is a separate run, shown now.")
+        show_success("Created a new run with these settings.")
         chosen = await self._run_choices(album_id, answer.run.id)
         return [chosen, gr.update(selected="results")]

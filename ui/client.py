@@ -74,7 +74,7 @@ class Orchestrator:
             raise self._translate_error(error) from error
 
     async def albums(self) -> list[pb.Album]:
-        """All albums, oldest first."""
+        """Returns all albums, oldest first."""
         found: list[pb.Album] = []
         token = ""
         while True:
@@ -86,19 +86,19 @@ class Orchestrator:
                 return found
 
     async def runs(self, album_id: str = "", count: int = 50) -> list[pb.Run]:
-        """The newest runs of an album, or of all."""
+        """Returns the newest runs of an album, or of all albums."""
         request = pb.ListRunsRequest(album_id=album_id, page_size=count)
         return list((await self.call(self.stub.ListRuns, request)).runs)
 
     async def run(self, run_id: str) -> pb.Run:
-        """One run, with all fields."""
+        """Returns one run, with all fields."""
         answer: pb.GetRunResponse = await self.call(
             self.stub.GetRun, pb.GetRunRequest(run_id=run_id)
         )
         return answer.run
 
     async def image(self, run_id: str, path: str) -> pb.ImageResult:
-        """One photo of a run."""
+        """Returns one photo of a run."""
         request = pb.GetImageRequest(run_id=run_id, path=path)
         answer: pb.GetImageResponse = await self.call(self.stub.GetImage, request)
         return answer.image
@@ -108,7 +108,7 @@ class Orchestrator:
         return list((await self.call(self.stub.ListModels, pb.ListModelsRequest())).models)
 
     async def settings(self, profile: str = "") -> pb.DescribeSettingsResponse:
-        """The settings of a profile."""
+        """Returns the settings of a profile."""
         request = pb.DescribeSettingsRequest(profile=profile)
         answer: pb.DescribeSettingsResponse = await self.call(self.stub.DescribeSettings, request)
         return answer
@@ -121,7 +121,7 @@ class Orchestrator:
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.UNAVAILABLE and not _is_answer(error):
             return OrchestratorError(
-                f"The orchestrator at {self._address} does not answer.",
+                f"The orchestrator at {self._address} is not responding.",
                 "Start it with `bestshot up`, or set ui.orchestrator_address in services.yaml to "
                 "its address. This page reconnects when it is back.",
                 code,
@@ -129,7 +129,7 @@ class Orchestrator:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return OrchestratorError(
                 f"The orchestrator did not answer within {self._timeout_s:.0f} seconds.",
-                "Try again. If this happens again, see its log.",
+                "Try again. If it keeps happening, check the orchestrator's log.",
                 code,
             )
         return OrchestratorError(details[:1].upper() + details[1:], "", code)

@@ -95,7 +95,7 @@ def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> l
                 updates.append(gr.update(value=value, info=info))
             case "distance":
                 mode = value if value == AUTO else NONE if value is None else NUMBER
-                number = value if mode == NUMBER else _resolved(config, control.key)
+                number = value if mode == NUMBER else _resolve_auto(config, control.key)
                 updates.append(gr.update(value=mode, info=info))
                 updates.append(gr.update(value=number, interactive=mode == NUMBER))
             case _:
@@ -139,7 +139,7 @@ def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _resolved(config: Mapping[str, Any], key: str) -> float:
+def _resolve_auto(config: Mapping[str, Any], key: str) -> float:
     """The number that `auto` stood for in a run, for the slider beside it."""
     found = config.get("resolved", {}).get("cluster_scenes", {}).get(key.rpartition(".")[2])
     return float(found) if isinstance(found, int | float) else 0.4

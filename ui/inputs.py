@@ -82,13 +82,13 @@ class CheckedBlocks(gr.Blocks):
         for key, value in file.items():
             # Gradio looks for more files inside an object that is not marked as a file
             if key != "meta" and isinstance(value, dict | list):
-                raise make_error(f"A file must not contain other values ({key[:40]!r} does).")
+                raise make_error(f"A file must not contain nested values (found {key[:40]!r}).")
         if file.get("meta") != {"_type": "gradio.FileData"}:
-            raise make_error("A file must be marked as one.")
+            raise make_error("A file must have the type marker gradio.FileData.")
         if not self.has_upload(path):
             raise make_error(
-                f"{os.path.basename(path)[:100]} was not uploaded on this page, or has been "
-                "deleted since. Choose the file again."
+                f"{os.path.basename(path)[:100]} was not uploaded on this page, or has since been "
+                "deleted. Choose the file again."
             )
 
 
@@ -111,7 +111,7 @@ class RequestLimits:
     Args:
         app: The page.
         page: Knows the uploads.
-        folder: Has the uploads, each in a folder of its own; partial ones are next to those.
+        folder: Holds the uploads, each in its own folder; partial files are beside those folders.
         max_uploads_bytes: Maximum total size of all uploads.
     """
 
@@ -134,12 +134,12 @@ class RequestLimits:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal():
-            text = "Requests must state their length (Content-Length)."
+            text = "A Content-Length header is required."
             return await PlainTextResponse(text, 411)(scope, receive, send)
         if path == UPLOAD_PATH:
             return await self._upload(int(length), scope, receive, send)
         if int(length) > BODY_BYTES:
-            text = f"The request has {length} bytes; at most {BODY_BYTES} are accepted."
+            text = f"The request is too large: {length} bytes, limit {BODY_BYTES} bytes."
             return await PlainTextResponse(text, 413)(scope, receive, send)
         await self._app(scope, receive, send)
 
@@ -154,8 +154,8 @@ class RequestLimits:
             limit = self._max_uploads_bytes
             text = (
                 f"These files total {length / MEGABYTE:.0f} MB. Uploads that are not yet in an "
-                f"album already take {stored / MEGABYTE:.0f} of {limit / MEGABYTE:.0f} MB. Create "
-                "an album from them first, upload fewer at a time, or raise ui.max_upload_mb."
+                f"album already use {stored / MEGABYTE:.0f} of {limit / MEGABYTE:.0f} MB. Create "
+                "an album from them first, upload fewer files, or raise ui.max_upload_mb."
             )
             return await PlainTextResponse(text, 413)(scope, receive, send)
         self._uploading.append(length)
@@ -176,12 +176,12 @@ def _upload_sizes(folder: Path) -> Iterator[int]:
     for path in folder.glob("*/*"):
         try:
             yield path.stat().st_size
-        except FileNotFoundError:  # just made into an album
+        except FileNotFoundError:  # has just become an album
             continue
 
 
 def _delete_partial_files(folder: Path) -> None:
-    """Deletes what interrupted uploads have left, and Gradio's own empty files."""
+    """Deletes the remains of interrupted uploads, and Gradio's own empty files."""
     for path in folder.iterdir():
         if path.is_file():
             path.unlink(missing_ok=True)

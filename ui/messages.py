@@ -24,7 +24,7 @@ async def report_errors(call: Awaitable[AnswerT]) -> AnswerT:
 
 
 def make_error(message: str) -> gr.Error:
-    """Makes the message for an impossible action."""
+    """Builds the message for an action that cannot be done."""
     return gr.Error(message, duration=MESSAGE_S, print_exception=False)
 
 

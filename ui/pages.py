@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
@@ -21,12 +22,12 @@ STATE_WORDS = {
     pb.RUN_STATE_INTERRUPTED: "interrupted",
 }
 HEADLINES = {
-    pb.RUN_STATE_PENDING: "The run is queued",
-    pb.RUN_STATE_RUNNING: "The run is running",
-    pb.RUN_STATE_COMPLETED: "The run is completed",
-    pb.RUN_STATE_FAILED: "The run has failed",
-    pb.RUN_STATE_CANCELLED: "The run was cancelled",
-    pb.RUN_STATE_INTERRUPTED: "The run was interrupted",
+    pb.RUN_STATE_PENDING: "Run queued",
+    pb.RUN_STATE_RUNNING: "Run in progress",
+    pb.RUN_STATE_COMPLETED: "Run completed",
+    pb.RUN_STATE_FAILED: "Run failed",
+    pb.RUN_STATE_CANCELLED: "Run cancelled",
+    pb.RUN_STATE_INTERRUPTED: "Run interrupted",
 }
 ACTIVE_STATES = (pb.RUN_STATE_PENDING, pb.RUN_STATE_RUNNING)
 
@@ -42,7 +43,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Stage:
-    """One bar of the progress."""
+    """One progress bar."""
 
     title: str
     completed: int
@@ -52,12 +53,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Row:
-    """One score of a photo, and of the one beside it; better: 1 = the first, 2 = the other."""
+    """One score of a photo and of the one beside it, and which of them is better, if either."""
 
     title: str
     value: str
     other: str = ""
-    better: int = 0
+    better: Literal["first", "other", ""] = ""
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,14 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A bar chart."""
+    """A bar chart; `description` is for screen readers, which otherwise get the title."""
 
     title: str
     low: str
     high: str
     note: str = ""
     bars: list[Bar] = field(default_factory=list)
+    description: str = ""
 
 
 _TABLE_SCORES = [score for score in SCORES if score.in_table]
@@ -168,9 +170,9 @@ def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]
     for score in SCORES:
         value = score_value(image, score)
         against = score_value(rival, score) if rival is not None else None
-        better = 0
+        better: Literal["first", "other", ""] = ""
         if value is not None and against is not None and _number(value) != _number(against):
-            better = 1 if (value > against) != score.lower_is_better else 2
+            better = "first" if (value > against) != score.lower_is_better else "other"
         label = f"{score.label}, {score.unit}" if score.unit else score.label
         rows.append(Row(label, _number(value), _number(against), better))
     return rows
@@ -211,15 +213,36 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
     sizes = {entry.image_count: entry.cluster_count for entry in statistics.cluster_sizes}
     if sizes:
         counts = [sizes.get(size, 0) for size in range(1, max(sizes) + 1)]
-        texts = [f"{count} moments with {size}" for size, count in enumerate(counts, start=1)]
+        texts = [
+            f"{pluralize(count, 'moment')} with {pluralize(size, 'photo')}"
+            for size, count in enumerate(counts, start=1)
+        ]
         note = pluralize(sum(counts), "moment")
         bars = _bars(counts, texts)
         found.append(Chart("Photos per moment", "1", str(max(sizes)), note, bars))
     return found
 
 
-def _bars(counts: list[int], texts: list[str]) -> list[Bar]:
-    width, highest = 200 / len(counts), max([*counts, 1])
+def votes_chart(image: pb.ImageResult) -> Chart | None:
+    """Chart of the predicted votes on a photo; None if its quality model predicts none."""
+    shares = list(image.quality.ava_distribution)
+    if not shares:
+        return None
+    percents = [round(100 * share) for share in shares]
+    texts = [f"vote {vote}: {percent} %" for vote, percent in enumerate(percents, start=1)]
+    mean = f"mean {image.quality.ava_score:.2f}"
+    return Chart(
+        f"Predicted votes on {image.filename}",
+        "1",
+        str(len(shares)),
+        mean,
+        _bars(shares, texts),
+        f"Predicted votes on {image.filename}: {', '.join(texts)}; {mean}",
+    )
+
+
+def _bars(counts: Sequence[float], texts: list[str]) -> list[Bar]:
+    width, highest = 200 / len(counts), max(counts) or 1
     return [
         Bar(round(index * width, 2), round(width * 0.9, 2), round(76 * count / highest, 2), text)
         for index, (count, text) in enumerate(zip(counts, texts, strict=True))

@@ -66,7 +66,9 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     @server.get("/downloads/{run_id}/{kind}")
     async def download(run_id: str, kind: str) -> Response:
         if kind not in FORMATS:
-            raise HTTPException(404, f"there is no download {kind!r}; known: {list(FORMATS)}")
+            raise HTTPException(
+                404, f"unknown download {kind!r}; choose one of {', '.join(FORMATS)}"
+            )
         pieces = api.stream(pb.DownloadRunRequest(run_id=run_id, format=FORMATS[kind]))
         try:
             first = await anext(pieces)
@@ -110,7 +112,7 @@ def _http_error(error: OrchestratorError) -> HTTPException:
 
 
 class _SecurityHeaders:
-    """Tells the browser to contact no other host."""
+    """Forbids the browser to contact any other host."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 import jinja2
+from bestshot.model.v1 import model_pb2
+from bestshot.orchestrator.v1 import orchestrator_pb2
 
 from ui import captions
 from ui.client import OrchestratorError
@@ -23,6 +25,9 @@ _ENVIRONMENT.globals.update(
     score_line=captions.score_line,
     status=captions.status,
     duration=captions.duration,
+    pluralize=captions.pluralize,
+    pb=orchestrator_pb2,
+    model_pb=model_pb2,
 )
 
 

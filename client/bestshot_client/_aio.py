@@ -167,12 +167,12 @@ class AsyncClient:
             try:
                 async for snapshot in watched:
                     run = snapshot.run
-                    watching.saw()
+                    watching.note_answer()
                     if on_progress is not None:
                         on_progress(run)
             except grpc.RpcError as error:
                 await asyncio.sleep(watching.pause_after(error))
-        return _messages.completed(run)
+        return _messages.check_completed(run)
 
     async def photos(
         self, run_id: str, *, selected_only: bool = False

@@ -165,12 +165,12 @@ class Client:
             try:
                 for snapshot in watched:
                     run = snapshot.run
-                    watching.saw()
+                    watching.note_answer()
                     if on_progress is not None:
                         on_progress(run)
             except grpc.RpcError as error:
                 time.sleep(watching.pause_after(error))
-        return _messages.completed(run)
+        return _messages.check_completed(run)
 
     def photos(self, run_id: str, *, selected_only: bool = False) -> Iterator[pb.ImageResult]:
         """Yields the photos of a run by path, each with all its results."""

@@ -162,7 +162,7 @@ def run_request(
     return request
 
 
-def completed(run: orchestrator_pb2.Run) -> orchestrator_pb2.Run:
+def check_completed(run: orchestrator_pb2.Run) -> orchestrator_pb2.Run:
     """Returns the run if it is completed; raises BestshotError otherwise."""
     if run.state != orchestrator_pb2.RUN_STATE_COMPLETED:
         state = orchestrator_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
@@ -184,7 +184,7 @@ class Watching:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def saw(self) -> None:
+    def note_answer(self) -> None:
         """Records that the orchestrator has answered."""
         self._last = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Installs a component into the virtual environment that runs this, and leaves out what it lacks.
+"""Installs a component into the virtual environment that runs this, without unused packages.
 
     python install.py dependencies COMPONENT cpu|cuda
     python install.py project COMPONENT cpu|cuda
@@ -33,7 +33,7 @@ NEVER_IMPORTED = {
         *("lxml", "opencv-python-headless", "pillow-heif"),
     ),
 }
-"""What the distribution needs as a whole, and a component alone does not."""
+"""Packages that the distribution as a whole needs, but a component alone does not."""
 CONSTRAINTS = ("-c", "constraints.txt", "-c", "deploy/docker/constraints-cuda.txt")
 
 

@@ -49,7 +49,7 @@ def check_against_reference(path: Path, recipe_folder: Path) -> None:
         limit = recipe.tolerance * max(1.0, float(np.abs(stored).max()))
         if not difference <= limit:  # also true for NaN
             raise ConfigError(
-                f"{path.name} does not compute what it should on this machine: its output {name} "
+                f"{path.name} gives wrong results on this machine: its output {name} "
                 f"differs by {difference:.1e} from the stored reference (limit {limit:.1e})"
             )
 

@@ -33,7 +33,7 @@ def export(configs: Path, folder: Path, model_id: str, precision: str) -> list[P
     """
     entry = find_entry(configs, model_id)
     if entry.export is None or entry.preprocessing is None:
-        raise ConfigError(f"{model_id} is not a checkpoint and needs no export")
+        raise ConfigError(f"{model_id} is not a checkpoint, so it needs no export")
     checkpoint, digest = _checkpoint(folder, model_id, entry)
     state = read_checkpoint(checkpoint)
     # TF32 products would differ from ONNX Runtime's by more than the tolerance
@@ -63,11 +63,11 @@ def _checkpoint(folder: Path, model_id: str, entry: ModelEntry) -> tuple[Path, s
     download = entry.downloads["checkpoint"]
     path = folder / model_id / download.name
     if not path.is_file():
-        raise ConfigError(f"{path} is missing; `bestshot models pull {model_id}` fetches it")
+        raise ConfigError(f"{path} is missing; run `bestshot models pull {model_id}` to fetch it")
     digest = file_digest(path)
     if digest != expected_digest(folder, model_id, "checkpoint", download):
         raise ConfigError(
-            f"{path} has sha256 {digest}, which is not the one of models.yaml or of a pin"
+            f"sha256 mismatch for {path}: {digest} is neither in models.yaml nor pinned"
         )
     return path, digest
 

@@ -69,7 +69,7 @@ def _siamese(
     load_weights(network, state, path)
     network.eval()
     good = real_pictures()
-    worse = [degrade(picture) for picture in good for degrade in (_blurred, _crushed)]
+    worse = [degrade(picture) for picture in good for degrade in (_blur, _crush)]
     pictures = _tensors(good, preprocessing)
     with torch.inference_mode():
         network.to(DEVICE)
@@ -126,11 +126,11 @@ def _tensors(pictures: list[RgbImage], preprocessing: Preprocessing) -> NDArray[
     return np.concatenate([to_tensor(picture, preprocessing) for picture in pictures])
 
 
-def _blurred(picture: RgbImage) -> RgbImage:
+def _blur(picture: RgbImage) -> RgbImage:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), 4.0), np.uint8)
 
 
-def _crushed(picture: RgbImage) -> RgbImage:
+def _crush(picture: RgbImage) -> RgbImage:
     _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 5])
     return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
 

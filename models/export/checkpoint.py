@@ -21,7 +21,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the errors of unpickling have no common base
-        raise ConfigError(f"{path} is not a checkpoint with only weights: {error}") from error
+        raise ConfigError(f"{path} is not a weights-only checkpoint: {error}") from error
     return rename_to_torchvision(found.get("model_state_dict", found))
 
 
@@ -42,5 +42,5 @@ def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path)
             )
     unknown = [key for key in state if key not in wanted]
     if unknown:
-        raise ConfigError(f"{path} has {unknown[0]!r}, which the architecture does not")
+        raise ConfigError(f"{path} has {unknown[0]!r}, which is not in the architecture")
     network.load_state_dict(state)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 PATCH_PX = 14
 TRAINED_SIDE_PX = 518
-"""Picture size of the training, which the position embeddings of the checkpoints are for."""
+"""Picture size in training, for which the checkpoints have position embeddings."""
 MLP_RATIO = 4
 NORM_EPSILON = 1e-6
 

@@ -20,6 +20,7 @@ import argparse
 import csv
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -30,13 +31,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from models.train import pictures
 from models.train.degrade import defocus, noise
+from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.moments.clustering import cluster_scenes
-from orchestrator.domain.moments.parameters import (
-    WITHOUT_TIME,
-    ClusterParameters,
-    DbscanParameters,
-)
-from services.common.config.layers import models_dir
+from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters
+from services.common.config.layers import Layer, load, models_dir, read_yaml
 from services.common.imaging.decode import RgbImage, decode, fit_long_side
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import Role, resolve
@@ -163,20 +161,18 @@ def _draw_album(shots: Embeddings, rng: np.random.Generator) -> Album:
     return np.vstack(rows), labels
 
 
-def rand_indices(albums: Sequence[Album], distance: float, epsilon: float) -> Scores:
+def read_parameters(configs: Path) -> ClusterParameters:
+    """Reads how runs cluster by default; simulated shots have no capture time."""
+    path = configs / "pipeline.yaml"
+    settings = load(PipelineSettings, [Layer(str(path), read_yaml(path))]).cluster_scenes
+    return replace(resolve_auto(settings, (0.0, 0.0)), capture_time=WITHOUT_TIME)
+
+
+def rand_indices(
+    albums: Sequence[Album], parameters: ClusterParameters, distance: float, epsilon: float
+) -> Scores:
     """Adjusted Rand index of each album; each noise photo is its own group."""
-    parameters = ClusterParameters(
-        method="hdbscan",
-        metric="cosine",
-        min_cluster_size=2,
-        min_samples=2,
-        cluster_selection_epsilon=epsilon,
-        cluster_selection_method="eom",
-        scene_distance=distance,
-        dbscan=DbscanParameters(eps=0.3, min_samples=1),
-        capture_time=WITHOUT_TIME,
-        max_joint_count=None,
-    )
+    parameters = replace(parameters, scene_distance=distance, cluster_selection_epsilon=epsilon)
     scores = []
     for embeddings, wanted in albums:
         labels = cluster_scenes(embeddings, parameters)
@@ -185,7 +181,9 @@ def rand_indices(albums: Sequence[Album], distance: float, epsilon: float) -> Sc
     return np.array(scores)
 
 
-def calibrate(shots: Embeddings, labelled: Sequence[Album]) -> tuple[float, float]:
+def calibrate(
+    shots: Embeddings, labelled: Sequence[Album], parameters: ClusterParameters
+) -> tuple[float, float]:
     """Chooses (scene_distance, cluster_selection_epsilon), and prints all scores."""
     simulated = draw_albums(shots)
 
@@ -195,7 +193,10 @@ def calibrate(shots: Embeddings, labelled: Sequence[Album]) -> tuple[float, floa
     grid, errors = {}, {}
     for distance in DISTANCES:
         for epsilon in (round(share * distance, 3) for share in EPSILON_SHARES):
-            scores = [(share, rand_indices(kind, distance, epsilon)) for share, kind in weighted]
+            scores = [
+                (share, rand_indices(kind, parameters, distance, epsilon))
+                for share, kind in weighted
+            ]
             grid[distance, epsilon] = sum(share * float(found.mean()) for share, found in scores)
             errors[distance, epsilon] = math.sqrt(
                 sum((share * found.std(ddof=1)) ** 2 / len(found) for share, found in scores)
@@ -216,8 +217,8 @@ def calibrate(shots: Embeddings, labelled: Sequence[Album]) -> tuple[float, floa
     )
     print(f"scene_distance: {chosen[0]}\ncluster_selection_epsilon: {chosen[1]}")
     for _, albums in weighted:
-        scored = rand_indices(albums, *chosen)
-        print(f"mean adjusted Rand index of {len(albums)} albums there: {scored.mean():.3f}")
+        scored = rand_indices(albums, parameters, *chosen)
+        print(f"mean adjusted Rand index over {len(albums)} albums with these: {scored.mean():.3f}")
     return chosen
 
 
@@ -242,14 +243,14 @@ def main() -> None:
     paths = [renditions[0] for renditions in subjects]
     for folder in arguments.photos:
         paths += sorted(folder.glob("*.jp*g"))
-    found = pictures.distinct(paths)
+    found = pictures.drop_duplicates(paths)
     print(f"{len(found)} pictures")
 
     def embed(image: RgbImage) -> Embeddings:
         return model.embed(fit_long_side(image, local.entry.input_long_side_px))
 
     labelled = [read_album(embed, folder) for folder in arguments.album]
-    calibrate(embed_shots(embed, found), labelled)
+    calibrate(embed_shots(embed, found), labelled, read_parameters(arguments.configs))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def defocus(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbIm
     reach = math.ceil(radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disk = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1).astype(np.float32)
-    return _filtered(image, disk)
+    return _filter(image, disk)
 
 
 def motion_blur(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
@@ -37,7 +37,7 @@ def motion_blur(image: RgbImage, strength: float, rng: np.random.Generator) -> R
     dx, dy = math.cos(angle) * length / 2, math.sin(angle) * length / 2
     ends = [(round(reach + s * dx), round(reach + s * dy)) for s in (-1, 1)]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA)
-    return _filtered(image, kernel)
+    return _filter(image, kernel)
 
 
 def noise(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
@@ -78,7 +78,7 @@ def tilt(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
-def _filtered(image: RgbImage, kernel: NDArray[np.float32]) -> RgbImage:
+def _filter(image: RgbImage, kernel: NDArray[np.float32]) -> RgbImage:
     blurred = cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
     return np.asarray(blurred, np.uint8)
 

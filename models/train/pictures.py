@@ -94,7 +94,7 @@ def group_by_subject(paths: Sequence[Path]) -> list[list[Path]]:
     return [subjects[key] for key in sorted(subjects)]
 
 
-def distinct(paths: Sequence[Path]) -> list[Path]:
+def drop_duplicates(paths: Sequence[Path]) -> list[Path]:
     """Drops pictures that look like an earlier one when both are shrunk to 16 x 16 grey pixels."""
     kept: list[Path] = []
     looks: list[NDArray[np.float32]] = []

@@ -179,7 +179,7 @@ def main() -> None:
     model = SceneEmbedding(student).eval()
     subjects = pictures.group_by_subject(pictures.find(arguments.pictures).photos)
     with torch.no_grad():
-        take_means(model, pictures.distinct([renditions[0] for renditions in subjects]))
+        take_means(model, pictures.drop_duplicates([renditions[0] for renditions in subjects]))
         export(model, arguments.out)
 
 

@@ -1,10 +1,9 @@
-"""The orchestrator's API as used by the commands: a running server, or one in this process."""
+"""The orchestrator's API for the commands: a running server, or one in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -16,6 +15,7 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from orchestrator.cli.options import LATEST, check_places
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.decisions import DecisionEntry
@@ -39,8 +39,8 @@ from services.common.rpc.channels import (
     service_name,
 )
 from services.common.rpc.status import from_rpc_error
+from services.common.temporary import temporary_file
 
-LATEST = "latest"
 CALL_TIMEOUT_S = 60.0
 LONG_TIMEOUT_S = 3600.0
 """Timeout of calls that compute or send files."""
@@ -148,7 +148,7 @@ class Api:
             yield answer
 
     def albums(self) -> list[Album]:
-        """All albums, oldest first."""
+        """Returns all albums, oldest first."""
         return [
             values.album_value(album)
             for page in self._pages(pb.ListAlbumsRequest)
@@ -156,11 +156,11 @@ class Api:
         ]
 
     def album(self, album_id: str) -> Album:
-        """One album."""
+        """Returns one album."""
         return values.album_value(self.call(pb.GetAlbumRequest(album_id=album_id)).album)
 
     def album_folders(self) -> list[Path]:
-        """Folders of all albums, to which no command may write."""
+        """Returns the folders of all albums, to which no command may write."""
         return [Path(album.folder) for album in self.albums()]
 
     def runs(self) -> Iterator[Run]:
@@ -169,7 +169,7 @@ class Api:
             yield from map(values.run_value, page.runs)
 
     def run(self, run_id: str) -> Run:
-        """One run with all fields."""
+        """Returns one run with all fields."""
         return values.run_value(self.call(pb.GetRunRequest(run_id=run_id)).run)
 
     def find_run(self, prefix: str) -> Run:
@@ -188,7 +188,7 @@ class Api:
             return self.run(prefix)
         found = [run.id for run in self.runs() if run.id.startswith(prefix)]
         if len(found) > 1:
-            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); give a longer id")
+            raise ConfigError(f"{prefix!r} is ambiguous ({len(found)} runs); use a longer id")
         return self.run(found[0] if found else prefix)
 
     def find_album(self, folder: str) -> Album:
@@ -206,7 +206,7 @@ class Api:
         raise NotFoundError("album", folder)
 
     def images(self, run_id: str, search: str = "") -> list[ImageRecord]:
-        """The photos of a run by path; only those whose path or reason contains `search`."""
+        """Returns a run's photos by path; only those whose path or reason contains `search`."""
         return [
             values.image_value(image)
             for page in self._pages(pb.ListImagesRequest, run_id=run_id, search=search)
@@ -214,7 +214,7 @@ class Api:
         ]
 
     def find_photo(self, run: Run, name: str) -> str:
-        """Finds a photo of a run by its path or, if no other has it, by its file name.
+        """Finds a photo of a run by its path or, if that is unique, by its file name.
 
         Raises:
             NotFoundError: There is none.
@@ -231,13 +231,29 @@ class Api:
         return same[0]
 
     def diff(self, run_id: str, other_run_id: str) -> RunDiff:
-        """Differences of a second run from a first."""
+        """Compares a second run with a first."""
         pages = list(self._pages(pb.DiffRunsRequest, run_id=run_id, other_run_id=other_run_id))
         changes = [change for page in pages for change in page.photo_changes]
         return values.diff_value(pages[0], changes)
 
+    def explain(self, run_id: str, path: str) -> pb.ExplainImageResponse:
+        """Explains a photo's result."""
+        request = pb.ExplainImageRequest(run_id=run_id, path=path)
+        answer: pb.ExplainImageResponse = self.call(request)
+        return answer
+
+    def evaluate(self, run_id: str) -> pb.EvaluateRunResponse:
+        """Compares a run's own choice with the user's decisions."""
+        answer: pb.EvaluateRunResponse = self.call(pb.EvaluateRunRequest(run_id=run_id))
+        return answer
+
+    def tune(self, run_id: str) -> pb.TuneRunResponse:
+        """Proposes settings that fit the user's decisions better."""
+        answer: pb.TuneRunResponse = self.call(pb.TuneRunRequest(run_id=run_id))
+        return answer
+
     def decisions(self, album_id: str) -> list[DecisionEntry]:
-        """An album's log, oldest first."""
+        """Returns an album's log, oldest first."""
         return [
             entry_value(entry)
             for page in self._pages(pb.ListDecisionsRequest, album_id=album_id)
@@ -245,13 +261,13 @@ class Api:
         ]
 
     def settings(self, profile: str) -> dict[str, Any]:
-        """The settings of a profile, nested like configs/pipeline.yaml."""
+        """Returns the settings of a profile, nested like configs/pipeline.yaml."""
         described = self.call(pb.DescribeSettingsRequest(profile=profile))
         return overrides_value(described.config)
 
     def download(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
-        """A run's results as one file, opened at its start; the caller closes it."""
-        target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+        """Downloads a run's results as one file, open at its start; the caller closes it."""
+        target = temporary_file()
         request = pb.DownloadRunRequest(run_id=run_id, format=f"DOWNLOAD_FORMAT_{wanted.name}")
         try:
             for piece in self.stream(request):
@@ -309,12 +325,6 @@ def open_api(
             runner.run(calls.close())
 
 
-def check_places(orchestrator: str | None, data: Path | None) -> None:
-    """Refuses a data folder together with the address of an orchestrator."""
-    if orchestrator is not None and data is not None:
-        raise ConfigError("leave out --data: the orchestrator at --orchestrator has its own")
-
-
 async def _open_served(address: str, shared: SharedSettings) -> Calls:
     return ServedCalls(address, client_options(shared))
 
@@ -352,7 +362,7 @@ def _open_stored(settings: OrchestratorSettings, data: Path | None) -> Engine:
         return open_postgresql(settings.database_url, settings.database_password_file)
     folder = data_folder(data)
     if not (folder / DATABASE_NAME).exists():
-        raise ConfigError(f"there are no runs in {folder} yet; create one with `bestshot curate`")
+        raise ConfigError(f"there are no runs in {folder} yet; start one with `bestshot curate`")
     return open_database(folder)
 
 

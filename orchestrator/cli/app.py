@@ -1,4 +1,7 @@
-"""The `bestshot` command."""
+"""The `bestshot` command.
+
+Functions import what takes long to load, so that `bestshot --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +12,43 @@ import itertools
 import os
 import re
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from models.cli import app as models_app
-from orchestrator.cli import curate as curating
-from orchestrator.cli import reproduce as reproducing
-from orchestrator.cli.api import LATEST, Api, check_places, open_api
-from orchestrator.cli.curate import Request
 from orchestrator.cli.decisions import app as decisions_app
-from orchestrator.cli.demo import make_album
-from orchestrator.cli.options import Address, ConfigDir, Data, Offline, RunId
+from orchestrator.cli.options import (
+    LATEST,
+    Address,
+    ConfigDir,
+    Data,
+    Offline,
+    RunId,
+    check_places,
+)
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
-from orchestrator.cli.profile_choice import choose_profile
-from orchestrator.cli.run_diff_text import diff_lines, reproduction_lines
-from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
 from orchestrator.data_folder import data_folder
-from orchestrator.export.download import DownloadFormat
-from orchestrator.export.downloaded import DownloadedSource
-from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions, write_export
+from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import FileTransfer, write_file
-from orchestrator.export.gallery import moments, score_line
-from orchestrator.records import ImageRecord, Run
 from services.common.config.layers import config_dir, profile_of_environment, read_config_file
 from services.common.config.sections import SharedSettings, load_section
-from services.common.errors import EXIT_CONFIG, BestshotError, ConfigError
-from services.common.rpc.auth import ScopeName, new_token, token_digest
+from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, ConfigError
+from services.common.rpc.scopes import ScopeName
+
+if TYPE_CHECKING:
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import Api
+    from orchestrator.export.exporter import ExportOptions
+    from orchestrator.records import ImageRecord, Run
 
 app = typer.Typer(
     name="bestshot",
@@ -68,12 +75,19 @@ class ExportedAs(enum.StrEnum):
     SELECTED_ZIP = "selected-zip"
 
 
-EXIT_FAILED = 1
 SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
 """Takes a minute, because of the pauses: by then a photo that crashes a service has failed its run
 (`service_wait_s`), and everything else continues."""
+
+
+def _parse_transfer(text: str) -> FileTransfer:
+    try:
+        return FileTransfer(text)
+    except ValueError:
+        raise typer.BadParameter(f"choose copy, hardlink or symlink (got {text!r})") from None
+
 
 Profile = Annotated[
     str | None,
@@ -111,7 +125,7 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 @app.command()
 def curate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos, including its sub-folders.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of photos; subfolders are included.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
@@ -124,7 +138,7 @@ def curate(
     config: ConfigFiles = None,
     set_: Flags = None,
     copy_selected: Annotated[
-        bool, typer.Option("--copy-selected", help="Copy the selected photos into OUT/selected.")
+        bool, typer.Option("--copy-selected", help="Copy the selected photos to OUT/selected.")
     ] = False,
     force: Force = False,
     offline: Offline = False,
@@ -141,12 +155,14 @@ def curate(
 ) -> None:
     """Score, group and select the photos in a folder.
 
-    Writes image_metrics.csv, results.json, run.json and index.html into OUT. A second run computes
-    only what is new. Starts all services itself, and stops them.
+    Writes image_metrics.csv, results.json, run.json and index.html to OUT. A second run computes
+    only what is new. All services are started for the run and stopped afterwards.
     """
+    from orchestrator.cli import curate as curating
+
     check_places(orchestrator, data)
     curating.curate(
-        Request(
+        curating.Request(
             photos=photos,
             out=out,
             config_folder=config_dir(config_dir_),
@@ -172,12 +188,15 @@ def demo(
     data: Data = None,
 ) -> None:
     """Curate a small album of real pictures that ship with scikit-learn."""
+    from orchestrator.cli import curate as curating
+    from orchestrator.cli.demo import make_album
+
     console = Console()
     photos = out / "photos"
     count = make_album(photos)
-    console.print(f"{count} photos written to {photos}", highlight=False)
+    console.print(f"wrote {count} photos to {photos}", highlight=False)
     curating.curate(
-        Request(
+        curating.Request(
             photos=photos,
             out=out / "results",
             config_folder=config_dir(None),
@@ -220,12 +239,15 @@ def up(
         raise ConfigError(
             "the web UI is not installed: install 'bestshot[ui]', or leave it out with --no-ui"
         )
+    from orchestrator.cli.profile_choice import choose_profile
+    from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
+
     console = Console(highlight=False, soft_wrap=True)
     folder = data_folder(data)
     configs = config_dir(config_dir_)
     files = [read_config_file(path) for path in config or []]
     layers = [file.section("services", "shared") for file in files]
-    with interrupted_by_sigterm():
+    with interrupt_on_sigterm():
         chosen = choose_profile(
             configs,
             files,
@@ -241,7 +263,7 @@ def up(
         max_deaths=UP_MAX_DEATHS,
         report=lambda line: console.print(escape(line)),
     )
-    with interrupted_by_sigterm():
+    with interrupt_on_sigterm():
         try:
             for name in MODEL_SERVICES:
                 supervisor.start(name, config_flags(name, files))
@@ -256,7 +278,7 @@ def up(
                 scheme = "http" if shared.tls.certificate_file is None else "https"
                 page = f"{scheme}://{supervisor.wait_for_address('ui')}"
                 console.print(f"{'ui':<13} {page}")
-            console.print(f"logs in {folder / 'logs'}; Ctrl-C stops")
+            console.print(f"logs are in {folder / 'logs'}; press Ctrl-C to stop")
             if failure := supervisor.wait_for_failure():
                 raise failure
         finally:
@@ -279,7 +301,7 @@ def serve(
     `bestshot serve PART --help` lists its options.
     """
     if part not in PARTS:
-        raise ConfigError(f"there is no part {part!r}; choose one of {', '.join(PARTS)}")
+        raise ConfigError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
     command = part_command(part, context.args)
     os.execv(command[0], command)  # noqa: S606
 
@@ -288,12 +310,14 @@ def serve(
 def token(
     name: Annotated[str, typer.Argument(help="Name of its owner: letters, digits, - and _.")],
     scope: Annotated[
-        ScopeName, typer.Option(help="What it allows; each scope includes the ones before it.")
+        ScopeName, typer.Option(help="What it allows; each scope includes those before it.")
     ],
 ) -> None:
-    """Create a token and print it, with the lines that shared.tokens_file needs for it."""
+    """Create a token, and print it with its entry for shared.tokens_file."""
     if not re.fullmatch(r"[\w-]+", name):
-        raise ConfigError(f"the name may have only letters, digits, - and _ (got {name!r})")
+        raise ConfigError(f"a name may contain only letters, digits, - and _ (got {name!r})")
+    from services.common.rpc.auth import new_token, token_digest
+
     secret = new_token()
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
@@ -304,8 +328,10 @@ def token(
 @app.command()
 def runs(orchestrator: Address = None, data: Data = None) -> None:
     """List the newest 1000 runs, newest first."""
-    table = Table("Run", "Started", "State", "Photos", "Selected", "Album")
-    with open_api(orchestrator, data) as api:
+    # fold, because the end of a long path tells more than its beginning
+    album = Column("Album", overflow="fold")
+    table = Table("Run", "Started", "State", "Photos", "Selected", album)
+    with _open_api(orchestrator, data) as api:
         folders = {album.id: album.folder for album in api.albums()}
         for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
             summary = run.summary
@@ -326,8 +352,10 @@ def show(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Show what a run selected and why; default: the newest run."""
-    with open_api(orchestrator, data) as api:
+    """Show what a run selected and why. Default: the newest run."""
+    from orchestrator.export.gallery import moments
+
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
         album = api.album(found.album_id)
         records = api.images(found.id)
@@ -338,18 +366,23 @@ def show(
         console.print(f"[red]{escape(found.error)}[/red]")
     for role, model in found.models.items():
         missing = model["fallback_for_model_id"]
-        instead = f", standing in for {missing}" if missing else ""
+        instead = f", used instead of {missing}" if missing else ""
         console.print(
             f"  {role}: {model['id']} ({model['origin']}{instead}): {model['description']}"
         )
-    for moment in moments(records):
-        console.print(f"\n[bold]{moment.title}[/bold]: {len(moment.photos)} shots")
-        _print_photos(moment.photos, console)
-    console.print("\n[bold]Single shots and unreadable files[/bold]")
-    _print_photos(
-        [record for record in records if record.cluster_id is None or record.cluster_id < 0],
-        console,
-    )
+    groups = [
+        (f"[bold]{moment.title}[/bold]: {pluralize(len(moment.photos), 'shot')}", moment.photos)
+        for moment in moments(records)
+    ]
+    readable = [record for record in records if record.is_readable]
+    single = [record for record in readable if record.cluster_id is None or record.cluster_id < 0]
+    groups.append(("[bold]Single shots[/bold]", single))
+    broken = [record for record in records if not record.is_readable]
+    groups.append(("[bold]Unreadable files[/bold]", broken))
+    for title, members in groups:
+        if members:
+            console.print(f"\n{title}")
+            _print_photos(members, console)
 
 
 @app.command()
@@ -360,10 +393,10 @@ def explain(
     data: Data = None,
 ) -> None:
     """Show why a photo was or wasn't picked, with the numbers that were used."""
-    with open_api(orchestrator, data) as api:
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
         path = api.find_photo(found, photo)
-        answer = api.call(pb.ExplainImageRequest(run_id=found.id, path=path))
+        answer = api.explain(found.id, path)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
     for line in answer.explanation.lines:
@@ -372,17 +405,21 @@ def explain(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="Folder for the files; with --as, the file to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; with --as, the file to write.")],
     run: RunId = LATEST,
     as_: Annotated[
-        ExportedAs, typer.Option("--as", help="Write all files into a folder, or just one of them.")
+        ExportedAs, typer.Option("--as", help="Write a folder with all files, or only one file.")
     ] = ExportedAs.FOLDER,
     selected: Annotated[
         FileTransfer | None,
-        typer.Option(help="Put the selected photos into OUT/selected, as copies or links."),
+        typer.Option(
+            parser=_parse_transfer,
+            metavar="copy|hardlink|symlink",
+            help="Put the selected photos in OUT/selected, as copies or links.",
+        ),
     ] = None,
     xmp: Annotated[
-        bool, typer.Option("--xmp", help="Write XMP sidecars into OUT/xmp, and beside copies.")
+        bool, typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and beside copies.")
     ] = False,
     xmp_beside_photos: Annotated[
         bool,
@@ -404,7 +441,7 @@ def export(
     """
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
-            "--selected, --xmp, --xmp-beside-photos and --parquet need a folder as output: "
+            "--selected, --xmp, --xmp-beside-photos and --parquet write to a folder: "
             f"leave out --as {as_}"
         )
     is_link = selected in (FileTransfer.HARDLINK, FileTransfer.SYMLINK)
@@ -414,9 +451,12 @@ def export(
             "the machine that has the photos: run this there without --orchestrator, or use "
             "--selected copy and --xmp"
         )
+    from orchestrator.export.download import DownloadFormat
+    from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
+
     options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
     console = Console(soft_wrap=True, highlight=False)
-    with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
+    with _open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
         found = api.find_run(run)
         if as_ is not ExportedAs.FOLDER:
             with api.download(found.id, DownloadFormat[as_.name]) as content:
@@ -427,7 +467,7 @@ def export(
     for path in done.paths:
         console.print(escape(f"  {out / path}"))
     if done.copied_count:
-        console.print(escape(f"  {out / SELECTED_FOLDER}: {done.copied_count} photos"))
+        console.print(escape(f"  {out / SELECTED_FOLDER}: {pluralize(done.copied_count, 'photo')}"))
     for warning in done.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
     if done.warning_count > len(done.warnings):
@@ -435,7 +475,9 @@ def export(
 
 
 def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
-    """Has the orchestrator write the files: it runs in this process and has the photos."""
+    """Makes the orchestrator, which runs in this process and has the photos, write the files."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
     transfer = options.selected_transfer
     answer: pb.ExportRunResponse = api.call(
         pb.ExportRunRequest(
@@ -453,6 +495,11 @@ def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.E
 
 def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
     """Downloads the files and writes them on this machine."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.export.downloaded import DownloadedSource
+    from orchestrator.export.exporter import write_export
+
     with DownloadedSource(
         api.album(run.album_id), api.images(run.id), partial(api.download, run.id)
     ) as source:
@@ -468,9 +515,9 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
 @app.command()
 def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = None) -> None:
     """Show how well a run's own choice agrees with your decisions."""
-    with open_api(orchestrator, data) as api:
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
-        answer = api.call(pb.EvaluateRunRequest(run_id=found.id))
+        answer = api.evaluate(found.id)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"run {found.id}")
     for line in answer.lines:
@@ -480,7 +527,9 @@ def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = Non
 @app.command()
 def tune(
     run: RunId = LATEST,
-    out: Annotated[Path | None, typer.Option(help="YAML file to write, for --config.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="YAML file to save the proposal to, for --config.")
+    ] = None,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -489,10 +538,10 @@ def tune(
     Changes nothing by itself.
     """
     console = Console(soft_wrap=True, highlight=False)
-    with open_api(orchestrator, data) as api:
+    with _open_api(orchestrator, data) as api:
         found = api.find_run(run)
         with console.status("fitting"):
-            proposal = api.call(pb.TuneRunRequest(run_id=found.id))
+            proposal = api.tune(found.id)
         albums = api.album_folders()
     console.print(f"run {found.id}")
     for line in proposal.lines:
@@ -500,19 +549,23 @@ def tune(
     if out is not None and proposal.settings_yaml:
         content = io.BytesIO(proposal.settings_yaml.encode())
         write_file(out, content, albums=albums, force=True)
-        console.print(escape(f"written into {out}"))
+        console.print(escape(f"wrote {out}"))
 
 
 @app.command()
 def diff(
     first: RunId,
-    second: Annotated[str, typer.Argument(help="The run to compare with.")] = LATEST,
+    second: Annotated[
+        str, typer.Argument(help="Id of the run to compare it with, or the start of it.")
+    ] = LATEST,
     all_: ShowsAll = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
     """Show how two runs differ: settings, models, photos, picks, moments and scores."""
-    with open_api(orchestrator, data) as api:
+    from orchestrator.cli.run_diff_text import diff_lines
+
+    with _open_api(orchestrator, data) as api:
         before, after = (api.find_run(name) for name in (first, second))
         found = api.diff(before.id, after.id)
     console = Console(soft_wrap=True, highlight=False)
@@ -531,16 +584,19 @@ def reproduce(
 ) -> None:
     """Repeat a run from its photos and stored settings, and show what differs.
 
-    Without --orchestrator, services are started and everything is computed again, and nothing is
-    added to the runs. With --orchestrator, that orchestrator computes and keeps a new run, and uses
-    the scores in its cache.
+    Without --orchestrator, this starts its own services, computes everything again, and stores
+    nothing. With --orchestrator, the server computes a new run, using its cached scores, and keeps
+    it.
 
-    Exit code 0: everything is equal. 3: settings, models, photos or decisions have changed. 4:
+    Exit code 0: results are identical. 3: settings, models, photos or decisions have changed. 4:
     inputs are identical but results differ.
     """
+    from orchestrator.cli import reproduce as reproducing
+    from orchestrator.cli.run_diff_text import reproduction_lines
+
     console = Console(soft_wrap=True, highlight=False)
     configs = config_dir(config_dir_)
-    with open_api(orchestrator, data, config_folder=configs) as api:
+    with _open_api(orchestrator, data, config_folder=configs) as api:
         found = reproducing.reproduce(api, api.find_run(run), configs, orchestrator, console)
     for line in reproduction_lines(found, shows_all=all_):
         console.print(escape(line))
@@ -550,7 +606,21 @@ def reproduce(
         raise typer.Exit(EXIT_OTHER_RESULTS)
 
 
+def _open_api(
+    orchestrator: str | None,
+    data: Path | None,
+    *,
+    config_folder: Path | None = None,
+    writes_to: Sequence[Path] = (),
+) -> AbstractContextManager[Api]:
+    from orchestrator.cli.api import open_api
+
+    return open_api(orchestrator, data, config_folder=config_folder, writes_to=writes_to)
+
+
 def _print_photos(records: list[ImageRecord], console: Console) -> None:
+    from orchestrator.export.gallery import score_line
+
     for record in records:
         mark = "[green]+[/green]" if record.is_selected else "-"
         lines = filter(None, (score_line(record), record.face_caption))
@@ -559,7 +629,7 @@ def _print_photos(records: list[ImageRecord], console: Console) -> None:
 
 
 def main() -> None:
-    """Runs the command; a user's mistake ends in a message and an exit code, not a traceback."""
+    """Runs the command; a mistake by the user ends in a message and an exit code."""
     try:
         app()
     except ConfigError as error:

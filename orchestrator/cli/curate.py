@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,14 +33,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
 from orchestrator.cli.profile_choice import choose_profile
-from orchestrator.cli.supervisor import Supervisor, interrupted_by_sigterm
+from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 from orchestrator.config import PipelineConfig, file_layers
+from orchestrator.domain.wording import pluralize
 from orchestrator.export.exporter import SELECTED_FOLDER
 from orchestrator.export.output_folder import (
     CURATE_LOCK,
     EXPORT_LOCK,
     open_output,
-    writing_errors,
+    translate_write_errors,
 )
 from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.ports import PhotoFile
@@ -68,6 +68,7 @@ from services.common.rpc.channels import (
 )
 from services.common.rpc.status import from_rpc_error
 from services.common.stages import STAGE_TITLES
+from services.common.temporary import temporary_folder
 
 CALL_TIMEOUT_S = 60.0
 EXPORT_TIMEOUT_S = 3600.0
@@ -127,17 +128,19 @@ def curate(request: Request, console: Console) -> pb.Run:
         BestshotError: Something failed; the message is for the user. Finished scores are kept for
             the next run.
     """
-    with _checked(request), interrupted_by_sigterm():
+    with _check_request(request), interrupt_on_sigterm():
         try:
             return asyncio.run(_curate(request, _own_profile(request, console), console))
         except KeyboardInterrupt:
-            console.print("interrupted; scores finished so far are kept: run again to continue")
+            console.print(
+                "interrupted; finished scores are kept: run the same command again to continue"
+            )
             raise
 
 
 @contextlib.contextmanager
-def _checked(request: Request) -> Iterator[None]:
-    """Finds the user's mistakes before anything is started, and locks the output folder."""
+def _check_request(request: Request) -> Iterator[None]:
+    """Checks the request before anything is started, and locks the output folder."""
     photos = request.photos.resolve()
     found: list[PhotoFile] = []
     if request.orchestrator is None:
@@ -153,7 +156,7 @@ def _checked(request: Request) -> Iterator[None]:
     with open_output(request.out, photos, albums, lock=CURATE_LOCK):
         with (
             open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
-            writing_errors(output.path),
+            translate_write_errors(output.path),
         ):
             # Check all photos, because any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
@@ -178,7 +181,7 @@ def _check_services(request: Request) -> None:
         if request.orchestrator is not None and services:
             raise ConfigError(
                 f"services.{next(iter(services))} in {path}: the orchestrator at "
-                f"{request.orchestrator} and its services have their own settings; leave out "
+                f"{request.orchestrator} and its services have their own settings; remove "
                 "the section `services`"
             )
         for section, keys in OWN_SETTINGS.items():
@@ -187,7 +190,7 @@ def _check_services(request: Request) -> None:
                     raise ConfigError(
                         f"services.{section}.{key} in {path}: `bestshot curate` "
                         + ("does not start a web UI" if section == "ui" else "sets this itself")
-                        + "; leave it out"
+                        + "; remove it"
                     )
 
 
@@ -249,7 +252,7 @@ async def _curate(request: Request, profile: str, console: Console) -> pb.Run:
         try:
             await asyncio.wait([work, failure], return_when=asyncio.FIRST_COMPLETED)
             if failure.done() and (error := failure.result()):
-                raise _resumable(error)
+                raise _add_resume_advice(error)
             return work.result()
         finally:
             work.cancel()
@@ -272,7 +275,8 @@ async def _call(
     except grpc.RpcError as error:
         is_cut_off = error.code() is grpc.StatusCode.UNAVAILABLE
         if supervisor is not None and is_cut_off and await _has_died(supervisor):
-            raise _resumable(InternalError(supervisor.last_words("orchestrator"))) from error
+            ended = InternalError(supervisor.last_words("orchestrator"))
+            raise _add_resume_advice(ended) from error
         raise from_rpc_error(error, f"the orchestrator at {address}") from error
 
 
@@ -285,12 +289,12 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
     try:
         await asyncio.to_thread(supervisor.wait_for_address, "orchestrator")
     except InternalError as error:
-        raise _resumable(error) from error
+        raise _add_resume_advice(error) from error
 
 
-def _resumable(error: BestshotError) -> InternalError:
+def _add_resume_advice(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.message}\nScores finished so far are kept: run the same command again to continue"
+        f"{error.message}\nFinished scores are kept: run the same command again to continue"
     )
 
 
@@ -308,12 +312,12 @@ def _own_orchestrator(
         if shared.tokens_file is None:
             if shared.token_file is not None:
                 console.print(
-                    "shared.token_file is ignored: this command starts its own parts, which accept "
-                    "only the token created for them",
+                    "shared.token_file is ignored: this command starts its own services, which "
+                    "accept only the token created for them",
                     soft_wrap=True,
                 )
-            token, secrets = stack.enter_context(_secret())
-            common += ["--config", str(secrets)]  # the last one wins
+            token, secrets = stack.enter_context(_create_secret())
+            common += ["--config", str(secrets)]  # the last --config wins
         supervisor = Supervisor(
             logs,
             common,
@@ -327,7 +331,7 @@ def _own_orchestrator(
 
 
 @contextlib.contextmanager
-def _secret() -> Iterator[tuple[str, Path]]:
+def _create_secret() -> Iterator[tuple[str, Path]]:
     """Creates a token that only the parts of this command accept and send.
 
     So a part of another command, reached by mistake, refuses the calls, and other users of this
@@ -336,14 +340,14 @@ def _secret() -> Iterator[tuple[str, Path]]:
     Yields:
         The token, and a --config file that passes it to the parts.
     """
-    with tempfile.TemporaryDirectory(prefix="bestshot-") as folder:  # its mode is 0700
+    with temporary_folder("bestshot-") as folder:
         token = new_token()
         known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
         files = {"tokens_file": json.dumps(known), "token_file": token}
         for name, content in files.items():
-            Path(folder, name).write_text(content)
-        paths = {name: str(Path(folder, name)) for name in files}
-        secrets = Path(folder, "secrets.yaml")
+            (folder / name).write_text(content)
+        paths = {name: str(folder / name) for name in files}
+        secrets = folder / "secrets.yaml"
         secrets.write_text(json.dumps({"services": {"shared": paths}}))
         yield token, secrets
 
@@ -393,12 +397,15 @@ async def _drive(
     try:
         run = await show_progress(_snapshots(stub, run_id, options, supervisor), console)
     except asyncio.CancelledError:
+        if supervisor is not None and supervisor.has_failed:
+            raise  # nobody wants the run cancelled: it is interrupted, and the cache has its scores
         cancelled = pb.CancelRunRequest(run_id=run_id)
         with contextlib.suppress(grpc.RpcError):  # the orchestrator itself may have died
             await call_once(stub.CancelRun, cancelled, CALL_TIMEOUT_S, options)
         raise
     if run.state != pb.RUN_STATE_COMPLETED:
-        raise InternalError(run.error or f"the run ended as {pb.RunState.Name(run.state)}")
+        state = pb.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
+        raise InternalError(run.error or f"the run did not complete (state: {state})")
     if request.out is not None:
         exported = await call_once(
             stub.ExportRun,
@@ -422,7 +429,7 @@ class Watching:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def saw(self) -> None:
+    def note_answer(self) -> None:
         """Records that the orchestrator has answered."""
         self._last = time.monotonic()
 
@@ -454,20 +461,20 @@ async def _snapshots(
             watched = pb.WatchRunRequest(run_id=run_id)
             async for snapshot in stub.WatchRun(watched, metadata=call_metadata(options)):
                 run = snapshot.run
-                watching.saw()
+                watching.note_answer()
                 yield snapshot
         except grpc.RpcError as error:
             if supervisor is not None:
                 await _wait_until_back(supervisor)
                 if supervisor.death_count("orchestrator") > death_count:
                     death_count = supervisor.death_count("orchestrator")
-                    watching.saw()  # the channel may be slower to notice that it is back
+                    watching.note_answer()  # the channel may be slower to notice that it is back
             await asyncio.sleep(watching.pause_after(error))
             continue
         if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
             return
         if resume_count == MAX_RESUMES:  # the run itself may be what crashes it, however slowly
-            raise _resumable(InternalError(supervisor.last_words("orchestrator")))
+            raise _add_resume_advice(InternalError(supervisor.last_words("orchestrator")))
         resume_count += 1
         resume = pb.ResumeRunRequest(run_id=run_id)
         await call_once(stub.ResumeRun, resume, CALL_TIMEOUT_S, options)
@@ -525,19 +532,20 @@ def print_summary(run: pb.Run, console: Console) -> None:
     """Prints a run's summary."""
     summary = run.summary
     rate = summary.photo_count / summary.elapsed_seconds if summary.elapsed_seconds else 0.0
-    table = Table.grid(padding=(0, 2))
+    moments = pluralize(summary.cluster_count + summary.noise_count, "moment")
+    single_shots = pluralize(summary.noise_count, "single shot")
+    table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style="bold")
     table.add_column()
-    table.add_row(str(summary.photo_count), f"photos ({summary.cached_count} from the cache)")
+    for line in (
+        f"{pluralize(summary.photo_count, 'photo')} ({summary.cached_count} from the cache)",
+        f"{summary.unreadable_count} unreadable",
+        f"{moments} ({summary.cluster_count} with several shots, {single_shots})",
+        f"{summary.selected_count} selected",
+        f"{summary.elapsed_seconds:.1f} seconds ({rate:.1f} photos per second)",
+    ):
+        table.add_row(*line.split(" ", 1))
     table.add_row("", f"computed by the profile {escape(run.profile)}")
-    table.add_row(str(summary.unreadable_count), "unreadable")
-    moments = summary.cluster_count + summary.noise_count
-    table.add_row(
-        str(moments),
-        f"moments ({summary.cluster_count} of several shots, {summary.noise_count} single shots)",
-    )
-    table.add_row(str(summary.selected_count), "selected")
-    table.add_row(f"{summary.elapsed_seconds:.1f}", f"seconds ({rate:.1f} photos per second)")
     console.print(table)
     for note in run.notes:
         console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)
@@ -547,4 +555,4 @@ def _print_files(out: Path, exported: pb.ExportRunResponse, console: Console) ->
     for path in exported.paths:
         console.print(f"  {out / path}", highlight=False, soft_wrap=True)
     if exported.copied_count:
-        console.print(f"  {out / 'selected'}: {exported.copied_count} photos copied")
+        console.print(f"  {out / 'selected'}: {pluralize(exported.copied_count, 'photo')} copied")

@@ -5,34 +5,35 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from rich.console import Console
 from rich.markup import escape
 
-from orchestrator.cli.api import LATEST, open_api
-from orchestrator.cli.options import Address, AlbumName, Data
-from orchestrator.domain.decisions import DecisionAction, DecisionEntry, find_in_force, find_origins
-from orchestrator.export.decisions_json import decisions_json, parse_decisions
+from orchestrator.cli.options import LATEST, Address, AlbumName, Data
 from orchestrator.export.files import write_file
-from orchestrator.transport.converters import entry_message, entry_value
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_text
+
+if TYPE_CHECKING:
+    from orchestrator.domain.decisions import DecisionEntry
 
 LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
-    help="What you decided about photos and moments: a log that every later run applies.",
+    help="The log of your decisions about photos and moments; every later run applies it.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
 def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = None) -> None:
-    """Show the log, oldest first; an entry in brackets was undone."""
+    """Show the log, oldest first; entries in brackets were undone."""
+    from orchestrator.cli.api import open_api
+    from orchestrator.domain.decisions import find_in_force, find_origins
+
     with open_api(orchestrator, data) as api:
         found = api.find_album(album)
         entries = api.decisions(found.id)
@@ -54,12 +55,17 @@ def undo(
     data: Data = None,
 ) -> None:
     """Undo the newest decision, or the given one; takes effect in the next run."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+    from orchestrator.transport.converters import entry_value
+
     with open_api(orchestrator, data) as api:
         album_id = api.find_album(album).id
         entries = api.decisions(album_id)
         named = [known.id for known in entries if known.id.startswith(entry)] if entry else [""]
         if not named:
-            raise ConfigError(f"no entry begins with {entry!r}; run `bestshot decisions list`")
+            raise ConfigError(f"no entry starts with {entry!r}; run `bestshot decisions list`")
         if len(named) > 1:
             raise ConfigError(
                 f"{entry!r} is ambiguous ({len(named)} entries); run `bestshot decisions list`"
@@ -75,13 +81,16 @@ def export(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Write the whole log into a file."""
+    """Write the whole log to a file."""
+    from orchestrator.cli.api import open_api
+    from orchestrator.export.decisions_json import decisions_json
+
     with open_api(orchestrator, data) as api:
         entries = api.decisions(api.find_album(album).id)
         albums = api.album_folders()
     content = io.BytesIO(decisions_json(entries).encode())
     write_file(file, content, albums=albums, force=True)
-    print(f"{len(entries)} entries written into {file}")
+    print(f"wrote {len(entries)} {'entry' if len(entries) == 1 else 'entries'} to {file}")
 
 
 @app.command("import")
@@ -92,19 +101,27 @@ def import_(
     data: Data = None,
 ) -> None:
     """Add the entries of a file to the log; entries that it already has are skipped."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+    from orchestrator.export.decisions_json import parse_decisions
+    from orchestrator.transport.converters import entry_message
+
     with open_api(orchestrator, data) as api:
         album_id = api.find_album(album).id
         entries = parse_decisions(read_user_text(file, limit=LOG_LIMIT_BYTES))
         messages = [entry_message(entry, is_in_force=True) for entry in entries]
         answer = api.call(pb.ImportDecisionsRequest(album_id=album_id, entries=messages))
     print(
-        f"{answer.added_count} of {len(entries)} entries added; "
-        f"the next run or reselection applies them"
+        f"added {answer.added_count} of {len(entries)} entries; the next run or reselection "
+        f"applies them"
     )
 
 
 def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
     """Describes an entry."""
+    from orchestrator.domain.decisions import find_origins
+
     return _describe(*find_origins([*log, entry])[entry.id])
 
 
@@ -115,10 +132,18 @@ def _describe(entry: DecisionEntry, undo_count: int) -> str:
 
 
 def _describe_decision(entry: DecisionEntry) -> str:
+    from orchestrator.domain.decisions import DecisionAction
+
     photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
     match entry.action:
         case DecisionAction.MOVE:
             assert entry.target is not None
             return f"move {photos} to the moment of {entry.target.path}"
+        case DecisionAction.SPLIT:
+            return f"split off {photos}"
+        case DecisionAction.MERGE:
+            return f"merge the moments of {photos}"
+        case DecisionAction.CLEAR:
+            return f"clear the decision on {photos}"
         case _:
             return f"{entry.action} {photos}"

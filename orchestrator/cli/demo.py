@@ -1,4 +1,4 @@
-"""A small album of real pictures that ship with scikit-learn, and of variants of them."""
+"""A small album of real pictures that ship with scikit-learn, with variants of each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from PIL import Image, ImageEnhance, ImageFilter
 SOURCES = ("china.jpg", "flower.jpg")
 
 
-def _shifted(image: Image.Image) -> Image.Image:
+def _shift(image: Image.Image) -> Image.Image:
     width, height = image.size
     return image.crop((width // 16, height // 20, width, height))
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def _tilt(image: Image.Image) -> Image.Image:
     width, height = image.size
     inner = (width // 20, height // 20, width - width // 20, height - height // 20)
     return image.rotate(2, Image.Resampling.BICUBIC).crop(inner)
@@ -26,13 +26,13 @@ def _turned(image: Image.Image) -> Image.Image:
 
 VARIANTS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
     "1-sharp": (lambda image: image, 92),
-    "2-shifted": (_shifted, 92),
+    "2-shifted": (_shift, 92),
     "3-blurred": (lambda image: image.filter(ImageFilter.GaussianBlur(4)), 92),
     "4-dark": (lambda image: ImageEnhance.Brightness(image).enhance(0.35), 92),
     "5-recompressed": (lambda image: image, 12),
-    "6-tilted": (_turned, 92),
+    "6-tilted": (_tilt, 92),
 }
-"""Change to each picture, and its JPEG quality."""
+"""The change to each picture, and its JPEG quality."""
 
 
 def make_album(folder: Path) -> int:

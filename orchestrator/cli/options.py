@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from services.common.errors import ConfigError
+
+LATEST = "latest"
+"""Stands for the newest run."""
+
 ConfigDir = Annotated[
     Path | None, typer.Option("--config-dir", help="Folder with services.yaml, pipeline.yaml, ...")
 ]
@@ -34,3 +39,11 @@ RunId = Annotated[str, typer.Argument(help="Id of a run, or the start of it.")]
 AlbumName = Annotated[
     str, typer.Option("--album", help="Folder of an album. Default: the newest run's.")
 ]
+
+
+def check_places(orchestrator: str | None, data: Path | None) -> None:
+    """Refuses a data folder together with the address of an orchestrator."""
+    if orchestrator is not None and data is not None:
+        raise ConfigError(
+            "--data cannot be combined with --orchestrator, which has its own data folder"
+        )

@@ -24,7 +24,7 @@ from pathlib import Path
 from orchestrator.cli.parts import MODEL_SERVICES, part_module
 
 PRELOADED = (
-    "orchestrator.cli.app",  # every child runs the imports of its parent's main module
+    "orchestrator.cli.main",  # every child runs the imports of its parent's main module
     "orchestrator.run_service",
     "orchestrator.transport.build",
     "services.common.inference.model_service",
@@ -33,8 +33,9 @@ PRELOADED = (
 """Modules that the fork server imports."""
 STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 LOST = 255
-"""What multiprocessing says of a process whose fork server was killed: it may still be running."""
+"""Exit code by multiprocessing if the fork server was killed; the process may still be running."""
 ORPHAN_WAIT_S = 15.0
+_NAME_FILE = Path("/proc/self/comm")
 MAX_SOCKET_BYTES = 107
 """Longest path of a Unix socket on Linux (sockaddr_un); the fork server's is a temporary file."""
 
@@ -48,7 +49,7 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _choose_context() -> ForkServerContext | SpawnContext:
-    """How processes are made.
+    """Chooses how processes are started.
 
     Not by a fork of this process, whose other threads may hold locks that a child would wait for
     forever. On macOS the system's own frameworks do not survive a fork.
@@ -73,17 +74,18 @@ class PartProcess:
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
-        self._process = _choose_context().Process(
-            target=_run,
-            args=(part_module(name), list(arguments), dict(os.environ), stdin, str(log)),
+        self._context = _choose_context()
+        self._process = self._context.Process(
+            target=run_part,
+            args=(name, list(arguments), dict(os.environ), stdin, str(log)),
         )
         try:
-            with _deferred_signals():
+            with _defer_signals():
                 self._process.start()
         except BaseException as error:
             self._stdin.close()
             if isinstance(error, EOFError):
-                raise OSError("the fork server has ended") from error
+                raise OSError("the process that starts parts was killed") from error
             raise
         finally:
             stdin.close()
@@ -98,11 +100,16 @@ class PartProcess:
         """Exit code, or minus the signal that killed it; None while it runs."""
         return self._process.exitcode
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether its end is unknown, because the fork server was killed before it."""
+        return self._context.get_start_method() == "forkserver" and self.poll() == LOST
+
     def wait(self) -> int:
         """Waits for its end; returns what `poll` does."""
         self._process.join()
         self.close_stdin()
-        if self._process.exitcode == LOST:
+        if self.is_lost:
             _wait_for_orphan(self.pid)
         assert self._process.exitcode is not None
         return self._process.exitcode
@@ -117,7 +124,7 @@ class PartProcess:
 
 
 @contextlib.contextmanager
-def _deferred_signals() -> Iterator[None]:
+def _defer_signals() -> Iterator[None]:
     """Defers signals that stop this process until the end of the block.
 
     The fork server, which the first start starts, inherits that for good: signals to the whole
@@ -131,13 +138,24 @@ def _deferred_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _run(
-    module: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
+def run_part(
+    name: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
-    """Runs in the new process."""
+    """Runs a part's module in this process, which was made for it.
+
+    Args:
+        name: The part.
+        arguments: Its command line arguments.
+        variables: Its environment variables.
+        stdin: Becomes its standard input.
+        log: File to which its output is appended.
+    """
     os.setsid()
+    with contextlib.suppress(OSError):  # for ps and top; the command line is the fork server's
+        _NAME_FILE.write_text(f"bs-{name}")  # the kernel keeps 15 characters
+    module = part_module(name)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-    os.environ.clear()  # the fork server's are of the time of its start
+    os.environ.clear()  # the fork server has those from when it started
     os.environ.update(variables)
     # The command's own streams may have been closed: then their objects are None, and what was
     # opened since may have their numbers.
@@ -158,7 +176,7 @@ def _run(
 
 
 def _wait_for_orphan(pid: int) -> None:
-    """Waits until a process that is nobody's child here has ended, or ends it."""
+    """Waits until a process that is not our child has ended, or kills it."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from orchestrator.runs.recorded_settings import read_corrections
 from orchestrator.storage.database import open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def reproduce(
     album = api.album(run.album_id)
     records = api.images(run.id)
     stored = {key: value for key, value in run.config.items() if key != "resolved"}
-    with tempfile.TemporaryDirectory(prefix="bestshot-reproduce-") as folder:
-        data = Path(folder) / "data"
+    with temporary_folder("bestshot-reproduce-") as folder:
+        data = folder / "data"
         data.mkdir()
-        settings = Path(folder) / "settings.yaml"
+        settings = folder / "settings.yaml"
         settings.write_text(yaml.safe_dump(stored))
         if orchestrator is None:
             _prepare(data, album, run)
@@ -92,7 +92,7 @@ def reproduce(
             ),
             console,
         )
-        with _computed(api, data, config_folder) as second_api:
+        with _open_second_api(api, data, config_folder) as second_api:
             second = second_api.run(again.id)
             second_records = second_api.images(again.id)
     return Reproduction(
@@ -105,7 +105,7 @@ def reproduce(
 
 
 @contextlib.contextmanager
-def _computed(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
+def _open_second_api(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
     """The API that has the second run."""
     if api.is_served:
         yield api

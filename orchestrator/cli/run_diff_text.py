@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from orchestrator.cli.reproduce import Reproduction
+from orchestrator.domain.wording import pluralize
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
 from orchestrator.scores import SCORES
 
 SHOWN_COUNT = 20
-"""Lines of one kind that are shown unless all are requested."""
+"""Maximum number of lines of one kind, unless all are requested."""
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SCORES = ("faces.", *(f"{score.parent or score.name}" for score in SCORES))
 
@@ -18,7 +19,7 @@ _SCORES = ("faces.", *(f"{score.parent or score.name}" for score in SCORES))
 def diff_lines(diff: RunDiff, *, shows_all: bool = False) -> Iterator[str]:
     """Yields the differences between two runs: inputs first, then results."""
     if diff.is_same:
-        yield "nothing differs"
+        yield "no differences"
         return
     yield from _input_lines(diff, shows_all)
     yield from _section("selected only in the second run", diff.gained_paths, shows_all)
@@ -35,16 +36,16 @@ def reproduction_lines(found: Reproduction, *, shows_all: bool = False) -> Itera
     yield from _section(
         "current settings that differ (not used)", map(_change, found.settings_now), shows_all
     )
-    yield from _section("decisions changed since", map(_change, found.decisions_now), shows_all)
+    yield from _section("decisions that have changed", map(_change, found.decisions_now), shows_all)
     yield from _input_lines(diff, shows_all)
     changed = {change.subject for change in diff.results}
     yield from _section("results", map(_change, diff.results), shows_all)
     same = found.photo_count - len(changed | set(diff.removed_paths) | set(diff.changed_files))
-    yield f"{same} of {found.photo_count} photos are identical in every field"
+    yield f"identical in every field: {same} of {pluralize(found.photo_count, 'photo')}"
     if found.cached_count:
-        yield f"scores of {found.cached_count} photos came from the orchestrator's cache"
+        yield f"scores from the orchestrator's cache: {pluralize(found.cached_count, 'photo')}"
     if not diff.results and found.is_same_input:
-        yield "reproduced: everything is equal"
+        yield "reproduced: results are identical"
     elif not found.is_same_input:
         yield "inputs differ, as listed above"
     else:
@@ -56,7 +57,7 @@ def _input_lines(diff: RunDiff, shows_all: bool) -> Iterator[str]:
     yield from _section("models", map(_change, diff.models), shows_all)
     yield from _section("versions", map(_change, diff.versions), shows_all)
     yield from _section("new photos", diff.added_paths, shows_all)
-    yield from _section("photos no longer there", diff.removed_paths, shows_all)
+    yield from _section("removed photos", diff.removed_paths, shows_all)
     yield from _section("photos with changed files", diff.changed_files, shows_all)
 
 
@@ -68,7 +69,7 @@ def _section(title: str, lines: Iterator[str] | Sequence[str], shows_all: bool) 
     shown = found if shows_all else found[:SHOWN_COUNT]
     yield from (f"  {line}" for line in shown)
     if len(shown) < len(found):
-        yield f"  ... and {len(found) - len(shown)} more (--all shows them)"
+        yield f"  ... and {len(found) - len(shown)} more (use --all to show them)"
 
 
 def _change(change: Change) -> str:
@@ -78,7 +79,7 @@ def _change(change: Change) -> str:
 
 
 def _short(value: Scalar) -> Scalar:
-    """A digest by its beginning."""
+    """Shortens a digest."""
     is_digest = isinstance(value, str) and _DIGEST.fullmatch(value) is not None
     return f"{str(value)[:12]}..." if is_digest else value
 

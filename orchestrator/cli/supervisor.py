@@ -16,7 +16,14 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.cli.part_process import PartProcess
-from services.common.errors import BestshotError, ConfigError, InternalError, UnavailableError
+from services.common.errors import (
+    EXIT_FAILED,
+    BestshotError,
+    ConfigError,
+    FailedPreconditionError,
+    InternalError,
+    UnavailableError,
+)
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
@@ -30,7 +37,7 @@ _TAIL_BYTES, _TAIL_LINES = 16_384, 5
 
 
 @contextlib.contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
+def interrupt_on_sigterm() -> Iterator[None]:
     """Makes SIGTERM raise KeyboardInterrupt in the block, then ends this process with it."""
     is_terminated = False
 
@@ -101,7 +108,9 @@ class _Part:
             return self._port_file.read_text()
 
     def wait_until_ended(self) -> None:
-        self.last_end = _describe(self.process.wait())
+        code = self.process.wait()
+        is_lost = self.process.is_lost
+        self.last_end = "the process that starts parts was killed" if is_lost else _describe(code)
 
     def last_words(self, when: str = "") -> str:
         """Describes how its last process ended, with the end of its log."""
@@ -109,12 +118,14 @@ class _Part:
         end = f"{self.log} ends with:\n{tail}" if tail else f"{self.log} is empty"
         return f"the {self.name} process ended{when} ({self.last_end}); {end}"
 
-    def start_error(self) -> ConfigError:
-        """Explains why it never served, by its own error message if it printed one."""
+    def start_error(self) -> BestshotError:
+        """Explains why it never served, with its own error message if it printed one."""
         lines = _tail(self.log)
+        failed = self.process.poll() == EXIT_FAILED
         for number, line in enumerate(lines):
             if line.startswith("error: "):
-                return ConfigError("\n".join(lines[number:]).removeprefix("error: "))
+                message = "\n".join(lines[number:]).removeprefix("error: ")
+                return FailedPreconditionError(message) if failed else ConfigError(message)
         return ConfigError(self.last_words(" during startup"))
 
 
@@ -153,7 +164,8 @@ class Supervisor:
         """Starts a part; `wait_for_address` returns once it serves.
 
         Raises:
-            ConfigError: Its log cannot be written, or is in use by another command's parts.
+            ConfigError: Its log cannot be written.
+            FailedPreconditionError: Another command's parts write to the log folder.
         """
         if not self._parts:
             self._lock = _lock_logs(self._log_folder)
@@ -161,7 +173,7 @@ class Supervisor:
         try:
             part.launch()
         except OSError as error:
-            raise ConfigError(f"the {name} process cannot be started: {error}") from error
+            raise ConfigError(f"cannot start the {name} process: {error}") from error
         part.thread = threading.Thread(target=self._keep_running, args=(part,), daemon=True)
         with self._changed:
             self._parts[name] = part
@@ -171,7 +183,8 @@ class Supervisor:
         """Waits until a part serves, and returns its address.
 
         Raises:
-            ConfigError: It ended before it ever served; the message is its own.
+            ConfigError: Its settings are invalid; the message is its own.
+            FailedPreconditionError: Something that it needs is in use; the message is its own.
             InternalError: It died too often.
             UnavailableError: It did not serve within two minutes.
         """
@@ -187,10 +200,16 @@ class Supervisor:
         )
 
     def wait_for_failure(self) -> BestshotError | None:
-        """Waits until a part is not restarted and returns why; None once the parts are stopped."""
+        """Waits until a part is given up and returns why; None once the parts are stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
             return self._failure()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a part is not restarted."""
+        with self._changed:
+            return self._failure() is not None
 
     def death_count(self, name: str) -> int:
         """Number of times that a part has died."""
@@ -246,7 +265,7 @@ class Supervisor:
                 delay_s = min(FIRST_BACKOFF_S * 2 ** (deaths - 1), LONGEST_BACKOFF_S)
                 self._say(
                     f"the {part.name} process ended ({part.last_end}); "
-                    f"restarting in {delay_s:g} s, see {part.log}"
+                    f"restarting in {delay_s:g} s; see {part.log}"
                 )
                 if self._stopping.wait(delay_s):
                     return
@@ -255,7 +274,7 @@ class Supervisor:
                         return
                     part.launch()
         except OSError as problem:
-            error = InternalError(f"the {part.name} process cannot be restarted: {problem}")
+            error = InternalError(f"cannot restart the {part.name} process: {problem}")
         with self._changed:
             part.failure = error
             self._changed.notify_all()
@@ -270,7 +289,7 @@ class Supervisor:
                 part.address, part.is_serving = address, True
                 self._changed.notify_all()
             if is_back:
-                self._say(f"the {part.name} process has restarted, on {address}")
+                self._say(f"the {part.name} process restarted on {address}")
         part.wait_until_ended()
         with self._changed:
             part.is_serving = False
@@ -297,13 +316,13 @@ def _lock_logs(folder: Path) -> int | None:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise ConfigError(f"cannot write the log folder {folder}: {error.strerror}") from error
+        raise ConfigError(f"cannot write to the log folder {folder}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise ConfigError(
-            f"another bestshot is running and writes its logs into {folder}; wait for it, or "
+        raise FailedPreconditionError(
+            f"another bestshot command is writing its logs to {folder}; wait for it to finish, or "
             f"use another folder"
         ) from None
     except OSError:  # some network file systems cannot lock folders

@@ -58,8 +58,8 @@ class Patience:
 
     Attributes:
         call_timeout_s: Deadline of a call, and how long to retry while the queue is full.
-        service_wait_s: How long to wait for a service that is down or does not answer, from its
-            first failure; it may be restarting, or its machine asleep.
+        service_wait_s: How long to wait for a service that is down or not responding, from its
+            first failure; it may be restarting, or its machine may be asleep.
     """
 
     call_timeout_s: float
@@ -93,13 +93,13 @@ class ServiceCaller:
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
         """Calls a stub's idempotent method; raises BestshotError if it fails.
 
-        If a service is down, does not answer or has a full queue, the call is retried at growing
+        If a service is down, is not responding or has a full queue, the call is retried at growing
         random intervals.
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type((_QueueFullError, _DownError)),
             wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
-            stop=_Limits(self._patience),
+            stop=_RetryLimit(self._patience),
             reraise=True,
         )
         return await attempts(self.ask, method, request)
@@ -126,10 +126,10 @@ class ServiceCaller:
                 f"{self.target} returned {len(response.results)} results for {wanted} items"
             )
         if response.model_digest != model.digest:
-            raise self.another_model(model)
+            raise self.make_changed_model_error(model)
 
-    def finite(self, answer: AnswerT) -> AnswerT | BestshotError:
-        """An item's answer, or an error if it contains a number that is not finite.
+    def reject_non_finite(self, answer: AnswerT) -> AnswerT | BestshotError:
+        """Returns an item's answer, or an error if it contains a number that is not finite.
 
         Our own services never send one, but other or older servers may.
         """
@@ -139,8 +139,8 @@ class ServiceCaller:
             return error
         return answer
 
-    def another_model(self, model: ModelIdentity) -> FailedPreconditionError:
-        """The error for a response from a different model than `model`."""
+    def make_changed_model_error(self, model: ModelIdentity) -> FailedPreconditionError:
+        """Makes the error for a response from a different model than `model`."""
         return FailedPreconditionError(
             f"{self.target} now serves a different model; the run was started with {model.id}: "
             f"start a new run"
@@ -151,8 +151,8 @@ class ServiceCaller:
         await self.channel.close()
 
 
-class _Limits:
-    """Ends the attempts of one call.
+class _RetryLimit:
+    """Decides when the attempts of one call end.
 
     The wait for a full queue counts from the call's start, the wait for a service that is down from
     its first failure: a hang is only noticed after the deadline or keepalive, which can be longer
@@ -191,6 +191,7 @@ def identity(model: model_pb2.ModelInfo) -> ModelIdentity:
         missing_execution_providers=tuple(model.missing_execution_providers),
         runtime_versions=dict(model.runtime_versions),
         file_sources=tuple(model.file_sources),
+        is_heuristic=model.is_heuristic,
     )
 
 

@@ -41,14 +41,14 @@ def connect(
     patience = Patience(settings.call_timeout_s, settings.service_wait_s)
     callers: list[ServiceCaller] = []
 
-    def caller(name: str, address: str, service: str) -> ServiceCaller:
+    def open_address(name: str, address: str, service: str) -> ServiceCaller:
         callers.append(ServiceCaller(name, address, service, patience, options))
         return callers[-1]
 
-    def typed(name: str, address: str) -> ServiceCaller:
-        return caller(name, address, service_name(name))
+    def open_caller(name: str, address: str) -> ServiceCaller:
+        return open_address(name, address, service_name(name))
 
-    def hosted(
+    def open_hosted(
         role: Role, address: str, wanted: HostedEmbedding | HostedSiamese
     ) -> OpenInferenceClient:
         entry = find_entry(config_folder, wanted.model, role)
@@ -59,26 +59,28 @@ def connect(
             )
         graphs = wanted.model_dump(exclude={"model"})
         model = HostedModel(wanted.model, entry, graphs, shared.max_batch_count)
-        return OpenInferenceClient(caller(role.value, address, _OPEN_INFERENCE), model)
+        return OpenInferenceClient(open_address(role.value, address, _OPEN_INFERENCE), model)
 
     embedder: Embedder
     if settings.embedding_open_inference is None:
-        embedder = GrpcEmbedder(typed("embedding", settings.embedding_address))
+        embedder = GrpcEmbedder(open_caller("embedding", settings.embedding_address))
     else:
         embedder = OpenInferenceEmbedder(
-            hosted(Role.EMBEDDING, settings.embedding_address, settings.embedding_open_inference)
+            open_hosted(
+                Role.EMBEDDING, settings.embedding_address, settings.embedding_open_inference
+            )
         )
     comparer: PhotoComparer
     if settings.siamese_open_inference is None:
-        comparer = GrpcPhotoComparer(typed("siamese", settings.siamese_address))
+        comparer = GrpcPhotoComparer(open_caller("siamese", settings.siamese_address))
     else:
         comparer = OpenInferenceComparer(
-            hosted(Role.SIAMESE, settings.siamese_address, settings.siamese_open_inference)
+            open_hosted(Role.SIAMESE, settings.siamese_address, settings.siamese_open_inference)
         )
     ports = ModelPorts(
         embedder=embedder,
-        scorer=GrpcQualityScorer(typed("quality", settings.quality_address)),
-        analyzer=GrpcFaceAnalyzer(typed("face", settings.face_address)),
+        scorer=GrpcQualityScorer(open_caller("quality", settings.quality_address)),
+        analyzer=GrpcFaceAnalyzer(open_caller("face", settings.face_address)),
         comparer=comparer,
     )
     return callers, ports

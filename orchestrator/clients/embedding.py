@@ -44,7 +44,7 @@ class GrpcEmbedder:
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"
-            else self._caller.finite(np.array(result.embedding.values, np.float32))
+            else self._caller.reject_non_finite(np.array(result.embedding.values, np.float32))
             for result in response.results
         ]
 

@@ -36,7 +36,9 @@ class GrpcFaceAnalyzer:
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"
-            else self._caller.finite(tuple(_to_domain(face) for face in result.faces.faces))
+            else self._caller.reject_non_finite(
+                tuple(_to_domain(face) for face in result.faces.faces)
+            )
             for result in response.results
         ]
 

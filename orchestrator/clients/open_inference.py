@@ -21,7 +21,7 @@ from orchestrator.ports import Embedding, ModelIdentity
 from services.common.errors import BestshotError, FailedPreconditionError, InternalError
 from services.common.imaging.decode import RgbImage, fit_long_side
 from services.common.inference.registry import ModelEntry
-from services.common.inference.tensor import to_full_tensor, to_tensor
+from services.common.inference.tensor import picture_vector, to_full_tensor, to_tensor
 
 Tensor = NDArray[np.float32]
 
@@ -63,8 +63,8 @@ class OpenInferenceClient:
         self._stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(caller.channel)
         self._metadata: dict[str, pb.ModelMetadataResponse] = {}
         self._digest = ""
-        self.tensor, self.calibration = hosted.tensor, hosted.entry.calibration
-        self.finite = caller.finite
+        self.tensor, self.entry = hosted.tensor, hosted.entry
+        self.reject_non_finite = caller.reject_non_finite
 
     async def model(self) -> ModelIdentity:
         """Checks every graph; the digest covers their metadata in models.yaml and on the server.
@@ -97,6 +97,7 @@ class OpenInferenceClient:
             fallback_for_model_id="",
             missing_execution_providers=(),
             runtime_versions={server.name: server.version},
+            is_heuristic=hosted.entry.is_heuristic,
         )
 
     async def infer(
@@ -116,7 +117,7 @@ class OpenInferenceClient:
             FailedPreconditionError: A different model is hosted now.
         """
         if model.digest != self._digest:
-            raise self._caller.another_model(model)
+            raise self._caller.make_changed_model_error(model)
         metadata = self._metadata[graph]
         alike = len({tuple(array.shape for array in item) for item in items}) == 1
         if alike and all(list(spec.shape)[:1] == [-1] for spec in metadata.inputs):
@@ -137,7 +138,7 @@ class OpenInferenceClient:
             request.raw_input_contents.append(np.ascontiguousarray(array, "<f4").tobytes())
         response = await self._caller.call(self._stub.ModelInfer, request)
         if response.model_version not in ("", *metadata.versions):
-            raise self._caller.another_model(model)
+            raise self._caller.make_changed_model_error(model)
         output = response.outputs[0]
         if output.datatype != "FP32":
             raise InternalError(f"{self._caller.target} returned {output.datatype}, not FP32")
@@ -157,7 +158,7 @@ class OpenInferenceEmbedder:
 
     async def calibration(self) -> tuple[float, float] | None:
         """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
-        known = self._client.calibration
+        known = self._client.entry.calibration
         return (known.scene_distance, known.cluster_selection_epsilon) if known else None
 
     async def embed(
@@ -166,10 +167,10 @@ class OpenInferenceEmbedder:
         """Embeds a batch."""
         tensors = await asyncio.to_thread(lambda: [[self._client.tensor(one)] for one in images])
         rows = await self._client.infer("graph", tensors, model)
-        vectors = [row.reshape(-1).astype(np.float64) for row in rows]
+        vectors = [picture_vector(row, self._client.entry.network) for row in rows]
         with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector is not an embedding
             units = [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]
-        return [self._client.finite(unit) for unit in units]
+        return [self._client.reject_non_finite(unit) for unit in units]
 
 
 class OpenInferenceComparer:
@@ -191,7 +192,7 @@ class OpenInferenceComparer:
         found = [float(row.reshape(-1)[0]) for row in rows]
         forward, backward = found[: len(pairs)], found[len(pairs) :]
         return [
-            self._client.finite(0.5 * (one + 1.0 - other))
+            self._client.reject_non_finite(0.5 * (one + 1.0 - other))
             for one, other in zip(forward, backward, strict=True)
         ]
 

@@ -37,7 +37,7 @@ class GrpcQualityScorer:
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"
-            else self._caller.finite(_to_domain(result.scores))
+            else self._caller.reject_non_finite(_to_domain(result.scores))
             for result in response.results
         ]
 

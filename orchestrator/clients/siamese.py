@@ -38,6 +38,6 @@ class GrpcPhotoComparer:
         return [
             from_status(result.error)
             if result.WhichOneof("result") == "error"
-            else self._caller.finite(result.comparison.first_better_probability)
+            else self._caller.reject_non_finite(result.comparison.first_better_probability)
             for result in response.results
         ]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Decision
+from orchestrator.domain.wording import pluralize
 
 Labels = NDArray[np.int64]
 
@@ -150,12 +151,7 @@ def find_time_fault(time: datetime.datetime) -> str:
     """Describes what is wrong with the time of an entry; empty if nothing."""
     if FIRST_YEAR <= time.year <= LAST_YEAR:
         return ""
-    return f"create_time must be between the years {FIRST_YEAR} and {LAST_YEAR}, not {time.year}"
-
-
-def find_fault(entry: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
-    """Describes what is wrong with an entry that follows `earlier`; empty if nothing."""
-    return LogChecker(earlier).find_fault(entry)
+    return f"create_time must be in the years {FIRST_YEAR} to {LAST_YEAR} (got {time.year})"
 
 
 def _find_own_fault(entry: DecisionEntry) -> str:
@@ -165,14 +161,16 @@ def _find_own_fault(entry: DecisionEntry) -> str:
     fewest = {DecisionAction.UNDO: 0, DecisionAction.MERGE: 2}.get(entry.action, 1)
     count = len(set(entry.content_digests))
     if count < fewest:
-        return f"{entry.action} needs {fewest} photos at least, not {count}"
-    if (entry.action is DecisionAction.MOVE) != (entry.target is not None):
-        return "move, and only that, needs a target"
+        return f"{entry.action} needs at least {pluralize(fewest, 'photo')} (got {count})"
+    if entry.action is DecisionAction.MOVE and entry.target is None:
+        return "move needs a target"
+    if entry.action is not DecisionAction.MOVE and entry.target is not None:
+        return f"{entry.action} takes no target"
     if entry.target is not None and entry.target.content_digest in entry.content_digests:
         return f"{entry.target.path} cannot be moved to its own moment"
     if entry.action is not DecisionAction.UNDO:
-        return "only undo takes back an entry" if entry.undone_id else ""
-    return "undo names an entry, not photos" if entry.photos else ""
+        return f"{entry.action} takes no undone_id" if entry.undone_id else ""
+    return "undo takes no photos" if entry.photos else ""
 
 
 def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:

@@ -1,4 +1,4 @@
-"""Full explanation of one photo's result: the numbers that were used, and lines for people."""
+"""Full explanation of one photo's result: the numbers behind it, and readable lines."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.photo import Candidate
 from orchestrator.domain.scoring import check_faces, normalize_ava
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
+from orchestrator.domain.wording import format_comparison, pluralize
 
 MAX_DISTANCE_COUNT = 2**24
 """Maximum number of distances computed to explain one photo: those among 4,096 photos."""
@@ -359,7 +360,7 @@ def _largest_core_distance(
 
 
 def explanation_lines(found: Explanation) -> Iterator[str]:
-    """Yields the reason, then the numbers that led to it."""
+    """Yields the reason, then the numbers behind it."""
     yield found.reason
     yield _score(found)
     if found.penalties:
@@ -367,12 +368,11 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
     if found.moment_size > 1:
         yield f"Rank {found.rank} of {found.moment_size} in its moment."
     if found.points is not None:
-        is_one = found.tied_count == 1
-        others = "another" if is_one else f"{found.tied_count} others"
-        points = f"{found.points:.2f} of {found.tied_count} {'point' if is_one else 'points'}"
+        others = "another" if found.tied_count == 1 else f"{found.tied_count} others"
+        points = f"{found.points:.2f} of {pluralize(found.tied_count, 'point')}"
         yield (
-            f"Tied with {others} within {found.tiebreaker_range:g} of the highest score, so the "
-            f"direct comparisons decide: it scored {points}."
+            f"Tied with {others} within {found.tiebreaker_range:g} of the highest score, so direct "
+            f"comparison decides: it scored {points}."
         )
     yield from map(_match, found.matches)
     yield found.grouping_text
@@ -396,24 +396,30 @@ def _faces(found: Explanation) -> str:
     applied = [penalty for penalty in found.penalties if penalty.is_applied]
     if not applied:
         scores = ", ".join(
-            f"{_PENALTY_NAMES[penalty.name]} {penalty.score:.2f}" for penalty in found.penalties
+            f"{_PENALTY_NAMES[penalty.name]} {_format_check(penalty)[0]}"
+            for penalty in found.penalties
         )
         return f"No face penalty: lowest scores {scores}, none below its threshold."
     costs = ", ".join(
-        f"{_signed(penalty.penalty)} {penalty.name.replace('_', ' ')} "
-        f"({_PENALTY_NAMES[penalty.name]} {penalty.score:.2f}, below {penalty.threshold:g})"
+        f"{penalty.name.replace('_', ' ')} {penalty.penalty:g} "
+        f"({_PENALTY_NAMES[penalty.name]} {' below '.join(_format_check(penalty))})"
         for penalty in applied
     )
     total = sum(penalty.penalty for penalty in applied)
-    floor = f", at most {found.max_penalty:g}" if total < found.max_penalty else ""
-    return f"Faces: {costs}{floor}."
+    floor = f", limited to {found.max_penalty:g}" if total < found.max_penalty else ""
+    return f"Face penalties: {costs}{floor}."
+
+
+def _format_check(penalty: Penalty) -> tuple[str, str]:
+    return format_comparison(penalty.score, penalty.threshold)
 
 
 def _match(match: Match) -> str:
     if match.probability == 0.5:
         return f"Tied with {match.path}."
     verb = "Won against" if match.is_won else "Lost to"
-    return f"{verb} {match.path}: better with a probability of {match.probability:.3f}."
+    probability, _ = format_comparison(match.probability, 0.5, 3)
+    return f"{verb} {match.path} ({probability} probability of being better)."
 
 
 def _signed(value: float) -> str:

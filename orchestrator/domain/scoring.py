@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from orchestrator.domain.bounds import Penalty, Share
 from orchestrator.domain.photo import FaceScores, QualityScores
+from orchestrator.domain.wording import pluralize
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class PersonPenalties:
 MIN_FACE_SIZE = 0.025
 """Share of the picture's long side below which a face is too small for its scores to count."""
 MIN_FACE_CONFIDENCE = 0.6
-"""Below it a face may be a statue, a poster or none: its scores do not count."""
+"""Below this, a face may be a statue, a poster or a false detection: its scores do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,9 @@ FAULT_WORDS = {
     FaceFault.FACE_TURNED: "face turned away",
     FaceFault.NOT_SMILING: "no smile",
 }
-"""Names of the faults in captions and reasons."""
+"""Words for the faults in captions and reasons."""
 NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "smiling"}
-"""Names in captions if the fault is absent; a face that looks ahead is not mentioned."""
+"""Words for captions if the fault is absent; a face that looks ahead is not mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
 
 
 def _counts(face: FaceScores) -> bool:
-    """Whether a face is large and certain enough for its scores to be believed.
+    """Whether a face is large and certain enough for its scores to be trusted.
 
     Width and height are relative to those of the picture, so the smaller of them is relative to the
     long side.
@@ -168,7 +169,7 @@ def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> st
     """
     if not faces:
         return ""
-    parts = [f"{len(faces)} face{'s' if len(faces) > 1 else ''}"]
+    parts = [pluralize(len(faces), "face")]
     if any(_counts(face) for face in faces):
         words = (
             FAULT_WORDS[fault] if fault in faults else NO_FAULT_WORDS.get(fault, "")

@@ -211,8 +211,8 @@ class Selection:
         """Picks the best photos of each moment.
 
         A cluster always yields a photo, unless the user rejects all of it: people who press the
-            shutter several times expect one. If all are below the floors, the best of them is
-            picked. A noise photo must pass the floors and `min_score_threshold`.
+        shutter several times expect one. If all are below the floors, the best of them is picked.
+        A noise photo must pass the floors and `min_score_threshold`.
 
         Args:
             comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
@@ -243,7 +243,7 @@ class Selection:
         return self.decisions.get(photo.candidate.content_digest)
 
     def _check_floors(self, moment: Sequence[_Scored]) -> dict[str, Reason]:
-        """Reasons why photos may not compete, by path; eligible photos are left out."""
+        """Maps the paths of photos that may not compete to the reasons."""
         reasons = {photo.path: self._check_floor(photo) for photo in moment}
         return {path: reason for path, reason in reasons.items() if reason is not None}
 

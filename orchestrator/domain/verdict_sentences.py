@@ -21,6 +21,7 @@ from orchestrator.domain.selection import (
     SelectionParameters,
     Verdict,
 )
+from orchestrator.domain.wording import format_comparison, pluralize
 
 NOTABLE_DIFFERENCE = 0.05
 """Smaller differences, on scores from 0 to 1, are not mentioned."""
@@ -61,16 +62,20 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    pause = "" if grouping.pause_inside is None else f" and {_format_span(grouping.pause_inside)}"
+    seconds = grouping.pause_inside
+    pause = "" if seconds is None else f", taken {_format_span(seconds)} apart"
     if count == 2:
-        text = f"Grouped with {near.path}, {near.distance:.3f}{pause} apart."
+        text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
     else:
         text = (
-            f"Grouped with {count - 1} others: the nearest is {near.path}, {near.distance:.3f}"
-            f"{pause} apart, the farthest {far.path}, {far.distance:.3f}."
+            f"Grouped with {count - 1} others: the nearest is {near.path} (distance "
+            f"{near.distance:.3f}{pause}), the farthest {far.path} (distance {far.distance:.3f})."
         )
     if near.distance <= grouping.cluster_selection_epsilon and grouping.method == "hdbscan":
-        text += f" Photos up to {grouping.cluster_selection_epsilon:.3f} apart are not split."
+        text += (
+            f" Photos at a distance of at most {grouping.cluster_selection_epsilon:.3f} are not "
+            f"split."
+        )
     return f"{text} {_explain_outside(grouping)}".rstrip()
 
 
@@ -127,7 +132,7 @@ def _explain_split_by_time(grouping: Grouping, text: str) -> str:
         return ""
     return (
         f"{text}, but they were taken {_format_span(pause)} apart; a pause of more than "
-        f"{hours:g} hours splits photos at a distance above {grouping.separate_distance:g}."
+        f"{hours:g} h splits photos at a distance above {grouping.separate_distance:g}."
     )
 
 
@@ -135,34 +140,35 @@ def _explain_alone(grouping: Grouping) -> str:
     near = grouping.nearest_outside
     if near is None:
         return "It is the only photo."
-    text = f"Not grouped: the nearest photo ({near.path}) is at distance {near.distance:.3f}"
+    start = f"Not grouped: the nearest photo ({near.path}) is at distance "
+    text = f"{start}{near.distance:.3f}"
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
-        return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
+        distance, radius = format_comparison(near.distance, grouping.dbscan_eps, 3)
+        return f"{start}{distance}; neighbours must be within {radius}."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
-        return f"{text}, more than the {limit:.3f} that a moment may span."
+        distance, span = format_comparison(near.distance, limit, 3)
+        return f"{start}{distance}; a moment may span at most {span}."
     if split := _explain_split_by_time(grouping, text):
         return split
     if grouping.method == "dbscan":
         return f"{text}; DBSCAN finds too few photos around it."
-    if limit is not None and (grouping.joint_distance or 0.0) > limit:
-        return (
-            f"{text}, but a moment with both would span {grouping.joint_distance:.3f}, more than "
-            f"the {limit:.3f} allowed."
-        )
+    if joint := _explain_joint(grouping):
+        return f"{text}, but {joint}"
     mine, theirs = grouping.core_distance, grouping.outside_core_distance
     if mine is not None and theirs is not None and mine > theirs:
+        own, other = format_comparison(mine, theirs, 3)
+        others = pluralize(grouping.min_samples, "other photo")
         return (
-            f"{text}, but its surroundings are sparser: its distance to neighbour "
-            f"{grouping.min_samples} is {mine:.3f}, at most {theirs:.3f} in that moment. "
-            f"HDBSCAN therefore labels it noise."
+            f"{text}, but the area around it is sparser: it has {others} within {own}; photos of "
+            f"that moment have as many within {other}. HDBSCAN therefore labels it noise."
         )
     return f"{text}; HDBSCAN labels it noise because few photos are close to it."
 
 
 def _explain_outside(grouping: Grouping) -> str:
     """Explains why the nearest photo of another moment is not in this one."""
-    near, limit = grouping.nearest_outside, grouping.scene_distance
+    near = grouping.nearest_outside
     if near is None:
         return ""
     text = f"The nearest photo outside ({near.path}) is at distance {near.distance:.3f}"
@@ -170,12 +176,18 @@ def _explain_outside(grouping: Grouping) -> str:
         return split
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
-    if limit is not None and (grouping.joint_distance or 0.0) > limit:
-        return (
-            f"{text}; a moment with both would span {grouping.joint_distance:.3f}, more than the "
-            f"{limit:.3f} allowed."
-        )
+    if joint := _explain_joint(grouping):
+        return f"{text}; {joint}"
     return f"{text}; HDBSCAN splits the two by density."
+
+
+def _explain_joint(grouping: Grouping) -> str:
+    """Says that the two moments together would span too much; empty if they would not."""
+    joint, limit = grouping.joint_distance, grouping.scene_distance
+    if joint is None or limit is None or joint <= limit:
+        return ""
+    distance, span = format_comparison(joint, limit, 3)
+    return f"a moment with both would span {distance}, more than the {span} allowed."
 
 
 def _write_sentence(
@@ -193,21 +205,24 @@ def _write_sentence(
         case Reason.USER_REJECT:
             return "Not selected: you rejected this photo."
         case Reason.BLURRED:
+            value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
             return (
-                f"Not selected: blurred (sharpest region {quality.focus_score:.2f}, minimum "
-                f"{filters.min_sharpness:g}){_name_rival(rival)}."
+                f"Not selected: blurred (sharpest region {value}, minimum {limit})"
+                f"{_name_rival(rival)}."
             )
         case Reason.LOW_IQA:
+            value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
             return (
-                f"Not selected: its technical quality {quality.iqa_score:.2f} is below "
-                f"{filters.min_iqa_score:g}{_name_rival(rival)}."
+                f"Not selected: its technical quality {value} is below {limit}{_name_rival(rival)}."
             )
         case Reason.NOISE_EXCLUDED:
-            return "Not selected: it belongs to no moment, and include_noise is off."
+            return "Not selected: a single shot, and include_noise is off."
         case Reason.BELOW_MIN_SCORE:
+            value, limit = format_comparison(
+                verdict.composite_score, parameters.min_score_threshold
+            )
             return (
-                f"Not selected: its score {verdict.composite_score:.2f} is below "
-                f"{parameters.min_score_threshold:g}"
+                f"Not selected: its score {value} is below {limit}"
                 f"{_describe_faults(verdict, parameters.person_penalties)}{_name_rival(rival)}."
             )
     if rival is None:
@@ -228,10 +243,12 @@ def _explain_selected(
         case Reason.USER_KEEP:
             return "Selected: you kept this photo."
         case Reason.SELECTED_DISTINCT:
+            similarity, limit = format_comparison(
+                verdict.similarity or 0.0, parameters.dissimilarity_threshold
+            )
             return (
-                f"Selected as well: score {score}, and different enough from the other picks of "
-                f"this moment (similarity {verdict.similarity or 0:.2f}, limit "
-                f"{parameters.dissimilarity_threshold:g}){faults}."
+                f"Also selected: score {score}, and different enough from the other picks of "
+                f"this moment (similarity {similarity}, limit {limit}){faults}."
             )
         case _ if candidate.cluster_id == NOISE:
             return f"Selected: the only shot of its moment, score {score}{faults}."
@@ -250,7 +267,7 @@ def _explain_lost(
     parameters: SelectionParameters,
 ) -> str:
     """The sentence for a photo that lost to another one."""
-    score = f"{verdict.composite_score:.2f}"
+    score, best = format_comparison(verdict.composite_score, rival[1].composite_score)
     winner = rival[1].path
     differences = _describe_differences(candidate, verdict, *rival)
     kept = rival[1].reason is Reason.USER_KEEP
@@ -264,22 +281,24 @@ def _explain_lost(
                 f"{differences}."
             )
         case Reason.TOO_SIMILAR:
+            similarity, limit = format_comparison(
+                verdict.similarity or 0.0, parameters.dissimilarity_threshold
+            )
             return (
                 f"Not selected: too similar to {winner}, which was selected (similarity "
-                f"{verdict.similarity or 0:.2f}, limit {parameters.dissimilarity_threshold:g})"
+                f"{similarity}, limit {limit})"
                 f"{differences}."
             )
         case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
             return f"Not selected: you kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
-                f"Not selected: its score {score} ties with {winner} "
-                f"({rival[1].composite_score:.2f}), and {_describe_comparison(verdict)}"
-                f"{differences}."
+                f"Not selected: its score {score} ties with {winner} ({best}), and "
+                f"{_describe_comparison(verdict)}{differences}."
             )
         case _:
             return (
-                f"Not selected: score {score} vs {rival[1].composite_score:.2f} for "
+                f"Not selected: score {score} vs {best} for "
                 f"{winner}{differences}{_describe_uncompared(verdict)}."
             )
 
@@ -289,9 +308,9 @@ def _describe_win(verdict: Verdict) -> str:
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
-    text = f", preferred by direct comparison to {others} with about the same score"
+    text = f", preferred in direct comparison to {others} with about the same score"
     if verdict.uncompared_count:
-        text += f" ({verdict.uncompared_count} more were not compared because there were too many)"
+        text += f" ({verdict.uncompared_count} more were not compared: too many ties)"
     return text
 
 
@@ -314,14 +333,16 @@ def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
     """Names the fault of a pick whose moment has no photo that passed the floors."""
     quality = candidate.quality
     if quality.focus_score < filters.min_sharpness:
+        value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
         return (
-            f"; all of them are blurred or low in quality (this one's sharpest region "
-            f"{quality.focus_score:.2f}, minimum {filters.min_sharpness:g})"
+            f"; all of them are blurred or low in quality (this one's sharpest region {value}, "
+            f"minimum {limit})"
         )
     if quality.iqa_score < filters.min_iqa_score:
+        value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
         return (
-            f"; all of them are blurred or low in quality (this one's technical quality "
-            f"{quality.iqa_score:.2f}, minimum {filters.min_iqa_score:g})"
+            f"; all of them are blurred or low in quality (this one's technical quality {value}, "
+            f"minimum {limit})"
         )
     return ""
 

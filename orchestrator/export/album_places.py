@@ -1,7 +1,7 @@
 """Locations of albums, by identity (device and inode) and not only by path.
 
 Two paths may lead to one folder: through links, mounts, or upper and lower case on a file system
-that ignores it.
+that ignores it. The mounts tell that of any folder in an album, without a look at each.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.export.mounts import Place, find_places, read_mounts
 from orchestrator.storage.photo_io import report_progress
 
 STAT_S = 2.0
@@ -30,14 +31,16 @@ class AlbumPlace:
     Attributes:
         path: Its path as given.
         resolved: Its path with links resolved, if the disk answered.
-        identity: Device and inode; None if the folder does not exist or its disk does not answer.
+        identity: Device and inode; None if the folder does not exist or its disk is not responding.
         above: Identities of the folders that contain it.
+        places: Where it and what is mounted below it are in their file systems, as far as known.
     """
 
     path: Path
     resolved: Path
     identity: Identity | None = None
     above: frozenset[Identity] = frozenset()
+    places: frozenset[Place] = frozenset()
 
     def find_around(self, folder: Path) -> Path | None:
         """The folder, or its nearest parent, that is the album; None if none is."""
@@ -66,9 +69,9 @@ def identity_of(path: Path | int) -> Identity | None:
 def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
     """Locates albums.
 
-    An album on a network folder that does not answer must not block the exports of all others, so
-    it is known by its path alone. An output folder that is the same folder by another path does not
-    answer either, so nothing can be written into it.
+    An album on a network folder that is not responding must not block the exports of all others, so
+    it is known by its path alone. An output folder that is the same folder by another path is not
+    responding either, so nothing can be written to it.
     """
     found: dict[Path, AlbumPlace] = {}
     waiting = deque(dict.fromkeys(albums))
@@ -88,6 +91,7 @@ def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
 
 def _locate_all(waiting: deque[Path], found: dict[Path, AlbumPlace]) -> None:
     known: dict[Path, Identity | None] = {}  # albums often have the folders above in common
+    mounts = read_mounts()
     while waiting:
         try:
             album = waiting.popleft()
@@ -98,7 +102,8 @@ def _locate_all(waiting: deque[Path], found: dict[Path, AlbumPlace]) -> None:
             if place not in known:
                 known[place] = identity_of(place)
         above = _without_none(known[place] for place in resolved.parents)
-        found[album] = AlbumPlace(album, resolved, identity_of(resolved), above)
+        places = find_places(resolved, mounts)
+        found[album] = AlbumPlace(album, resolved, identity_of(resolved), above, places)
 
 
 def _without_none(identities: Iterable[Identity | None]) -> frozenset[Identity]:

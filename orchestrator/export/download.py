@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
 from orchestrator.storage.photo_io import report_progress
 from services.common.errors import FailedPreconditionError, InvalidImageError
+from services.common.temporary import temporary_file
 
 SKIPPED_NAME = "SKIPPED.txt"
 """Entry of a zip that names the files left out; absent if there are none."""
@@ -59,7 +59,7 @@ def download(
             or Parquet needs pyarrow, which is not installed.
     """
     check_completed(run, "exported")
-    target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+    target = temporary_file()
     match wanted:
         case DownloadFormat.CSV:
             target.write(metrics_csv(records).encode())

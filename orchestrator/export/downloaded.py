@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from orchestrator.export.download import SKIPPED_NAME, DownloadFormat
 from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.records import Album, ImageRecord
 from services.common.errors import InternalError, InvalidImageError
+from services.common.temporary import temporary_file
 
 
 class DownloadedSource:
@@ -68,7 +68,7 @@ class DownloadedSource:
             entry = archive.getinfo(path)
         except KeyError:
             raise InvalidImageError(self._reason(archive, path)) from None
-        target = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
+        target = temporary_file()
         with archive.open(entry) as opened:
             shutil.copyfileobj(opened, target)
         target.seek(0)
@@ -87,7 +87,7 @@ class DownloadedSource:
             return self._zip(wanted).read(name)
         except (KeyError, zipfile.BadZipFile) as error:
             raise InternalError(
-                f"{wanted.value} of the orchestrator has no usable {name}"
+                f"the orchestrator's {wanted.value} has no usable {name}"
             ) from error
 
     def _zip(self, wanted: DownloadFormat) -> zipfile.ZipFile:
@@ -96,7 +96,7 @@ class DownloadedSource:
             try:
                 archive = zipfile.ZipFile(opened)
             except zipfile.BadZipFile as error:
-                raise InternalError(f"{wanted.value} of the orchestrator is damaged") from error
+                raise InternalError(f"the orchestrator's {wanted.value} is damaged") from error
             self._zips[wanted] = self._stack.enter_context(archive)
         return self._zips[wanted]
 

@@ -13,7 +13,7 @@ from orchestrator.export.output_folder import (
     EXPORT_LOCK,
     OutputFolder,
     open_output,
-    writing_errors,
+    translate_write_errors,
 )
 from orchestrator.export.pictures import thumbnail
 from orchestrator.export.result_files import tables, thumbnails_by_name
@@ -111,7 +111,7 @@ class ExportOptions:
 
     Attributes:
         selected_transfer: How to put selected photos into `selected/`; None = not at all.
-        write_xmp: Write sidecars into `xmp/`, and beside copied photos.
+        write_xmp: Write sidecars to `xmp/`, and beside copied photos.
         write_xmp_beside_photos: Write sidecars into the album itself.
         write_parquet: image_metrics.parquet.
         force: Replace files with these names that bestshot did not write or that have changed
@@ -192,7 +192,7 @@ def write_export(
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
-        FailedPreconditionError: Another export writes into the folder, a selected photo cannot be
+        FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
             read, or Parquet cannot be written here.
         InvalidArgumentError: The folder cannot be written, is, contains or is inside an album, or
             has files in the way that bestshot did not write.
@@ -205,7 +205,7 @@ def write_export(
     warnings: list[str] = []
     with (
         open_output(folder, photos, other_albums, lock=EXPORT_LOCK) as output,
-        writing_errors(output.path),
+        translate_write_errors(output.path),
     ):
         selected = _list_selected_files(records) if options.selected_transfer else []
         thumbnails = thumbnails_by_name(records)
@@ -260,7 +260,7 @@ def _stage_selected(
         try:
             opened = source.open_photo(path)
         except InvalidImageError as error:
-            yield f"{place} is left out: {error.message}"
+            yield f"skipped {place}: {error.message}"
             continue
         except OSError as error:
             raise FailedPreconditionError(

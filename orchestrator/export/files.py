@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.export.album_places import locate_albums
+from orchestrator.export.mounts import find_place, is_below, read_mounts
 from orchestrator.storage.durability import sync_folder
 from services.common.errors import InvalidArgumentError
 
@@ -43,7 +44,7 @@ def replace_file(target: Path, content: bytes) -> None:
 def write_file(
     target: Path, content: IO[bytes], *, albums: Iterable[Path] = (), force: bool = False
 ) -> None:
-    """Writes a stream into a file.
+    """Writes a stream to a file.
 
     Args:
         target: The file.
@@ -81,8 +82,9 @@ def write_file(
 def _check_replaceable(target: Path, albums: Iterable[Path], *, force: bool) -> None:
     # The name itself is replaced, not what it links to, so resolve only the folder.
     place = Path(os.path.realpath(target.parent)) / target.name
+    mounted = find_place(place.parent, read_mounts())
     for album in locate_albums(list(albums)):
-        if album.find_around(place.parent) is not None:
+        if album.find_around(place.parent) is not None or is_below(mounted, album.places):
             raise InvalidArgumentError(
                 "", f"{target} belongs to the album {album.path}; choose another name"
             )

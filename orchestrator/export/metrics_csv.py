@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from orchestrator.records import ImageRecord
 from orchestrator.scores import SCORES, score_value
 
-_FIRST_COLUMNS = (
+_FIXED_COLUMNS = (
     "Image",
     "Status",
     "AVA",
@@ -52,12 +52,15 @@ _FIRST_COLUMNS = (
     "Machine_Cluster",
     "Camera",
     "Companions",
-)
-"""Columns that readers may address by position: never change their order."""
-COLUMNS = (
-    *_FIRST_COLUMNS,
-    *(score.column for score in SCORES if score.column not in _FIRST_COLUMNS),
+    "Noise",
     "Face_Faults",
+)
+"""Columns in the order in which they were added, because readers may address them by position. New
+scores follow by themselves. A new column that is not a score is appended here, after the columns of
+the scores that are not listed yet."""
+COLUMNS = (
+    *_FIXED_COLUMNS,
+    *(score.column for score in SCORES if score.column not in _FIXED_COLUMNS),
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

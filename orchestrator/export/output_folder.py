@@ -1,4 +1,4 @@
-"""The folder that an export writes into: one writer at a time, and only our own files are replaced.
+"""The folder that an export writes to: one writer at a time, and only our own files are replaced.
 
 A manifest in the folder lists what bestshot wrote, with digests. A file that is not in it, or has
 changed since, belongs to somebody else. Every path is opened one component at a time without
@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from orchestrator.export.album_places import AlbumPlace, Identity, identity_of, locate_albums
 from orchestrator.export.files import FileTransfer
+from orchestrator.export.mounts import find_places, overlap, read_mounts
 from orchestrator.storage.containment import check_inside
 from orchestrator.storage.durability import sync_file, sync_folder
 from orchestrator.storage.photo_io import report_progress
@@ -50,10 +51,13 @@ True}."""
 def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
     """Resolves an output folder and refuses one that is, contains or is inside an album.
 
+    Mounts under other paths count too.
+
     Raises:
         InvalidArgumentError: It is; the message names the album.
     """
     resolved = Path(os.path.realpath(folder))
+    places = find_places(resolved, read_mounts())
     for album in albums:
         place = album.find_around(resolved)
         if place is not None:
@@ -61,14 +65,20 @@ def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
             raise InvalidArgumentError(
                 "output_folder",
                 f"the output folder {resolved} {where} the album {album.path}: the next run would "
-                f"take its pictures for photos; choose a folder outside",
+                f"treat its pictures as photos; choose a folder outside the album",
             )
         if album.is_inside(resolved):
             raise InvalidArgumentError(
                 "output_folder",
                 f"the output folder {resolved} contains the album {album.path}: an export could "
-                f"replace photos; choose a folder for the results only, such as "
+                f"replace photos; choose a separate folder for the results, such as "
                 f"{resolved / 'bestshot-results'}",
+            )
+        if overlap(places, album.places):
+            raise InvalidArgumentError(
+                "output_folder",
+                f"the output folder {resolved} and the album {album.path} have folders in common, "
+                f"because one is mounted inside the other; choose a folder outside",
             )
     return resolved
 
@@ -81,17 +91,17 @@ def open_output(
 
     Raises:
         InvalidArgumentError: The folder cannot be written, or is, contains or is inside an album.
-        FailedPreconditionError: Another bestshot is writing into it.
+        FailedPreconditionError: Another bestshot command is writing to it.
     """
     albums = locate_albums([album, *other_albums])
     resolved = check_location(folder, albums)
     with contextlib.ExitStack() as stack:
-        with writing_errors(resolved):
+        with translate_write_errors(resolved):
             resolved.mkdir(parents=True, exist_ok=True)
             root = os.open(resolved, _OPEN_FOLDER)
             stack.callback(os.close, root)
             check_location(resolved, albums)  # a parent may have become a link
-            stack.enter_context(_locked(root, lock, resolved))
+            stack.enter_context(_hold_lock(root, lock, resolved))
             output = OutputFolder(resolved, root, album)
             output.guard_albums(albums)
             if lock == EXPORT_LOCK:
@@ -103,18 +113,18 @@ def open_output(
 
 
 @contextlib.contextmanager
-def writing_errors(folder: Path) -> Iterator[None]:
+def translate_write_errors(folder: Path) -> Iterator[None]:
     """Turns file system errors into one-sentence errors."""
     try:
         yield
     except OSError as error:
         raise InvalidArgumentError(
-            "output_folder", f"cannot write into {folder}: {error.strerror}"
+            "output_folder", f"cannot write to {folder}: {error.strerror}"
         ) from error
 
 
 @contextlib.contextmanager
-def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
+def _hold_lock(root: int, name: str, folder: Path) -> Iterator[None]:
     """Holds a lock file and never writes to it, because it may be a planted link to a photo."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     is_held = False
@@ -126,7 +136,7 @@ def _locked(root: int, name: str, folder: Path) -> Iterator[None]:
             is_held = _is_named(descriptor, name, root)
         except BlockingIOError as error:
             raise FailedPreconditionError(
-                f"another bestshot is writing into {folder}; wait until it has finished, or "
+                f"another bestshot command is writing to {folder}; wait for it to finish, or "
                 f"choose another folder"
             ) from error
         except OSError as error:
@@ -196,7 +206,7 @@ class OutputFolder:
             raise InvalidArgumentError(
                 "output_folder",
                 f"{folder} is a folder of the album {self._guarded[identity]}; choose a folder "
-                f"outside",
+                f"outside the album",
             )
 
     # Ownership of files
@@ -220,7 +230,7 @@ class OutputFolder:
         if len(foreign) > _NAMED_COUNT:
             named += f" and {len(foreign) - _NAMED_COUNT} more"
         why = (
-            "not written by bestshot or changed since"
+            "not written by bestshot, or changed since"
             if self._is_marked
             else "not recorded as bestshot's (there is no export manifest; 0.1.0 wrote none)"
         )
@@ -478,7 +488,7 @@ class OutputFolder:
             return False
         if self._is_ours(name):
             return True
-        kept.append(f"{self.path / name} is not removed: it has changed since it was written")
+        kept.append(f"did not remove {self.path / name}: it has changed since it was written")
         return False
 
     def _remove(self, name: str, kept: list[str]) -> None:
@@ -488,7 +498,7 @@ class OutputFolder:
         except FileNotFoundError:
             pass
         except OSError as error:
-            kept.append(f"{self.path / name} is not removed: {error.strerror}")
+            kept.append(f"did not remove {self.path / name}: {error.strerror}")
 
     def _stage_manifest(self, entries: dict[str, list[Entry]]) -> str:
         content = {"written_by": "bestshot", "format": _FORMAT_VERSION, "files": entries}
@@ -561,7 +571,7 @@ class OutputFolder:
             raise InvalidArgumentError(
                 "output_folder",
                 f"{self.path.joinpath(*parts)} is a file or a symbolic link, which exports do not "
-                f"follow; put a folder there, or choose another output folder",
+                f"follow; replace it with a folder, or choose another output folder",
             ) from error
         try:
             self._check_guarded(found, self.path.joinpath(*parts))

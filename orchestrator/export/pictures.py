@@ -20,7 +20,7 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
     key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
     found = cache.get([key])
     if key not in found:
-        raise NotFoundError("thumbnail of", record.path)
+        raise NotFoundError("thumbnail", record.path)
     return found[key]
 
 
@@ -38,19 +38,18 @@ async def large_picture(
         NotFoundError: The photo was not readable then either.
     """
     if not record.is_readable:
-        raise NotFoundError("picture of", record.path)
-    async with threads.contents.hold(record.size_bytes):
-        content = await threads.looks.run(source.read, record.path)
+        raise NotFoundError("picture", record.path)
+    async with threads.hold_content(source, record.path, threads.looks) as content:
         if await threads.decodes.run(_digest, content) != record.content_digest:
             raise FailedPreconditionError(
                 f"{record.path} in {album.folder} has changed since it was scored; start a new run"
             )
-        return await threads.decodes.run(_encoded, source, content, long_side_px)
+        return await threads.decodes.run(_encode, source, content, long_side_px)
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _encoded(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
+def _encode(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
     return encode_thumbnail(source.decode(content, long_side_px).pixels, long_side_px)

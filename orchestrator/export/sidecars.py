@@ -92,12 +92,12 @@ def stage_sidecars(
             try:
                 existing = output.read(name)
             except OSError as error:  # unreadable, or a link, which may lead anywhere
-                yield f"{place} cannot be written: {error.strerror}"
+                yield f"cannot write {place}: {error.strerror}"
                 continue
             try:
                 content = make(record, own) if existing is None else sidecar(record, existing)
             except InvalidArgumentError as error:
-                yield f"{place} is left as it is: {error.message}"
+                yield f"left {place} unchanged: {error.message}"
                 continue
             output.stage(name, content, is_shared=existing is not None and output.is_shared(name))
 
@@ -110,10 +110,10 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
         that.
     """
     if os.path.realpath(album) != str(album):
-        yield f"no sidecar is written beside the photos: {album} is reached through a symbolic link"
+        yield f"wrote no sidecars beside the photos: {album} is reached through a symbolic link"
         return
     if not os.access(album, os.W_OK):
-        yield f"no sidecar is written beside the photos: {album} is read-only"
+        yield f"wrote no sidecars beside the photos: {album} is read-only"
         return
     names = sidecar_paths(records)
     for record in records:
@@ -135,9 +135,9 @@ def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[st
             existing = _read_whole(opened)
         replace_file(real, sidecar(record, existing))
     except OSError as error:
-        yield f"{target} cannot be written: {error.strerror}"
+        yield f"cannot write {target}: {error.strerror}"
     except InvalidArgumentError as error:
-        yield f"{target} is left as it is: {error.message}"
+        yield f"left {target} unchanged: {error.message}"
 
 
 def _read_whole(opened: IO[bytes]) -> bytes:

@@ -41,7 +41,7 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
     Raises:
         InvalidArgumentError: `existing` is not XMP.
     """
-    tree = _parsed(existing) if existing else _empty()
+    tree = _parse(existing) if existing else _empty()
     rdf = next(tree.iter(_name("rdf:RDF")), None)
     if rdf is None:
         raise InvalidArgumentError("", "it is not XMP: rdf:RDF is missing")
@@ -90,14 +90,14 @@ def _empty() -> etree._ElementTree:
     return root.getroottree()
 
 
-def _parsed(content: bytes) -> etree._ElementTree:
+def _parse(content: bytes) -> etree._ElementTree:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     try:
         tree = etree.fromstring(content, parser).getroottree()
     except etree.XMLSyntaxError as error:
         raise InvalidArgumentError("", f"it is not XML: {error}") from error
     if tree.docinfo.doctype:
-        raise InvalidArgumentError("", "it has a document type declaration, which XMP must not")
+        raise InvalidArgumentError("", "it has a document type declaration, which XMP forbids")
     return tree
 
 

@@ -79,7 +79,7 @@ def add_decisions(
         FailedPreconditionError: The run is not completed.
     """
     if run is not None and run.album_id != album_id:
-        raise InvalidArgumentError("run_id", f"run {run.id} is of another album")
+        raise InvalidArgumentError("run_id", f"run {run.id} belongs to another album")
     if run is not None and run.state is not RunState.COMPLETED:
         raise FailedPreconditionError(f"run {run.id} is {run.state.value}, not completed")
     added_count = stores.log.append(album_id, entries)

@@ -11,6 +11,7 @@ from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.selection import MAX_COMPARED_COUNT, Comparisons, Selection
+from orchestrator.domain.wording import pluralize
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed
 from orchestrator.runs.recorded_settings import read_settings
@@ -119,7 +120,7 @@ def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: 
     user = UserDecisions.from_log(log.entries(run.album_id))
     if not user.corrections and not any(record.content_digest in user.photos for record in records):
         raise FailedPreconditionError(
-            f"nothing was decided about photos of run {run.id}; keep and reject some in the UI"
+            f"no decisions about the photos of run {run.id}; keep or reject some in the UI first"
         )
     by_machine = [
         dataclasses.replace(record, cluster_id=record.machine_cluster_id) for record in records
@@ -205,28 +206,28 @@ def moment_key(record: ImageRecord) -> str:
 
 
 def evaluation_lines(found: Evaluation) -> Iterator[str]:
-    """Yields an evaluation in lines for people."""
+    """Yields an evaluation as readable lines."""
     counts = found.counts
     if counts.total:
         yield (
             f"agreement  {counts.agreement:.2f}  the algorithm agrees with you on {counts.agreed} "
-            f"of the {counts.total} photos that you kept or rejected"
+            f"of {pluralize(counts.total, 'decision')}"
         )
         if counts.precision is not None:
             selected = counts.kept_selected + counts.rejected_selected
             yield (
-                f"precision  {counts.precision:.2f}  you kept {counts.kept_selected} of the "
-                f"{selected} that it selects"
+                f"precision  {counts.precision:.2f}  you kept {counts.kept_selected} of its "
+                f"{pluralize(selected, 'pick')}"
             )
         if counts.recall is not None:
             kept = counts.kept_selected + counts.kept_missed
             yield (
-                f"recall     {counts.recall:.2f}  it selects {counts.kept_selected} of the {kept} "
-                f"that you kept"
+                f"recall     {counts.recall:.2f}  it picks {counts.kept_selected} of the "
+                f"{pluralize(kept, 'photo')} that you kept"
             )
     yield (
-        f"moments    {found.moments_agreement:.2f}  adjusted Rand index of its moments and yours; "
-        f"your corrections changed the moment of {found.corrected_count} photos"
+        f"moments    {found.moments_agreement:.2f}  adjusted Rand index between its moments and "
+        f"yours; you changed the moment of {pluralize(found.corrected_count, 'photo')}"
     )
     for record, decision in found.disagreements:
         yield f"  you {decision.past_tense} {record.path}. {record.reason}"

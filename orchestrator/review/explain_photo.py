@@ -36,7 +36,7 @@ NEIGHBOUR_COUNT = 5
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
-    """Finds the numbers that were used, and selects from the photo's moment with them again.
+    """Collects the numbers behind a photo's result, by selecting from its moment again.
 
     Raises:
         FailedPreconditionError: The run is not completed, or the photo could not be read.

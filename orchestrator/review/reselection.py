@@ -123,7 +123,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
     Selects again in the moments that the entries change or refer to, and stores the result, all or
     nothing. A moment that is only renumbered is stored, but not reported as changed.
     """
-    with stores.runs.locked(run_id):
+    with stores.runs.lock(run_id):
         run = stores.runs.run(run_id)
         log = stores.log.entries(run.album_id)
         decisions = UserDecisions.from_log(log)
@@ -147,7 +147,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
 
 def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]) -> RunUpdate:
     """Selects again in the moments of some photos of a completed run, and stores the result."""
-    with stores.runs.locked(run_id):
+    with stores.runs.lock(run_id):
         run = stores.runs.run(run_id)
         decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
         records = _read_moments(stores, run, content_digests)

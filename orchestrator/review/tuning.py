@@ -133,31 +133,34 @@ def overrides_of(values: Values) -> dict[str, Any]:
 
 
 def proposal_lines(found: Proposal) -> Iterator[str]:
-    """Yields a proposal in lines for people."""
+    """Yields a proposal as readable lines."""
     total = found.fit_before.total
-    yield f"in force: agrees with {found.fit_before.agreed} of {total} decisions"
+    yield f"current settings: agree with {found.fit_before.agreed} of {total} decisions"
     if not found.after:
-        yield "no tried setting agrees with more of them; nothing to propose"
+        yield "nothing to propose: no other setting tried agrees with more of them"
         return
-    yield f"proposed: agrees with {found.fit_after.agreed} of them, the decisions it was fitted to"
     yield (
-        f"cross-validated: a fit that did not use them agrees with {found.held_out.agreed} "
-        f"({found.fold_count} folds by moment)"
+        f"proposed settings: agree with {found.fit_after.agreed}, measured on the decisions that "
+        f"they were fitted to"
+    )
+    yield (
+        f"cross-validation: settings fitted to other decisions agree with {found.held_out.agreed} "
+        f"({found.fold_count} folds, split by moment)"
     )
     for key, value in found.after.items():
         yield f"  {key}: {found.before[key]:g} -> {value:g}"
     if found.is_better:
-        yield "nothing was changed; --out FILE saves this for `bestshot curate --config FILE`"
+        yield "nothing has been changed; --out FILE saves this for `bestshot curate --config FILE`"
     else:
-        yield "it does no better on decisions that it was not fitted to: do not use it"
+        yield "not recommended: no improvement on decisions that were left out of the fit"
 
 
 def proposal_yaml(found: Proposal) -> str:
     """Writes the proposal as a file for `--config`."""
     head = (
         f"# Proposed by `bestshot tune`: agrees with {found.fit_after.agreed} of "
-        f"{found.fit_after.total} decisions, which it was fitted to\n"
-        f"# (settings in force: {found.fit_before.agreed}, cross-validated: "
+        f"{found.fit_after.total} decisions, to which it was fitted\n"
+        f"# (settings of the run: {found.fit_before.agreed}, cross-validated: "
         f"{found.held_out.agreed}).\n"
     )
     return head + str(yaml.safe_dump(overrides_of(found.after), sort_keys=False))

@@ -90,7 +90,7 @@ async def _find_services_now(ports: ModelPorts, settings: PipelineSettings) -> S
             models["siamese"] = await ports.comparer.model()
         except BestshotError as error:
             raise FailedPreconditionError(
-                f"select_best.siamese.enabled is true, but no Siamese model serves: "
+                f"select_best.siamese.enabled is true, but no Siamese model is available: "
                 f"{error.message}. Start the service, or set select_best.siamese.enabled=false"
             ) from error
         if siamese.checkpoint_path is not None:

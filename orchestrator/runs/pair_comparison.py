@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator import features as codec
 from orchestrator.domain.selection import Pair
 from orchestrator.ports import FeatureCache, ModelIdentity, PhotoComparer, PhotoSource
-from orchestrator.runs.rendition_cache import Renditions
+from orchestrator.runs.rendition_cache import MAX_KEPT_BYTES, Renditions
 from orchestrator.runs.stored_features import Key, comparison_key, find_comparisons
 from orchestrator.storage.photo_io import PhotoThreads
 from services.common.errors import BestshotError
@@ -30,6 +30,7 @@ class PairComparer:
         service: The Siamese service.
         model: The model that it serves.
         threads: For reading and decoding photos.
+        kept_bytes: Total size of the pictures to keep for further comparisons.
     """
 
     def __init__(
@@ -39,39 +40,59 @@ class PairComparer:
         service: PhotoComparer,
         model: ModelIdentity,
         threads: PhotoThreads,
+        kept_bytes: int = MAX_KEPT_BYTES,
     ) -> None:
         self._source = source
         self._cache = cache
         self._service = service
         self._model = model
         self._threads = threads
-        self._renditions = Renditions()
+        self._renditions = Renditions(kept_bytes)
+        self._long_side_px = model.input_long_side_px or CANONICAL_LONG_SIDE_PX
 
     def keep_pixels(self, digest: str, pixels: RgbImage) -> RgbImage:
         """Keeps and returns a decoded photo at the model's size, so that it is decoded once."""
-        long_side_px = self._model.input_long_side_px or CANONICAL_LONG_SIDE_PX
-        return self._renditions.keep(digest, fit_long_side(pixels, long_side_px))
+        return self._renditions.keep(digest, fit_long_side(pixels, self._long_side_px))
 
     def find_known(self, pairs: Sequence[Pair], digests: Mapping[str, str]) -> dict[Pair, float]:
         """Looks up pairs of paths in the cache; blocking."""
         return find_comparisons(self._cache, pairs, digests, self._model.digest)
 
     async def compare(self, pairs: Sequence[Pair], digests: Mapping[str, str]) -> dict[Pair, float]:
+        """Compares any number of pairs, block by block; as `compare_block`."""
+        answers: dict[Pair, float] = {}
+        for block in split_into_blocks(pairs):
+            answers.update(await self.compare_block(block, digests))
+        return answers
+
+    async def compare_block(
+        self, pairs: Sequence[Pair], digests: Mapping[str, str]
+    ) -> dict[Pair, float]:
         """Compares pairs of paths using the service and stores the results.
 
         Args:
-            pairs: Ideally a block of `split_into_blocks`, because all their photos are in memory at
-                once.
+            pairs: A block of `split_into_blocks`, because all their photos are in memory at once.
             digests: Content digests by path.
 
         Returns:
             Probabilities that the first photo is the better one; a pair that fails is left out.
         """
         paths = sorted({path for pair in pairs for path in pair})
+        async with self._threads.pixels.hold(len(paths) * 3 * self._long_side_px**2):
+            answers = await self._ask(pairs, paths, digests)
+        entries: dict[Key, bytes] = {}
+        for pair, result in answers.items():
+            key, is_swapped = comparison_key(pair, digests, self._model.digest)
+            entries[key] = codec.pack_json(1.0 - result if is_swapped else result)
+        await asyncio.to_thread(self._cache.put, entries)
+        return answers
+
+    async def _ask(
+        self, pairs: Sequence[Pair], paths: Sequence[str], digests: Mapping[str, str]
+    ) -> dict[Pair, float]:
         images = await asyncio.gather(*(self._read_pixels(path, digests[path]) for path in paths))
         index = {path: position for position, path in enumerate(paths)}
         answers: dict[Pair, float] = {}
-        entries: dict[Key, bytes] = {}
         for start in range(0, len(pairs), self._model.max_batch_count):
             part = pairs[start : start + self._model.max_batch_count]
             results = await self._service.compare(
@@ -80,11 +101,8 @@ class PairComparer:
             for pair, result in zip(part, results, strict=True):
                 if isinstance(result, BestshotError):
                     logger.warning("cannot compare a pair: %s", result.message)
-                    continue
-                answers[pair] = result
-                key, is_swapped = comparison_key(pair, digests, self._model.digest)
-                entries[key] = codec.pack_json(1.0 - result if is_swapped else result)
-        await asyncio.to_thread(self._cache.put, entries)
+                else:
+                    answers[pair] = result
         return answers
 
     async def _read_pixels(self, path: str, digest: str) -> RgbImage:
@@ -92,10 +110,10 @@ class PairComparer:
         kept = self._renditions.get(digest)
         if kept is not None:
             return kept
-        content = await self._threads.reads.run(self._source.read, path)
-        return self.keep_pixels(
-            digest, (await self._threads.decodes.run(self._source.decode, content)).pixels
-        )
+        threads = self._threads
+        async with threads.hold_content(self._source, path, threads.reads) as content:
+            decoded = await threads.decodes.run(self._source.decode, content)
+        return self.keep_pixels(digest, decoded.pixels)
 
 
 def split_into_blocks(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,8 @@ FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 NO_MODEL = "-"
 """Model digest for features that are not computed by a model."""
 
+ResultT = TypeVar("ResultT")
+Parameters = ParamSpec("Parameters")
 Report = Callable[[StageProgress], Awaitable[None]]
 
 
@@ -70,8 +72,8 @@ class Services:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Limits on concurrency: photos per batch, batches at a time."""
+class Concurrency:
+    """How many photos are in a batch, and how many batches are processed at a time."""
 
     batch_count: int
     concurrent_batches: int
@@ -111,7 +113,7 @@ class Pipeline:
         services: The models.
         settings: The run's settings.
         clustering: Its clustering parameters, `auto` resolved.
-        limits: Bounds of the fan-out.
+        concurrency: Photos per batch, and batches at a time.
         report: Receives every change of a stage's progress.
         threads: For reading and decoding photos.
     """
@@ -124,18 +126,17 @@ class Pipeline:
         services: Services,
         settings: PipelineSettings,
         clustering: ClusterParameters,
-        limits: Limits,
+        concurrency: Concurrency,
         report: Report,
         threads: PhotoThreads,
     ) -> None:
         self._threads = threads
-        self._large_batch = asyncio.Lock()
         self._source = source
         self._cache = cache
         self._services = services
         self._settings = settings
         self._clustering = clustering
-        self._limits = limits
+        self._concurrency = concurrency
         self._report = report
         model = services.models.get("siamese")
         self._comparer = (
@@ -188,7 +189,7 @@ class Pipeline:
         """Scores all photos, a few batches at a time; the first failure stops all of them."""
         progress = _Stage("score", self._report, total=len(photos))
         await progress.report()
-        batches = iter(list(enumerate(_photo_batches(photos, self._limits.batch_count))))
+        batches = iter(list(enumerate(_photo_batches(photos, self._concurrency.batch_count))))
         results: dict[int, list[ScoredPhoto]] = {}
 
         async def work() -> None:
@@ -200,47 +201,89 @@ class Pipeline:
                     cached=sum(photo.is_cached for photo in results[index]),
                 )
 
-        await run_workers(work, self._limits.concurrent_batches)
+        await run_workers(work, self._concurrency.concurrent_batches)
         await progress.report()
         return [photo for index in sorted(results) for photo in results[index]]
 
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
-        if sum(photo.size_bytes for photo in photos) > BATCH_BYTES:
-            async with self._large_batch:
-                return await self._score_read(photos)
-        return await self._score_read(photos)
-
-    async def _score_read(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
-        read = await asyncio.gather(*map(self._read, photos))
-        digests = sorted({item.digest for item in read if item.digest})
-        keys = [key for digest in digests for key in self._keys(digest).values()]
-        known = await asyncio.to_thread(self._cache.get, keys)
-        missing: dict[str, bytes] = {}
-        for item in read:
-            if item.digest and any(key not in known for key in self._keys(item.digest).values()):
-                missing[item.digest] = item.content
-        computed, errors = await self._compute(missing)
+        read: dict[str, _Read] = {}
+        features: dict[Key, bytes] = {}
+        decoded: dict[str, _Decoded | str] = {}
+        for part in await self._find_parts(photos, read):
+            # All at once: parts that hold some and wait for more could wait for each other.
+            async with self._threads.contents.hold(sum(photo.size_bytes for photo in part)):
+                known, fresh = await self._decode_part(part, read)
+            features.update(known)
+            decoded.update(fresh)
+        computed, errors = await self._compute(decoded)
         await asyncio.to_thread(self._cache.put, computed)
-        features = {**known, **computed}
+        features.update(computed)
         return [
-            self._assemble(item, features, errors, is_cached=item.digest not in missing)
-            for item in read
+            self._assemble(item, features, errors, is_cached=item.digest not in decoded)
+            for item in (read[photo.path] for photo in photos)
         ]
 
-    async def _read(self, photo: PhotoFile) -> _Read:
+    async def _find_parts(
+        self, photos: Sequence[PhotoFile], read: dict[str, _Read]
+    ) -> list[list[PhotoFile]]:
+        """Splits photos by their present sizes, which may have changed since they were listed."""
+        sizes = await asyncio.gather(
+            *(self._try(self._source.size, photo.path) for photo in photos)
+        )
+        sized = []
+        for photo, size in zip(photos, sizes, strict=True):
+            if isinstance(size, str):
+                read[photo.path] = _Read(photo, "", size)
+            else:
+                sized.append(dataclasses.replace(photo, size_bytes=size))
+        return list(_photo_batches(sized, len(photos)))
+
+    async def _decode_part(
+        self, photos: Sequence[PhotoFile], read: dict[str, _Read]
+    ) -> tuple[dict[Key, bytes], dict[str, _Decoded | str]]:
+        """Reads photos; returns their cached features, and decodes, by digest, those without."""
+        contents: dict[str, bytes] = {}
+        found = await asyncio.gather(
+            *(self._try(self._read_content, photo.path, photo.size_bytes) for photo in photos)
+        )
+        for photo, outcome in zip(photos, found, strict=True):
+            if isinstance(outcome, str):
+                read[photo.path] = _Read(photo, "", outcome)
+            else:
+                content, digest = outcome
+                contents[digest] = content
+                read[photo.path] = _Read(photo, digest, "")
+        keys = [key for digest in sorted(contents) for key in self._keys(digest).values()]
+        known = await asyncio.to_thread(self._cache.get, keys)
+        missing = [
+            digest
+            for digest in contents
+            if any(key not in known for key in self._keys(digest).values())
+        ]
+        decoded = await asyncio.gather(
+            *(self._threads.decodes.run(self._decode, contents[digest]) for digest in missing)
+        )
+        return known, dict(zip(missing, decoded, strict=True))
+
+    async def _try(
+        self,
+        call: Callable[Parameters, ResultT],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> ResultT | str:
+        """Reads something of a photo; returns the reason if that fails."""
         try:
-            content, digest = await self._threads.reads.run(self._read_content, photo.path)
+            return await self._threads.reads.run(call, *args, **kwargs)
         except InvalidImageError as error:
-            return _Read(photo, b"", "", error.message)
+            return error.message
         except StalledError as error:
             # a single file that hangs counts as unreadable, but a whole album of them would take
             # forever
             await self._threads.reads.run(self._source.check_reachable)
-            return _Read(photo, b"", "", error.message)
-        return _Read(photo, content, digest, "")
+            return error.message
 
-    def _read_content(self, path: str) -> tuple[bytes, str]:
-        content = self._source.read(path)
+    def _read_content(self, path: str, size: int) -> tuple[bytes, str]:
+        content = self._source.read(path, size)
         return content, hashlib.sha256(content).hexdigest()
 
     def _keys(self, digest: str) -> dict[str, Key]:
@@ -254,16 +297,13 @@ class Pipeline:
         return keys
 
     async def _compute(
-        self, contents: Mapping[str, bytes]
+        self, decoded: Mapping[str, _Decoded | str]
     ) -> tuple[dict[Key, bytes], dict[str, str]]:
-        """Decodes and scores photos by digest; returns cache entries, and errors by digest."""
-        decoded = await asyncio.gather(
-            *(self._threads.decodes.run(self._decode, content) for content in contents.values())
-        )
+        """Scores decoded photos by digest; returns cache entries, and errors by digest."""
         pixels: dict[str, RgbImage] = {}
         entries: dict[Key, bytes] = {}
         errors: dict[str, str] = {}
-        for digest, outcome in zip(contents, decoded, strict=True):
+        for digest, outcome in decoded.items():
             if isinstance(outcome, str):
                 errors[digest] = outcome
             else:
@@ -376,11 +416,11 @@ class Pipeline:
 
         async def work() -> None:
             for block in blocks:
-                answers = await comparer.compare(block, digests)
+                answers = await comparer.compare_block(block, digests)
                 comparisons.update(answers)
                 await progress.advance(len(block), failed=len(block) - len(answers))
 
-        await run_workers(work, self._limits.concurrent_batches)
+        await run_workers(work, self._concurrency.concurrent_batches)
         await progress.report()
         return comparisons
 
@@ -388,7 +428,6 @@ class Pipeline:
 @dataclass(frozen=True)
 class _Read:
     photo: PhotoFile
-    content: bytes
     digest: str
     error: str
 

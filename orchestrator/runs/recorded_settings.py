@@ -14,7 +14,7 @@ from services.common.config.layers import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
 
 _SINCE = Layer(
-    "runs before it",
+    "defaults for older runs",
     {
         "cluster_scenes": {
             "max_joint_count": None,

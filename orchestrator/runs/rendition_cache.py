@@ -7,14 +7,14 @@ from collections import OrderedDict
 
 from services.common.imaging.decode import RgbImage
 
-MAX_BYTES = 256 * 2**20
+MAX_KEPT_BYTES = 256 * 2**20
 """About 450 photos of 512 x 384; beyond that, the oldest are decoded again when needed."""
 
 
 class Renditions:
     """A store of pixels by content digest, bounded by bytes; thread-safe."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._kept: OrderedDict[str, RgbImage] = OrderedDict()
         self._bytes = 0

@@ -16,7 +16,7 @@ from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts, PhotoSou
 from orchestrator.records import Album, Run, RunState, StageProgress, summarize, utc_now
 from orchestrator.runs.model_check import check_models, find_services
 from orchestrator.runs.pair_comparison import PairComparer
-from orchestrator.runs.pipeline import Limits, Outcome, Pipeline
+from orchestrator.runs.pipeline import Concurrency, Outcome, Pipeline
 from orchestrator.runs.recorded_settings import (
     read_calibration,
     read_settings,
@@ -65,7 +65,7 @@ class Worker:
         log: Decisions.
         cache: Features.
         ports: Model services.
-        limits: Limits on concurrency.
+        concurrency: Photos per batch, and batches at a time.
         open_source: Opens the photos of an album.
         metrics: Counts the runs that have ended here.
         threads: Threads for reading and decoding photos; None = its own.
@@ -79,7 +79,7 @@ class Worker:
         log: SqlDecisionLog,
         cache: FeatureCache,
         ports: ModelPorts,
-        limits: Limits,
+        concurrency: Concurrency,
         open_source: Callable[[Album], PhotoSource],
         metrics: RunMetrics,
         threads: PhotoThreads | None = None,
@@ -90,7 +90,7 @@ class Worker:
         self._log = log
         self._cache = cache
         self._ports = ports
-        self._limits = limits
+        self._concurrency = concurrency
         self._open_source = open_source
         self._metrics = metrics
         self._wake = asyncio.Event()
@@ -284,16 +284,18 @@ class Worker:
                 services=services,
                 settings=settings,
                 clustering=resolve_auto(settings.cluster_scenes, read_calibration(run)),
-                limits=self._limits,
+                concurrency=self._concurrency,
                 report=partial(self._report, work),
                 threads=self._threads,
             )
             return await pipeline.run(decisions)
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
-        """Builds a comparer for use outside of a run."""
+        """Builds a comparer for use outside of a run; it keeps no pictures, because many may be."""
         source = self._open_source(album)
-        return PairComparer(source, self._cache, self._ports.comparer, model, self._threads)
+        return PairComparer(
+            source, self._cache, self._ports.comparer, model, self._threads, kept_bytes=0
+        )
 
     async def _report(self, work: _Work, progress: StageProgress) -> None:
         earlier = tuple(stage for stage in work.run.stages if stage.stage != progress.stage)
@@ -321,6 +323,6 @@ def _cause(error: BaseException) -> str:
 
 def _advice(error: BestshotError) -> str:
     if isinstance(error, (UnavailableError, *DATABASE_ERRORS)):
-        kept = "Scores finished so far are kept: resume this run, or run again to continue"
+        kept = "Finished scores are kept: resume this run, or start a new one"
         return f"{error.message}. {kept}"
     return error.message

@@ -49,7 +49,7 @@ _current: ContextVar[Request | None] = ContextVar("current_request", default=Non
 
 
 @contextlib.contextmanager
-def answering(request: Request) -> Iterator[None]:
+def attribute_changes(request: Request) -> Iterator[None]:
     """Attributes changes within the block, including those on other threads, to this request."""
     token = _current.set(request)
     try:

@@ -123,7 +123,7 @@ def open_postgresql(url: str, password_file: Path | None) -> Engine:
 
     Raises:
         ConfigError: The URL is wrong, the file cannot be read, the extra `postgres` is not
-            installed, or the database does not answer within 30 s.
+            installed, or the database does not respond within 30 s.
     """
     parsed = _parse_url(url, password_file)
     engine = create_engine(
@@ -172,7 +172,8 @@ def lock_folder(folder: Path) -> IO[str]:
     """Locks the data folder for this process; the system frees it however the process ends.
 
     Raises:
-        ConfigError: Another orchestrator holds it, or it cannot be written.
+        ConfigError: It cannot be written.
+        FailedPreconditionError: Another orchestrator holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,9 +186,9 @@ def lock_folder(folder: Path) -> IO[str]:
         handle.seek(0)
         holder = handle.read().strip()
         handle.close()
-        raise ConfigError(
-            f"the data folder {folder} is in use by another bestshot (process {holder}); "
-            f"wait for it, or use another folder (--data, or BESTSHOT_DATA_DIR)"
+        raise FailedPreconditionError(
+            f"the data folder {folder} is in use by another bestshot (pid {holder}); "
+            f"wait for it to finish, or use another folder (--data, or BESTSHOT_DATA_DIR)"
         ) from error
     handle.truncate(0)
     handle.write(str(os.getpid()))

@@ -65,7 +65,7 @@ class ImageQuery:
     search: str = ""
     order_by: str = ""
 
-    def ordered(self, statement: Select[Any]) -> Select[Any]:
+    def order(self, statement: Select[Any]) -> Select[Any]:
         """Adds the order to a statement on the table images.
 
         Raises:
@@ -85,7 +85,7 @@ class ImageQuery:
         by = column.desc() if direction == ["desc"] else column.asc()
         return statement.order_by(by.nulls_last(), images.c.path)
 
-    def restricted(self, statement: Select[Any], run_id: str) -> Select[Any]:
+    def restrict(self, statement: Select[Any], run_id: str) -> Select[Any]:
         """Adds the conditions to a statement on the table images."""
         statement = statement.where(images.c.run_id == run_id)
         for wanted in self.filters:

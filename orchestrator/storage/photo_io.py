@@ -14,18 +14,21 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
+from orchestrator.ports import PhotoSource
 from services.common.errors import UnavailableError
 from services.common.rpc.turns import Turns
 
 STALL_S = 30.0
 """How long a read may go without any progress."""
 MAX_CONTENT_BYTES = 640 * 10**6
-"""Total size of files that are read but not decoded yet; a single one may be as large."""
+"""Total size of files in memory, from their reading to their decoding; one may be as large."""
+MAX_PIXEL_BYTES = 256 * 10**6
+"""Total size of decoded pictures that are being compared."""
 EXPORT_STALL_S = 120.0
 """As above, for exports, which build tables of all photos between two files."""
 MAX_THREADS = 8
@@ -93,13 +96,13 @@ class PhotoIo:
         with self._lock:
             self._waiting.append(job)
         future = asyncio.wrap_future(job.future)
-        future.add_done_callback(_retrieved)
+        future.add_done_callback(_retrieve_error)
         try:
             while not future.done():
                 self._start_threads()
                 wait_s = self._seconds_left(job)
                 if wait_s is not None and wait_s <= 0:
-                    raise self._stalled()
+                    raise self._make_stall_error()
                 await asyncio.wait([future], timeout=wait_s)
         finally:
             with self._lock, contextlib.suppress(ValueError):
@@ -168,10 +171,10 @@ class PhotoIo:
                     return
                 job = self._next()
 
-    def _stalled(self) -> StalledError:
+    def _make_stall_error(self) -> StalledError:
         return StalledError(
-            f"nothing could be read for {self._stall_s:g} s: the disk or the network folder "
-            f"does not answer"
+            f"no data could be read for {self._stall_s:g} s: the disk or the network folder "
+            f"is not responding"
         )
 
 
@@ -183,7 +186,8 @@ class PhotoThreads:
         reads: For runs, which read files and folders.
         looks: For API calls that read a file or a folder; they do not wait behind a run.
         decodes: For calls that compute; they may wait for memory.
-        contents: Bytes of files that calls outside a run's batches hold in memory.
+        contents: Bytes of files in memory, of runs and of API calls.
+        pixels: Bytes of pictures that are being compared; taken before any of `contents`.
         exports: For calls that write or copy many files, one after the other.
     """
 
@@ -193,10 +197,26 @@ class PhotoThreads:
         default_factory=lambda: PhotoIo(max_threads=(os.cpu_count() or 1) + 1, stall_s=None)
     )
     contents: Turns = field(default_factory=lambda: Turns(MAX_CONTENT_BYTES))
+    pixels: Turns = field(default_factory=lambda: Turns(MAX_PIXEL_BYTES))
     exports: PhotoIo = field(default_factory=lambda: PhotoIo(stall_s=EXPORT_STALL_S))
 
+    @contextlib.asynccontextmanager
+    async def hold_content(
+        self, source: PhotoSource, path: str, reads: PhotoIo
+    ) -> AsyncIterator[bytes]:
+        """Reads a photo once there is room for it, which it takes within the block.
 
-def _retrieved(future: asyncio.Future[Any]) -> None:
+        A caller that holds one must not wait for another: use `contents` itself for several.
+
+        Raises:
+            InvalidImageError, UnavailableError: As for `PhotoSource.read`.
+        """
+        size = await reads.run(source.size, path)
+        async with self.contents.hold(size):
+            yield await reads.run(source.read, path, size)
+
+
+def _retrieve_error(future: asyncio.Future[Any]) -> None:
     """Keeps asyncio from logging the late failure of a call that nobody is waiting for."""
     if not future.cancelled():
         future.exception()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -83,12 +84,12 @@ class FolderPhotoSource:
         except InvalidImageError as error:
             raise InvalidArgumentError(
                 "folder",
-                f"{self._folder} is now reached through a symbolic link that leads "
-                f"out of the allowed roots; see orchestrator.allowed_roots",
+                f"{self._folder} now leads out of the allowed roots through a symbolic link; see "
+                f"orchestrator.allowed_roots",
             ) from error
         self._identity = _identity(self._folder)
         found = []
-        for root, folders, names in os.walk(self._folder, onerror=self._tell_unread):
+        for root, folders, names in os.walk(self._folder, onerror=self._warn_unread):
             report_progress()
             folders[:] = [name for name in folders if not name.startswith(".")]
             visible = [Path(root, name) for name in names if not name.startswith(".")]
@@ -97,22 +98,40 @@ class FolderPhotoSource:
         if not found:
             raise InvalidArgumentError(
                 "folder",
-                f"{self._folder} holds no photos (looked for files ending in "
-                f"{', '.join(sorted(PICTURE_SUFFIXES))}, and for RAW files, in sub-folders too)",
+                f"no photos found in {self._folder} or its subfolders (looked for RAW files and "
+                f"for files ending in {', '.join(sorted(PICTURE_SUFFIXES))})",
             )
         return sorted(found, key=lambda photo: photo.path)
 
-    def read(self, path: str) -> bytes:
-        """Reads a photo whole.
+    def size(self, path: str) -> int:
+        """Size of a photo in bytes.
+
+        Raises:
+            InvalidImageError, UnavailableError: As for `read`.
+        """
+        with self._opened(path) as opened:
+            return _checked_size(opened)
+
+    def read(self, path: str, size: int | None = None) -> bytes:
+        """Reads a whole photo.
+
+        Args:
+            path: The photo.
+            size: Its expected size, for which the caller has room; None = any.
 
         Raises:
             InvalidImageError: It is not a regular file, leads out of the album and the roots, is
-                too large, or cannot be read.
+                too large, is larger than `size`, or cannot be read.
             UnavailableError: The whole album has gone since it was listed.
         """
+        with self._opened(path) as opened:
+            return _read_whole(opened, _checked_size(opened) if size is None else size)
+
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[IO[bytes]]:
         try:
             with open_inside(self._folder / path, self._folder, self._roots) as opened:
-                return _read_whole(opened, MAX_FILE_BYTES)
+                yield opened
         except OSError as error:
             self.check_reachable()
             raise InvalidImageError(f"the file cannot be read: {error.strerror}") from error
@@ -149,11 +168,11 @@ class FolderPhotoSource:
     def _relative(self, path: Path) -> str:
         return _printable(path.relative_to(self._folder).as_posix())
 
-    def _tell_unread(self, error: OSError) -> None:
-        logger.warning("%s is left out: %s", error.filename, error.strerror)
+    def _warn_unread(self, error: OSError) -> None:
+        logger.warning("skipping %s: %s", error.filename, error.strerror)
 
     def check_reachable(self) -> None:
-        """Distinguishes a broken file from a disk or a network folder that is no longer there.
+        """Distinguishes a broken file from a disk or a network folder that has gone away.
 
         Raises:
             UnavailableError: The album's folder is gone, or another one is in its place.
@@ -163,25 +182,29 @@ class FolderPhotoSource:
             os.scandir(self._folder).close()
         except OSError as error:
             raise UnavailableError(
-                f"the folder {self._folder} cannot be reached any more: {error.strerror}"
+                f"the folder {self._folder} is no longer available: {error.strerror}"
             ) from error
         if self._identity is not None and identity != self._identity:
-            raise UnavailableError(
-                f"the folder {self._folder} cannot be reached any more: another one is in its place"
-            )
+            raise UnavailableError(f"the folder {self._folder} was replaced by another one")
 
 
-def _read_whole(opened: IO[bytes], max_bytes: int) -> bytes:
+def _checked_size(opened: IO[bytes]) -> int:
     size = os.fstat(opened.fileno()).st_size
+    if size > MAX_FILE_BYTES:
+        raise InvalidImageError(
+            f"the file has {size / 10**6:,.0f} MB, more than the limit of "
+            f"{MAX_FILE_BYTES // 10**6} MB"
+        )
+    return size
+
+
+def _read_whole(opened: IO[bytes], size: int) -> bytes:
     content = bytearray()
-    while chunk := os.read(opened.fileno(), _CHUNK_BYTES):
+    while chunk := os.read(opened.fileno(), min(_CHUNK_BYTES, size + 1 - len(content))):
         report_progress()
         content += chunk
-        if max(len(content), size) > max_bytes:
-            raise InvalidImageError(
-                f"the file has {max(len(content), size) / 10**6:,.0f} MB, more than the limit of "
-                f"{max_bytes // 10**6} MB"
-            )
+        if len(content) > size:
+            raise InvalidImageError("the file has grown while it was being read")
     return bytes(content)
 
 

@@ -15,6 +15,8 @@ from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
 from orchestrator.storage.tables import comparisons, images, runs
 
+HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
+"""Models of version 0.1.0 that use heuristics; its runs do not record that."""
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 
@@ -41,11 +43,16 @@ def run_from_row(row: Row[Any]) -> Run:
             **values,
             **times,
             "state": RunState(values["state"]),
+            "models": {role: _model(model) for role, model in values["models"].items()},
             "stages": tuple(StageProgress(**stage) for stage in values["stages"]),
             "notes": tuple(values["notes"]),
             "summary": RunSummary(**values["summary"]) if values["summary"] else None,
         }
     )
+
+
+def _model(stored: dict[str, Any]) -> dict[str, Any]:
+    return {"is_heuristic": stored.get("id") in HEURISTIC_IN_0_1_0, **stored}
 
 
 def replace_all_images(connection: Connection, run_id: str, records: Sequence[ImageRecord]) -> None:

@@ -82,7 +82,7 @@ class SqlRunQueue:
                 worked_on = runs.c.state == RunState.RUNNING.value
                 connection.execute(update(runs).where(worked_on).values(lease_expire_time=None))
                 return
-            ended = _ended(RunState.INTERRUPTED, database_time(connection))
+            ended = _end_values(RunState.INTERRUPTED, database_time(connection))
             connection.execute(update(runs).where(runs.c.state.in_(_UNFINISHED)).values(ended))
 
     def claim(self) -> Run | None:
@@ -108,13 +108,13 @@ class SqlRunQueue:
                 claimed = connection.execute(statement).one_or_none()
                 if end is None and claimed is not None:
                     if row.state == RunState.RUNNING.value:
-                        logger.warning("taking over run %s of %s", row.id, row.owner_id)
+                        logger.warning("taking over run %s from %s", row.id, row.owner_id)
                     try:
                         return run_from_row(claimed)
                     except (KeyError, TypeError, ValueError) as error:
                         # an unreadable row would be claimed first forever
                         logger.exception("cannot read run %s", row.id)
-                        failed = _ended(RunState.FAILED, now)
+                        failed = _end_values(RunState.FAILED, now)
                         failed["error"] = f"its stored record cannot be read ({error!r:.200})"
                         connection.execute(update(runs).where(runs.c.id == row.id).values(failed))
         return None
@@ -183,7 +183,7 @@ class SqlRunQueue:
                 raise FailedPreconditionError(
                     f"run {run_id} has already ended, it is {_state(connection, run_id)}"
                 )
-            ended = _ended(RunState.CANCELLED, database_time(connection))
+            ended = _end_values(RunState.CANCELLED, database_time(connection))
             connection.execute(update(runs).where(waits).values(ended))
             record_change(connection)
 
@@ -219,17 +219,17 @@ class SqlRunQueue:
     def _end_instead(self, row: Row[Any], now: datetime.datetime) -> dict[str, Any] | None:
         """Values that end a run instead of claiming it; None if it should be claimed."""
         if row.is_cancel_requested:
-            return _ended(RunState.CANCELLED, now)
+            return _end_values(RunState.CANCELLED, now)
         if row.state == RunState.PENDING.value:
             return None
         if not self._takes_over:
-            return _ended(RunState.INTERRUPTED, now)
+            return _end_values(RunState.INTERRUPTED, now)
         if row.takeover_count >= MAX_TAKEOVER_COUNT:
             error = (
-                f"given up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
+                f"gave up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
                 f"while they worked on this run; check their logs and memory limits"
             )
-            return {**_ended(RunState.FAILED, now), "error": error}
+            return {**_end_values(RunState.FAILED, now), "error": error}
         return None
 
 
@@ -248,7 +248,7 @@ def _next(connection: Connection, now: datetime.datetime) -> Row[*tuple[Any, ...
     return connection.execute(query).one_or_none()
 
 
-def _ended(state: RunState, now: datetime.datetime) -> dict[str, Any]:
+def _end_values(state: RunState, now: datetime.datetime) -> dict[str, Any]:
     return {
         "state": state.value,
         "end_time": now,

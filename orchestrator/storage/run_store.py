@@ -156,7 +156,7 @@ class SqlRunStore:
             return connection.execute(query.limit(1)).first() is not None
 
     @contextlib.contextmanager
-    def locked(self, run_id: str) -> Iterator[None]:
+    def lock(self, run_id: str) -> Iterator[None]:
         """Keeps other threads and orchestrators from reselecting in the same run concurrently."""
         with self._local_lock, self._engine.begin() as connection:
             if is_shared(self._engine):
@@ -224,14 +224,12 @@ class SqlRunStore:
     ) -> list[ImageRecord]:
         """Results of a run that match a query; without one, all, ordered by path."""
         query = query or ImageQuery()
-        statement = query.ordered(query.restricted(select(images), run_id))
+        statement = query.order(query.restrict(select(images), run_id))
         return [image_from_row(row) for row in self._page(statement, limit, offset)]
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
         """Number of results that `images` would give without a limit."""
-        counted = (query or ImageQuery()).restricted(
-            select(func.count()).select_from(images), run_id
-        )
+        counted = (query or ImageQuery()).restrict(select(func.count()).select_from(images), run_id)
         with self._engine.connect() as connection:
             return int(connection.execute(counted).scalar_one())
 

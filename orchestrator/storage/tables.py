@@ -1,4 +1,4 @@
-"""The tables. Migrations make them; a test proves that both agree."""
+"""The tables. Migrations create them; a test checks that both agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sqlalchemy import (
 from services.common.errors import NonFiniteError
 
 PATH = Text().with_variant(Text(collation="C"), "postgresql")
-"""A path, ordered by its bytes whatever the collation of the database."""
+"""A path, ordered by its bytes regardless of the database's collation."""
 
 
 class _Score(TypeDecorator[float]):
@@ -89,7 +89,7 @@ runs = Table(
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("takeover_count", Integer, nullable=False, server_default="0"),
 )
-"""The last four are of `run_queue`: which orchestrator works on the run, and until when."""
+"""The last four belong to `run_queue`: which orchestrator works on the run, and until when."""
 
 images = Table(
     "images",

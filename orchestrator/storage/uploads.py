@@ -168,7 +168,7 @@ def _safe_name(filename: str) -> str:
     if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
         raise InvalidArgumentError(
             "filename",
-            f"{filename!r} is not a photo's name: it must end in one of "
+            f"{filename!r} is not the name of a photo: it must end in one of "
             f"{', '.join(sorted(PHOTO_SUFFIXES))}",
         )
     stem, suffix = Path(name).stem, Path(name).suffix

@@ -18,7 +18,7 @@ from orchestrator.config import OrchestratorSettings, PipelineConfig
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album
 from orchestrator.run_service import Curator
-from orchestrator.runs.pipeline import Limits
+from orchestrator.runs.pipeline import Concurrency
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -109,7 +109,7 @@ def build_orchestrator(
         log=log,
         cache=cache,
         ports=ports,
-        limits=Limits(settings.batch_count, settings.concurrent_batches),
+        concurrency=Concurrency(settings.batch_count, settings.concurrent_batches),
         open_source=open_source,
         metrics=run_metrics,
         threads=threads,

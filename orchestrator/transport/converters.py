@@ -87,7 +87,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
 
 
 def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageResult:
-    """Translates a result, every score of it."""
+    """Translates a result with all its scores."""
     return pb.ImageResult(
         path=record.path,
         filename=record.filename,

@@ -80,7 +80,7 @@ class SkippingQuery(PageQuery):
 
 
 class ImagesQuery(SkippingQuery):
-    """A page of a run's photos; the filters add up."""
+    """A page of a run's photos that pass all filters."""
 
     filters: list[ImageFilter] = []
     """required properties of photos"""
@@ -177,7 +177,7 @@ class JsonApi:
 
     async def evaluation(self, run_id: str) -> object:
         """How well a run's own picks agree with the user's decisions."""
-        return models.evaluated_run(await self._reader.evaluation(run_id))
+        return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
     async def thumbnail(self, run_id: str, path: PhotoPath, long_side_px: LongSide = 0) -> Response:
         """A JPEG of a photo."""
@@ -306,7 +306,7 @@ def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> F
     app.add_exception_handler(BestshotError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
-    app.openapi = _described(app)  # type: ignore[method-assign]
+    app.openapi = _describe(app)  # type: ignore[method-assign]
     return app
 
 
@@ -330,7 +330,7 @@ def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
     return check
 
 
-def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+def _describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
     """The OpenAPI document, without FastAPI's 422 responses, which this server never sends."""
     made = app.openapi
 

@@ -151,7 +151,7 @@ class EvaluatedRun(BaseModel):
     disagreements: list[Disagreement]
 
 
-def evaluated_run(found: Evaluation) -> EvaluatedRun:
+def make_evaluated_run(found: Evaluation) -> EvaluatedRun:
     """Translates an evaluation."""
     return EvaluatedRun(
         counts=found.counts,

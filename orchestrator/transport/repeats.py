@@ -20,7 +20,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
-from orchestrator.storage.answers import Request, SqlAnswers, answering
+from orchestrator.storage.answers import Request, SqlAnswers, attribute_changes
 from services.common.errors import InvalidArgumentError
 
 AnswerT = TypeVar("AnswerT", bound=Message)
@@ -31,7 +31,7 @@ _IDS = uuid.UUID("6f0a6c62-5b0c-4b57-9a57-35a7c2f1f2a4")
 
 
 class Repeatable(Protocol):
-    """A servicer whose mutating methods are wrapped by `changing`."""
+    """A servicer whose mutating methods are wrapped by `deduplicate`."""
 
     repeats: Repeats
 
@@ -44,7 +44,7 @@ class Repeats:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def once(
+    async def run_once(
         self, method: str, request: Message, request_id: str, work: Callable[[], Awaitable[AnswerT]]
     ) -> AnswerT:
         """Answers a request.
@@ -60,7 +60,7 @@ class Repeats:
         """
         if not request_id:
             return await work()
-        key = _checked(request_id)
+        key = _check_id(request_id)
         content = method.encode() + b"\0" + request.SerializeToString(deterministic=True)
         digest = hashlib.sha256(content).hexdigest()
         lock = self._locks.setdefault(key, asyncio.Lock())
@@ -72,7 +72,7 @@ class Repeats:
                 if known is not None:
                     answer_type = message_factory.GetMessageClass(_METHODS[method].output_type)
                     return answer_type.FromString(known)  # type: ignore[return-value]
-                with answering(Request(key, digest)):
+                with attribute_changes(Request(key, digest)):
                     answer = await work()
                 stored = answer.SerializeToString()
                 await asyncio.to_thread(self._answers.remember, key, digest, stored)
@@ -80,7 +80,7 @@ class Repeats:
             finally:
                 await asyncio.to_thread(self._answers.unlock, key)
 
-    async def to_its_end(self, work: Awaitable[AnswerT]) -> AnswerT:
+    async def shield(self, work: Awaitable[AnswerT]) -> AnswerT:
         """Awaits `work`, which continues if the caller disconnects: a retry may want its answer."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -93,28 +93,28 @@ class Repeats:
             task.exception()  # raised to the caller, unless it has gone
 
 
-def changing(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaitable[AnswerT]]:
+def deduplicate(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaitable[AnswerT]]:
     """Wraps a mutating servicer method with a single request."""
 
     @functools.wraps(handler)
-    async def once(self: Repeatable, request: Any, context: Any) -> AnswerT:  # noqa: ANN401
+    async def run_once(self: Repeatable, request: Any, context: Any) -> AnswerT:  # noqa: ANN401
         def work() -> Awaitable[AnswerT]:
             return handler(self, request, context)
 
         if not request.request_id or getattr(request, "validate_only", False):
             return await work()
-        answering = self.repeats.once(handler.__name__, request, request.request_id, work)
-        return await self.repeats.to_its_end(answering)
+        answering = self.repeats.run_once(handler.__name__, request, request.request_id, work)
+        return await self.repeats.shield(answering)
 
-    return once
+    return run_once
 
 
 def new_id(request_id: str) -> str:
     """Id for an object that a request creates; the same whenever the request is repeated."""
-    return uuid.uuid5(_IDS, _checked(request_id)).hex if request_id else uuid.uuid4().hex
+    return uuid.uuid5(_IDS, _check_id(request_id)).hex if request_id else uuid.uuid4().hex
 
 
-def _checked(request_id: str) -> str:
+def _check_id(request_id: str) -> str:
     try:
         return str(uuid.UUID(request_id))
     except ValueError as error:

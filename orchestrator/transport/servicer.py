@@ -26,7 +26,7 @@ from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import Upload, count_photos
 from orchestrator.transport import converters
 from orchestrator.transport.pages import PageRequest, Reader
-from orchestrator.transport.repeats import Repeats, changing, new_id
+from orchestrator.transport.repeats import Repeats, deduplicate, new_id
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 CHUNK_BYTES = 2**20
@@ -64,7 +64,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Albums
 
-    @changing
+    @deduplicate
     async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
@@ -97,8 +97,8 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             async for message in request_iterator:
                 yield message
 
-        # without `to_its_end`: an upload whose caller has gone is not complete
-        return await self.repeats.once(
+        # without `shield`: an upload whose caller has gone is not complete
+        return await self.repeats.run_once(
             "UploadAlbum", first, request_id, lambda: self._receive(messages(), request_id)
         )
 
@@ -134,14 +134,14 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             album=converters.album_message(stored), photo_count=upload.photo_count
         )
 
-    @changing
+    @deduplicate
     async def UpdateAlbum(
         self, request: pb.UpdateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.UpdateAlbumResponse:
         """Renames an album."""
         name = request.display_name.strip()
         if not name:
-            raise InvalidArgumentError("display_name", "is empty; give the album a name")
+            raise InvalidArgumentError("display_name", "must not be empty")
         await asyncio.to_thread(self._store.album, request.album_id)
         await asyncio.to_thread(self._store.rename_album, request.album_id, name)
         album = await asyncio.to_thread(self._store.album, request.album_id)
@@ -163,7 +163,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             albums=map(converters.album_message, page.items), next_page_token=page.next_page_token
         )
 
-    @changing
+    @deduplicate
     async def DeleteAlbum(
         self, request: pb.DeleteAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.DeleteAlbumResponse:
@@ -177,7 +177,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Runs
 
-    @changing
+    @deduplicate
     async def StartRun(
         self, request: pb.StartRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.StartRunResponse:
@@ -196,7 +196,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         async for run in self._curator.watch(request.run_id):
             yield pb.WatchRunResponse(run=converters.run_message(run, whole=False))
 
-    @changing
+    @deduplicate
     async def CancelRun(
         self, request: pb.CancelRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.CancelRunResponse:
@@ -204,7 +204,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         run = await self._curator.cancel(request.run_id)
         return pb.CancelRunResponse(run=converters.run_message(run, whole=False))
 
-    @changing
+    @deduplicate
     async def ResumeRun(
         self, request: pb.ResumeRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ResumeRunResponse:
@@ -308,7 +308,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
     # Actions on results
 
-    @changing
+    @deduplicate
     async def Reselect(
         self, request: pb.ReselectRequest, context: grpc.aio.ServicerContext
     ) -> pb.ReselectResponse:
@@ -354,7 +354,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Proposes settings that agree with more decisions."""
         return converters.proposal_message(await self._reader.proposal(request.run_id))
 
-    @changing
+    @deduplicate
     async def SetDecision(
         self, request: pb.SetDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.SetDecisionResponse:
@@ -376,7 +376,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             entry_id=entry.id,
         )
 
-    @changing
+    @deduplicate
     async def AppendDecision(
         self, request: pb.AppendDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.AppendDecisionResponse:
@@ -390,7 +390,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             entry=converters.entry_message(entry, is_in_force=True), changed_images=changed
         )
 
-    @changing
+    @deduplicate
     async def UndoDecision(
         self, request: pb.UndoDecisionRequest, context: grpc.aio.ServicerContext
     ) -> pb.UndoDecisionResponse:
@@ -419,7 +419,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             next_page_token=page.next_page_token,
         )
 
-    @changing
+    @deduplicate
     async def ImportDecisions(
         self, request: pb.ImportDecisionsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ImportDecisionsResponse:
@@ -470,11 +470,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         probability = await self._curator.compare(run, request.first_path, request.second_path)
         return pb.CompareImagesResponse(first_better_probability=probability)
 
-    @changing
+    @deduplicate
     async def ExportRun(
         self, request: pb.ExportRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.ExportRunResponse:
-        """Writes a run's results into a folder."""
+        """Writes a run's results to a folder."""
         threads = self._reader.threads
         folder = await threads.looks.run(
             check_allowed, Path(request.output_folder), self._allowed_roots, field="output_folder"

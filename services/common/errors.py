@@ -9,7 +9,7 @@ BestshotError
 ├── NotFoundError             the named thing does not exist
 ├── FailedPreconditionError   it exists, but not in a state that allows the call
 ├── ResourceExhaustedError    a limit was reached
-├── UnavailableError          a service cannot be reached or does not serve yet; try again
+├── UnavailableError          a service cannot be reached or is not ready yet; try again
 └── InternalError             a service returned an invalid answer or failed internally
     └── NonFiniteError        a model returned NaN or infinity
 """
@@ -20,6 +20,8 @@ from typing import ClassVar
 
 import grpc
 
+EXIT_FAILED = 1
+"""Exit code of a command that failed, although its settings are valid."""
 EXIT_CONFIG = 2
 """Exit code of a process with invalid settings or environment."""
 
@@ -118,7 +120,7 @@ class ResourceExhaustedError(BestshotError):
 
 
 class UnavailableError(BestshotError):
-    """A service cannot be reached, or does not serve yet."""
+    """A service cannot be reached, or is not ready yet."""
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "UNAVAILABLE"

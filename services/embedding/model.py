@@ -13,7 +13,7 @@ from services.common.config.layers import Settings
 from services.common.imaging.decode import RgbImage
 from services.common.inference.onnx import ModelSession, run_items
 from services.common.inference.registry import LocalModel, Preprocessing, Role
-from services.common.inference.tensor import to_tensor
+from services.common.inference.tensor import picture_vector, to_tensor
 
 Tensor = NDArray[np.float32]
 LoadGraph = Callable[[Path], ModelSession]
@@ -42,14 +42,16 @@ class Network:
     """One network of an embedding.
 
     Attributes:
-        session: A graph with one input; its output is (n, d), not normalised.
+        session: A graph with one input; its output is (n, d), not normalised, or (n, tokens, d).
         preprocessing: How a picture is turned into its input.
         share: Its share of the squared length of the embedding; all shares sum to 1.
+        kind: The model's `network` in models.yaml: how the output describes a picture.
     """
 
     session: ModelSession
     preprocessing: Preprocessing
     share: float
+    kind: str | None = None
 
 
 class EmbeddingModel:
@@ -100,13 +102,14 @@ def load_networks(model: LocalModel, load_graph: LoadGraph) -> list[Network]:
 
 
 def _load(model: LocalModel, load_graph: LoadGraph, share: float) -> Network:
-    return Network(load_graph(model.paths["graph"]), model.preprocessing, share)
+    session = load_graph(model.paths["graph"])
+    return Network(session, model.preprocessing, share, model.entry.network)
 
 
 def _embed_by(network: Network, tensors: Sequence[Tensor]) -> list[NDArray[np.float64]]:
     """Runs one network; returns float64 vectors whose squared length is its share."""
     (name,) = network.session.input_names
     rows = run_items(network.session, [{name: tensor} for tensor in tensors])
-    vectors = [row[0].astype(np.float64) for row in rows]
+    vectors = [picture_vector(row, network.kind) for row in rows]
     with np.errstate(divide="ignore", invalid="ignore"):  # the caller rejects NaN
         return [np.sqrt(network.share) * vector / np.linalg.norm(vector) for vector in vectors]

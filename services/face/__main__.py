@@ -14,11 +14,12 @@ from services.common.errors import ConfigError
 from services.common.inference.model_service import ModelHost, ServiceParts, run_model_service
 from services.common.inference.registry import Role
 from services.face.cascade_model import CascadeFaceModel
+from services.face.model import FaceModel
 from services.face.network_model import NetworkFaceModel
 from services.face.networks.detectors import CenterFace, YuNet
 from services.face.networks.expressions import Blendshapes, MiniXception, MouthWidth
 from services.face.networks.eyes import IrisContour, Ocec
-from services.face.networks.meshes import FaceMesh, FaceMesh468
+from services.face.networks.meshes import FaceMesh468, FaceMesh478
 from services.face.networks.poses import FsaNet, LandmarkPose
 from services.face.servicer import FaceServicer
 from services.face.tensors import tensor_api
@@ -26,7 +27,7 @@ from services.face.tensors import tensor_api
 NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
     Role.FACE_DETECTOR: {"centerface": CenterFace, "yunet": YuNet},
     Role.FACE_LANDMARKS: {
-        "mediapipe-face-mesh": FaceMesh,
+        "mediapipe-face-mesh": FaceMesh478,
         "mediapipe-face-mesh-468": FaceMesh468,
     },
     Role.HEAD_POSE: {"fsa-net": FsaNet, "landmarks": LandmarkPose},
@@ -43,7 +44,9 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and wires the servicer."""
     host = ModelHost(Role.FACE, invocation, shared)
-    model = load_networks(host) if host.model.parts else CascadeFaceModel(host.model.paths)
+    model: FaceModel = (
+        load_networks(host) if host.model.parts else CascadeFaceModel(host.model.paths)
+    )
     info = face_pb2.GetModelInfoResponse(model=host.model_info())
     servicer = FaceServicer(
         info,
@@ -73,8 +76,8 @@ def load_networks(host: ModelHost) -> NetworkFaceModel:
         network = NETWORKS[role].get(part.entry.network or "")
         if network is None:
             raise ConfigError(
-                f"models.yaml: {part.model_id} has the network {part.entry.network!r}; as {role} "
-                f"the face service supports {', '.join(NETWORKS[role])}"
+                f"models.yaml: {part.model_id} has the network {part.entry.network!r}, but the "
+                f"face service supports only {', '.join(NETWORKS[role])} as {role}"
             )
         return network(*(host.load_graph(path) for path in part.paths.values()))
 

@@ -34,12 +34,18 @@ MIN_PROFILE_PX = 48
 EYE_SCALE_STEP, EYE_NEIGHBOURS, MIN_EYE_PX = 1.05, 3, 36
 SMILE_SCALE_STEP, SMILE_NEIGHBOURS, MIN_SMILE_PX = 1.1, 15, 50
 
+FRONTAL_WEIGHT, FRONTAL_SCALE = 54.5, 0.7
+"""Logistic on the frontal cascade's weight (alt2 gives 54 to 58): the confidence."""
+PROFILE_WEIGHT = 1.5
+"""Logistic, of scale 1, on the profile cascade's weight: the confidence."""
 SURE_FRONTAL_WEIGHT = 56.0
-"""Frontal hits with a lower weight (alt2 gives 54 to 58) count only if both eyes are found."""
+"""Frontal hits with a lower weight count only if both eyes are found."""
 SURE_PROFILE_WEIGHT = 2.15
 """Profile hits with a lower weight and no frontal hit in the same place were mostly clothes."""
 PROFILE_YAW_DEGREES = 75.0
 """Yaw assumed for a face that only the profile cascade finds."""
+ONE_EYE_YAW_DEGREES, TURNED_ONE_EYE_YAW_DEGREES = 45.0, 60.0
+"""Yaw assumed for a frontal hit with at most one eye, without and with a profile hit."""
 FRONTAL_EYE_DISTANCE = 0.375
 """Eye distance over face width at 0 degrees; it shrinks by the cosine of the yaw."""
 EYES_OPEN_WEIGHT, EYES_OPEN_SCALE = 2.13, 0.12
@@ -90,13 +96,13 @@ class CascadeFaceModel:
         profiles = self._find_profiles(small)
         faces: list[Face] = []
         for hit in _find(self._frontal, small, MIN_FACE_PX):
-            box = hit.box.scaled(factor)
+            box = hit.box.scale(factor)
             turned = _signed_profile_weight(hit.box, profiles)
             face = self._frontal_face(gray, box, hit.weight, turned)
             if face is not None and not _overlaps_any(box, faces):
                 faces.append(face)
         for hit, sign in profiles:
-            box = hit.box.scaled(factor)
+            box = hit.box.scale(factor)
             if hit.weight >= SURE_PROFILE_WEIGHT and not _overlaps_any(box, faces):
                 faces.append(self._profile_face(box, hit.weight, sign))
         return largest_first(faces, pixels)
@@ -131,7 +137,7 @@ class CascadeFaceModel:
         yaw = _yaw_degrees(eyes, turned)
         return Face(
             box=box,
-            confidence=logistic((weight - 54.5) / 0.7),
+            confidence=logistic((weight - FRONTAL_WEIGHT) / FRONTAL_SCALE),
             landmarks=_eye_landmarks(box, eyes),
             yaw_degrees=yaw,
             pitch_degrees=None,
@@ -144,7 +150,7 @@ class CascadeFaceModel:
     def _profile_face(self, box: Box, weight: float, sign: int) -> Face:
         return Face(
             box=box,
-            confidence=logistic(weight - 1.5),
+            confidence=logistic(weight - PROFILE_WEIGHT),
             landmarks={},
             yaw_degrees=sign * PROFILE_YAW_DEGREES,
             pitch_degrees=None,
@@ -225,7 +231,7 @@ def _yaw_degrees(eyes: Sequence[Eye], turned: float) -> float:
     """Estimates yaw from the foreshortened eye distance; the profile cascade gives the sign."""
     sign = -1.0 if turned < 0 else 1.0
     if len(eyes) < 2:
-        return sign * (60.0 if turned else 45.0)
+        return sign * (TURNED_ONE_EYE_YAW_DEGREES if turned else ONE_EYE_YAW_DEGREES)
     distance = (eyes[1].x - eyes[0].x) / FACE_SIDE_PX
     yaw = math.degrees(math.acos(min(1.0, distance / FRONTAL_EYE_DISTANCE)))
     return sign * yaw if yaw else 0.0

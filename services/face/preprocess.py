@@ -40,7 +40,7 @@ class Box:
         """Centre (x, y)."""
         return self.left + self.width / 2, self.top + self.height / 2
 
-    def scaled(self, factor: float) -> Box:
+    def scale(self, factor: float) -> Box:
         """The same box in a picture `factor` times as large."""
         return Box(self.left * factor, self.top * factor, self.width * factor, self.height * factor)
 

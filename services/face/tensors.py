@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from bestshot.face.v1 import face_pb2
 
-from services.common.inference.open_inference import Images, TensorApi, Tensors, TensorSpec, checked
+from services.common.inference.open_inference import (
+    Images,
+    TensorApi,
+    Tensors,
+    TensorSpec,
+    raise_first_error,
+)
 from services.face.servicer import FaceServicer
 
 SCORES = (
@@ -24,7 +30,7 @@ def tensor_api(servicer: FaceServicer) -> TensorApi:
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Analyze(face_pb2.AnalyzeRequest(images=images["image"]), None)
         results = answer.results
-        checked(results)
+        raise_first_error(results)
         faces = [face for one in results for face in one.faces.faces]
         boxes = [(f.box.left, f.box.top, f.box.width, f.box.height) for f in faces]
         return {

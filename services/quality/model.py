@@ -18,14 +18,13 @@ from services.quality.config import IqaConstants
 Gray = NDArray[np.uint8]
 
 FOCUS_GRID = 5
-"""Regions per side. On the portraits and bursts looked at, the sharpest of 25 scored 0.2 and more
+"""Regions per side. On the portraits and bursts examined, the sharpest of 25 scored 0.2 and more
 in every photo with something in focus, and less than 0.1 in defocused and shaken ones."""
 
 NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
-HEURISTIC_VERSION = "heuristic-aesthetic-1"
 HEURISTIC_LOW, HEURISTIC_HIGH = 2.0, 8.0
-"""Means of votes on AVA hardly leave 2 to 8 (Murray et al. 2012, figure 3)."""
+"""Mean votes in AVA rarely leave the range 2 to 8 (Murray et al. 2012, figure 3)."""
 HEURISTIC_WEIGHTS = {
     "focus": 0.30,
     "contrast": 0.20,
@@ -130,7 +129,8 @@ def laplacian_variance(gray: Gray) -> float:
 def sharpest_region(gray: Gray, grid: int) -> float:
     """Variance of the Laplacian in the sharpest of `grid` x `grid` regions, in grey levels squared.
 
-    A sharp subject before a soft background has little variance overall, but much in one region.
+    A sharp subject in front of a soft background has little variance overall, but a lot in one
+    region.
     """
     response = cv2.Laplacian(gray, cv2.CV_64F)
     regions = (
@@ -197,12 +197,12 @@ def heuristic_aesthetic(
 ) -> float:
     """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
 
-    Focus is the Laplacian variance of the sharpest ninth (a sharp subject before a soft background
-    is not a fault), contrast the width of the middle 98 percent of the luminance, light how close
-    it is to a middle grey, colour the colourfulness up to "moderately colourful", compactness how
-    small a frame holds 81 percent of the edges, simplicity how few hues there are. Contrast,
-    compactness and simplicity after Ke, Tang and Jing (2006), "The Design of High-Level Features
-    for Photo Quality Assessment", sections 4.1 to 4.3.
+    Focus is the Laplacian variance of the sharpest ninth (a sharp subject in front of a soft
+    background is not a fault), contrast the width of the middle 98 percent of the luminance, light
+    how close it is to a middle grey, colour the colourfulness up to "moderately colourful",
+    compactness how small a frame holds 81 percent of the edges, simplicity how few hues there are.
+    Contrast, compactness and simplicity after Ke, Tang and Jing (2006), "The Design of High-Level
+    Features for Photo Quality Assessment", sections 4.1 to 4.3.
 
     Returns:
         2.0 to 8.0, on the scale of AVA (1 to 10).

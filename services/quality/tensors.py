@@ -7,7 +7,13 @@ import dataclasses
 import numpy as np
 from bestshot.quality.v1 import quality_pb2
 
-from services.common.inference.open_inference import Images, TensorApi, Tensors, TensorSpec, checked
+from services.common.inference.open_inference import (
+    Images,
+    TensorApi,
+    Tensors,
+    TensorSpec,
+    raise_first_error,
+)
 from services.quality.model import Quality
 from services.quality.servicer import QualityServicer
 
@@ -22,7 +28,7 @@ def tensor_api(servicer: QualityServicer) -> TensorApi:
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)
         results = answer.results
-        checked(results)
+        raise_first_error(results)
         return {name: np.array([_value(one.scores, name) for one in results]) for name in SCORES}
 
     return TensorApi(

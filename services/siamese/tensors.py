@@ -6,7 +6,13 @@ import numpy as np
 from bestshot.siamese.v1 import siamese_pb2
 
 from services.common.errors import InvalidArgumentError
-from services.common.inference.open_inference import Images, TensorApi, Tensors, TensorSpec, checked
+from services.common.inference.open_inference import (
+    Images,
+    TensorApi,
+    Tensors,
+    TensorSpec,
+    raise_first_error,
+)
 from services.siamese.servicer import SiameseServicer
 
 
@@ -25,7 +31,7 @@ def tensor_api(servicer: SiameseServicer) -> TensorApi:
             pairs=[siamese_pb2.Pair(first=i, second=count + i) for i in range(count)],
         )
         results = (await servicer.Compare(request, None)).results
-        checked(results)
+        raise_first_error(results)
         probabilities = [one.comparison.first_better_probability for one in results]
         return {"first_better_probability": np.array(probabilities)}
 

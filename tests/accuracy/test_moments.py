@@ -1,7 +1,7 @@
 """Moments of real photos by every embedding, at the one setting that each was calibrated to.
 
 The embeddings and the clustering are those of the program, called in this process: each photo is
-read once, and no score that moments do not need is computed. Capture time takes no part.
+read once, and no score that moments do not need is computed. Capture time is not used.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MODELS = {
     "lite": "mediapipe-mobilenet-v3-small",
 }
 MEAN_FLOORS = {"builtin": 0.75, "standard": 0.85, "lite": 0.80}
-"""Least mean adjusted Rand index over the albums."""
+"""Minimum mean adjusted Rand index over the albums."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Album:
 
     Attributes:
         photos: Canonical images.
-        groups: The group of each photo; photos in no group are groups of their own.
+        groups: The group of each photo; a photo in no group is a separate group.
         is_counted: Whether each photo counts; those whose group is ambiguous do not.
     """
 
@@ -118,7 +118,7 @@ def embedded(
 
 
 def find_model(model_id: str, pulled: Path) -> LocalModel:
-    """The model on this machine, or else as it is pulled."""
+    """The model on this machine, pulled if it is missing."""
     try:
         return resolve(CONFIGS, models_dir(), Role.EMBEDDING, model_id)
     except MissingModelError:

@@ -12,7 +12,7 @@ import pytest
 from bestshot.image.v1 import image_pb2
 from numpy.typing import NDArray
 
-from orchestrator.domain.moments import clustering
+from orchestrator.domain.moments.hdbscan_steps import select_clusters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows
 from services.common.errors import InvalidImageError
@@ -55,5 +55,5 @@ def test_the_labels_are_those_of_hdbscan(embeddings: NDArray[np.float32], tile_c
             min_cluster_size=size,
         )
         tree = spanning_tree(Rows(embeddings, tile_count), min_samples)
-        ours = clustering._labels_of_tree(tree, wanted)
+        ours = select_clusters(tree, wanted)
         assert_same(ours, hdbscan_labels(embeddings, wanted))

@@ -61,7 +61,7 @@ DEGRADATIONS = (defocus, shake, grain, too_dark, too_bright, crushed, tilted)
 
 
 def _cropped(left: float, top: float, right: float, bottom: float) -> Callable[[Rgb], Rgb]:
-    """Takes away shares of the width and height at each side."""
+    """Crops shares of the width and height from each side."""
 
     def crop(image: Rgb) -> Rgb:
         height, width = image.shape[:2]
@@ -109,7 +109,7 @@ EARLIER_KINDS: dict[str, list[Callable[[Rgb], Rgb]]] = {
 
 
 def add_figures(figures: Figures, title: str, right: dict[str, list[bool]]) -> float:
-    """Adds the share of pairs told rightly, of each kind and in all; returns the latter."""
+    """Records the share of pairs decided correctly, by kind and overall; returns the latter."""
     every = [hit for hits in right.values() for hit in hits]
     for kind, hits in {f"{title}, all {len(every)}": every, **right}.items():
         what = kind if kind.startswith(title) else f"  {kind.replace('_', ' ')}, {len(hits)}"
@@ -167,7 +167,7 @@ def test_the_sharp_one_of_a_real_triplet_is_preferred(
 def test_the_pairs_of_the_earlier_benchmark(
     model: SiameseModel, figures: Figures, real_photos: Callable[[str], Path]
 ) -> None:
-    """A crop is no worse photo to this comparator: only the others are asked of it."""
+    """This comparator does not count a crop as worse, so only the other kinds must be right."""
     paths = [
         path
         for folder in ("album", "trip")

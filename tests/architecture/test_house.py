@@ -1,4 +1,4 @@
-"""The house as it was designed: what must be there, documented and in agreement."""
+"""The structure of the project: what must exist, be documented and agree."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 from typer.main import get_command
 
+from models.profiles import models_of_profile
 from orchestrator.cli.app import app
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS
 from orchestrator.domain.photo import Reason
 from orchestrator.export.download import DownloadFormat
 from orchestrator.records import ImageFilter, RunState
+from services.common.config.layers import profile_names
 from services.common.inference.registry import read_registry
 from tests.conftest import ROOT
 
@@ -156,6 +158,21 @@ def test_the_registry_names_sources_that_exist() -> None:
         for source in (entry.source, entry.calibration.source if entry.calibration else None):
             if source and source.endswith(".py"):
                 assert (ROOT / source).is_file(), source
+
+
+def test_the_card_of_every_model_of_a_profile_states_its_licence() -> None:
+    """In the first two columns of a table: ids and licence."""
+    configs = ROOT / "configs"
+    registry = read_registry(configs).models
+    stated = {}
+    for name in MODEL_SERVICES:
+        card = (ROOT / "services" / name / "README.md").read_text()
+        section = card.partition("## Licence")[2].partition("\n## ")[0]
+        for ids, licence in re.findall(r"^\| (`[^|]+) \| ([^|]+) \|", section, re.MULTILINE):
+            stated.update(dict.fromkeys(re.findall(r"`([\w.-]+)`", ids), licence))
+    for profile in profile_names(configs):
+        for model_id in models_of_profile(configs, registry, profile):
+            assert stated[model_id] == registry[model_id].licence.partition(" ")[0], model_id
 
 
 def test_exact_versions_of_all_dependencies_are_locked() -> None:

@@ -49,7 +49,7 @@ PARTICIPLES = re.compile(
     r"|recorded|removed|reserved|selected|served|shared|shown|sorted|stored|taken|tied|wanted"
     r"|written)(_|$)"
 )
-"""First words of function names that say a state; a function is named for what it does."""
+"""First words of function names that describe a state; a function is named for what it does."""
 
 
 def _function_names(path: Path) -> Iterator[str]:

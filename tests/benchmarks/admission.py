@@ -1,8 +1,10 @@
-"""What many callers with large messages cost: memory of the quality service, and calls lost.
+"""What many callers cost the quality service: memory, calls lost, and calls of each caller.
 
-All callers send at once, through one connection of the client library, one uncompressed picture
-almost as large as a message may be. The baseline is the memory limit of the service's container in
-the Kubernetes manifest. This process needs about 0.13 GiB a caller. Argument: how many callers.
+First all callers send at once, through one connection of the client library, one uncompressed
+picture almost as large as a message may be; this process needs about 0.13 GiB a caller. Then each
+has a connection of its own and sends photos of 12 megapixels, one after the other, for some time.
+The baseline is the memory limit of the service's container in the Kubernetes manifest. Argument:
+how many callers.
 """
 
 from __future__ import annotations
@@ -12,11 +14,16 @@ import io
 import json
 import re
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import grpc
 import numpy as np
 import yaml
+from bestshot.image.v1 import image_pb2
+from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from bestshot_client import Addresses, AsyncClient, BestshotError, ImageError
 from PIL import Image
 from rich.console import Console
@@ -24,12 +31,14 @@ from rich.table import Table
 
 from orchestrator.cli.supervisor import Supervisor
 from services.common.config.sections import SharedSettings, load_section
+from services.common.rpc.status import is_queue_full
 from tests.conftest import ROOT
 
 CALLERS = 128
 FILL = 0.95
 """Size of a message, relative to the largest allowed."""
 TIMEOUT_S = 1800.0
+SECONDS = 20.0
 MANIFEST = ROOT / "deploy" / "kubernetes" / "base" / "model-service" / "model-service.yaml"
 TARGET = ROOT / "build" / "bench" / "admission.json"
 UNITS = {"Mi": 2**20, "Gi": 2**30}
@@ -43,6 +52,15 @@ def picture() -> bytes:
     pixels[::64] = pixels[:, ::64] = 255
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "TIFF")
+    return file.getvalue()
+
+
+def photo() -> bytes:
+    """A JPEG of 12 megapixels."""
+    rows, columns = np.mgrid[0:3000, 0:4000]
+    pixels = np.stack([rows % 256, columns % 256, (rows * columns) % 251], axis=2)
+    file = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(file, "JPEG", quality=85)
     return file.getvalue()
 
 
@@ -81,6 +99,35 @@ async def call_at_once(address: str, callers: int) -> int:
         return callers - sum(await asyncio.gather(*(call() for _ in range(callers))))
 
 
+async def call_for(address: str, callers: int, seconds: float) -> dict[str, float]:
+    """Lets each caller send for some time; returns how many calls they completed, and lost."""
+    request = quality_pb2.ScoreRequest(images=[image_pb2.Image(encoded=photo())])
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
+    end = time.monotonic() + seconds
+    lost: list[str] = []
+
+    async def caller() -> int:
+        done = 0
+        async with grpc.aio.insecure_channel(address, options=options) as channel:
+            stub = quality_pb2_grpc.QualityServiceStub(channel)
+            while time.monotonic() < end:
+                try:
+                    await stub.Score(request, timeout=TIMEOUT_S)
+                    done += 1
+                except grpc.aio.AioRpcError as error:
+                    lost.append(f"{error.code().name} {is_queue_full(error)}")
+        return done
+
+    done = await asyncio.gather(*(caller() for _ in range(callers)))
+    print("lost", Counter(lost))
+    return {
+        "fewest": min(done),
+        "most": max(done),
+        "per_second": sum(done) / seconds,
+        "lost": len(lost),
+    }
+
+
 def main() -> None:
     """Measures, prints a table and writes JSON."""
     callers = int(sys.argv[1]) if len(sys.argv) > 1 else CALLERS
@@ -89,6 +136,8 @@ def main() -> None:
         try:
             supervisor.start("quality", ["--address", "127.0.0.1:0"])
             address = supervisor.wait_for_address("quality")
+            steady = asyncio.run(call_for(address, callers, SECONDS))
+            steady_peak = peak_bytes(supervisor.process_id("quality"))
             lost = asyncio.run(call_at_once(address, callers))
             peak = peak_bytes(supervisor.process_id("quality"))
         finally:
@@ -98,11 +147,17 @@ def main() -> None:
         "peak_bytes": peak,
         "peak_ratio": peak / memory_limit(),
         "calls_lost": lost,
+        "steady": {**steady, "peak_ratio": steady_peak / memory_limit()},
     }
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(result, indent=2) + "\n")
-    table = Table("callers", "peak memory, ratio to the manifest's limit", "calls lost")
-    table.add_row(str(callers), f"{result['peak_ratio']:.2f}", str(lost))
+    ratio = "peak memory, ratio to the manifest's limit"
+    table = Table(f"{callers} callers", ratio, "calls lost", "calls of a caller")
+    calls = f"{steady['fewest']} to {steady['most']}"
+    table.add_row(
+        f"photos, {SECONDS:g} s", f"{steady_peak / memory_limit():.2f}", str(steady["lost"]), calls
+    )
+    table.add_row("the largest requests", f"{result['peak_ratio']:.2f}", str(lost), "1")
     Console().print(table)
 
 

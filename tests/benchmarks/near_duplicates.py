@@ -73,7 +73,7 @@ def make_photos(folder: Path) -> Groups:
 
 
 def real_groups(folder: Path) -> Groups:
-    """What people said of the photos of a folder."""
+    """How people grouped the photos of a folder."""
     with (folder / "groups.csv").open(newline="") as opened:
         known = {row["file"]: row["group"] for row in csv.DictReader(opened)}
     names = [path.name for path in folder.iterdir() if path.suffix != ".csv"]
@@ -133,7 +133,7 @@ def _load_imagededup() -> None:
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", LIBRARY]
         subprocess.run([*command, *REQUIREMENTS], check=True)
     sys.path.append(str(LIBRARY))
-    logging.disable(logging.WARNING)  # it tells of every step
+    logging.disable(logging.WARNING)  # it logs every step
     torchvision_models()
 
 

@@ -1,4 +1,4 @@
-"""A real browser before a real system, on real pictures that anybody may show."""
+"""A real browser and a real system, on real pictures that anyone may publish."""
 
 from __future__ import annotations
 

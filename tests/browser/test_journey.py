@@ -57,16 +57,16 @@ def test_the_whole_journey(
     shoot(page, "albums-empty")
 
     page.get_by_label("Folder on the orchestrator's machine").fill("/etc")
-    page.get_by_role("button", name="Create an album from the folder").click()
+    page.get_by_role("button", name="Create album from folder").click()
     expect(page.get_by_text("is not in any of the allowed roots")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
-    page.get_by_role("button", name="Create an album from the folder").click()
+    page.get_by_role("button", name="Create album from folder").click()
     expect(page.locator("table.albums tbody tr")).to_have_count(1)
     shoot(page, "albums")
 
     open_tab(page, "Run")
     expect(page.get_by_text("This album has no runs yet")).to_be_visible()
-    page.get_by_role("button", name="Start a run").click()
+    page.get_by_role("button", name="Start run").click()
     expect(page.locator(".progress .stage").first).to_be_visible()
     expect(page.locator(".progress.completed")).to_be_visible()
     shoot(page, "run")
@@ -95,7 +95,7 @@ def test_the_whole_journey(
     )
     shoot(page, "results")
 
-    # a photo in large, beside the one that it lost to
+    # the detail view of a photo, beside the one that it lost to
     lost = next(image for image in images.values() if image.lost_to_path and image.faces)
     card(page, lost.path).locator("img").click()
     expect(page.locator(".detail .reason")).to_have_text(lost.reason)
@@ -118,7 +118,7 @@ def test_the_whole_journey(
         "pans => pans.map(p => getComputedStyle(p).transform)"
     )
     assert len(set(scales)) == 1
-    page.get_by_role("button", name="Why, in numbers").click()
+    page.get_by_role("button", name="Show the numbers").click()
     expect(page.locator(".why")).to_contain_text(re.compile(r"Score 0\.\d{4} = 0\.3 x 0\."))
     expect(page.locator(".why")).to_contain_text("Most similar: ")
     shoot(page, "why")
@@ -160,7 +160,7 @@ def test_the_whole_journey(
     page.wait_for_timeout(2000)
     assert decisions() == {rejected.path: pb.DECISION_REJECT, kept: pb.DECISION_KEEP}
 
-    # in the large view too, a key counts for the photo that the arrow before it went to
+    # in the detail view too, a key applies to the photo that the previous arrow key moved to
     card(page, "coffee-1.jpg").locator(".name").click()
     expect(page.locator(".detail[data-photo='coffee-1.jpg']")).to_be_visible()
     following = page.locator(".card").evaluate_all("all => all.map(card => card.dataset.photo)")
@@ -175,7 +175,7 @@ def test_the_whole_journey(
     page.keyboard.press("Escape")
     expect(page.locator(".detail")).to_have_count(0)
 
-    # a photo that the machine put into another moment goes where it belongs, and back
+    # a photo that the algorithm put into another moment is moved to the right one, and back
     def moment_of(path: str) -> set[str]:
         listed = images_of(system, run.id)
         same = listed[path].cluster_id
@@ -200,10 +200,10 @@ def test_the_whole_journey(
     ).to_have_count(1)
     assert moment_of("coffee-1.jpg") == coffee
 
-    # the log tells it all, and takes any of it back
+    # the log lists everything, and any entry can be undone
     open_tab(page, "Decisions")
     log = page.locator(".decisions tr")
-    expect(log.first).to_contain_text("undo: separate moment: coffee-2.jpg")
+    expect(log.first).to_contain_text("undo: split off coffee-2.jpg")
     keeping = page.locator(".decisions tr", has_text=f"keep {kept}").filter(has_text="Undo")
     expect(keeping).to_have_count(1)
     keeping.get_by_role("button", name="Undo").click()
@@ -249,7 +249,7 @@ def test_the_whole_journey(
     assert reselected[rejected.path].reason_code == pb.REASON_CODE_USER_REJECT
     assert reselected[kept].reason_code == pb.REASON_CODE_USER_KEEP
 
-    # beside the run that it was made of
+    # compared with the run that it was made from
     open_tab(page, "Compare")
     expect(page.locator(".diff table").first).to_contain_text("select_best.max_images_per_cluster")
     lost = [
@@ -271,8 +271,8 @@ def test_the_whole_journey(
     expect(page.locator(".chart")).to_have_count(15)
     page.locator(".charts").scroll_into_view_if_needed()
     shoot(page, "charts")
-    page.get_by_label("Search in names and reasons").fill("coffee")
-    page.get_by_label("Search in names and reasons").press("Enter")
+    page.get_by_label("Search names and reasons").fill("coffee")
+    page.get_by_label("Search names and reasons").press("Enter")
     expect(page.locator(".metrics tbody tr")).to_have_count(4)
     with page.expect_download() as downloading:
         page.get_by_text("Table (CSV)").locator("visible=true").first.click()
@@ -297,7 +297,7 @@ def test_the_whole_journey(
     target = system.folder / "out"
     page.get_by_placeholder("/home/me/Pictures/trip-best").fill(str(target))
     page.get_by_role("button", name="Write").click()
-    expect(page.get_by_text("Written into")).to_be_visible()
+    expect(page.get_by_text("Wrote to")).to_be_visible()
     copied = {path.name for path in (target / "selected").iterdir()}
     assert copied == names
 
@@ -307,7 +307,7 @@ def test_the_whole_journey(
     shoot(page, "models")
 
     open_tab(page, "Albums")
-    page.get_by_text("Rename or delete the chosen album").click()
+    page.get_by_text("Rename or delete the selected album").click()
     page.get_by_label("New name").fill("A weekend in space")
     page.get_by_role("button", name="Rename", exact=True).click()
     expect(page.locator("table.albums")).to_contain_text("A weekend in space")
@@ -328,8 +328,8 @@ def test_photos_are_uploaded(page: Page, system: System) -> None:
     files = [str(photos / f"coffee-{suffix}.jpg") for suffix in ("1", "2")]
     page.locator("input[type=file]").set_input_files(files)
     expect(page.get_by_text("coffee-1")).to_be_visible()
-    page.get_by_role("button", name="Create an album from the uploads").click()
-    expect(page.get_by_text("2 photos are in")).to_be_visible()
+    page.get_by_role("button", name="Create album from uploads").click()
+    expect(page.get_by_text("Added 2 photos to")).to_be_visible()
     albums = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums
     assert albums[-1].display_name.startswith("Upload of")
     system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=albums[-1].id))

@@ -34,7 +34,7 @@ Json = Any
 
 @dataclass(frozen=True)
 class PageUnderAttack:
-    """A page, and what an attacker of it would like to have.
+    """A page, and what an attacker would want from it.
 
     Attributes:
         client: Calls the page.
@@ -234,7 +234,7 @@ def test_routes_of_gradio_that_the_page_does_not_need_are_closed(
 
 @dataclass(frozen=True)
 class PageAlone:
-    """A page that needs no orchestrator, its uploads bounded by 50 MB."""
+    """A page that needs no orchestrator, with uploads limited to 50 MB."""
 
     client: httpx.Client
     folder: Path

@@ -1,4 +1,4 @@
-"""What the page says when something is not there, and what it gives to nobody."""
+"""What the page says when something is missing, and what it never reveals."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Shoot = Callable[[Page, str], None]
 
 
 def make_album(page: Page, folder: Path) -> None:
-    """Makes the only album, of a folder, once the page is filled."""
+    """Creates the only album, from a folder, once the page has loaded."""
     expect(page.get_by_text("No albums yet")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
-    page.get_by_role("button", name="Create an album from the folder").click()
+    page.get_by_role("button", name="Create album from folder").click()
     expect(page.locator("table.albums tbody tr")).to_have_count(1)
     expect(page.locator("#album input")).to_have_value(folder.name)
 
 
 @contextmanager
 def serving_ui(folder: Path, *settings: str) -> Iterator[tuple[str, Supervisor]]:
-    """Runs the UI alone; yields its URL, and what runs it."""
+    """Runs only the UI; yields its URL and its supervisor."""
     supervisor = Supervisor(folder, [])
     flags = [part for setting in settings for part in ("--set", setting)]
     try:
@@ -47,7 +47,7 @@ def serving_ui(folder: Path, *settings: str) -> Iterator[tuple[str, Supervisor]]
 
 @pytest.fixture
 def ui_alone(tmp_path: Path) -> Iterator[str]:
-    """The UI before an orchestrator that is not there."""
+    """The UI without an orchestrator."""
     with serving_ui(tmp_path / "logs", "orchestrator_address=127.0.0.1:9") as (url, _):
         yield url
 
@@ -56,14 +56,14 @@ def test_an_orchestrator_that_is_down_is_told_everywhere(
     page: Page, ui_alone: str, shoot: Shoot
 ) -> None:
     page.goto(ui_alone)
-    told = page.get_by_text("The orchestrator at 127.0.0.1:9 does not answer.")
+    told = page.get_by_text("The orchestrator at 127.0.0.1:9 is not responding.")
     expect(told.first).to_be_visible()
     expect(page.get_by_text("bestshot up").first).to_be_visible()
     shoot(page, "orchestrator-down")
     open_tab(page, "Models")
     expect(told.locator("visible=true")).to_have_count(2)
     open_tab(page, "Run")
-    page.get_by_role("button", name="Start a run").click()
+    page.get_by_role("button", name="Start run").click()
     expect(page.get_by_text("Choose an album first")).to_be_visible()
     open_tab(page, "Results")
     expect(page.get_by_text("No results yet").first).to_be_visible()
@@ -103,7 +103,7 @@ def test_a_model_service_that_is_down_is_told_and_runs_wait(
         expect(page.get_by_text("The face service is not available.").first).to_be_visible()
         make_album(page, photos)
         open_tab(page, "Run")
-        page.get_by_role("button", name="Start a run").click()
+        page.get_by_role("button", name="Start run").click()
         expect(page.get_by_text("face service").locator("visible=true").nth(1)).to_be_visible()
         shoot(page, "service-down")
         open_tab(page, "Models")
@@ -118,12 +118,12 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
     page.goto(system.url)
     make_album(page, empty)
     open_tab(page, "Run")
-    page.get_by_role("button", name="Start a run").click()
+    page.get_by_role("button", name="Start run").click()
     expect(page.locator(".progress.failed")).to_be_visible()
-    expect(page.locator(".progress .problem")).to_contain_text("holds no photos")
+    expect(page.locator(".progress .problem")).to_contain_text("o photos found in")
     shoot(page, "run-failed")
     open_tab(page, "Results")
-    expect(page.locator(".empty").locator("visible=true")).to_contain_text("not completed")
+    expect(page.locator(".empty").locator("visible=true")).to_contain_text("no results")
     open_tab(page, "Export")
     page.get_by_text("Table (CSV)").locator("visible=true").wait_for()
     run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
@@ -141,20 +141,20 @@ def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, syst
     page.goto(system.url)
     make_album(page, photos)
     open_tab(page, "Run")
-    page.get_by_role("button", name="Start a run").click()
+    page.get_by_role("button", name="Start run").click()
     expect(page.locator(".progress.running .stage").nth(1)).to_be_visible()
     second = page.context.new_page()
     second.goto(system.url)
     open_tab(second, "Run")
     expect(second.locator(".progress.running")).to_be_visible()
-    second.get_by_role("button", name="Cancel the run").click()
+    second.get_by_role("button", name="Cancel run").click()
     expect(page.locator(".progress.cancelled")).to_be_visible()
-    expect(page.get_by_role("button", name="Start a run")).to_be_enabled()
+    expect(page.get_by_role("button", name="Start run")).to_be_enabled()
     run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
     assert run.state == pb.RUN_STATE_CANCELLED
-    second.get_by_role("button", name="Resume the run").click()
+    second.get_by_role("button", name="Resume run").click()
     expect(page.locator(".progress.completed")).to_be_visible()
-    expect(page.get_by_role("button", name="Resume the run")).to_be_hidden()
+    expect(page.get_by_role("button", name="Resume run")).to_be_hidden()
     resumed = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
     assert (resumed.id, resumed.state) == (run.id, pb.RUN_STATE_COMPLETED)
     system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=run.album_id))

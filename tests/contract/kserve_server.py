@@ -1,7 +1,7 @@
-"""KServe's own model server over ONNX files, in a Python of its own.
+"""KServe's own model server over ONNX files, in a separate Python.
 
-kserve wants other versions of what bestshot uses: it lives in another virtual environment, and this
-file imports nothing of ours. Arguments: gRPC port, HTTP port, and name=file of each model.
+kserve needs other versions of our dependencies, so it has its own virtual environment, and this
+file imports none of our code. Arguments: gRPC port, HTTP port, and name=file of each model.
 """
 
 import sys

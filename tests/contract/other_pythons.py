@@ -1,4 +1,4 @@
-"""Virtual environments of packages that want other versions of what bestshot uses."""
+"""Virtual environments for packages that need other versions of our dependencies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 
 def python_with(*requirements: str) -> Path:
-    """A Python that has the given packages; skips where they cannot be installed, save on CI."""
+    """A Python that has the given packages; skips if they cannot be installed, except in CI."""
     try:
         return installed_python(*requirements)
     except subprocess.CalledProcessError as error:

@@ -1,9 +1,10 @@
-"""Callers that open calls and send nothing: they must not block the others."""
+"""Callers that send nothing, too much or too often: they must not harm the service or others."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -12,11 +13,15 @@ import numpy as np
 import pytest
 import yaml
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
+from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
+from orchestrator.cli.supervisor import Supervisor
 from services.common.rpc import admission
+from services.common.rpc.admission import ADMITTED_MESSAGES
 from services.common.rpc.auth import new_token, token_digest
+from services.common.rpc.status import is_queue_full
 from tests.contract.servers import Running, pixels_message, running
 from tests.waiting import LIMIT_S
 
@@ -144,3 +149,87 @@ async def test_a_call_that_ends_without_a_request_is_invalid() -> None:
         call = service.channel.stream_unary(SCORE)(end())
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert await call.details() == "the call has no request"
+
+
+async def test_more_calls_than_are_allowed_are_told_when_to_retry(
+    picture: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = IDLE_CALLS + 1  # a connection's own limit leaves room for a health check
+    monkeypatch.setenv("BESTSHOT_SERVICES__SHARED__MAX_CONCURRENT_CALLS", str(count))
+    async with running("quality") as service, connection(service) as other:
+        health = health_pb2_grpc.HealthStub(other)
+        async with idle_calls(service.channel):
+            last = other.stream_unary(SCORE)(nothing())
+            await last.wait_for_connection()
+            await health.Check(health_pb2.HealthCheckRequest())
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await score(other, picture())
+            assert is_queue_full(refused.value)
+            await health.Check(health_pb2.HealthCheckRequest())  # has places of its own
+            last.cancel()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/bestshot.quality.v1.QualityService/GetModelInfo",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+async def test_only_methods_that_need_it_take_large_requests(method: str) -> None:
+    async with running("quality") as service:
+        unknown_field = (
+            StringValue(value="x" * 2**21).SerializeToString().replace(b"\n", b"\x7a", 1)
+        )
+        call = service.channel.stream_stream(method)(sent(unknown_field))
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "at most 1048576 allowed" in await call.details()
+
+
+async def sent(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize(
+    "method", ["bestshot.siamese.v1.SiameseService/Compare", "grpc.health.v1.Health/Check"]
+)
+def test_many_large_requests_take_the_memory_of_a_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    largest = 8 * 2**20
+    monkeypatch.setenv("BESTSHOT_SERVICES__SHARED__MAX_MESSAGE_BYTES", str(largest))
+    supervisor = Supervisor(tmp_path, [])
+    try:
+        supervisor.start("siamese", ["--address", "127.0.0.1:0"])
+        address = supervisor.wait_for_address("siamese")
+        status = Path(f"/proc/{supervisor.process_id('siamese')}/status")
+        before = read_bytes(status, "VmRSS")
+        codes = asyncio.run(flood(address, f"/{method}", bytes(largest - 64)))
+        peak = read_bytes(status, "VmHWM")
+    finally:
+        supervisor.stop()
+    assert codes == {grpc.StatusCode.INVALID_ARGUMENT}
+    # each is in memory up to three times: as received, as bytes, as a message
+    assert peak - before < 3 * ADMITTED_MESSAGES * largest + FEW_BYTES
+
+
+FLOOD_CALLS = 64
+FEW_BYTES = 32 * 2**20
+
+
+async def flood(address: str, method: str, content: bytes) -> set[grpc.StatusCode]:
+    """Calls through several connections, which count as peers; returns how the calls ended."""
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
+    channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(4)]
+    calls = [channels[n % 4].unary_unary(method)(content) for n in range(FLOOD_CALLS)]
+    codes = {await call.code() for call in calls}
+    for channel in channels:
+        await channel.close()
+    return codes
+
+
+def read_bytes(status: Path, field: str) -> int:
+    return int(status.read_text().split(f"{field}:")[1].split()[0]) * 1024

@@ -209,7 +209,7 @@ async def test_the_aesthetic_score_is_called_a_heuristic() -> None:
     async with running("quality") as service:
         info = await INFOS["quality"](service)
     assert info.heuristic_aesthetic
-    assert "heuristic" in info.model.description
+    assert info.model.is_heuristic
 
 
 async def test_constants_are_part_of_the_quality_models_digest(

@@ -12,7 +12,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from bestshot_client import Addresses, AsyncClient, BestshotError
 
-from orchestrator.transport.repeats import changing
+from orchestrator.transport.repeats import deduplicate
 from orchestrator.transport.servicer import OrchestratorServicer
 from services.common.rpc.channels import call_once, client_options, open_channel, safe_methods
 from tests.contract.servers import SHARED
@@ -99,7 +99,7 @@ def test_every_method_is_safe_to_repeat_or_takes_a_request_id() -> None:
             request = request["header"].message_type.fields_by_name
         assert ("request_id" in request) == (method.name not in safe), method.name
         handler = getattr(OrchestratorServicer, method.name)
-        is_wrapped = handler.__code__ is changing(handler).__code__
+        is_wrapped = handler.__code__ is deduplicate(handler).__code__
         assert is_wrapped == (method.name not in safe and method.name != "UploadAlbum")
 
 

@@ -1,4 +1,4 @@
-"""Who is let in: TLS, client certificates, tokens and their scopes, limits."""
+"""Access: TLS, client certificates, tokens and their scopes, limits."""
 
 from __future__ import annotations
 
@@ -365,23 +365,6 @@ async def test_it_listens_beyond_loopback_only_where_somebody_is_asked(
             pass
     async with running("quality", address=address, insecure=True):
         pass
-
-
-async def test_more_calls_than_are_allowed_are_refused_and_the_others_are_answered(
-    configure: Setter,
-) -> None:
-    configure(max_concurrent_calls=2)
-    async with running("face") as service:
-        health = health_pb2_grpc.HealthStub(service.channel)
-        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
-        for watch in watches:
-            await watch.read()
-        async with grpc.aio.insecure_channel(service.server.address) as another:
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await health_pb2_grpc.HealthStub(another).Check(health_pb2.HealthCheckRequest())
-            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        for watch in watches:
-            watch.cancel()
 
 
 def test_the_command_line_knows_insecure() -> None:

@@ -1,7 +1,7 @@
-"""Calls a service by tritonclient, from a Python of its own; prints what it got as JSON.
+"""Calls a service with tritonclient, from a separate Python; prints the result as JSON.
 
-tritonclient needs an older protobuf than bestshot: it lives in another virtual environment, and
-this file imports nothing of ours.
+tritonclient needs an older protobuf than bestshot, so it has its own virtual environment, and
+this file imports none of our code.
 """
 
 import json

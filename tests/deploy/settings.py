@@ -1,4 +1,4 @@
-"""What manifests set, read by the code that will read it."""
+"""The settings in the manifests, read by the same code as in production."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def port_of(settings: Mapping[str, Settings], part: str) -> int:
 
 
 def metrics_port_of(settings: Mapping[str, Settings], part: str) -> int | None:
-    """Where it tells its metrics."""
+    """Where it serves its metrics."""
     address = getattr(settings[part], "metrics_address", None)
     return int(address.rsplit(":", 1)[1]) if address else None
 
 
 def called_addresses(settings: Mapping[str, Settings]) -> dict[tuple[str, str], tuple[str, int]]:
-    """Host and port that each part calls another one at, by caller and called."""
+    """Host and port at which a part calls another one, by caller and callee."""
     orchestrator, ui = settings["orchestrator"], settings["ui"]
     targets = {
         ("orchestrator", name): getattr(orchestrator, f"{name}_address") for name in MODEL_SERVICES

@@ -1,4 +1,4 @@
-"""The four model services without models, for measurements of all that is around them.
+"""The four model services without models, to measure everything around them.
 
 They answer at once: embeddings of scenes of five shots in the order of the calls, made-up scores,
 no faces. Prints its address as JSON and serves until its stdin ends.

@@ -22,8 +22,14 @@ from tests.waiting import LIMIT_S
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 BUILTIN = {"BESTSHOT_PROFILE": "builtin"}
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([*PRELOADED, "alembic.command", "hdbscan"])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(
+    [
+        *PRELOADED,
+        *("orchestrator.cli.app", "orchestrator.cli.reproduce", "orchestrator.cli.run_diff_text"),
+        *("models.pull", "models.profiles", "alembic.command"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def bestshot(
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
-        process = _processes.Process(
+        process = processes.Process(
             target=_main, args=(command, environment(data, changes), output.name)
         )
         process.start()
@@ -106,7 +112,7 @@ def bestshot(
 
 def _main(command: list[str], variables: dict[str, str], output: str) -> None:
     """What the installed script does."""
-    from orchestrator.cli.app import main
+    from orchestrator.cli.main import main
 
     # the fork server of this process is there for its children too, as its documentation says; yet
     # Python 3.11 to 3.13 start another one

@@ -1,4 +1,4 @@
-"""What several files of tests share: an album, its results, running model services."""
+"""What several test files share: an album, its results, running model services."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.parts import Part, model_services
 
 @pytest.fixture(scope="session")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two scenes in six shots each, a sub-folder, and three files that are no pictures."""
+    """Two scenes in six shots each, a subfolder, and three files that are not pictures."""
     folder = tmp_path_factory.mktemp("album")
     make_album(folder)
     (folder / "more").mkdir()

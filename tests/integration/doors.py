@@ -1,4 +1,4 @@
-"""The two doors of the command line: a local data folder, and an orchestrator that serves it."""
+"""The two ways to use the command line: a local data folder, and an orchestrator that serves it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Door:
 
     def finish(self, *arguments: object) -> Finished:
         """Runs the command to its end."""
-        # an orchestrator is asked although the data folder of this user has no runs
+        # the data folder of this user is empty, so the runs can come only from the orchestrator
         data = self.data.with_name("nothing") if self.is_served else self.data
         return bestshot([*arguments, *self._flags], data=data)
 
@@ -71,7 +71,7 @@ def copy_data(curated: Curated, folder: Path) -> None:
 def served(folder: Path, services: Mapping[str, Part], curated: Curated) -> Iterator[Door]:
     """Serves the copy of what was curated that `copy_data` made in a folder."""
     addresses = {name: part.address for name, part in services.items()}
-    allowed = curated.photos.parents[1]  # has the folders of all tests
+    allowed = curated.photos.parents[1]  # contains the folders of all tests
     with orchestrator(folder, addresses, allowed) as part:
         copy = Curated(curated.photos, curated.out, folder / "data", curated.text)
         yield Door(copy, part.address)

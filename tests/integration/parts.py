@@ -1,4 +1,4 @@
-"""The parts as processes of their own, on fixed ports, that a test can kill and start again."""
+"""The parts as separate processes on fixed ports, which a test can kill and restart."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Part:
         self._supervisor = Supervisor(folder, [])
 
     def start(self) -> None:
-        """Starts it, again where it has ended, and waits until it serves."""
+        """Starts it, or restarts it if it has ended, and waits until it serves."""
         self._supervisor.stop()
         self._supervisor = Supervisor(self._folder, [])
         self._supervisor.start(self.name, self._arguments)
@@ -59,7 +59,7 @@ class Part:
 
     @property
     def peak_memory_mib(self) -> float:
-        """The most that it was."""
+        """Its maximum so far."""
         return self._memory("VmHWM")
 
     def _memory(self, field: str) -> float:
@@ -135,7 +135,7 @@ class Orchestrator(Part):
         return run
 
     def resume(self, run_id: str) -> pb.Run:
-        """Goes on with a run to its end."""
+        """Resumes a run and waits for its end."""
         self.stub.ResumeRun(pb.ResumeRunRequest(run_id=run_id))
         return self.end(run_id)
 

@@ -38,7 +38,7 @@ from tests.waiting import LIMIT_S
 
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, str]:
-    """Where each model service tells its metrics."""
+    """Where each model service serves its metrics."""
     ports = free_ports(len(MODEL_SERVICES))
     return {name: f"127.0.0.1:{port}" for name, port in zip(MODEL_SERVICES, ports, strict=True)}
 
@@ -145,7 +145,7 @@ def test_a_folder_outside_the_allowed_roots_is_refused(stub: Stub) -> None:
 
 
 def test_the_api_tells_what_the_files_tell(stub: Stub, run: pb.Run, curated: Curated) -> None:
-    """Curate and the API are two doors to the same numbers, the last digit included."""
+    """Curate and the API return the same numbers, to the last digit."""
     images = all_images(stub, run.id)
     assert [image.path for image in images] == sorted(curated.images)
     for image in images:

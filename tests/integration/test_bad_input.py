@@ -33,14 +33,14 @@ def fails(tmp_path: Path, *arguments: object, changes: dict[str, str] | None = N
 def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     text = fails(tmp_path, "curate", tmp_path / "empty", "--out", tmp_path / "out")
-    assert "holds no photos" in text
+    assert "no photos found in" in text
 
 
 def test_a_folder_without_photos(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("a")
     text = fails(tmp_path, "curate", tmp_path / "texts", "--out", tmp_path / "out")
-    assert "holds no photos (looked for files ending in" in text
+    assert "no photos found in" in text
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -64,14 +64,14 @@ def test_only_broken_files_still_give_a_table(tmp_path: Path) -> None:
 def test_a_pixel_bomb_is_a_row(tmp_path: Path, photos: Path) -> None:
     (photos / "bomb.png").write_bytes(png_bomb())
     found = curate(photos, tmp_path / "out", tmp_path / "data")
-    assert "30000 x 30000 pixels are more than the limit" in found.rows["bomb.png"]["Error"]
+    assert "30000 x 30000 pixels exceed the limit" in found.rows["bomb.png"]["Error"]
     assert found.rows["a.jpg"]["Status"] == "selected"
 
 
 def test_an_output_that_is_a_file(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "out").write_text("mine")
     text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out")
-    assert "cannot write into" in text
+    assert "cannot write to" in text
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -95,8 +95,9 @@ def test_files_of_others_in_the_output_are_named_before_anything_starts(
 def test_a_second_curate_into_one_output_is_refused(tmp_path: Path, photos: Path) -> None:
     out = tmp_path / "out"
     with open_output(out, photos, lock=CURATE_LOCK):
-        text = fails(tmp_path, "curate", photos, "--out", out)
-    assert f"another bestshot is writing into {out}" in text
+        finished = bestshot(["curate", photos, "--out", out], data=tmp_path / "data")
+    assert finished.code == 1, "like a data folder in use"
+    assert f"another bestshot command is writing to {out}" in finished.text
 
 
 def test_an_output_that_contains_the_photos(tmp_path: Path, photos: Path) -> None:
@@ -109,7 +110,7 @@ def test_an_output_that_cannot_be_written(tmp_path: Path, photos: Path) -> None:
     out = Path("/proc/bestshot-out") if os.getuid() == 0 else tmp_path / "locked" / "out"
     if os.getuid() != 0:
         (tmp_path / "locked").mkdir(mode=0o500)
-    assert "cannot write into" in fails(tmp_path, "curate", photos, "--out", out)
+    assert "cannot write to" in fails(tmp_path, "curate", photos, "--out", out)
 
 
 def test_an_output_inside_the_photos(tmp_path: Path, photos: Path) -> None:
@@ -204,14 +205,14 @@ def test_an_orchestrator_that_does_not_answer(tmp_path: Path, photos: Path) -> N
 
 def test_options_that_would_have_no_effect(tmp_path: Path, photos: Path) -> None:
     arguments = ("curate", photos, "--out", tmp_path / "out", "--orchestrator", "127.0.0.1:9")
-    assert "leave out --data" in fails(tmp_path, *arguments, "--data", tmp_path)
+    assert "--data cannot be combined" in fails(tmp_path, *arguments, "--data", tmp_path)
     assert "leave out --as csv" in fails(
         tmp_path, "export", "--out", tmp_path / "a.csv", "--as", "csv", "--xmp"
     )
 
 
 def test_an_unknown_part(tmp_path: Path) -> None:
-    assert "there is no part 'faces'" in fails(tmp_path, "serve", "faces")
+    assert "unknown part 'faces'" in fails(tmp_path, "serve", "faces")
 
 
 def test_runs_and_show_without_runs(tmp_path: Path) -> None:

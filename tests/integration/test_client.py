@@ -1,4 +1,4 @@
-"""The client library as its users have it: installed alone, its page followed to the letter."""
+"""The client library as users have it: installed alone, following its README to the letter."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.waiting import LIMIT_S
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pictures of the page: two, and one file that is none."""
+    """The pictures in the README: two, and one file that is not a picture."""
     folder = tmp_path_factory.mktemp("client") / "photos"
     folder.mkdir()
     for seed, name in enumerate(("first", "second")):

@@ -57,10 +57,10 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     assert len(moments) == 4
     selected = [path for path, image in scored.items() if image["is_selected"]]
     left = [path for path, image in scored.items() if not image["is_selected"]]
-    assert "nothing was decided" in run(done, "evaluate", code=1)
+    assert "no decisions about" in run(done, "evaluate", code=1)
     assert "there is no decision to undo" in run(done, "decisions", "undo", code=1)
 
-    # the user turns everything around but one photo, and merges two moments
+    # the user reverses every choice except one, and merges two moments
     first, last = left[0], left[-1]
     entries = [
         *(entry(f"k{n}", "keep", photos[path]) for n, path in enumerate(left)),
@@ -71,13 +71,13 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     log = tmp_path / "log.json"
     log.write_text(json.dumps({"entries": entries}))
     told = run(done, "decisions", "import", log)
-    assert f"{len(entries)} of {len(entries)} entries added" in told
-    assert f"0 of {len(entries)} entries added" in run(done, "decisions", "import", log)
+    assert f"added {len(entries)} of {len(entries)} entries" in told
+    assert f"added 0 of {len(entries)} entries" in run(done, "decisions", "import", log)
     again = tmp_path / "again.json"
     run(done, "decisions", "export", again)
     assert json.loads(again.read_text()) == {"entries": entries}, "nothing is lost"
     listed = run(done, "decisions", "list")
-    assert f"merge {first}, {last}" in listed
+    assert f"merge the moments of {first}, {last}" in listed
 
     done.curate(tmp_path / "out")
     after = Curated(done.photos, tmp_path / "out", done.data, "").images
@@ -88,19 +88,19 @@ def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
     why = run(done, "explain", first)
     assert f"you kept it; you merged its moment with that of {last}" in why
 
-    assert "reproduced: everything is equal" in run(done, "reproduce")
+    assert "reproduced: results are identical" in run(done, "reproduce")
 
     found = run(done, "evaluate")
     count = len(scored)
-    assert f"the algorithm agrees with you on 1 of the {count} photos" in found
-    assert f"you kept 1 of the {len(selected)} that it selects" in found
-    assert f"it selects 1 of the {len(left) + 1} that you kept" in found
+    assert f"the algorithm agrees with you on 1 of {count} decisions" in found
+    assert f"you kept 1 of its {len(selected)} picks" in found
+    assert f"it picks 1 of the {len(left) + 1} photos that you kept" in found
     assert f"you kept {first}. Not selected" in found
-    assert "your corrections changed the moment of" in found
+    assert "you changed the moment of" in found
     too_few = f"need at least 10 decisions in 5 moments to tune; this run has {count} decisions in"
     assert too_few in run(done, "tune", code=1)
 
-    assert run(done, "decisions", "undo").strip() == f"undo: merge {first}, {last}"
+    assert run(done, "decisions", "undo").strip() == f"undo: merge the moments of {first}, {last}"
     assert f"undo: keep {first}" in run(done, "decisions", "undo", "k0")
     assert f"[keep {first}]" in run(done, "decisions", "list")
     assert "already undone" in run(done, "decisions", "undo", "k0", code=1)
@@ -142,7 +142,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     (done.photos / "letter.xmp").write_text("a letter that could not be read")
     (done.photos / f"{min(selected)}.xmp").write_text("torn")
     beside = run(done, "export", "--out", tmp_path / "out", "--xmp-beside-photos")
-    assert f"{min(selected)}.xmp is left as it is: it is not XML" in beside
+    assert f"{min(selected)}.xmp unchanged: it is not XML" in beside
     assert (done.photos / f"{min(selected)}.xmp").read_text() == "torn"
     other = max(selected)
     assert b"bestshot:Rating" in (done.photos / other).with_suffix(".xmp").read_bytes()

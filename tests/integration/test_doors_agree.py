@@ -158,7 +158,7 @@ def test_an_address_without_an_orchestrator_and_two_places_are_refused(tmp_path:
     assert gone.text.count("\n") == 1
     both = bestshot(["runs", "--orchestrator", address, "--data", tmp_path], data=tmp_path)
     assert both.code == 2
-    assert "leave out --data" in both.text
+    assert "--data cannot be combined" in both.text
 
 
 def test_reports_of_both_places_are_the_same(doors: Doors) -> None:

@@ -36,8 +36,8 @@ SLOWLY = {
     "BESTSHOT_SERVICES__QUALITY__PREFERRED_BATCH_COUNT": "64",
     "BESTSHOT_SERVICES__QUALITY__MAX_QUEUE_DELAY_MS": "400",
 }
-"""The quality service waits for pictures that do not come: runs take long enough for something to
-happen, and no processor meanwhile."""
+"""The quality service waits for pictures that never come, so that runs take long enough for
+something to happen, without using the processor."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def finished_photos(data: Path) -> int:
 
 def service_pid(out: Path, name: str) -> int:
     log = (out / "logs" / f"{name}.log").read_text()
-    found = re.search(r"serves on \S+ \(pid (\d+)\)", log)
+    found = re.search(r"listening on \S+ \(pid (\d+)\)", log)
     assert found is not None
     return int(found[1])
 
@@ -82,7 +82,7 @@ def is_alive(pid: int) -> bool:
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    """All that it has written; reading to the end takes its death."""
+    """All that it has written; reading to the end requires that it has ended."""
     process.kill()
     return process.communicate()[0]
 
@@ -120,7 +120,7 @@ def resume(photos: Path, tmp_path: Path, undisturbed: bytes) -> None:
 def incarnations(out: Path, name: str) -> list[int]:
     """Process ids of a part so far, from its log."""
     log = (out / "logs" / f"{name}.log").read_text()
-    return [int(pid) for pid in re.findall(r"serves on \S+ \(pid (\d+)\)", log)]
+    return [int(pid) for pid in re.findall(r"listening on \S+ \(pid (\d+)\)", log)]
 
 
 @pytest.mark.parametrize("name", ["face", "orchestrator"])
@@ -179,7 +179,7 @@ def test_ctrl_c_stops_all_and_keeps_what_is_finished(
     started.send_signal(signal.SIGINT)
     text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 130
-    assert "interrupted; scores finished so far are kept" in text
+    assert "interrupted; finished scores are kept" in text
     assert "Traceback" not in text
     assert 0 < finished_photos(tmp_path / "data") < PHOTO_COUNT
 
@@ -188,7 +188,7 @@ def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
     started: subprocess.Popen[str], photos: Path, tmp_path: Path
 ) -> None:
     log = (tmp_path / "out" / "logs" / "orchestrator.log").read_text()
-    address = re.search(r"serves on (\S+)", log)
+    address = re.search(r"listening on (\S+)", log)
     assert address is not None
     with grpc.insecure_channel(address[1]) as channel:
         stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
@@ -196,7 +196,7 @@ def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
             stub.ListAlbums(pb.ListAlbumsRequest())
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
     second = bestshot(["curate", photos, "--out", tmp_path / "out2"], data=tmp_path / "data")
-    assert second.code == 2
+    assert second.code == 1
     assert "is in use by another bestshot" in second.text
     text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 0, text

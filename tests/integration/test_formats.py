@@ -120,7 +120,7 @@ def test_a_read_only_album_is_curated_and_exported_like_any_other(
         assert (tmp_path / "out" / "selected" / path).samefile(read_only / path)
     beside = bestshot([*export, "--xmp-beside-photos"], data=done.data)
     assert beside.code == 0
-    assert beside.text.count("no sidecar is written beside the photos") == 1
+    assert beside.text.count("wrote no sidecars beside the photos") == 1
     assert f"{read_only} is read-only" in beside.text
     hard = bestshot([*export, "--selected", "hardlink"], data=done.data)
     assert hard.code == 1
@@ -158,8 +158,8 @@ def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
     photos.rename(tmp_path / "unplugged")
     *_, last = system.WatchRun(pb.WatchRunRequest(run_id=run.id))
     assert last.run.state == pb.RUN_STATE_FAILED
-    assert "cannot be reached any more" in last.run.error
-    assert "Scores finished so far are kept" in last.run.error
+    assert "is no longer available" in last.run.error
+    assert "Finished scores are kept" in last.run.error
     (tmp_path / "unplugged").rename(photos)
     system.ResumeRun(pb.ResumeRunRequest(run_id=run.id))
     *_, last = system.WatchRun(pb.WatchRunRequest(run_id=run.id))

@@ -68,7 +68,7 @@ def real_pictures() -> list[bytes]:
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
-    """One to three damages: bits, bytes, numbers, cuts, doubled and misplaced pieces."""
+    """One to three kinds of damage: bits, bytes, numbers, cuts, repeated and misplaced pieces."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 3)):
         at, size = rng.randrange(len(data)), rng.choice([1, 2, 4, 16, 256])
@@ -163,7 +163,7 @@ def test_no_damaged_picture_harms_the_open_protocol(name: str, services: dict[st
 
 
 def test_no_damaged_pixels_harm_a_service(services: dict[str, Part]) -> None:
-    """Pixels whose size is not what is said."""
+    """Pixels whose size differs from the stated one."""
     rng = np.random.default_rng(1)
     for name, part in services.items():
         images = []

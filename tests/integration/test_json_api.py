@@ -1,4 +1,4 @@
-"""/api/v1 tells what gRPC tells, and schemathesis finds no fault in it."""
+"""/api/v1 returns what gRPC returns, and schemathesis finds no fault in it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class System:
 def system(
     request: pytest.FixtureRequest, album: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
-    """On PostgreSQL, which refuses more of what may come: text with NUL, numbers too large."""
+    """On PostgreSQL, which refuses more input: text with NUL, numbers that are too large."""
     base = tmp_path_factory.mktemp("json")
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"

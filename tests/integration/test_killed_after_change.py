@@ -82,7 +82,7 @@ class Calls:
         return request_id
 
     def _report_end(self, call: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody reads once the process was killed
+        with contextlib.suppress(OSError):  # there is no reader once the process has been killed
             pipe = os.open(self._held, os.O_WRONLY | os.O_NONBLOCK)
             os.write(pipe, b"ended before it was held")
             os.close(pipe)

@@ -134,7 +134,7 @@ def test_info_tells_all_that_is_known(models: Models) -> None:
     [
         (["pull"], "name the models to pull"),
         (["pull", "publishd"], "did you mean 'published'?"),
-        (["pull", "published", "--from", "/nowhere"], "/nowhere: there is no such folder"),
+        (["pull", "published", "--from", "/nowhere"], "/nowhere: no such folder"),
         (["pull", "--profile", "light"], "did you mean 'lite'?"),
         (["pin", "published"], "needs no pin"),
         (["verify", "published"], "damaged: published"),
@@ -160,7 +160,7 @@ def test_a_run_without_the_model_says_how_to_get_it(models: Models, one_photo: P
     assert "`bestshot models pull --profile lite`" in finished.text
     served = models.run("serve", "embedding", "--profile", "lite", "--address", "127.0.0.1:0")
     assert served.code == 2
-    assert "`bestshot models pull published` fetches it" in served.text
+    assert "`bestshot models pull published` to fetch it" in served.text
     assert "`bestshot models pull --profile lite`" in served.text
 
 
@@ -172,9 +172,11 @@ def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_p
     assert models.run("curate", one_photo, "--out", out, "--profile", "lite").code == 0
     log = (out / "logs" / "embedding.log").read_text()
     assert "using the builtin model instead" in log
-    assert "builtin-scene-embedding stands in for published" in (out / "index.html").read_text()
+    assert (
+        "builtin-scene-embedding was used instead of published" in (out / "index.html").read_text()
+    )
     shown = models.run("show")
-    assert "standing in for published" in shown.text
+    assert "used instead of published" in shown.text
 
 
 def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(

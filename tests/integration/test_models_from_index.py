@@ -11,7 +11,12 @@ from models.convert.recipe import RECIPES, read_recipe
 from models.convert.reference import reference_input
 from models.wheels import UNREACHABLE
 from services.common.inference.onnx import OrtSession, SessionOptions
-from services.common.inference.registry import SOURCE_SUFFIX, read_registry, resolve
+from services.common.inference.registry import (
+    SOURCE_SUFFIX,
+    RecipeConversion,
+    read_registry,
+    resolve,
+)
 from tests.conftest import ROOT
 from tests.integration.command import Finished, bestshot
 
@@ -55,7 +60,7 @@ def test_a_batch_of_any_size_is_served(pulled: tuple[Path, Finished], model_id: 
     entry = read_registry(ROOT / "configs").models[model_id]
     model = resolve(ROOT / "configs", base / "models", entry.role, model_id)
     conversion = entry.downloads["graph"].conversion
-    assert conversion is not None
+    assert isinstance(conversion, RecipeConversion)
     described = read_recipe(RECIPES / conversion.recipe).input
     session = OrtSession(model.paths["graph"], SessionOptions())
     assert session.takes_batches

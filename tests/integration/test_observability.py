@@ -25,7 +25,7 @@ PHOTO_COUNT = 6
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """An OpenTelemetry collector that keeps what it is sent."""
+    """An OpenTelemetry collector that keeps what it receives."""
 
     def __init__(self) -> None:
         self.spans: list[tuple[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The parts as processes of one command: where their code comes from, what follows a death."""
+"""The parts as processes of one command: where their code comes from, what a death causes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.cli.supervisor import Supervisor
-from services.common.errors import ConfigError, InternalError
+from services.common.errors import FailedPreconditionError, InternalError
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment
 from tests.integration.up import free_ports, poisoned
@@ -52,7 +52,7 @@ def test_a_part_that_dies_is_restarted_where_it_was_until_it_dies_too_often(
         assert supervisor.has_died_since("siamese", 0)
         assert supervisor.wait_for_address("siamese") == address
         assert said.get(timeout=LIMIT_S).startswith("the siamese process ended (killed by SIGKILL)")
-        assert said.get(timeout=LIMIT_S) == f"the siamese process has restarted, on {address}"
+        assert said.get(timeout=LIMIT_S) == f"the siamese process restarted on {address}"
         os.kill(supervisor.process_id("siamese"), signal.SIGTERM)
         failure = supervisor.wait_for_failure()
         with pytest.raises(InternalError):
@@ -62,16 +62,18 @@ def test_a_part_that_dies_is_restarted_where_it_was_until_it_dies_too_often(
     assert failure is not None
     assert failure.message.startswith("the siamese process ended 2 times in a row (exit code 0)")
     assert "siamese.log ends with:" in failure.message
-    assert "siamese service has stopped" in failure.message
+    assert "siamese service stopped" in failure.message
     log = (tmp_path / "siamese.log").read_text()
-    assert len(re.findall("serves on", log)) == 2, "the log of the first process is kept"
+    assert len(re.findall("listening on", log)) == 2, "the log of the first process is kept"
 
 
 def test_two_commands_never_share_logs_or_read_each_others_addresses(tmp_path: Path) -> None:
     one, other = Supervisor(tmp_path, []), Supervisor(tmp_path, [])
     try:
         one.start("siamese", ANYWHERE)
-        with pytest.raises(ConfigError, match="another bestshot is running and writes its logs"):
+        with pytest.raises(
+            FailedPreconditionError, match="another bestshot command is writing its logs"
+        ):
             other.start("siamese", ANYWHERE)
         one.wait_for_address("siamese")
         one.stop()
@@ -100,12 +102,12 @@ def test_up_restarts_what_dies_and_stops_all_on_sigterm(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         try:
-            read_until(process, "Ctrl-C stops")
+            read_until(process, "Ctrl-C to stop")
             first = pids(logs)
             for name in ("face", "orchestrator"):
                 os.kill(first[name], signal.SIGKILL)
                 read_until(process, f"the {name} process ended (killed by SIGKILL); restarting")
-                read_until(process, f"the {name} process has restarted, on 127.0.0.1:{ports[name]}")
+                read_until(process, f"the {name} process restarted on 127.0.0.1:{ports[name]}")
                 assert is_healthy(ports[name])
             second = pids(logs)
             assert {name for name in names if first[name] != second[name]} == {
@@ -136,7 +138,7 @@ def pids(logs: Path) -> dict[str, int]:
     """Process id of each part, the latest."""
     found = {}
     for path in logs.glob("*.log"):
-        matches = re.findall(r"serves on \S+ \(pid (\d+)\)", path.read_text())
+        matches = re.findall(r"listening on \S+ \(pid (\d+)\)", path.read_text())
         found[path.stem] = int(matches[-1])
     return found
 

@@ -1,4 +1,4 @@
-"""Everything under mutual TLS and tokens, as a user sets it up: it works as without."""
+"""Everything under mutual TLS and tokens, as a user sets it up: it works the same as without."""
 
 from __future__ import annotations
 

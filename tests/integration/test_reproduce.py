@@ -40,7 +40,7 @@ def configs(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
 
 
 def told(finished: Finished) -> list[str]:
-    """What is told, without the bars of progress."""
+    """The report, without the progress bars."""
     lines = finished.text.splitlines()
     return [line for line in lines if line and " ━" not in line]
 
@@ -49,8 +49,8 @@ def test_an_untouched_run_is_reproduced_whole(done: Curated) -> None:
     found = reproduce(done)
     assert found.code == 0, found.text
     assert told(found) == [
-        f"{COUNT} of {COUNT} photos are identical in every field",
-        "reproduced: everything is equal",
+        f"identical in every field: {COUNT} of {COUNT} photos",
+        "reproduced: results are identical",
     ]
     listed = bestshot(["runs"], data=done.data).text
     assert listed.count("completed") == 1, "nothing was added to the store"
@@ -73,7 +73,7 @@ def test_a_byte_of_a_photo_and_a_setting_are_named_and_nothing_else(
         "  select_best.max_images_per_cluster: 2 -> 1 (-1)",
         "photos with changed files:",
         "  03.jpg",
-        f"{COUNT - 1} of {COUNT} photos are identical in every field",
+        f"identical in every field: {COUNT - 1} of {COUNT} photos",
         "inputs differ, as listed above",
     ]
 
@@ -86,9 +86,9 @@ def test_a_served_orchestrator_computes_a_new_run(
         found = door.finish("reproduce", done.run["id"])
         assert found.code == 0, found.text
         assert told(found) == [
-            f"{COUNT} of {COUNT} photos are identical in every field",
-            f"scores of {COUNT} photos came from the orchestrator's cache",
-            "reproduced: everything is equal",
+            f"identical in every field: {COUNT} of {COUNT} photos",
+            f"scores from the orchestrator's cache: {COUNT} photos",
+            "reproduced: results are identical",
         ]
         assert door.run("runs").count("completed") == 2, "it keeps the new run"
         # a decision since then is an input that has changed
@@ -100,7 +100,7 @@ def test_a_served_orchestrator_computes_a_new_run(
         log.write_text(json.dumps({"entries": [{**entry, "create_time": time}]}))
         door.run("decisions", "import", log)
         text = door.run("reproduce", done.run["id"], code=3)
-    assert f"decisions changed since:\n  {left}  decision: None -> keep" in text
+    assert f"decisions that have changed:\n  {left}  decision: None -> keep" in text
     assert f"{left}  is_selected: False -> True" in text
     assert "inputs differ" in text
 
@@ -141,7 +141,7 @@ def test_two_runs_are_compared(done: Curated, tmp_path: Path) -> None:
     arguments = ["curate", done.photos, "--out", tmp_path / "out", *flags]
     assert bestshot(arguments, data=done.data).code == 0
     first = done.run["id"]
-    assert "nothing differs" in bestshot(["diff", first, first], data=done.data).text
+    assert "no differences" in bestshot(["diff", first, first], data=done.data).text
     found = bestshot(["diff", first], data=done.data)
     assert found.code == 0
     assert "  select_best.max_images_per_cluster: 2 -> 1 (-1)" in found.text

@@ -1,6 +1,6 @@
-"""What becomes of a run whose services are killed, stopped, slow, full, cut off or strangers.
+"""Runs whose services are killed, stopped, slow, full, cut off or someone else's.
 
-However it was disturbed, a run that completes has the results of one that was not.
+A run that completes has the same results as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def addresses(services: Mapping[str, Part], **others: str) -> dict[str, str]:
 def undisturbed(
     services: dict[str, Part], photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> bytes:
-    """The results of a run that nothing happens to."""
+    """The results of an undisturbed run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with orchestrator(folder, addresses(services), photos) as part:
         run = part.end(part.begin())
@@ -133,7 +133,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Drops every connection without a word; new ones can be made."""
+        """Drops every connection silently; new ones can be made."""
         count = len(self._open)
         while self._open:
             with self._open.pop() as end, contextlib.suppress(OSError):  # its thread has closed it
@@ -187,8 +187,8 @@ def test_a_dropped_connection_is_made_again(
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ("token", "refuses access: the token is not known to this server"),
-        ("no token", "refuses access: this server requires a token"),
+        ("token", "denied access: the token is not known to this server"),
+        ("no token", "denied access: this server requires a token"),
         ("certificate", "cannot be reached"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Services and two orchestrators on hosts of their own, on one PostgreSQL.
+"""Services and two orchestrators on separate hosts, with one PostgreSQL.
 
 Whatever happens to one of them, a run ends with the results that one machine gives.
 """
@@ -46,7 +46,7 @@ _ANY_REPLICA = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """All that runs, but for the orchestrators.
+    """Everything that runs, except the orchestrators.
 
     Attributes:
         hosts: By name.
@@ -165,7 +165,7 @@ class Orchestrators:
         return str(self._stub.StartRun(request, timeout=LIMIT_S).run.id)
 
     def newest(self) -> str:
-        """Waits for a run that somebody else begins."""
+        """Waits for a run that another caller starts."""
         found: list[str] = []
 
         def look() -> bool:
@@ -177,7 +177,7 @@ class Orchestrators:
         return found[0]
 
     def run(self, run_id: str) -> pb.Run:
-        """Asks whichever is there, again where that one has just gone."""
+        """Asks whichever orchestrator is up, and asks again if that one has just gone."""
         deadline = time.monotonic() + LIMIT_S
         while True:
             try:
@@ -212,7 +212,7 @@ class Orchestrators:
         return b"".join(piece.chunk for piece in self._stub.DownloadRun(request, timeout=LIMIT_S))
 
     def owner(self, run_id: str) -> HostedPart:
-        """Whoever works on a run."""
+        """The orchestrator that works on a run."""
         with psycopg.connect(self._database) as connection:
             query = "SELECT owner_id FROM runs WHERE id = %s"
             (owner_id,) = connection.execute(query, [run_id]).fetchone() or (None,)

@@ -67,7 +67,7 @@ def running_up(
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if "Ctrl-C stops" in line:
+            if "Ctrl-C to stop" in line:
                 break
         else:
             raise AssertionError("".join(lines))

@@ -1,4 +1,4 @@
-// Undo of any entry of the log.
+// Undoes any entry of the log.
 element.addEventListener("click", (event) => {
   const entry = event.target.dataset.entry;
   if (entry) trigger("take_back", { entry });

@@ -1,4 +1,4 @@
-// The photo in large: zoom of both photos at once, boxes of faces, the photo beside it.
+// The detail view: zooming both photos together, face boxes, the photo beside it.
 const root = () => element.querySelector(".detail");
 
 element.addEventListener("click", (event) => {

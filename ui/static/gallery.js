@@ -1,7 +1,7 @@
 // The keyboard of the whole page, and the cards of the gallery.
 const marked = new Set(); // photos that are marked for split, merge or move
 let focused = null; // the photo that keys act on
-let asked = null; // the photo whose large view was requested and is not shown yet
+let asked = null; // the photo whose detail view was requested but is not shown yet
 
 const cards = () => [...element.querySelectorAll(".card")];
 const detail = () => document.querySelector(".detail");

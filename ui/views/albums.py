@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
+from ui.captions import pluralize
 from ui.client import Orchestrator, OrchestratorError
 from ui.messages import make_error, report_errors, show_success
 from ui.pages import run_title
@@ -22,13 +23,13 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             listing = html(script="rows.js")
-            with gr.Accordion("Rename or delete the chosen album", open=False):
+            with gr.Accordion("Rename or delete the selected album", open=False):
                 with gr.Row():
                     new_name = gr.Textbox("", label="New name", scale=3)
                     rename = gr.Button("Rename", scale=1)
                 gr.Markdown(
-                    "Deletes the album, its runs and your decisions. The photos stay "
-                    "where they are."
+                    "Deletes the album with its runs and your decisions. The photos are not "
+                    "deleted."
                 )
                 with gr.Row():
                     sure = gr.Checkbox(label="Yes, delete it", scale=3)
@@ -37,12 +38,12 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
-                    info="Includes sub-folders. The photos are only read.",
+                    info="Includes subfolders. Photos are never changed.",
                     placeholder="/home/me/Pictures/trip",
                     value="",
                 )
-                folder_name = gr.Textbox(label="Name", placeholder="the folder's name", value="")
-                create = gr.Button("Create an album from the folder", variant="primary")
+                folder_name = gr.Textbox(label="Name", placeholder="same as the folder", value="")
+                create = gr.Button("Create album from folder", variant="primary")
             with gr.Group():
                 files = gr.File(
                     label="Or upload photos",
@@ -51,21 +52,21 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
                     height=150,
                 )
                 upload_name = gr.Textbox(label="Name", placeholder="Today's upload", value="")
-                upload = gr.Button("Create an album from the uploads")
+                upload = gr.Button("Create album from uploads")
 
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
         request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
         made = await report_errors(api.call(api.stub.CreateAlbum, request))
-        show_success(f"{made.album.display_name} is ready: start a run in the Run tab.")
+        show_success(f"Created {made.album.display_name}. Start a run in the Run tab.")
         return ["", "", *await _both(api, made.album.id)]
 
     async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
         if not paths:
-            raise make_error("Choose the photos to upload first.")
+            raise make_error("Choose photos to upload first.")
         made = await report_errors(api.call(api.stub.UploadAlbum, _parts(paths, name.strip())))
         for path in paths:
             delete_upload(path)
-        show_success(f"{made.photo_count} photos are in {made.album.display_name}.")
+        show_success(f"Added {pluralize(made.photo_count, 'photo')} to {made.album.display_name}.")
         return [None, "", *await _both(api, made.album.id)]
 
     async def rename_album(chosen: str | None, name: str) -> list[Any]:
@@ -95,7 +96,7 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
 
 
 async def render_list(api: Orchestrator, chosen: str | None) -> str:
-    """The list of albums with the last run of each."""
+    """Renders the list of albums, each with its last run."""
     try:
         albums = await api.albums()
         newest: dict[str, pb.Run] = {}
@@ -106,7 +107,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     if not albums:
         return empty(
             "No albums yet",
-            "Enter the path of a folder with photos, or upload some.",
+            "Enter the path of a folder of photos, or upload some photos.",
         )
     rows = [
         {

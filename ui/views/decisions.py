@@ -14,9 +14,9 @@ SHOWN_COUNT = 200
 _VERBS = {
     pb.DecisionAction.DECISION_ACTION_KEEP: "keep",
     pb.DecisionAction.DECISION_ACTION_REJECT: "reject",
-    pb.DecisionAction.DECISION_ACTION_CLEAR: "clear decision on",
+    pb.DecisionAction.DECISION_ACTION_CLEAR: "clear the decision on",
     pb.DecisionAction.DECISION_ACTION_MOVE: "move",
-    pb.DecisionAction.DECISION_ACTION_SPLIT: "separate moment:",
+    pb.DecisionAction.DECISION_ACTION_SPLIT: "split off",
     pb.DecisionAction.DECISION_ACTION_MERGE: "merge the moments of",
 }
 
@@ -34,22 +34,22 @@ class Row:
 def build() -> gr.HTML:
     """Adds the tab's content."""
     html(
-        "<p class='soft'>Decisions are tied to a photo's content, and apply to this run and every "
-        "later one. The log is append-only: an undo is an entry too.</p>"
+        "<p class='soft'>Decisions follow a photo's content, not its name. They apply to this run "
+        "and to all later ones. The log is append-only: undoing a decision adds an entry.</p>"
     )
     return html(script="decisions.js")
 
 
 async def render_log(api: Orchestrator, run_id: str | None) -> str:
-    """The log of a run's album."""
+    """Renders the log of a run's album."""
     if not run_id:
-        return empty("No decisions yet", "Keep and reject photos in the Results tab.")
+        return empty("No decisions yet", "Keep or reject photos in the Results tab.")
     try:
         entries = await _entries(api, (await api.run(run_id)).album_id)
     except OrchestratorError as error:
         return problem(error)
     if not entries:
-        return empty("No decisions yet", "Keep and reject photos in the Results tab.")
+        return empty("No decisions yet", "Keep or reject photos in the Results tab.")
     by_id = {entry.id: entry for entry in entries}
     rows = [
         Row(

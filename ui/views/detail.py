@@ -1,4 +1,4 @@
-"""The large view of a photo: scores, faces and reason, with another photo beside it."""
+"""The detail view of a photo: scores, faces and reason, with another photo beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.captions import moment_title
 from ui.client import Orchestrator, OrchestratorError
-from ui.pages import score_rows
+from ui.pages import score_rows, votes_chart
 from ui.templating import html, render
 
 NEIGHBOUR_COUNT = 24
@@ -60,9 +60,10 @@ async def render_detail(
         run_id=run_id,
         image=image,
         other=other,
-        other_side="it lost to: " if lost else "",
+        other_side="preferred: " if lost else "",
         title=moment_title(image),
         rows=score_rows(image, other),
+        votes_chart=votes_chart,
         neighbours=[near for near in await _moment(api, run_id, image) if near.path != path],
         probability=probability,
         lines=lines[1:],

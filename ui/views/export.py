@@ -1,17 +1,18 @@
-"""The Export tab: files to download, and files written into a folder."""
+"""The Export tab: files to download, and files to write to a folder."""
 
 from __future__ import annotations
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
+from ui.captions import pluralize
 from ui.client import Orchestrator
 from ui.messages import make_error, report_errors
 from ui.templating import html, no_results, render
 
 TABLES = (
     ("csv", "Table (CSV)", "image_metrics.csv: every score at full precision, all faces"),
-    ("json", "Results (JSON)", "results.json: the same, nested"),
+    ("json", "Results (JSON)", "results.json: the same data, nested"),
 )
 FILES = (
     ("selected", "Selected photos (zip)", "the originals, with XMP sidecars"),
@@ -32,14 +33,14 @@ FORMATS = {
     "xmp": pb.DOWNLOAD_FORMAT_XMP_ZIP,
     "selected": pb.DOWNLOAD_FORMAT_SELECTED_ZIP,
 }
-"""Kinds of files in the addresses of downloads."""
+"""Formats by their names in download addresses."""
 
 
 def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
-    """Adds the tab's content; returns the place of the download links."""
+    """Adds the tab's content; returns the component for the download links."""
     gr.Markdown("### Download")
     downloads = html(no_results())
-    gr.Markdown("### Write into a folder on the orchestrator's machine")
+    gr.Markdown("### Write to a folder on the orchestrator's machine")
     with gr.Row(equal_height=True):
         folder = gr.Textbox(
             label="Folder",
@@ -50,15 +51,15 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         )
         with gr.Column(scale=2, min_width=260):
             transfer = gr.Radio(
-                list(TRANSFERS), value="copies", label="Selected photos, into selected/"
+                list(TRANSFERS), value="copies", label="Selected photos, in selected/"
             )
-            sidecars = gr.Checkbox(False, label="XMP sidecars, into xmp/ and beside copies")
+            sidecars = gr.Checkbox(False, label="XMP sidecars, in xmp/ and beside copies")
             beside = gr.Checkbox(
                 False, label="XMP sidecars beside your photos, merged into existing ones"
             )
             parquet = gr.Checkbox(False, label="Parquet table")
             force = gr.Checkbox(
-                False, label="Replace files that bestshot did not write or that have changed since"
+                False, label="Replace files that bestshot did not write or that have since changed"
             )
     write = gr.Button("Write", variant="primary")
     written = gr.Markdown()
@@ -73,7 +74,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         replaces: bool,
     ) -> str:
         if not run_id:
-            raise make_error("There is no run to export: start one in the Run tab.")
+            raise make_error("There is no run to export. Start one in the Run tab.")
         request = pb.ExportRunRequest(
             run_id=run_id,
             output_folder=path.strip(),
@@ -84,12 +85,12 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
             overwrite_foreign_files=replaces,
         )
         answer = await report_errors(api.call(api.stub.ExportRun, request))
-        count = answer.copied_count
-        photos = f", and {way} of {count} photos in `selected/`" if count else ""
-        text = f"Written into `{path.strip()}`: {', '.join(answer.paths)}{photos}."
+        count = pluralize(answer.copied_count, "photo")
+        photos = f", and {way} of {count} in `selected/`" if answer.copied_count else ""
+        text = f"Wrote to `{path.strip()}`: {', '.join(answer.paths)}{photos}."
         if answer.warning_count:
             shown = "".join(f"\n- {warning}" for warning in answer.warnings)
-            text += f"\n\n{answer.warning_count} could not be written:\n{shown}"
+            text += f"\n\n{pluralize(answer.warning_count, 'file')} could not be written:\n{shown}"
         return text
 
     write.click(export, [run, folder, transfer, sidecars, beside, parquet, force], written)

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
+from ui.captions import pluralize
 from ui.client import Orchestrator, OrchestratorError
 from ui.image_pages import ALL, FILTERS, image_page
 from ui.pages import COLUMNS, charts, metrics_cells
@@ -61,7 +62,7 @@ class MetricsView:
 def build() -> MetricsView:
     """Adds the tab's content."""
     with gr.Row(equal_height=True):
-        search = gr.Textbox("", label="Search in names and reasons", scale=3, min_width=220)
+        search = gr.Textbox("", label="Search names and reasons", scale=3, min_width=220)
         named = [("All photos", ALL), *((title, key) for key, (title, _) in FILTERS.items())]
         filter_by = gr.Dropdown(named, value=ALL, label="Show", scale=2, min_width=180)
         page = gr.Number(1, label="Page", precision=0, minimum=1, scale=1, min_width=90)
@@ -113,13 +114,13 @@ async def load_page(
         for title, name in COLUMNS
     ]
     rows = [{"path": image.path, "cells": metrics_cells(image)} for image in found.images]
-    note = f"{found.total_count} photos, page {found.number} of {found.page_count}"
+    note = f"{pluralize(found.total_count, 'photo')}, page {found.number} of {found.page_count}"
     table = render("metrics", columns=columns, rows=rows)
     return [table, note, gr.update(value=found.number, maximum=found.page_count)]
 
 
 async def distributions(api: Orchestrator, run_id: str | None) -> str:
-    """The charts of a run."""
+    """Renders the charts of a run."""
     if not run_id:
         return ""
     request = pb.GetRunStatisticsRequest(run_id=run_id)

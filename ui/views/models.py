@@ -11,7 +11,7 @@ from ui.templating import problem, render
 
 
 async def render_models(api: Orchestrator) -> list[str]:
-    """The notices, and the tab's content."""
+    """Renders the notices and the tab's content."""
     try:
         served = await api.models()
     except OrchestratorError as error:
@@ -21,5 +21,5 @@ async def render_models(api: Orchestrator) -> list[str]:
 
 def notices(served: Sequence[pb.ServedModel]) -> str:
     """Notices about the models: missing ones, fallbacks, heuristics."""
-    heuristics = [entry.role for entry in served if "euristic" in entry.model.description]
+    heuristics = [entry.role for entry in served if entry.model.is_heuristic]
     return render("notices", models=served, heuristics=[role.capitalize() for role in heuristics])

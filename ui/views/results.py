@@ -76,8 +76,8 @@ def build() -> ResultsView:
     html(
         "<p class='keys soft'><kbd>arrows</kbd> move, <kbd>Enter</kbd> opens, "
         "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>m</kbd> marks, <kbd>s</kbd> splits "
-        "off the marked photos, <kbd>g</kbd> merges their moments, <kbd>v</kbd> moves them here, "
-        "<kbd>u</kbd> undoes</p>"
+        "the marked photos off, <kbd>g</kbd> merges their moments, <kbd>v</kbd> moves them to this "
+        "moment, <kbd>u</kbd> undoes</p>"
     )
     gallery = html(no_results(), "gallery.js")
     return ResultsView(filter_by, order_by, page, pages, gallery, previous, following)
@@ -128,8 +128,8 @@ async def _render_page(
 async def _nothing(api: Orchestrator, run_id: str, filter_title: str) -> str:
     run = await api.run(run_id)
     if run.state != pb.RUN_STATE_COMPLETED:
-        reason = run.error or "It has no results yet; the Run tab shows its state."
-        return empty("This run is not completed", reason)
+        reason = run.error or "The Run tab shows its progress."
+        return empty("This run has no results", reason)
     return empty(f'No photos match the filter "{filter_title}"', "Choose another filter above.")
 
 

@@ -16,7 +16,7 @@ from ui.templating import empty, html, problem, render
 
 _ADVICE = {
     pb.RUN_STATE_FAILED: "Finished scores are kept: fix the problem, then resume the run.",
-    pb.RUN_STATE_INTERRUPTED: "The orchestrator ended before the run did. "
+    pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was done. "
     "Finished scores are kept: resume the run.",
 }
 _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
@@ -54,9 +54,9 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
         with gr.Column(scale=3, min_width=340):
             progress = html()
             with gr.Row():
-                start = gr.Button("Start a run", variant="primary")
-                cancel = gr.Button("Cancel the run", interactive=False)
-                resume = gr.Button("Resume the run", visible=False)
+                start = gr.Button("Start run", variant="primary")
+                cancel = gr.Button("Cancel run", interactive=False)
+                resume = gr.Button("Resume run", visible=False)
         with gr.Column(scale=2, min_width=340):
             profile = gr.Dropdown(label="Profile")
             settings = controls.build()
@@ -130,7 +130,7 @@ def progress(album_id: str | None, runs: list[pb.Run]) -> list[Any]:
 
 
 def progress_of(run: pb.Run) -> str:
-    """A run's stages, and its outcome once it has ended."""
+    """Renders a run's stages, and its outcome once it has ended."""
     state = pb.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
     began = run.create_time.ToDatetime().astimezone()
     return render(
@@ -151,5 +151,5 @@ def _nothing_yet(album_id: str | None) -> str:
         return empty("No album selected", "Create one in the Albums tab, or choose one above.")
     return empty(
         "This album has no runs yet",
-        "Start one: photos are scored and grouped into moments, and the best of each are picked.",
+        "Start one to score the photos, group them into moments and pick the best of each.",
     )

@@ -57,7 +57,7 @@ async def load_settings(api: Orchestrator, run_id: str | None) -> list[Any]:
     except OrchestratorError as error:
         return [*skipped, problem(error)]
     config = controls.config_of(run)
-    hint = empty("Nothing changed", "Change a setting to see what would change.")
+    hint = empty("Nothing changed", "Change a setting to preview the result.")
     return [*controls.fill(described, config), hint]
 
 
@@ -86,7 +86,7 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
     return render(
         "changes",
         run_id=run_id,
-        headline=f"{pluralize(len(gained), 'photo')} gained, {len(lost)} lost: "
+        headline=f"{pluralize(len(gained), 'photo')} gained, {len(lost)} lost. Result: "
         f"{summary.selected_count} selected in {pluralize(summary.cluster_count, 'moment')} and "
         f"{pluralize(summary.noise_count, 'single shot')}",
         missing=answer.missing_comparison_count,
@@ -97,7 +97,7 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
 async def reselect(
     api: Orchestrator, run_id: str, values: Sequence[controls.Value], *, validate_only: bool
 ) -> pb.ReselectResponse:
-    """Selects again with the values."""
+    """Reselects with the values."""
     request = pb.ReselectRequest(
         run_id=run_id,
         config_overrides=controls.overrides(values, await api.run(run_id)),

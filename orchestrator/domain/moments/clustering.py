@@ -4,14 +4,14 @@ Memory grows with the number of photos and of near pairs, not with the square of
 `DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
 are streamed instead of listed (see `crowds`).
 
-hdbscan and scikit-learn take two seconds to load: only the functions that need them import them.
+scikit-learn and all of hdbscan take two seconds to load: only the functions that need them import
+them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from orchestrator.domain.moments.capture_time import parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
 from orchestrator.domain.moments.crowds import BLOCK_COUNT, crowd_groups
 from orchestrator.domain.moments.dbscan import dbscan_of_crowd
+from orchestrator.domain.moments.hdbscan_steps import link_by_distances, select_clusters
 from orchestrator.domain.moments.metric import from_cosine_distance, to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
@@ -35,10 +36,10 @@ times."""
 MAX_PAIR_COUNT = 2**22
 """Maximum number of near pairs listed at a time: up to 1 GiB with the arrays derived from them. A
 single moment of 2,897 photos reaches that."""
-CROWDED_PAIR_COUNT = 200_000
-CROWDED_RATIO = 10
-"""Linked photos with more pairs than this are clustered from their distance matrix, if that has
-fewer than CROWDED_RATIO cells per pair: a pair takes 250 bytes, a matrix cell with its copies
+DENSE_PAIR_COUNT = 200_000
+DENSE_CELLS_PER_PAIR = 10
+"""Linked photos with more than DENSE_PAIR_COUNT pairs are grouped from their distance matrix if
+that has fewer cells per pair than this: a pair takes 250 bytes, a matrix cell with its copies
 28."""
 
 logger = logging.getLogger(__name__)
@@ -139,37 +140,7 @@ def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
         return np.full(len(embeddings), NOISE, np.int64)
     if parameters.metric == "cosine" and len(embeddings) > DENSE_COUNT:
         tree = spanning_tree(Rows(embeddings), parameters.min_samples)
-        return _labels_of_tree(tree, parameters)
-    algorithm = "generic" if parameters.metric == "cosine" else "best"
-    return _fit(
-        embeddings.astype(np.float64),
-        parameters,
-        metric=parameters.metric,
-        algorithm=algorithm,
-        allow_single_cluster=False,
-    )
-
-
-def _labels_of_tree(
-    tree: Distances, parameters: ClusterParameters, *, allow_single_cluster: bool = False
-) -> Labels:
-    """Repeats hdbscan's steps after its spanning tree: hierarchy, condensed tree, clusters."""
-    from hdbscan._hdbscan_linkage import label as single_linkage
-    from hdbscan.hdbscan_ import _tree_to_labels
-
-    hierarchy = single_linkage(tree[np.argsort(tree.T[2]), :])
-    labels = _tree_to_labels(
-        None,
-        hierarchy,
-        parameters.min_cluster_size,
-        parameters.cluster_selection_method,
-        allow_single_cluster=allow_single_cluster,
-        cluster_selection_epsilon=parameters.cluster_selection_epsilon,
-    )[0]
-    return np.asarray(labels, np.int64)
-
-
-def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: Any) -> Labels:  # noqa: ANN401
+        return select_clusters(tree, parameters)
     import hdbscan
 
     model = hdbscan.HDBSCAN(
@@ -177,9 +148,11 @@ def _fit(points: NDArray[np.float64], parameters: ClusterParameters, **options: 
         min_samples=parameters.min_samples,
         cluster_selection_epsilon=parameters.cluster_selection_epsilon,
         cluster_selection_method=parameters.cluster_selection_method,
-        **options,
+        metric=parameters.metric,
+        algorithm="generic" if parameters.metric == "cosine" else "best",
+        allow_single_cluster=False,
     )
-    return np.asarray(model.fit(points).labels_, np.int64)
+    return np.asarray(model.fit(embeddings.astype(np.float64)).labels_, np.int64)
 
 
 def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
@@ -248,14 +221,15 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
     order = np.argsort(component, kind="stable")
     linked = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
     return _join_close(
-        _labels_of_tree(tree, parameters, allow_single_cluster=True), linked, parameters
+        select_clusters(tree, parameters, allow_single_cluster=True), linked, parameters
     )
 
 
 def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
     if len(part) == 2:  # a pair has no meaningful density: its distance alone makes it a scene
         return np.zeros(2, np.int64)
-    return _fit(part, parameters, metric="precomputed", allow_single_cluster=True)
+    tree = link_by_distances(part, parameters.min_samples)
+    return select_clusters(tree, parameters, allow_single_cluster=True)
 
 
 def _join_close(
@@ -295,9 +269,9 @@ def _crowd_groups(
 ) -> NDArray[np.intp]:
     note(
         f"{len(embeddings):,} photos look so alike that they have too many pairs to group them all "
-        f"at once: they were grouped in blocks of {BLOCK_COUNT:,}, and these groups were then "
+        f"at once. They were grouped in blocks of {BLOCK_COUNT:,}, and the groups were then "
         f"joined. No two photos of a group are farther apart than the scene distance "
-        f"({diameter:g}), but some moments may be split differently than in a smaller album."
+        f"({diameter:g}), but moments may be split differently from those of a smaller album."
     )
     return crowd_groups(Rows(embeddings), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
 
@@ -315,15 +289,15 @@ def _link_completely(
     first, second, distance = found
     count = len(embeddings)
     group = np.arange(count)
-    is_crowded = np.zeros(count, np.bool_)
-    for linked in _find_crowded_groups(count, first, second):
+    is_dense = np.zeros(count, np.bool_)
+    for linked in _find_dense_groups(count, first, second):
         part = pairwise_distances(embeddings[linked], metric)
         local = fcluster(linkage(squareform(part, checks=False), "complete"), diameter, "distance")
         group[linked] = linked[np.unique(local, return_index=True)[1][local - 1]]
-        is_crowded[linked] = True
-    sparse = ~is_crowded[first]
+        is_dense[linked] = True
+    sparse = ~is_dense[first]
     joined = complete_linkage(count, first[sparse], second[sparse], distance[sparse])
-    group[~is_crowded] = joined[~is_crowded]
+    group[~is_dense] = joined[~is_dense]
     return group
 
 
@@ -334,15 +308,15 @@ def _groups_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return sorted(groups, key=lambda members: int(members[0]))
 
 
-def _find_crowded_groups(
+def _find_dense_groups(
     count: int, first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> list[NDArray[np.intp]]:
-    """Linked photos with so many pairs among so few that their matrix takes less memory."""
+    """Finds linked photos with so many pairs that their matrix takes less memory than the list."""
     linked = components(count, first, second)
     sizes = np.bincount(linked)
     pairs = np.bincount(linked[first], minlength=len(sizes))
-    is_crowded = (pairs > CROWDED_PAIR_COUNT) & (sizes**2 < CROWDED_RATIO * pairs)
-    return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_crowded)]
+    is_dense = (pairs > DENSE_PAIR_COUNT) & (sizes**2 < DENSE_CELLS_PER_PAIR * pairs)
+    return [np.flatnonzero(linked == one) for one in np.flatnonzero(is_dense)]
 
 
 def _find_linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:

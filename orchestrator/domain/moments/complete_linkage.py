@@ -24,9 +24,9 @@ def complete_linkage(
 
     Args:
         count: Number of items.
-        first: Pairs, no pair twice ...
-        second: ... none of an item with itself ...
-        distance: ... and how far apart each is.
+        first: One item of each pair; no pair occurs twice.
+        second: The other item of each pair.
+        distance: The distance of each pair.
 
     Returns:
         (count,): group of each item, named by its lowest item.
@@ -59,7 +59,7 @@ def _join(
     other: int,
     queue: list[tuple[float, int, int]],
 ) -> None:
-    """Joins the group `other` to `one`, the lower; only groups near to both are near to it."""
+    """Merges the group `other` into `one`, the lower; only groups near both stay near it."""
     near, near_other = farthest[one], farthest[other]
     joined: dict[int, float] = {}
     for third in near:

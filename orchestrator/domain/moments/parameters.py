@@ -1,6 +1,6 @@
 """Settings of `cluster_scenes`, and the label for photos in no cluster.
 
-In a module of its own, because the clustering libraries take a second to import and most readers of
+A separate module, because the clustering libraries take a second to import and most readers of
 settings or results do not need them.
 """
 

@@ -4,11 +4,11 @@ hdbscan's own tree for the cosine metric takes several (n, n) matrices. This one
 
 1. One pass over all pairs finds every row's nearest rows, and with them its core distance.
 2. A first tree joins each row to its nearest, then groups of rows by one row each. Every weight in
-   it is true, so the largest weight on the way between two rows bounds what the minimum spanning
-   tree can have there (the cycle property).
+   it is exact, so the largest weight on the path between two rows is an upper bound for the
+   minimum spanning tree there (the cycle property).
 3. With the rows laid out in the tree's own order that bound is the largest of the gaps between
    them. A second pass takes the pairs that are no farther apart than their bound; the first tree
-   and these pairs hold the minimum spanning tree, and all that is tied with it.
+   and these pairs contain the minimum spanning tree and everything tied with it.
 4. Prim's algorithm on those pairs, ties by index: the order in which hdbscan finds the tree.
 
 Source: Campello, Moulavi and Sander (2013); for the cycle property Tarjan (1983), chapter 6.
@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from orchestrator.domain.moments.hdbscan_steps import build_hierarchy
 from orchestrator.domain.moments.tiles import Doubles, Indices, Rows, Singles, Tile, components
 
 NEIGHBOUR_COUNT = 8
 """Number of nearest rows for the first tree, in addition to those for core distances."""
 _PAIRS_HELD = 8
-"""Pairs held per row before they are sifted again."""
+"""Pairs kept per row before they are filtered again."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class _Edges:
         return len(self.first)
 
     def join(self, *more: tuple[Indices, Indices, Doubles]) -> _Edges:
-        """With more pairs, either way round; of a pair that is there already the weight stays."""
+        """Adds pairs in either order; a pair that is already there keeps its weight."""
         first, second, weight = (
             np.concatenate(parts)
             for parts in zip((self.first, self.second, self.weight), *more, strict=True)
@@ -79,17 +80,15 @@ class _Layout:
     Attributes:
         order: Row of each place.
         place: Place of each row.
-        gaps: (n - 1,): the largest weight on the way between the rows of a place and the next; of
-            two rows farther apart it is the largest of the gaps between them.
+        gaps: (n - 1,): the largest weight on the path between the rows of a place and the next;
+            for two rows farther apart it is the largest of the gaps between them.
     """
 
     def __init__(self, tree: _Edges) -> None:
-        from hdbscan._hdbscan_linkage import label  # importing all of hdbscan takes two seconds
-
         count = tree.row_count
         by_weight = np.argsort(tree.weight, kind="stable")
         edges = np.column_stack([tree.first, tree.second, tree.weight])[by_weight]
-        merges = label(np.ascontiguousarray(edges, np.float64))
+        merges = build_hierarchy(edges)
         sizes = np.concatenate([np.ones(count), merges[:, 3]]).astype(np.intp).tolist()
         left, right = merges[:, 0].astype(np.intp).tolist(), merges[:, 1].astype(np.intp).tolist()
         starts = [0] * (2 * count - 1)
@@ -105,7 +104,7 @@ class _Layout:
         self.gaps[gap_places] = merges[:, 2]
 
     def bounds(self, first: Indices, second: Indices) -> Doubles:
-        """The largest weight on the way between two rows each."""
+        """The largest weight on the path between the rows of each pair."""
         ends = self.place[first], self.place[second]
         return self._largest_between(np.minimum(*ends), np.maximum(*ends))
 
@@ -143,20 +142,20 @@ def spanning_tree(rows: Rows, min_samples: int) -> Doubles:
 
 
 def _core_distances(rows: Rows, near: Indices, similarity: Singles, min_samples: int) -> Doubles:
-    """Distance of every row to its neighbour number `min_samples`, exact."""
+    """Exact distance of every row to its `min_samples`-th nearest neighbour."""
     last = similarity[:, min_samples - 1, np.newaxis]
     row, place = np.nonzero(similarity >= last - np.float32(2.0 * rows.tolerance))
     distances = np.full(similarity.shape, np.inf)
     distances[row, place] = rows.distances(row, near[row, place])
     core = np.sort(distances, axis=1)[:, min_samples - 1]
-    if near.shape[1] < len(rows) - 1:  # one that is not listed may be as near as float32 can tell
+    if near.shape[1] < len(rows) - 1:  # one that is not listed may be equally near in float32
         crowded = np.flatnonzero(np.isfinite(distances[:, -1]))
         core[crowded] = rows.distances_of_neighbours(crowded, min_samples)
     return core
 
 
 def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -> _Edges:
-    """A spanning tree of true weights that is near the minimum one."""
+    """A spanning tree with exact weights, close to the minimum one."""
     count = len(rows)
     none = np.empty(0, np.intp)
     edges = _Edges(none, none, np.empty(0), count)
@@ -176,7 +175,7 @@ def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -
 
 
 def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
-    """All pairs that a minimum spanning tree could have, few more."""
+    """All pairs that a minimum spanning tree could contain, and few others."""
     layout = _Layout(tree)
     gaps = layout.gaps
     held: list[tuple[Indices, Indices, Doubles]] = []
@@ -200,7 +199,7 @@ def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
 def _sift(
     edges: _Edges, held: list[tuple[Indices, Indices, Doubles]], layout: _Layout
 ) -> tuple[_Edges, Doubles]:
-    """Joins pairs to those known, drops what no minimum spanning tree has.
+    """Merges pairs with the known ones, and drops those that no minimum spanning tree contains.
 
     Returns:
         The pairs, and the gaps of `layout` under the better tree.

@@ -74,7 +74,7 @@ class Rows:
         exact /= np.sqrt(np.einsum("ij,ij->i", exact, exact))[:, np.newaxis]
         self._exact = exact
         self._units = exact.astype(np.float32)
-        self._place: Indices | None = None  # of each row in _exact, where it is another one
+        self._place: Indices | None = None  # index of each row in _exact, if it differs
 
     def __len__(self) -> int:
         return len(self._units)

@@ -27,17 +27,17 @@ def describe(settings: type[BaseModel]) -> list[SettingDescription]:
     a class may consist of: models, dataclasses, constraints, unions.
     """
     schema = settings.model_json_schema()
-    return list(_described(schema, schema.get("$defs", {}), ""))
+    return list(_describe(schema, schema.get("$defs", {}), ""))
 
 
-def _described(
+def _describe(
     section: dict[str, Any], definitions: dict[str, Any], prefix: str
 ) -> Iterator[SettingDescription]:
     for name, schema in section["properties"].items():
         key = f"{prefix}{name}"
         if "$ref" in schema:  # a nested section; `anyOf` marks a value that may also be null
             nested = definitions[schema["$ref"].rpartition("/")[2]]
-            yield from _described(nested, definitions, f"{key}.")
+            yield from _describe(nested, definitions, f"{key}.")
             continue
         variants = [schema, *schema.get("anyOf", [])]
         bounds = {bound: value for variant in variants for bound, value in variant.items()}

@@ -151,14 +151,14 @@ def read_config_file(path: Path) -> ConfigFile:
     others = [str(key) for key in data if key not in PROFILE_KEYS]
     if sections and others:
         raise ConfigError(
-            f"unknown key {shorten(others[0])!r} in {path}, beside the section {sections[0]!r}"
-            f"{nearest(shorten(others[0]), PROFILE_KEYS)}; the keys of pipeline.yaml go below "
-            "`pipeline:`, those of services.yaml below `services:`, or write a file of "
-            "pipeline.yaml's keys alone"
+            f"unknown key {shorten(others[0])!r} in {path}, next to the section {sections[0]!r}"
+            f"{nearest(shorten(others[0]), PROFILE_KEYS)}; put keys of pipeline.yaml under "
+            "`pipeline:` and keys of services.yaml under `services:`, or use only keys of "
+            "pipeline.yaml"
         )
     if others and any(name in SERVICE_NAMES for name in others):
         name = next(name for name in others if name in SERVICE_NAMES)
-        raise ConfigError(f"{name!r} in {path} must be below `services:`, as in a profile")
+        raise ConfigError(f"{name!r} in {path} must be under `services:`, as in a profile")
     file = ConfigFile(str(path), data if sections else {"pipeline": data})
     _refuse_unknown(file.section("services").data, SERVICE_NAMES, ("services",), file.source)
     file.section("pipeline")  # raises if it is not a mapping
@@ -279,8 +279,10 @@ def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, .
         annotation = annotations[key]
         if isinstance(value, dict) and (names := _key_names(annotation)):
             _refuse_unknown(value, names, (*path, key), source)
-        model = _model_within(annotation)
-        if model is None or not isinstance(value, dict):
+        if not isinstance(value, dict):
+            continue
+        model = _model_within(annotation, value)
+        if model is None:
             continue
         if get_origin(annotation) is dict:
             for name, item in value.items():
@@ -290,14 +292,25 @@ def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, .
             check_known_keys(model, value, source, (*path, key))
 
 
-def _model_within(annotation: object) -> type | None:
-    """Finds the settings class in `X`, `X | None` or `dict[str, X]`."""
+def _model_within(annotation: object, data: Mapping[str, object]) -> type | None:
+    """Finds the settings class in `X`, `X | None` or `dict[str, X]`.
+
+    If there are several, as in `X | Y`, the one whose `kind` is that of the data.
+    """
+    models = _models_within(annotation)
+    for model in models[1:]:
+        kind = model.model_fields.get("kind") if issubclass(model, BaseModel) else None
+        if kind is not None and data.get("kind") in get_args(kind.annotation):
+            return model
+    return models[0] if models else None
+
+
+def _models_within(annotation: object) -> list[type]:
     if isinstance(annotation, type) and (
         issubclass(annotation, BaseModel) or is_dataclass(annotation)
     ):
-        return annotation
-    models = (_model_within(argument) for argument in get_args(annotation))
-    return next((model for model in models if model is not None), None)
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_within(argument)]
 
 
 def _key_names(annotation: object) -> list[str]:
@@ -347,7 +360,7 @@ def _explain(
         path = [str(part) for part in problem["loc"]]
         if problem["type"] == "missing":
             key = ".".join(path)
-            lines[key] = f"the key {key!r} is missing in {layers[0].source}"
+            lines[key] = f"the key {key!r} is missing from {layers[0].source}"
             continue
         while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):
             path.pop()  # after the key pydantic names the type that it tried

@@ -102,7 +102,7 @@ def _check_size(text: str) -> None:
             case yaml.AliasEvent():
                 name = event.anchor or ""
                 if any(anchor == name for anchor, _ in enclosing):
-                    raise _refused(f"the anchor {name[:50]!r} contains itself", event)
+                    raise _make_error(f"the anchor {name[:50]!r} contains itself", event)
                 count += sizes.get(name, 1)
             case yaml.ScalarEvent():
                 count += 1
@@ -114,11 +114,11 @@ def _check_size(text: str) -> None:
                 anchor, before = enclosing.pop()
                 sizes[anchor or ""] = count - before
         if len(enclosing) > DEPTH_LIMIT:
-            raise _refused(f"it is nested deeper than {DEPTH_LIMIT} levels", event)
+            raise _make_error(f"it is nested deeper than {DEPTH_LIMIT} levels", event)
         if count > NODE_LIMIT:
-            raise _refused(f"it has more than {NODE_LIMIT} values", event)
+            raise _make_error(f"it has more than {NODE_LIMIT} values", event)
 
 
-def _refused(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+def _make_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
     mark: Any = event.start_mark  # the C parser's marks are of another class, used the same way
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

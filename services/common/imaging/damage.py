@@ -43,7 +43,7 @@ def _jpeg_damage(content: bytes) -> str:
         elif marker == _FIRST_RESTART + expected % 8:
             expected += 1
         else:
-            return f"image data is missing at byte {match.start()}: a part of the picture is wrong"
+            return f"image data is missing at byte {match.start()}: part of the picture is wrong"
     return ""
 
 
@@ -80,4 +80,4 @@ def _box_damage(content: bytes) -> str:
             return ""
         offset += size
     missing = offset - len(content)
-    return f"the file is cut off, {missing} bytes are missing at its end" if missing > 0 else ""
+    return f"the file is truncated: {missing} bytes are missing at the end" if missing > 0 else ""

@@ -126,7 +126,7 @@ def decode(
     width, height = opened.size
     if width * height > max_pixels:
         raise InvalidImageError(
-            f"{width} x {height} pixels are more than the limit of {max_pixels} pixels (max_pixels)"
+            f"{width} x {height} pixels exceed the limit of {max_pixels} pixels (max_pixels)"
         )
     with _reserve(budget, _memory(opened, content, long_side_px), opened):
         try:
@@ -140,8 +140,8 @@ def decode(
         except InvalidImageError:
             raise
         except MemoryError as error:
-            raise InvalidImageError("there is not enough memory to decode it") from error
-        except Exception as error:  # decoders raise anything on damaged data
+            raise InvalidImageError("not enough memory to decode it") from error
+        except Exception as error:  # decoders may raise any exception on damaged data
             raise InvalidImageError(f"the {opened.format} data is damaged: {error}") from error
     if orientation in _SIDES_SWAPPED:
         width, height = height, width
@@ -168,7 +168,7 @@ def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
     """
     if long_side_px == 0 or max(pixels.shape[:2]) <= long_side_px:
         return pixels
-    return np.asarray(_fitted(Image.fromarray(pixels), long_side_px))
+    return np.asarray(_fit(Image.fromarray(pixels), long_side_px))
 
 
 def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
@@ -178,7 +178,7 @@ def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
     return target.getvalue()
 
 
-def _fitted(image: Image.Image, long_side_px: int) -> Image.Image:
+def _fit(image: Image.Image, long_side_px: int) -> Image.Image:
     size = _fitted_size(image.size, long_side_px)
     return image if size == image.size else image.resize(size, Image.Resampling.BOX)
 
@@ -215,7 +215,7 @@ def _open(content: bytes) -> _Opened:
     except UnidentifiedImageError as error:
         known = ", ".join((*FORMATS, "RAW"))
         raise InvalidImageError(f"not an image of a known format ({known})") from error
-    except Exception as error:  # decoders raise anything on hostile headers
+    except Exception as error:  # decoders may raise any exception on hostile headers
         raise InvalidImageError(f"the image header is damaged: {error}") from error
     return _Opened(image, image.size, image.format or "unknown")
 

@@ -1,4 +1,4 @@
-"""RAW files of cameras: their embedded preview, by LibRaw (rawpy, the extra `raw`)."""
+"""Camera RAW files: their embedded preview, by LibRaw (rawpy, the extra `raw`)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def is_raw(content: bytes) -> bool:
     try:
         opened.seek(tags.next)
         tags.load(opened)
-    except Exception:  # it raises anything on hostile headers
+    except Exception:  # may raise any exception on hostile headers
         return False
     is_preview = tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
     return _DNG_VERSION in tags or is_preview
@@ -67,9 +67,7 @@ def open_raw(content: bytes) -> RawPicture:
     try:
         import rawpy
     except ImportError as error:
-        raise InvalidImageError(
-            "it is a RAW file, and these need rawpy: install 'bestshot[raw]'"
-        ) from error
+        raise InvalidImageError("RAW files need rawpy: install 'bestshot[raw]'") from error
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
             flip = _ORIENTATIONS.get(raw.sizes.flip, 1)
@@ -82,7 +80,7 @@ def open_raw(content: bytes) -> RawPicture:
                 return RawPicture(Image.fromarray(preview.data), sensor, _exif(content), flip)
             is_wide = raw.sizes.width >= raw.sizes.height
     except rawpy.LibRawError as error:
-        raise _unreadable(error) from error
+        raise _translate_error(error) from error
     image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
     own = image.getexif()
     exif = _exif(content) or own
@@ -104,10 +102,10 @@ def develop_raw(content: bytes) -> Image.Image:
         with rawpy.imread(io.BytesIO(content)) as raw:
             return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
     except rawpy.LibRawError as error:
-        raise _unreadable(error) from error
+        raise _translate_error(error) from error
 
 
-def _unreadable(error: Exception) -> InvalidImageError:
+def _translate_error(error: Exception) -> InvalidImageError:
     problem = error.args[0].decode() if isinstance(error.args[0], bytes) else error
     return InvalidImageError(f"the RAW file cannot be read: {problem}")
 

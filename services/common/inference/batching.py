@@ -128,7 +128,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         async with self._room:
             began = time.monotonic()
             prepared = await loop.run_in_executor(
-                self._executor, context.run, _guarded, self._prepare, item
+                self._executor, context.run, _guard, self._prepare, item
             )
             if isinstance(prepared, status_pb2.Status):
                 return prepared
@@ -184,24 +184,24 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
                 results = list(self._infer([entry.prepared for entry in batch]))
                 if len(results) == len(batch):
                     return [
-                        entry.context.run(_guarded, _checked, result)
+                        entry.context.run(_guard, _check, result)
                         for entry, result in zip(batch, results, strict=True)
                     ]
             except Exception:  # trying each alone finds the failing item
                 logger.debug("a batch of %d failed; each is tried alone", len(batch))
-        return [entry.context.run(_guarded, self._infer_alone, entry.prepared) for entry in batch]
+        return [entry.context.run(_guard, self._infer_alone, entry.prepared) for entry in batch]
 
     def _infer_alone(self, prepared: PreparedT) -> ResultT:
         (result,) = self._infer([prepared])
-        return _checked(result)
+        return _check(result)
 
 
-def _checked(result: ResultT) -> ResultT:
+def _check(result: ResultT) -> ResultT:
     check_finite(result, "the model")
     return result
 
 
-def _guarded(
+def _guard(
     call: Callable[[ArgumentT], ResultT], argument: ArgumentT
 ) -> ResultT | status_pb2.Status:
     try:

@@ -42,7 +42,6 @@ from services.common.inference.registry import (
 from services.common.process.log import configure_logging
 from services.common.process.metrics import Metrics
 from services.common.process.tracing import tracing
-from services.common.rpc.admission import Admission
 from services.common.rpc.channels import service_name
 from services.common.rpc.server import Server, ServerOptions, serve_until_stopped, server_options
 
@@ -136,6 +135,7 @@ class ModelHost:
             missing_execution_providers=missing,
             origin=_ORIGINS[model.entry.origin],
             description=model.entry.description,
+            is_heuristic=any(one.entry.is_heuristic for one in whole),
             max_batch_count=self._max_batch_count,
             paths=[str(path) for one in whole for path in one.paths.values()],
             file_digests=[digest for one in whole for digest in one.file_digests.values()],
@@ -221,7 +221,6 @@ class ServiceParts:
             metrics=host.metrics,
             options=options,
             max_connection_age_s=max_connection_age_s,
-            admission=Admission(options.max_message_bytes),
         )
 
 

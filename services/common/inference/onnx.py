@@ -146,21 +146,21 @@ class OrtSession:
 
 
 def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:
-    """Runs a graph of one output on many items, in one inference if possible.
+    """Runs a graph on many items, in one inference if possible.
 
     Args:
         session: The graph.
         items: Inputs of each, by name; the first axis of each array is 1.
 
     Returns:
-        The output of each item, in order; its first axis is 1.
+        The first output of each item, in order; its first axis is 1.
     """
     alike = len({tuple(array.shape for array in item.values()) for item in items}) == 1
     if len(items) == 1 or not (session.takes_batches and alike):
         return [session.run(item)[0] for item in items]
     names = list(items[0])
     joined = {name: np.concatenate([item[name] for item in items]) for name in names}
-    (output,) = session.run(joined)
+    output = session.run(joined)[0]
     return [output[index : index + 1] for index in range(len(items))]
 
 
@@ -170,7 +170,7 @@ def run_rows(session: ModelSession, rows: FloatArray, most: int) -> list[FloatAr
     Args:
         session: The graph.
         rows: Its input; the first axis has any length from 1.
-        most: Most rows of one inference: bounds the memory that it takes.
+        most: Maximum number of rows per inference, which limits its memory.
 
     Returns:
         The outputs, in the order of `output_names`, each with as many rows.

@@ -153,7 +153,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         return name in self._names and version in ("", self._version)
 
 
-def checked(results: Sequence[Any]) -> None:
+def raise_first_error(results: Sequence[Any]) -> None:
     """Raises the first error among the results of a typed call, and names its item.
 
     Raises:

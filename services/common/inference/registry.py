@@ -6,6 +6,7 @@ A model's files are inside installed packages (`files`) or are published ones (`
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.resources
 import json
@@ -121,18 +122,40 @@ class StoredFile(Settings):
     sha256: Sha256 | None
 
 
-class Conversion(StoredFile):
-    """The ONNX file that a published file is turned into; it replaces the published one.
+class RecipeConversion(StoredFile):
+    """The ONNX file that a recipe turns a published file into; it replaces the published one.
 
-    Its size and sha256 are known, because a conversion has the same result on every machine.
+    Its size and sha256 are known, because a recipe has the same result on every machine.
 
     Attributes:
         recipe: Folder in models/convert/recipes.
     """
 
+    kind: Literal["recipe"]
     size_bytes: Annotated[int, Field(ge=1)]
     sha256: Sha256
     recipe: FileName
+
+
+class TfliteConversion(StoredFile):
+    """The ONNX file that tflite2onnx turns a published TensorFlow Lite file into.
+
+    Its size and sha256 are not known in advance, because nobody could convert the file for us. The
+    sha256 of the result is pinned when the published file, whose sha256 is known, is converted.
+
+    Attributes:
+        share_count: Length of the network's output: shares that sum to 1.
+        input_range: Values of black and white in the network's input, which is an RGB picture.
+    """
+
+    kind: Literal["tflite"]
+    size_bytes: None = None
+    sha256: None = None
+    share_count: Annotated[int, Field(ge=2)]
+    input_range: tuple[float, float]
+
+
+Conversion = RecipeConversion | TfliteConversion
 
 
 class Download(StoredFile):
@@ -140,15 +163,15 @@ class Download(StoredFile):
 
     Attributes:
         sources: Where it is published; tried in order. sha256 decides whether it is the file.
-        conversion: What is made of it; None if it serves as it is.
+        conversion: How it is converted; None if it is used as it is.
     """
 
     sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
-    conversion: Conversion | None = None
+    conversion: Annotated[Conversion | None, Field(discriminator="kind")] = None
 
     @property
     def installed(self) -> StoredFile:
-        """The file that serves."""
+        """The file in use."""
         return self.conversion or self
 
 
@@ -159,7 +182,7 @@ class Preprocessing(Settings):
         side_px: Width and height of the tensor.
         short_side_px: The picture's short side is scaled to this, then the centre is cropped; None
             = the whole picture is resized to the square.
-        resample: Filter of the resize; "box" takes the mean of an area.
+        resample: Filter of the resize; "box" takes the mean of an area, "nearest" single pixels.
         layout: Order of the axes: "nchw" or "nhwc".
         mean: Subtracted from the 8-bit red, green and blue values ...
         std: ... which are then divided by this.
@@ -167,7 +190,7 @@ class Preprocessing(Settings):
 
     side_px: Annotated[int, Field(ge=1)]
     short_side_px: Annotated[int, Field(ge=1)] | None = None
-    resample: Literal["box", "bilinear", "bicubic"]
+    resample: Literal["nearest", "box", "bilinear", "bicubic"]
     layout: Literal["nchw", "nhwc"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -210,12 +233,15 @@ class ModelEntry(Settings):
         export: Graphs to export from the downloads before the model can be used.
         parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
+        is_heuristic: Whether some of its scores come from a hand-made formula where a trained
+            network could stand. The page and the gallery say so, also of a model with such a part.
     """
 
     role: Role
     version: str
     origin: Origin
     description: str
+    is_heuristic: bool = False
     licence: str
     source: str
     files: dict[str, ModelFile] = Field(default_factory=dict)
@@ -385,12 +411,17 @@ def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
 
 
 def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
-    """Stores a digest accepted by the user or produced by an export."""
-    pins = read_pins(models_folder)
-    pins.setdefault(model_id, {})[key] = digest
-    written = models_folder / f"{PINS_NAME}.partial"
-    written.write_text(yaml.safe_dump(pins), encoding="utf-8")
-    written.replace(models_folder / PINS_NAME)
+    """Stores a digest accepted by the user, or produced by an export or a conversion."""
+    descriptor = os.open(models_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may pin another model
+        pins = read_pins(models_folder)
+        pins.setdefault(model_id, {})[key] = digest
+        written = models_folder / f"{PINS_NAME}.partial"
+        written.write_text(yaml.safe_dump(pins), encoding="utf-8")
+        written.replace(models_folder / PINS_NAME)
+    finally:
+        os.close(descriptor)
 
 
 def write_source(path: Path, digest: str, source: str) -> None:
@@ -466,33 +497,38 @@ def _local(
     }
     paths, digests, sources = {}, {}, {}
     for key, file in entry.files.items():
-        paths[key], digests[key] = _verified(model_id, package_path(model_id, file), file.sha256)
+        paths[key], digests[key] = _verify(model_id, package_path(model_id, file), file.sha256)
         is_own = file.package == OWN_PACKAGE
         sources[key] = SHIPPED if is_own else f"the installed package {file.package}"
     if entry.export is not None:
         for key, (path, pinned) in exported_files(models_folder, model_id, entry.export).items():
             if pinned is None or not path.is_file():
                 raise MissingModelError(
-                    f"the model {model_id} is not ready: {path} is missing. `bestshot models pull "
-                    f"{model_id}` and then `bestshot models export {model_id}` make it"
+                    f"the model {model_id} is not ready: {path} is missing. Run `bestshot models "
+                    f"pull {model_id}`, then `bestshot models export {model_id}`"
                 )
-            paths[key], digests[key] = _verified(model_id, path, pinned)
+            paths[key], digests[key] = _verify(model_id, path, pinned)
             sources[key] = f"exported on this machine from {_checkpoint_source(path.parent, entry)}"
         return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.installed.name
         if not path.is_file():
             raise MissingModelError(
-                f"the model {asked} is not on this machine: {path} is missing. "
-                f"`bestshot models pull {asked}` fetches it"
+                f"the model {asked} is not on this machine: {path} is missing. Run "
+                f"`bestshot models pull {asked}` to fetch it"
             )
         expected = expected_digest(models_folder, model_id, key, download.installed)
+        if expected is None and download.conversion is not None:
+            raise MissingModelError(
+                f"{model_id}: nothing states which sha256 {path} had when it was converted. "
+                f"`bestshot models pull {model_id}` converts it again"
+            )
         if expected is None:
             raise MissingModelError(
-                f"{model_id}: no sha256 is known for {path}. If you trust where it comes from, "
-                f"`bestshot models pin {model_id}` accepts it as it is"
+                f"{model_id}: no sha256 is known for {path}. If you trust its source, run "
+                f"`bestshot models pin {model_id}` to accept it"
             )
-        paths[key], digests[key] = _verified(model_id, path, expected)
+        paths[key], digests[key] = _verify(model_id, path, expected)
         sources[key] = read_source(path, expected)
     return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
 
@@ -519,18 +555,18 @@ def package_path(model_id: str, file: ModelFile) -> Path:
         return Path(str(importlib.resources.files(file.package))) / file.path
     except ModuleNotFoundError as error:
         raise MissingModelError(
-            f"{model_id}: the package {file.package}, which has {file.path}, is missing"
+            f"{model_id}: the package {file.package}, which contains {file.path}, is not installed"
         ) from error
 
 
-def _verified(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
+def _verify(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
     try:
         digest = file_digest(path)
     except OSError as error:
         raise ConfigError(f"{model_id}: cannot read {path}: {error.strerror}") from error
     if digest != expected:
         raise ConfigError(
-            f"{model_id}: {path} has sha256 {digest}, expected {expected}; the file is "
-            f"damaged or another version"
+            f"{model_id}: sha256 mismatch for {path}: expected {expected}, got {digest}; the file "
+            f"is damaged or another version"
         )
     return path, digest

@@ -10,10 +10,14 @@ from services.common.imaging.decode import RgbImage
 from services.common.inference.registry import Preprocessing
 
 _FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+
+VISION_TRANSFORMER = "vision-transformer"
+"""Value of `network` in models.yaml for an embedding whose graph returns every token."""
 
 MIN_SIDE_PX = 32
 """Graphs that accept any size halve their input five times."""
@@ -60,3 +64,17 @@ def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
     if wanted.layout == "nchw":
         values = values.transpose(2, 0, 1)
     return np.ascontiguousarray(values)[np.newaxis]
+
+
+def picture_vector(output: NDArray[np.float32], network: str | None) -> NDArray[np.float64]:
+    """Selects the vector that describes a picture from the output of an embedding's graph.
+
+    Args:
+        output: Output for one picture: (1, d), or (1, tokens, d) with the class token first.
+        network: The model's `network` in models.yaml.
+
+    Returns:
+        float64, (d,), not normalised.
+    """
+    described = output[0, 0] if network == VISION_TRANSFORMER else output[0]
+    return np.asarray(described, np.float64).reshape(-1)

@@ -10,20 +10,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import grpc
 from google.protobuf.message import Message
 
-from services.common.errors import InvalidArgumentError, UnavailableError
+from services.common.errors import UnavailableError
 
 ADMITTED_MESSAGES = 4
 """How many requests of the largest size are held in memory at once, or as many smaller ones as take
 no more. Enough to keep the workers busy: any further requests wait at their clients."""
-MAX_READING_PER_PEER = ADMITTED_MESSAGES // 2
-"""How many requests of one peer may be read at once. A request that is never sent holds its place
-for `REQUEST_READ_S`, so a peer that could take all places would block the others for that long."""
 REQUEST_READ_S = 60.0
 """The largest request takes less at 10 Mbit/s."""
+SMALL_REQUEST_BYTES = 2**20
+"""Maximum size of a request that carries neither pictures nor long lists; a larger one is refused,
+but only once it has been read."""
+SMALL_MESSAGES = 2
+"""Like `ADMITTED_MESSAGES`, for small requests; once read, they count as nothing."""
+SMALL_READ_S = 10.0
+PROBE_READ_S = 2.0
 
 
 def peer_of(token_name: str, context: grpc.aio.ServicerContext) -> str:
-    """The peer that a call counts for.
+    """Returns the peer that a call counts for.
 
     The name of its token, over all connections that send it. Without tokens, the connection: its
     address and port, "ipv4:10.0.0.7:51234"; all callers of a Unix socket are one peer, "unix:". So
@@ -36,17 +40,28 @@ class Admission:
     """Admits requests into memory; peers take turns.
 
     A request counts with the largest allowed size until it is read, then with its own until its
-    call ends. Each peer may have `MAX_READING_PER_PEER` requests that are being read. Among peers
-    that wait, the next is the one that has not been served for longest; the requests of one peer
-    are served in order.
+    call ends. Each peer may read half of the requests that are read at once. Among peers that wait,
+    the next is the one that has not been served for longest; the requests of one peer are served in
+    order.
 
     Args:
         max_message_bytes: Maximum size of one request.
+        is_small: Whether the requests are at most `SMALL_REQUEST_BYTES`; otherwise `read_s` and the
+            numbers are those for large ones.
+        read_s: Time for a request to arrive.
     """
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(
+        self, max_message_bytes: int, *, is_small: bool = False, read_s: float | None = None
+    ) -> None:
+        self._is_small = is_small
+        self._read_s = read_s
+        count = SMALL_MESSAGES if is_small else ADMITTED_MESSAGES
+        # A request that is never sent holds its place for `read_s`, so a peer that could take all
+        # places would block the others for that long.
+        self._max_reading = count // 2
         self._largest = max_message_bytes
-        self._free = ADMITTED_MESSAGES * max_message_bytes
+        self._free = count * max_message_bytes
         self._reading: Counter[str] = Counter()
         # In the order of their turns: a peer that is served goes to the end.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -55,7 +70,7 @@ class Admission:
     async def read(
         self, read_message: Callable[[], Awaitable[object]], peer: str
     ) -> AsyncIterator[object]:
-        """Waits for room, reads the single request of a call, and holds its room meanwhile.
+        """Waits for room, reads a request of a call, and holds its room within the block.
 
         Args:
             read_message: Reads the request, or `grpc.aio.EOF`; gRPC takes it from the network only
@@ -63,28 +78,31 @@ class Admission:
             peer: See `peer_of`.
 
         Raises:
-            UnavailableError: The request did not arrive within `REQUEST_READ_S`.
-            InvalidArgumentError: The call ended without a request.
+            UnavailableError: The request did not arrive in time.
         """
         await self._enter(peer)
         held = self._largest
         try:
             try:
-                async with asyncio.timeout(REQUEST_READ_S):
-                    request = await read_message()
-                if request is grpc.aio.EOF:
-                    raise InvalidArgumentError("", "the call has no request")
-                held = request.ByteSize() if isinstance(request, Message) else 0
-            except TimeoutError:
-                raise UnavailableError(
-                    f"the request did not arrive within {REQUEST_READ_S:g} s"
-                ) from None
+                request = await self._read(read_message)
+                held = self._size(request)
             finally:
                 self._leave_reading(peer, self._largest - held)
             yield request
         finally:
             self._free += held
             self._grant()
+
+    async def _read(self, read_message: Callable[[], Awaitable[object]]) -> object:
+        limit_s = self._read_s or REQUEST_READ_S
+        try:
+            async with asyncio.timeout(limit_s):
+                return await read_message()
+        except TimeoutError:
+            raise UnavailableError(f"the request did not arrive within {limit_s:g} s") from None
+
+    def _size(self, request: object) -> int:
+        return request.ByteSize() if isinstance(request, Message) and not self._is_small else 0
 
     async def _enter(self, peer: str) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -123,7 +141,7 @@ class Admission:
                 turn.set_result(None)
 
     def _next_peer(self) -> str | None:
-        # Looks at few: no more than ADMITTED_MESSAGES / MAX_READING_PER_PEER can be at their limit.
+        # Looks at few: no more than two can be at their limit.
         return next(
-            (peer for peer in self._waiting if self._reading[peer] < MAX_READING_PER_PEER), None
+            (peer for peer in self._waiting if self._reading[peer] < self._max_reading), None
         )

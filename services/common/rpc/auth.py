@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 from bestshot.auth.v1 import auth_pb2
 from google.protobuf import descriptor_pool
@@ -15,9 +15,8 @@ from pydantic import ConfigDict, Field
 
 from services.common.config.layers import Layer, Settings, load, read_yaml
 from services.common.errors import ConfigError, PermissionDeniedError, UnauthenticatedError
+from services.common.rpc.scopes import ScopeName
 from services.common.user_files import read_user_text
-
-ScopeName = Literal["read", "run", "admin"]
 
 AUTHORIZATION_KEY = "authorization"
 _RANKS: Mapping[str, int] = {

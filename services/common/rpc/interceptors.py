@@ -1,13 +1,26 @@
-"""The server interceptor: request id, authorization, access log, exception to status."""
+"""The server interceptor: request id, authorization, admission, access log, exception to status."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
 import re
 import time
+import traceback
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,10 +28,16 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from services.common.errors import BestshotError, InvalidArgumentError
+from services.common.errors import BestshotError, InvalidArgumentError, ResourceExhaustedError
 from services.common.process.metrics import Metrics
 from services.common.process.request_id import request_id
-from services.common.rpc.admission import Admission, peer_of
+from services.common.rpc.admission import (
+    PROBE_READ_S,
+    SMALL_READ_S,
+    SMALL_REQUEST_BYTES,
+    Admission,
+    peer_of,
+)
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
 from services.common.rpc.bounds import check_message
 from services.common.rpc.status import internal_status, to_status
@@ -28,61 +47,93 @@ REQUEST_ID_KEY = "x-request-id"
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-_SMALL_METHODS = ("GetModelInfo", "Server", "ModelReady", "ModelMetadata")
-_QUIET_METHODS = ("/grpc.health.", "/grpc.reflection.")
+_LARGE_METHODS = (
+    *("Embed", "Score", "Analyze", "Compare", "ModelInfer"),
+    *("UploadAlbum", "AppendDecision", "ImportDecisions"),
+)
+"""Methods whose requests carry pictures or long lists."""
+_PROBES = ("/grpc.health.", "/grpc.reflection.")
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Gives each call a request id, authorizes it, and logs how it ended.
+    """Gives each call a request id, authorizes it, admits its requests, and logs how it ended.
 
-    Exceptions become a status.
+    Exceptions become a status. The requests of health checks and reflection take room and places
+    of their own: callers need no token for them, and they answer while all others are taken.
 
     Args:
         metrics: Receives every call.
         authorize: Authorizes a call.
-        admission: Limits the memory that requests take; None = no limit.
+        max_message_bytes: Maximum size of a request.
+        max_concurrent_calls: Maximum number of calls in progress.
     """
 
     def __init__(
-        self, metrics: Metrics, authorize: Authorize, admission: Admission | None = None
+        self,
+        metrics: Metrics,
+        authorize: Authorize,
+        max_message_bytes: int,
+        max_concurrent_calls: int,
     ) -> None:
         self._metrics = metrics
         self._authorize = authorize
-        self._admission = admission
+        self._max_message_bytes = max_message_bytes
+        small = partial(Admission, max_message_bytes, is_small=True)
+        self._large, self._small = Admission(max_message_bytes), small(read_s=SMALL_READ_S)
+        self._probes = small(read_s=PROBE_READ_S)
+        self._call_places = _Places(max_concurrent_calls)
+        self._probe_places = _Places(max_concurrent_calls)
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Wraps the handlers of our own services, streaming or not."""
+        """Wraps a handler; on the wire it stays what it is.
+
+        gRPC reads a single request before it calls the handler, but not a stream of them. So every
+        handler becomes one of a stream, which it reads once the call is authorized and admitted.
+        """
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(_QUIET_METHODS):
+        if handler is None:
             return handler
+        method = handler_call_details.method
         pairs = tuple(handler_call_details.invocation_metadata or ())
-        headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
-        token_name, refusal = self._authenticate(method, headers)
-        call = _Call(method, dict(pairs), refusal, self._metrics)
-        if self._admission is not None and handler.unary_unary is not None and _is_large(method):
-            admitted = _admitted(handler.unary_unary, self._admission, token_name)
-            return grpc.stream_unary_rpc_method_handler(
-                _guard_unary(admitted, call),
-                _tolerant(handler.request_deserializer),
-                handler.response_serializer,
+        is_large = method.rpartition("/")[2] in _LARGE_METHODS
+        if method.startswith(_PROBES):
+            call = _Call(method, dict(pairs), self._probe_places, self._probes)
+        else:
+            headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
+            token_name, refusal = self._authenticate(method, headers)
+            admission = self._large if is_large else self._small
+            call = _Call(
+                method,
+                dict(pairs),
+                self._call_places,
+                admission,
+                metrics=self._metrics,
+                token_name=token_name,
+                refusal=refusal,
             )
-        make_handler, behaviour = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
-            (False, True): (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
-            (True, False): (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
-            (True, True): (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
-            # gRPC reads a single request before it calls the handler, but not a stream of them: a
-            # refused caller puts nothing into memory.
-        }[handler.request_streaming or refusal is not None, handler.response_streaming]
-        guard = _guard_stream if handler.response_streaming else _guard_unary
+        make_handler, guard, behaviour = (
+            (
+                grpc.stream_stream_rpc_method_handler,
+                _guard_stream,
+                handler.stream_stream or handler.unary_stream,
+            )
+            if handler.response_streaming
+            else (
+                grpc.stream_unary_rpc_method_handler,
+                _guard_unary,
+                handler.stream_unary or handler.unary_unary,
+            )
+        )
         return make_handler(
-            guard(behaviour, call),
-            _tolerant(handler.request_deserializer),
+            guard(behaviour, call, is_stream=handler.request_streaming),
+            _tolerate(
+                handler.request_deserializer,
+                self._max_message_bytes if is_large else SMALL_REQUEST_BYTES,
+            ),
             handler.response_serializer,
         )
 
@@ -96,23 +147,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return "", error
 
 
-def _admitted(behaviour: Any, admission: Admission, token_name: str) -> Any:  # noqa: ANN401
-    """Turns a method of one request into one of a stream, which reads it once it is admitted.
+class _Places:
+    """Counts calls in progress."""
 
-    gRPC reads a single request before it calls the handler, but not a stream of them. On the wire
-    the two are the same.
-    """
+    def __init__(self, count: int) -> None:
+        self._count = self._free = count
 
-    async def admitted(requests: object, context: grpc.aio.ServicerContext) -> object:
-        # Reads from the context, because the iterator `requests` would keep the message alive.
-        async with admission.read(context.read, peer_of(token_name, context)) as request:
-            return await behaviour(_checked(request), context)
+    @contextlib.contextmanager
+    def take(self) -> Iterator[None]:
+        """Takes a place within the block.
 
-    return admitted
-
-
-def _is_large(method: str) -> bool:
-    return not method.rpartition("/")[2].startswith(_SMALL_METHODS)
+        Raises:
+            ResourceExhaustedError: All are taken.
+        """
+        if not self._free:
+            raise ResourceExhaustedError(
+                f"{self._count} calls are in progress, more are not allowed "
+                f"(shared.max_concurrent_calls)"
+            )
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 class _Call:
@@ -122,83 +179,124 @@ class _Call:
         self,
         method: str,
         metadata: Mapping[str, str | bytes],
-        refusal: BestshotError | None,
-        metrics: Metrics,
+        places: _Places,
+        admission: Admission,
+        *,
+        metrics: Metrics | None = None,
+        token_name: str = "",
+        refusal: BestshotError | None = None,
     ) -> None:
         self.method = method
         self._metadata = metadata
         self._refusal = refusal
+        self._places = places
+        self._admission = admission
+        self._token_name = token_name
         self._metrics = metrics
         self._began = time.monotonic()
 
-    def begin(self) -> None:
+    @contextlib.asynccontextmanager
+    async def begin(
+        self, context: grpc.aio.ServicerContext, *, is_stream: bool
+    ) -> AsyncIterator[object]:
+        """Checks that the call is allowed; yields its request, or all of a stream."""
         request_id.set(_valid_request_id(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
         if self._refusal is not None:
             raise self._refusal
+        with self._places.take():
+            async with contextlib.aclosing(self._requests(context)) as requests:
+                if is_stream:
+                    yield requests
+                    return
+                async for request in requests:
+                    yield request
+                    return
+                raise InvalidArgumentError("", "the call has no request")
+
+    async def _requests(self, context: grpc.aio.ServicerContext) -> AsyncGenerator[object, None]:
+        peer = peer_of(self._token_name, context)
+        while True:
+            # from the context, because gRPC's own iterator would keep the message alive
+            async with self._admission.read(context.read, peer) as request:
+                if request is grpc.aio.EOF:
+                    return
+                if isinstance(request, _Refused):
+                    raise InvalidArgumentError("", request.problem)
+                assert isinstance(request, Message)
+                check_message(request)
+                yield request
 
     def end(self, code: str) -> None:
+        if self._metrics is None:
+            return
         seconds = time.monotonic() - self._began
         self._metrics.call(self.method, code, seconds)
         logger.debug("%s %s %.1f ms", self.method, code, 1000 * seconds)
 
 
-def _guard_unary(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
-    async def guarded(request: object, context: grpc.aio.ServicerContext) -> object:
+def _guard_unary(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # noqa: ANN401
+    async def answer(context: grpc.aio.ServicerContext) -> object:
+        async with call.begin(context, is_stream=is_stream) as request:
+            response: object = await behaviour(request, context)
+            return response
+
+    async def guard(requests: object, context: grpc.aio.ServicerContext) -> object:
         try:
-            call.begin()
-            response: object = await behaviour(_checked(request), context)
+            response = await answer(context)
         except (Exception, asyncio.CancelledError) as error:
             await _abort(context, error, call)
             raise
         call.end("OK")
         return response
 
-    return guarded
+    return guard
 
 
-def _guard_stream(behaviour: Any, call: _Call) -> Any:  # noqa: ANN401
-    async def guarded(request: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
+def _guard_stream(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # noqa: ANN401
+    async def answer(context: grpc.aio.ServicerContext) -> AsyncGenerator[object, None]:
+        async with call.begin(context, is_stream=is_stream) as request:
+            responses = behaviour(request, context)
+            if inspect.isawaitable(responses):  # it writes to the context, as health.Watch does
+                await responses
+                return
+            async with contextlib.aclosing(responses):
+                async for response in responses:
+                    yield response
+
+    async def guard(requests: object, context: grpc.aio.ServicerContext) -> AsyncIterator[object]:
         try:
-            call.begin()
-            async for response in behaviour(_checked(request), context):
-                yield response
+            async with contextlib.aclosing(answer(context)) as responses:
+                async for response in responses:
+                    yield response
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:
             await _abort(context, error, call)
             raise
         call.end("OK")
 
-    return guarded
+    return guard
 
 
-def _tolerant(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | None]:
-    """Returns None for bytes that are not a message: gRPC itself would report an internal error."""
+@dataclass(frozen=True)
+class _Refused:
+    """What is wrong with the bytes of a request."""
 
-    def tolerant(content: bytes) -> Message | None:
+    problem: str
+
+
+def _tolerate(
+    deserialize: Callable[[bytes], Message], max_bytes: int
+) -> Callable[[bytes], Message | _Refused]:
+    """Returns what is wrong, because gRPC would report an internal error."""
+
+    def parse(content: bytes) -> Message | _Refused:
+        if len(content) > max_bytes:
+            return _Refused(f"the request has {len(content)} bytes, at most {max_bytes} allowed")
         try:
             return deserialize(content)
         except DecodeError:
-            return None
+            return _Refused("the request is not a valid protobuf message")
 
-    return tolerant
-
-
-def _checked(request: object) -> object:
-    """Checks the bounds of a request, or of each request in a stream.
-
-    Raises:
-        InvalidArgumentError: A field is out of bounds.
-    """
-    if isinstance(request, AsyncIterable):
-        return _checked_stream(request)
-    if not isinstance(request, Message):
-        raise InvalidArgumentError("", "the request is not a valid protobuf message")
-    check_message(request)
-    return request
-
-
-async def _checked_stream(requests: AsyncIterable[object]) -> AsyncIterator[object]:
-    async for request in requests:
-        yield _checked(request)
+    return parse
 
 
 def _valid_request_id(caller_id: str | bytes | None) -> str:
@@ -221,4 +319,7 @@ async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: 
         logger.error("%s failed", call.method, exc_info=error)
         call.end("INTERNAL")
         status = internal_status(request_id.get())
+    # The error is part of a cycle, and its frames hold the request: it would stay in memory until
+    # the garbage collector runs.
+    traceback.clear_frames(error.__traceback__)
     await context.abort_with_status(rpc_status.to_status(status))

@@ -39,9 +39,9 @@ class OriginGuard:
     def __init__(self, app: AsgiApp, address: str, allowed_hosts: Iterable[str]) -> None:
         self._app = app
         host = address.rpartition(":")[0]
-        self._public_names = {_normalized(name) for name in allowed_hosts}
-        self._names = {"localhost", _normalized(host), *self._public_names}
-        self._takes_any_ip = not is_loopback(_normalized(host))
+        self._public_names = {_normalize(name) for name in allowed_hosts}
+        self._names = {"localhost", _normalize(host), *self._public_names}
+        self._takes_any_ip = not is_loopback(_normalize(host))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serves the request, or answers 403."""
@@ -117,10 +117,10 @@ def _split_port(netloc: str) -> tuple[str, str]:
     """Name and port of "host[:port]"; the port may be empty."""
     match = _HOST.fullmatch(netloc)
     assert match is not None
-    return _normalized(match[1]), (match[2] or "").removeprefix(":")
+    return _normalize(match[1]), (match[2] or "").removeprefix(":")
 
 
-def _normalized(host: str) -> str:
+def _normalize(host: str) -> str:
     return host.lower().strip("[]").removesuffix(".")
 
 

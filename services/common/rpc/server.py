@@ -23,7 +23,6 @@ from services.common.process.signals import (
     split_address,
     write_address,
 )
-from services.common.rpc.admission import Admission
 from services.common.rpc.auth import Authorize, authorize_by
 from services.common.rpc.channels import KEEPALIVE
 from services.common.rpc.interceptors import CallInterceptor
@@ -36,6 +35,8 @@ GRACE_S = 10.0
 LAME_DUCK_S = 1.0
 """How long a stopping server still accepts calls, so that its clients, which watch its health, can
 switch to other replicas."""
+
+FLOOD_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,6 @@ class Server:
         metrics: Receives every call.
         max_connection_age_s: After this a client is asked to reconnect, and finds replicas that
             were added since; None = never. Calls in progress are finished.
-        admission: Limits the requests in memory; None = only the number of calls is limited.
     """
 
     def __init__(
@@ -127,7 +127,6 @@ class Server:
         metrics: Metrics,
         warm_up: Callable[[], object] = lambda: None,
         max_connection_age_s: int | None = None,
-        admission: Admission | None = None,
     ) -> None:
         self._warm_up = warm_up
         self._service_names = tuple(service_names)
@@ -136,12 +135,24 @@ class Server:
         self._lame_duck_s = LAME_DUCK_S
         self._options = options
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(metrics, options.authorize, admission)],
-            maximum_concurrent_rpcs=options.max_concurrent_calls,
+            interceptors=[
+                CallInterceptor(
+                    metrics,
+                    options.authorize,
+                    options.max_message_bytes,
+                    options.max_concurrent_calls,
+                )
+            ],
+            # The interceptor refuses calls with a time to retry after, which gRPC does not; gRPC's
+            # own limit is for floods of calls.
+            maximum_concurrent_rpcs=FLOOD_FACTOR * options.max_concurrent_calls,
             options=[
                 *KEEPALIVE,
                 *_connection_age(max_connection_age_s),
-                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a twin
+                # Probing makes gRPC take megabytes of each request that nobody reads yet. A request
+                # that is read has a window as large as itself anyway.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a replica
                 ("grpc.max_concurrent_streams", options.max_concurrent_calls),
                 ("grpc.max_send_message_length", options.max_message_bytes),
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -226,7 +237,7 @@ async def serve_until_stopped(
     """
     install_stop_handlers(server.request_stop, server.stop_at_once if exit_with_parent else None)
     await server.start()
-    logger.info("%s serves on %s (pid %d)", name, server.address, os.getpid())
+    logger.info("%s is listening on %s (pid %d)", name, server.address, os.getpid())
     write_address(port_file, server.address)
     await server.wait()
-    logger.info("%s has stopped", name)
+    logger.info("%s stopped", name)

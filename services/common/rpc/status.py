@@ -110,7 +110,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnavailableError(f"{target} did not answer in time")
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        return FailedPreconditionError(f"{target} refuses access: {text}")
+        return FailedPreconditionError(f"{target} denied access: {text}")
     if status is not None and info is not None and info.domain == ERROR_DOMAIN:
         if code is grpc.StatusCode.NOT_FOUND:
             for detail in status.details:

@@ -8,11 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from services.common.inference.onnx import ModelSession, run_rows
-from services.face.networks.faces import Mesh, Points, Sighting
+from services.face.networks.faces import FACE_BATCH_COUNT, Mesh, Points, Sighting
 from services.face.preprocess import crop_rotated, logistic, to_gray
-
-BATCH_COUNT = 16
-"""Faces per inference."""
 
 
 class Expression(Protocol):
@@ -46,7 +43,7 @@ class MiniXception:
             )
             crops.append(to_gray(crop))
         blob = np.stack(crops)[:, np.newaxis].astype(np.float32) / 127.5 - 1.0
-        (answers,) = run_rows(self._session, blob, BATCH_COUNT)
+        (answers,) = run_rows(self._session, blob, FACE_BATCH_COUNT)
         return [float(answer[self.HAPPY]) for answer in answers]
 
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from services.common.imaging.decode import RgbImage
 from services.common.inference.onnx import ModelSession, run_rows
-from services.face.networks.faces import Mesh, Points, Sighting
+from services.face.networks.faces import FACE_BATCH_COUNT, Mesh, Points, Sighting
 from services.face.networks.meshes import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from services.face.preprocess import crop_rotated, logistic
 
-BATCH_COUNT = 32
-"""Eyes per inference."""
+EYE_BATCH_COUNT = 2 * FACE_BATCH_COUNT
 MIN_EYE_WIDTH_PX = 4.0
 """Keeps a degenerate contour from dividing by zero; real eyes are about 28 of the 64 pixels wide,
 because the crop is 2.3 times as wide as the eye."""
@@ -44,7 +43,7 @@ class Ocec:
         """Probability that the more certain eye is open, so that a hidden one does not count."""
         crops = [crop for face in faces for crop in self._crops(face)]
         blob = np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) / 255.0
-        (answers,) = run_rows(self._session, np.ascontiguousarray(blob), BATCH_COUNT)
+        (answers,) = run_rows(self._session, np.ascontiguousarray(blob), EYE_BATCH_COUNT)
         return [float(both.max()) for both in answers.reshape(-1, 2)]
 
     def _crops(self, face: Sighting) -> list[RgbImage]:
@@ -94,7 +93,7 @@ class IrisContour:
             right = self._crop(face, mesh, RIGHT_EYE_CORNERS)
             crops += [left, right[:, ::-1]]  # the network was trained on left eyes only
         blob = np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) / 255.0
-        contours = run_rows(self._session, np.ascontiguousarray(blob), BATCH_COUNT)[0]
+        contours = run_rows(self._session, np.ascontiguousarray(blob), EYE_BATCH_COUNT)[0]
         opened = contour_openness(contours.reshape(len(crops), -1, 3)[..., :2])
         return [
             logistic((float(both.mean()) - self.MIDDLE) / self.SCALE)

@@ -13,6 +13,10 @@ from services.face.preprocess import Box
 
 Points = NDArray[np.float32]
 
+FACE_BATCH_COUNT = 16
+"""Faces per inference of the networks that see crops of faces: limits their memory for the photo of
+a crowd."""
+
 
 @dataclass(frozen=True)
 class Sighting:

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.inference.onnx import ModelSession, run_rows
-from services.face.networks.faces import Mesh, Sighting, line_angle_degrees
+from services.face.networks.faces import FACE_BATCH_COUNT, Mesh, Sighting, line_angle_degrees
 from services.face.preprocess import Point, crop_rotated
 
 LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS = (33, 133), (362, 263)
 """Points at the two corners of each eye, left to right in the picture."""
-BATCH_COUNT = 16
-"""Faces per inference."""
 
 
 class FaceLandmarks(Protocol):
@@ -50,7 +48,7 @@ class _Crop:
         return Mesh(points, self.centre, self.roll_degrees)
 
 
-class FaceMesh:
+class FaceMesh478:
     """478 points of a face (MediaPipe's face landmarks detector, version 2)."""
 
     SIDE_PX = 256
@@ -65,7 +63,7 @@ class FaceMesh:
         blob = np.stack(
             [crop.cut(face, self.SIDE_PX) for crop, face in zip(crops, faces, strict=True)]
         )
-        answers = run_rows(self._session, blob, BATCH_COUNT)[0]
+        answers = run_rows(self._session, blob, FACE_BATCH_COUNT)[0]
         return [crop.mesh(raw, self.SIDE_PX) for crop, raw in zip(crops, answers, strict=True)]
 
 
@@ -110,7 +108,7 @@ class FaceMesh468:
     def _run(self, faces: Sequence[Sighting], crops: Sequence[_Crop]) -> list[Mesh]:
         cut = [crop.cut(face, self.SIDE_PX) for crop, face in zip(crops, faces, strict=True)]
         blob = np.ascontiguousarray(np.stack(cut).transpose(0, 3, 1, 2))
-        answers = run_rows(self._session, blob, BATCH_COUNT)[0]
+        answers = run_rows(self._session, blob, FACE_BATCH_COUNT)[0]
         return [crop.mesh(raw, self.SIDE_PX) for crop, raw in zip(crops, answers, strict=True)]
 
     def _is_off(self, crop: _Crop, better: _Crop) -> bool:

@@ -10,11 +10,8 @@ import cv2
 import numpy as np
 
 from services.common.inference.onnx import ModelSession, run_rows
-from services.face.networks.faces import Mesh, Pose, Sighting
+from services.face.networks.faces import FACE_BATCH_COUNT, Mesh, Pose, Sighting
 from services.face.preprocess import crop_rotated
-
-BATCH_COUNT = 16
-"""Faces per inference."""
 
 
 class HeadPose(Protocol):
@@ -48,9 +45,9 @@ class FsaNet:
             )
         blob = (np.stack(crops)[..., ::-1].astype(np.float32) - 127.5) / 128.0
         blob = np.ascontiguousarray(blob.transpose(0, 3, 1, 2))
-        answers = [run_rows(session, blob, BATCH_COUNT)[0] for session in self._sessions]
+        answers = [run_rows(session, blob, FACE_BATCH_COUNT)[0] for session in self._sessions]
         return [
-            Pose(_bounded(-yaw), _bounded(pitch), face.roll_degrees)
+            Pose(_clip_angle(-yaw), _clip_angle(pitch), face.roll_degrees)
             for face, (yaw, pitch, _) in zip(
                 faces, np.mean(answers, axis=0).reshape(-1, 3).tolist(), strict=True
             )
@@ -97,10 +94,10 @@ class LandmarkPose:
                 self.FACE, seen / size, camera, None, flags=cv2.SOLVEPNP_SQPNP
             )
         except cv2.error:  # the points coincide, which no real face's do
-            return Pose(0.0, 0.0, _upright(mesh.roll_degrees))
+            return Pose(0.0, 0.0, _wrap_angle(mesh.roll_degrees))
         matrix = cv2.Rodrigues(turn)[0]
         if not np.isfinite(matrix).all():
-            return Pose(0.0, 0.0, _upright(mesh.roll_degrees))
+            return Pose(0.0, 0.0, _wrap_angle(mesh.roll_degrees))
         right_x, right_y, _ = (matrix @ (1.0, 0.0, 0.0)).tolist()
         roll = math.atan2(right_y, right_x)
         down = math.radians(self.LEVEL_DEGREES)
@@ -108,17 +105,17 @@ class LandmarkPose:
         x = nose_x * math.cos(roll) + nose_y * math.sin(roll)
         y = nose_y * math.cos(roll) - nose_x * math.sin(roll)
         return Pose(
-            _bounded(math.degrees(math.atan2(x, -nose_z))),
+            _clip_angle(math.degrees(math.atan2(x, -nose_z))),
             math.degrees(math.atan2(-y, math.hypot(x, nose_z))),
-            _upright(mesh.roll_degrees + math.degrees(roll)),
+            _wrap_angle(mesh.roll_degrees + math.degrees(roll)),
         )
 
 
-def _bounded(degrees: float) -> float:
+def _clip_angle(degrees: float) -> float:
     """Clips to -90 to 90: the API has no faces that look away from the camera."""
     return min(max(degrees, -90.0), 90.0)
 
 
-def _upright(degrees: float) -> float:
+def _wrap_angle(degrees: float) -> float:
     """Wraps an angle to -180 to 180."""
     return (degrees + 180.0) % 360.0 - 180.0

@@ -22,7 +22,12 @@ from models.convert.reference import check_against_reference, reference_input
 from models.pull import Location, fetch, is_in_place
 from models.state import State, own_state
 from services.common.errors import ConfigError, UnavailableError
-from services.common.inference.registry import Conversion, Download, UrlSource, read_registry
+from services.common.inference.registry import (
+    Download,
+    RecipeConversion,
+    UrlSource,
+    read_registry,
+)
 from tests.conftest import ROOT
 from tests.unit.models.test_pull import Heard, files_below, open_full_disk
 
@@ -89,7 +94,8 @@ class Network:
             size_bytes=len(self.published),
             sha256=hashlib.sha256(self.published).hexdigest(),
             sources=[NOWHERE],
-            conversion=Conversion(
+            conversion=RecipeConversion(
+                kind="recipe",
                 name="network.onnx",
                 recipe="network",
                 size_bytes=len(self.whole),
@@ -209,7 +215,7 @@ def test_a_disk_that_is_full_while_converting_is_named_and_the_next_try_finishes
     (tmp_path / "models" / "m" / "weights.bin").write_bytes(network.published)
     with monkeypatch.context() as patched:
         patched.setattr(pulling, "open_partial", open_full_disk)
-        with pytest.raises(ConfigError, match=r"network\.onnx in place: .*the disk is full"):
+        with pytest.raises(ConfigError, match=r"network\.onnx: .*the disk is full"):
             network.pull(tmp_path / "models", Location())
     assert files_below(tmp_path / "models") == ["weights.bin"]
     assert network.pull(tmp_path / "models", Location()).read_bytes() == network.whole
@@ -226,11 +232,15 @@ def test_every_recipe_is_used_and_complete() -> None:
         for entry in read_registry(ROOT / "configs").models.values()
         for download in entry.downloads.values()
     ]
-    used = {one.conversion.recipe: one for one in downloads if one.conversion is not None}
+    used = {
+        one.conversion.recipe: one
+        for one in downloads
+        if isinstance(one.conversion, RecipeConversion)
+    }
     assert set(used) == {path.name for path in RECIPES.iterdir()}
     for name, download in used.items():
         recipe = recipes.read_recipe(RECIPES / name)
-        assert download.conversion is not None
+        assert isinstance(download.conversion, RecipeConversion)
         assert download.size_bytes is not None
         published = bytes(download.size_bytes)  # zeros: the weights are there, all of them 0
         rest = (RECIPES / name / "rest.bin").read_bytes()

@@ -54,7 +54,7 @@ def use_index(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
         monkeypatch.delenv(f"{tool}_NO_INDEX")
         monkeypatch.delenv(f"{tool}_FIND_LINKS")
         monkeypatch.setenv(f"{tool}_INDEX_URL", address)
-    monkeypatch.setenv("PIP_RETRIES", "1")  # pip tells the cause only when it tries again
+    monkeypatch.setenv("PIP_RETRIES", "1")  # pip reports the cause only when it retries
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
 
 
@@ -142,7 +142,7 @@ def test_every_source_that_failed_is_listed_with_its_cause(
         pull(tmp_path / "models", with_fallback(server))
     lines = caught.value.message.splitlines()
     assert "has sha256" in lines[1]
-    assert lines[2].endswith("/graph.onnx: the server answers 404 Not Found")
+    assert lines[2].endswith("/graph.onnx: the server responded with 404 Not Found")
     assert files_below(tmp_path / "models") == []
 
 

@@ -1,4 +1,4 @@
-"""Results on their way out: CSV, JSON, cache payloads, page tokens, thumbnails' names."""
+"""Results as output: CSV, JSON, cache payloads, page tokens, names of thumbnails."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def test_the_first_columns_are_those_that_were_promised() -> None:
         *("Image", "Status", "AVA", "IQA", "Sharpness", "Faces", "Pose", "Eyes", "Smile"),
         *("Cluster", "Composite", "Reason", "Lost_To", "Path"),
     )
+    assert COLUMNS[40:43] == ("Companions", "Noise", "Face_Faults")
 
 
 @given(number, number, st.lists(st.floats(0, 1), max_size=4))

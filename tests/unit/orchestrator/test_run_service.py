@@ -1,4 +1,4 @@
-"""How runs end: the model services are stood in for here; integration tests use the real ones."""
+"""How runs end, with fake model services; integration tests use the real ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.ports import ModelIdentity, ModelPorts
 from orchestrator.records import Album, RunState, utc_now
 from orchestrator.run_service import Curator
-from orchestrator.runs.pipeline import Limits
+from orchestrator.runs.pipeline import Concurrency
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
@@ -88,7 +88,7 @@ async def hanging_run(
     }
     working = Worker(
         **parts,
-        limits=Limits(4, 2),
+        concurrency=Concurrency(4, 2),
         open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
         metrics=metrics,
     )

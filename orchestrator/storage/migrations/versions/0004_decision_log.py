@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the log, filled from the existing decisions, and the columns that runs store of it."""
+    """Adds the log, filled from the existing decisions, and the columns in which runs record it."""
     op.create_table(
         "decision_log",
         sa.Column("album_id", sa.String(32), nullable=False),

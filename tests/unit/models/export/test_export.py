@@ -39,7 +39,7 @@ MODEL = "dinov2-vits14"
 
 
 def random_network(shape: Shape) -> DinoV2:
-    """Random weights of the scale that trained ones have; all parts take part in the result."""
+    """Random weights on the scale of trained ones, so that all parts affect the result."""
     torch.manual_seed(0)
     found = DinoV2(shape).eval()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def random_network(shape: Shape) -> DinoV2:
 
 @pytest.fixture(scope="module", autouse=True)
 def _two_blocks() -> Iterator[None]:
-    """Two blocks instead of twelve that are alike; all twelve are exported in test_models.py."""
+    """Two blocks instead of twelve identical ones; test_models.py exports all twelve."""
     with pytest.MonkeyPatch.context() as patch:
         for name, shape in SHAPES.items():
             patch.setitem(SHAPES, name, replace(shape, depth=2))

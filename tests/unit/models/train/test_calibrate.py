@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.train import calibrate
-from models.train.calibrate import Album, read_album
+from models.train.calibrate import Album, Scores, read_album, read_parameters
 from services.common.imaging.decode import RgbImage
+from tests.conftest import ROOT
 
 
 def mean_colour(image: RgbImage) -> NDArray[np.float32]:
@@ -36,7 +37,7 @@ def test_the_middle_of_what_cannot_be_told_from_the_best_is_chosen(
         name: (np.full((1, 1), index, np.float32), [0]) for index, name in enumerate(best_of)
     }
 
-    def score(found: list[Album], distance: float, epsilon: float) -> NDArray[np.float64]:
+    def score(found: list[Album], _: object, distance: float, epsilon: float) -> Scores:
         name = list(best_of)[int(found[0][0][0, 0])]
         mean = 1 - abs(distance - best_of[name]) - abs(epsilon - 0.8 * distance)
         return np.array([mean - 0.02, mean + 0.02])
@@ -44,7 +45,9 @@ def test_the_middle_of_what_cannot_be_told_from_the_best_is_chosen(
     monkeypatch.setattr(calibrate, "rand_indices", score)
     monkeypatch.setattr(calibrate, "draw_albums", lambda shots: [albums["simulated"]] * 2)
     shots = np.zeros((1, 1, 1, 1), np.float32)
-    assert calibrate.calibrate(shots, [])[0] == pytest.approx(0.44)
-    distance, epsilon = calibrate.calibrate(shots, [albums["labelled"]] * 2)
+    parameters = read_parameters(ROOT / "configs")
+    assert parameters.min_cluster_size == 2
+    assert calibrate.calibrate(shots, [], parameters)[0] == pytest.approx(0.44)
+    distance, epsilon = calibrate.calibrate(shots, [albums["labelled"]] * 2, parameters)
     assert distance == pytest.approx(0.36)
     assert epsilon == pytest.approx(0.288)

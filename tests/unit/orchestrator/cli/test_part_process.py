@@ -35,8 +35,9 @@ def test_it_has_the_environment_of_now(tmp_path: Path, monkeypatch: pytest.Monke
 def test_it_stops_when_told_and_is_killed_by_force(tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     stopped, killed = (PartProcess("siamese", PORT, tmp_path / name) for name in ("one", "other"))
-    wait_until(lambda: "serves on" in (tmp_path / "one").read_text())
+    wait_until(lambda: "listening on" in (tmp_path / "one").read_text())
     assert os.getsid(stopped.pid) == stopped.pid
+    assert Path(f"/proc/{stopped.pid}/comm").read_text() == "bs-siamese\n"
     stopped.close_stdin()
     assert stopped.wait() == 0
     killed.kill()
@@ -47,6 +48,20 @@ def test_only_this_user_reaches_the_fork_server(tmp_path: Path) -> None:
     PartProcess("siamese", ["--help"], tmp_path / "log").wait()
     address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
     assert stat.S_IMODE(Path(address).parent.stat().st_mode) == 0o700
+
+
+def test_the_end_of_the_fork_server_is_told_from_that_of_a_part(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    process = PartProcess("siamese", PORT, tmp_path / "log")
+    wait_until(lambda: "serves on" in (tmp_path / "log").read_text())
+    assert not process.is_lost
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    process.wait()
+    assert process.is_lost
+    assert (tmp_path / "log").read_text().endswith("siamese service has stopped\n")
+    again = PartProcess("siamese", ["--help"], tmp_path / "log")
+    assert again.wait() == 0
+    assert not again.is_lost
 
 
 def test_a_long_path_of_temporary_files_is_no_obstacle(

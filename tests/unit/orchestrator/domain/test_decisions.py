@@ -14,10 +14,10 @@ from orchestrator.domain.decisions import (
     CORRECTIONS,
     DecisionAction,
     DecisionEntry,
+    LogChecker,
     correct_moments,
     corrections_in,
     decisions_in,
-    find_fault,
     find_in_force,
     find_last_undoable,
 )
@@ -32,9 +32,13 @@ FILES = (*DIGESTS, "9")
 """Contents of the files that LABELS are of; the last two are copies."""
 
 
+def find_fault(one: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
+    return LogChecker(earlier).find_fault(one)
+
+
 @st.composite
 def decided(draw: st.DrawFn, name: str) -> DecisionEntry:
-    """An entry that is no undo."""
+    """An entry that is not an undo."""
     action = draw(
         st.sampled_from([one for one in DecisionAction if one is not DecisionAction.UNDO])
     )
@@ -48,7 +52,7 @@ def decided(draw: st.DrawFn, name: str) -> DecisionEntry:
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[DecisionEntry]:
-    """Legal logs, undos and undos of undos in them."""
+    """Valid logs, with undos and undos of undos."""
     log: list[DecisionEntry] = []
     for number in range(draw(st.integers(0, 12))):
         counting = find_in_force(log)
@@ -148,14 +152,14 @@ def test_moments_are_corrected_and_numbered_by_their_first_photo() -> None:
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        (entry("2", DecisionAction.KEEP), "keep needs 1 photos"),
-        (entry("2", DecisionAction.MERGE, "a", "a"), "merge needs 2 photos"),
+        (entry("2", DecisionAction.KEEP), "keep needs at least 1 photo"),
+        (entry("2", DecisionAction.MERGE, "a", "a"), "merge needs at least 2 photos"),
         (entry("2", DecisionAction.MOVE, "a"), "needs a target"),
-        (entry("2", DecisionAction.KEEP, "a", target="b"), "needs a target"),
+        (entry("2", DecisionAction.KEEP, "a", target="b"), "keep takes no target"),
         (entry("2", DecisionAction.MOVE, "a", target="a"), "its own moment"),
         (entry("2", DecisionAction.UNDO, undone_id="2"), "no earlier entry '2'"),
-        (entry("2", DecisionAction.UNDO, "a", undone_id="1"), "not photos"),
-        (entry("2", DecisionAction.KEEP, "a", undone_id="1"), "only undo"),
+        (entry("2", DecisionAction.UNDO, "a", undone_id="1"), "takes no photos"),
+        (entry("2", DecisionAction.KEEP, "a", undone_id="1"), "keep takes no undone_id"),
     ],
 )
 def test_an_entry_that_makes_no_sense_is_told(wrong: DecisionEntry, problem: str) -> None:
@@ -190,7 +194,7 @@ def test_a_file_that_holds_no_decisions_is_told(text: str, problem: str) -> None
 
 
 def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
-    """Digests as long as they are in earnest."""
+    """Digests of their real length."""
 
     photos = tuple(
         dataclasses.replace(photo, content_digest=photo.content_digest * 64) for photo in one.photos
@@ -214,7 +218,7 @@ def test_a_time_out_of_range_is_refused_and_its_entry_numbered(year: str) -> Non
     bad = good[:place] + good[place:].replace(
         "2026-05-17T10:00:00+00:00", f"{year}-01-01T00:00:00+14:00"
     )
-    with pytest.raises(InvalidArgumentError, match=f"entry 2 of 2: create_time .* not {int(year)}"):
+    with pytest.raises(InvalidArgumentError, match=f"entry 2 of 2: create_time .*got {int(year)}"):
         parse_decisions(bad)
     late = dataclasses.replace(
         entry("a", DecisionAction.KEEP, "a"),

@@ -203,7 +203,7 @@ def any_selection(drawn: Sequence[dict[str, float]], decisions: dict[str, Decisi
 
 
 def compare_all(selection: Selection) -> dict[tuple[str, str], float]:
-    """Answers for all pairs of photos, asked for or not."""
+    """Answers for all pairs of photos, requested or not."""
     rng = np.random.default_rng(7)
     paths = [photo.path for photo in selection.candidates]
     return {pair: float(rng.uniform()) for pair in itertools.combinations(paths, 2)}
@@ -235,7 +235,8 @@ def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
     for photo in photos:
         verdict, sentence = straight[photo.path]
         by_cluster.setdefault(photo.cluster_id, []).append(verdict)
-        assert sentence.startswith("Selected" if verdict.is_selected else "Not selected")
+        starts = ("Selected", "Also selected") if verdict.is_selected else "Not selected"
+        assert sentence.startswith(starts)
         if verdict.lost_to is not None:
             assert straight[verdict.lost_to][0].is_selected
         if verdict.reason is Reason.LOWER_SCORE:
@@ -247,6 +248,14 @@ def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
         assert taken <= 2 + (decision is Decision.KEEP)
         if any(v.reason is not Reason.USER_REJECT for v in verdicts):
             assert taken >= 1
+
+
+def test_a_score_just_below_its_minimum_is_shown_with_enough_digits() -> None:
+    photo = candidate("a", cluster_id=-1, iqa_score=0.5, ava_score=5.5)
+    rule = replace(NO_TIES, min_score_threshold=0.5001)
+    selection = Selection([photo], unit_vectors([0.0]), FILTERS, rule, {})
+    (sentence,) = explain(selection, selection.verdicts({}))
+    assert sentence == "Not selected: its score 0.5000 is below 0.5001."
 
 
 @given(st.lists(scores, min_size=2, max_size=8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from orchestrator.cli.demo import make_album as make_demo_album
-from orchestrator.export import album_places
+from orchestrator.export import album_places, mounts
 from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, download
 from orchestrator.export.exporter import Exported, ExportOptions, export_run
 from orchestrator.export.files import FileTransfer, write_file
@@ -231,7 +232,7 @@ def test_only_own_copies_are_removed(tmp_path: Path, cache: SqlFeatureCache) -> 
     (out / "selected" / "b.jpg").write_bytes(b"edited")
     done = export(album, cache, out, found=records("a.jpg"))
     assert done.warnings == [
-        f"{out / 'selected/b.jpg'} is not removed: it has changed since it was written"
+        f"did not remove {out / 'selected/b.jpg'}: it has changed since it was written"
     ]
     left = {path.name for path in (out / "selected").rglob("*.jpg")}
     assert left == {"a.jpg", "b.jpg", "mine.jpg"}
@@ -250,22 +251,81 @@ def test_curating_the_picks_again_keeps_them(
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("place", ["out", "out/selected", "out/selected/sub"])
-def test_a_folder_of_the_album_mounted_elsewhere_is_recognized(
-    tmp_path: Path, cache: SqlFeatureCache, place: str
-) -> None:
-    album = make_album(tmp_path / "photos")
-    (tmp_path / place).mkdir(parents=True)
-    before = tree(tmp_path / "photos")
-    bind = ["mount", "--bind", tmp_path / "photos" / "sub", tmp_path / place]
+@contextlib.contextmanager
+def mounted(source: Path, point: Path) -> Iterator[None]:
+    bind = ["mount", "--bind", source, point]
     if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting needs root and the right to mount")
     try:
-        with pytest.raises(InvalidArgumentError, match="is a folder of the album"):
-            export(album, cache, tmp_path / "out", ExportOptions(FileTransfer.COPY, force=True))
+        yield
     finally:
-        subprocess.run(["umount", tmp_path / place], check=True)
+        subprocess.run(["umount", point], check=True)
+
+
+MOUNTED = {
+    "the output is a folder of the album": ("photos/sub", "out"),
+    "the output is a folder without photos": ("photos/notes", "out"),
+    "the output is below a folder without photos": ("photos/notes", "out/.."),
+    "a folder of the output is the album's": ("photos/notes/drafts", "out/selected"),
+    "the album has the output as a folder": ("out", "photos/notes"),
+    "the album has a folder of the output": ("out/selected", "photos/notes/drafts"),
+    "the album has a folder around the output": ("out/..", "photos/notes"),
+}
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+@pytest.mark.parametrize(("source", "point"), MOUNTED.values(), ids=MOUNTED)
+def test_a_mount_between_album_and_output_is_recognized(
+    tmp_path: Path, cache: SqlFeatureCache, source: str, point: str, *, is_own: bool
+) -> None:
+    base = tmp_path / "base with spaces"
+    album, other = make_album(base / "photos"), make_album(tmp_path / "other")
+    out = base / "results" / "out"
+    for folder in ("selected", "elsewhere"):
+        (out / folder).mkdir(parents=True)
+    (base / "photos" / "notes" / "drafts").mkdir(parents=True)
+    places = {"photos": base / "photos", "out": out}
+    real, place = (
+        Path(os.path.normpath(places[name.split("/")[0]].joinpath(*name.split("/")[1:])))
+        for name in (source, point)
+    )
+    before = tree(base)
+    with mounted(real, place), pytest.raises(InvalidArgumentError, match="in common"):
+        export_run(
+            album if is_own else other,
+            RUN,
+            records(*NAMES),
+            cache,
+            out if out.exists() else out / "new",
+            ExportOptions(FileTransfer.COPY, force=True),
+            other_albums=[Path(one.folder) for one in (album, other)],
+        )
+    assert tree(base) == before
+
+
+@pytest.mark.parametrize("place", ["out", "out/selected", "out/selected/sub"])
+def test_folders_with_photos_are_recognized_where_mounts_are_unknown(
+    tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "absent")
+    album = make_album(tmp_path / "photos")
+    (tmp_path / place).mkdir(parents=True)
+    before = tree(tmp_path / "photos")
+    with (
+        mounted(tmp_path / "photos" / "sub", tmp_path / place),
+        pytest.raises(InvalidArgumentError, match="is a folder of the album"),
+    ):
+        export(album, cache, tmp_path / "out", ExportOptions(FileTransfer.COPY, force=True))
     assert tree(tmp_path / "photos") == before
+
+
+def test_mounts_of_other_folders_are_no_obstacle(tmp_path: Path, cache: SqlFeatureCache) -> None:
+    album = make_album(tmp_path / "disk" / "photos")
+    (tmp_path / "disk" / "results").mkdir()
+    (tmp_path / "out").mkdir()
+    with mounted(tmp_path / "disk" / "results", tmp_path / "out"):
+        export(album, cache, tmp_path / "out")
+    assert (tmp_path / "disk" / "results" / "selected" / "a.jpg").exists()
 
 
 def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCache) -> None:
@@ -277,7 +337,7 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
     assert not other.parent.exists()
 
 
-@pytest.mark.parametrize("place", ["photos", "."])
+@pytest.mark.parametrize("place", ["photos", ".", "photos/sub"])
 def test_another_album_is_recognized_by_another_path(
     tmp_path: Path, cache: SqlFeatureCache, place: str
 ) -> None:
@@ -288,18 +348,13 @@ def test_another_album_is_recognized_by_another_path(
     others = [Path("/absent"), world / "photos"]
     before = tree(world)
     out.mkdir()
-    bind = ["mount", "--bind", world / place, out]
-    if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting needs root and the right to mount")
-    try:
+    with mounted(world / place, out):
         for folder in [out] if place == "." else [out, out / "new"]:
             with pytest.raises(InvalidArgumentError, match="the album"):
                 export_run(album, RUN, records(), cache, folder, COPY, other_albums=others)
-        inside = {"photos": "a.jpg", ".": "photos/a.jpg"}[place]
+        inside = {"photos": "a.jpg", ".": "photos/a.jpg", "photos/sub": "c.jpg"}[place]
         with pytest.raises(InvalidArgumentError, match="belongs to the album"):
             write_file(out / inside, io.BytesIO(b"new"), albums=others, force=True)
-    finally:
-        subprocess.run(["umount", out], check=True)
     assert tree(world) == before
 
 
@@ -432,7 +487,8 @@ def test_the_last_name_of_a_photo_is_not_ours_to_remove(
     export(album, cache, out, hardlink)
     (tmp_path / "photos" / "b.jpg").unlink()
     done = export(album, cache, out, hardlink, records("a.jpg"))
-    assert "b.jpg is not removed" in done.warnings[0]
+    assert "did not remove" in done.warnings[0]
+    assert "b.jpg" in done.warnings[0]
     assert (out / "selected" / "b.jpg").read_bytes() == content_of("b.jpg")
     assert not (out / "selected" / "d.jpg").exists()
 
@@ -441,7 +497,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, cache: SqlFeatureCach
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     with open_output(out, Path(album.folder)):
         with pytest.raises(
-            FailedPreconditionError, match=f"another bestshot is writing into {out}"
+            FailedPreconditionError, match=f"another bestshot command is writing to {out}"
         ):
             export(album, cache, out)
         with open_output(out, Path(album.folder), lock=CURATE_LOCK):
@@ -469,7 +525,7 @@ def test_an_export_that_runs_out_of_disk_space_leaves_the_earlier_one_intact(
     before = tree(out)
     (tmp_path / "photos" / "d.jpg").write_bytes(bytes(200_000))
     request.getfixturevalue("no_large_files")
-    with pytest.raises(InvalidArgumentError, match="cannot write into"):
+    with pytest.raises(InvalidArgumentError, match="cannot write to"):
         export(album, cache, out, found=records("a.jpg", "d.jpg"))
     assert tree(out) == before
     assert not list(out.glob(".bestshot-staging"))
@@ -626,9 +682,9 @@ def test_exports_omit_and_name_links_that_lead_out(
     out, options = tmp_path / "out", ExportOptions(transfer, write_xmp=True)
     found = records(*NAMES, companions=("a.mov",))
     done = export(linked, cache, out, options, found, roots=(tmp_path / "shared",))
-    assert [warning.partition(" is left out: ")[0] for warning in done.warnings] == [
-        f"{linked.folder}/a.mov",
-        f"{linked.folder}/d.jpg",
+    assert [warning.partition(": ")[0] for warning in done.warnings] == [
+        f"skipped {linked.folder}/a.mov",
+        f"skipped {linked.folder}/d.jpg",
     ]
     assert done.transferred_count == 3
     assert (out / "selected" / "b.jpg").read_bytes() == content_of("b.jpg")
@@ -658,9 +714,9 @@ def test_sidecars_beside_photos_follow_no_links_out(tmp_path: Path, linked: Albu
     (tmp_path / "photos" / "sub").rename(tmp_path / "moved")
     (tmp_path / "photos" / "sub").symlink_to(tmp_path / "moved")
     warnings = list(write_sidecars_beside(Path(linked.folder), records()))
-    assert {warning.partition(" is left")[0] for warning in warnings} == {
-        f"{linked.folder}/a.xmp",
-        f"{linked.folder}/sub/c.xmp",
+    assert {warning.partition(" unchanged: ")[0] for warning in warnings} == {
+        f"left {linked.folder}/a.xmp",
+        f"left {linked.folder}/sub/c.xmp",
     }
     after = tree(tmp_path)
     assert {path: after[path] for path in before} == before

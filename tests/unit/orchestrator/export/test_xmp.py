@@ -162,7 +162,7 @@ def test_sidecars_beside_photos_are_merged_into_and_never_replaced(tmp_path: Pat
     (tmp_path / "d.xmp").write_bytes(b"torn")
     warnings = list(write_sidecars_beside(tmp_path, photos))
     assert warnings == [
-        f"{tmp_path / 'd.xmp'} is left as it is: it is not XML: "
+        f"left {tmp_path / 'd.xmp'} unchanged: it is not XML: "
         f"Start tag expected, '<' not found, line 1, column 1 (<string>, line 1)"
     ]
     assert (tmp_path / "d.xmp").read_bytes() == b"torn"
@@ -229,7 +229,7 @@ def test_a_sidecar_beyond_the_limits_is_left_as_it_is(tmp_path: Path, planted: s
             sparse.truncate(1 << 40)
     kind = target.lstat().st_mode
     (warning,) = write_sidecars_beside(tmp_path, [record()])
-    assert f"{target} is left as it is" in warning
+    assert f"left {target} unchanged" in warning
     assert target.lstat().st_mode == kind
 
 

@@ -100,7 +100,7 @@ def test_a_taste_is_found_and_holds_for_decisions_that_it_was_not_told_of(
     assert found.after["select_best.max_images_per_cluster"] == 1
     text = "\n".join(proposal_lines(found))
     assert "select_best.max_images_per_cluster: 2 -> 1" in text
-    assert "nothing was changed" in text
+    assert "nothing has been changed" in text
 
 
 def test_chance_is_not_taken_for_taste() -> None:

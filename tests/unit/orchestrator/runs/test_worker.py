@@ -21,7 +21,7 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.ports import ModelIdentity, ModelPorts
 from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
-from orchestrator.runs.pipeline import Limits
+from orchestrator.runs.pipeline import Concurrency
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.database import DATABASE_NAME, open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -82,7 +82,7 @@ class House:
         }
         worker = Worker(
             **parts,
-            limits=Limits(4, 2),
+            concurrency=Concurrency(4, 2),
             open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
             metrics=metrics,
         )
@@ -180,7 +180,7 @@ async def test_a_locked_database_fails_the_run_at_once_and_is_stored_once_it_is_
             failed = await opened.curate()
             assert failed.state is RunState.FAILED
             assert "another program has locked the database" in failed.error
-            assert "Scores finished so far are kept" in failed.error
+            assert "Finished scores are kept" in failed.error
             assert opened.store.run(failed.id).state is RunState.RUNNING  # not stored yet
             assert opened.curator.current(opened.store.run(failed.id)) == failed
             other.rollback()

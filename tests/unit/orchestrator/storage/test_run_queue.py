@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from orchestrator.records import ImageRecord, Run, RunState, StageProgress, utc_now
-from orchestrator.storage.answers import Request, answering
+from orchestrator.storage.answers import Request, attribute_changes
 from orchestrator.storage.database import DATABASE_NAME, is_shared, open_database
 from orchestrator.storage.run_queue import MAX_TAKEOVER_COUNT, Renewal, SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
@@ -190,19 +190,19 @@ def test_a_repeated_request_neither_cancels_nor_queues_a_run_twice(
     queue = queue_of("a")
     wait_for_worker(store, "r")
     for _ in range(2):
-        with answering(Request("cancel", "d")):
+        with attribute_changes(Request("cancel", "d")):
             queue.cancel("r")
     with pytest.raises(FailedPreconditionError, match="has already ended"):
         queue.cancel("r")
     for _ in range(2):
-        with answering(Request("resume", "d")):
+        with attribute_changes(Request("resume", "d")):
             assert queue.requeue("r").state is RunState.PENDING
     claimed = queue.claim()
     assert claimed is not None
     assert queue.finish(ended(claimed), [])
-    with answering(Request("resume", "d")):
+    with attribute_changes(Request("resume", "d")):
         assert queue.requeue("r").state is RunState.COMPLETED
-    with answering(Request("cancel", "d")):
+    with attribute_changes(Request("cancel", "d")):
         queue.cancel("r")
     assert store.run("r").state is RunState.COMPLETED
 

@@ -48,6 +48,7 @@ from orchestrator.storage.tables import metadata
 from orchestrator.storage.uploads import Upload, count_photos, remove_abandoned_uploads
 from services.common.errors import (
     ConfigError,
+    FailedPreconditionError,
     InvalidArgumentError,
     InvalidImageError,
     NotFoundError,
@@ -88,6 +89,17 @@ def run(run_id: str = "r", album_id: str = "a", **changes: object) -> Run:
         **changes,
     }
     return Run(id=run_id, album_id=album_id, **values)  # type: ignore[arg-type]
+
+
+def test_runs_of_version_0_1_0_still_say_which_models_use_heuristics(store: SqlRunStore) -> None:
+    old = {"quality": {"id": "builtin-quality"}, "siamese": {"id": "builtin-siamese"}}
+    new = {"quality": {"id": "builtin-quality", "is_heuristic": False}}
+    store.add_album(album())
+    for run_id, models in (("old", old), ("new", new)):
+        store.save_run(run(run_id, models=models))
+    found = {role: model["is_heuristic"] for role, model in store.run("old").models.items()}
+    assert found == {"quality": True, "siamese": False}
+    assert store.run("new").models == new
 
 
 def image(path: str, **changes: object) -> ImageRecord:
@@ -384,7 +396,7 @@ def test_a_log_is_added_to_and_read_back_whole(store: SqlRunStore, log: SqlDecis
 def test_a_log_takes_all_or_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
     store.add_album(album())
     good, bad = entry("1", DecisionAction.KEEP, "d"), entry("2", DecisionAction.MERGE, "d")
-    with pytest.raises(InvalidArgumentError, match="entry 2 of 2: merge needs 2 photos"):
+    with pytest.raises(InvalidArgumentError, match="entry 2 of 2: merge needs at least 2 photos"):
         log.append("a", [good, bad])
     assert log.entries("a") == []
     with pytest.raises(NotFoundError):
@@ -438,10 +450,10 @@ def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -
     with pytest.raises(InvalidImageError, match="No such file"):
         source.read("a.jpg")
     album.rename(tmp_path / "elsewhere")
-    with pytest.raises(UnavailableError, match="cannot be reached any more: No such file"):
+    with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
     album.mkdir()  # as an unmounted network folder leaves its place behind, empty
-    with pytest.raises(UnavailableError, match="another one is in its place"):
+    with pytest.raises(UnavailableError, match="was replaced by another one"):
         source.read("b.jpg")
     album.rmdir()
     (tmp_path / "elsewhere").rename(album)
@@ -461,7 +473,7 @@ def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:
 
 def test_a_data_folder_belongs_to_one_process(tmp_path: Path) -> None:
     handle = lock_folder(tmp_path)
-    with pytest.raises(ConfigError, match="in use by another bestshot"):
+    with pytest.raises(FailedPreconditionError, match="in use by another bestshot"):
         lock_folder(tmp_path)
     handle.close()
     lock_folder(tmp_path).close()
@@ -478,7 +490,7 @@ def test_photos_are_found_in_sub_folders_in_order_of_their_paths(tmp_path: Path)
 
 
 def test_a_folder_without_photos_and_no_folder_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="holds no photos"):
+    with pytest.raises(InvalidArgumentError, match="no photos found in"):
         FolderPhotoSource(tmp_path, max_pixels=1).list_photos()
     with pytest.raises(InvalidArgumentError, match="does not exist"):
         FolderPhotoSource(tmp_path / "none", max_pixels=1).list_photos()

@@ -14,7 +14,7 @@ from orchestrator.storage.answers import (
     KEPT,
     Request,
     SqlAnswers,
-    answering,
+    attribute_changes,
     earlier_change,
     record_change,
 )
@@ -42,8 +42,8 @@ def test_all_callers_of_a_request_get_the_same_answer(engine: Engine) -> None:
         second = Repeats(SqlAnswers(engine)) if engine.dialect.name == "postgresql" else first
 
         def ask(repeats: Repeats, asked: pb.UpdateAlbumRequest = request) -> asyncio.Task[object]:
-            once = repeats.once("UpdateAlbum", asked, asked.request_id, work)
-            return asyncio.ensure_future(repeats.to_its_end(once))
+            run_once = repeats.run_once("UpdateAlbum", asked, asked.request_id, work)
+            return asyncio.ensure_future(repeats.shield(run_once))
 
         gone = ask(first)
         await began.wait()
@@ -80,8 +80,8 @@ def test_a_request_that_failed_may_be_tried_again(engine: Engine) -> None:
     async def check() -> None:
         repeats = Repeats(SqlAnswers(engine))
         with pytest.raises(FailedPreconditionError):
-            await repeats.once("CancelRun", request, request.request_id, fail)
-        assert await repeats.once("CancelRun", request, request.request_id, succeed) is not None
+            await repeats.run_once("CancelRun", request, request.request_id, fail)
+        assert await repeats.run_once("CancelRun", request, request.request_id, succeed) is not None
 
     asyncio.run(check())
 
@@ -105,7 +105,7 @@ def test_more_requests_than_database_connections_do_not_block_each_other(engine:
 
         requests = [pb.CancelRunRequest(request_id=str(uuid.uuid4())) for _ in range(count)]
         found = await asyncio.gather(
-            *(repeats.once("ListAlbums", asked, asked.request_id, work) for asked in requests)
+            *(repeats.run_once("ListAlbums", asked, asked.request_id, work) for asked in requests)
         )
         assert len(found) == count
 
@@ -142,18 +142,18 @@ def test_an_answer_that_is_too_large_is_built_again_and_the_change_is_not_made_a
 
     async def check() -> None:
         repeats = Repeats(SqlAnswers(engine, max_answer_bytes=100))
-        first = await repeats.once("CancelRun", request, request.request_id, work)
-        assert await repeats.once("CancelRun", request, request.request_id, work) == first
+        first = await repeats.run_once("CancelRun", request, request.request_id, work)
+        assert await repeats.run_once("CancelRun", request, request.request_id, work) == first
         other = pb.CancelRunRequest(run_id="s", request_id=request.request_id)
         with pytest.raises(InvalidArgumentError, match="different request"):
-            await repeats.once("CancelRun", other, request.request_id, work)
+            await repeats.run_once("CancelRun", other, request.request_id, work)
 
     asyncio.run(check())
     assert made == [1]
 
 
 def test_a_change_that_is_rolled_back_was_not_made(engine: Engine) -> None:
-    with answering(Request(str(uuid.uuid4()), "d")):
+    with attribute_changes(Request(str(uuid.uuid4()), "d")):
         with engine.connect() as connection:
             record_change(connection, added_count=1)
             connection.rollback()

@@ -36,6 +36,7 @@ MODEL = {
     "missing_execution_providers": [],
     "runtime_versions": {"onnxruntime": "1"},
     "file_sources": [],
+    "is_heuristic": True,
 }
 RUN = Run(
     id="r",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.face.networks.faces import Mesh, Sighting
-from services.face.networks.meshes import FaceMesh, FaceMesh468
+from services.face.networks.meshes import FaceMesh468, FaceMesh478
 from services.face.preprocess import Box
 from tests.unit.services.face.graphs import FloatArray, Graph, picture_to_crop, ruler_picture
 
@@ -88,7 +88,7 @@ def test_a_crop_that_is_well_placed_needs_no_second_pass() -> None:
 def test_the_larger_mesh_has_one_pass_of_256_pixels() -> None:
     truth = face_points(478, (500, 480), 200, 30)
     graph = mesh_graph(truth)
-    (mesh,) = FaceMesh(graph).find([sighting((500, 480), 200, 30)])
+    (mesh,) = FaceMesh478(graph).find([sighting((500, 480), 200, 30)])
     assert graph.shapes == [(1, 256, 256, 3)]
     assert mesh.in_picture(mesh.points[:, :2]) == pytest.approx(truth, abs=4)
 

@@ -20,7 +20,7 @@ from services.face.network_model import NetworkFaceModel
 from services.face.networks.detectors import CenterFace, YuNet
 from services.face.networks.expressions import Blendshapes, MiniXception, MouthWidth
 from services.face.networks.eyes import IrisContour, Ocec
-from services.face.networks.meshes import FaceMesh, FaceMesh468
+from services.face.networks.meshes import FaceMesh468, FaceMesh478
 from services.face.networks.poses import FsaNet, LandmarkPose
 from tests.conftest import ROOT
 from tests.unit.services.face.graphs import FloatArray, Graph
@@ -98,7 +98,7 @@ class Anything:
     def others(self) -> dict[str, list[Any]]:
         return {
             "detector": [YuNet(self.yunet())],
-            "landmarks": [FaceMesh(self.graph(1, 1, 1434))],
+            "landmarks": [FaceMesh478(self.graph(1, 1, 1434))],
             "pose": [FsaNet(self.graph(3, takes_batches=False), self.graph(3))],
             "eyes": [Ocec(self.shares())],
             "expression": [

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62\x65stshot/model/v1/model.proto\x12\x11\x62\x65stshot.model.v1\"\xd3\x03\n\tModelInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x1a\n\x12input_long_side_px\x18\x04 \x01(\x05\x12\x1b\n\x13\x65xecution_providers\x18\x05 \x03(\t\x12.\n\x06origin\x18\x06 \x01(\x0e\x32\x1e.bestshot.model.v1.ModelOrigin\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x17\n\x0fmax_batch_count\x18\x08 \x01(\x05\x12\r\n\x05paths\x18\t \x03(\t\x12\x14\n\x0c\x66ile_digests\x18\n \x03(\t\x12\x1d\n\x15\x66\x61llback_for_model_id\x18\x0b \x01(\t\x12#\n\x1bmissing_execution_providers\x18\x0c \x03(\t\x12K\n\x10runtime_versions\x18\r \x03(\x0b\x32\x31.bestshot.model.v1.ModelInfo.RuntimeVersionsEntry\x12\x14\n\x0c\x66ile_sources\x18\x0e \x03(\t\x1a\x36\n\x14RuntimeVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*b\n\x0bModelOrigin\x12\x1c\n\x18MODEL_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_ORIGIN_BUILTIN\x10\x01\x12\x1b\n\x17MODEL_ORIGIN_PRETRAINED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62\x65stshot/model/v1/model.proto\x12\x11\x62\x65stshot.model.v1\"\xe9\x03\n\tModelInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x1a\n\x12input_long_side_px\x18\x04 \x01(\x05\x12\x1b\n\x13\x65xecution_providers\x18\x05 \x03(\t\x12.\n\x06origin\x18\x06 \x01(\x0e\x32\x1e.bestshot.model.v1.ModelOrigin\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x17\n\x0fmax_batch_count\x18\x08 \x01(\x05\x12\r\n\x05paths\x18\t \x03(\t\x12\x14\n\x0c\x66ile_digests\x18\n \x03(\t\x12\x1d\n\x15\x66\x61llback_for_model_id\x18\x0b \x01(\t\x12#\n\x1bmissing_execution_providers\x18\x0c \x03(\t\x12K\n\x10runtime_versions\x18\r \x03(\x0b\x32\x31.bestshot.model.v1.ModelInfo.RuntimeVersionsEntry\x12\x14\n\x0c\x66ile_sources\x18\x0e \x03(\t\x12\x14\n\x0cis_heuristic\x18\x0f \x01(\x08\x1a\x36\n\x14RuntimeVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*b\n\x0bModelOrigin\x12\x1c\n\x18MODEL_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_ORIGIN_BUILTIN\x10\x01\x12\x1b\n\x17MODEL_ORIGIN_PRETRAINED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODELINFO_RUNTIMEVERSIONSENTRY']._loaded_options = None
   _globals['_MODELINFO_RUNTIMEVERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_MODELORIGIN']._serialized_start=522
-  _globals['_MODELORIGIN']._serialized_end=620
+  _globals['_MODELORIGIN']._serialized_start=544
+  _globals['_MODELORIGIN']._serialized_end=642
   _globals['_MODELINFO']._serialized_start=53
-  _globals['_MODELINFO']._serialized_end=520
-  _globals['_MODELINFO_RUNTIMEVERSIONSENTRY']._serialized_start=466
-  _globals['_MODELINFO_RUNTIMEVERSIONSENTRY']._serialized_end=520
+  _globals['_MODELINFO']._serialized_end=542
+  _globals['_MODELINFO_RUNTIMEVERSIONSENTRY']._serialized_start=488
+  _globals['_MODELINFO_RUNTIMEVERSIONSENTRY']._serialized_end=542
 # @@protoc_insertion_point(module_scope)

@@ -17,7 +17,7 @@ MODEL_ORIGIN_BUILTIN: ModelOrigin
 MODEL_ORIGIN_PRETRAINED: ModelOrigin
 
 class ModelInfo(_message.Message):
-    __slots__ = ("id", "version", "digest", "input_long_side_px", "execution_providers", "origin", "description", "max_batch_count", "paths", "file_digests", "fallback_for_model_id", "missing_execution_providers", "runtime_versions", "file_sources")
+    __slots__ = ("id", "version", "digest", "input_long_side_px", "execution_providers", "origin", "description", "max_batch_count", "paths", "file_digests", "fallback_for_model_id", "missing_execution_providers", "runtime_versions", "file_sources", "is_heuristic")
     class RuntimeVersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class ModelInfo(_message.Message):
     MISSING_EXECUTION_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     FILE_SOURCES_FIELD_NUMBER: _ClassVar[int]
+    IS_HEURISTIC_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: str
     digest: str
@@ -53,4 +54,5 @@ class ModelInfo(_message.Message):
     missing_execution_providers: _containers.RepeatedScalarFieldContainer[str]
     runtime_versions: _containers.ScalarMap[str, str]
     file_sources: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., input_long_side_px: _Optional[int] = ..., execution_providers: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[ModelOrigin, str]] = ..., description: _Optional[str] = ..., max_batch_count: _Optional[int] = ..., paths: _Optional[_Iterable[str]] = ..., file_digests: _Optional[_Iterable[str]] = ..., fallback_for_model_id: _Optional[str] = ..., missing_execution_providers: _Optional[_Iterable[str]] = ..., runtime_versions: _Optional[_Mapping[str, str]] = ..., file_sources: _Optional[_Iterable[str]] = ...) -> None: ...
+    is_heuristic: bool
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., input_long_side_px: _Optional[int] = ..., execution_providers: _Optional[_Iterable[str]] = ..., origin: _Optional[_Union[ModelOrigin, str]] = ..., description: _Optional[str] = ..., max_batch_count: _Optional[int] = ..., paths: _Optional[_Iterable[str]] = ..., file_digests: _Optional[_Iterable[str]] = ..., fallback_for_model_id: _Optional[str] = ..., missing_execution_providers: _Optional[_Iterable[str]] = ..., runtime_versions: _Optional[_Mapping[str, str]] = ..., file_sources: _Optional[_Iterable[str]] = ..., is_heuristic: _Optional[bool] = ...) -> None: ...

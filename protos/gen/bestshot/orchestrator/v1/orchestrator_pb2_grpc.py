@@ -286,7 +286,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """Streams snapshots of a run: the current one first, then newer ones with a rising `revision`;
+        """Streams snapshots of a run: the current one first, then newer ones with an increasing `revision`;
         the last one has a final state. Calling again resumes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -332,7 +332,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Asks every model service which model it serves.
+        """Asks every model service which model it uses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -416,7 +416,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetDecision(self, request, context):
-        """Stores the user's decision to keep or reject a photo, or clears it. Decisions win over the
+        """Stores the user's decision to keep or reject a photo, or clears it. Decisions override the
         algorithm's choice in every later run and Reselect, and at once in the run that the request
         names.
         """
@@ -426,7 +426,7 @@ class OrchestratorServiceServicer:
 
     def AppendDecision(self, request, context):
         """Adds a decision to an album's log: about single photos, as SetDecision does, or about moments.
-        Decisions hold for photos by their content, in this and in every later run. INVALID_ARGUMENT
+        Decisions apply to photos by their content, in this and in every later run. INVALID_ARGUMENT
         if it contradicts the log or itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -434,7 +434,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UndoDecision(self, request, context):
-        """Takes a decision back by adding an entry that says so; an undo can be taken back too.
+        """Undoes a decision by adding an entry to the log; an undo can be undone too.
         FAILED_PRECONDITION if there is nothing to undo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -464,7 +464,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportRun(self, request, context):
-        """Writes a run's results into a folder on the orchestrator's host, which must be under an allowed
+        """Writes a run's results to a folder on the orchestrator's host, which must be under an allowed
         root: image_metrics.csv, results.json, run.json, index.html with its thumbnails, and more on
         request.
         """

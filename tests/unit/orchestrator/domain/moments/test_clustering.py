@@ -14,21 +14,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from orchestrator.domain.moments.capture_time import capture_seconds, parts_by_time
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
-from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters, DbscanParameters
+from orchestrator.domain.moments.parameters import DbscanParameters
+from tests.unit.orchestrator.domain.moments.test_hdbscan_steps import BOUNDED
 
-PLAIN = ClusterParameters(
-    method="hdbscan",
-    metric="cosine",
-    min_cluster_size=2,
-    min_samples=2,
-    cluster_selection_epsilon=0.0,
-    cluster_selection_method="eom",
-    scene_distance=None,
-    dbscan=DbscanParameters(eps=0.3, min_samples=1),
-    capture_time=WITHOUT_TIME,
-    max_joint_count=None,
-)
-BOUNDED = replace(PLAIN, scene_distance=0.2, cluster_selection_epsilon=0.15)
+PLAIN = replace(BOUNDED, scene_distance=None, cluster_selection_epsilon=0.0)
 
 
 def scenes(sizes: list[int], spread: float, seed: int = 0) -> NDArray[np.float32]:
@@ -162,11 +151,27 @@ def test_every_parameter_reaches_hdbscan(
     monkeypatch.setattr(hdbscan, "HDBSCAN", spy)
     cluster_scenes(scenes([6, 5], 0.3), replace(PLAIN, **{name: value}))
     assert seen[argument] == value
-    seen.clear()
-    bounded = replace(BOUNDED, scene_distance=1.0, **({name: value} if name != "metric" else {}))
-    cluster_scenes(scenes([6, 5], 0.3), bounded)
-    if name != "metric":
-        assert seen[argument] == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels"),
+    [
+        ({}, "aaabbb.cc.dd"),
+        ({"min_cluster_size": 3}, "aaabbbccc..."),
+        ({"min_samples": 3}, "..aa...bb.cc"),
+        ({"cluster_selection_epsilon": 0.005}, "aaabbbccc.dd"),
+        ({"cluster_selection_method": "leaf"}, "aaabbb....cc"),
+        ({"scene_distance": 0.04}, "aa..bb.cc.dd"),
+    ],
+)
+def test_every_parameter_counts_within_a_scene_distance(
+    changes: dict[str, object], labels: str
+) -> None:
+    degrees = [1.0, 2.1, 5.0, 13.2, 19.0, 22.3, 35.0, 40.4, 43.0, 50.5, 62.0, 72.6]
+    vectors = np.array([[np.cos(angle), np.sin(angle)] for angle in np.radians(degrees)])
+    plain = replace(BOUNDED, cluster_selection_epsilon=0.0, min_samples=1)
+    found = cluster_scenes(vectors.astype(np.float32), replace(plain, **changes))
+    assert "".join("abcd."[label] for label in found) == labels
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_no_array_of_a_crowd_has_an_entry_for_every_pair(
         raise AssertionError("a matrix of all distances")
 
     monkeypatch.setattr(clustering, "pairwise_distances", refused)
-    monkeypatch.setattr(clustering, "_fit", refused)
+    monkeypatch.setattr(clustering, "link_by_distances", refused)
     sizes: list[int] = []
     near_groups = crowds._near_groups
     monkeypatch.setattr(crowds, "BLOCK_COUNT", 5)

@@ -21,6 +21,7 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from orchestrator.domain.moments import clustering
 from orchestrator.domain.moments.clustering import cluster_scenes
 from orchestrator.domain.moments.complete_linkage import complete_linkage
+from orchestrator.domain.moments.hdbscan_steps import select_clusters
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows
@@ -99,7 +100,7 @@ def parameters_of(name: str) -> Iterator[ClusterParameters]:
 
 
 def hdbscan_labels(vectors: Vectors, wanted: ClusterParameters) -> NDArray[np.int64]:
-    """What hdbscan's generic path says."""
+    """The result of hdbscan's generic path."""
     model = hdbscan.HDBSCAN(
         min_cluster_size=wanted.min_cluster_size,
         min_samples=wanted.min_samples,
@@ -129,13 +130,13 @@ def test_the_tree_without_a_matrix_gives_the_labels_of_hdbscan(name: str) -> Non
         if len(vectors) < wanted.min_cluster_size:
             continue
         tree = tree_of(vectors, wanted.min_samples, name)
-        ours = clustering._labels_of_tree(tree, wanted)
+        ours = select_clusters(tree, wanted)
         assert_same(ours, hdbscan_labels(vectors, wanted))
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_tree_has_the_weights_of_hdbscans_tree_whatever_is_tied(name: str) -> None:
-    """The weights of a minimum spanning tree are the same whichever of tied pairs it has."""
+    """All minimum spanning trees of a set have the same weights, whichever tied pairs they use."""
     vectors = SETS[name]
     for min_samples in (1, 2, 5):
         distances = pairwise_distances(vectors.astype(np.float64), metric="cosine")
@@ -180,7 +181,7 @@ def test_a_bounded_clustering_is_the_same_with_and_without_matrices(
         vectors = SETS[name]
         sparse = cluster_scenes(vectors, BOUNDED)
         with monkeypatch.context() as patch:
-            patch.setattr(clustering, "CROWDED_PAIR_COUNT", 0)
+            patch.setattr(clustering, "DENSE_PAIR_COUNT", 0)
             assert_same(cluster_scenes(vectors, BOUNDED), sparse)
 
 

@@ -143,9 +143,9 @@ def test_an_explanation_tells_of_the_time() -> None:
         pause_outside=5 * HOUR,
     )
     assert grouping_text(grouping) == (
-        "Grouped with near.jpg, 0.500 and 1.5 seconds apart. The nearest photo outside "
-        "(later.jpg) is at distance 0.200, but they were taken 5.0 hours apart; a pause of more "
-        "than 3 hours splits photos at a distance above 0.1."
+        "Grouped with near.jpg (distance 0.500, taken 1.5 seconds apart). The nearest photo "
+        "outside (later.jpg) is at distance 0.200, but they were taken 5.0 hours apart; a pause of "
+        "more than 3 h splits photos at a distance above 0.1."
     )
 
 

@@ -28,7 +28,7 @@ from tests.deploy.settings import SECTIONS
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the shipped settings, to spoil."""
+    """A copy of the shipped settings, for tests to break."""
     copy = tmp_path / "configs"
     shutil.copytree(ROOT / "configs", copy)
     return copy
@@ -59,7 +59,10 @@ def rename(path: Path, keys: tuple[str, ...], wrong: str) -> None:
 
 
 FILES = ("pipeline.yaml", "services.yaml", "models.yaml", "profiles/reference.yaml")
-KEYS_OF_FILES = ("package", "path", "sha256", "name", "recipe", "size_bytes")
+KEYS_OF_FILES = (
+    *("package", "path", "sha256", "name", "recipe", "size_bytes"),
+    *("kind", "share_count", "input_range"),
+)
 KEYS = list(
     {
         # all models have the same keys: each is tried with the first that has it
@@ -234,10 +237,10 @@ def test_flags_override_config_files_and_these_the_environment(
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"pipeline": {}, "select_best": {}}, "'select_best' in .*go below `pipeline:`"),
+        ({"pipeline": {}, "select_best": {}}, "'select_best' in .*under `pipeline:`"),
         ({"services": {}, "pipelin": {}}, "'pipelin' in .*did you mean 'pipeline'"),
         ({"services": {"faces": {}}}, "'services.faces' in .*did you mean 'face'"),
-        ({"face": {"worker_threads": 1}}, "'face' in .* must be below `services:`"),
+        ({"face": {"worker_threads": 1}}, "'face' in .* must be under `services:`"),
         ({"services": 3}, "services in .* must be a mapping"),
         ({"pipeline": [1]}, "pipeline in .* must be a mapping"),
     ],

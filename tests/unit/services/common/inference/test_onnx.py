@@ -1,4 +1,4 @@
-"""Execution providers: which serve, which do not, and what they are told."""
+"""Execution providers: which are used, which are not, and their options."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.common.inference.registry import Preprocessing
-from services.common.inference.tensor import to_tensor
+from services.common.inference.tensor import picture_vector, to_tensor
 
 PLAIN = {
     "side_px": 8,
@@ -54,3 +54,9 @@ def test_values_are_shifted_and_scaled_and_axes_ordered() -> None:
     tensor = to_tensor(pixels, wanted(**options))
     assert tensor.shape == (1, 8, 8, 3)
     np.testing.assert_array_equal(tensor[0, 0, 0], [0, 5, 5])
+
+
+def test_a_vision_transformer_describes_the_picture_by_its_first_token() -> None:
+    tokens = np.arange(6, dtype=np.float32).reshape(1, 3, 2)
+    np.testing.assert_array_equal(picture_vector(tokens, "vision-transformer"), [0.0, 1.0])
+    np.testing.assert_array_equal(picture_vector(tokens[:, 1], None), [2.0, 3.0])

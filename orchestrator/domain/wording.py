@@ -1,0 +1,26 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+_MAX_DIGITS = 15
+"""Beyond these, the digits of a float64 are noise."""
+
+
+def pluralize(count: int, noun: str) -> str:
+    """For example "1 photo", "2 photos"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def format_comparison(first: float, second: float, digits: int = 2) -> tuple[str, str]:
+    """Formats two numbers with as many digits as it takes to see which one is larger.
+
+    Args:
+        first: One number.
+        second: The number that it is compared with.
+        digits: Minimum number of digits after the point.
+    """
+    while (
+        first != second and round(first, digits) == round(second, digits) and digits < _MAX_DIGITS
+    ):
+        digits += 1
+    return f"{first:.{digits}f}", f"{second:.{digits}f}"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from orchestrator.domain.moments.hdbscan_steps import link_by_distances, select_clusters
+from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters, DbscanParameters
+
+BOUNDED = ClusterParameters(
+    method="hdbscan",
+    metric="cosine",
+    min_cluster_size=2,
+    min_samples=2,
+    cluster_selection_epsilon=0.15,
+    cluster_selection_method="eom",
+    scene_distance=0.2,
+    dbscan=DbscanParameters(eps=0.3, min_samples=1),
+    capture_time=WITHOUT_TIME,
+    max_joint_count=None,
+)
+
+
+@st.composite
+def distance_matrices(draw: st.DrawFn) -> NDArray[np.float64]:
+    """With many ties: the distances are few."""
+    count = draw(st.integers(3, 14))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    upper = np.triu(rng.integers(1, draw(st.integers(2, 40)), (count, count)), 1)
+    return (upper + upper.T) / 8
+
+
+@pytest.mark.parametrize("method", ["eom", "leaf"])
+@pytest.mark.parametrize("allow_single_cluster", [False, True])
+@given(distance_matrices(), st.integers(1, 5), st.integers(2, 5), st.sampled_from([0.0, 0.5, 2.0]))
+def test_the_labels_are_those_of_hdbscan(
+    method: str,
+    allow_single_cluster: bool,
+    distances: NDArray[np.float64],
+    min_samples: int,
+    min_cluster_size: int,
+    epsilon: float,
+) -> None:
+    import hdbscan
+
+    model = hdbscan.HDBSCAN(
+        metric="precomputed",
+        min_samples=min_samples,
+        min_cluster_size=min_cluster_size,
+        cluster_selection_method=method,
+        cluster_selection_epsilon=epsilon,
+        allow_single_cluster=allow_single_cluster,
+    )
+    parameters = replace(
+        BOUNDED,
+        min_samples=min_samples,
+        min_cluster_size=min_cluster_size,
+        cluster_selection_method=method,
+        cluster_selection_epsilon=epsilon,
+    )
+    tree = link_by_distances(distances, min_samples)
+    ours = select_clusters(tree, parameters, allow_single_cluster=allow_single_cluster)
+    assert ours.tolist() == model.fit(distances).labels_.tolist()

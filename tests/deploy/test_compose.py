@@ -123,3 +123,17 @@ def test_passwords_come_from_files(override: str) -> None:
             if "PASSWORD" in name:
                 assert name.endswith("FILE")
                 assert value.removeprefix("/run/secrets/") in service["secrets"]
+
+
+@pytest.mark.parametrize("overrides", STACKS)
+def test_the_models_are_the_image_s_own_unless_a_volume_has_others(
+    overrides: tuple[str, ...],
+) -> None:
+    for name in MODEL_SERVICES:
+        service = stack(overrides)["services"][name]
+        if "gpu" in overrides:
+            folder = service["environment"]["BESTSHOT_MODELS_DIR"]
+            assert service["volumes"] == [f"models:{folder}:ro"]
+        else:
+            assert "volumes" not in service
+            assert "BESTSHOT_MODELS_DIR" not in service["environment"]

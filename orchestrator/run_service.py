@@ -10,7 +10,7 @@ import importlib.metadata
 import logging
 import platform
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +116,23 @@ class Curator:
             models={role: dataclasses.asdict(model) for role, model in services.models.items()},
             versions=await asyncio.to_thread(_versions),
             create_time=utc_now(),
+            notes=tuple(self._describe_other_models(profile, services.models)),
         )
         await asyncio.to_thread(self._store.save_run, run)
         self._worker.wake()
         return run
+
+    def _describe_other_models(
+        self, profile: str, served: Mapping[str, ModelIdentity]
+    ) -> Iterator[str]:
+        """Says which models of a profile are not the served ones: a run cannot change those."""
+        for role, model_id in self._config.models(profile).items():
+            model = served.get(role)
+            if model and model_id not in (model.id, model.fallback_for_model_id):
+                yield (
+                    f"The {role} service uses {model.id}, not the {model_id} of the profile "
+                    f"{profile or self._config.profile}."
+                )
 
     async def resume(self, run_id: str) -> Run:
         """Queues an unfinished run again, under its own settings.

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS
-from services.common.config.layers import Settings, merge
+from services.common.config.layers import DEFAULT_PROFILE, Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,
@@ -43,7 +43,7 @@ def stack(overrides: tuple[str, ...]) -> Document:
 def settings_of(document: Document) -> dict[str, Settings]:
     environment = merge(document["services"][name]["environment"] for name in PARTS)
     is_on_gpu = "--profile=pretrained" in document["services"]["ui"]["command"]
-    return load_all(environment, "pretrained" if is_on_gpu else "builtin")
+    return load_all(environment, "pretrained" if is_on_gpu else DEFAULT_PROFILE)
 
 
 @pytest.mark.parametrize("overrides", STACKS)

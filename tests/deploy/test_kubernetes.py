@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS
-from services.common.config.layers import Settings
+from services.common.config.layers import DEFAULT_PROFILE, Settings
 from services.common.rpc.channels import service_name
 from tests.conftest import ROOT
 from tests.deploy.settings import (
@@ -96,7 +96,7 @@ def profile(overlay: str) -> str:
         if argument.startswith("--profile=")
     }
     assert len(profiles) <= 1
-    return profiles.pop() if profiles else "builtin"
+    return profiles.pop() if profiles else DEFAULT_PROFILE
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.common.config.layers import (
-    DEFAULT_PROFILE,
     ConfigFile,
     Layer,
     Settings,
     SettingsT,
     UserPath,
     config_dir,
+    default_profile,
     flag_layer,
     layers_of,
     load,
@@ -196,7 +196,9 @@ def parse_arguments(
     parser = argparse.ArgumentParser(prog=f"bestshot serve {name}", allow_abbrev=False, parents=own)
     parser.add_argument("--address", help="host:port to listen on; port 0 picks a free one")
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
-    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile from configs/profiles")
+    parser.add_argument(
+        "--profile", default=default_profile(), help="profile from configs/profiles"
+    )
     parser.add_argument(
         "--config",
         action="append",

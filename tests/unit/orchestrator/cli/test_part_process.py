@@ -58,7 +58,7 @@ def test_the_end_of_the_fork_server_is_told_from_that_of_a_part(tmp_path: Path) 
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
     process.wait()
     assert process.is_lost
-    assert (tmp_path / "log").read_text().endswith("siamese service has stopped\n")
+    assert (tmp_path / "log").read_text().endswith("siamese service stopped\n")
     again = PartProcess("siamese", ["--help"], tmp_path / "log")
     assert again.wait() == 0
     assert not again.is_lost

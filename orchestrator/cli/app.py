@@ -330,14 +330,15 @@ def runs(orchestrator: Address = None, data: Data = None) -> None:
     """List the newest 1000 runs, newest first."""
     # fold, because the end of a long path tells more than its beginning
     album = Column("Album", overflow="fold")
-    table = Table("Run", "Started", "State", "Photos", "Selected", album)
+    run_id, started = Column("Run", no_wrap=True), Column("Started", no_wrap=True)
+    table = Table(run_id, started, "State", "Photos", "Selected", album, box=None, pad_edge=False)
     with _open_api(orchestrator, data) as api:
         folders = {album.id: album.folder for album in api.albums()}
         for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
             summary = run.summary
             table.add_row(
                 run.id[:12],
-                run.create_time.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+                run.create_time.astimezone().strftime("%Y-%m-%d %H:%M"),
                 run.state.value.lower(),
                 str(summary.photo_count) if summary else "",
                 str(summary.selected_count) if summary else "",

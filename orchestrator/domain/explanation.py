@@ -368,11 +368,11 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
     if found.moment_size > 1:
         yield f"Rank {found.rank} of {found.moment_size} in its moment."
     if found.points is not None:
-        others = "another" if found.tied_count == 1 else f"{found.tied_count} others"
+        others = "another photo" if found.tied_count == 1 else f"{found.tied_count} others"
         points = f"{found.points:.2f} of {pluralize(found.tied_count, 'point')}"
         yield (
             f"Tied with {others} within {found.tiebreaker_range:g} of the highest score, so direct "
-            f"comparison decides: it scored {points}."
+            f"comparison decides: it won {points}."
         )
     yield from map(_match, found.matches)
     yield found.grouping_text

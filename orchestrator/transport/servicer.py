@@ -481,25 +481,26 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         )
         run = await self._curator.run(request.run_id)
         album = await asyncio.to_thread(self._store.album, run.album_id)
-        records = await asyncio.to_thread(self._store.images, run.id)
         albums = await asyncio.to_thread(self._store.list_albums, MAX_ALBUM_COUNT, 0)
-        written = await threads.exports.run(
-            exporter.export_run,
-            album,
-            run,
-            records,
-            self._cache,
-            folder,
-            exporter.ExportOptions(
-                selected_transfer=converters.file_transfer(request),
-                write_xmp=request.write_xmp,
-                write_xmp_beside_photos=request.write_xmp_beside_photos,
-                write_parquet=request.write_parquet,
-                force=request.overwrite_foreign_files,
-            ),
-            other_albums=[Path(known.folder) for known in albums],
-            roots=self._linked_roots,
-        )
+        async with threads.hold_results(run):
+            records = await asyncio.to_thread(self._store.images, run.id)
+            written = await threads.exports.run(
+                exporter.export_run,
+                album,
+                run,
+                records,
+                self._cache,
+                folder,
+                exporter.ExportOptions(
+                    selected_transfer=converters.file_transfer(request),
+                    write_xmp=request.write_xmp,
+                    write_xmp_beside_photos=request.write_xmp_beside_photos,
+                    write_parquet=request.write_parquet,
+                    force=request.overwrite_foreign_files,
+                ),
+                other_albums=[Path(known.folder) for known in albums],
+                roots=self._linked_roots,
+            )
         return pb.ExportRunResponse(
             paths=written.paths,
             copied_count=written.transferred_count,

@@ -52,8 +52,9 @@ class SharedSettings(Settings):
     """seconds after which a model service asks a client to reconnect, so that it finds new
     replicas; `null` for never. Calls in progress are completed first"""
     max_concurrent_calls: Count
-    """maximum number of concurrent calls to a server; further calls fail with
-    `RESOURCE_EXHAUSTED`. A single connection may use all of them"""
+    """maximum number of concurrent calls to a server; further calls fail with `RESOURCE_EXHAUSTED`
+    and a time to retry after. A single connection may use all of them. Health checks and reflection
+    may be as many again"""
     allowed_hosts: list[HostName]
     """additional host names, without port, under which clients reach the page and the JSON mirror,
     such as an ingress's: `[photos.example.com]`. The servers' own addresses and loopback are always

@@ -1,4 +1,4 @@
-"""Graphs that answer by a rule, in place of networks that have to be downloaded."""
+"""Graphs with computed outputs, in place of networks that have to be downloaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 SIDE_PX = 1000
-"""Of the picture that `ruler_picture` draws."""
+"""Side of the picture that `ruler_picture` draws."""
 
 
 class Graph:
@@ -46,7 +46,7 @@ class Graph:
 
 
 def ruler_picture() -> NDArray[np.uint8]:
-    """Its red tells x and its green tells y, in steps of 4 pixels."""
+    """A picture whose red encodes x and whose green encodes y, in steps of 4 pixels."""
     steps = (np.arange(SIDE_PX) // 4).astype(np.uint8)
     picture = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     picture[..., 0] = steps

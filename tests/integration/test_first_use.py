@@ -205,7 +205,7 @@ def test_a_models_folder_that_cannot_be_written_leaves_builtin(bare: Machine) ->
     bare.models.write_text("in the way")
     curated = bare.curate()
     assert curated.text.count(WARNING) == 1
-    assert f"cannot put {bare.models}" in curated.text
+    assert f"cannot install {bare.models}" in curated.text
     assert models_of(curated.run) == BUILTIN_MODELS
 
 

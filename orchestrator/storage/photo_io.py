@@ -17,12 +17,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from orchestrator.ports import PhotoSource
-from orchestrator.records import Run
 from services.common.errors import UnavailableError
 from services.common.rpc.turns import Turns
+
+if TYPE_CHECKING:
+    from orchestrator.ports import PhotoSource
+    from orchestrator.records import Run
 
 STALL_S = 30.0
 """How long a read may go without any progress."""

@@ -30,6 +30,7 @@ from orchestrator.transport.repeats import Repeats, deduplicate, new_id
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 CHUNK_BYTES = 2**20
+MAX_HEADER_BYTES = 2**16
 MAX_WARNING_COUNT = 100
 MAX_ALBUM_COUNT = 100_000
 """More albums than anyone has: an export checks all of them, so as not to write into one."""
@@ -90,12 +91,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.UploadAlbumResponse:
         """Creates an album from uploaded photos."""
         first = await anext(aiter(request_iterator), pb.UploadAlbumRequest())
+        if first.ByteSize() > MAX_HEADER_BYTES:  # it stays in memory
+            raise InvalidArgumentError("header", "the first message must hold only a header")
         request_id = first.header.request_id
 
         async def messages() -> AsyncIterator[pb.UploadAlbumRequest]:
             yield first
             async for message in request_iterator:
                 yield message
+                del message  # nothing may keep it while the next one is awaited
 
         # without `shield`: an upload whose caller has gone is not complete
         return await self.repeats.run_once(
@@ -120,6 +124,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                         await asyncio.to_thread(upload.begin, message.filename)
                     case "chunk":
                         await asyncio.to_thread(upload.write, message.chunk)
+                del message
             await asyncio.to_thread(upload.finish)
         now = utc_now()
         album = Album(

@@ -575,6 +575,8 @@ def test_an_upload_that_fails_leaves_nothing(stub: Stub, album: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.RpcError, match="no photos"):
         upload(stub)
+    with pytest.raises(grpc.RpcError, match="must hold only a header"):
+        stub.UploadAlbum(iter([pb.UploadAlbumRequest(chunk=bytes(10**6))]))
 
 
 def test_settings_are_described_with_their_bounds(stub: Stub) -> None:

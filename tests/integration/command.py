@@ -22,8 +22,8 @@ from tests.waiting import LIMIT_S
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 BUILTIN = {"BESTSHOT_PROFILE": "builtin"}
 
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(
     [
         *PRELOADED,
         *("orchestrator.cli.app", "orchestrator.cli.reproduce", "orchestrator.cli.run_diff_text"),
@@ -97,7 +97,7 @@ def bestshot(
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
-        process = processes.Process(
+        process = _processes.Process(
             target=_main, args=(command, environment(data, changes), output.name)
         )
         process.start()

@@ -476,7 +476,7 @@ def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> No
         return caught.value
 
     path = "china-1-sharp.jpg"
-    assert "needs 2 photos" in append(pb.DECISION_ACTION_MERGE, path).details()
+    assert "needs at least 2 photos" in append(pb.DECISION_ACTION_MERGE, path).details()
     assert "needs a target" in append(pb.DECISION_ACTION_MOVE, path).details()
     assert "its own moment" in append(pb.DECISION_ACTION_MOVE, path, target=path).details()
     assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO).details()

@@ -107,10 +107,13 @@ def fetch_missing(
         ConfigError: Every source has the wrong file, or the disk is full or not writable.
     """
     if missing.required and policy == "never":
+        absent = [name for name in missing.required if name not in missing.damaged]
+        damaged = [name for name in missing.required if name in missing.damaged]
+        lists = [f"{', '.join(absent)}: not on this machine"] if absent else []
+        lists += [f"{', '.join(damaged)}: damaged"] if damaged else []
         raise MissingModelError(
-            f"the profile {missing.profile} needs {', '.join(missing.required)}: not on this "
-            f"machine, and downloads are off. `bestshot models pull --profile {missing.profile}` "
-            f"fetches them"
+            f"the profile {missing.profile} needs {'; '.join(lists)}, and downloads are off. "
+            f"`bestshot models pull --profile {missing.profile}` fetches them"
         )
     exported = [name for name, entry in missing.required.items() if entry.export is not None]
     if exported:

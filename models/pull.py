@@ -222,7 +222,7 @@ def _fetch_published(
     kinds = {type(error) for error in failures.values()}
     raise (UnavailableError if UnavailableError in kinds else ConfigError)(
         f"cannot fetch {download.name}:{listed}\nRun the command again to resume. On a machine "
-        f"without a network, use --from FOLDER"
+        f"without a network, use `bestshot models pull --from FOLDER`"
     )
 
 

@@ -144,7 +144,8 @@ def _unpack_with_uv(
 def _run(command: list[str], folder: Path, report: Callable[[int], None]) -> None:
     """Runs an installer; reports the number of bytes written so far as progress."""
     environment = {**os.environ, "TMPDIR": str(folder)}
-    with (folder / "log").open("w+b") as log:
+    # Not in the folder: if its disk is full, the reason could not be written there either.
+    with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
         )
@@ -186,6 +187,8 @@ def _cause(log: str) -> str:
         line.partition(": ")[2] for line in lines if line.lower().startswith("cause: ")
     ]  # uv's
     errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
+    if errors[:1] == ["Exception:"]:  # pip prints a traceback after it
+        return shorten(lines[-1])
     if causes and any(line.startswith("Failed to fetch") for line in errors + causes):
         return shorten(f"{UNREACHABLE}: {causes[-1]}")
     return shorten(": ".join([*errors[:1], *causes[:1]]) or " ".join(lines))

@@ -20,7 +20,7 @@ from services.common.config.layers import (
     flag_layer,
     layers_of,
     load,
-    load_profile,
+    merge,
     profile_names,
     read_config_file,
     read_yaml,
@@ -177,14 +177,11 @@ class PipelineConfig:
             for name in profile_names(self._folder)
         }
 
-    def models(self, profile: str = "") -> dict[str, str]:
-        """Ids of the models that a profile itself names, by role."""
-        services = load_profile(self._folder, profile or self.profile).data.get("services") or {}
-        return {
-            role: str(section["model"])
-            for role, section in services.items()
-            if isinstance(section, dict) and "model" in section
-        }
+    def model_id(self, role: str, profile: str = "") -> str:
+        """Id of a role's model under `profile` (empty = the default one), named there or not."""
+        name = profile or self.profile
+        layers = layers_of(self._folder, "services.yaml", "services", name, (role,))
+        return str(merge(layer.data for layer in layers)["model"])
 
     def load(self, profile: str = "", overrides: dict[str, Any] | None = None) -> PipelineSettings:
         """Loads the settings under `profile` (empty = the default one) and `overrides`.

@@ -126,9 +126,9 @@ class Curator:
         self, profile: str, served: Mapping[str, ModelIdentity]
     ) -> Iterator[str]:
         """Says which models of a profile are not the served ones: a run cannot change those."""
-        for role, model_id in self._config.models(profile).items():
-            model = served.get(role)
-            if model and model_id not in (model.id, model.fallback_for_model_id):
+        for role, model in served.items():
+            model_id = self._config.model_id(role, profile)
+            if model_id not in (model.id, model.fallback_for_model_id):
                 yield (
                     f"The {role} service uses {model.id}, not the {model_id} of the profile "
                     f"{profile or self._config.profile}."

@@ -105,6 +105,8 @@ def test_the_whole_journey(
     page.wait_for_function(
         "[...document.querySelectorAll('.shot img')].every(i => i.naturalWidth > 400)"
     )
+    overflow = "aside => aside.scrollWidth - aside.clientWidth"
+    assert page.locator(".detail aside").evaluate(overflow) == 0
     page.get_by_role("button", name="Ask the Siamese model").click()
     told = float(page.locator(".probability b").inner_text())
     compared = system.stub.CompareImages(

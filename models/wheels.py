@@ -121,7 +121,7 @@ def _download(
     _run([*pip, "download", *options, source.wheel], folder, report)
     found = sorted((folder / "wheel").glob("*.whl"))
     if len(found) != 1:
-        raise UnavailableError(f"pip left {len(found)} wheels")
+        raise UnavailableError(f"pip downloaded {len(found)} wheels, expected 1")
     return found[0]
 
 

@@ -74,8 +74,8 @@ def _fetch(missing: MissingModels, policy: DownloadPolicy, console: Console) -> 
         fetch_missing(models_dir(), missing, policy, PullBars(console))
         return
     console.print(
-        f"fetching the networks of the profile {missing.profile} into {models_dir()}, once "
-        f"({missing.size_bytes / 1e6:.0f} MB)",
+        f"downloading the networks of the profile {missing.profile} to {models_dir()} "
+        f"({missing.size_bytes / 1e6:.0f} MB, first use only)",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -98,11 +98,11 @@ def _names_models(files: Sequence[ConfigFile]) -> bool:
 
 def _warn(error: BestshotError, console: Console) -> None:
     console.print(
-        f"[bold yellow]WARNING: the profile {BUILTIN_PROFILE} computes the results, because the "
-        f"networks of {DEFAULT_PROFILE}, which are more accurate, are not available[/bold yellow]\n"
+        f"[bold yellow]WARNING: using the profile {BUILTIN_PROFILE}, because the more accurate "
+        f"networks of {DEFAULT_PROFILE} are not available[/bold yellow]\n"
         f"{escape(error.message)}\n"
-        f"{PROFILE_VARIABLE}={BUILTIN_PROFILE} chooses {BUILTIN_PROFILE} without this warning; "
-        f"--offline does not try to fetch anything",
+        f"To choose {BUILTIN_PROFILE} without this warning, set {PROFILE_VARIABLE}="
+        f"{BUILTIN_PROFILE}; --offline skips the download",
         highlight=False,
         soft_wrap=True,
     )

@@ -76,7 +76,7 @@ class SelectionParameters:
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
-    """whether single shots are selected at all"""
+    """whether single shots can be selected; if not, they never are"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     siamese: SiameseParameters

@@ -11,9 +11,14 @@ from typing import IO
 
 from orchestrator.ports import PhotoFile
 from orchestrator.records import Album
-from orchestrator.storage.containment import check_inside, open_inside
+from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
 from orchestrator.storage.photo_io import report_progress
-from services.common.errors import InvalidArgumentError, InvalidImageError, UnavailableError
+from services.common.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    InvalidImageError,
+    UnavailableError,
+)
 from services.common.imaging import decode as imaging
 from services.common.imaging.decode import CanonicalImage
 from services.common.imaging.memory_budget import MemoryBudget
@@ -258,14 +263,32 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
         resolved = folder.resolve()
     except (OSError, ValueError, RuntimeError):  # RuntimeError: symlink loop
         resolved = Path()  # in no root: callers must not learn what is wrong outside the roots
-    roots = [root.expanduser().resolve() for root in allowed_roots]
-    if not any(resolved.is_relative_to(root) for root in roots):
-        raise InvalidArgumentError(
-            field,
-            f"{folder} is not in any of the allowed roots "
-            f"({', '.join(str(root) for root in roots)}); see orchestrator.allowed_roots",
-        )
+    if problem := _find_outside(folder, resolved, resolved_roots(allowed_roots)):
+        raise InvalidArgumentError(field, problem)
     return resolved
+
+
+def check_still_allowed(folder: str, roots: Sequence[Path]) -> None:
+    """Refuses an album that is not in an allowed root of today; touches no disk.
+
+    Args:
+        folder: The album's folder, as resolved when the album was created.
+        roots: Resolved roots.
+
+    Raises:
+        FailedPreconditionError: It is in none of them.
+    """
+    if problem := _find_outside(Path(folder), Path(folder), roots):
+        raise FailedPreconditionError(problem)
+
+
+def _find_outside(folder: Path, resolved: Path, roots: Sequence[Path]) -> str:
+    if any(resolved.is_relative_to(root) for root in roots):
+        return ""
+    return (
+        f"{folder} is not in any of the allowed roots "
+        f"({', '.join(str(root) for root in roots)}); see orchestrator.allowed_roots"
+    )
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_io import PhotoThreads
-from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.photo_source import FolderPhotoSource, check_still_allowed
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import album_roots
@@ -79,7 +79,8 @@ def build_orchestrator(
         config: Source of run settings.
         data_folder: Folder for uploads.
         registry: Registry for the metrics of runs.
-        allowed_roots: Folders that must contain albums and exports; None = those of `settings`.
+        allowed_roots: Folders that must contain new albums and exports, for a command of this
+            machine's user, who may read every album; None = those of `settings`, for all albums.
 
     Raises:
         ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
@@ -94,6 +95,8 @@ def build_orchestrator(
     roots = album_roots(settings.allowed_roots, data_folder)
 
     def open_source(album: Album) -> FolderPhotoSource:
+        if allowed_roots is None:  # made by a command on this machine, or before the roots changed
+            check_still_allowed(album.folder, roots)
         return FolderPhotoSource(
             Path(album.folder),
             max_pixels=shared.max_image_pixels,

@@ -23,8 +23,8 @@ NO_INDEX = {
     "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
     "PIP_RETRIES": "1",
 }
-WARNING = "WARNING: the profile builtin computes the results"
-FETCHING = "fetching the networks of the profile standard"
+WARNING = "WARNING: using the profile builtin"
+FETCHING = "downloading the networks of the profile standard"
 
 
 class Machine:

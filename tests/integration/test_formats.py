@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.conftest import draw_picture
 from tests.integration.command import Curated, bestshot, curate
+from tests.integration.parts import Part, orchestrator
 from tests.integration.up import running_up
 from tests.raw_files import dng
 
@@ -166,3 +167,24 @@ def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
     assert last.run.state == pb.RUN_STATE_COMPLETED, last.run.error
     assert (last.run.summary.photo_count, last.run.summary.unreadable_count) == (24, 0)
     assert stage("score").cached_count >= 4
+
+
+def test_an_album_outside_the_roots_of_a_server_is_shown_but_its_folder_not_read(
+    done: Curated, services: dict[str, Part], tmp_path: Path
+) -> None:
+    """`curate` made it, for whoever may read all of this machine's files."""
+    addresses = {name: part.address for name, part in services.items()}
+    with orchestrator(done.data.parent, addresses, tmp_path) as part:
+        albums = part.stub.ListAlbums(pb.ListAlbumsRequest()).albums
+        (album,) = (one for one in albums if one.folder == str(done.photos))
+        run = part.stub.ListRuns(pb.ListRunsRequest(album_id=album.id)).runs[-1]
+        assert part.stub.ListImages(pb.ListImagesRequest(run_id=run.id)).images
+        large = pb.GetThumbnailRequest(run_id=run.id, path="new.avif", long_side_px=1000)
+        with pytest.raises(grpc.RpcError) as caught:
+            part.stub.GetThumbnail(large)
+        refusal = f"{done.photos} is not in any of the allowed roots ({tmp_path}, "
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert refusal in caught.value.details()
+        again = part.end(part.stub.StartRun(pb.StartRunRequest(album_id=album.id)).run.id)
+        assert again.state == pb.RUN_STATE_FAILED
+        assert refusal in again.error

@@ -128,7 +128,9 @@ class Curator:
         """Says which models of a profile are not the served ones: a run cannot change those."""
         for role, model in served.items():
             model_id = self._config.model_id(role, profile)
-            if model_id not in (model.id, model.fallback_for_model_id):
+            if model_id == model.fallback_for_model_id:
+                yield f"The {role} service uses {model.id}: the files of {model_id} are missing."
+            elif model_id != model.id:
                 yield (
                     f"The {role} service uses {model.id}, not the {model_id} of the profile "
                     f"{profile or self._config.profile}."

@@ -169,7 +169,10 @@ def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_p
     wanted = {"model": "published", "fallback": "builtin"}
     profile.write_text(yaml.safe_dump({"description": "", "services": {"embedding": wanted}}))
     out = models.data.parent / "out"
-    assert models.run("curate", one_photo, "--out", out, "--profile", "lite").code == 0
+    curated = models.run("curate", one_photo, "--out", out, "--profile", "lite")
+    assert curated.code == 0
+    told = "uses builtin-scene-embedding: the files of published are missing."
+    assert f"Note: The embedding service {told}" in curated.text
     log = (out / "logs" / "embedding.log").read_text()
     assert "using the builtin model instead" in log
     assert (

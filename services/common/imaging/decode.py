@@ -26,9 +26,13 @@ from services.common.imaging.memory_budget import MemoryBudget
 from services.common.imaging.raw import develop_raw, is_raw, open_raw
 
 CANONICAL_LONG_SIDE_PX = 1024
-CANONICAL_VERSION = "1"
-"""Keys the feature cache: raise it whenever this module returns different pixels for the same
-file."""
+CANONICAL_VERSION = "2"
+"""Keys the feature cache: raise it whenever this module returns different pixels for the same file,
+and list in `_UNCHANGED` the formats whose pixels stay."""
+CANONICAL_VERSIONS = ("1", "2")
+"""All versions so far, oldest first."""
+_UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
+"""Formats whose pixels are those of `CANONICAL_VERSION`, by earlier version."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 
@@ -131,11 +135,11 @@ def decode(
     with _reserve(budget, _memory(opened, content, long_side_px), opened):
         try:
             image = develop_raw(content) if opened.image is None else opened.image
-            exif, orientation = _exif(opened, image)
-            if opened.image is None:
-                width, height = image.size
             image.draft("RGB", (long_side_px, long_side_px))
             image.load()
+            if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
+                width, height = image.size
+            exif, orientation = _exif(opened, image)
             fitted = _canonical(image, orientation, long_side_px)
         except InvalidImageError:
             raise
@@ -154,6 +158,11 @@ def decode(
         camera=_camera(exif),
         damage=find_damage(content, opened.format),
     )
+
+
+def is_canonical(image_format: str, version: str) -> bool:
+    """Whether pixels of an earlier version, for a photo of that format, are still canonical."""
+    return version == CANONICAL_VERSION or image_format in _UNCHANGED.get(version, ())
 
 
 def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
@@ -250,9 +259,16 @@ def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterat
 
 
 def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
-    """EXIF and orientation; may load the pixels, because a PNG's come before its EXIF."""
+    """EXIF, and the orientation that still has to be applied to the loaded `image`.
+
+    This is the only place that decides it. Only once loaded does an image say what is left to do:
+    Pillow turns a TIFF, and libheif a HEIF, while loading, and both then drop the orientation from
+    the EXIF and the XMP. Pillow reads the XMP where the EXIF has no orientation.
+    """
     if opened.raw_exif is not None:
         return opened.raw_exif, opened.raw_orientation
+    if opened.format == "AVIF":  # irot and imir, which Pillow returns as EXIF, override the XMP
+        image.info.pop("xmp", None)
     try:
         exif = image.getexif()
     except Exception:  # a damaged EXIF block does not make the picture unreadable

@@ -18,8 +18,9 @@ _MAGICS = (
 """Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, except Canon's CR3."""
 _TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
-_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
-"""LibRaw's flip to EXIF's orientation."""
+_ORIENTATION = 0x0112
+_ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
+"""EXIF's orientation by LibRaw's flip: 1 mirrors, 2 turns upside down, 4 swaps the axes first."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def open_raw(content: bytes) -> RawPicture:
         raise InvalidImageError("RAW files need rawpy: install 'bestshot[raw]'") from error
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
-            flip = _ORIENTATIONS.get(raw.sizes.flip, 1)
+            flip = _ORIENTATIONS[raw.sizes.flip & 7]
             sensor = (raw.sizes.raw_width, raw.sizes.raw_height)
             try:
                 preview = raw.extract_thumb()
@@ -84,8 +85,8 @@ def open_raw(content: bytes) -> RawPicture:
     image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
     own = image.getexif()
     exif = _exif(content) or own
-    if 0x0112 in own:
-        return RawPicture(image, sensor, exif, own[0x0112])
+    if own.get(_ORIENTATION) in range(1, 9):
+        return RawPicture(image, sensor, exif, own[_ORIENTATION])
     is_upright_already = (image.width >= image.height) != is_wide
     return RawPicture(image, sensor, exif, 1 if is_upright_already else flip)
 

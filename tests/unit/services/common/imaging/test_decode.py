@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from services.common.errors import InvalidImageError
 from services.common.imaging.damage import find_damage
@@ -53,28 +55,89 @@ def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
     assert np.abs(image.pixels.astype(int) - pixels).mean() < 12
 
 
+TO_STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How an upright picture is stored, by EXIF orientation."""
+
+
+def stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    method = TO_STORED[orientation]
+    image = Image.fromarray(upright)
+    return np.asarray(image if method is None else image.transpose(method))
+
+
+def quarters() -> NDArray[np.uint8]:
+    """A picture of 4:3 that looks different in each orientation, and survives compression."""
+    colours = np.array([[[200, 40, 40], [40, 200, 40]], [[40, 40, 200], [220, 220, 220]]], np.uint8)
+    return colours.repeat(240, axis=0).repeat(320, axis=1)
+
+
+def mean_difference(pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
+    assert pixels.shape == expected.shape
+    return float(np.abs(pixels.astype(int) - expected).mean())
+
+
+def xmp_with_orientation(orientation: int) -> bytes:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        f'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/>'
+        "</rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_upright_whatever_their_exif_orientation(
-    orientation: int, picture: Picture
+@pytest.mark.parametrize("tagged_by", ["EXIF", "XMP", "EXIF and XMP"])
+@pytest.mark.parametrize(
+    ("image_format", "options"),
+    [
+        ("JPEG", {"quality": 90}),
+        ("PNG", {}),
+        ("WEBP", {"quality": 90}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("HEIF", {"quality": 90}),
+        ("AVIF", {"quality": 90, "speed": 10}),
+    ],
+    ids=["JPEG", "PNG", "WEBP", "TIFF", "TIFF with LZW", "HEIF", "AVIF"],
+)
+def test_pictures_are_upright_in_every_orientation(
+    image_format: str, options: dict[str, Any], tagged_by: str, orientation: int
 ) -> None:
-    upright = Image.fromarray(picture(width=320, height=240))
-    stored = {
-        1: upright,
-        2: upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-        3: upright.transpose(Image.Transpose.ROTATE_180),
-        4: upright.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
-        5: upright.transpose(Image.Transpose.TRANSPOSE),
-        6: upright.transpose(Image.Transpose.ROTATE_90),
-        7: upright.transpose(Image.Transpose.TRANSVERSE),
-        8: upright.transpose(Image.Transpose.ROTATE_270),
-    }[orientation]
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    target = io.BytesIO()
-    stored.save(target, "PNG", exif=exif)
-    image = decode(target.getvalue(), max_pixels=MAX_PIXELS)
-    assert (image.source_width_px, image.source_height_px) == (320, 240)
-    assert (image.pixels == np.asarray(upright)).all()
+    upright = quarters()
+    if "EXIF" in tagged_by:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        if "compression" not in options:  # Pillow cannot write the time into such a TIFF
+            exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"
+        options = {**options, "exif": exif.tobytes()}
+    if "XMP" in tagged_by:
+        xmp = xmp_with_orientation(orientation)
+        if image_format == "PNG":
+            text = PngInfo()
+            text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+            options = {**options, "pnginfo": text}
+        elif image_format == "TIFF" and "EXIF" not in tagged_by:
+            options = {**options, "tiffinfo": {700: xmp}}
+        else:
+            options = {**options, "xmp": xmp}
+    decode(encoded(upright), max_pixels=MAX_PIXELS)  # registers the formats
+    content = encoded(stored(upright, orientation), image_format, **options)
+    if image_format == "AVIF" and tagged_by == "XMP":  # a file without irot is not turned
+        upright = stored(upright, orientation)
+    image = decode(content, max_pixels=MAX_PIXELS)
+    assert (image.source_width_px, image.source_height_px) == upright.shape[1::-1]
+    assert mean_difference(image.pixels, upright) < 6
+    has_time = "EXIF" in tagged_by and "compression" not in options
+    assert image.capture_time == ("2024-05-17T10:11:12" if has_time else "")
 
 
 def test_long_side_is_at_most_1024_and_the_source_size_is_told(picture: Picture) -> None:
@@ -185,27 +248,21 @@ def test_thumbnails_are_small_jpegs(picture: Picture, tmp_path: Path) -> None:
     assert (image.format, image.size) == ("JPEG", (320, 213))
 
 
-@pytest.mark.parametrize(
-    ("orientation", "turns"), [(1, 0), (6, -1), (8, 1), (3, 2)], ids=["0", "90", "270", "180"]
-)
-def test_a_raw_file_is_read_by_its_preview(
-    picture: Callable[..., NDArray[np.uint8]], orientation: int, turns: int
-) -> None:
-    sensor = picture(3, 320, 240)
-    found = decode(dng(sensor, orientation=orientation), max_pixels=10**6)
-    wanted = np.rot90(sensor, turns)
-    assert (found.format, found.capture_time) == ("RAW", "2026-05-17T10:00:00")
-    assert found.camera == "Bestshot Test Camera 1"
-    assert found.pixels.shape == wanted.shape
-    assert (found.source_width_px, found.source_height_px) == wanted.shape[1::-1]
-    assert np.abs(found.pixels.astype(int) - wanted).mean() < 8
-
-
-def test_a_raw_file_without_preview_is_developed(
-    picture: Callable[..., NDArray[np.uint8]],
-) -> None:
-    found = decode(dng(picture(3, 320, 240), has_preview=False), max_pixels=10**6)
-    assert found.pixels.shape == (120, 160, 3)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("has_preview", [True, False], ids=["preview", "developed"])
+def test_a_raw_file_is_upright_in_every_orientation(has_preview: bool, orientation: int) -> None:
+    upright = quarters()
+    content = dng(stored(upright, orientation), orientation=orientation, has_preview=has_preview)
+    found = decode(content, max_pixels=10**6)
+    assert (found.format, found.camera) == ("RAW", "Bestshot Test Camera 1")
+    if has_preview:
+        assert found.capture_time == "2026-05-17T10:00:00"
+        assert (found.source_width_px, found.source_height_px) == (640, 480)
+        assert mean_difference(found.pixels, upright) < 6
+    else:  # half the size, and grey, because the test camera's sensor holds one colour only
+        assert found.pixels.shape == (240, 320, 3)
+        corners = found.pixels[[60, 60, 180, 180], [80, 240, 80, 240]].astype(int).sum(axis=1)
+        assert corners.argsort()[2:].tolist() in ([1, 3], [3, 1])
 
 
 def test_a_raw_file_that_is_torn_or_has_no_reader_is_told(

@@ -187,10 +187,13 @@ class Pipeline:
 
     async def _discover(self) -> list[PhotoFile]:
         progress = _Stage("discover", self._report)
-        photos = await self._threads.reads.run(self._source.list_photos)
-        await progress.advance(len(photos))
+        found = await self._threads.reads.run(
+            self._source.find_photos, self._settings.find_photos.exclude
+        )
+        self._notes.extend(found.notes)
+        await progress.advance(len(found.photos))
         await progress.report()
-        return photos
+        return found.photos
 
     async def _score(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
         """Scores all photos, a few batches at a time; the first failure stops all of them."""

@@ -54,6 +54,13 @@ _SIDES_SWAPPED = (5, 6, 7, 8)
 _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
 """Pixels converted at a time: the temporaries of a stripe are small compared with the photo."""
+_END_OF_JPEG = b"\xff\xd9"
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+_MAX_BLANK_FRAMES = 100
+_BLANK_RANGE = 8
+"""Of 255: compression adds noise to a blank frame."""
+_GARBAGE = 0.01
+"""Share of a JPEG's pixels that libjpeg may make up if no data follow its header."""
 _EXIF_IFD = 0x8769
 _DATE_TIME_ORIGINAL = 0x9003
 _SUBSEC_TIME_ORIGINAL = 0x9291
@@ -93,6 +100,8 @@ class _Opened:
         format: Format by the magic bytes.
         raw_exif: EXIF of a RAW file; None if `image` has it.
         raw_orientation: EXIF orientation of a RAW file.
+        encoded: The file that `image` was opened from.
+        damage: What is wrong with a RAW file; empty if nothing was found.
     """
 
     image: Image.Image | None
@@ -100,6 +109,8 @@ class _Opened:
     format: str
     raw_exif: Image.Exif | None = None
     raw_orientation: int = 0
+    encoded: bytes = b""
+    damage: str = ""
 
 
 def decode(
@@ -134,9 +145,10 @@ def decode(
         )
     with _reserve(budget, _memory(opened, content, long_side_px), opened):
         try:
-            image = develop_raw(content) if opened.image is None else opened.image
-            image.draft("RGB", (long_side_px, long_side_px))
-            image.load()
+            if opened.image is None:
+                image, damage = develop_raw(content), ""
+            else:
+                image, damage = _load(opened.image, opened.encoded, long_side_px)
             if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
                 width, height = image.size
             exif, orientation = _exif(opened, image)
@@ -156,7 +168,7 @@ def decode(
         format=opened.format,
         capture_time=_capture_time(exif),
         camera=_camera(exif),
-        damage=find_damage(content, opened.format),
+        damage=opened.damage or damage or find_damage(content, opened.format),
     )
 
 
@@ -218,7 +230,7 @@ def _open(content: bytes) -> _Opened:
     if is_raw(content):
         raw = open_raw(content)
         size = raw.sensor_size if raw.image is None else raw.image.size
-        return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation)
+        return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation, raw.encoded, raw.damage)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -226,7 +238,53 @@ def _open(content: bytes) -> _Opened:
         raise InvalidImageError(f"not an image of a known format ({known})") from error
     except Exception as error:  # decoders may raise any exception on hostile headers
         raise InvalidImageError(f"the image header is damaged: {error}") from error
-    return _Opened(image, image.size, image.format or "unknown")
+    return _Opened(image, image.size, image.format or "unknown", encoded=content)
+
+
+def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.Image, str]:
+    """Decodes an image; returns it, or a new one, and what is wrong with the file.
+
+    A JPEG that ends early is read as far as it goes, as by other programs: libjpeg fills up what is
+    missing once it finds an end mark.
+    """
+    image.draft("RGB", (long_side_px, long_side_px))
+    try:
+        image.load()
+    except OSError as error:
+        if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
+            raise
+        image = Image.open(io.BytesIO(encoded + _END_OF_JPEG), formats=["JPEG"])
+        image.draft("RGB", (long_side_px, long_side_px))
+        image.load()
+        if _is_blank(image, ignored=_GARBAGE):
+            raise
+        return image, "the file ends early, so the end of the picture may be missing"
+    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+        _seek_content(image)
+    return image, ""
+
+
+def _seek_content(image: Image.Image) -> None:
+    """Goes on from the first frame of an animation to the first one that is not of one colour."""
+    for frame in range(1, _MAX_BLANK_FRAMES):
+        if not _is_blank(image):
+            return
+        try:
+            image.seek(frame)
+        except EOFError:
+            break
+        image.load()
+    if _is_blank(image):
+        image.seek(0)
+        image.load()
+
+
+def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
+    """Whether all pixels, but for the given shares of the darkest and brightest, look the same."""
+    counts = np.array(image.convert("RGB").histogram()).reshape(3, 256)
+    shares = counts.cumsum(axis=1) / (image.width * image.height)
+    darkest, brightest = (shares <= ignored).sum(axis=1), (shares < 1 - ignored).sum(axis=1)
+    return bool((brightest - darkest <= _BLANK_RANGE).all())
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:

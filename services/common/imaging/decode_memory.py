@@ -67,6 +67,8 @@ def _decoder_bytes(
             return _tiff_bytes(image, native)
         case "BMP" if _is_run_length_coded(image):
             return 3 * (pixels + _BMP_MAX_SKIPPED_ROWS * image.width)
+        case "GIF" if getattr(image, "is_animated", False):
+            return 16 * pixels  # colours, the frame, and what the previous one leaves behind
         case "GIF":
             return pixels
         case "WEBP":

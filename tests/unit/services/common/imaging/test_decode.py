@@ -55,6 +55,8 @@ def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
     assert np.abs(image.pixels.astype(int) - pixels).mean() < 12
 
 
+SCAN_HEADER = bytes.fromhex("ffda000c03010002110311003f00")
+"""Begins a JPEG's compressed data; nothing of the picture follows."""
 TO_STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -197,7 +199,8 @@ def test_a_date_that_does_not_exist_is_not_a_capture_time(text: str, picture: Pi
         (b"", "empty"),
         (b"just some text", "not an image of a known format"),
         (b"%PDF-1.7 and so on", "not an image of a known format"),
-        (encoded(draw_picture(), "JPEG")[:2000], "damaged"),
+        (encoded(draw_picture(), "JPEG")[:500], "damaged"),  # ends within the header
+        (encoded(draw_picture(), "JPEG").partition(b"\xff\xda")[0] + SCAN_HEADER, "damaged"),
         (encoded(draw_picture(), "PNG")[:2000], "damaged"),
     ],
 )
@@ -214,6 +217,57 @@ def test_lost_data_in_the_middle_of_a_jpeg_is_told(picture: Picture) -> None:
     found = decode(torn, max_pixels=MAX_PIXELS)
     assert "image data is missing at byte" in found.damage
     assert found.pixels.shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+@pytest.mark.parametrize(
+    ("cut", "orientation"), [(-2, 1), (-20, 1), (-2, 6), (0.5, 1), (0.5, 8)], ids=str
+)
+def test_a_jpeg_that_ends_early_is_read_as_far_as_it_goes(
+    cut: float, orientation: int, options: dict[str, Any], picture: Picture
+) -> None:
+    upright = picture()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    whole = encoded(stored(upright, orientation), "JPEG", quality=90, exif=exif, **options)
+    expected = decode(whole, max_pixels=MAX_PIXELS)
+    assert expected.damage == ""
+    end = len(whole) + int(cut) if cut < 0 else int(len(whole) * cut)
+    found = decode(whole[:end], max_pixels=MAX_PIXELS)
+    assert found.damage == "the file ends early, so the end of the picture may be missing"
+    assert (found.source_width_px, found.source_height_px) == (320, 240)
+    if cut == -2:
+        assert (found.pixels == expected.pixels).all()
+    elif options or cut < 0:  # a progressive JPEG has all of the picture, coarsely
+        assert mean_difference(found.pixels, expected.pixels) < 12
+    else:
+        first = (slice(100),) if orientation == 1 else (slice(None), slice(130))
+        assert (found.pixels[first] == expected.pixels[first]).all()
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG"])
+def test_an_animation_is_represented_by_its_first_frame_with_content(
+    image_format: str, picture: Picture
+) -> None:
+    black = Image.new("RGB", (320, 240))
+    frames = [Image.fromarray(picture(seed)) for seed in range(2)]
+
+    def animation(*images: Image.Image) -> bytes:
+        target = io.BytesIO()
+        options = {"lossless": True} if image_format == "WEBP" else {}
+        images[0].save(
+            target, image_format, save_all=True, append_images=images[1:], duration=50, **options
+        )
+        return target.getvalue()
+
+    found = decode(animation(black, black, *frames), max_pixels=MAX_PIXELS)
+    assert mean_difference(found.pixels, np.asarray(frames[0])) < 12
+    assert found.damage == ""
+    found = decode(animation(*frames, black), max_pixels=MAX_PIXELS)
+    assert mean_difference(found.pixels, np.asarray(frames[0])) < 12
+    assert not decode(
+        animation(black, Image.new("RGB", (320, 240), 3)), max_pixels=MAX_PIXELS
+    ).pixels.any()
 
 
 def test_a_cut_off_heif_is_told(picture: Picture) -> None:
@@ -274,6 +328,16 @@ def test_a_raw_file_that_is_torn_or_has_no_reader_is_told(
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(InvalidImageError, match=r"install 'bestshot\[raw\]'"):
         decode(content, max_pixels=10**6)
+
+
+def test_a_dng_whose_pictures_are_beyond_its_end_is_unreadable(picture: Picture) -> None:
+    whole = dng(picture(3, 320, 240), metadata_first=True)
+    assert decode(whole, max_pixels=10**6).damage == ""
+    with pytest.raises(InvalidImageError, match=r"truncated: \d+ bytes are missing"):
+        decode(whole[:1000], max_pixels=10**6)
+    without_preview = dng(picture(3, 320, 240), metadata_first=True, has_preview=False)
+    with pytest.raises(InvalidImageError, match="truncated: 153000 bytes are missing"):
+        decode(without_preview[:-153_000], max_pixels=10**6)
 
 
 def test_a_plain_tiff_is_no_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:

@@ -171,6 +171,10 @@ def test_working_in_stripes_gives_the_same_pixels(
     assert (decode(content, max_pixels=MAX_PIXELS).pixels == np.asarray(fitted)).all()
 
 
+def noisy(side: int) -> Image.Image:
+    return Image.fromarray(noise(1, side, side, 3)).quantize(256, dither=Image.Dither.NONE)
+
+
 MEASURE = """
 import pathlib, re, sys
 from services.common.errors import InvalidImageError
@@ -208,6 +212,11 @@ def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
         "turned.tiff": (coloured, "TIFF", {**deflate, "tiffinfo": {274: 6}}),
         "progressive.jpg": (coloured, "JPEG", {"progressive": True, "subsampling": 0}),
         "palette.gif": (grey.convert("P"), "GIF", {"transparency": 0}),
+        "black-first.gif": (
+            grey.convert("P"),
+            "GIF",
+            {"save_all": True, "append_images": [noisy(side)], "disposal": 2},
+        ),
         "plain.webp": (coloured, "WEBP", {"method": 0, "quality": 1}),
         "plain.bmp": (grey, "BMP", {}),
     }

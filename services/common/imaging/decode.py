@@ -54,6 +54,8 @@ _SIDES_SWAPPED = (5, 6, 7, 8)
 _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
 """Pixels converted at a time: the temporaries of a stripe are small compared with the photo."""
+_SRGB_TOLERANCE = 4
+"""Of 255. The profiles of cameras and programs that are called sRGB differ from it by 1."""
 _END_OF_JPEG = b"\xff\xd9"
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _MAX_BLANK_FRAMES = 100
@@ -431,6 +433,8 @@ class _Conversion:
             stripe = Image.new("RGBA", rgba.size, "white")
             stripe.alpha_composite(rgba)
             stripe = stripe.convert("RGB")
+        if stripe.mode == "P":  # its profile is that of the palette's colours
+            stripe = stripe.convert("RGB")
         if not self._has_transform:
             self._transform = _transform_to_srgb(self._profile, stripe.mode)
             self._has_transform = True
@@ -447,7 +451,8 @@ class _Conversion:
             values *= self._factor
         else:
             values /= self._factor
-        return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
+        rounded = np.clip(np.nan_to_num(values) + 0.5, 0, 255)
+        return Image.fromarray(rounded.astype(np.uint8))
 
 
 def _grey_factor(image: Image.Image) -> float | None:
@@ -460,7 +465,7 @@ def _grey_factor(image: Image.Image) -> float | None:
     rows = max(1, _STRIPE_PIXELS // image.width)
     for top in range(0, image.height, rows):
         stripe = image.crop((0, top, image.width, min(image.height, top + rows)))
-        largest = np.maximum(largest, np.asarray(stripe).max(initial=0))
+        largest = np.fmax(largest, np.fmax.reduce(np.asarray(stripe), axis=None, initial=0))
     if image.mode == "I":
         return 257.0 if largest > 255 else 1.0
     return 255.0 if largest <= 1 else 1.0
@@ -468,10 +473,31 @@ def _grey_factor(image: Image.Image) -> float | None:
 
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """None if the pixels are already sRGB, or the profile is broken or for another colour model."""
+    if mode == "RGB" and _is_srgb(profile):
+        return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return None
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
+
+
+@functools.lru_cache(maxsize=16)
+def _is_srgb(profile: bytes) -> bool:
+    """Whether a profile called sRGB changes no colour noticeably.
+
+    The name alone does not say so: there are linear profiles called sRGB. A profile that is sRGB
+    under another name is applied, which changes a channel by at most 1.
+    """
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" not in ImageCms.getProfileDescription(source):
+            return False
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+        applied = ImageCms.applyTransform(Image.fromarray(colours), transform)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+    difference = np.asarray(applied).astype(int) - colours
+    return int(np.abs(difference).max()) <= _SRGB_TOLERANCE

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -166,12 +167,92 @@ def test_grey_of_16_bits_keeps_its_tones() -> None:
     assert np.abs(image.pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
 
 
-def test_colours_follow_the_icc_profile(picture: Picture) -> None:
-    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    tagged = encoded(picture(), "PNG", icc_profile=linear)
-    assert (decode(tagged, max_pixels=MAX_PIXELS).pixels == picture()).all()
-    lab = encoded(picture(), "PNG", icc_profile=b"no profile at all")
-    assert (decode(lab, max_pixels=MAX_PIXELS).pixels == picture()).all()
+def icc_profile(name: str, gamma: float) -> bytes:
+    """A matrix profile with the primaries of sRGB (ICC.1:2010, D50) and a plain gamma."""
+    described = name.encode("ascii") + b"\0"
+    curve = b"curv" + struct.pack(">4xIH2x", 1, round(gamma * 256))
+    tags = {
+        b"desc": b"desc" + struct.pack(">4xI", len(described)) + described + bytes(78),
+        b"cprt": b"text\0\0\0\0none\0",
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
+    for tag, values in {
+        b"wtpt": (0.9642, 1.0, 0.8249),
+        b"rXYZ": (0.4361, 0.2225, 0.0139),
+        b"gXYZ": (0.3851, 0.7169, 0.0971),
+        b"bXYZ": (0.1431, 0.0606, 0.7141),
+    }.items():
+        tags[tag] = b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in values))
+    data, table = b"", struct.pack(">I", len(tags))
+    for tag, content in tags.items():
+        table += tag + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    size = 128 + len(table) + len(data)
+    head = struct.pack(">I4sI4s4s4s", size, b"lcms", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    head = head + bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + data
+
+
+@pytest.mark.parametrize("name", ["Linear sRGB", "Linear Rec709"])
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF"])
+def test_a_profile_is_applied_whatever_its_name(
+    image_format: str, name: str, picture: Picture
+) -> None:
+    expected = (picture() // 52) * 51
+    linear = np.where(
+        expected / 255 <= 0.04045, expected / 255 / 12.92, ((expected / 255 + 0.055) / 1.055) ** 2.4
+    )
+    tagged = (linear * 255).round().astype(np.uint8)
+    content = encoded(tagged, image_format, icc_profile=icc_profile(name, 1.0), quality=100)
+    found = decode(content, max_pixels=MAX_PIXELS).pixels
+    reference = decode(encoded(expected, image_format, quality=100), max_pixels=MAX_PIXELS).pixels
+    assert mean_difference(found, reference) < 4
+    assert mean_difference(tagged, expected) > 30
+
+
+def test_a_profile_that_is_srgb_or_broken_changes_no_pixel(picture: Picture) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"no profile at all", icc_profile("sRGB", 2.2)[:200]):
+        tagged = encoded(picture(), "PNG", icc_profile=profile)
+        assert (decode(tagged, max_pixels=MAX_PIXELS).pixels == picture()).all()
+
+
+def test_the_colours_of_a_palette_follow_the_profile(picture: Picture) -> None:
+    image = Image.fromarray(picture()).quantize(32)
+    profile = icc_profile("Linear", 1.0)
+    contents = []
+    for one in (image, image.convert("RGB")):
+        target = io.BytesIO()
+        one.save(target, "PNG", icc_profile=profile)
+        contents.append(target.getvalue())
+    palette, coloured = (decode(content, max_pixels=MAX_PIXELS).pixels for content in contents)
+    assert (palette == coloured).all()
+    assert mean_difference(palette, np.asarray(image.convert("RGB"))) > 20
+
+
+def test_lab_and_cmyk_and_float_tiffs_look_like_their_rgb(picture: Picture) -> None:
+    pixels = picture()
+    image = Image.fromarray(pixels)
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    lab = ImageCms.applyTransform(image, to_lab)
+    assert lab is not None
+    grey = np.asarray(image.convert("L"))
+    for stored_image, expected, limit in (
+        (lab, pixels, 2.0),
+        (image.convert("CMYK"), pixels, 0.5),
+        (Image.fromarray(grey.astype(np.float32) / 255), grey[..., None].repeat(3, axis=2), 0.5),
+    ):
+        target = io.BytesIO()
+        stored_image.save(target, "TIFF")
+        found = decode(target.getvalue(), max_pixels=MAX_PIXELS).pixels
+        assert mean_difference(found, expected) < limit
+    hole = grey.astype(np.float32) / 255
+    hole[:10] = np.nan
+    found = decode(encoded(hole, "TIFF"), max_pixels=MAX_PIXELS).pixels
+    assert not found[:10].any()
+    assert mean_difference(found[10:, :, 0], grey[10:]) < 0.5
 
 
 def test_capture_time_comes_from_exif(picture: Picture) -> None:

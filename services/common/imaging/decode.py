@@ -1,7 +1,7 @@
 """Decodes image files to the canonical image that every model sees.
 
-Canonical: upright by its EXIF orientation, sRGB by its ICC profile if it has one, alpha
-flattened on white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
+Canonical: upright, sRGB by its ICC profile or its code points if it has any, alpha flattened on
+white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
 so scores do not depend on who decoded a photo.
 """
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from services.common.errors import InvalidImageError
+from services.common.imaging import nclx
 from services.common.imaging.damage import find_damage
 from services.common.imaging.decode_memory import decode_bytes, raw_bytes
 from services.common.imaging.memory_budget import MemoryBudget
@@ -154,7 +155,8 @@ def decode(
             if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
                 width, height = image.size
             exif, orientation = _exif(opened, image)
-            fitted = _canonical(image, orientation, long_side_px)
+            convert = _Conversion(image, nclx.find_conversion(image, content))
+            fitted = _canonical(image, convert, orientation, long_side_px)
         except InvalidImageError:
             raise
         except MemoryError as error:
@@ -375,7 +377,9 @@ def _capture_time(exif: Image.Exif) -> str:
     return f"{time}.{fraction}" if fraction.isdigit() else time
 
 
-def _canonical(image: Image.Image, orientation: int, long_side_px: int) -> Image.Image:
+def _canonical(
+    image: Image.Image, convert: _Conversion, orientation: int, long_side_px: int
+) -> Image.Image:
     """Rotates upright, converts to sRGB and scales down; the stripes do not affect the pixels.
 
     As in Pillow's own `resize`, the rows are scaled first, which needs no other rows.
@@ -383,7 +387,6 @@ def _canonical(image: Image.Image, orientation: int, long_side_px: int) -> Image
     is_swapped = orientation in _SIDES_SWAPPED
     width, height = image.size[::-1] if is_swapped else image.size
     narrowed_width = _narrowed_width((width, height), long_side_px)
-    convert = _Conversion(image)
     narrowed = Image.new("RGB", (narrowed_width, height))
     rows = max(1, _STRIPE_PIXELS // width)
     for top in range(0, height, rows):
@@ -418,9 +421,11 @@ class _Conversion:
 
     Args:
         image: Loaded.
+        convert_rgb: Converts RGB to sRGB where the image has no profile; None = it is sRGB.
     """
 
-    def __init__(self, image: Image.Image) -> None:
+    def __init__(self, image: Image.Image, convert_rgb: nclx.Convert | None) -> None:
+        self._convert_rgb = convert_rgb
         self._profile: bytes = image.info.get("icc_profile") or b""
         self._factor = _grey_factor(image)
         self._transform: ImageCms.ImageCmsTransform | None = None
@@ -440,7 +445,10 @@ class _Conversion:
             self._has_transform = True
         if self._transform is not None:
             stripe = ImageCms.applyTransform(stripe, self._transform) or stripe
-        return stripe.convert("RGB")
+        stripe = stripe.convert("RGB")
+        if self._convert_rgb is not None and not self._profile:
+            stripe = Image.fromarray(self._convert_rgb(np.asarray(stripe)))
+        return stripe
 
     def _to_8_bit(self, stripe: Image.Image) -> Image.Image:
         """Scales integer and float greys to 0..255; other modes pass through."""

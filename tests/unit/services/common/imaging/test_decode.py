@@ -255,6 +255,58 @@ def test_lab_and_cmyk_and_float_tiffs_look_like_their_rgb(picture: Picture) -> N
     assert mean_difference(found[10:, :, 0], grey[10:]) < 0.5
 
 
+def srgb_light(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    level = pixels / 255
+    return np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+
+
+def as_pq_2020(pixels: NDArray[np.uint8], white_nits: float = 203) -> NDArray[np.uint8]:
+    """The same picture for a PQ display (SMPTE ST 2084) with the primaries of BT.2020."""
+    to_2020 = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+    power = (srgb_light(pixels) @ np.array(to_2020).T * white_nits / 10_000) ** (1305 / 8192)
+    level = ((107 / 128 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    return (level * 255).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("white_nits", [100, 203, 800])
+def test_hdr_pictures_look_like_their_sdr_version(white_nits: float, picture: Picture) -> None:
+    pixels = (picture() // 2) + 20
+    content = encoded(as_pq_2020(pixels, white_nits), "AVIF", quality=95, subsampling="4:4:4")
+    assert b"colrnclx\0\x01\0\x0d" in content
+    tagged = content.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x09\0\x10")
+    flat = decode(content, max_pixels=MAX_PIXELS).pixels
+    found = decode(tagged, max_pixels=MAX_PIXELS).pixels
+    # Up to the knee of the tone mapping, light is only scaled.
+    expected = np.clip(srgb_light(pixels) * white_nits / 203, 0, 1)
+    kept = expected.max(axis=-1) <= 0.4
+    assert kept.mean() > 0.05
+    missed = np.abs(srgb_light(found) - expected)[kept].mean()
+    assert missed < 0.02
+    assert np.abs(srgb_light(flat) - expected)[kept].mean() > 3 * missed
+    assert found.max() < 255
+
+
+def test_the_reference_white_is_the_same_in_pq_and_hlg() -> None:
+    found = []
+    for level, transfer in ((0.58, b"\x10"), (0.75, b"\x12")):  # of 203 nits, by ITU-R BT.2408
+        grey = encoded(np.full((64, 64, 3), round(level * 255), np.uint8), "AVIF", quality=95)
+        tagged = grey.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x09\0" + transfer)
+        found.append(decode(tagged, max_pixels=MAX_PIXELS).pixels.mean())
+    assert abs(found[0] - found[1]) < 4
+    assert 220 < found[0] < 245
+
+
+def test_display_p3_without_a_profile_is_converted(picture: Picture) -> None:
+    content = encoded(picture(), "AVIF", quality=95, subsampling="4:4:4")
+    tagged = content.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x0d")
+    plain = decode(content, max_pixels=MAX_PIXELS).pixels.astype(int)
+    wide = decode(tagged, max_pixels=MAX_PIXELS).pixels.astype(int)
+    assert np.ptp(wide, axis=-1).mean() > np.ptp(plain, axis=-1).mean() + 5
+    grey = encoded(np.full((64, 64, 3), 120, np.uint8), "AVIF", quality=95)
+    grey = grey.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x0d")
+    assert np.abs(decode(grey, max_pixels=MAX_PIXELS).pixels.astype(int) - 120).max() <= 3
+
+
 def test_capture_time_comes_from_exif(picture: Picture) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"

@@ -20,7 +20,7 @@ from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
-from orchestrator.domain.verdict_sentences import describe_unreadable
+from orchestrator.domain.verdict_sentences import describe_unreadable, describe_unsupported
 from orchestrator.ports import (
     Embedder,
     Embedding,
@@ -43,6 +43,7 @@ from orchestrator.runs.selection import (
 from orchestrator.runs.stored_features import Key, stack_embeddings
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import BestshotError, InvalidImageError
+from services.common.imaging import unsupported
 from services.common.imaging.decode import (
     CANONICAL_VERSION,
     RgbImage,
@@ -176,6 +177,15 @@ class Pipeline:
         progress = _Stage("select", self._report, total=len(photos))
         selected = add_verdicts(records, selection, comparisons)
         broken = [photo.record for photo in scored if photo.embedding is None]
+        self._notes.extend(
+            describe_unsupported(
+                [
+                    record.error.removeprefix(unsupported.PREFIX)
+                    for record in broken
+                    if record.error.startswith(unsupported.PREFIX)
+                ]
+            )
+        )
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(

@@ -34,7 +34,16 @@ RAW_SUFFIXES = frozenset(
         *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
     }
 )
-PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES
+OTHER_SUFFIXES = frozenset(
+    {
+        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
+        *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr"),
+        *(".pbm", ".pgm", ".pnm", ".ppm"),
+    }
+)
+"""Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are
+of formats that cannot be decoded; they become rows all the same."""
+PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
 """Suffixes of candidate files; their magic bytes decide what they really are."""
 COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
 """Videos of Live Photos, and Apple's edits: they belong to the photo of the same name."""
@@ -114,7 +123,7 @@ class FolderPhotoSource:
             raise InvalidArgumentError(
                 "folder",
                 f"no photos found in {self._folder} or its subfolders (looked for RAW files and "
-                f"for files ending in {', '.join(sorted(PICTURE_SUFFIXES))})"
+                f"for files ending in {', '.join(sorted(PICTURE_SUFFIXES | OTHER_SUFFIXES))})"
                 + "".join(f". {note.removesuffix('.')}" for note in notes),
             )
         return FoundPhotos(sorted(found, key=lambda photo: photo.path), notes)
@@ -253,7 +262,8 @@ def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]
         companions = [path for path in _of(same, kinds, COMPANION_SUFFIXES) if path.is_file()]
         if pictures:
             companions, raws = [*raws, *companions], []
-        for number, photo in enumerate([*pictures, *raws]):
+        others = _of(same, kinds, OTHER_SUFFIXES)
+        for number, photo in enumerate([*pictures, *raws, *others]):
             yield photo, companions if number == 0 else []
 
 

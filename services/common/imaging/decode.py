@@ -25,6 +25,7 @@ from services.common.imaging.damage import find_damage
 from services.common.imaging.decode_memory import decode_bytes, raw_bytes
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.imaging.raw import develop_raw, is_raw, open_raw
+from services.common.imaging.unsupported import name_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "2"
@@ -35,7 +36,10 @@ CANONICAL_VERSIONS = ("1", "2")
 _UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
 """Formats whose pixels are those of `CANONICAL_VERSION`, by earlier version."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"),
+    *("JPEG2000", "PSD"),
+)
 
 RgbImage = NDArray[np.uint8]
 """uint8, (height, width, 3), sRGB."""
@@ -239,8 +243,11 @@ def _open(content: bytes) -> _Opened:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         known = ", ".join((*FORMATS, "RAW"))
-        raise InvalidImageError(f"not an image of a known format ({known})") from error
+        reason = name_unsupported(content) or f"not an image of a known format ({known})"
+        raise InvalidImageError(reason) from error
     except Exception as error:  # decoders may raise any exception on hostile headers
+        if reason := name_unsupported(content):
+            raise InvalidImageError(reason) from error
         raise InvalidImageError(f"the image header is damaged: {error}") from error
     return _Opened(image, image.size, image.format or "unknown", encoded=content)
 

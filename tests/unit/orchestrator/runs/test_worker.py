@@ -252,3 +252,16 @@ async def test_only_pictures_that_older_versions_read_differently_are_read_again
             assert summary is not None
             cached.append(summary.cached_count)
         assert cached == [2, 3]
+
+
+async def test_pictures_of_other_formats_are_rows_and_counted(engine: Engine, album: Album) -> None:
+    for name in ("a.jxl", "b.jxl", "c.jpg"):
+        (Path(album.folder) / name).write_bytes(b"\xff\x0a and so on")
+    (Path(album.folder) / "d.exr").write_bytes(b"v/1\x01 and so on")
+    (Path(album.folder) / "e.mp4").write_bytes(b"a film")
+    async with house(engine, album, lambda *_: None) as opened:
+        run = await opened.curate()
+        assert run.notes == ("Left out: 1 video.", "Not supported: 3 JPEG XL, 1 OpenEXR.")
+        assert run.summary is not None
+        assert (run.summary.photo_count, run.summary.unreadable_count) == (6, 4)
+        assert opened.store.image(run.id, "a.jxl").error == "not supported: JPEG XL"

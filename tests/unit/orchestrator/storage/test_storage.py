@@ -427,11 +427,16 @@ def test_files_that_go_with_a_photo_are_no_photos(tmp_path: Path) -> None:
     source = source_of(
         tmp_path,
         *("pair.JPG", "pair.cr2", "live.heic", "live.MOV", "live.aae", "alone.dng", "film.mov"),
+        *("edit.psd", "edit.nef", "edit.mov", "new.jxl", "new.jpg"),
         *("two.jpg", "two.heic", "two.nef", "raws.cr2", "raws.dng", "sub/pair.arw", "letter.txt"),
     )
     found = {photo.path: photo.companion_paths for photo in source.list_photos()}
     assert found == {
         "alone.dng": (),
+        "edit.nef": ("edit.mov",),
+        "edit.psd": (),
+        "new.jpg": (),
+        "new.jxl": (),
         "live.heic": ("live.MOV", "live.aae"),
         "pair.JPG": ("pair.cr2",),
         "raws.cr2": (),

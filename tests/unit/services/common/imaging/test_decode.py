@@ -47,13 +47,45 @@ def test_lossless_formats_are_read_by_their_magic_bytes(
     assert np.abs(image.pixels.astype(int) - pixels).mean() < (4 if image_format == "GIF" else 1e-9)
 
 
-@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "HEIF", "AVIF"])
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "HEIF", "AVIF", "JPEG2000"])
 def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
     pixels = picture()
     decode(encoded(pixels), max_pixels=MAX_PIXELS)  # registers the formats
     image = decode(encoded(pixels, image_format, quality=95), max_pixels=MAX_PIXELS)
     assert image.format == image_format
     assert np.abs(image.pixels.astype(int) - pixels).mean() < 12
+
+
+def photoshop(pixels: NDArray[np.uint8], *, version: int = 1, bits: int = 8) -> bytes:
+    """A Photoshop document of one flat layer, uncompressed (Adobe's file format, 2019)."""
+    height, width = pixels.shape[:2]
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", version, 3, height, width, bits, 3)
+    return head + bytes(12) + bytes(2) + pixels.transpose(2, 0, 1).tobytes()
+
+
+def test_the_merged_picture_of_a_photoshop_document_is_read(picture: Picture) -> None:
+    image = decode(photoshop(picture()), max_pixels=MAX_PIXELS)
+    assert image.format == "PSD"
+    assert (image.pixels == picture()).all()
+    with pytest.raises(InvalidImageError, match="damaged"):
+        decode(photoshop(picture())[:-5000], max_pixels=MAX_PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\xff\x0a" + bytes(100), "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), "JPEG XL"),
+        (photoshop(draw_picture(), version=2), "large Photoshop documents"),
+        (photoshop(draw_picture(), bits=16), "this kind of Photoshop document"),
+        (b"gimp xcf v011" + bytes(100), "GIMP documents"),
+        (b"v/1\x01" + bytes(100), "OpenEXR"),
+        (b"P6 1 1 255 abc", "Netpbm"),
+    ],
+)
+def test_known_formats_that_cannot_be_read_are_named(content: bytes, name: str) -> None:
+    with pytest.raises(InvalidImageError, match=f"^not supported: {name}"):
+        decode(content, max_pixels=MAX_PIXELS)
 
 
 SCAN_HEADER = bytes.fromhex("ffda000c03010002110311003f00")

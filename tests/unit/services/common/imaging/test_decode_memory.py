@@ -218,6 +218,8 @@ def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
             {"save_all": True, "append_images": [noisy(side)], "disposal": 2},
         ),
         "plain.webp": (coloured, "WEBP", {"method": 0, "quality": 1}),
+        "plain.jp2": (coloured, "JPEG2000", {}),
+        "noisy.jp2": (noisy(1500).convert("RGB"), "JPEG2000", {"irreversible": True}),
         "plain.bmp": (grey, "BMP", {}),
     }
     for name, (image, image_format, options) in bombs.items():

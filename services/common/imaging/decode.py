@@ -23,6 +23,12 @@ from services.common.errors import InvalidImageError
 from services.common.imaging import nclx
 from services.common.imaging.damage import find_damage
 from services.common.imaging.decode_memory import decode_bytes, raw_bytes
+from services.common.imaging.float_tiff import (
+    MAX_LIGHT,
+    develop_float_tiff,
+    float_bytes,
+    open_float_tiff,
+)
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.imaging.raw import develop_raw, is_raw, open_raw
 from services.common.imaging.unsupported import name_unsupported
@@ -102,10 +108,10 @@ class _Opened:
     """A file whose header has been read, but no pixel yet.
 
     Attributes:
-        image: None for a RAW file without a preview, which has to be developed.
+        image: None for a RAW file without a preview or a TIFF of floats, which are developed.
         size: Width and height as stored.
         format: Format by the magic bytes.
-        raw_exif: EXIF of a RAW file; None if `image` has it.
+        raw_exif: EXIF of a file that is not opened by Pillow; None if `image` has it.
         raw_orientation: EXIF orientation of a RAW file.
         encoded: The file that `image` was opened from.
         damage: What is wrong with a RAW file; empty if nothing was found.
@@ -153,7 +159,8 @@ def decode(
     with _reserve(budget, _memory(opened, content, long_side_px), opened):
         try:
             if opened.image is None:
-                image, damage = develop_raw(content), ""
+                develop = develop_float_tiff if opened.format == "TIFF" else develop_raw
+                image, damage = develop(content), ""
             else:
                 image, damage = _load(opened.image, opened.encoded, long_side_px)
             if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
@@ -239,6 +246,8 @@ def _open(content: bytes) -> _Opened:
         raw = open_raw(content)
         size = raw.sensor_size if raw.image is None else raw.image.size
         return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation, raw.encoded, raw.damage)
+    if floats := open_float_tiff(content):
+        return _Opened(None, floats.size, "TIFF", floats.exif)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -300,6 +309,8 @@ def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
     """Maximum number of bytes that the decode takes."""
+    if opened.image is None and opened.format == "TIFF":
+        return float_bytes(opened.size, content)
     if opened.image is None:
         return raw_bytes(opened.size, content)
     if opened.image.format in ("JPEG", "MPO"):
@@ -332,7 +343,8 @@ def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
 
     This is the only place that decides it. Only once loaded does an image say what is left to do:
     Pillow turns a TIFF, and libheif a HEIF, while loading, and both then drop the orientation from
-    the EXIF and the XMP. Pillow reads the XMP where the EXIF has no orientation.
+    the EXIF and the XMP. OpenCV turns a TIFF of floats. Pillow reads the XMP if the EXIF has no
+    orientation.
     """
     if opened.raw_exif is not None:
         return opened.raw_exif, opened.raw_orientation
@@ -483,7 +495,7 @@ def _grey_factor(image: Image.Image) -> float | None:
         largest = np.fmax(largest, np.fmax.reduce(np.asarray(stripe), axis=None, initial=0))
     if image.mode == "I":
         return 257.0 if largest > 255 else 1.0
-    return 255.0 if largest <= 1 else 1.0
+    return 255.0 if largest <= MAX_LIGHT else 1.0
 
 
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -197,6 +198,44 @@ def test_grey_of_16_bits_keeps_its_tones() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     image = decode(encoded(ramp, "TIFF"), max_pixels=MAX_PIXELS)
     assert np.abs(image.pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
+
+
+def float_tiff(pixels: NDArray[np.float32], orientation: int = 1, **options: Any) -> bytes:
+    target = io.BytesIO()
+    tag = (274, "H", 1, orientation)
+    tifffile.imwrite(target, pixels, photometric="rgb", extratags=[tag], **options)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_of_floats_is_upright_and_looks_like_its_rgb(
+    orientation: int, compression: str | None, picture: Picture
+) -> None:
+    upright = picture()
+    values = stored(upright, orientation).astype(np.float32) / 255
+    content = float_tiff(values, orientation, compression=compression)
+    found = decode(content, max_pixels=MAX_PIXELS)
+    assert found.format == "TIFF"
+    assert (found.source_width_px, found.source_height_px) == (320, 240)
+    assert mean_difference(found.pixels, upright) < 0.5
+    with pytest.raises(InvalidImageError, match="exceed the limit"):
+        decode(content, max_pixels=1000)
+    with pytest.raises(InvalidImageError):
+        decode(content[: len(content) // 2], max_pixels=MAX_PIXELS)
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_floats_beyond_one_are_highlights(bands: int, picture: Picture) -> None:
+    values = picture().astype(np.float32) / 255
+    values[:20] = 4.0
+    values[20:30] = np.nan
+    content = float_tiff(values) if bands == 3 else encoded(values[..., 1], "TIFF")
+    found = decode(content, max_pixels=MAX_PIXELS).pixels
+    assert (found[:20] == 255).all()
+    assert not found[20:30].any()
+    expected = picture() if bands == 3 else picture()[..., 1:2].repeat(3, axis=2)
+    assert mean_difference(found[30:], expected[30:]) < 0.5
 
 
 def icc_profile(name: str, gamma: float) -> bytes:

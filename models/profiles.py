@@ -2,76 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from models.pull import Location, Progress, fetch
 from models.state import State, own_state
-from services.common.config.layers import layers_of, merge
+from services.common.config.layers import ConfigFile, Settings, layers_of, merge
+from services.common.errors import ConfigError, UnavailableError
 from services.common.inference.registry import (
     SERVICE_ROLES,
     MissingModelError,
     ModelEntry,
+    Role,
     entry_in,
     read_registry,
     with_parts,
 )
 
-
-class DownloadPolicy(StrEnum):
-    """Whether missing models are fetched automatically."""
-
-    AUTO = "auto"
-    NEVER = "never"
+DownloadPolicy = Literal["auto", "never"]
+"""Whether missing models are fetched automatically."""
 
 
-def ensure_profile(
-    configs: Path,
-    models_folder: Path,
-    profile: str,
-    policy: DownloadPolicy,
-    progress: Progress,
-) -> list[str]:
-    """Fetches the models that a profile needs and this machine lacks; replaces damaged files.
+class ModelsSettings(Settings):
+    """Section `models` of services.yaml."""
+
+    download: DownloadPolicy
+    """whether `curate`, `demo`, `up` and `reproduce` fetch the networks that the profile needs and
+    this machine lacks: `auto`, or `never`, which `--offline` sets too. `serve` never fetches any"""
+
+
+@dataclass(frozen=True)
+class MissingModels:
+    """What a profile needs and this machine lacks.
+
+    Attributes:
+        profile: Name of the profile.
+        required: Models without which a service does not start, by id.
+        optional: Models that a service replaces by its builtin one (`fallback: builtin`), by id.
+        damaged: Ids of those that are here but wrong.
+    """
+
+    profile: str
+    required: Mapping[str, ModelEntry]
+    optional: Mapping[str, ModelEntry]
+    damaged: frozenset[str]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the known downloads."""
+        entries = {**self.required, **self.optional}.values()
+        return sum(file.size_bytes or 0 for entry in entries for file in entry.downloads.values())
+
+    def __bool__(self) -> bool:
+        return bool(self.required or self.optional)
+
+
+def find_missing(
+    configs: Path, models_folder: Path, profile: str, files: Sequence[ConfigFile] = ()
+) -> MissingModels:
+    """Finds the models that the services of a profile load and that are not here or damaged.
 
     Args:
         configs: Folder of models.yaml and of the profiles.
         models_folder: Folder of pulled models.
         profile: Name of the profile.
-        policy: Whether to fetch anything.
-        progress: Receives the progress.
-
-    Returns:
-        Ids of the models that were fetched.
+        files: Files of --config, on top of it.
 
     Raises:
-        MissingModelError: A model is missing and downloads are off, or it must be exported.
-        UnavailableError: No source of a file can be reached; the message lists them.
-        ConfigError: There is no such profile, every source has the wrong file, or the disk is
-            full or not writable.
+        ConfigError: There is no such profile, or it names an unknown model.
     """
     registry = read_registry(configs).models
-    wanted = models_of_profile(configs, registry, profile)
-    states = {
-        model_id: own_state(models_folder, model_id, registry[model_id]) for model_id in wanted
-    }
-    missing = [model_id for model_id, state in states.items() if state is not State.READY]
-    exported = [model_id for model_id in missing if registry[model_id].export is not None]
-    if missing and policy is DownloadPolicy.NEVER:
+    required: dict[str, ModelEntry] = {}
+    optional: dict[str, ModelEntry] = {}
+    damaged = set()
+    for role, model_id in models_by_role(configs, registry, profile, files).items():
+        has_fallback = _section(configs, profile, role, files)["fallback"] == "builtin"
+        for part in expand_parts(registry, model_id):
+            entry = registry[part]
+            state = own_state(models_folder, part, entry) if entry.downloads else State.READY
+            if state is State.READY:
+                continue
+            (optional if has_fallback else required)[part] = entry
+            if state is State.DAMAGED:
+                damaged.add(part)
+    return MissingModels(profile, required, optional, frozenset(damaged))
+
+
+def fetch_missing(
+    models_folder: Path, missing: MissingModels, policy: DownloadPolicy, progress: Progress
+) -> None:
+    """Fetches missing models; replaces damaged files.
+
+    Args:
+        models_folder: Folder of pulled models.
+        missing: The models.
+        policy: Whether to fetch anything.
+        progress: Receives the progress, and why an optional model could not be fetched.
+
+    Raises:
+        MissingModelError: Downloads are off, or a model must be exported.
+        UnavailableError: No source of a file can be reached; the message lists them.
+        ConfigError: Every source has the wrong file, or the disk is full or not writable.
+    """
+    if missing.required and policy == "never":
         raise MissingModelError(
-            f"the profile {profile} needs {', '.join(missing)}: not on this machine, and downloads "
-            f"are off. `bestshot models pull --profile {profile}` fetches them"
+            f"the profile {missing.profile} needs {', '.join(missing.required)}: not on this "
+            f"machine, and downloads are off. `bestshot models pull --profile {missing.profile}` "
+            f"fetches them"
         )
+    exported = [name for name, entry in missing.required.items() if entry.export is not None]
     if exported:
         raise MissingModelError(
-            f"{', '.join(exported)} of the profile {profile} must be exported from PyTorch: run "
-            f"`bestshot models pull --profile {profile}` once"
+            f"{', '.join(exported)} of the profile {missing.profile} must be exported from "
+            f"PyTorch: run `bestshot models pull --profile {missing.profile}` once"
         )
-    for model_id in missing:
-        for key, download in registry[model_id].downloads.items():
-            fetch(models_folder, model_id, key, download, Location(), progress)
-    return missing
+    for model_id, entry in missing.required.items():
+        _fetch_model(models_folder, missing, model_id, entry, progress)
+    if policy == "never":
+        return
+    for model_id, entry in missing.optional.items():
+        if entry.export is not None:
+            continue
+        try:
+            _fetch_model(models_folder, missing, model_id, entry, progress)
+        except (ConfigError, UnavailableError) as error:  # the service reports what it uses instead
+            progress.note(error.message)
 
 
 def models_of_profile(configs: Path, registry: Mapping[str, ModelEntry], profile: str) -> list[str]:
@@ -80,15 +137,45 @@ def models_of_profile(configs: Path, registry: Mapping[str, ModelEntry], profile
     Raises:
         ConfigError: There is no such profile, or it names an unknown model.
     """
-    found: dict[str, None] = {}
+    found = models_by_role(configs, registry, profile).values()
+    return list(dict.fromkeys(part for one in found for part in expand_parts(registry, one)))
+
+
+def models_by_role(
+    configs: Path,
+    registry: Mapping[str, ModelEntry],
+    profile: str,
+    files: Sequence[ConfigFile] = (),
+) -> dict[Role, str]:
+    """Id of the model of each service; raises as `models_of_profile`."""
+    found = {}
     for role in SERVICE_ROLES:
-        layers = layers_of(configs, "services.yaml", "services", profile, (role,))
-        model_id = str(merge(layer.data for layer in layers)["model"])
-        entry_in(registry, configs, model_id, role)
-        found.update(dict.fromkeys(expand_parts(registry, model_id)))
-    return list(found)
+        found[role] = str(_section(configs, profile, role, files)["model"])
+        entry_in(registry, configs, found[role], role)
+    return found
 
 
 def expand_parts(registry: Mapping[str, ModelEntry], model_id: str) -> list[str]:
     """The model itself, or the models that it consists of."""
     return [part for part in with_parts(registry, model_id) if not registry[part].parts]
+
+
+def _section(
+    configs: Path, profile: str, role: Role, files: Sequence[ConfigFile]
+) -> dict[str, object]:
+    layers = layers_of(configs, "services.yaml", "services", profile, (role,))
+    layers += [file.section("services", role) for file in files]
+    return merge(layer.data for layer in layers)
+
+
+def _fetch_model(
+    models_folder: Path,
+    missing: MissingModels,
+    model_id: str,
+    entry: ModelEntry,
+    progress: Progress,
+) -> None:
+    if model_id in missing.damaged:
+        progress.note(f"{model_id} is damaged; fetching it again")
+    for key, download in entry.downloads.items():
+        fetch(models_folder, model_id, key, download, Location(), progress)

@@ -21,6 +21,7 @@ from services.common.config.layers import (
     flag_layer,
     layers_of,
     load,
+    load_profile,
     profile_names,
     read_config_file,
     read_yaml,
@@ -176,6 +177,15 @@ class PipelineConfig:
         return {
             name: str(read_yaml(self._folder / "profiles" / f"{name}.yaml").get("description", ""))
             for name in profile_names(self._folder)
+        }
+
+    def models(self, profile: str = "") -> dict[str, str]:
+        """Ids of the models that a profile itself names, by role."""
+        services = load_profile(self._folder, profile or self.profile).data.get("services") or {}
+        return {
+            role: str(section["model"])
+            for role, section in services.items()
+            if isinstance(section, dict) and "model" in section
         }
 
     def load(self, profile: str = "", overrides: dict[str, Any] | None = None) -> PipelineSettings:

@@ -10,7 +10,7 @@ import importlib.metadata
 import logging
 import platform
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from orchestrator.runs.pair_comparison import PairComparer
 from orchestrator.runs.recorded_settings import read_settings, record_config
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.config.layers import nearest
@@ -68,6 +69,7 @@ class Curator:
         ports: Model services.
         config: Source of run settings.
         worker: Executes the runs.
+        threads: Room for the results of runs; None = its own.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class Curator:
         ports: ModelPorts,
         config: PipelineConfig,
         worker: Worker,
+        threads: PhotoThreads | None = None,
     ) -> None:
+        self._threads = threads or PhotoThreads()
         self._store = store
         self._queue = queue
         self._cache = cache
@@ -112,10 +116,23 @@ class Curator:
             models={role: dataclasses.asdict(model) for role, model in services.models.items()},
             versions=await asyncio.to_thread(_versions),
             create_time=utc_now(),
+            notes=tuple(self._describe_other_models(profile, services.models)),
         )
         await asyncio.to_thread(self._store.save_run, run)
         self._worker.wake()
         return run
+
+    def _describe_other_models(
+        self, profile: str, served: Mapping[str, ModelIdentity]
+    ) -> Iterator[str]:
+        """Says which models of a profile are not the served ones: a run cannot change those."""
+        for role, model_id in self._config.models(profile).items():
+            model = served.get(role)
+            if model and model_id not in (model.id, model.fallback_for_model_id):
+                yield (
+                    f"The {role} service uses {model.id}, not the {model_id} of the profile "
+                    f"{profile or self._config.profile}."
+                )
 
     async def resume(self, run_id: str) -> Run:
         """Queues an unfinished run again, under its own settings.
@@ -171,13 +188,10 @@ class Curator:
             InvalidArgumentError: A setting is wrong.
         """
         check_completed(run, "reselected")
-        return await asyncio.to_thread(
-            reselection.reselect,
-            self._stores,
-            run,
-            overrides,
-            new_run_id,
-        )
+        async with self._threads.hold_results(run):
+            return await asyncio.to_thread(
+                reselection.reselect, self._stores, run, overrides, new_run_id
+            )
 
     async def diff(self, run_id: str, other_run_id: str) -> RunDiff:
         """Compares two completed runs with their results.
@@ -188,12 +202,14 @@ class Curator:
         first, second = await self.run(run_id), await self.run(other_run_id)
         for run in (first, second):
             check_completed(run, "compared")
-        return await asyncio.to_thread(self._diff, first, second)
+        async with self._threads.hold_results(first, second):
+            return await asyncio.to_thread(self._diff, first, second)
 
     async def explain(self, run_id: str, path: str) -> Explanation:
         """Explains why a photo was or was not picked; see `explain_photo`."""
         run = await self.run(run_id)
-        return await asyncio.to_thread(explain_photo, self._store, self._cache, run, path)
+        async with self._threads.hold_results(run):
+            return await asyncio.to_thread(explain_photo, self._store, self._cache, run, path)
 
     async def decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run: Run | None

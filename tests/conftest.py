@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,11 +16,14 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from orchestrator.storage.database import open_database, open_postgresql
+from tests.integration.command import BUILTIN
 from tests.integration.up import free_ports
 from tests.postgresql import Postgresql, running_postgresql
 
 hypothesis.settings.register_profile("bestshot", deadline=None)  # speed is no property
 hypothesis.settings.load_profile("bestshot")
+
+os.environ.update(BUILTIN)  # for services that tests start themselves, in this process or others
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_PHOTOS = ROOT.parent / "shared" / "photos"
@@ -52,7 +56,7 @@ def postgresql() -> Iterator[Postgresql]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database of either kind, with its tables."""
     if request.param == "sqlite":

@@ -3,7 +3,8 @@
     python install.py dependencies COMPONENT cpu|cuda
     python install.py project COMPONENT cpu|cuda
 
-In two steps, so that a change of the code does not install the dependencies again.
+In two steps, so that a change of the code does not install the dependencies again. The second one
+also fetches the networks that the component serves by default.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def main() -> None:
         install_dependencies(component, accelerator)
     else:
         pip("install", "--no-deps", ".")
+        fetch_models(component)
         pip("uninstall", "--yes", "pip")
 
 
@@ -64,6 +66,20 @@ def install_dependencies(component: str, accelerator: str) -> None:
         pip("uninstall", "--yes", "onnxruntime-gpu")
         pip("install", *CONSTRAINTS, f"onnxruntime=={version}")
     pip("uninstall", "--yes", *unneeded)
+
+
+def fetch_models(component: str) -> None:
+    """Pulls and verifies the model that a service has in the default profile."""
+    from models.cli import app
+    from models.profiles import models_by_role
+    from services.common.config.layers import DEFAULT_PROFILE, config_dir, models_dir
+    from services.common.inference.registry import read_registry
+
+    folder, configs = models_dir(), config_dir(None)
+    folder.mkdir(parents=True, exist_ok=True)
+    if component in MODEL_SERVICES:
+        found = models_by_role(configs, read_registry(configs).models, DEFAULT_PROFILE)
+        app(["pull", found[component]], standalone_mode=False)
 
 
 def pip(command: str, *arguments: str) -> None:

@@ -21,7 +21,11 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the errors of unpickling have no common base
-        raise ConfigError(f"{path} is not a weights-only checkpoint: {error}") from error
+        # without PyTorch's own text, which tells how to load such a file despite the danger
+        raise ConfigError(
+            f"{path} is not a checkpoint with only weights: it is damaged, or has Python objects, "
+            f"which could run code"
+        ) from error
     return rename_to_torchvision(found.get("model_state_dict", found))
 
 

@@ -26,7 +26,7 @@ from orchestrator.storage.database import DATABASE_NAME, open_database, open_pos
 from orchestrator.transport import values
 from orchestrator.transport.build import Orchestrator, build_orchestrator
 from orchestrator.transport.converters import entry_value, overrides_value
-from services.common.config.layers import DEFAULT_PROFILE, config_dir
+from services.common.config.layers import config_dir, default_profile
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import ConfigError, NotFoundError
 from services.common.rpc.bounds import check_message
@@ -312,7 +312,7 @@ def open_api(
             wrong.
     """
     configs = config_dir(config_folder)
-    shared = load_section(configs, DEFAULT_PROFILE, "shared", SharedSettings)
+    shared = load_section(configs, default_profile(), "shared", SharedSettings)
     check_places(orchestrator, data)
     with asyncio.Runner() as runner:
         if orchestrator is not None:
@@ -332,7 +332,7 @@ async def _open_served(address: str, shared: SharedSettings) -> Calls:
 async def _open_local(
     configs: Path, shared: SharedSettings, data: Path | None, writes_to: Sequence[Path]
 ) -> Calls:
-    settings = load_section(configs, DEFAULT_PROFILE, "orchestrator", OrchestratorSettings)
+    settings = load_section(configs, default_profile(), "orchestrator", OrchestratorSettings)
     folder = data_folder(data)
     engine = _open_stored(settings, data)
     try:
@@ -341,7 +341,7 @@ async def _open_local(
             configs,
             shared,
             settings,
-            PipelineConfig(configs, DEFAULT_PROFILE),
+            PipelineConfig(configs, default_profile()),
             folder,
             CollectorRegistry(),
             allowed_roots=[*settings.allowed_roots, *writes_to],

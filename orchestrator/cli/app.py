@@ -26,12 +26,20 @@ from rich.table import Column, Table
 
 from models.cli import app as models_app
 from orchestrator.cli.decisions import app as decisions_app
-from orchestrator.cli.options import LATEST, Address, ConfigDir, Data, RunId, check_places
+from orchestrator.cli.options import (
+    LATEST,
+    Address,
+    ConfigDir,
+    Data,
+    Offline,
+    RunId,
+    check_places,
+)
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import FileTransfer, write_file
-from services.common.config.layers import DEFAULT_PROFILE, config_dir, read_config_file
+from services.common.config.layers import config_dir, profile_of_environment, read_config_file
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, ConfigError
 from services.common.rpc.scopes import ScopeName
@@ -82,7 +90,13 @@ def _parse_transfer(text: str) -> FileTransfer:
         raise typer.BadParameter(f"choose copy, hardlink or symlink (got {text!r})") from None
 
 
-Profile = Annotated[str, typer.Option(help="Profile from configs/profiles.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or standard, whose "
+        "networks are fetched on first use, or builtin if they cannot be had."
+    ),
+]
 ConfigFiles = Annotated[
     list[Path] | None,
     typer.Option(
@@ -132,8 +146,9 @@ def curate(
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Profile from configs/profiles. Default: builtin, or the running orchestrator's "
-            "own."
+            help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or the running "
+            "orchestrator's own, or standard, whose networks are fetched on first use, or builtin "
+            "if they cannot be had."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -143,6 +158,7 @@ def curate(
         bool, typer.Option("--copy-selected", help="Copy the selected photos to OUT/selected.")
     ] = False,
     force: Force = False,
+    offline: Offline = False,
     orchestrator: Annotated[
         str | None,
         typer.Option(
@@ -168,12 +184,13 @@ def curate(
             out=out,
             config_folder=config_dir(config_dir_),
             data_folder=data_folder(data),
-            profile=profile,
+            profile=profile or profile_of_environment(),
             config_files=config or [],
             flags=[*(set_ or []), *_exclude_flags(exclude)],
             copy_selected=copy_selected,
             orchestrator=orchestrator,
             force=force,
+            is_offline=offline,
         ),
         Console(),
     )
@@ -184,6 +201,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for photos and results.")] = Path(
         "bestshot-demo"
     ),
+    offline: Offline = False,
     data: Data = None,
 ) -> None:
     """Curate a small album of real pictures that ship with scikit-learn."""
@@ -200,11 +218,12 @@ def demo(
             out=out / "results",
             config_folder=config_dir(None),
             data_folder=data_folder(data),
-            profile=None,
+            profile=profile_of_environment(),
             config_files=[],
             flags=[],
             copy_selected=False,
             orchestrator=None,
+            is_offline=offline,
         ),
         console,
     )
@@ -214,11 +233,12 @@ def demo(
 
 @app.command()
 def up(
-    profile: Profile = DEFAULT_PROFILE,
+    profile: Profile = None,
     config: ConfigFiles = None,
     config_dir_: ConfigDir = None,
     data: Data = None,
     ui: Annotated[bool, typer.Option(help="Whether to run the web UI too.")] = True,
+    offline: Offline = False,
     insecure: Annotated[
         bool,
         typer.Option(
@@ -236,6 +256,7 @@ def up(
         raise ConfigError(
             "the web UI is not installed: install 'bestshot[ui]', or leave it out with --no-ui"
         )
+    from orchestrator.cli.profile_choice import choose_profile
     from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 
     console = Console(highlight=False, soft_wrap=True)
@@ -243,8 +264,16 @@ def up(
     configs = config_dir(config_dir_)
     files = [read_config_file(path) for path in config or []]
     layers = [file.section("services", "shared") for file in files]
-    shared = load_section(configs, profile, "shared", SharedSettings, layers)
-    common = ["--config-dir", str(configs), "--profile", profile]
+    with interrupt_on_sigterm():
+        chosen = choose_profile(
+            configs,
+            files,
+            profile or profile_of_environment(),
+            is_offline=offline,
+            console=console,
+        )
+    shared = load_section(configs, chosen, "shared", SharedSettings, layers)
+    common = ["--config-dir", str(configs), "--profile", chosen]
     supervisor = Supervisor(
         folder / "logs",
         [*common, *(["--insecure"] if insecure else [])],

@@ -32,6 +32,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
+from orchestrator.cli.profile_choice import choose_profile
 from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.domain.wording import pluralize
@@ -101,8 +102,9 @@ class Request:
     """Arguments of `curate`, named like the command's options.
 
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
-    applies, or `builtin` if one is started. With `album_id`, a running orchestrator curates that
-    album; otherwise the album of the folder `photos`.
+    applies; if one is started, `standard`, or `builtin` if its networks cannot be had. With
+    `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
+    otherwise the album of the folder `photos`.
     """
 
     photos: Path
@@ -116,6 +118,7 @@ class Request:
     orchestrator: str | None
     force: bool = False
     album_id: str = ""
+    is_offline: bool = False
 
 
 def curate(request: Request, console: Console) -> pb.Run:
@@ -127,7 +130,7 @@ def curate(request: Request, console: Console) -> pb.Run:
     """
     with _check_request(request), interrupt_on_sigterm():
         try:
-            return asyncio.run(_curate(request, console))
+            return asyncio.run(_curate(request, _own_profile(request, console), console))
         except KeyboardInterrupt:
             console.print(
                 "interrupted; finished scores are kept: run the same command again to continue"
@@ -144,7 +147,7 @@ def _check_request(request: Request) -> Iterator[None]:
         found = FolderPhotoSource(photos, max_pixels=0).list_photos()
     _check_services(request)
     layers = file_layers(request.config_files, request.flags)
-    PipelineConfig(request.config_folder, _own_profile(request), layers)
+    PipelineConfig(request.config_folder, _profile_or_default(request), layers)
     if request.out is None:
         yield
         return
@@ -167,7 +170,11 @@ def _check_request(request: Request) -> Iterator[None]:
 
 
 def _check_services(request: Request) -> None:
-    """Refuses settings of services in --config files that this command would not apply."""
+    """Refuses settings of services that this command would not apply."""
+    if request.orchestrator is not None and request.is_offline:
+        raise ConfigError(
+            f"--offline has no effect on the orchestrator at {request.orchestrator}; leave it out"
+        )
     for path in request.config_files:
         file = read_config_file(path)
         services = file.section("services").data
@@ -202,8 +209,21 @@ def _list_album_folders(request: Request) -> list[Path]:
         engine.dispose()
 
 
-def _own_profile(request: Request) -> str:
-    """The profile for the parts that this command starts, and for the settings that it reads.
+def _own_profile(request: Request, console: Console) -> str:
+    """The profile for the parts that this command starts, and for the settings that it reads."""
+    if request.orchestrator is not None:
+        return _profile_or_default(request)
+    return choose_profile(
+        request.config_folder,
+        [read_config_file(path) for path in request.config_files],
+        request.profile,
+        is_offline=request.is_offline,
+        console=console,
+    )
+
+
+def _profile_or_default(request: Request) -> str:
+    """The profile that the user names, or the default one.
 
     A running orchestrator may have one that this machine does not know.
     """
@@ -214,10 +234,10 @@ def _own_profile(request: Request) -> str:
     return DEFAULT_PROFILE if is_foreign else named
 
 
-async def _curate(request: Request, console: Console) -> pb.Run:
+async def _curate(request: Request, profile: str, console: Console) -> pb.Run:
     shared = load_section(
         request.config_folder,
-        _own_profile(request),
+        profile,
         "shared",
         SharedSettings,
         [read_config_file(path).section("services", "shared") for path in request.config_files],
@@ -225,7 +245,7 @@ async def _curate(request: Request, console: Console) -> pb.Run:
     options = client_options(shared)
     if request.orchestrator is not None:
         return await _call(request.orchestrator, options, request, console, None)
-    with _own_orchestrator(request, shared, console) as (address, token, supervisor):
+    with _own_orchestrator(request, profile, shared, console) as (address, token, supervisor):
         options = dataclasses.replace(options, token=token or options.token)
         work = asyncio.ensure_future(_call(address, options, request, console, supervisor))
         failure = asyncio.ensure_future(asyncio.to_thread(supervisor.wait_for_failure))
@@ -280,10 +300,10 @@ def _add_resume_advice(error: BestshotError) -> InternalError:
 
 @contextlib.contextmanager
 def _own_orchestrator(
-    request: Request, shared: SharedSettings, console: Console
+    request: Request, profile: str, shared: SharedSettings, console: Console
 ) -> Iterator[tuple[str, str, Supervisor]]:
     """Starts an orchestrator and its services; yields its address and the token that it expects."""
-    common = ["--config-dir", str(request.config_folder), "--profile", _own_profile(request)]
+    common = ["--config-dir", str(request.config_folder), "--profile", profile]
     files = [read_config_file(path) for path in request.config_files]
     common += config_flags(MODEL_SERVICES[0], files)  # those of the pipeline travel in StartRun
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
@@ -525,6 +545,7 @@ def print_summary(run: pb.Run, console: Console) -> None:
         f"{summary.elapsed_seconds:.1f} seconds ({rate:.1f} photos per second)",
     ):
         table.add_row(*line.split(" ", 1))
+    table.add_row("", f"computed by the profile {escape(run.profile)}")
     console.print(table)
     for note in run.notes:
         console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)

@@ -28,6 +28,13 @@ Address = Annotated[
         "local data folder. Token and TLS are set in `shared` in services.yaml.",
     ),
 ]
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline",
+        help="Fetch no networks: use those on this machine, or the builtin models.",
+    ),
+]
 RunId = Annotated[str, typer.Argument(help="Id of a run, or the start of it.")]
 AlbumName = Annotated[
     str, typer.Option("--album", help="Folder of an album. Default: the newest run's.")

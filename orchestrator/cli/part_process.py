@@ -76,7 +76,7 @@ class PartProcess:
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
         self._context = _choose_context()
         self._process = self._context.Process(
-            target=run_part,
+            target=_run_part,
             args=(name, list(arguments), dict(os.environ), stdin, str(log)),
         )
         try:
@@ -138,7 +138,7 @@ def _defer_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def run_part(
+def _run_part(
     name: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
     """Runs a part's module in this process, which was made for it.

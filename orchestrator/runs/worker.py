@@ -249,7 +249,7 @@ class Worker:
             end = run.end_time or utc_now()
             elapsed = (end - (run.start_time or end)).total_seconds()
             summary = summarize(records, outcome.cached_count, elapsed)
-            run = run.revise(summary=summary, notes=outcome.notes)
+            run = run.revise(summary=summary, notes=(*run.notes, *outcome.notes))
             for note in outcome.notes:
                 logger.warning("run %s: %s", run.id, note)
         if not await asyncio.to_thread(self._queue.finish, run, records, comparisons):

@@ -17,11 +17,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from orchestrator.ports import PhotoSource
 from services.common.errors import UnavailableError
 from services.common.rpc.turns import Turns
+
+if TYPE_CHECKING:
+    from orchestrator.ports import PhotoSource
+    from orchestrator.records import Run
 
 STALL_S = 30.0
 """How long a read may go without any progress."""
@@ -29,8 +32,11 @@ MAX_CONTENT_BYTES = 640 * 10**6
 """Total size of files in memory, from their reading to their decoding; one may be as large."""
 MAX_PIXEL_BYTES = 256 * 10**6
 """Total size of decoded pictures that are being compared."""
+MAX_RESULT_BYTES = 500 * 10**6
+RESULT_BYTES = 12_000
+"""Memory per photo of an export or an explanation, which load a whole run: measured on 20,000."""
 EXPORT_STALL_S = 120.0
-"""As above, for exports, which build tables of all photos between two files."""
+"""As `STALL_S`, for exports, which build tables of all photos between two files."""
 MAX_THREADS = 8
 MAX_STALLED_THREADS = 56
 
@@ -180,7 +186,7 @@ class PhotoIo:
 
 @dataclass(frozen=True)
 class PhotoThreads:
-    """The threads of one process for its photos.
+    """The threads of one process for its photos, and the room for what they have in memory.
 
     Attributes:
         reads: For runs, which read files and folders.
@@ -189,6 +195,7 @@ class PhotoThreads:
         contents: Bytes of files in memory, of runs and of API calls.
         pixels: Bytes of pictures that are being compared; taken before any of `contents`.
         exports: For calls that write or copy many files, one after the other.
+        results: Bytes of the results of whole runs that API calls have loaded.
     """
 
     reads: PhotoIo = field(default_factory=PhotoIo)
@@ -199,6 +206,13 @@ class PhotoThreads:
     contents: Turns = field(default_factory=lambda: Turns(MAX_CONTENT_BYTES))
     pixels: Turns = field(default_factory=lambda: Turns(MAX_PIXEL_BYTES))
     exports: PhotoIo = field(default_factory=lambda: PhotoIo(stall_s=EXPORT_STALL_S))
+
+    results: Turns = field(default_factory=lambda: Turns(MAX_RESULT_BYTES))
+
+    def hold_results(self, *runs: Run) -> contextlib.AbstractAsyncContextManager[None]:
+        """Takes room for all results of these runs; a larger run waits until it is the only one."""
+        count = sum(run.summary.photo_count for run in runs if run.summary)
+        return self.results.hold(count * RESULT_BYTES)
 
     @contextlib.asynccontextmanager
     async def hold_content(

@@ -234,8 +234,7 @@ def _checked_size(opened: IO[bytes]) -> int:
     size = os.fstat(opened.fileno()).st_size
     if size > MAX_FILE_BYTES:
         raise InvalidImageError(
-            f"the file has {size / 10**6:,.0f} MB, more than the limit of "
-            f"{MAX_FILE_BYTES // 10**6} MB"
+            f"the file is too large: {size / 10**6:,.0f} MB, limit {MAX_FILE_BYTES // 10**6} MB"
         )
     return size
 

@@ -122,6 +122,7 @@ def build_orchestrator(
         ports=ports,
         config=config,
         worker=worker,
+        threads=threads,
     )
     reader = Reader(curator, store, log, cache, config, open_source, threads, roots)
     servicer = OrchestratorServicer(

@@ -209,10 +209,11 @@ class Reader:
         """A run's results as one file, opened at its start; the caller closes it."""
         run = await self._curator.run(run_id)
         album = await self.album(run.album_id)
-        records = await asyncio.to_thread(self._store.images, run.id)
-        return await self.threads.exports.run(
-            download, album, run, records, wanted, self._cache, self._roots
-        )
+        async with self.threads.hold_results(run):
+            records = await asyncio.to_thread(self._store.images, run.id)
+            return await self.threads.exports.run(
+                download, album, run, records, wanted, self._cache, self._roots
+            )
 
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest
@@ -233,12 +234,16 @@ class Reader:
     async def evaluation(self, run_id: str) -> Evaluation:
         """How well a run's own picks agree with the user's decisions."""
         run = await self._curator.run(run_id)
-        return await self.threads.decodes.run(evaluate, self._store, self._log, self._cache, run)
+        async with self.threads.hold_results(run):
+            return await self.threads.decodes.run(
+                evaluate, self._store, self._log, self._cache, run
+            )
 
     async def proposal(self, run_id: str) -> Proposal:
         """Settings that agree with more of the user's decisions."""
         run = await self._curator.run(run_id)
-        async with self._tuning:  # each one can keep a core busy for minutes
+        # each one can keep a core busy for minutes
+        async with self._tuning, self.threads.hold_results(run):
             return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
 
     async def settings(self, profile: str) -> ProfileSettings:

@@ -30,6 +30,7 @@ from orchestrator.transport.repeats import Repeats, deduplicate, new_id
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 CHUNK_BYTES = 2**20
+MAX_HEADER_BYTES = 2**16
 MAX_WARNING_COUNT = 100
 MAX_ALBUM_COUNT = 100_000
 """More albums than anyone has: an export checks all of them, so as not to write into one."""
@@ -90,12 +91,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.UploadAlbumResponse:
         """Creates an album from uploaded photos."""
         first = await anext(aiter(request_iterator), pb.UploadAlbumRequest())
+        if first.ByteSize() > MAX_HEADER_BYTES:  # it stays in memory
+            raise InvalidArgumentError("header", "the first message must hold only a header")
         request_id = first.header.request_id
 
         async def messages() -> AsyncIterator[pb.UploadAlbumRequest]:
             yield first
             async for message in request_iterator:
                 yield message
+                del message  # nothing may keep it while the next one is awaited
 
         # without `shield`: an upload whose caller has gone is not complete
         return await self.repeats.run_once(
@@ -120,6 +124,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                         await asyncio.to_thread(upload.begin, message.filename)
                     case "chunk":
                         await asyncio.to_thread(upload.write, message.chunk)
+                del message
             await asyncio.to_thread(upload.finish)
         now = utc_now()
         album = Album(
@@ -481,25 +486,26 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         )
         run = await self._curator.run(request.run_id)
         album = await asyncio.to_thread(self._store.album, run.album_id)
-        records = await asyncio.to_thread(self._store.images, run.id)
         albums = await asyncio.to_thread(self._store.list_albums, MAX_ALBUM_COUNT, 0)
-        written = await threads.exports.run(
-            exporter.export_run,
-            album,
-            run,
-            records,
-            self._cache,
-            folder,
-            exporter.ExportOptions(
-                selected_transfer=converters.file_transfer(request),
-                write_xmp=request.write_xmp,
-                write_xmp_beside_photos=request.write_xmp_beside_photos,
-                write_parquet=request.write_parquet,
-                force=request.overwrite_foreign_files,
-            ),
-            other_albums=[Path(known.folder) for known in albums],
-            roots=self._linked_roots,
-        )
+        async with threads.hold_results(run):
+            records = await asyncio.to_thread(self._store.images, run.id)
+            written = await threads.exports.run(
+                exporter.export_run,
+                album,
+                run,
+                records,
+                self._cache,
+                folder,
+                exporter.ExportOptions(
+                    selected_transfer=converters.file_transfer(request),
+                    write_xmp=request.write_xmp,
+                    write_xmp_beside_photos=request.write_xmp_beside_photos,
+                    write_parquet=request.write_parquet,
+                    force=request.overwrite_foreign_files,
+                ),
+                other_albums=[Path(known.folder) for known in albums],
+                roots=self._linked_roots,
+            )
         return pb.ExportRunResponse(
             paths=written.paths,
             copied_count=written.transferred_count,

@@ -4,6 +4,9 @@ The baseline is a script: it reads, decodes and analyses one photo after the oth
 The limit is what is left where everything but the models costs nothing: their processor time,
 shared by all cores. Each is a process of its own on the same photos; the better of two rounds
 counts. Near ties are not compared by the Siamese model: the script does not select.
+
+Both use the builtin models; a run with the profile `standard` is measured against that one, if its
+networks are on this machine or can be fetched.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from services.common.imaging.decode import decode, fit_long_side
 from tests.benchmarks.models_here import model_here
 from tests.conftest import ROOT
 
+BESTSHOT = Path(sys.executable).with_name("bestshot")
 TARGET = ROOT / "build" / "bench" / "curation.json"
 PHOTO_COUNT = 160
 SIZE = (4000, 3000)
@@ -108,11 +112,17 @@ def single_process(folder: Path) -> None:
     print(json.dumps({"per_s": len(paths) / seconds, "model_seconds": model_seconds}))
 
 
-def whole_run(photos: Path, base: Path) -> dict[str, float]:
+def can_have(profile: str) -> bool:
+    """Whether the networks of a profile are on this machine, after an attempt to fetch them."""
+    pull = [BESTSHOT, "models", "pull", "--profile", profile]
+    return subprocess.run(pull, check=False).returncode == 0
+
+
+def whole_run(photos: Path, base: Path, profile: str) -> dict[str, float]:
     """Photos per second of `bestshot curate`: within the run, and with all processes' start."""
-    bestshot = Path(sys.executable).with_name("bestshot")
     without_ties = ("--set", "select_best.siamese.enabled=false")
-    command = [bestshot, "curate", photos, "--out", base / "out", *without_ties]
+    command = [BESTSHOT, "curate", photos, "--out", base / "out", *without_ties]
+    command += ["--profile", profile]
     environment = {**os.environ, "BESTSHOT_DATA_DIR": str(base / "data")}
     began = time.perf_counter()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
@@ -157,10 +167,14 @@ def main() -> None:
         photos = Path(folder) / "photos"
         photos.mkdir()
         make_album(photos, PHOTO_COUNT)
-        baselines, runs = [], []
+        has_standard = can_have("standard")
+        baselines, runs, standard = [], [], []
         for number in range(ROUNDS):
+            base_folder = Path(folder) / str(number)
             baselines.append(_baseline(photos))
-            runs.append(whole_run(photos, Path(folder) / str(number)))
+            runs.append(whole_run(photos, base_folder / "builtin", "builtin"))
+            if has_standard:
+                standard.append(whole_run(photos, base_folder / "standard", "standard"))
         decoded = decoding(photos)
     base = max(baselines, key=lambda one: one["per_s"])
     run = max(runs, key=lambda one: one["per_s"])
@@ -179,6 +193,9 @@ def main() -> None:
         "decode_per_s": decoded["ours_per_s"],
         "decode_to_full_size": decoded["ours_per_s"] / decoded["full_size_per_s"],
     }
+    if has_standard:
+        results["standard_per_s"] = max(one["per_s"] for one in standard)
+        results["standard_to_builtin"] = results["standard_per_s"] / run["per_s"]
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(results, indent=2) + "\n")
     table = Table("what", "value")

@@ -83,6 +83,7 @@ def real_groups(folder: Path) -> Groups:
 def by_bestshot(photos: Path, base: Path) -> tuple[Groups, float]:
     """Groups by `bestshot curate`, and its seconds."""
     command = [Path(sys.executable).with_name("bestshot"), "curate", photos, "--out", base / "out"]
+    command += ["--profile", "builtin"]
     environment = {**os.environ, "BESTSHOT_DATA_DIR": str(base / "data")}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     run = json.loads((base / "out" / "run.json").read_text())

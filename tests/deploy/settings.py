@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from models.profiles import ModelsSettings
 from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from services.common.config.layers import Settings
@@ -15,6 +16,7 @@ from ui.settings import UiSettings
 
 SECTIONS: dict[str, type[Settings]] = {
     "shared": SharedSettings,
+    "models": ModelsSettings,
     "embedding": ModelServiceSettings,
     "quality": ModelServiceSettings,
     "face": ModelServiceSettings,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS
-from services.common.config.layers import Settings, merge
+from services.common.config.layers import DEFAULT_PROFILE, Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,
@@ -43,7 +43,7 @@ def stack(overrides: tuple[str, ...]) -> Document:
 def settings_of(document: Document) -> dict[str, Settings]:
     environment = merge(document["services"][name]["environment"] for name in PARTS)
     is_on_gpu = "--profile=pretrained" in document["services"]["ui"]["command"]
-    return load_all(environment, "pretrained" if is_on_gpu else "builtin")
+    return load_all(environment, "pretrained" if is_on_gpu else DEFAULT_PROFILE)
 
 
 @pytest.mark.parametrize("overrides", STACKS)
@@ -123,3 +123,17 @@ def test_passwords_come_from_files(override: str) -> None:
             if "PASSWORD" in name:
                 assert name.endswith("FILE")
                 assert value.removeprefix("/run/secrets/") in service["secrets"]
+
+
+@pytest.mark.parametrize("overrides", STACKS)
+def test_the_models_are_the_image_s_own_unless_a_volume_has_others(
+    overrides: tuple[str, ...],
+) -> None:
+    for name in MODEL_SERVICES:
+        service = stack(overrides)["services"][name]
+        if "gpu" in overrides:
+            folder = service["environment"]["BESTSHOT_MODELS_DIR"]
+            assert service["volumes"] == [f"models:{folder}:ro"]
+        else:
+            assert "volumes" not in service
+            assert "BESTSHOT_MODELS_DIR" not in service["environment"]

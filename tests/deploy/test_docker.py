@@ -115,3 +115,12 @@ def test_a_component_never_imports_what_its_image_lacks(
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+def test_the_networks_of_standard_are_in_the_image_and_nothing_hides_them() -> None:
+    folders = re.findall(r"BESTSHOT_MODELS_DIR=(\S+)", DOCKERFILE)
+    assert len(folders) == 2
+    assert set(folders) == {"/opt/bestshot/models"}
+    manifests = [*(ROOT / "deploy" / "compose").glob("*.yaml")]
+    manifests += (ROOT / "deploy" / "kubernetes").rglob("*.yaml")
+    assert all("/opt/bestshot" not in path.read_text() for path in manifests)

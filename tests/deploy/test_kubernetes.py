@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS
-from services.common.config.layers import Settings
+from services.common.config.layers import DEFAULT_PROFILE, Settings
 from services.common.rpc.channels import service_name
 from tests.conftest import ROOT
 from tests.deploy.settings import (
@@ -96,7 +96,7 @@ def profile(overlay: str) -> str:
         if argument.startswith("--profile=")
     }
     assert len(profiles) <= 1
-    return profiles.pop() if profiles else "builtin"
+    return profiles.pop() if profiles else DEFAULT_PROFILE
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
@@ -304,3 +304,13 @@ def test_the_page_answers_to_the_name_of_its_ingress(overlay: str) -> None:
     names = settings_of(overlay)["shared"].allowed_hosts  # type: ignore[attr-defined]
     for ingress in of_kind(overlay, "Ingress"):
         assert {rule["host"] for rule in ingress["spec"]["rules"]} <= set(names)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_models_are_the_image_s_own_unless_a_volume_has_others(overlay: str) -> None:
+    folder = environment(overlay).get("BESTSHOT_MODELS_DIR")
+    assert (folder is not None) == (overlay == "gpu")
+    for name in MODEL_SERVICES:
+        mounts = {one["name"]: one for one in parts(overlay)[name]["volumeMounts"]}
+        mount = mounts.get("models")
+        assert (mount["mountPath"] if mount else None) == folder

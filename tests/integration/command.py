@@ -20,9 +20,10 @@ from orchestrator.cli.part_process import PRELOADED
 from tests.waiting import LIMIT_S
 
 BESTSHOT = Path(sys.executable).with_name("bestshot")
+BUILTIN = {"BESTSHOT_PROFILE": "builtin"}
 
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(
     [
         *PRELOADED,
         *("orchestrator.cli.app", "orchestrator.cli.reproduce", "orchestrator.cli.run_diff_text"),
@@ -73,9 +74,13 @@ def accept_ctrl_c() -> None:
 
 
 def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a command: this one, with a data folder of its own and no settings."""
+    """The environment of a command: this one, with a data folder of its own and no settings.
+
+    The models are the builtin ones, so that no test fetches any that does not mean to.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BESTSHOT_")}
-    return {**kept, "BESTSHOT_DATA_DIR": str(data), "COLUMNS": "200", **(changes or {})}
+    own = {"BESTSHOT_DATA_DIR": str(data), "COLUMNS": "200", **BUILTIN}
+    return {**kept, **own, **(changes or {})}
 
 
 def bestshot(
@@ -92,7 +97,7 @@ def bestshot(
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
-        process = processes.Process(
+        process = _processes.Process(
             target=_main, args=(command, environment(data, changes), output.name)
         )
         process.start()

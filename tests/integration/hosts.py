@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -15,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import processes
-from tests.integration.namespace import run_part_in_namespace
+from orchestrator.cli.parts import part_command
 from tests.waiting import LIMIT_S, wait_until
 
 
@@ -35,16 +33,16 @@ class Host:
     """
 
     def __init__(self, name: str, address: str, link: str, folder: Path) -> None:
-        self.name = name
         self.address = address
         self.folder = folder
+        self._name = name
         self._link = link
         self._names = Path("/etc/netns", name, "hosts")
 
     @property
     def prefix(self) -> list[str]:
         """What a command begins with that runs there."""
-        return ["ip", "netns", "exec", self.name]
+        return ["ip", "netns", "exec", self._name]
 
     def cut(self) -> None:
         """Pulls its cable: nothing arrives or leaves, and nobody is told."""
@@ -89,15 +87,14 @@ class HostedPart:
         own = ["--address", self.address, "--insecure", "--exit-with-parent"]
         self._port_file = host.folder / f".{name}.address"
         own += ["--port-file", str(self._port_file), *arguments, *flags]
-        self._arguments = own
+        self._command = [*host.prefix, *part_command(name, own)]
         self._environment = {**os.environ, **(variables or {})}
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """Of its process: `ip netns exec` becomes the command."""
         assert self._process is not None
-        assert self._process.pid is not None
         return self._process.pid
 
     @property
@@ -108,28 +105,20 @@ class HostedPart:
     def start(self) -> None:
         """Starts it and waits until it serves."""
         self._port_file.unlink(missing_ok=True)
-        stdin, self._stdin = multiprocessing.Pipe(duplex=False)
-        run = (self.name, self._arguments, self._environment, stdin, str(self._log))
-        self._process = process = processes.Process(
-            target=run_part_in_namespace, args=(self.host.name, *run)
-        )
-        process.start()
-        stdin.close()
-
-        def is_serving() -> bool:
-            assert process.exitcode is None, self.log_text
-            return self._port_file.exists()
-
-        wait_until(is_serving)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment
+            )
+        wait_until(self._port_file.exists, processes=[self._process], read_log=self._log.read_text)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends it and waits for its end."""
         if self._process is not None:
-            if self._process.exitcode is None:
-                os.kill(self.pid, number)
-            self._process.join(LIMIT_S)
-            assert self._process.exitcode is not None
-            self._stdin.close()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+            self._process.wait(LIMIT_S)
+            assert self._process.stdin is not None
+            self._process.stdin.close()
             self._process = None
 
     def restart(self) -> None:

@@ -476,7 +476,7 @@ def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> No
         return caught.value
 
     path = "china-1-sharp.jpg"
-    assert "needs 2 photos" in append(pb.DECISION_ACTION_MERGE, path).details()
+    assert "needs at least 2 photos" in append(pb.DECISION_ACTION_MERGE, path).details()
     assert "needs a target" in append(pb.DECISION_ACTION_MOVE, path).details()
     assert "its own moment" in append(pb.DECISION_ACTION_MOVE, path, target=path).details()
     assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO).details()
@@ -575,6 +575,8 @@ def test_an_upload_that_fails_leaves_nothing(stub: Stub, album: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.RpcError, match="no photos"):
         upload(stub)
+    with pytest.raises(grpc.RpcError, match="must hold only a header"):
+        stub.UploadAlbum(iter([pb.UploadAlbumRequest(chunk=bytes(10**6))]))
 
 
 def test_settings_are_described_with_their_bounds(stub: Stub) -> None:

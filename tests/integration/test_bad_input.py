@@ -13,6 +13,7 @@ from PIL import Image
 from orchestrator.export.output_folder import CURATE_LOCK, open_output
 from tests.conftest import draw_picture, png_bomb
 from tests.integration.command import Curated, bestshot, curate
+from tests.integration.up import PARTS
 
 
 @pytest.fixture
@@ -181,7 +182,8 @@ def test_a_service_setting_that_would_have_no_effect_is_refused_by_name(
 def test_up_reads_the_service_settings_of_a_config_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("services: {siamese: {worker_thread: 2}}")
-    text = fails(tmp_path, "up", "--no-ui", "--config", file)
+    free = {f"BESTSHOT_SERVICES__{name.upper()}__ADDRESS": "127.0.0.1:0" for name in PARTS[:5]}
+    text = fails(tmp_path, "up", "--no-ui", "--config", file, changes=free)
     assert f"'worker_thread' in {file}; did you mean 'worker_threads'" in text
 
 

@@ -61,6 +61,7 @@ class Models:
         return {
             "BESTSHOT_CONFIG_DIR": str(self.configs),
             "BESTSHOT_MODELS_DIR": str(self.folder),
+            "BESTSHOT_SERVICES__MODELS__DOWNLOAD": "never",
         }
 
     def run(self, *arguments: object) -> Finished:
@@ -155,8 +156,12 @@ def test_a_run_without_the_model_says_how_to_get_it(models: Models, one_photo: P
     out = models.data.parent / "out"
     finished = models.run("curate", one_photo, "--out", out, "--profile", "lite")
     assert finished.code == 2
-    assert "`bestshot models pull published` to fetch it" in finished.text
+    assert "the profile lite needs published: not on this machine" in finished.text
     assert "`bestshot models pull --profile lite`" in finished.text
+    served = models.run("serve", "embedding", "--profile", "lite", "--address", "127.0.0.1:0")
+    assert served.code == 2
+    assert "`bestshot models pull published` to fetch it" in served.text
+    assert "`bestshot models pull --profile lite`" in served.text
 
 
 def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_photo: Path) -> None:

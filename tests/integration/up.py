@@ -71,9 +71,11 @@ def running_up(
                 break
         else:
             raise AssertionError("".join(lines))
-        yield addresses
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=LIMIT_S)
+        try:
+            yield addresses
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=LIMIT_S)
     assert "Traceback" not in rest
     assert process.returncode == 130, rest
     assert not (current / "executed").exists()

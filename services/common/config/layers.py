@@ -27,10 +27,16 @@ ENVIRONMENT_PREFIX = "BESTSHOT_"
 CONFIG_DIR_VARIABLE = "BESTSHOT_CONFIG_DIR"
 DATA_DIR_VARIABLE = "BESTSHOT_DATA_DIR"
 MODELS_DIR_VARIABLE = "BESTSHOT_MODELS_DIR"
+PROFILE_VARIABLE = "BESTSHOT_PROFILE"
 SECTIONS = ("PIPELINE", "SERVICES")
-DEFAULT_PROFILE = "builtin"
+DEFAULT_PROFILE = "standard"
+BUILTIN_PROFILE = "builtin"
+"""Needs no download."""
 PROFILE_KEYS = ("description", "pipeline", "services")
-SERVICE_NAMES = ("shared", "embedding", "quality", "face", "siamese", "orchestrator", "ui")
+SERVICE_NAMES = (
+    *("shared", "models"),
+    *("embedding", "quality", "face", "siamese", "orchestrator", "ui"),
+)
 
 PROBLEMS_SHOWN = 20
 """Limit per set of settings, because a long list of wrong values is usually one mistake."""
@@ -73,6 +79,16 @@ def models_dir() -> Path:
     if named:
         return Path(named).expanduser().absolute()
     return platformdirs.user_data_path("bestshot", appauthor=False) / "models"
+
+
+def profile_of_environment() -> str | None:
+    """The profile that BESTSHOT_PROFILE names, if any."""
+    return os.environ.get(PROFILE_VARIABLE) or None
+
+
+def default_profile() -> str:
+    """The profile where a command line names none: BESTSHOT_PROFILE, else `standard`."""
+    return profile_of_environment() or DEFAULT_PROFILE
 
 
 def read_yaml(path: Path) -> Tree:
@@ -183,7 +199,7 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
     Raises:
         ConfigError: A `BESTSHOT_` variable belongs to no section.
     """
-    reserved = {CONFIG_DIR_VARIABLE, DATA_DIR_VARIABLE, MODELS_DIR_VARIABLE}
+    reserved = {CONFIG_DIR_VARIABLE, DATA_DIR_VARIABLE, MODELS_DIR_VARIABLE, PROFILE_VARIABLE}
     layers = []
     for name in sorted(os.environ):
         if not name.startswith(ENVIRONMENT_PREFIX) or name in reserved:

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.common.config.layers import (
-    DEFAULT_PROFILE,
     ConfigFile,
     Layer,
     Settings,
     SettingsT,
     UserPath,
     config_dir,
+    default_profile,
     flag_layer,
     layers_of,
     load,
@@ -52,8 +52,9 @@ class SharedSettings(Settings):
     """seconds after which a model service asks a client to reconnect, so that it finds new
     replicas; `null` for never. Calls in progress are completed first"""
     max_concurrent_calls: Count
-    """maximum number of concurrent calls to a server; further calls fail with
-    `RESOURCE_EXHAUSTED`. A single connection may use all of them"""
+    """maximum number of concurrent calls to a server; further calls fail with `RESOURCE_EXHAUSTED`
+    and a time to retry after. A single connection may use all of them. Health checks and reflection
+    may be as many again"""
     allowed_hosts: list[HostName]
     """additional host names, without port, under which clients reach the page and the JSON mirror,
     such as an ingress's: `[photos.example.com]`. The servers' own addresses and loopback are always
@@ -195,7 +196,9 @@ def parse_arguments(
     parser = argparse.ArgumentParser(prog=f"bestshot serve {name}", allow_abbrev=False, parents=own)
     parser.add_argument("--address", help="host:port to listen on; port 0 picks a free one")
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
-    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="profile from configs/profiles")
+    parser.add_argument(
+        "--profile", default=default_profile(), help="profile from configs/profiles"
+    )
     parser.add_argument(
         "--config",
         action="append",

@@ -18,8 +18,8 @@ OVERHEAD_BYTES = 48 * 2**20
 _NATIVE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 """Bytes per pixel as Pillow stores it; all other modes take 4."""
 
-_OTHER_BYTES = {"AVIF": 9, "JPEG2000": 40, "WEBP": 12}
-"""Bytes per pixel. OpenJPEG keeps every sample in 4 bytes, several times; libwebp two animation
+_OTHER_BYTES = {"AVIF": 9, "JPEG2000": 24, "WEBP": 12}
+"""Bytes per pixel. OpenJPEG keeps every sample in 4 bytes; libwebp two animation
 canvases, even for a still image, and a copy."""
 _HEIF_BYTES, _HEIF_DEEP_BYTES = 11, 34
 """Twice the bytes per pixel of libheif's planes and copies."""

@@ -225,6 +225,7 @@ class _Call:
                 assert isinstance(request, Message)
                 check_message(request)
                 yield request
+            del request  # it has no room while the next one is awaited
 
     def end(self, code: str) -> None:
         if self._metrics is None:

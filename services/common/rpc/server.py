@@ -46,7 +46,7 @@ class ServerOptions:
     Attributes:
         max_message_bytes: Maximum size of a message, sent or received.
         max_concurrent_calls: Maximum number of concurrent calls; others fail with
-            RESOURCE_EXHAUSTED.
+            RESOURCE_EXHAUSTED and a time to retry after.
         credentials: TLS credentials; None = without TLS.
         authorize: Authorizes a call.
         is_open: Whether anyone who can reach the server may call it.

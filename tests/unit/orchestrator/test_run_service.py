@@ -38,9 +38,10 @@ class HangingService:
 
     def __init__(self) -> None:
         self.called = asyncio.Event()
+        self.digest = "d"
 
     async def model(self) -> ModelIdentity:
-        return ModelIdentity("m", "1", "d", 0, (), "builtin", "", 8, (), (), "", (), {})
+        return ModelIdentity("m", "1", self.digest, 0, (), "builtin", "", 8, (), (), "", (), {})
 
     async def calibration(self) -> tuple[float, float]:
         return 0.4, 0.3
@@ -65,19 +66,25 @@ def album(tmp_path: Path) -> Album:
 
 @contextlib.asynccontextmanager
 async def hanging_run(
-    album: Album, engine: Engine, *, wait: bool = True
+    album: Album,
+    engine: Engine,
+    *,
+    wait: bool = True,
+    service: HangingService | None = None,
+    profile: str = "",
 ) -> AsyncIterator[tuple[Curator, asyncio.Task[None], str]]:
     """A curator, its worker, and a run of it that waits for the services."""
     store = SqlRunStore(engine)
     store.add_album(album)
-    service: Any = HangingService()
+    service = service or HangingService()
+    port: Any = service
     metrics = RunMetrics(CollectorRegistry())
     parts: dict[str, Any] = {
         "queue": SqlRunQueue(engine, "me", takes_over=True),
         "store": store,
         "log": SqlDecisionLog(engine),
         "cache": SqlFeatureCache(engine, metrics),
-        "ports": ModelPorts(service, service, service, service),
+        "ports": ModelPorts(port, port, port, port),
     }
     working = Worker(
         **parts,
@@ -87,7 +94,7 @@ async def hanging_run(
     )
     curator = Curator(**parts, config=PipelineConfig(ROOT / "configs", "builtin"), worker=working)
     worker = asyncio.ensure_future(working.work())
-    run = await curator.start_run(album, "", {}, "first-run")
+    run = await curator.start_run(album, profile, {}, "first-run")
     if wait:
         await service.called.wait()
     yield curator, worker, run.id
@@ -163,3 +170,49 @@ def test_a_run_that_was_cancelled_can_be_resumed_once(album: Album, engine: Engi
             assert state is RunState.CANCELLED
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+class ReplacedService(HangingService):
+    """Serves another model once the run is queued, as if everything had been started again."""
+
+    async def calibration(self) -> tuple[float, float]:
+        self.digest = "other"
+        return await super().calibration()
+
+
+def test_a_run_never_goes_on_with_another_model(album: Album, engine: Engine) -> None:
+    async def taken_over() -> tuple[RunState, str]:
+        service = ReplacedService()
+        async with hanging_run(album, engine, wait=False, service=service) as (curator, _, run_id):
+            async for run in curator.watch(run_id):
+                last = run
+            return last.state, last.error
+
+    async def resumed() -> None:
+        service = HangingService()
+        async with hanging_run(album, engine, service=service) as (curator, _, run_id):
+            await curator.cancel(run_id)
+            async for _run in curator.watch(run_id):
+                pass
+            service.digest = "other"
+            with pytest.raises(FailedPreconditionError, match="start a new run"):
+                await curator.resume(run_id)
+
+    state, error = asyncio.run(taken_over())
+    assert state is RunState.FAILED
+    assert error.endswith("start a new run")
+    SqlRunStore(engine).delete_album(album.id)
+    asyncio.run(resumed())
+
+
+def test_a_run_says_which_models_of_its_profile_do_not_serve(album: Album, engine: Engine) -> None:
+    async def notes(profile: str) -> tuple[str, ...]:
+        async with hanging_run(album, engine, profile=profile) as (curator, _, run_id):
+            return (await curator.run(run_id)).notes
+
+    assert asyncio.run(notes("standard")) == (
+        "The embedding service uses m, not the standard-scene-embedding of the profile standard.",
+        "The face service uses m, not the standard-face of the profile standard.",
+    )
+    SqlRunStore(engine).delete_album(album.id)
+    assert asyncio.run(notes("")) == ()

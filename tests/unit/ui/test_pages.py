@@ -33,4 +33,4 @@ def test_a_model_is_called_a_heuristic_by_its_field_and_not_by_its_words() -> No
     learned = model_pb2.ModelInfo(description="Better than any heuristic.")
     formula = model_pb2.ModelInfo(description="By formulas.", is_heuristic=True)
     assert "heuristics" not in notices([pb.ServedModel(role="quality", model=learned)])
-    assert "Face: " in notices([pb.ServedModel(role="face", model=formula)])
+    assert "Face scores" in notices([pb.ServedModel(role="face", model=formula)])

@@ -157,7 +157,7 @@ def test_another_networks_checkpoint_names_the_first_mismatch(
     with pytest.raises(ConfigError, match=r"cls_token has the shape \(1, 1, 768\)"):
         load_weights(network, read_checkpoint(path), path)
     torch.save({**state, "register_tokens": torch.zeros(1, 4, 384)}, path)
-    with pytest.raises(ConfigError, match="'register_tokens', which the architecture does not"):
+    with pytest.raises(ConfigError, match="'register_tokens', which is not in the architecture"):
         load_weights(network, read_checkpoint(path), path)
     torch.save(network, path)
     with pytest.raises(ConfigError, match="not a checkpoint with only weights"):

@@ -53,12 +53,12 @@ def test_only_this_user_reaches_the_fork_server(tmp_path: Path) -> None:
 def test_the_end_of_the_fork_server_is_told_from_that_of_a_part(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     process = PartProcess("siamese", PORT, tmp_path / "log")
-    wait_until(lambda: "serves on" in (tmp_path / "log").read_text())
+    wait_until(lambda: "listening on" in (tmp_path / "log").read_text())
     assert not process.is_lost
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
     process.wait()
     assert process.is_lost
-    assert (tmp_path / "log").read_text().endswith("siamese service has stopped\n")
+    assert (tmp_path / "log").read_text().endswith("siamese service stopped\n")
     again = PartProcess("siamese", ["--help"], tmp_path / "log")
     assert again.wait() == 0
     assert not again.is_lost

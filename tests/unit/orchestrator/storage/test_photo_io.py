@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.records import Run, RunState, RunSummary, utc_now
 from orchestrator.storage import photo_source
-from orchestrator.storage.photo_io import PhotoIo, StalledError, report_progress
+from orchestrator.storage.photo_io import PhotoIo, PhotoThreads, StalledError, report_progress
 from orchestrator.storage.photo_source import FolderPhotoSource
 from services.common.errors import InvalidImageError
 
@@ -125,3 +126,26 @@ def test_a_file_that_grows_beyond_its_room_is_refused(tmp_path: Path) -> None:
     assert source.read("a.jpg", 5) == b"12345"
     with pytest.raises(InvalidImageError, match="has grown while it was being read"):
         source.read("a.jpg", 4)
+
+
+async def test_few_calls_load_the_results_of_large_runs_at_once() -> None:
+    threads = PhotoThreads()
+    large = Run(
+        *("run", "album", RunState.COMPLETED, "builtin", {}, {}, {}, utc_now()),
+        summary=RunSummary(20_000, 0, 1, 0, 4, 0, 1.0),
+    )
+    loaded: list[int] = []
+    end = asyncio.Event()
+
+    async def load(number: int) -> None:
+        async with threads.hold_results(large):
+            loaded.append(number)
+            await end.wait()
+
+    calls = [asyncio.ensure_future(load(number)) for number in range(5)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert loaded == [0, 1]
+    end.set()
+    await asyncio.gather(*calls)
+    assert loaded == [0, 1, 2, 3, 4]

@@ -25,6 +25,8 @@ from services.face.networks.poses import FsaNet, LandmarkPose
 from tests.conftest import ROOT
 from tests.unit.services.face.graphs import FloatArray, Graph
 
+pytestmark = pytest.mark.slow
+
 YUNET_OUTPUTS = [
     f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)
 ]

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters, ClusterSettings
+from orchestrator.domain.photo import FindParameters
 from orchestrator.domain.selection import FilterParameters, SelectionParameters
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.layers import (
@@ -113,6 +114,7 @@ class PipelineSettings(Settings):
     declared once; pydantic validates dataclasses as it does its own models.
     """
 
+    find_photos: FindParameters
     filter_quality: FilterParameters
     cluster_scenes: ClusterSettings
     select_best: SelectionParameters

@@ -122,11 +122,24 @@ class PhotoFile:
     companion_paths: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FoundPhotos:
+    """What a look through an album found.
+
+    Attributes:
+        photos: Ordered by path.
+        notes: Sentences about what was left out.
+    """
+
+    photos: list[PhotoFile]
+    notes: tuple[str, ...] = ()
+
+
 class PhotoSource(Protocol):
     """Photos of an album; blocking calls, for worker threads."""
 
-    def list_photos(self) -> list[PhotoFile]:
-        """Finds the photos, ordered by path."""
+    def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
+        """Finds the photos, except those that match a pattern as in .gitignore."""
         ...
 
     def size(self, path: str) -> int:

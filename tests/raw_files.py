@@ -23,8 +23,12 @@ def dng(
     orientation: int = 1,
     taken: str = "2026:05:17 10:00:00",
     has_preview: bool = True,
+    metadata_first: bool = False,
 ) -> bytes:
-    """A DNG whose preview is `preview` (uint8, (height, width, 3)) as the sensor lay."""
+    """A DNG whose preview is `preview` (uint8, (height, width, 3)) as the sensor lay.
+
+    Its pictures come before its tags, or after all of them with `metadata_first`, as from phones.
+    """
     height, width = preview.shape[:2]
     target = io.BytesIO()
     Image.fromarray(preview).save(target, "JPEG", quality=95)
@@ -52,8 +56,9 @@ def dng(
         (0xC65A, SHORT, [21]),
     ]
     if not has_preview:
-        return _tiff([*sensor, *first[8:]], [mosaic], {}, {})
-    return _tiff(first, [jpeg], {0x014A: (sensor, [mosaic])}, {0x8769: exif})
+        return _tiff([*sensor, *first[8:]], [mosaic], {}, {}, metadata_first)
+    pictures = {0x014A: (sensor, [mosaic])}
+    return _tiff(first, [jpeg], pictures, {0x8769: exif}, metadata_first)
 
 
 def _picture(
@@ -80,34 +85,57 @@ def _tiff(
     strips: list[bytes],
     pictures: dict[int, tuple[list[Entry], list[bytes]]],
     folders: dict[int, list[Entry]],
+    metadata_first: bool,
 ) -> bytes:
     """Lays out a little-endian TIFF: the first folder, those that its tags point to, the strips."""
-    content = bytearray(b"II*\0\0\0\0\0")
-    pointers = [(tag, _folder(content, found, data)) for tag, (found, data) in pictures.items()]
-    pointers += [(tag, _folder(content, found, [])) for tag, found in folders.items()]
-    whole = [*entries, *((tag, LONG, [place]) for tag, place in pointers)]
-    struct.pack_into("<I", content, 4, _folder(content, whole, strips))
-    return bytes(content)
+
+    def lay_out(start: int | None) -> tuple[bytes, bytes]:
+        content, data = bytearray(b"II*\0\0\0\0\0"), bytearray()
+        pointers = [
+            (tag, _folder(content, data, found, own, start))
+            for tag, (found, own) in pictures.items()
+        ]
+        pointers += [
+            (tag, _folder(content, data, found, [], start)) for tag, found in folders.items()
+        ]
+        whole = [*entries, *((tag, LONG, [place]) for tag, place in pointers)]
+        struct.pack_into("<I", content, 4, _folder(content, data, whole, strips, start))
+        return bytes(content), bytes(data)
+
+    if not metadata_first:
+        return lay_out(None)[0]
+    size = len(lay_out(0)[0])
+    return b"".join(lay_out(size))
 
 
-def _folder(content: bytearray, entries: list[Entry], strips: list[bytes]) -> int:
-    """Adds strips and a folder with them; returns where the folder begins."""
+def _folder(
+    content: bytearray,
+    data: bytearray,
+    entries: list[Entry],
+    strips: list[bytes],
+    start: int | None,
+) -> int:
+    """Adds strips and a folder with them; returns where the folder begins.
+
+    The strips go into `content`, or, unless `start` is None, into `data`, which begins there.
+    """
     whole = list(entries)
     if strips:
         places = []
+        target = content if start is None else data
         for strip in strips:
-            places.append(len(content))
-            content += strip + b"\0" * (len(strip) % 2)
+            places.append(len(target) + (start or 0))
+            target += strip + b"\0" * (len(strip) % 2)
         whole += [(0x0111, LONG, places), (0x0117, LONG, [len(strip) for strip in strips])]
     packed = []
     for tag, kind, values in sorted(whole):
-        data = struct.pack("<" + _FORMATS[kind][0] * len(values), *values)
+        value = struct.pack("<" + _FORMATS[kind][0] * len(values), *values)
         count = len(values) // len(_FORMATS[kind])
-        if len(data) > 4:
+        if len(value) > 4:
             place = len(content)
-            content += data + b"\0" * (len(data) % 2)
-            data = struct.pack("<I", place)
-        packed.append(struct.pack("<HHI", tag, kind, count) + data.ljust(4, b"\0"))
+            content += value + b"\0" * (len(value) % 2)
+            value = struct.pack("<I", place)
+        packed.append(struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0"))
     begin = len(content)
     content += struct.pack("<H", len(packed)) + b"".join(packed) + b"\0\0\0\0"
     return begin

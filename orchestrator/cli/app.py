@@ -9,6 +9,7 @@ import enum
 import importlib.util
 import io
 import itertools
+import json
 import os
 import re
 import sys
@@ -113,6 +114,15 @@ Flags = Annotated[
     ),
 ]
 
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave out files or folders, as in .gitignore: 'screenshots/', '*.png'. Can be "
+        "repeated. Adds to the file .bestshotignore in PHOTOS.",
+    ),
+]
 Force = Annotated[
     bool,
     typer.Option(
@@ -120,6 +130,12 @@ Force = Annotated[
         help="Replace files in OUT that bestshot did not write or that have changed since.",
     ),
 ]
+
+
+def _exclude_flags(patterns: list[str] | None) -> list[str]:
+    return [f"find_photos.exclude={json.dumps(patterns)}"] if patterns else []
+
+
 ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 
@@ -137,6 +153,7 @@ def curate(
     ] = None,
     config: ConfigFiles = None,
     set_: Flags = None,
+    exclude: Exclude = None,
     copy_selected: Annotated[
         bool, typer.Option("--copy-selected", help="Copy the selected photos to OUT/selected.")
     ] = False,
@@ -169,7 +186,7 @@ def curate(
             data_folder=data_folder(data),
             profile=profile or profile_of_environment(),
             config_files=config or [],
-            flags=set_ or [],
+            flags=[*(set_ or []), *_exclude_flags(exclude)],
             copy_selected=copy_selected,
             orchestrator=orchestrator,
             force=force,

@@ -7,6 +7,15 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
+class FindParameters:
+    """Which files of an album are photos."""
+
+    exclude: list[str]
+    """patterns, as in .gitignore, of files and folders that are not photos of the album; they add
+    to those in the album's file `.bestshotignore`. `--exclude` sets it"""
+
+
+@dataclass(frozen=True, slots=True)
 class QualityScores:
     """Scores of one picture; ranges and meaning as in quality.proto.
 

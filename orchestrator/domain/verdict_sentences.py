@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.domain.decisions import Correction, DecisionAction
@@ -47,6 +48,13 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
 def describe_unreadable(error: str) -> str:
     """The sentence for a photo that could not be read."""
     return f"Could not be read: {error}."
+
+
+def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
+    """A note that counts the photos of formats that cannot be read; none without photos."""
+    counts = sorted(Counter(formats).items())
+    listed = ", ".join(f"{count} {name}" for name, count in counts)
+    return (f"Not supported: {listed}.",) if listed else ()
 
 
 def describe_damage(damage: str) -> str:

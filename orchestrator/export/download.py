@@ -16,6 +16,7 @@ from orchestrator.export.pictures import thumbnail
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.results_json import results_json
 from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
+from orchestrator.export.zip_names import zip_names
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.containment import open_inside
@@ -68,14 +69,20 @@ def download(
         case DownloadFormat.PARQUET:
             target.write(metrics_parquet(records))
         case DownloadFormat.XMP_ZIP:
-            _write_zip(target, album, [record for record in records if record.is_readable], roots)
+            _write_zip(target, album, zipped_records(records, wanted), roots)
         case DownloadFormat.SELECTED_ZIP:
-            selected = [record for record in records if record.is_selected]
-            _write_zip(target, album, selected, roots, has_photos=True)
+            _write_zip(target, album, zipped_records(records, wanted), roots, has_photos=True)
         case DownloadFormat.RESULTS_ZIP:
             _write_results_zip(target, album, run, records, cache)
     target.seek(0)
     return target
+
+
+def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> list[ImageRecord]:
+    """The photos that a zip is about, which decide its names."""
+    if wanted is DownloadFormat.SELECTED_ZIP:
+        return [record for record in records if record.is_selected]
+    return [record for record in records if record.is_readable]
 
 
 def _write_results_zip(
@@ -102,17 +109,20 @@ def _write_zip(
 ) -> None:
     """Sidecars, and the photos if requested; stored uncompressed, because photos do not shrink."""
     photos = Path(album.folder)
-    names = sidecar_paths(records)
+    sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
-            entry = zipfile.ZipInfo(names[record.path], _EPOCH)
+            sidecar = sidecars[record.path]
             report_progress()
-            archive.writestr(entry, merged_sidecar(photos, record, names[record.path], roots))
+            archive.writestr(
+                zipfile.ZipInfo(names[sidecar], _EPOCH),
+                merged_sidecar(photos, record, sidecar, roots),
+            )
             for path in (record.path, *record.companion_paths) if has_photos else ():
                 try:
                     with open_inside(photos / path, photos, roots) as opened:
-                        _add(archive, path, opened)
+                        _add(archive, names[path], opened)
                 except InvalidImageError as error:
                     skipped.append(f"{path}: {error.message}\n")
                 except OSError as error:
@@ -123,11 +133,11 @@ def _write_zip(
             archive.writestr(zipfile.ZipInfo(SKIPPED_NAME, _EPOCH), "".join(skipped))
 
 
-def _add(archive: zipfile.ZipFile, path: str, opened: IO[bytes]) -> None:
+def _add(archive: zipfile.ZipFile, name: str, opened: IO[bytes]) -> None:
     """Like `ZipFile.write`, but for an opened file, because a path could change in the meantime."""
     status = os.fstat(opened.fileno())
     modified = time.localtime(status.st_mtime)[:6]
-    entry = zipfile.ZipInfo(path, min(max(_EPOCH, modified), _LAST))
+    entry = zipfile.ZipInfo(name, min(max(_EPOCH, modified), _LAST))
     entry.external_attr = (status.st_mode & 0xFFFF) << 16
     entry.file_size = status.st_size
     with archive.open(entry, "w") as target:

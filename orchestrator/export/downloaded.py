@@ -10,8 +10,9 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from orchestrator.export.download import SKIPPED_NAME, DownloadFormat
+from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, zipped_records
 from orchestrator.export.result_files import TABLE_NAMES
+from orchestrator.export.zip_names import zip_names
 from orchestrator.records import Album, ImageRecord
 from services.common.errors import InternalError, InvalidImageError
 from services.common.temporary import temporary_file
@@ -35,6 +36,7 @@ class DownloadedSource:
         self.album = album
         self.records = records
         self._fetch = fetch
+        self._names: dict[DownloadFormat, Mapping[str, str]] = {}
         self._zips: dict[DownloadFormat, zipfile.ZipFile] = {}
         self._stack = contextlib.ExitStack()
 
@@ -65,7 +67,7 @@ class DownloadedSource:
         """
         archive = self._zip(DownloadFormat.SELECTED_ZIP)
         try:
-            entry = archive.getinfo(path)
+            entry = archive.getinfo(self._name(DownloadFormat.SELECTED_ZIP, path))
         except KeyError:
             raise InvalidImageError(self._reason(archive, path)) from None
         target = temporary_file()
@@ -80,7 +82,13 @@ class DownloadedSource:
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
         """A photo's sidecar, merged with the one beside the photo."""
-        return self._read(DownloadFormat.XMP_ZIP, sidecar_path)
+        name = self._name(DownloadFormat.XMP_ZIP, sidecar_path)
+        return self._read(DownloadFormat.XMP_ZIP, name)
+
+    def _name(self, wanted: DownloadFormat, path: str) -> str:
+        if wanted not in self._names:
+            self._names[wanted] = zip_names(zipped_records(self.records, wanted))
+        return self._names[wanted].get(path, path)
 
     def _read(self, wanted: DownloadFormat, name: str) -> bytes:
         try:

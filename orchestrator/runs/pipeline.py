@@ -20,7 +20,7 @@ from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
-from orchestrator.domain.verdict_sentences import describe_unreadable
+from orchestrator.domain.verdict_sentences import describe_unreadable, describe_unsupported
 from orchestrator.ports import (
     Embedder,
     Embedding,
@@ -43,7 +43,13 @@ from orchestrator.runs.selection import (
 from orchestrator.runs.stored_features import Key, stack_embeddings
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import BestshotError, InvalidImageError
-from services.common.imaging.decode import RgbImage, encode_thumbnail
+from services.common.imaging import unsupported
+from services.common.imaging.decode import (
+    CANONICAL_VERSION,
+    RgbImage,
+    encode_thumbnail,
+    is_canonical,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +58,8 @@ BATCH_BYTES = 64 * 10**6
 """Maximum total size of the files in a batch; larger files are read one at a time."""
 
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
+FIRST_VERSION = "1"
+"""Version of the canonical image behind facts that do not state it."""
 NO_MODEL = "-"
 """Model digest for features that are not computed by a model."""
 
@@ -169,6 +177,15 @@ class Pipeline:
         progress = _Stage("select", self._report, total=len(photos))
         selected = add_verdicts(records, selection, comparisons)
         broken = [photo.record for photo in scored if photo.embedding is None]
+        self._notes.extend(
+            describe_unsupported(
+                [
+                    record.error.removeprefix(unsupported.PREFIX)
+                    for record in broken
+                    if record.error.startswith(unsupported.PREFIX)
+                ]
+            )
+        )
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(
@@ -180,10 +197,13 @@ class Pipeline:
 
     async def _discover(self) -> list[PhotoFile]:
         progress = _Stage("discover", self._report)
-        photos = await self._threads.reads.run(self._source.list_photos)
-        await progress.advance(len(photos))
+        found = await self._threads.reads.run(
+            self._source.find_photos, self._settings.find_photos.exclude
+        )
+        self._notes.extend(found.notes)
+        await progress.advance(len(found.photos))
         await progress.report()
-        return photos
+        return found.photos
 
     async def _score(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
         """Scores all photos, a few batches at a time; the first failure stops all of them."""
@@ -255,15 +275,19 @@ class Pipeline:
                 read[photo.path] = _Read(photo, digest, "")
         keys = [key for digest in sorted(contents) for key in self._keys(digest).values()]
         known = await asyncio.to_thread(self._cache.get, keys)
-        missing = [
-            digest
-            for digest in contents
-            if any(key not in known for key in self._keys(digest).values())
-        ]
+        missing = [digest for digest in contents if not self._is_complete(digest, known)]
         decoded = await asyncio.gather(
             *(self._threads.decodes.run(self._decode, contents[digest]) for digest in missing)
         )
         return known, dict(zip(missing, decoded, strict=True))
+
+    def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
+        """Whether a photo's features are cached, and of pixels that are still canonical."""
+        keys = self._keys(digest)
+        if any(key not in known for key in keys.values()):
+            return False
+        facts = codec.unpack_json(known[keys[FACTS_ROLE]])
+        return is_canonical(facts["format"], facts.get("canonical_version", FIRST_VERSION))
 
     async def _try(
         self,
@@ -353,6 +377,7 @@ class Pipeline:
             "capture_time": image.capture_time,
             "camera": image.camera,
             "damage": image.damage,
+            "canonical_version": CANONICAL_VERSION,
         }
         return _Decoded(image.pixels, encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX), facts)
 
@@ -380,11 +405,13 @@ class Pipeline:
             )
             return ScoredPhoto(broken, None, is_cached=False)
         keys = self._keys(item.digest)
+        facts = codec.unpack_json(features[keys[FACTS_ROLE]])
+        facts.pop("canonical_version", None)
         record = dataclasses.replace(
             record,
             quality=codec.quality_from_json(codec.unpack_json(features[keys["quality"]])),
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
-            **codec.unpack_json(features[keys[FACTS_ROLE]]),
+            **facts,
         )
         return ScoredPhoto(
             record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached

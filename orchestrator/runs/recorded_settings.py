@@ -16,10 +16,11 @@ from services.common.errors import ConfigError, InvalidArgumentError
 _SINCE = Layer(
     "defaults for older runs",
     {
+        "find_photos": {"exclude": []},
         "cluster_scenes": {
             "max_joint_count": None,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
-        }
+        },
     },
 )
 """Values of newer settings for runs stored before these settings existed."""

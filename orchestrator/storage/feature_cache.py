@@ -11,7 +11,7 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.storage.database import insert
 from orchestrator.storage.tables import features
 from services.common.errors import NonFiniteError
-from services.common.imaging.decode import CANONICAL_VERSION
+from services.common.imaging.decode import CANONICAL_VERSION, CANONICAL_VERSIONS
 
 Key = tuple[str, str, str]
 
@@ -29,16 +29,20 @@ class SqlFeatureCache:
         self._metrics = metrics
 
     def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
-        """Returns the stored payloads.
+        """Returns the stored payloads, of the newest version of the canonical image.
 
         A payload with a number that is not finite, which version 0.1.0 could store, is removed and
         counts as missing, so it is computed again.
         """
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
         # one list per column, because SQLite reads the whole table for a list of tuples
-        query = select(*columns, features.c.payload).where(
-            *(column.in_({key[part] for key in keys}) for part, column in enumerate(columns)),
-            features.c.canonical_version == CANONICAL_VERSION,
+        query = (
+            select(*columns, features.c.payload)
+            .where(
+                *(column.in_({key[part] for key in keys}) for part, column in enumerate(columns)),
+                features.c.canonical_version.in_(CANONICAL_VERSIONS),
+            )
+            .order_by(features.c.canonical_version)  # the newest replaces the others
         )
         wanted = set(keys)
         with self._engine.connect() as connection:
@@ -83,7 +87,7 @@ class SqlFeatureCache:
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
         one = delete(features).where(
             *(column == bindparam(f"key_{part}") for part, column in enumerate(columns)),
-            features.c.canonical_version == CANONICAL_VERSION,
+            features.c.canonical_version.in_(CANONICAL_VERSIONS),
         )
         rows = [{f"key_{part}": value for part, value in enumerate(key)} for key in keys]
         with self._engine.begin() as connection:

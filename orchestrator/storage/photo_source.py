@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from orchestrator.ports import PhotoFile
+from orchestrator.ports import FoundPhotos, PhotoFile
 from orchestrator.records import Album
+from orchestrator.storage.album_rules import IGNORE_FILE, AlbumRules
 from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
 from orchestrator.storage.photo_io import report_progress
 from services.common.errors import (
@@ -38,7 +39,16 @@ RAW_SUFFIXES = frozenset(
         *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
     }
 )
-PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES
+OTHER_SUFFIXES = frozenset(
+    {
+        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
+        *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr"),
+        *(".pbm", ".pgm", ".pnm", ".ppm"),
+    }
+)
+"""Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are
+of formats that cannot be decoded; they become rows all the same."""
+PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
 """Suffixes of candidate files; their magic bytes decide what they really are."""
 COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
 """Videos of Live Photos, and Apple's edits: they belong to the photo of the same name."""
@@ -47,10 +57,11 @@ COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
 MAX_FILE_BYTES = 640 * 10**6
 """Maximum size of a photo file: 100 megapixels with 16 bits per colour, uncompressed."""
 _CHUNK_BYTES = 2**22
+_MAX_IGNORE_BYTES = 2**20
 
 
 class FolderPhotoSource:
-    """The photos below a folder; hidden files and folders are left out.
+    """The photos below a folder, without hidden files, system folders and what is excluded.
 
     Args:
         folder: The album's folder.
@@ -74,7 +85,15 @@ class FolderPhotoSource:
         self._identity: tuple[int, int] | None = None
 
     def list_photos(self) -> list[PhotoFile]:
-        """Finds the photos, ordered by path.
+        """Finds the photos as `find_photos` does, without any exclusion of the caller's."""
+        return self.find_photos().photos
+
+    def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
+        """Finds the photos, ordered by path, except what .bestshotignore or `exclude` matches.
+
+        Args:
+            exclude: Patterns as in .gitignore, relative to the album. They follow those in the
+                album's file .bestshotignore.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
         photo; so is the video of a Live Photo.
@@ -93,20 +112,43 @@ class FolderPhotoSource:
                 f"orchestrator.allowed_roots",
             ) from error
         self._identity = _identity(self._folder)
+        rules = AlbumRules([*self._ignored(), *exclude], PHOTO_SUFFIXES)
         found = []
         for root, folders, names in os.walk(self._folder, onerror=self._warn_unread):
             report_progress()
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            visible = [Path(root, name) for name in names if not name.startswith(".")]
-            found += [self._photo(*paths) for paths in _with_companions(visible)]
+            place = "" if root == str(self._folder) else self._relative(Path(root))
+            folders[:] = rules.keep_folders(place, folders)
+            files = rules.keep_files(place, names)
+            groups = list(_with_companions([Path(root, name) for name in files]))
+            found += [self._photo(*paths) for paths in groups]
+            rules.count_videos(files, (path.name for _, others in groups for path in others))
         self.check_reachable()
+        notes = rules.left_out.notes()
         if not found:
             raise InvalidArgumentError(
                 "folder",
                 f"no photos found in {self._folder} or its subfolders (looked for RAW files and "
-                f"for files ending in {', '.join(sorted(PICTURE_SUFFIXES))})",
+                f"for files ending in {', '.join(sorted(PICTURE_SUFFIXES | OTHER_SUFFIXES))})"
+                + "".join(f". {note.removesuffix('.')}" for note in notes),
             )
-        return sorted(found, key=lambda photo: photo.path)
+        return FoundPhotos(sorted(found, key=lambda photo: photo.path), notes)
+
+    def _ignored(self) -> list[str]:
+        """Lines of the album's .bestshotignore; none if there is no such file.
+
+        Raises:
+            InvalidArgumentError: It cannot be read. It is not skipped, because what its owner
+                excluded would be curated.
+        """
+        try:
+            with open_inside(self._folder / IGNORE_FILE, self._folder, self._roots) as opened:
+                return opened.read(_MAX_IGNORE_BYTES).decode().splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError, InvalidImageError) as error:
+            raise InvalidArgumentError(
+                "folder", f"{self._folder / IGNORE_FILE} cannot be read: {error}"
+            ) from error
 
     def size(self, path: str) -> int:
         """Size of a photo in bytes.
@@ -224,7 +266,8 @@ def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]
         companions = [path for path in _of(same, kinds, COMPANION_SUFFIXES) if path.is_file()]
         if pictures:
             companions, raws = [*raws, *companions], []
-        for number, photo in enumerate([*pictures, *raws]):
+        others = _of(same, kinds, OTHER_SUFFIXES)
+        for number, photo in enumerate([*pictures, *raws, *others]):
             yield photo, companions if number == 0 else []
 
 

@@ -193,7 +193,9 @@ def test_every_clustering_parameter_reaches_the_run_record(
             assert found == value
 
 
-def test_both_sections_of_a_config_file_take_effect(curated: Curated, tmp_path: Path) -> None:
+def test_both_sections_of_a_config_file_and_exclusions_take_effect(
+    curated: Curated, tmp_path: Path
+) -> None:
     document = {
         "description": "One photo of a moment, and logs for a machine.",
         "pipeline": {"select_best": {"max_images_per_cluster": 1}},
@@ -205,8 +207,15 @@ def test_both_sections_of_a_config_file_take_effect(curated: Curated, tmp_path: 
     (tmp_path / "token").write_text("of another orchestrator\n")
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(document))
-    found = curate(curated.photos, tmp_path / "out", curated.data, "--config", file)
+    (excluded := tmp_path / "photos").mkdir()
+    for name in ("china-1-sharp.jpg", "letter.jpg", "empty.jpg"):
+        shutil.copy(curated.photos / name, excluded / name)
+    flags = ("--config", file, "--exclude", "letter.*", "--exclude", "empty.jpg")
+    found = curate(excluded, tmp_path / "out", curated.data, *flags)
     assert found.run["config"]["select_best"]["max_images_per_cluster"] == 1
+    assert found.run["config"]["find_photos"]["exclude"] == ["letter.*", "empty.jpg"]
+    assert list(found.rows) == ["china-1-sharp.jpg"]
+    assert "Left out: 2 excluded files." in found.text
     assert "shared.token_file is ignored" in found.text
     for part in (*MODEL_SERVICES, "orchestrator"):
         lines = (tmp_path / "out" / "logs" / f"{part}.log").read_text().splitlines()

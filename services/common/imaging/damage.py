@@ -15,12 +15,12 @@ def find_damage(content: bytes, image_format: str) -> str:
 
     Args:
         content: The whole file.
-        image_format: As Pillow names it: "JPEG", "HEIF", "AVIF"; others are not checked.
+        image_format: As Pillow names it: "JPEG", "MPO", "HEIF", "AVIF"; others are not checked.
 
     Returns:
         What is wrong, as a sentence; empty if nothing was found.
     """
-    if image_format == "JPEG":
+    if image_format in ("JPEG", "MPO"):
         return _jpeg_damage(content)
     if image_format in ("HEIF", "AVIF"):
         return _box_damage(content)

@@ -1,7 +1,7 @@
 """Decodes image files to the canonical image that every model sees.
 
-Canonical: upright by its EXIF orientation, sRGB by its ICC profile if it has one, alpha
-flattened on white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
+Canonical: upright, sRGB by its ICC profile or its code points if it has any, alpha flattened on
+white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
 so scores do not depend on who decoded a photo.
 """
 
@@ -20,17 +20,32 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from services.common.errors import InvalidImageError
+from services.common.imaging import nclx
 from services.common.imaging.damage import find_damage
 from services.common.imaging.decode_memory import decode_bytes, raw_bytes
+from services.common.imaging.float_tiff import (
+    MAX_LIGHT,
+    develop_float_tiff,
+    float_bytes,
+    open_float_tiff,
+)
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.imaging.raw import develop_raw, is_raw, open_raw
+from services.common.imaging.unsupported import name_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
-CANONICAL_VERSION = "1"
-"""Keys the feature cache: raise it whenever this module returns different pixels for the same
-file."""
+CANONICAL_VERSION = "2"
+"""Keys the feature cache: raise it whenever this module returns different pixels for the same file,
+and list in `_UNCHANGED` the formats whose pixels stay."""
+CANONICAL_VERSIONS = ("1", "2")
+"""All versions so far, oldest first."""
+_UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
+"""Formats whose pixels are those of `CANONICAL_VERSION`, by earlier version."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"),
+    *("JPEG2000", "PSD"),
+)
 
 RgbImage = NDArray[np.uint8]
 """uint8, (height, width, 3), sRGB."""
@@ -50,6 +65,15 @@ _SIDES_SWAPPED = (5, 6, 7, 8)
 _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
 """Pixels converted at a time: the temporaries of a stripe are small compared with the photo."""
+_SRGB_TOLERANCE = 4
+"""Of 255. The profiles of cameras and programs that are called sRGB differ from it by 1."""
+_END_OF_JPEG = b"\xff\xd9"
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+_MAX_BLANK_FRAMES = 100
+_BLANK_RANGE = 8
+"""Of 255: compression adds noise to a blank frame."""
+_GARBAGE = 0.01
+"""Share of a JPEG's pixels that libjpeg may make up if no data follow its header."""
 _EXIF_IFD = 0x8769
 _DATE_TIME_ORIGINAL = 0x9003
 _SUBSEC_TIME_ORIGINAL = 0x9291
@@ -84,11 +108,13 @@ class _Opened:
     """A file whose header has been read, but no pixel yet.
 
     Attributes:
-        image: None for a RAW file without a preview, which has to be developed.
+        image: None for a RAW file without a preview or a TIFF of floats, which are developed.
         size: Width and height as stored.
         format: Format by the magic bytes.
-        raw_exif: EXIF of a RAW file; None if `image` has it.
+        raw_exif: EXIF of a file that is not opened by Pillow; None if `image` has it.
         raw_orientation: EXIF orientation of a RAW file.
+        encoded: The file that `image` was opened from.
+        damage: What is wrong with a RAW file; empty if nothing was found.
     """
 
     image: Image.Image | None
@@ -96,6 +122,8 @@ class _Opened:
     format: str
     raw_exif: Image.Exif | None = None
     raw_orientation: int = 0
+    encoded: bytes = b""
+    damage: str = ""
 
 
 def decode(
@@ -130,13 +158,16 @@ def decode(
         )
     with _reserve(budget, _memory(opened, content, long_side_px), opened):
         try:
-            image = develop_raw(content) if opened.image is None else opened.image
-            exif, orientation = _exif(opened, image)
             if opened.image is None:
+                develop = develop_float_tiff if opened.format == "TIFF" else develop_raw
+                image, damage = develop(content), ""
+            else:
+                image, damage = _load(opened.image, opened.encoded, long_side_px)
+            if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
                 width, height = image.size
-            image.draft("RGB", (long_side_px, long_side_px))
-            image.load()
-            fitted = _canonical(image, orientation, long_side_px)
+            exif, orientation = _exif(opened, image)
+            convert = _Conversion(image, nclx.find_conversion(image, content))
+            fitted = _canonical(image, convert, orientation, long_side_px)
         except InvalidImageError:
             raise
         except MemoryError as error:
@@ -152,8 +183,13 @@ def decode(
         format=opened.format,
         capture_time=_capture_time(exif),
         camera=_camera(exif),
-        damage=find_damage(content, opened.format),
+        damage=opened.damage or damage or find_damage(content, opened.format),
     )
+
+
+def is_canonical(image_format: str, version: str) -> bool:
+    """Whether pixels of an earlier version, for a photo of that format, are still canonical."""
+    return version == CANONICAL_VERSION or image_format in _UNCHANGED.get(version, ())
 
 
 def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
@@ -209,19 +245,72 @@ def _open(content: bytes) -> _Opened:
     if is_raw(content):
         raw = open_raw(content)
         size = raw.sensor_size if raw.image is None else raw.image.size
-        return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation)
+        return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation, raw.encoded, raw.damage)
+    if floats := open_float_tiff(content):
+        return _Opened(None, floats.size, "TIFF", floats.exif)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         known = ", ".join((*FORMATS, "RAW"))
-        raise InvalidImageError(f"not an image of a known format ({known})") from error
+        reason = name_unsupported(content) or f"not an image of a known format ({known})"
+        raise InvalidImageError(reason) from error
     except Exception as error:  # decoders may raise any exception on hostile headers
+        if reason := name_unsupported(content):
+            raise InvalidImageError(reason) from error
         raise InvalidImageError(f"the image header is damaged: {error}") from error
-    return _Opened(image, image.size, image.format or "unknown")
+    return _Opened(image, image.size, image.format or "unknown", encoded=content)
+
+
+def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.Image, str]:
+    """Decodes an image; returns it, or a new one, and what is wrong with the file.
+
+    A JPEG that ends early is read as far as it goes, as by other programs: libjpeg fills up what is
+    missing once it finds an end mark.
+    """
+    image.draft("RGB", (long_side_px, long_side_px))
+    try:
+        image.load()
+    except OSError as error:
+        if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
+            raise
+        image = Image.open(io.BytesIO(encoded + _END_OF_JPEG), formats=["JPEG"])
+        image.draft("RGB", (long_side_px, long_side_px))
+        image.load()
+        if _is_blank(image, ignored=_GARBAGE):
+            raise
+        return image, "the file ends early, so the end of the picture may be missing"
+    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+        _seek_content(image)
+    return image, ""
+
+
+def _seek_content(image: Image.Image) -> None:
+    """Goes on from the first frame of an animation to the first one that is not of one colour."""
+    for frame in range(1, _MAX_BLANK_FRAMES):
+        if not _is_blank(image):
+            return
+        try:
+            image.seek(frame)
+        except EOFError:
+            break
+        image.load()
+    if _is_blank(image):
+        image.seek(0)
+        image.load()
+
+
+def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
+    """Whether all pixels, but for the given shares of the darkest and brightest, look the same."""
+    counts = np.array(image.convert("RGB").histogram()).reshape(3, 256)
+    shares = counts.cumsum(axis=1) / (image.width * image.height)
+    darkest, brightest = (shares <= ignored).sum(axis=1), (shares < 1 - ignored).sum(axis=1)
+    return bool((brightest - darkest <= _BLANK_RANGE).all())
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
     """Maximum number of bytes that the decode takes."""
+    if opened.image is None and opened.format == "TIFF":
+        return float_bytes(opened.size, content)
     if opened.image is None:
         return raw_bytes(opened.size, content)
     if opened.image.format in ("JPEG", "MPO"):
@@ -250,9 +339,17 @@ def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterat
 
 
 def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
-    """EXIF and orientation; may load the pixels, because a PNG's come before its EXIF."""
+    """EXIF, and the orientation that still has to be applied to the loaded `image`.
+
+    This is the only place that decides it. Only once loaded does an image say what is left to do:
+    Pillow turns a TIFF, and libheif a HEIF, while loading, and both then drop the orientation from
+    the EXIF and the XMP. OpenCV turns a TIFF of floats. Pillow reads the XMP if the EXIF has no
+    orientation.
+    """
     if opened.raw_exif is not None:
         return opened.raw_exif, opened.raw_orientation
+    if opened.format == "AVIF":  # irot and imir, which Pillow returns as EXIF, override the XMP
+        image.info.pop("xmp", None)
     try:
         exif = image.getexif()
     except Exception:  # a damaged EXIF block does not make the picture unreadable
@@ -299,7 +396,9 @@ def _capture_time(exif: Image.Exif) -> str:
     return f"{time}.{fraction}" if fraction.isdigit() else time
 
 
-def _canonical(image: Image.Image, orientation: int, long_side_px: int) -> Image.Image:
+def _canonical(
+    image: Image.Image, convert: _Conversion, orientation: int, long_side_px: int
+) -> Image.Image:
     """Rotates upright, converts to sRGB and scales down; the stripes do not affect the pixels.
 
     As in Pillow's own `resize`, the rows are scaled first, which needs no other rows.
@@ -307,7 +406,6 @@ def _canonical(image: Image.Image, orientation: int, long_side_px: int) -> Image
     is_swapped = orientation in _SIDES_SWAPPED
     width, height = image.size[::-1] if is_swapped else image.size
     narrowed_width = _narrowed_width((width, height), long_side_px)
-    convert = _Conversion(image)
     narrowed = Image.new("RGB", (narrowed_width, height))
     rows = max(1, _STRIPE_PIXELS // width)
     for top in range(0, height, rows):
@@ -342,9 +440,11 @@ class _Conversion:
 
     Args:
         image: Loaded.
+        convert_rgb: Converts RGB to sRGB where the image has no profile; None = it is sRGB.
     """
 
-    def __init__(self, image: Image.Image) -> None:
+    def __init__(self, image: Image.Image, convert_rgb: nclx.Convert | None) -> None:
+        self._convert_rgb = convert_rgb
         self._profile: bytes = image.info.get("icc_profile") or b""
         self._factor = _grey_factor(image)
         self._transform: ImageCms.ImageCmsTransform | None = None
@@ -357,12 +457,17 @@ class _Conversion:
             stripe = Image.new("RGBA", rgba.size, "white")
             stripe.alpha_composite(rgba)
             stripe = stripe.convert("RGB")
+        if stripe.mode == "P":  # its profile is that of the palette's colours
+            stripe = stripe.convert("RGB")
         if not self._has_transform:
             self._transform = _transform_to_srgb(self._profile, stripe.mode)
             self._has_transform = True
         if self._transform is not None:
             stripe = ImageCms.applyTransform(stripe, self._transform) or stripe
-        return stripe.convert("RGB")
+        stripe = stripe.convert("RGB")
+        if self._convert_rgb is not None and not self._profile:
+            stripe = Image.fromarray(self._convert_rgb(np.asarray(stripe)))
+        return stripe
 
     def _to_8_bit(self, stripe: Image.Image) -> Image.Image:
         """Scales integer and float greys to 0..255; other modes pass through."""
@@ -373,7 +478,8 @@ class _Conversion:
             values *= self._factor
         else:
             values /= self._factor
-        return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
+        rounded = np.clip(np.nan_to_num(values) + 0.5, 0, 255)
+        return Image.fromarray(rounded.astype(np.uint8))
 
 
 def _grey_factor(image: Image.Image) -> float | None:
@@ -386,18 +492,39 @@ def _grey_factor(image: Image.Image) -> float | None:
     rows = max(1, _STRIPE_PIXELS // image.width)
     for top in range(0, image.height, rows):
         stripe = image.crop((0, top, image.width, min(image.height, top + rows)))
-        largest = np.maximum(largest, np.asarray(stripe).max(initial=0))
+        largest = np.fmax(largest, np.fmax.reduce(np.asarray(stripe), axis=None, initial=0))
     if image.mode == "I":
         return 257.0 if largest > 255 else 1.0
-    return 255.0 if largest <= 1 else 1.0
+    return 255.0 if largest <= MAX_LIGHT else 1.0
 
 
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """None if the pixels are already sRGB, or the profile is broken or for another colour model."""
+    if mode == "RGB" and _is_srgb(profile):
+        return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return None
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
+
+
+@functools.lru_cache(maxsize=16)
+def _is_srgb(profile: bytes) -> bool:
+    """Whether a profile called sRGB changes no colour noticeably.
+
+    The name alone does not say so: there are linear profiles called sRGB. A profile that is sRGB
+    under another name is applied, which changes a channel by at most 1.
+    """
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" not in ImageCms.getProfileDescription(source):
+            return False
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+        applied = ImageCms.applyTransform(Image.fromarray(colours), transform)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+    difference = np.asarray(applied).astype(int) - colours
+    return int(np.abs(difference).max()) <= _SRGB_TOLERANCE

@@ -18,6 +18,9 @@ OVERHEAD_BYTES = 48 * 2**20
 _NATIVE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 """Bytes per pixel as Pillow stores it; all other modes take 4."""
 
+_OTHER_BYTES = {"AVIF": 9, "JPEG2000": 24, "WEBP": 12}
+"""Bytes per pixel. OpenJPEG keeps every sample in 4 bytes; libwebp two animation
+canvases, even for a still image, and a copy."""
 _HEIF_BYTES, _HEIF_DEEP_BYTES = 11, 34
 """Twice the bytes per pixel of libheif's planes and copies."""
 _BITS_PER_SAMPLE, _COMPRESSION, _ORIENTATION, _SAMPLES_PER_PIXEL = 258, 259, 274, 277
@@ -67,17 +70,13 @@ def _decoder_bytes(
             return _tiff_bytes(image, native)
         case "BMP" if _is_run_length_coded(image):
             return 3 * (pixels + _BMP_MAX_SKIPPED_ROWS * image.width)
-        case "GIF":
-            return pixels
-        case "WEBP":
-            return 12 * pixels  # two animation canvases, even for a still image, and a copy
+        case "GIF":  # animated: colours, the frame, and what the previous one leaves behind
+            return (16 if getattr(image, "is_animated", False) else 1) * pixels
         case "HEIF":
             is_deep = image.info.get("bit_depth", 8) > 8
             return (_HEIF_DEEP_BYTES if is_deep else _HEIF_BYTES) * pixels // 2
-        case "AVIF":
-            return 9 * pixels
         case _:
-            return 0
+            return _OTHER_BYTES.get(image.format or "", 0) * pixels
 
 
 def _is_run_length_coded(image: Image.Image) -> bool:

@@ -18,8 +18,12 @@ _MAGICS = (
 """Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, except Canon's CR3."""
 _TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
-_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
-"""LibRaw's flip to EXIF's orientation."""
+_ORIENTATION = 0x0112
+_DATA_TAGS = ((0x0111, 0x0117), (0x0144, 0x0145))
+"""Offsets and byte counts of strips, and of tiles."""
+_MAX_FOLDERS = 32
+_ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
+"""EXIF's orientation by LibRaw's flip: 1 mirrors, 2 turns upside down, 4 swaps the axes first."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,16 @@ class RawPicture:
         sensor_size: Width and height of the sensor's picture.
         exif: EXIF of the file, as far as known.
         orientation: EXIF orientation that still has to be applied to `image`.
+        encoded: The preview's JPEG file; empty for other previews.
+        damage: What is wrong with the file, as a sentence; empty if nothing was found.
     """
 
     image: Image.Image | None
     sensor_size: tuple[int, int]
     exif: Image.Exif
     orientation: int
+    encoded: bytes = b""
+    damage: str = ""
 
 
 def is_raw(content: bytes) -> bool:
@@ -68,41 +76,77 @@ def open_raw(content: bytes) -> RawPicture:
         import rawpy
     except ImportError as error:
         raise InvalidImageError("RAW files need rawpy: install 'bestshot[raw]'") from error
+    missing = _count_missing_bytes(content)
+    damage = f"the file is truncated: {missing} bytes are missing at the end" if missing else ""
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
-            flip = _ORIENTATIONS.get(raw.sizes.flip, 1)
+            flip = _ORIENTATIONS[raw.sizes.flip & 7]
             sensor = (raw.sizes.raw_width, raw.sizes.raw_height)
             try:
                 preview = raw.extract_thumb()
             except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
+                if damage:  # LibRaw would develop a black picture
+                    raise InvalidImageError(damage) from None
                 return RawPicture(None, sensor, _exif(content), 1)
             if not isinstance(preview.data, bytes):
-                return RawPicture(Image.fromarray(preview.data), sensor, _exif(content), flip)
+                image = Image.fromarray(preview.data)
+                return RawPicture(image, sensor, _exif(content), flip, damage=damage)
             is_wide = raw.sizes.width >= raw.sizes.height
     except rawpy.LibRawError as error:
         raise _translate_error(error) from error
     image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
     own = image.getexif()
     exif = _exif(content) or own
-    if 0x0112 in own:
-        return RawPicture(image, sensor, exif, own[0x0112])
     is_upright_already = (image.width >= image.height) != is_wide
-    return RawPicture(image, sensor, exif, 1 if is_upright_already else flip)
+    orientation = 1 if is_upright_already else flip
+    if own.get(_ORIENTATION) in range(1, 9):
+        orientation = own[_ORIENTATION]
+    return RawPicture(image, sensor, exif, orientation, preview.data, damage)
 
 
 def develop_raw(content: bytes) -> Image.Image:
     """Develops the sensor's picture, upright and at half its size.
 
     Raises:
-        InvalidImageError: LibRaw cannot read the file.
+        InvalidImageError: LibRaw cannot read the file, or finds no data in it.
     """
     import rawpy
 
     try:
         with rawpy.imread(io.BytesIO(content)) as raw:
-            return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
+            pixels = raw.postprocess(half_size=True, use_camera_wb=True)
     except rawpy.LibRawError as error:
         raise _translate_error(error) from error
+    if not pixels.any():  # LibRaw fills in zeros for what is missing; a real sensor has noise
+        raise InvalidImageError("the RAW file has no picture data")
+    return Image.fromarray(pixels)
+
+
+def _count_missing_bytes(content: bytes) -> int:
+    """How many bytes of a DNG are beyond the end of the file, by its tags; 0 for other files."""
+    if not content.startswith(_TIFF_MAGICS):
+        return 0
+    opened = io.BytesIO(content)
+    waiting = [TiffImagePlugin.ImageFileDirectory_v2(content[:8]).next]
+    end, is_dng = 0, False
+    for number in range(_MAX_FOLDERS):
+        if not waiting:
+            break
+        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        with contextlib.suppress(Exception):  # as above
+            opened.seek(waiting.pop(0))
+            tags.load(opened)
+            is_dng = is_dng or (number == 0 and _DNG_VERSION in tags)
+            for offsets, counts in _DATA_TAGS:
+                data = zip(_numbers(tags.get(offsets)), _numbers(tags.get(counts)), strict=False)
+                end = max([end, *(offset + count for offset, count in data)])
+            waiting += _numbers(tags.get(_SUB_IFDS))
+    return max(0, end - len(content)) if is_dng else 0
+
+
+def _numbers(value: object) -> list[int]:
+    values = value if isinstance(value, tuple) else (value,)
+    return [number for number in values if isinstance(number, int)]
 
 
 def _translate_error(error: Exception) -> InvalidImageError:

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select, update
 
 from orchestrator.config import PipelineConfig
+from orchestrator.features import pack_json, unpack_json
 from orchestrator.metrics import RunMetrics
 from orchestrator.ports import ModelIdentity, ModelPorts
 from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
-from orchestrator.runs.pipeline import Concurrency
+from orchestrator.runs.pipeline import FACTS_ROLE, Concurrency
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.database import DATABASE_NAME, open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -29,6 +30,7 @@ from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.tables import features
 from services.common.errors import NonFiniteError
 from tests.conftest import ROOT, draw_picture
 from tests.unit.values import quality
@@ -220,3 +222,46 @@ async def test_a_pair_that_cannot_be_compared_does_not_fail_the_run(
         images = opened.store.images(run.id)
         assert [image.is_readable for image in images] == [True, True]
         assert sum(image.is_selected for image in images) == 1
+
+
+async def test_only_pictures_that_older_versions_read_differently_are_read_again(
+    engine: Engine, album: Album
+) -> None:
+    Image.fromarray(draw_picture(5, 160, 120)).save(Path(album.folder) / "scan.tif")
+    async with house(engine, album, lambda *_: None) as opened:
+        await opened.curate()
+        with engine.begin() as connection:  # as version 0.1.0 stored them
+            rows = connection.execute(
+                select(features.c.content_digest, features.c.payload).where(
+                    features.c.role == FACTS_ROLE
+                )
+            ).all()
+            for digest, payload in rows:
+                facts = unpack_json(payload)
+                facts.pop("canonical_version")
+                of_photo = features.c.content_digest == digest
+                connection.execute(
+                    update(features)
+                    .where(of_photo, features.c.role == FACTS_ROLE)
+                    .values(payload=pack_json(facts))
+                )
+            connection.execute(update(features).values(canonical_version="1"))
+        cached = []
+        for _ in range(2):
+            summary = (await opened.curate()).summary
+            assert summary is not None
+            cached.append(summary.cached_count)
+        assert cached == [2, 3]
+
+
+async def test_pictures_of_other_formats_are_rows_and_counted(engine: Engine, album: Album) -> None:
+    for name in ("a.jxl", "b.jxl", "c.jpg"):
+        (Path(album.folder) / name).write_bytes(b"\xff\x0a and so on")
+    (Path(album.folder) / "d.exr").write_bytes(b"v/1\x01 and so on")
+    (Path(album.folder) / "e.mp4").write_bytes(b"a film")
+    async with house(engine, album, lambda *_: None) as opened:
+        run = await opened.curate()
+        assert run.notes == ("Left out: 1 video.", "Not supported: 3 JPEG XL, 1 OpenEXR.")
+        assert run.summary is not None
+        assert (run.summary.photo_count, run.summary.unreadable_count) == (6, 4)
+        assert opened.store.image(run.id, "a.jxl").error == "not supported: JPEG XL"

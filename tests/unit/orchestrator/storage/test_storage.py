@@ -427,11 +427,16 @@ def test_files_that_go_with_a_photo_are_no_photos(tmp_path: Path) -> None:
     source = source_of(
         tmp_path,
         *("pair.JPG", "pair.cr2", "live.heic", "live.MOV", "live.aae", "alone.dng", "film.mov"),
+        *("edit.psd", "edit.nef", "edit.mov", "new.jxl", "new.jpg"),
         *("two.jpg", "two.heic", "two.nef", "raws.cr2", "raws.dng", "sub/pair.arw", "letter.txt"),
     )
     found = {photo.path: photo.companion_paths for photo in source.list_photos()}
     assert found == {
         "alone.dng": (),
+        "edit.nef": ("edit.mov",),
+        "edit.psd": (),
+        "new.jpg": (),
+        "new.jxl": (),
         "live.heic": ("live.MOV", "live.aae"),
         "pair.JPG": ("pair.cr2",),
         "raws.cr2": (),
@@ -440,6 +445,44 @@ def test_files_that_go_with_a_photo_are_no_photos(tmp_path: Path) -> None:
         "two.heic": ("two.nef",),
         "two.jpg": (),
     }
+
+
+JUNK = (
+    *("@eaDir/IMG_1.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/IMG_0.jpg", "$RECYCLE.BIN/$R1.jpg"),
+    *("$Recycle.Bin/x.jpg", "__MACOSX/IMG_1.jpg", "sub/.thumbnails/1.png", ".Trash-1000/f/2.jpg"),
+    *(".@__thumb/s.jpg", "@Recycle/d.jpg", "Album Previews.lrdata/0/1.jpg"),
+)
+
+
+def test_system_folders_are_left_out_and_counted(tmp_path: Path) -> None:
+    source = source_of(tmp_path, "IMG_1.jpg", "sub/IMG_2.jpg", "._IMG_1.jpg", *JUNK)
+    found = source.find_photos()
+    assert [photo.path for photo in found.photos] == ["IMG_1.jpg", "sub/IMG_2.jpg"]
+    (note,) = found.notes
+    assert note == "Left out: 10 folders of thumbnails or deleted files, 1 system file."
+    (tmp_path / "IMG_1.jpg").unlink()
+    (tmp_path / "sub/IMG_2.jpg").unlink()
+    with pytest.raises(InvalidArgumentError, match="Left out: 10 folders"):
+        source.find_photos()
+
+
+def test_patterns_leave_out_files_and_folders(tmp_path: Path) -> None:
+    source = source_of(
+        tmp_path,
+        *("a.jpg", "b.png", "keep.png", "sub/c.jpg", "sub/drafts/d.jpg", "drafts/e.jpg"),
+        *("clip.mp4", "a.mov", "sub/f.PNG", "notes.txt"),
+    )
+    assert len(source.find_photos().photos) == 7
+    assert source.find_photos().notes == ("Left out: 1 video.",)
+    (tmp_path / ".bestshotignore").write_text("# comment\n*.png\n/drafts/\n!keep.png\n")
+    found = source.find_photos(["sub/drafts", "*.PNG"])
+    assert [photo.path for photo in found.photos] == ["a.jpg", "keep.png", "sub/c.jpg"]
+    assert found.notes == ("Left out: 2 excluded folders, 2 excluded files, 1 video.",)
+    with pytest.raises(InvalidArgumentError, match="a pattern in find_photos"):
+        source.find_photos(["!"])
+    (tmp_path / ".bestshotignore").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidArgumentError, match=r"\.bestshotignore cannot be read"):
+        source.find_photos()
 
 
 def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from services.common.errors import InvalidImageError
 from services.common.imaging.damage import find_damage
@@ -44,7 +48,7 @@ def test_lossless_formats_are_read_by_their_magic_bytes(
     assert np.abs(image.pixels.astype(int) - pixels).mean() < (4 if image_format == "GIF" else 1e-9)
 
 
-@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "HEIF", "AVIF"])
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "HEIF", "AVIF", "JPEG2000"])
 def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
     pixels = picture()
     decode(encoded(pixels), max_pixels=MAX_PIXELS)  # registers the formats
@@ -53,28 +57,123 @@ def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
     assert np.abs(image.pixels.astype(int) - pixels).mean() < 12
 
 
+def photoshop(pixels: NDArray[np.uint8], *, version: int = 1, bits: int = 8) -> bytes:
+    """A Photoshop document of one flat layer, uncompressed (Adobe's file format, 2019)."""
+    height, width = pixels.shape[:2]
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", version, 3, height, width, bits, 3)
+    return head + bytes(12) + bytes(2) + pixels.transpose(2, 0, 1).tobytes()
+
+
+def test_the_merged_picture_of_a_photoshop_document_is_read(picture: Picture) -> None:
+    image = decode(photoshop(picture()), max_pixels=MAX_PIXELS)
+    assert image.format == "PSD"
+    assert (image.pixels == picture()).all()
+    with pytest.raises(InvalidImageError, match="damaged"):
+        decode(photoshop(picture())[:-5000], max_pixels=MAX_PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\xff\x0a" + bytes(100), "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), "JPEG XL"),
+        (photoshop(draw_picture(), version=2), "large Photoshop documents"),
+        (photoshop(draw_picture(), bits=16), "this kind of Photoshop document"),
+        (b"gimp xcf v011" + bytes(100), "GIMP documents"),
+        (b"v/1\x01" + bytes(100), "OpenEXR"),
+        (b"P6 1 1 255 abc", "Netpbm"),
+    ],
+)
+def test_known_formats_that_cannot_be_read_are_named(content: bytes, name: str) -> None:
+    with pytest.raises(InvalidImageError, match=f"^not supported: {name}"):
+        decode(content, max_pixels=MAX_PIXELS)
+
+
+SCAN_HEADER = bytes.fromhex("ffda000c03010002110311003f00")
+"""Begins a JPEG's compressed data; nothing of the picture follows."""
+TO_STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How an upright picture is stored, by EXIF orientation."""
+
+
+def stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    method = TO_STORED[orientation]
+    image = Image.fromarray(upright)
+    return np.asarray(image if method is None else image.transpose(method))
+
+
+def quarters() -> NDArray[np.uint8]:
+    """A picture of 4:3 that looks different in each orientation, and survives compression."""
+    colours = np.array([[[200, 40, 40], [40, 200, 40]], [[40, 40, 200], [220, 220, 220]]], np.uint8)
+    return colours.repeat(240, axis=0).repeat(320, axis=1)
+
+
+def mean_difference(pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
+    assert pixels.shape == expected.shape
+    return float(np.abs(pixels.astype(int) - expected).mean())
+
+
+def xmp_with_orientation(orientation: int) -> bytes:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        f'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/>'
+        "</rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_upright_whatever_their_exif_orientation(
-    orientation: int, picture: Picture
+@pytest.mark.parametrize("tagged_by", ["EXIF", "XMP", "EXIF and XMP"])
+@pytest.mark.parametrize(
+    ("image_format", "options"),
+    [
+        ("JPEG", {"quality": 90}),
+        ("PNG", {}),
+        ("WEBP", {"quality": 90}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("HEIF", {"quality": 90}),
+        ("AVIF", {"quality": 90, "speed": 10}),
+    ],
+    ids=["JPEG", "PNG", "WEBP", "TIFF", "TIFF with LZW", "HEIF", "AVIF"],
+)
+def test_pictures_are_upright_in_every_orientation(
+    image_format: str, options: dict[str, Any], tagged_by: str, orientation: int
 ) -> None:
-    upright = Image.fromarray(picture(width=320, height=240))
-    stored = {
-        1: upright,
-        2: upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-        3: upright.transpose(Image.Transpose.ROTATE_180),
-        4: upright.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
-        5: upright.transpose(Image.Transpose.TRANSPOSE),
-        6: upright.transpose(Image.Transpose.ROTATE_90),
-        7: upright.transpose(Image.Transpose.TRANSVERSE),
-        8: upright.transpose(Image.Transpose.ROTATE_270),
-    }[orientation]
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    target = io.BytesIO()
-    stored.save(target, "PNG", exif=exif)
-    image = decode(target.getvalue(), max_pixels=MAX_PIXELS)
-    assert (image.source_width_px, image.source_height_px) == (320, 240)
-    assert (image.pixels == np.asarray(upright)).all()
+    upright = quarters()
+    if "EXIF" in tagged_by:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        if "compression" not in options:  # Pillow cannot write the time into such a TIFF
+            exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"
+        options = {**options, "exif": exif.tobytes()}
+    if "XMP" in tagged_by:
+        xmp = xmp_with_orientation(orientation)
+        if image_format == "PNG":
+            text = PngInfo()
+            text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+            options = {**options, "pnginfo": text}
+        elif image_format == "TIFF" and "EXIF" not in tagged_by:
+            options = {**options, "tiffinfo": {700: xmp}}
+        else:
+            options = {**options, "xmp": xmp}
+    decode(encoded(upright), max_pixels=MAX_PIXELS)  # registers the formats
+    content = encoded(stored(upright, orientation), image_format, **options)
+    if image_format == "AVIF" and tagged_by == "XMP":  # a file without irot is not turned
+        upright = stored(upright, orientation)
+    image = decode(content, max_pixels=MAX_PIXELS)
+    assert (image.source_width_px, image.source_height_px) == upright.shape[1::-1]
+    assert mean_difference(image.pixels, upright) < 6
+    has_time = "EXIF" in tagged_by and "compression" not in options
+    assert image.capture_time == ("2024-05-17T10:11:12" if has_time else "")
 
 
 def test_long_side_is_at_most_1024_and_the_source_size_is_told(picture: Picture) -> None:
@@ -101,12 +200,182 @@ def test_grey_of_16_bits_keeps_its_tones() -> None:
     assert np.abs(image.pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
 
 
-def test_colours_follow_the_icc_profile(picture: Picture) -> None:
-    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    tagged = encoded(picture(), "PNG", icc_profile=linear)
-    assert (decode(tagged, max_pixels=MAX_PIXELS).pixels == picture()).all()
-    lab = encoded(picture(), "PNG", icc_profile=b"no profile at all")
-    assert (decode(lab, max_pixels=MAX_PIXELS).pixels == picture()).all()
+def float_tiff(pixels: NDArray[np.float32], orientation: int = 1, **options: Any) -> bytes:
+    target = io.BytesIO()
+    tag = (274, "H", 1, orientation)
+    tifffile.imwrite(target, pixels, photometric="rgb", extratags=[tag], **options)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_of_floats_is_upright_and_looks_like_its_rgb(
+    orientation: int, compression: str | None, picture: Picture
+) -> None:
+    upright = picture()
+    values = stored(upright, orientation).astype(np.float32) / 255
+    content = float_tiff(values, orientation, compression=compression)
+    found = decode(content, max_pixels=MAX_PIXELS)
+    assert found.format == "TIFF"
+    assert (found.source_width_px, found.source_height_px) == (320, 240)
+    assert mean_difference(found.pixels, upright) < 0.5
+    with pytest.raises(InvalidImageError, match="exceed the limit"):
+        decode(content, max_pixels=1000)
+    with pytest.raises(InvalidImageError):
+        decode(content[: len(content) // 2], max_pixels=MAX_PIXELS)
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_floats_beyond_one_are_highlights(bands: int, picture: Picture) -> None:
+    values = picture().astype(np.float32) / 255
+    values[:20] = 4.0
+    values[20:30] = np.nan
+    content = float_tiff(values) if bands == 3 else encoded(values[..., 1], "TIFF")
+    found = decode(content, max_pixels=MAX_PIXELS).pixels
+    assert (found[:20] == 255).all()
+    assert not found[20:30].any()
+    expected = picture() if bands == 3 else picture()[..., 1:2].repeat(3, axis=2)
+    assert mean_difference(found[30:], expected[30:]) < 0.5
+
+
+def icc_profile(name: str, gamma: float) -> bytes:
+    """A matrix profile with the primaries of sRGB (ICC.1:2010, D50) and a plain gamma."""
+    described = name.encode("ascii") + b"\0"
+    curve = b"curv" + struct.pack(">4xIH2x", 1, round(gamma * 256))
+    tags = {
+        b"desc": b"desc" + struct.pack(">4xI", len(described)) + described + bytes(78),
+        b"cprt": b"text\0\0\0\0none\0",
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
+    for tag, values in {
+        b"wtpt": (0.9642, 1.0, 0.8249),
+        b"rXYZ": (0.4361, 0.2225, 0.0139),
+        b"gXYZ": (0.3851, 0.7169, 0.0971),
+        b"bXYZ": (0.1431, 0.0606, 0.7141),
+    }.items():
+        tags[tag] = b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in values))
+    data, table = b"", struct.pack(">I", len(tags))
+    for tag, content in tags.items():
+        table += tag + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    size = 128 + len(table) + len(data)
+    head = struct.pack(">I4sI4s4s4s", size, b"lcms", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    head = head + bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + data
+
+
+@pytest.mark.parametrize("name", ["Linear sRGB", "Linear Rec709"])
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF"])
+def test_a_profile_is_applied_whatever_its_name(
+    image_format: str, name: str, picture: Picture
+) -> None:
+    expected = (picture() // 52) * 51
+    linear = np.where(
+        expected / 255 <= 0.04045, expected / 255 / 12.92, ((expected / 255 + 0.055) / 1.055) ** 2.4
+    )
+    tagged = (linear * 255).round().astype(np.uint8)
+    content = encoded(tagged, image_format, icc_profile=icc_profile(name, 1.0), quality=100)
+    found = decode(content, max_pixels=MAX_PIXELS).pixels
+    reference = decode(encoded(expected, image_format, quality=100), max_pixels=MAX_PIXELS).pixels
+    assert mean_difference(found, reference) < 4
+    assert mean_difference(tagged, expected) > 30
+
+
+def test_a_profile_that_is_srgb_or_broken_changes_no_pixel(picture: Picture) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"no profile at all", icc_profile("sRGB", 2.2)[:200]):
+        tagged = encoded(picture(), "PNG", icc_profile=profile)
+        assert (decode(tagged, max_pixels=MAX_PIXELS).pixels == picture()).all()
+
+
+def test_the_colours_of_a_palette_follow_the_profile(picture: Picture) -> None:
+    image = Image.fromarray(picture()).quantize(32)
+    profile = icc_profile("Linear", 1.0)
+    contents = []
+    for one in (image, image.convert("RGB")):
+        target = io.BytesIO()
+        one.save(target, "PNG", icc_profile=profile)
+        contents.append(target.getvalue())
+    palette, coloured = (decode(content, max_pixels=MAX_PIXELS).pixels for content in contents)
+    assert (palette == coloured).all()
+    assert mean_difference(palette, np.asarray(image.convert("RGB"))) > 20
+
+
+def test_lab_and_cmyk_and_float_tiffs_look_like_their_rgb(picture: Picture) -> None:
+    pixels = picture()
+    image = Image.fromarray(pixels)
+    to_lab = ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    )
+    lab = ImageCms.applyTransform(image, to_lab)
+    assert lab is not None
+    grey = np.asarray(image.convert("L"))
+    for stored_image, expected, limit in (
+        (lab, pixels, 2.0),
+        (image.convert("CMYK"), pixels, 0.5),
+        (Image.fromarray(grey.astype(np.float32) / 255), grey[..., None].repeat(3, axis=2), 0.5),
+    ):
+        target = io.BytesIO()
+        stored_image.save(target, "TIFF")
+        found = decode(target.getvalue(), max_pixels=MAX_PIXELS).pixels
+        assert mean_difference(found, expected) < limit
+    hole = grey.astype(np.float32) / 255
+    hole[:10] = np.nan
+    found = decode(encoded(hole, "TIFF"), max_pixels=MAX_PIXELS).pixels
+    assert not found[:10].any()
+    assert mean_difference(found[10:, :, 0], grey[10:]) < 0.5
+
+
+def srgb_light(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    level = pixels / 255
+    return np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+
+
+def as_pq_2020(pixels: NDArray[np.uint8], white_nits: float = 203) -> NDArray[np.uint8]:
+    """The same picture for a PQ display (SMPTE ST 2084) with the primaries of BT.2020."""
+    to_2020 = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+    power = (srgb_light(pixels) @ np.array(to_2020).T * white_nits / 10_000) ** (1305 / 8192)
+    level = ((107 / 128 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    return (level * 255).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("white_nits", [100, 203, 800])
+def test_hdr_pictures_look_like_their_sdr_version(white_nits: float, picture: Picture) -> None:
+    pixels = (picture() // 2) + 20
+    content = encoded(as_pq_2020(pixels, white_nits), "AVIF", quality=95, subsampling="4:4:4")
+    assert b"colrnclx\0\x01\0\x0d" in content
+    tagged = content.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x09\0\x10")
+    flat = decode(content, max_pixels=MAX_PIXELS).pixels
+    found = decode(tagged, max_pixels=MAX_PIXELS).pixels
+    # Up to the knee of the tone mapping, light is only scaled.
+    expected = np.clip(srgb_light(pixels) * white_nits / 203, 0, 1)
+    kept = expected.max(axis=-1) <= 0.4
+    assert kept.mean() > 0.05
+    missed = np.abs(srgb_light(found) - expected)[kept].mean()
+    assert missed < 0.02
+    assert np.abs(srgb_light(flat) - expected)[kept].mean() > 3 * missed
+    assert found.max() < 255
+
+
+def test_the_reference_white_is_the_same_in_pq_and_hlg() -> None:
+    found = []
+    for level, transfer in ((0.58, b"\x10"), (0.75, b"\x12")):  # of 203 nits, by ITU-R BT.2408
+        grey = encoded(np.full((64, 64, 3), round(level * 255), np.uint8), "AVIF", quality=95)
+        tagged = grey.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x09\0" + transfer)
+        found.append(decode(tagged, max_pixels=MAX_PIXELS).pixels.mean())
+    assert abs(found[0] - found[1]) < 4
+    assert 220 < found[0] < 245
+
+
+def test_display_p3_without_a_profile_is_converted(picture: Picture) -> None:
+    content = encoded(picture(), "AVIF", quality=95, subsampling="4:4:4")
+    tagged = content.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x0d")
+    plain = decode(content, max_pixels=MAX_PIXELS).pixels.astype(int)
+    wide = decode(tagged, max_pixels=MAX_PIXELS).pixels.astype(int)
+    assert np.ptp(wide, axis=-1).mean() > np.ptp(plain, axis=-1).mean() + 5
+    grey = encoded(np.full((64, 64, 3), 120, np.uint8), "AVIF", quality=95)
+    grey = grey.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x0d")
+    assert np.abs(decode(grey, max_pixels=MAX_PIXELS).pixels.astype(int) - 120).max() <= 3
 
 
 def test_capture_time_comes_from_exif(picture: Picture) -> None:
@@ -134,7 +403,8 @@ def test_a_date_that_does_not_exist_is_not_a_capture_time(text: str, picture: Pi
         (b"", "empty"),
         (b"just some text", "not an image of a known format"),
         (b"%PDF-1.7 and so on", "not an image of a known format"),
-        (encoded(draw_picture(), "JPEG")[:2000], "damaged"),
+        (encoded(draw_picture(), "JPEG")[:500], "damaged"),  # ends within the header
+        (encoded(draw_picture(), "JPEG").partition(b"\xff\xda")[0] + SCAN_HEADER, "damaged"),
         (encoded(draw_picture(), "PNG")[:2000], "damaged"),
     ],
 )
@@ -151,6 +421,57 @@ def test_lost_data_in_the_middle_of_a_jpeg_is_told(picture: Picture) -> None:
     found = decode(torn, max_pixels=MAX_PIXELS)
     assert "image data is missing at byte" in found.damage
     assert found.pixels.shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+@pytest.mark.parametrize(
+    ("cut", "orientation"), [(-2, 1), (-20, 1), (-2, 6), (0.5, 1), (0.5, 8)], ids=str
+)
+def test_a_jpeg_that_ends_early_is_read_as_far_as_it_goes(
+    cut: float, orientation: int, options: dict[str, Any], picture: Picture
+) -> None:
+    upright = picture()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    whole = encoded(stored(upright, orientation), "JPEG", quality=90, exif=exif, **options)
+    expected = decode(whole, max_pixels=MAX_PIXELS)
+    assert expected.damage == ""
+    end = len(whole) + int(cut) if cut < 0 else int(len(whole) * cut)
+    found = decode(whole[:end], max_pixels=MAX_PIXELS)
+    assert found.damage == "the file ends early, so the end of the picture may be missing"
+    assert (found.source_width_px, found.source_height_px) == (320, 240)
+    if cut == -2:
+        assert (found.pixels == expected.pixels).all()
+    elif options or cut < 0:  # a progressive JPEG has all of the picture, coarsely
+        assert mean_difference(found.pixels, expected.pixels) < 12
+    else:
+        first = (slice(100),) if orientation == 1 else (slice(None), slice(130))
+        assert (found.pixels[first] == expected.pixels[first]).all()
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG"])
+def test_an_animation_is_represented_by_its_first_frame_with_content(
+    image_format: str, picture: Picture
+) -> None:
+    black = Image.new("RGB", (320, 240))
+    frames = [Image.fromarray(picture(seed)) for seed in range(2)]
+
+    def animation(*images: Image.Image) -> bytes:
+        target = io.BytesIO()
+        options = {"lossless": True} if image_format == "WEBP" else {}
+        images[0].save(
+            target, image_format, save_all=True, append_images=images[1:], duration=50, **options
+        )
+        return target.getvalue()
+
+    found = decode(animation(black, black, *frames), max_pixels=MAX_PIXELS)
+    assert mean_difference(found.pixels, np.asarray(frames[0])) < 12
+    assert found.damage == ""
+    found = decode(animation(*frames, black), max_pixels=MAX_PIXELS)
+    assert mean_difference(found.pixels, np.asarray(frames[0])) < 12
+    assert not decode(
+        animation(black, Image.new("RGB", (320, 240), 3)), max_pixels=MAX_PIXELS
+    ).pixels.any()
 
 
 def test_a_cut_off_heif_is_told(picture: Picture) -> None:
@@ -185,27 +506,21 @@ def test_thumbnails_are_small_jpegs(picture: Picture, tmp_path: Path) -> None:
     assert (image.format, image.size) == ("JPEG", (320, 213))
 
 
-@pytest.mark.parametrize(
-    ("orientation", "turns"), [(1, 0), (6, -1), (8, 1), (3, 2)], ids=["0", "90", "270", "180"]
-)
-def test_a_raw_file_is_read_by_its_preview(
-    picture: Callable[..., NDArray[np.uint8]], orientation: int, turns: int
-) -> None:
-    sensor = picture(3, 320, 240)
-    found = decode(dng(sensor, orientation=orientation), max_pixels=10**6)
-    wanted = np.rot90(sensor, turns)
-    assert (found.format, found.capture_time) == ("RAW", "2026-05-17T10:00:00")
-    assert found.camera == "Bestshot Test Camera 1"
-    assert found.pixels.shape == wanted.shape
-    assert (found.source_width_px, found.source_height_px) == wanted.shape[1::-1]
-    assert np.abs(found.pixels.astype(int) - wanted).mean() < 8
-
-
-def test_a_raw_file_without_preview_is_developed(
-    picture: Callable[..., NDArray[np.uint8]],
-) -> None:
-    found = decode(dng(picture(3, 320, 240), has_preview=False), max_pixels=10**6)
-    assert found.pixels.shape == (120, 160, 3)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("has_preview", [True, False], ids=["preview", "developed"])
+def test_a_raw_file_is_upright_in_every_orientation(has_preview: bool, orientation: int) -> None:
+    upright = quarters()
+    content = dng(stored(upright, orientation), orientation=orientation, has_preview=has_preview)
+    found = decode(content, max_pixels=10**6)
+    assert (found.format, found.camera) == ("RAW", "Bestshot Test Camera 1")
+    if has_preview:
+        assert found.capture_time == "2026-05-17T10:00:00"
+        assert (found.source_width_px, found.source_height_px) == (640, 480)
+        assert mean_difference(found.pixels, upright) < 6
+    else:  # half the size, and grey, because the test camera's sensor holds one colour only
+        assert found.pixels.shape == (240, 320, 3)
+        corners = found.pixels[[60, 60, 180, 180], [80, 240, 80, 240]].astype(int).sum(axis=1)
+        assert corners.argsort()[2:].tolist() in ([1, 3], [3, 1])
 
 
 def test_a_raw_file_that_is_torn_or_has_no_reader_is_told(
@@ -217,6 +532,16 @@ def test_a_raw_file_that_is_torn_or_has_no_reader_is_told(
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(InvalidImageError, match=r"install 'bestshot\[raw\]'"):
         decode(content, max_pixels=10**6)
+
+
+def test_a_dng_whose_pictures_are_beyond_its_end_is_unreadable(picture: Picture) -> None:
+    whole = dng(picture(3, 320, 240), metadata_first=True)
+    assert decode(whole, max_pixels=10**6).damage == ""
+    with pytest.raises(InvalidImageError, match=r"truncated: \d+ bytes are missing"):
+        decode(whole[:1000], max_pixels=10**6)
+    without_preview = dng(picture(3, 320, 240), metadata_first=True, has_preview=False)
+    with pytest.raises(InvalidImageError, match="truncated: 153000 bytes are missing"):
+        decode(without_preview[:-153_000], max_pixels=10**6)
 
 
 def test_a_plain_tiff_is_no_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -229,6 +230,7 @@ def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
     side = 5500  # large enough that an error per pixel exceeds what is allowed besides
     grey = Image.new("L", (side, side))
     coloured = Image.new("RGB", (side, side))
+    gradient = Image.linear_gradient("L").resize((side, side))
     fast = {"compress_level": 1}
     deflate = {"compression": "tiff_adobe_deflate"}
     bombs: dict[str, tuple[Image.Image, str, dict[str, object]]] = {
@@ -240,7 +242,13 @@ def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
         "turned.tiff": (coloured, "TIFF", {**deflate, "tiffinfo": {274: 6}}),
         "progressive.jpg": (coloured, "JPEG", {"progressive": True, "subsampling": 0}),
         "palette.gif": (grey.convert("P"), "GIF", {"transparency": 0}),
+        "black-first.gif": (
+            grey.convert("P"),
+            "GIF",
+            {"save_all": True, "append_images": [gradient], "disposal": 2},
+        ),
         "plain.webp": (coloured, "WEBP", {"method": 0, "quality": 1}),
+        "alpha.jp2": (gradient.convert("RGBA").resize((3000, 3000)), "JPEG2000", {}),
         "plain.bmp": (grey, "BMP", {}),
         "plain.jpg": (coloured, "JPEG", {"subsampling": 0}),
         "plain.heic": (coloured, "HEIF", {"quality": 1}),
@@ -248,10 +256,13 @@ def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
     }
     for name, (image, image_format, options) in bombs.items():
         image.save(tmp_path / name, image_format, **options)
+    tifffile.imwrite(
+        tmp_path / "floats.tiff", np.zeros((side, side, 3), np.float32), photometric="rgb"
+    )
     for name, bands in (("colour-16.png", 3), ("alpha-16.png", 4)):
         (tmp_path / name).write_bytes(png_16(side, bands))
     (tmp_path / "colour-16.tiff").write_bytes(tiff_16(side))
-    names = [*bombs, "colour-16.png", "alpha-16.png", "colour-16.tiff"]
+    names = [*bombs, "floats.tiff", "colour-16.png", "alpha-16.png", "colour-16.tiff"]
     finished = subprocess.run(
         [sys.executable, "-c", MEASURE, *(str(tmp_path / name) for name in names)],
         cwd=ROOT,

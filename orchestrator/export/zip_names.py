@@ -1,0 +1,80 @@
+"""Names of photos in a zip that can be unpacked on Windows and macOS too."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from orchestrator.export.sidecars import sidecar_paths
+from orchestrator.records import ImageRecord
+
+_FORBIDDEN = re.compile(r'[\x00-\x1f<>:"|?*\\]')
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])"
+    r"(?=\s*(\.|$))",
+    re.IGNORECASE,
+)
+"""Source: "Naming Files, Paths, and Namespaces", Microsoft. The suffix makes no difference."""
+
+
+def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
+    """Names in a zip of photos, of the files that go with them, and of their sidecars.
+
+    Characters that Windows forbids become "_", as do dots and spaces at the end; a device's name
+    like CON gets one. Of names that are equal but for case or Unicode form, later ones get " (2)",
+    " (3)", ..., on all files of that photo alike.
+
+    Returns:
+        Names by path; a sidecar's path is that of `sidecar_paths`.
+    """
+    sidecars = sidecar_paths(records)
+    groups = {
+        record.path: (record.path, *record.companion_paths, sidecars[record.path])
+        for record in sorted(records, key=lambda record: record.path)  # the same for all callers
+    }
+    taken = {
+        _fold(str(folder))
+        for paths in groups.values()
+        for path in paths
+        for folder in PurePosixPath(_make_safe(path)).parents
+    }
+    names: dict[str, str] = {}
+    for photo, paths in groups.items():
+        stem = PurePosixPath(photo).stem
+        common = next(
+            number
+            for number in itertools.count(1)
+            if taken.isdisjoint(_fold(_number(path, stem, number)) for path in paths)
+        )
+        for path in paths:
+            numbered = (_number(path, stem, number) for number in itertools.count(common))
+            names[path] = next(name for name in numbered if _fold(name) not in taken)
+            taken.add(_fold(names[path]))
+    return names
+
+
+def _number(path: str, stem: str, number: int) -> str:
+    """A safe name; from the second on, with the number after the part that the files share."""
+    folder, _, name = path.rpartition("/")
+    if number > 1:
+        shared = len(stem) if name.startswith(stem) else len(PurePosixPath(name).stem)
+        name = f"{name[:shared]} ({number}){name[shared:]}"
+    return _make_safe(f"{folder}/{name}" if folder else name)
+
+
+def _make_safe(path: str) -> str:
+    return "/".join(_make_safe_name(name) for name in path.split("/"))
+
+
+def _make_safe_name(name: str) -> str:
+    safe = _FORBIDDEN.sub("_", name)
+    kept = safe.rstrip(". ")
+    safe = kept + "_" * (len(safe) - len(kept))
+    return _RESERVED.sub(lambda match: f"{match[0]}_", safe) if _RESERVED.match(safe) else safe
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

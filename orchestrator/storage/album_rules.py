@@ -1,0 +1,128 @@
+"""Which files and folders of an album are left out, and how many."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.domain.wording import pluralize
+from services.common.errors import InvalidArgumentError
+
+IGNORE_FILE = ".bestshotignore"
+"""Lists patterns of files and folders to leave out, in the syntax of .gitignore."""
+SYSTEM_FOLDERS = (
+    *("@eadir", "#recycle", "#snapshot", "@recycle", ".@__thumb", "@recently-snapshot"),
+    *("$recycle.bin", "recycler", "system volume information", "lost+found"),
+    *("__macosx", ".thumbnails", ".trash*", "*.lrdata"),
+)
+"""Names, in lower case, of folders with thumbnails, previews and deleted files: of Synology and
+QNAP, Windows, macOS, Linux, and Lightroom."""
+SYSTEM_FILES = ("._*",)
+"""macOS keeps a file's attributes in such a file beside it, with the same suffix."""
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".3gp", ".avi", ".flv", ".insv", ".lrv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".webm", ".wmv"),
+    }
+)
+
+
+@dataclass
+class LeftOut:
+    """Numbers of what was left out of an album."""
+
+    system_folders: int = 0
+    system_files: int = 0
+    excluded_folders: int = 0
+    excluded_files: int = 0
+    videos: int = 0
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, as sentences for a person."""
+        counted = (
+            (self.system_folders, "folder", " of thumbnails or deleted files"),
+            (self.system_files, "system file", ""),
+            (self.excluded_folders, "excluded folder", ""),
+            (self.excluded_files, "excluded file", ""),
+            (self.videos, "video", ""),
+        )
+        parts = [f"{pluralize(count, noun)}{rest}" for count, noun, rest in counted if count]
+        return (f"Left out: {', '.join(parts)}.",) if parts else ()
+
+
+class AlbumRules:
+    """Decides what is left out of one album, and counts it.
+
+    Args:
+        patterns: As in .gitignore, relative to the album; later ones win.
+        photo_suffixes: Suffixes of photos, in lower case; other files are not counted.
+
+    Raises:
+        InvalidArgumentError: A pattern is wrong.
+    """
+
+    def __init__(self, patterns: Sequence[str], photo_suffixes: frozenset[str]) -> None:
+        self.left_out = LeftOut()
+        self._photo_suffixes = photo_suffixes
+        self._is_system_folder = _compile(SYSTEM_FOLDERS)
+        self._is_system_file = _compile(SYSTEM_FILES)
+        self._excluded = None
+        if patterns:
+            from pathspec import GitIgnoreSpec
+
+            try:
+                self._excluded = GitIgnoreSpec.from_lines(patterns)
+            except ValueError as error:
+                raise InvalidArgumentError(
+                    "find_photos.exclude",
+                    f"a pattern in find_photos.exclude or {IGNORE_FILE} is wrong: {error}",
+                ) from error
+
+    def keep_folders(self, place: str, names: Iterable[str]) -> list[str]:
+        """The folders to descend into, of those in the folder `place` (relative, "" = album)."""
+        kept = []
+        for name in names:
+            if self._is_system_folder.fullmatch(name.lower()):
+                self.left_out.system_folders += 1
+            elif name.startswith("."):
+                continue
+            elif self._matches(place, f"{name}/"):
+                self.left_out.excluded_folders += 1
+            else:
+                kept.append(name)
+        return kept
+
+    def keep_files(self, place: str, names: Iterable[str]) -> list[str]:
+        """The files to look at, of those in the folder `place`."""
+        kept = []
+        for name in names:
+            is_photo = _suffix(name) in self._photo_suffixes
+            if is_photo and self._is_system_file.fullmatch(name.lower()):
+                self.left_out.system_files += 1
+            elif name.startswith("."):
+                continue
+            elif self._matches(place, name):
+                self.left_out.excluded_files += is_photo
+            else:
+                kept.append(name)
+        return kept
+
+    def count_videos(self, names: Iterable[str], companions: Iterable[str]) -> None:
+        """Counts the videos among a folder's files that do not belong to a photo."""
+        alone = set(names) - set(companions)
+        self.left_out.videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in alone)
+
+    def _matches(self, place: str, name: str) -> bool:
+        path = f"{place}/{name}" if place else name
+        return self._excluded is not None and self._excluded.match_file(path)
+
+
+def _compile(patterns: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
+
+
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if stem and dot else ""

@@ -1,0 +1,88 @@
+"""TIFFs with three or four floats a pixel, which Pillow cannot read: by OpenCV."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+from services.common.errors import InvalidImageError
+
+_MAGICS = (b"II*\0", b"MM\0*")
+_WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _ICC_PROFILE = 256, 257, 258, 339, 34675
+_FLOAT = 3
+MAX_LIGHT = 16.0
+"""A picture with larger values is on a scale to 255, not to 1 with highlights beyond it."""
+
+
+@dataclass(frozen=True)
+class FloatTiff:
+    """What the header of such a file states.
+
+    Attributes:
+        size: Width and height as stored.
+        exif: Its tags.
+    """
+
+    size: tuple[int, int]
+    exif: Image.Exif
+
+
+def open_float_tiff(content: bytes) -> FloatTiff | None:
+    """Reads the header; None if the file is not of this kind."""
+    if not content.startswith(_MAGICS):
+        return None
+    tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+    opened = io.BytesIO(content)
+    exif = Image.Exif()
+    try:
+        opened.seek(tags.next)
+        tags.load(opened)
+        bits, formats = tags.get(_BITS, ()), tags.get(_SAMPLE_FORMAT, ())
+        is_float = len(bits) in (3, 4) and set(bits) == {32} and set(formats) == {_FLOAT}
+        size = int(tags[_WIDTH]), int(tags[_HEIGHT])
+        exif.load(content)
+    except Exception:  # may raise any exception on hostile headers
+        return None
+    return FloatTiff(size, exif) if is_float and min(size) > 0 else None
+
+
+def develop_float_tiff(content: bytes) -> Image.Image:
+    """Decodes the file, upright, to 8 bits; 1 is white, and what is brighter is white too.
+
+    Raises:
+        InvalidImageError: OpenCV cannot read it.
+    """
+    import cv2
+
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise InvalidImageError(f"the TIFF data is damaged: {error}") from error
+    if pixels is None or pixels.ndim != 3 or pixels.dtype != np.float32:
+        raise InvalidImageError("the TIFF data is damaged, or of a kind that cannot be read")
+    image = Image.fromarray(scale_floats(pixels[..., 2::-1]))
+    opened = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+    stream = io.BytesIO(content)
+    stream.seek(opened.next)
+    opened.load(stream)
+    if profile := opened.get(_ICC_PROFILE):
+        image.info["icc_profile"] = profile
+    return image
+
+
+def float_bytes(size: tuple[int, int], content: bytes) -> int:
+    """Maximum memory that decoding takes, for a width and a height."""
+    return 2 * len(content) + 64 * size[0] * size[1]
+
+
+def scale_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Scales floats, from 0 to 1 or else to 255, to 8 bits; NaN is black."""
+    scaled = np.nan_to_num(values, copy=True, nan=0.0, posinf=MAX_LIGHT, neginf=0.0)
+    if scaled.max(initial=0) <= MAX_LIGHT:
+        scaled *= 255
+    scaled += 0.5
+    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)

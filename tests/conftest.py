@@ -26,6 +26,8 @@ hypothesis.settings.load_profile("bestshot")
 os.environ.update(BUILTIN)  # for services that tests start themselves, in this process or others
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST = ("test_several_hosts.py", "test_faults.py", "test_journey.py", "test_troubles.py")
+"""Files of tests that begin first, or the last worker would end with one of them alone."""
 REAL_PHOTOS = ROOT.parent / "shared" / "photos"
 
 
@@ -33,6 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--screenshots", action="store_true", help="take pictures in the browser tests"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)  # keeps the order otherwise
 
 
 @pytest.fixture(scope="session")

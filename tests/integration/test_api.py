@@ -367,7 +367,7 @@ def test_a_large_picture_is_decoded_from_its_file(stub: Stub, run: pb.Run) -> No
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_a_decision_is_heeded_at_once_by_the_run_that_is_named(stub: Stub, run: pb.Run) -> None:
+def test_a_decision_is_applied_at_once_to_the_named_run(stub: Stub, run: pb.Run) -> None:
     own = stub.Reselect(pb.ReselectRequest(run_id=run.id)).run
     before = images_by(stub, own)
     best = next(image for image in before if image.reason_code == pb.REASON_CODE_SELECTED_BEST)

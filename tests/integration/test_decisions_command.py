@@ -45,7 +45,7 @@ def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[
     return {**values, "target": None, "undone_id": "", **more}
 
 
-def test_decisions_are_imported_heeded_evaluated_undone_and_exported(
+def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     done: Door, tmp_path: Path
 ) -> None:
     photos = {

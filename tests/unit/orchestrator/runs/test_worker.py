@@ -261,7 +261,7 @@ async def test_pictures_of_other_formats_are_rows_and_counted(engine: Engine, al
     (Path(album.folder) / "e.mp4").write_bytes(b"a film")
     async with house(engine, album, lambda *_: None) as opened:
         run = await opened.curate()
-        assert run.notes == ("Left out: 1 video.", "Not supported: 3 JPEG XL, 1 OpenEXR.")
+        assert run.notes[-2:] == ("Left out: 1 video.", "Not supported: 3 JPEG XL, 1 OpenEXR.")
         assert run.summary is not None
         assert (run.summary.photo_count, run.summary.unreadable_count) == (6, 4)
         assert opened.store.image(run.id, "a.jxl").error == "not supported: JPEG XL"

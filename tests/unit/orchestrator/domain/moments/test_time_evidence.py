@@ -104,7 +104,7 @@ def test_the_order_of_the_photos_never_matters(
     assert found(straight) == found(shuffled)
 
 
-def test_a_run_heeds_it_where_it_is_on_and_not_otherwise() -> None:
+def test_a_run_uses_it_only_where_it_is_on() -> None:
     records = [
         ImageRecord("a", "a", 1, capture_time="2026-05-17T10:00:00", camera="C"),
         ImageRecord("b", "b", 1, capture_time="2026-05-17T10:00:01", camera="C"),

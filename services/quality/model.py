@@ -16,6 +16,10 @@ from services.common.inference.tensor import to_tensor
 from services.quality.config import IqaConstants
 
 Gray = NDArray[np.uint8]
+Response = NDArray[np.int16]
+"""A Laplacian's, (height, width): whole grey levels."""
+Histogram = NDArray[np.int64]
+"""Pixels of each grey level, (256,)."""
 
 FOCUS_GRID = 5
 """Regions per side. On the portraits and bursts examined, the sharpest of 25 scored 0.2 and more
@@ -93,17 +97,20 @@ class QualityModel:
         """Scores one canonical image, uint8 (height, width, 3), RGB."""
         constants = self._constants
         gray = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)  # ITU-R BT.601
-        laplacian = laplacian_variance(gray)
+        response = laplacian_response(gray)
+        histogram = count_levels(gray)
+        laplacian = laplacian_variance(response)
         sharpness = _clip(laplacian / constants.laplacian_full_scale)
-        exposure = exposure_score(gray)
+        exposure = exposure_score(histogram)
         colour = colourfulness(pixels)
         colourful = _clip(colour / constants.colourfulness_full_scale)
-        contrast = contrast_score(gray, constants.contrast_full_scale)
+        contrast = contrast_score(histogram, constants.contrast_full_scale)
         if self._aesthetic is not None:
             ava_score, ava_distribution = self._aesthetic.votes(pixels)
         else:
             full_scale = constants.laplacian_full_scale
-            ava_score, ava_distribution = heuristic_aesthetic(pixels, gray, colour, full_scale), ()
+            ava_score = heuristic_aesthetic(pixels, response, histogram, colour, full_scale)
+            ava_distribution = ()
         return Quality(
             iqa_score=constants.sharpness_weight * sharpness
             + constants.exposure_weight * exposure
@@ -112,7 +119,9 @@ class QualityModel:
             ava_score=ava_score,
             ava_distribution=ava_distribution,
             sharpness=sharpness,
-            focus_score=_clip(sharpest_region(gray, FOCUS_GRID) / constants.laplacian_full_scale),
+            focus_score=_clip(
+                sharpest_region(response, FOCUS_GRID) / constants.laplacian_full_scale
+            ),
             exposure=exposure,
             contrast=contrast,
             colourfulness=colourful,
@@ -121,24 +130,33 @@ class QualityModel:
         )
 
 
-def laplacian_variance(gray: Gray) -> float:
-    """Variance of the 3x3 Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
-    return float(cv2.Laplacian(gray, cv2.CV_64F).var())
+def laplacian_response(gray: Gray) -> Response:
+    """The 3x3 Laplacian; whole numbers, so that 16 bits hold it exactly."""
+    return np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
 
 
-def sharpest_region(gray: Gray, grid: int) -> float:
+def count_levels(gray: Gray) -> Histogram:
+    """Counts the pixels of each grey level."""
+    return np.asarray(cv2.calcHist([gray], [0], None, [256], [0, 256]), np.int64).ravel()
+
+
+def laplacian_variance(response: Response) -> float:
+    """Variance of the Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
+    return float(cv2.meanStdDev(response)[1][0, 0] ** 2)
+
+
+def sharpest_region(response: Response, grid: int) -> float:
     """Variance of the Laplacian in the sharpest of `grid` x `grid` regions, in grey levels squared.
 
     A sharp subject in front of a soft background has little variance overall, but a lot in one
     region.
     """
-    response = cv2.Laplacian(gray, cv2.CV_64F)
     regions = (
         region
         for band in np.array_split(response, grid)
         for region in np.array_split(band, grid, axis=1)
     )
-    return max(float(region.var()) for region in regions if region.size)
+    return max(laplacian_variance(region) for region in regions if region.size)
 
 
 def noise_level(gray: Gray) -> float | None:
@@ -154,28 +172,31 @@ def noise_level(gray: Gray) -> float | None:
     """
     if min(gray.shape) < 3:
         return None
-    answer = cv2.filter2D(gray, cv2.CV_32F, NOISE_KERNEL)[1:-1, 1:-1]
+    answer = cv2.filter2D(gray, cv2.CV_16S, NOISE_KERNEL)[1:-1, 1:-1]
     # the norm of the kernel is 6
-    return float(math.sqrt(math.pi / 2) * np.abs(answer).mean(dtype=np.float64) / 6)
+    return float(math.sqrt(math.pi / 2) * cv2.norm(answer, cv2.NORM_L1) / answer.size / 6)
 
 
-def exposure_score(gray: Gray) -> float:
+def exposure_score(levels: Histogram) -> float:
     """Half the share of unclipped pixels, half the entropy of the histogram over its maximum.
 
     Returns:
         0.0 to 1.0. Source: the earlier system's rule-based score.
     """
-    histogram = np.bincount(gray.ravel(), minlength=256) / gray.size
+    histogram = levels / levels.sum()
     present = histogram[histogram > 0]
     entropy = -float((present * np.log(present)).sum()) / math.log(256)
     clipped = float(histogram[0] + histogram[255])
     return _clip(0.5 * (1 - clipped) + 0.5 * entropy)
 
 
-def contrast_score(gray: Gray, full_scale: float) -> float:
+def contrast_score(levels: Histogram, full_scale: float) -> float:
     """Standard deviation over mean, over `full_scale`, clipped; 0.0 for a black picture."""
-    mean = float(gray.mean())
-    return _clip(float(gray.std()) / mean / full_scale) if mean > 0 else 0.0
+    mean = _mean_level(levels)
+    if mean == 0:
+        return 0.0
+    variance = float(levels @ (np.arange(256) - mean) ** 2 / levels.sum())
+    return _clip(math.sqrt(variance) / mean / full_scale)
 
 
 def colourfulness(pixels: RgbImage) -> float:
@@ -184,16 +205,18 @@ def colourfulness(pixels: RgbImage) -> float:
     Returns:
         0.0 for a grey picture; above 100 for an extremely colourful one.
     """
-    red, green, blue = (pixels[..., channel].astype(np.float64) for channel in range(3))
-    red_green = red - green
-    yellow_blue = 0.5 * (red + green) - blue
-    spread = math.hypot(red_green.std(), yellow_blue.std())
-    offset = math.hypot(red_green.mean(), yellow_blue.mean())
-    return float(spread + 0.3 * offset)
+    # red - green, and twice yellow - blue, which are whole numbers
+    opponents = cv2.transform(pixels.astype(np.int16), np.array([[1.0, -1, 0], [1, 1, -2]]))
+    means, deviations = (values.ravel() / (1, 2) for values in cv2.meanStdDev(opponents))
+    return math.hypot(*deviations) + 0.3 * math.hypot(*means)
 
 
 def heuristic_aesthetic(
-    pixels: RgbImage, gray: Gray, colour: float, laplacian_full_scale: float
+    pixels: RgbImage,
+    response: Response,
+    levels: Histogram,
+    colour: float,
+    laplacian_full_scale: float,
 ) -> float:
     """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
 
@@ -208,31 +231,43 @@ def heuristic_aesthetic(
         2.0 to 8.0, on the scale of AVA (1 to 10).
     """
     parts = {
-        "focus": math.sqrt(sharpest_region(gray, HEURISTIC_GRID) / laplacian_full_scale),
-        "contrast": _tonal_width(gray),
-        "light": 1.0 - abs(float(gray.mean()) - 118.0) / 137.0,
+        "focus": math.sqrt(sharpest_region(response, HEURISTIC_GRID) / laplacian_full_scale),
+        "contrast": _tonal_width(levels),
+        "light": 1.0 - abs(_mean_level(levels) - 118.0) / 137.0,
         "colour": _clip(colour / 45.0),
-        "compactness": 1.0 - _edge_frame_area(gray),
+        "compactness": 1.0 - _edge_frame_area(response),
         "simplicity": 1.0 - _hue_count(pixels) / 20.0,
     }
     total = sum(HEURISTIC_WEIGHTS[name] * _clip(value) for name, value in parts.items())
     return HEURISTIC_LOW + (HEURISTIC_HIGH - HEURISTIC_LOW) * total
 
 
-def _tonal_width(gray: Gray) -> float:
-    low, high = np.percentile(gray, (1, 99))
-    return float(high - low) / 255.0
+def _mean_level(levels: Histogram) -> float:
+    return float(levels @ np.arange(256) / levels.sum())
 
 
-def _edge_frame_area(gray: Gray) -> float:
+def _tonal_width(levels: Histogram) -> float:
+    low, high = (percentile(levels, share) for share in (0.01, 0.99))
+    return (high - low) / 255.0
+
+
+def percentile(levels: Histogram, share: float) -> float:
+    """As NumPy's `percentile` of the pixels, interpolated between the two nearest."""
+    place = share * (int(levels.sum()) - 1)
+    rank = math.floor(place)
+    low, high = np.searchsorted(levels.cumsum(), [rank, math.ceil(place)], side="right")
+    return float(low + (high - low) * (place - rank))
+
+
+def _edge_frame_area(response: Response) -> float:
     """Area of the central-mass frame that holds 90 percent of the edges each way, 0.0 to 1.0."""
-    edges = np.abs(cv2.Laplacian(gray, cv2.CV_64F))
-    total = edges.sum()
+    edges = np.abs(response)
+    total = int(edges.sum(dtype=np.int64))
     if total == 0:
         return 1.0
     area = 1.0
     for axis in (0, 1):
-        mass = np.cumsum(edges.sum(axis=axis)) / total
+        mass = np.cumsum(edges.sum(axis=axis, dtype=np.int64)) / total
         first, last = np.searchsorted(mass, (0.05, 0.95))
         area *= (last - first + 1) / len(mass)
     return float(area)

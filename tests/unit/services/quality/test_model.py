@@ -16,9 +16,12 @@ from services.quality.model import (
     QualityModel,
     colourfulness,
     contrast_score,
+    count_levels,
     exposure_score,
+    laplacian_response,
     laplacian_variance,
     noise_level,
+    percentile,
 )
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -41,21 +44,23 @@ def test_laplacian_variance_of_a_known_picture() -> None:
     gray = np.zeros((3, 3), np.uint8)
     gray[1, 1] = 1
     response = np.array([[0, 2, 0], [2, -4, 2], [0, 2, 0]])  # borders mirrored without the edge
-    assert laplacian_variance(gray) == pytest.approx(response.var())
+    assert laplacian_variance(laplacian_response(gray)) == pytest.approx(response.var())
 
 
 def test_exposure_is_half_unclipped_share_and_half_entropy() -> None:
     every_grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert exposure_score(every_grey) == pytest.approx(0.5 * (1 - 2 / 256) + 0.5)
-    assert exposure_score(np.zeros((4, 4), np.uint8)) == 0.0
+    assert exposure_score(count_levels(every_grey)) == pytest.approx(0.5 * (1 - 2 / 256) + 0.5)
+    assert exposure_score(count_levels(np.zeros((4, 4), np.uint8))) == 0.0
     halves = np.repeat([[100], [200]], 4, axis=1).astype(np.uint8)
-    assert exposure_score(halves) == pytest.approx(0.5 + 0.5 * math.log(2) / math.log(256))
+    assert exposure_score(count_levels(halves)) == pytest.approx(
+        0.5 + 0.5 * math.log(2) / math.log(256)
+    )
 
 
 def test_contrast_is_deviation_over_mean() -> None:
     gray = np.array([[50, 150]], np.uint8)
-    assert contrast_score(gray, 0.8) == pytest.approx(0.5 / 0.8)
-    assert contrast_score(np.zeros((2, 2), np.uint8), 0.8) == 0.0
+    assert contrast_score(count_levels(gray), 0.8) == pytest.approx(0.5 / 0.8)
+    assert contrast_score(count_levels(np.zeros((2, 2), np.uint8)), 0.8) == 0.0
 
 
 def test_colourfulness_after_hasler_and_suesstrunk() -> None:
@@ -115,3 +120,11 @@ def test_a_flat_picture_and_a_ramp_have_no_noise() -> None:
 def test_a_picture_too_small_for_the_kernel_has_no_noise_level() -> None:
     assert noise_level(np.zeros((2, 60), np.uint8)) is None
     assert noise_level(np.zeros((3, 3), np.uint8)) == 0.0
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)), st.floats(0, 1))
+def test_percentiles_by_the_histogram_are_those_of_the_pixels(
+    gray: NDArray[np.uint8], share: float
+) -> None:
+    wanted = np.percentile(gray, 100 * share)
+    assert percentile(count_levels(gray), share) == pytest.approx(wanted, abs=1e-6)

@@ -142,7 +142,10 @@ class FolderPhotoSource:
         """
         try:
             with open_inside(self._folder / IGNORE_FILE, self._folder, self._roots) as opened:
-                return opened.read(_MAX_IGNORE_BYTES).decode().splitlines()
+                content = opened.read(_MAX_IGNORE_BYTES + 1)
+                if len(content) > _MAX_IGNORE_BYTES:
+                    raise InvalidImageError(f"it is larger than {_MAX_IGNORE_BYTES:,} bytes")
+                return content.decode().splitlines()
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError, InvalidImageError) as error:

@@ -480,9 +480,10 @@ def test_patterns_leave_out_files_and_folders(tmp_path: Path) -> None:
     assert found.notes == ("Left out: 2 excluded folders, 2 excluded files, 1 video.",)
     with pytest.raises(InvalidArgumentError, match="a pattern in find_photos"):
         source.find_photos(["!"])
-    (tmp_path / ".bestshotignore").write_bytes(b"\xff\xfe")
-    with pytest.raises(InvalidArgumentError, match=r"\.bestshotignore cannot be read"):
-        source.find_photos()
+    for content in (b"\xff\xfe", b"#" * 2**20 + b"\n*.jpg"):
+        (tmp_path / ".bestshotignore").write_bytes(content)
+        with pytest.raises(InvalidArgumentError, match=r"\.bestshotignore cannot be read"):
+            source.find_photos()
 
 
 def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -> None:

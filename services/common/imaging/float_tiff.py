@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from services.common.errors import InvalidImageError
+from services.common.imaging.tiff_tags import TIFF_MAGICS, read_tags
 
-_MAGICS = (b"II*\0", b"MM\0*")
 _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _ICC_PROFILE = 256, 257, 258, 339, 34675
 _FLOAT = 3
 MAX_LIGHT = 16.0
@@ -33,14 +32,11 @@ class FloatTiff:
 
 def open_float_tiff(content: bytes) -> FloatTiff | None:
     """Reads the header; None if the file is not of this kind."""
-    if not content.startswith(_MAGICS):
+    if not content.startswith(TIFF_MAGICS):
         return None
-    tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
-    opened = io.BytesIO(content)
     exif = Image.Exif()
     try:
-        opened.seek(tags.next)
-        tags.load(opened)
+        tags = read_tags(content)
         bits, formats = tags.get(_BITS, ()), tags.get(_SAMPLE_FORMAT, ())
         is_float = len(bits) in (3, 4) and set(bits) == {32} and set(formats) == {_FLOAT}
         size = int(tags[_WIDTH]), int(tags[_HEIGHT])
@@ -65,11 +61,7 @@ def develop_float_tiff(content: bytes) -> Image.Image:
     if pixels is None or pixels.ndim != 3 or pixels.dtype != np.float32:
         raise InvalidImageError("the TIFF data is damaged, or of a kind that cannot be read")
     image = Image.fromarray(scale_floats(pixels[..., 2::-1]))
-    opened = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
-    stream = io.BytesIO(content)
-    stream.seek(opened.next)
-    opened.load(stream)
-    if profile := opened.get(_ICC_PROFILE):
+    if profile := read_tags(content).get(_ICC_PROFILE):
         image.info["icc_profile"] = profile
     return image
 

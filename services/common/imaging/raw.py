@@ -6,9 +6,10 @@ import contextlib
 import io
 from dataclasses import dataclass
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from services.common.errors import InvalidImageError
+from services.common.imaging.tiff_tags import TIFF_MAGICS, read_tags
 
 _MAGICS = (
     b"FUJIFILMCCD-RAW",
@@ -16,7 +17,6 @@ _MAGICS = (
     *(b"FOVb", b"\0MRM"),
 )
 """Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, except Canon's CR3."""
-_TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
 _ORIENTATION = 0x0112
 _DATA_TAGS = ((0x0111, 0x0117), (0x0144, 0x0145))
@@ -51,18 +51,15 @@ def is_raw(content: bytes) -> bool:
     """Whether the magic bytes, or the tags of a TIFF, are those of a RAW file."""
     if content.startswith(_MAGICS) or (content[4:8] == b"ftyp" and content[8:12] == b"crx "):
         return True
-    if not content.startswith(_TIFF_MAGICS):
+    if not content.startswith(TIFF_MAGICS):
         return False
     if content[8:10] == b"CR":  # Canon's CR2
         return True
-    tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
-    opened = io.BytesIO(content)
     try:
-        opened.seek(tags.next)
-        tags.load(opened)
+        tags = read_tags(content)
+        is_preview = tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
     except Exception:  # may raise any exception on hostile headers
         return False
-    is_preview = tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
     return _DNG_VERSION in tags or is_preview
 
 
@@ -124,18 +121,15 @@ def develop_raw(content: bytes) -> Image.Image:
 
 def _count_missing_bytes(content: bytes) -> int:
     """How many bytes of a DNG are beyond the end of the file, by its tags; 0 for other files."""
-    if not content.startswith(_TIFF_MAGICS):
+    if not content.startswith(TIFF_MAGICS):
         return 0
-    opened = io.BytesIO(content)
-    waiting = [TiffImagePlugin.ImageFileDirectory_v2(content[:8]).next]
+    waiting: list[int | None] = [None]
     end, is_dng = 0, False
     for number in range(_MAX_FOLDERS):
         if not waiting:
             break
-        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
         with contextlib.suppress(Exception):  # as above
-            opened.seek(waiting.pop(0))
-            tags.load(opened)
+            tags = read_tags(content, waiting.pop(0))
             is_dng = is_dng or (number == 0 and _DNG_VERSION in tags)
             for offsets, counts in _DATA_TAGS:
                 data = zip(_numbers(tags.get(offsets)), _numbers(tags.get(counts)), strict=False)
@@ -157,7 +151,7 @@ def _translate_error(error: Exception) -> InvalidImageError:
 def _exif(content: bytes) -> Image.Exif:
     """EXIF of a RAW file that is a TIFF; empty for others."""
     exif = Image.Exif()
-    if content.startswith(_TIFF_MAGICS):
+    if content.startswith(TIFF_MAGICS):
         with contextlib.suppress(Exception):  # as above
             exif.load(content)
     return exif

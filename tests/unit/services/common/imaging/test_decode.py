@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import struct
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -479,6 +481,15 @@ def test_a_cut_off_heif_is_told(picture: Picture) -> None:
     whole = encoded(picture(), "HEIF", quality=80)
     assert find_damage(whole, "HEIF") == ""
     assert "5 bytes are missing" in find_damage(whole[:-5], "HEIF")
+
+
+@pytest.mark.parametrize(
+    "magic", [b"II*\0", b"MM\0*", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a"]
+)
+@given(st.binary(max_size=40))
+def test_whatever_follows_a_magic_number_is_an_image_or_told(magic: bytes, rest: bytes) -> None:
+    with contextlib.suppress(InvalidImageError), warnings.catch_warnings(action="ignore"):
+        decode(magic + rest, max_pixels=10**6)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["JPEG", "HEIF", "AVIF", "PNG"]))

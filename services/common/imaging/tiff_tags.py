@@ -1,0 +1,25 @@
+"""Reads the tags of a TIFF, and of the RAW formats that are built like one."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import TiffImagePlugin
+
+TIFF_MAGICS = (b"II*\0", b"MM\0*")
+
+
+def read_tags(content: bytes, offset: int | None = None) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """Reads one directory of tags.
+
+    May raise any exception on hostile data, and so may looking up a tag, which decodes it.
+
+    Args:
+        content: The file, or its beginning.
+        offset: Where the directory begins; None = the first one.
+    """
+    tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+    opened = io.BytesIO(content)
+    opened.seek(tags.next if offset is None else offset)
+    tags.load(opened)
+    return tags

@@ -9,7 +9,7 @@ from typing import Literal
 
 from models.pull import Location, Progress, fetch
 from models.state import State, own_state
-from services.common.config.layers import ConfigFile, Settings, layers_of, merge
+from services.common.config.layers import ConfigFile, Settings, read_service
 from services.common.errors import ConfigError, UnavailableError
 from services.common.inference.registry import (
     SERVICE_ROLES,
@@ -78,7 +78,7 @@ def find_missing(
     optional: dict[str, ModelEntry] = {}
     damaged = set()
     for role, model_id in models_by_role(configs, registry, profile, files).items():
-        has_fallback = _section(configs, profile, role, files)["fallback"] == "builtin"
+        has_fallback = read_service(configs, profile, role, files)["fallback"] == "builtin"
         for part in expand_parts(registry, model_id):
             entry = registry[part]
             state = own_state(models_folder, part, entry) if entry.downloads else State.READY
@@ -153,7 +153,7 @@ def models_by_role(
     """Id of the model of each service; raises as `models_of_profile`."""
     found = {}
     for role in SERVICE_ROLES:
-        found[role] = str(_section(configs, profile, role, files)["model"])
+        found[role] = str(read_service(configs, profile, role, files)["model"])
         entry_in(registry, configs, found[role], role)
     return found
 
@@ -161,14 +161,6 @@ def models_by_role(
 def expand_parts(registry: Mapping[str, ModelEntry], model_id: str) -> list[str]:
     """The model itself, or the models that it consists of."""
     return [part for part in with_parts(registry, model_id) if not registry[part].parts]
-
-
-def _section(
-    configs: Path, profile: str, role: Role, files: Sequence[ConfigFile]
-) -> dict[str, object]:
-    layers = layers_of(configs, "services.yaml", "services", profile, (role,))
-    layers += [file.section("services", role) for file in files]
-    return merge(layer.data for layer in layers)
 
 
 def _fetch_model(

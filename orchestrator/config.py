@@ -21,9 +21,9 @@ from services.common.config.layers import (
     flag_layer,
     layers_of,
     load,
-    merge,
     profile_names,
     read_config_file,
+    read_service,
     read_yaml,
 )
 from services.common.config.sections import Address, Count
@@ -181,9 +181,7 @@ class PipelineConfig:
 
     def model_id(self, role: str, profile: str = "") -> str:
         """Id of a role's model under `profile` (empty = the default one), named there or not."""
-        name = profile or self.profile
-        layers = layers_of(self._folder, "services.yaml", "services", name, (role,))
-        return str(merge(layer.data for layer in layers)["model"])
+        return str(read_service(self._folder, profile or self.profile, role)["model"])
 
     def load(self, profile: str = "", overrides: dict[str, Any] | None = None) -> PipelineSettings:
         """Loads the settings under `profile` (empty = the default one) and `overrides`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -124,5 +125,4 @@ def _compile(patterns: Sequence[str]) -> re.Pattern[str]:
 
 
 def _suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return f".{suffix.lower()}" if stem and dot else ""
+    return os.path.splitext(name)[1].lower()

@@ -252,6 +252,21 @@ def merge(trees: Iterable[Tree]) -> Tree:
     return merged
 
 
+def read_service(
+    folder: Path, profile: str, part: str, files: Sequence[ConfigFile] = ()
+) -> dict[str, Any]:
+    """A part's settings in services.yaml under a profile, merged but not validated.
+
+    Args:
+        folder: Config folder.
+        profile: Name of the profile.
+        part: Section of services.yaml.
+        files: Files of --config, on top of it.
+    """
+    layers = layers_of(folder, "services.yaml", "services", profile, (part,))
+    return merge(layer.data for layer in (*layers, *(f.section("services", part) for f in files)))
+
+
 def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
     """Validates the merged layers.
 

@@ -14,7 +14,7 @@ import urllib.request
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.common.config.layers import config_dir, default_profile, layers_of, merge
+from services.common.config.layers import config_dir, default_profile, read_service
 from services.common.config.sections import SharedSettings, load_section
 from services.common.config.tls import SYSTEM
 from services.common.errors import EXIT_CONFIG, ConfigError
@@ -43,8 +43,7 @@ def probe(part: str) -> str:
     """Asks a part at the address in the settings; returns why it does not serve, or None."""
     folder, profile = config_dir(None), default_profile()
     shared = load_section(folder, profile, "shared", SharedSettings)
-    layers = layers_of(folder, "services.yaml", "services", profile, (part,))
-    address = merge(layer.data for layer in layers).get("address", "")
+    address = read_service(folder, profile, part).get("address", "")
     _, port = split_address(address)
     if not port:
         return f"there is no part {part!r} with an address in services.yaml"

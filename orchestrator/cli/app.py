@@ -13,8 +13,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -345,11 +343,13 @@ def token(
 @app.command()
 def runs(orchestrator: Address = None, data: Data = None) -> None:
     """List the newest 1000 runs, newest first."""
+    from orchestrator.cli.api import open_api
+
     # fold, because the end of a long path tells more than its beginning
     album = Column("Album", overflow="fold")
     run_id, started = Column("Run", no_wrap=True), Column("Started", no_wrap=True)
     table = Table(run_id, started, "State", "Photos", "Selected", album, box=None, pad_edge=False)
-    with _open_api(orchestrator, data) as api:
+    with open_api(orchestrator, data) as api:
         folders = {album.id: album.folder for album in api.albums()}
         for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
             summary = run.summary
@@ -371,9 +371,10 @@ def show(
     data: Data = None,
 ) -> None:
     """Show what a run selected and why. Default: the newest run."""
+    from orchestrator.cli.api import open_api
     from orchestrator.export.gallery import moments
 
-    with _open_api(orchestrator, data) as api:
+    with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         album = api.album(found.album_id)
         records = api.images(found.id)
@@ -411,7 +412,9 @@ def explain(
     data: Data = None,
 ) -> None:
     """Show why a photo was or wasn't picked, with the numbers that were used."""
-    with _open_api(orchestrator, data) as api:
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         path = api.find_photo(found, photo)
         answer = api.explain(found.id, path)
@@ -457,6 +460,10 @@ def export(
 
     With --orchestrator, the files are downloaded and written on this machine.
     """
+    from orchestrator.cli.api import open_api
+    from orchestrator.export.download import DownloadFormat
+    from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
+
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
             "--selected, --xmp, --xmp-beside-photos and --parquet write to a folder: "
@@ -469,12 +476,9 @@ def export(
             "the machine that has the photos: run this there without --orchestrator, or use "
             "--selected copy and --xmp"
         )
-    from orchestrator.export.download import DownloadFormat
-    from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
-
     options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
     console = Console(soft_wrap=True, highlight=False)
-    with _open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
+    with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
         found = api.find_run(run)
         if as_ is not ExportedAs.FOLDER:
             with api.download(found.id, DownloadFormat[as_.name]) as content:
@@ -533,7 +537,9 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
 @app.command()
 def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = None) -> None:
     """Show how well a run's own choice agrees with your decisions."""
-    with _open_api(orchestrator, data) as api:
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         answer = api.evaluate(found.id)
     console = Console(soft_wrap=True, highlight=False)
@@ -555,8 +561,10 @@ def tune(
 
     Changes nothing by itself.
     """
+    from orchestrator.cli.api import open_api
+
     console = Console(soft_wrap=True, highlight=False)
-    with _open_api(orchestrator, data) as api:
+    with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         with console.status("fitting"):
             proposal = api.tune(found.id)
@@ -581,9 +589,10 @@ def diff(
     data: Data = None,
 ) -> None:
     """Show how two runs differ: settings, models, photos, picks, moments and scores."""
+    from orchestrator.cli.api import open_api
     from orchestrator.cli.run_diff_text import diff_lines
 
-    with _open_api(orchestrator, data) as api:
+    with open_api(orchestrator, data) as api:
         before, after = (api.find_run(name) for name in (first, second))
         found = api.diff(before.id, after.id)
     console = Console(soft_wrap=True, highlight=False)
@@ -610,11 +619,12 @@ def reproduce(
     inputs are identical but results differ.
     """
     from orchestrator.cli import reproduce as reproducing
+    from orchestrator.cli.api import open_api
     from orchestrator.cli.run_diff_text import reproduction_lines
 
     console = Console(soft_wrap=True, highlight=False)
     configs = config_dir(config_dir_)
-    with _open_api(orchestrator, data, config_folder=configs) as api:
+    with open_api(orchestrator, data, config_folder=configs) as api:
         found = reproducing.reproduce(api, api.find_run(run), configs, orchestrator, console)
     for line in reproduction_lines(found, shows_all=all_):
         console.print(escape(line))
@@ -622,18 +632,6 @@ def reproduce(
         raise typer.Exit(EXIT_OTHER_INPUT)
     if found.diff.results:
         raise typer.Exit(EXIT_OTHER_RESULTS)
-
-
-def _open_api(
-    orchestrator: str | None,
-    data: Path | None,
-    *,
-    config_folder: Path | None = None,
-    writes_to: Sequence[Path] = (),
-) -> AbstractContextManager[Api]:
-    from orchestrator.cli.api import open_api
-
-    return open_api(orchestrator, data, config_folder=config_folder, writes_to=writes_to)
 
 
 def _print_photos(records: list[ImageRecord], console: Console) -> None:

@@ -172,7 +172,7 @@ def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
 def test_an_album_outside_the_roots_of_a_server_is_shown_but_its_folder_not_read(
     done: Curated, services: dict[str, Part], tmp_path: Path
 ) -> None:
-    """`curate` made it, for whoever may read all of this machine's files."""
+    """`curate` may create albums anywhere that its user can read."""
     addresses = {name: part.address for name, part in services.items()}
     with orchestrator(done.data.parent, addresses, tmp_path) as part:
         albums = part.stub.ListAlbums(pb.ListAlbumsRequest()).albums

@@ -16,7 +16,7 @@ sys.argv = ["bestshot", "--help"]
 from orchestrator.cli.main import main
 main()
 """
-WAITS = "import os; os.write(1, b'loading'); import time; time.sleep(3600)"
+WAITS = "import os, signal; os.write(1, b'loading'); signal.pause()"
 
 
 def test_ctrl_c_while_loading_ends_without_a_traceback(tmp_path: Path) -> None:

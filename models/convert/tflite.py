@@ -1,6 +1,6 @@
 """Converts a TensorFlow Lite file to ONNX with tflite2onnx, and checks the result.
 
-This is for a published file that we never had, so that no recipe could be made from it. It needs
+This is for a published file that we had no access to, so we could not make a recipe. It needs
 the extra `convert` and runs in a separate process, because the orchestrator, which pulls models,
 never loads ONNX Runtime: `python -P -m models.convert.tflite TFLITE_FILE ONNX_FILE CONVERSION`,
 where CONVERSION is the registry's entry as JSON.
@@ -26,7 +26,7 @@ from services.common.inference.registry import TfliteConversion
 CONVERTERS = ("tflite2onnx", "onnx")
 SUM_TOLERANCE = 1e-3
 MIN_DIFFERENCE = 1e-4
-"""Between the shares of two different photos: a graph that ignores its input has none."""
+"""Minimum difference between the shares of two photos; a graph that ignores its input has none."""
 
 
 def convert(published: Path, target: Path) -> None:

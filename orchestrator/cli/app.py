@@ -92,7 +92,7 @@ Profile = Annotated[
     str | None,
     typer.Option(
         help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or standard, whose "
-        "networks are fetched on first use, or builtin if they cannot be had."
+        "networks are fetched on first use, or builtin if they are unavailable."
     ),
 ]
 ConfigFiles = Annotated[
@@ -118,7 +118,7 @@ Exclude = Annotated[
         "--exclude",
         metavar="GLOB",
         help="Leave out files or folders, as in .gitignore: 'screenshots/', '*.png'. Can be "
-        "repeated. Adds to the file .bestshotignore in PHOTOS.",
+        "repeated. Applies in addition to PHOTOS/.bestshotignore.",
     ),
 ]
 Force = Annotated[
@@ -146,7 +146,7 @@ def curate(
         typer.Option(
             help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or the running "
             "orchestrator's own, or standard, whose networks are fetched on first use, or builtin "
-            "if they cannot be had."
+            "if they are unavailable."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -323,7 +323,9 @@ def serve(
 
 @app.command()
 def token(
-    name: Annotated[str, typer.Argument(help="Name of its owner: letters, digits, - and _.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the token's owner: letters, digits, - and _.")
+    ],
     scope: Annotated[
         ScopeName, typer.Option(help="What it allows; each scope includes those before it.")
     ],
@@ -582,7 +584,7 @@ def tune(
 def diff(
     first: RunId,
     second: Annotated[
-        str, typer.Argument(help="Id of the run to compare it with, or the start of it.")
+        str, typer.Argument(help="Id of the other run, or the start of that id.")
     ] = LATEST,
     all_: ShowsAll = False,
     orchestrator: Address = None,

@@ -99,10 +99,10 @@ OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
 
 @dataclass(frozen=True)
 class Request:
-    """Arguments of `curate`, named like the command's options.
+    """Arguments of `curate`, named after the command's options.
 
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
-    applies; if one is started, `standard`, or `builtin` if its networks cannot be had. With
+    applies; if one is started, `standard`, or `builtin` if its networks are unavailable. With
     `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
     otherwise the album of the folder `photos`.
     """
@@ -424,7 +424,10 @@ async def _drive(
 
 
 class Watching:
-    """Decides how long to resume a broken watch: orchestrators may be replaced during a run."""
+    """Decides how long to keep trying to resume a broken watch.
+
+    Orchestrators may be replaced during a run.
+    """
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -434,7 +437,7 @@ class Watching:
         self._last = time.monotonic()
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Returns the seconds to wait before the next try; raises `error` if there is none."""
+        """Returns the seconds to wait before the next try, or raises `error` if no more follow."""
         is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         if not is_passing or time.monotonic() - self._last > REWATCH_S:
             raise error
@@ -481,7 +484,7 @@ async def _snapshots(
 
 
 def _overrides(request: Request) -> struct_pb2.Struct:
-    """All settings by the user of this command, on top of the orchestrator's own."""
+    """All settings given by the user of this command, on top of the orchestrator's own."""
     layers = [
         *environment_layers("PIPELINE"),
         *file_layers(request.config_files, request.flags),

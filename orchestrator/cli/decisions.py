@@ -49,7 +49,7 @@ def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = 
 
 @app.command()
 def undo(
-    entry: Annotated[str, typer.Argument(help="Id of an entry, or the start of it.")] = "",
+    entry: Annotated[str, typer.Argument(help="Id of an entry, or the start of the id.")] = "",
     album: AlbumName = LATEST,
     orchestrator: Address = None,
     data: Data = None,

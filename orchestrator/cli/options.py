@@ -35,7 +35,7 @@ Offline = Annotated[
         help="Fetch no networks: use those on this machine, or the builtin models.",
     ),
 ]
-RunId = Annotated[str, typer.Argument(help="Id of a run, or the start of it.")]
+RunId = Annotated[str, typer.Argument(help="Id of a run, or the start of the id.")]
 AlbumName = Annotated[
     str, typer.Option("--album", help="Folder of an album. Default: the newest run's.")
 ]

@@ -43,7 +43,7 @@ if sys.platform == "linux":
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
 # before Python 3.11.1 every user of the machine could reach the fork server (CVE-2022-42919)
 multiprocessing.util.abstract_sockets_supported = False  # type: ignore[misc]
-# or the current folder, often one of a stranger's photos, comes first on the fork server's module
+# or the current folder, often with someone else's photos, comes first on the fork server's module
 # path, and a yaml.py there would be executed
 os.environ["PYTHONSAFEPATH"] = "1"
 

@@ -19,7 +19,7 @@ def part_module(name: str) -> str:
 
 def part_command(name: str, arguments: Sequence[str]) -> list[str]:
     """The command that runs one part in the foreground."""
-    # -P: with -m alone the current folder, often one of a stranger's photos, comes first on the
+    # -P: with -m alone the current folder, often with someone else's photos, comes first on the
     # module path, and a yaml.py there would be executed
     return [sys.executable, "-P", "-m", part_module(name), *arguments]
 

@@ -28,9 +28,9 @@ class Reproduction:
 
     Attributes:
         diff: From the stored run to the new one, under the stored run's settings.
-        settings_now: Differences of the current settings, which were not used, from the stored
-            run's.
-        decisions_now: Differences of the decisions applied by the second run from the stored run's.
+        settings_now: Differences between the stored run's settings and the current ones, which were
+            not used.
+        decisions_now: Differences between the decisions that the two runs applied.
         photo_count: Photos of the stored run.
         cached_count: Photos of the second run whose scores a served orchestrator had stored.
     """

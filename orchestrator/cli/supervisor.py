@@ -53,7 +53,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
         if is_terminated:
             sys.stdout.flush()
-            atexit._run_exitfuncs()  # a signal's end skips them, and temporary files stay
+            atexit._run_exitfuncs()  # death by signal skips them and leaves temporary files behind
             signal.raise_signal(signal.SIGTERM)
 
 
@@ -200,14 +200,14 @@ class Supervisor:
         )
 
     def wait_for_failure(self) -> BestshotError | None:
-        """Waits until a part is given up and returns why; None once the parts are stopped."""
+        """Waits until a part is given up on, and returns why; None once the parts are stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
             return self._failure()
 
     @property
     def has_failed(self) -> bool:
-        """Whether a part is not restarted."""
+        """Whether a part has been given up on."""
         with self._changed:
             return self._failure() is not None
 
@@ -306,7 +306,8 @@ class Supervisor:
         return InternalError(part.last_words(times))
 
     def _say(self, line: str) -> None:
-        with contextlib.suppress(Exception, SystemExit):  # the terminal may be gone; parts must not
+        # the terminal may be gone; that must not stop the parts
+        with contextlib.suppress(Exception, SystemExit):
             self._report(line)
 
 

@@ -66,7 +66,7 @@ class ImageQuery:
     order_by: str = ""
 
     def order(self, statement: Select[Any]) -> Select[Any]:
-        """Adds the order to a statement on the table images.
+        """Adds the order to a statement on the `images` table.
 
         Raises:
             InvalidArgumentError: There is no such order.
@@ -86,7 +86,7 @@ class ImageQuery:
         return statement.order_by(by.nulls_last(), images.c.path)
 
     def restrict(self, statement: Select[Any], run_id: str) -> Select[Any]:
-        """Adds the conditions to a statement on the table images."""
+        """Adds the conditions to a statement on the `images` table."""
         statement = statement.where(images.c.run_id == run_id)
         for wanted in self.filters:
             statement = statement.where(filter_condition(wanted, run_id))
@@ -101,7 +101,7 @@ class ImageQuery:
 
 
 def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
-    """The condition of one filter on the table images."""
+    """The condition of one filter on the `images` table."""
     match wanted:
         case ImageFilter.SELECTED:
             return images.c.is_selected
@@ -114,7 +114,7 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
         case ImageFilter.WITH_FACES:
             return images.c.pose_score.is_not(None)
         case ImageFilter.EYES_CLOSED:
-            # as text: SQLite and PostgreSQL search JSON lists by different functions
+            # as text: SQLite and PostgreSQL search JSON lists with different functions
             return cast(images.c.face_faults, Text).contains(f'"{FaceFault.EYES_CLOSED}"')
         case ImageFilter.DECIDED:
             album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,6 +36,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--screenshots", action="store_true", help="take pictures in the browser tests"
     )
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach the commands that tests start.
+
+    What a shell runs in the background ignores SIGINT, and so do its children. Not by `preexec_fn`:
+    that forks, and gRPC's threads in this process do not survive a fork.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,6 @@ import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -66,11 +65,6 @@ class Curated:
     @property
     def run(self) -> dict[str, Any]:
         return dict(json.loads((self.out / "run.json").read_text()))
-
-
-def accept_ctrl_c() -> None:
-    """For preexec_fn: what a shell runs in the background ignores SIGINT, and its children too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -22,7 +22,6 @@ from tests.conftest import draw_picture
 from tests.integration.command import (
     BESTSHOT,
     Curated,
-    accept_ctrl_c,
     bestshot,
     curate,
     environment,
@@ -93,7 +92,6 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data", SLOWLY),
-        preexec_fn=accept_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -233,7 +231,6 @@ def group(photos: Path, tmp_path: Path, temporary: Path) -> subprocess.Popen[str
     return subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data", {**SLOWLY, "TMPDIR": str(temporary)}),
-        preexec_fn=accept_ctrl_c,
         process_group=0,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.integration.command import BESTSHOT, accept_ctrl_c, environment
+from tests.integration.command import BESTSHOT, environment
 from tests.waiting import LIMIT_S
 
 PARTS = ("embedding", "quality", "face", "siamese", "orchestrator", "ui")
@@ -58,7 +58,6 @@ def running_up(
         [str(BESTSHOT), "up", *arguments],
         cwd=current,
         env=environment(base / "data", {**settings, **(changes or {})}),
-        preexec_fn=accept_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -128,6 +128,7 @@ class ImageRecord:
     capture_time: str = ""
     camera: str = ""
     companion_paths: tuple[str, ...] = ()
+    version_of_path: str = ""
     format: str = ""
     quality: QualityScores | None = None
     faces: tuple[FaceScores, ...] = field(default=())

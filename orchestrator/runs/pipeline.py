@@ -394,6 +394,7 @@ class Pipeline:
             content_digest=item.digest,
             size_bytes=item.photo.size_bytes,
             companion_paths=item.photo.companion_paths,
+            version_of_path=item.photo.version_of_path,
         )
         error = item.error or errors.get(item.digest, "")
         if error:

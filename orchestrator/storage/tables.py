@@ -105,6 +105,7 @@ images = Table(
     Column("capture_time", String(40), nullable=False),
     Column("camera", Text, nullable=False, server_default=""),
     Column("companion_paths", JSON, nullable=False, server_default="[]"),
+    Column("version_of_path", Text, nullable=False, server_default=""),
     Column("format", String(16), nullable=False),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),

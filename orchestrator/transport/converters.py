@@ -100,6 +100,7 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         capture_time=record.capture_time,
         camera=record.camera,
         companion_paths=record.companion_paths,
+        version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
         format=record.format,
         quality=_quality_message(record.quality) if record.quality else None,

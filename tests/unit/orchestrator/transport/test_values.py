@@ -60,6 +60,7 @@ RECORD = ImageRecord(
     capture_time="2026-05-17T10:00:00",
     camera="x",
     companion_paths=("sub/a.mov",),
+    version_of_path="sub/a_original.jpg",
     format="JPEG",
     quality=quality(ava_distribution=(0.25, 0.75)),
     faces=(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from PIL import Image
@@ -22,6 +23,7 @@ class Runs:
     """Two runs of one album, and the orchestrator that has them."""
 
     system: Orchestrator
+    first_id: str
     first: dict[str, pb.ImageResult]
     second: dict[str, pb.ImageResult]
     run: pb.Run
@@ -63,7 +65,7 @@ def runs(services: dict[str, Part], tmp_path_factory: pytest.TempPathFactory) ->
         assert (photos / "2.bmp").stat().st_size == size
         write(photos / "new.bmp", 30)
         second = system.end(system.begin())
-        yield Runs(system, before, images(system, second.id), second)
+        yield Runs(system, first.id, before, images(system, second.id), second)
 
 
 def test_only_new_content_is_computed_and_the_summary_says_so(runs: Runs) -> None:
@@ -82,6 +84,14 @@ def test_a_file_replaced_under_its_name_keeps_no_score_or_decision(runs: Runs) -
     assert after.content_digest != before.content_digest
     assert after.quality != before.quality
     assert after.decision == pb.DECISION_UNSPECIFIED
+
+
+def test_a_replaced_file_is_not_shown_for_the_old_one(runs: Runs) -> None:
+    large = pb.GetThumbnailRequest(run_id=runs.first_id, path="2.bmp", long_side_px=500)
+    with pytest.raises(grpc.RpcError) as caught:
+        runs.system.stub.GetThumbnail(large)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert caught.value.details() == "2.bmp has changed since it was scored; start a new run"
 
 
 def test_a_renamed_file_keeps_its_scores_and_the_users_decision(runs: Runs) -> None:

@@ -38,7 +38,7 @@ def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = 
         found = api.find_album(album)
         entries = api.decisions(found.id)
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"album {escape(found.folder)}")
+    console.print(f"album {escape(', '.join(found.folders))}")
     abouts = find_origins(entries)
     counting = {entry.id for entry in find_in_force(entries)}
     for entry in entries:

@@ -38,9 +38,12 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
-                    info="Includes subfolders. Photos are never changed.",
+                    info="Or several, one a line; of identical photos, that of the earlier folder "
+                    "is preferred. Includes subfolders. Photos are never changed.",
                     placeholder="/home/me/Pictures/trip",
                     value="",
+                    lines=1,
+                    max_lines=5,
                 )
                 folder_name = gr.Textbox(label="Name", placeholder="same as the folder", value="")
                 create = gr.Button("Create album from folder", variant="primary")
@@ -55,7 +58,8 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
                 upload = gr.Button("Create album from uploads")
 
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
-        request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
+        folders = [line.strip() for line in path.splitlines() if line.strip()]
+        request = pb.CreateAlbumRequest(folders=folders, display_name=name.strip())
         made = await report_errors(api.call(api.stub.CreateAlbum, request))
         show_success(f"Created {made.album.display_name}. Start a run in the Run tab.")
         return ["", "", *await _both(api, made.album.id)]

@@ -15,14 +15,17 @@ from orchestrator.cli.supervisor import Supervisor
 from services.common.errors import ConfigError
 from tests.integration.up import free_ports
 
-METHOD = "/bestshot.embedding.v1.EmbeddingService/Embed"
+CALL = ("unary", "bestshot.embedding.v1.EmbeddingService", "Embed")
 
 
-def values(address: str) -> dict[tuple[str, str, str], float]:
-    """Every sample by its name, method and code."""
+def values(address: str) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the labels of gRPC dashboards, if it has them."""
     text = httpx.get(f"http://{address}/metrics").text
+    labels = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
     return {
-        (sample.name, sample.labels.get("method", ""), sample.labels.get("code", "")): sample.value
+        (sample.name, *(sample.labels[name] for name in labels if name in sample.labels)): (
+            sample.value
+        )
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if "le" not in sample.labels
@@ -55,9 +58,10 @@ def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
             supervisor.wait_for_address("face")
     finally:
         supervisor.stop()
-    assert found["bestshot_calls_total", METHOD, "OK"] == 3
-    assert found["bestshot_calls_total", METHOD, "INVALID_ARGUMENT"] == 1
-    assert found["bestshot_call_seconds_count", METHOD, ""] == 4
-    assert found["bestshot_batch_items_sum", "", ""] == 6
-    assert found["bestshot_queue_items", "", ""] == 0
+    assert found["grpc_server_started_total", *CALL] == 4
+    assert found["grpc_server_handled_total", *CALL, "OK"] == 3
+    assert found["grpc_server_handled_total", *CALL, "InvalidArgument"] == 1
+    assert found["grpc_server_handling_seconds_count", *CALL] == 4
+    assert found["bestshot_batch_items_sum",] == 6
+    assert found["bestshot_queue_items",] == 0
     assert info.digest in text

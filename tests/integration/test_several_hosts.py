@@ -66,7 +66,9 @@ class Cluster:
 def calls_at(metrics_address: str) -> float:
     """Calls that a part has answered so far, but for questions about its health."""
     text = httpx.get(f"http://{metrics_address}/metrics").text
-    found = re.findall(r'bestshot_calls_total\{code="OK",method="/bestshot.*\} (\S+)', text)
+    found = re.findall(
+        r'grpc_server_handled_total\{grpc_code="OK".*grpc_service="bestshot.*\} (\S+)', text
+    )
     return sum(map(float, found))
 
 

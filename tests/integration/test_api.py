@@ -479,7 +479,7 @@ def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> No
     assert "needs at least 2 photos" in append(pb.DECISION_ACTION_MERGE, path).details()
     assert "needs a target" in append(pb.DECISION_ACTION_MOVE, path).details()
     assert "its own moment" in append(pb.DECISION_ACTION_MOVE, path, target=path).details()
-    assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO).details()
+    assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO, path).details()
     assert "not a DecisionAction" in append(99, path).details()
     assert append(pb.DECISION_ACTION_KEEP, "nowhere.jpg").code() == grpc.StatusCode.NOT_FOUND
     with pytest.raises(grpc.RpcError, match="no earlier entry"):

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 import skimage.data
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -33,7 +32,7 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
 from tests.integration.command import Curated, bestshot
 from tests.integration.up import PARTS, free_ports, running_up
-from tests.waiting import LIMIT_S
+from tests.waiting import LIMIT_S, http_get
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +205,7 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
 
 def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
     """Pictures, or pairs of them, that each model service has worked on so far."""
-    texts = {name: httpx.get(f"http://{address}/metrics").text for name, address in metrics.items()}
+    texts = {name: http_get(f"http://{address}/metrics").text for name, address in metrics.items()}
     return {
         name: sum(map(float, re.findall(r"^bestshot_batch_items_sum(?:\{.*\})? (\S+)", text, re.M)))
         for name, text in texts.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
@@ -14,13 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.cli.supervisor import Supervisor
 from services.common.errors import ConfigError
 from tests.integration.up import free_ports
+from tests.waiting import http_get
 
 CALL = ("unary", "bestshot.embedding.v1.EmbeddingService", "Embed")
 
 
 def values(address: str) -> dict[tuple[str, ...], float]:
     """Every sample by its name and the labels of gRPC dashboards, if it has them."""
-    text = httpx.get(f"http://{address}/metrics").text
+    text = http_get(f"http://{address}/metrics").text
     labels = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
     return {
         (sample.name, *(sample.labels[name] for name in labels if name in sample.labels)): (
@@ -48,7 +48,7 @@ def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
                 stub.Embed(embedding_pb2.EmbedRequest())
             info = stub.GetModelInfo(embedding_pb2.GetModelInfoRequest()).model
         found = values(address)
-        text = httpx.get(f"http://{address}/metrics").text
+        text = http_get(f"http://{address}/metrics").text
         supervisor.start("quality", arguments)
         with pytest.raises(ConfigError, match="metrics_address: cannot listen"):
             supervisor.wait_for_address("quality")

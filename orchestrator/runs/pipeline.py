@@ -21,6 +21,13 @@ from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
 from orchestrator.domain.verdict_sentences import describe_unreadable, describe_unsupported
+from orchestrator.metadata.reader import (
+    METADATA_VERSION,
+    assemble_facts,
+    metadata_from_json,
+    metadata_to_json,
+    read_metadata,
+)
 from orchestrator.ports import (
     Embedder,
     Embedding,
@@ -58,6 +65,7 @@ BATCH_BYTES = 64 * 10**6
 """Maximum total size of the files in a batch; larger files are read one at a time."""
 
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
+METADATA_ROLE = "metadata"
 FIRST_VERSION = "1"
 """Version of the canonical image behind facts that do not state it."""
 NO_MODEL = "-"
@@ -274,12 +282,29 @@ class Pipeline:
                 contents[digest] = content
                 read[photo.path] = _Read(photo, digest, "")
         keys = [key for digest in sorted(contents) for key in self._keys(digest).values()]
+        keys += map(_metadata_key, sorted(contents))
         known = await asyncio.to_thread(self._cache.get, keys)
+        known.update(await self._read_metadata(contents, known))
         missing = [digest for digest in contents if not self._is_complete(digest, known)]
         decoded = await asyncio.gather(
             *(self._threads.decodes.run(self._decode, contents[digest]) for digest in missing)
         )
         return known, dict(zip(missing, decoded, strict=True))
+
+    async def _read_metadata(
+        self, contents: Mapping[str, bytes], known: Mapping[Key, bytes]
+    ) -> dict[Key, bytes]:
+        """Reads and stores the metadata, by digest, of the files whose metadata is not known."""
+        missing = [digest for digest in contents if _metadata_key(digest) not in known]
+        found = await asyncio.gather(
+            *(self._threads.decodes.run(read_metadata, contents[digest]) for digest in missing)
+        )
+        fresh = {
+            _metadata_key(digest): codec.pack_json(metadata_to_json(metadata))
+            for digest, metadata in zip(missing, found, strict=True)
+        }
+        await asyncio.to_thread(self._cache.put, fresh)
+        return fresh
 
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
         """Whether a photo's features are cached, and of pixels that are still canonical."""
@@ -374,8 +399,6 @@ class Pipeline:
             "width_px": image.source_width_px,
             "height_px": image.source_height_px,
             "format": image.format,
-            "capture_time": image.capture_time,
-            "camera": image.camera,
             "damage": image.damage,
             "canonical_version": CANONICAL_VERSION,
         }
@@ -395,6 +418,9 @@ class Pipeline:
             size_bytes=item.photo.size_bytes,
             companion_paths=item.photo.companion_paths,
         )
+        if item.digest:
+            metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))
+            record = dataclasses.replace(record, **assemble_facts(record.path, metadata, {}))
         error = item.error or errors.get(item.digest, "")
         if error:
             broken = dataclasses.replace(
@@ -406,12 +432,14 @@ class Pipeline:
             return ScoredPhoto(broken, None, is_cached=False)
         keys = self._keys(item.digest)
         facts = codec.unpack_json(features[keys[FACTS_ROLE]])
-        facts.pop("canonical_version", None)
         record = dataclasses.replace(
             record,
+            width_px=facts["width_px"],
+            height_px=facts["height_px"],
+            format=facts["format"],
+            damage=facts["damage"],
             quality=codec.quality_from_json(codec.unpack_json(features[keys["quality"]])),
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
-            **facts,
         )
         return ScoredPhoto(
             record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached
@@ -501,6 +529,11 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _metadata_key(digest: str) -> Key:
+    """Cache key of what a file states about itself."""
+    return digest, METADATA_ROLE, METADATA_VERSION
 
 
 def _pack(result: Embedding | QualityScores | tuple[FaceScores, ...]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -163,6 +163,7 @@ class Candidate:
         quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
+        owner_mark: What its owner said in another program.
     """
 
     path: str
@@ -170,6 +171,7 @@ class Candidate:
     quality: QualityScores
     faces: tuple[FaceScores, ...]
     cluster_id: int
+    owner_mark: OwnerMark = field(default_factory=OwnerMark)
 
 
 class Decision(StrEnum):
@@ -200,3 +202,10 @@ class Reason(StrEnum):
     USER_KEEP = "USER_KEEP"
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
+    OWNER_KEEP = "OWNER_KEEP"
+    OWNER_REJECT = "OWNER_REJECT"
+
+
+KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)
+REJECTED = (Reason.USER_REJECT, Reason.OWNER_REJECT)
+"""Reasons of photos that a person kept or rejected."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from lxml import etree
 
+from orchestrator.domain.owner_marks import RATING_REJECTED
+from orchestrator.domain.photo import REJECTED
 from orchestrator.metadata.xmp_packet import (
     NAMESPACES,
     find_rdf,
@@ -20,8 +22,8 @@ from orchestrator.metadata.xmp_packet import (
 )
 from orchestrator.records import ImageRecord
 
-RATING_BEST, RATING_FURTHER, RATING_LEFT, RATING_REJECTED = 5, 4, 1, -1
-"""Stars; -1 is XMP's own value for a rejected photo."""
+RATING_BEST, RATING_FURTHER, RATING_LEFT = 5, 4, 1
+"""Stars."""
 LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
 """Names of Lightroom's default set of colour labels; digiKam takes the same."""
 KEYWORD_PREFIX = "bestshot:"
@@ -36,18 +38,29 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
     Args:
         record: The photo.
         existing: Sidecar to merge them into. A rating or label in it that bestshot did not write is
-            kept; bestshot's own values are in `bestshot:Rating` and `bestshot:Label` in any case.
+            kept, and bestshot's is in `bestshot:Rating` or `bestshot:Label` alone if it differs.
+            Where both are equal in a sidecar, bestshot wrote both, and `read_sidecar` takes neither
+            for the owner's.
+
+    A rating or label that the owner gave in the photo itself or in another sidecar is written in
+    place of bestshot's.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
     """
     tree = parse_xmp(existing) if existing else _empty()
     rdf = find_rdf(tree)
-    for key, value in (("xmp:Rating", str(_rating(record))), ("xmp:Label", _label(record))):
+    mark = record.owner_mark
+    ratings = str(_rating(record)), "" if mark.rating is None else str(mark.rating)
+    labels = _label(record), mark.label
+    for key, (own, owners) in (("xmp:Rating", ratings), ("xmp:Label", labels)):
         last = f"bestshot:{key.partition(':')[2]}"
-        if get_property(rdf, key) in (*_UNSET, get_property(rdf, last)):
-            _set(rdf, key, value)
-        _set(rdf, last, value)
+        present = get_property(rdf, key)
+        if present in (*_UNSET, get_property(rdf, last)):
+            _set(rdf, key, owners or own)
+            _set(rdf, last, owners or own)
+        else:
+            _set(rdf, last, "" if own == present else own)
     _set(rdf, "bestshot:CompositeScore", repr(record.composite_score))
     _set(rdf, "bestshot:Reason", record.reason)
     _set_keywords(rdf, _keywords(record))
@@ -57,7 +70,7 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
 
 
 def _rating(record: ImageRecord) -> int:
-    if record.reason_code == "USER_REJECT":
+    if record.reason_code in REJECTED:
         return RATING_REJECTED
     if not record.is_selected:
         return RATING_LEFT
@@ -65,7 +78,7 @@ def _rating(record: ImageRecord) -> int:
 
 
 def _label(record: ImageRecord) -> str:
-    if record.reason_code == "USER_REJECT":
+    if record.reason_code in REJECTED:
         return LABEL_REJECTED
     return LABEL_SELECTED if record.is_selected else ""
 
@@ -74,7 +87,7 @@ def _keywords(record: ImageRecord) -> list[str]:
     found = []
     if record.is_selected:
         found.append(f"{KEYWORD_PREFIX}selected")
-    if record.reason_code == "USER_REJECT":
+    if record.reason_code in REJECTED:
         found.append(f"{KEYWORD_PREFIX}rejected")
     if record.cluster_id is not None and record.cluster_id >= 0:
         found.append(f"{KEYWORD_PREFIX}moment-{record.cluster_id + 1}")

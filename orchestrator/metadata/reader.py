@@ -41,7 +41,7 @@ _PICKS = {
     "digiKam:PickLabel": {"3": "picked", "1": "rejected"},
 }
 """Flags of Lightroom and digiKam."""
-_DARKTABLE_LABELS = ("Red", "Yellow", "Green", "Blue", "Purple")
+_DARKTABLE_LABELS = {"0": "Red", "1": "Yellow", "2": "Green", "3": "Blue", "4": "Purple"}
 _MIN_RATING, _MAX_RATING = -1, 5
 
 
@@ -199,10 +199,10 @@ def _of_others(rdf: etree._Element, key: str) -> str:
 
 
 def _darktable_label(rdf: etree._Element) -> str:
+    """The first of darktable's labels, of which a photo may have several."""
     numbers = get_items(rdf, "darktable:colorlabels")
-    places = [int(number) for number in numbers if number.isdecimal()]
-    names = [_DARKTABLE_LABELS[place] for place in places if place < len(_DARKTABLE_LABELS)]
-    return ", ".join(names)
+    names = [_DARKTABLE_LABELS.get(number, "") for number in numbers]
+    return next(filter(None, names), "")
 
 
 def _rating(text: str) -> int | None:

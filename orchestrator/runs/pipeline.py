@@ -20,14 +20,21 @@ from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
-from orchestrator.domain.verdict_sentences import describe_unreadable, describe_unsupported
+from orchestrator.domain.verdict_sentences import (
+    describe_unreadable,
+    describe_unsupported,
+    describe_unused_sidecars,
+)
 from orchestrator.metadata.reader import (
     METADATA_VERSION,
+    FileMetadata,
     assemble_facts,
     metadata_from_json,
     metadata_to_json,
     read_metadata,
+    read_sidecar,
 )
+from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES, order_sidecars
 from orchestrator.ports import (
     Embedder,
     Embedding,
@@ -49,7 +56,7 @@ from orchestrator.runs.selection import (
 )
 from orchestrator.runs.stored_features import Key, stack_embeddings
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
-from services.common.errors import BestshotError, InvalidImageError
+from services.common.errors import BestshotError, InvalidArgumentError, InvalidImageError
 from services.common.imaging import unsupported
 from services.common.imaging.decode import (
     CANONICAL_VERSION,
@@ -159,6 +166,7 @@ class Pipeline:
             PairComparer(source, cache, services.comparer, model, threads) if model else None
         )
         self._notes: list[str] = []
+        self._unused_sidecars: dict[str, str] = {}
 
     async def run(self, decisions: UserDecisions) -> Outcome:
         """Curates the album.
@@ -194,6 +202,7 @@ class Pipeline:
                 ]
             )
         )
+        self._notes.extend(describe_unused_sidecars(self._unused_sidecars))
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(
@@ -246,9 +255,16 @@ class Pipeline:
         computed, errors = await self._compute(decoded)
         await asyncio.to_thread(self._cache.put, computed)
         features.update(computed)
+        sidecars = await asyncio.gather(*map(self._read_sidecars, photos))
         return [
-            self._assemble(item, features, errors, is_cached=item.digest not in decoded)
-            for item in (read[photo.path] for photo in photos)
+            self._assemble(
+                read[photo.path],
+                features,
+                errors,
+                found,
+                is_cached=read[photo.path].digest not in decoded,
+            )
+            for photo, found in zip(photos, sidecars, strict=True)
         ]
 
     async def _find_parts(
@@ -305,6 +321,19 @@ class Pipeline:
         }
         await asyncio.to_thread(self._cache.put, fresh)
         return fresh
+
+    async def _read_sidecars(self, photo: PhotoFile) -> dict[str, FileMetadata]:
+        """Reads a photo's sidecars that can be read, the one that counts first."""
+        found: dict[str, FileMetadata] = {}
+        for path in order_sidecars(photo.path, photo.companion_paths):
+            content = await self._try(self._source.read, path, SIDECAR_LIMIT_BYTES)
+            try:
+                if isinstance(content, str):
+                    raise InvalidArgumentError("", content)
+                found[path] = read_sidecar(content, path)
+            except InvalidArgumentError as error:
+                self._unused_sidecars[path] = error.message
+        return found
 
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
         """Whether a photo's features are cached, and of pixels that are still canonical."""
@@ -409,6 +438,7 @@ class Pipeline:
         item: _Read,
         features: Mapping[Key, bytes],
         errors: Mapping[str, str],
+        sidecars: Mapping[str, FileMetadata],
         *,
         is_cached: bool,
     ) -> ScoredPhoto:
@@ -420,7 +450,8 @@ class Pipeline:
         )
         if item.digest:
             metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))
-            record = dataclasses.replace(record, **assemble_facts(record.path, metadata, {}))
+            facts = assemble_facts(record.path, metadata, sidecars)
+            record = dataclasses.replace(record, **facts)
         error = item.error or errors.get(item.digest, "")
         if error:
             broken = dataclasses.replace(
@@ -431,13 +462,13 @@ class Pipeline:
             )
             return ScoredPhoto(broken, None, is_cached=False)
         keys = self._keys(item.digest)
-        facts = codec.unpack_json(features[keys[FACTS_ROLE]])
+        pixels = codec.unpack_json(features[keys[FACTS_ROLE]])
         record = dataclasses.replace(
             record,
-            width_px=facts["width_px"],
-            height_px=facts["height_px"],
-            format=facts["format"],
-            damage=facts["damage"],
+            width_px=pixels["width_px"],
+            height_px=pixels["height_px"],
+            format=pixels["format"],
+            damage=pixels["damage"],
             quality=codec.quality_from_json(codec.unpack_json(features[keys["quality"]])),
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
         )

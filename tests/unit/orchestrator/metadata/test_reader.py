@@ -370,7 +370,7 @@ WHOLE = [
                 inner="<darktable:colorlabels><rdf:Seq><rdf:li>0</rdf:li><rdf:li>2</rdf:li>"
                 "</rdf:Seq></darktable:colorlabels>"
             ),
-            OwnerMark(label="Red, Green"),
+            OwnerMark(label="Red"),
         ),
         # what bestshot itself wrote is not the owner's
         (

@@ -11,7 +11,7 @@ from orchestrator.records import ImageRecord, Run, moments_of
 
 Scalar = str | float | int | bool | None
 
-INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
+INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths", "owner_mark")
 """Fields of a photo that describe its files."""
 
 

@@ -8,10 +8,8 @@ so scores do not depend on who decoded a photo.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,8 +24,8 @@ from services.common.imaging.decode_memory import decode_bytes, raw_bytes
 from services.common.imaging.float_tiff import (
     MAX_LIGHT,
     develop_float_tiff,
+    find_float_size,
     float_bytes,
-    open_float_tiff,
 )
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.imaging.raw import develop_raw, is_raw, open_raw
@@ -50,8 +48,7 @@ FORMATS = (
 RgbImage = NDArray[np.uint8]
 """uint8, (height, width, 3), sRGB."""
 
-_MAKE, _MODEL, _ORIENTATION, _BODY_SERIAL_NUMBER = 0x010F, 0x0110, 0x0112, 0xA431
-_CAMERA_LENGTH = 200
+_ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -74,10 +71,6 @@ _BLANK_RANGE = 8
 """Of 255: compression adds noise to a blank frame."""
 _GARBAGE = 0.01
 """Share of a JPEG's pixels that libjpeg may make up if no data follow its header."""
-_EXIF_IFD = 0x8769
-_DATE_TIME_ORIGINAL = 0x9003
-_SUBSEC_TIME_ORIGINAL = 0x9291
-_EXIF_TIME = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
 @dataclass(frozen=True)
@@ -89,8 +82,6 @@ class CanonicalImage:
         source_width_px: Width of the upright photo before scaling.
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
-        capture_time: Local time from EXIF, ISO 8601 without zone; empty if unknown.
-        camera: Make, model and serial number from EXIF; empty if unknown.
         damage: What is wrong with a file that could still be decoded; empty if nothing.
     """
 
@@ -98,8 +89,6 @@ class CanonicalImage:
     source_width_px: int
     source_height_px: int
     format: str
-    capture_time: str
-    camera: str
     damage: str
 
 
@@ -111,8 +100,7 @@ class _Opened:
         image: None for a RAW file without a preview or a TIFF of floats, which are developed.
         size: Width and height as stored.
         format: Format by the magic bytes.
-        raw_exif: EXIF of a file that is not opened by Pillow; None if `image` has it.
-        raw_orientation: EXIF orientation of a RAW file.
+        orientation: EXIF orientation of a file that Pillow does not open; None if `image` has it.
         encoded: The file that `image` was opened from.
         damage: What is wrong with a RAW file; empty if nothing was found.
     """
@@ -120,8 +108,7 @@ class _Opened:
     image: Image.Image | None
     size: tuple[int, int]
     format: str
-    raw_exif: Image.Exif | None = None
-    raw_orientation: int = 0
+    orientation: int | None = None
     encoded: bytes = b""
     damage: str = ""
 
@@ -149,7 +136,7 @@ def decode(
     """
     if not content:
         raise InvalidImageError("the file is empty (0 bytes)")
-    _register_formats()
+    register_formats()
     opened = _open(content)
     width, height = opened.size
     if width * height > max_pixels:
@@ -165,7 +152,7 @@ def decode(
                 image, damage = _load(opened.image, opened.encoded, long_side_px)
             if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
                 width, height = image.size
-            exif, orientation = _exif(opened, image)
+            orientation = _orientation(opened, image)
             convert = _Conversion(image, nclx.find_conversion(image, content))
             fitted = _canonical(image, convert, orientation, long_side_px)
         except InvalidImageError:
@@ -181,8 +168,6 @@ def decode(
         source_width_px=width,
         source_height_px=height,
         format=opened.format,
-        capture_time=_capture_time(exif),
-        camera=_camera(exif),
         damage=opened.damage or damage or find_damage(content, opened.format),
     )
 
@@ -233,7 +218,8 @@ def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
 
 
 @functools.cache
-def _register_formats() -> None:
+def register_formats() -> None:
+    """Makes Pillow know all of `FORMATS`."""
     import pillow_heif
 
     Image.init()
@@ -245,9 +231,9 @@ def _open(content: bytes) -> _Opened:
     if is_raw(content):
         raw = open_raw(content)
         size = raw.sensor_size if raw.image is None else raw.image.size
-        return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation, raw.encoded, raw.damage)
-    if floats := open_float_tiff(content):
-        return _Opened(None, floats.size, "TIFF", floats.exif)
+        return _Opened(raw.image, size, "RAW", raw.orientation, raw.encoded, raw.damage)
+    if float_size := find_float_size(content):
+        return _Opened(None, float_size, "TIFF", orientation=0)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -338,62 +324,23 @@ def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterat
         yield
 
 
-def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
-    """EXIF, and the orientation that still has to be applied to the loaded `image`.
+def _orientation(opened: _Opened, image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8, that still has to be applied to the loaded `image`; 0 for none.
 
     This is the only place that decides it. Only once loaded does an image say what is left to do:
     Pillow turns a TIFF, and libheif a HEIF, while loading, and both then drop the orientation from
     the EXIF and the XMP. OpenCV turns a TIFF of floats. Pillow reads the XMP if the EXIF has no
     orientation.
     """
-    if opened.raw_exif is not None:
-        return opened.raw_exif, opened.raw_orientation
+    if opened.orientation is not None:
+        return opened.orientation
     if opened.format == "AVIF":  # irot and imir, which Pillow returns as EXIF, override the XMP
         image.info.pop("xmp", None)
     try:
-        exif = image.getexif()
+        value = image.getexif().get(_ORIENTATION, 0)
     except Exception:  # a damaged EXIF block does not make the picture unreadable
-        exif = Image.Exif()
-    return exif, _orientation(exif)
-
-
-def _orientation(exif: Image.Exif) -> int:
-    """Returns the EXIF orientation, 1 to 8, or 0 if there is none or EXIF is damaged."""
-    try:
-        value = exif.get(_ORIENTATION, 0)
-    except Exception:  # as above
         return 0
     return value if isinstance(value, int) and 1 <= value <= 8 else 0
-
-
-def _camera(exif: Image.Exif) -> str:
-    try:
-        number = exif.get_ifd(_EXIF_IFD).get(_BODY_SERIAL_NUMBER, "")
-        parts = [exif.get(_MAKE, ""), exif.get(_MODEL, ""), number]
-    except Exception:  # as above
-        return ""
-    make, model, serial = (str(part).strip("\0 ") for part in parts)
-    name = model if model.startswith(make) else f"{make} {model}"
-    words = f"{name} {serial}".split()
-    return " ".join(word for word in words if word.isprintable())[:_CAMERA_LENGTH]
-
-
-def _capture_time(exif: Image.Exif) -> str:
-    try:
-        tags = exif.get_ifd(_EXIF_IFD)
-        match = _EXIF_TIME.match(str(tags.get(_DATE_TIME_ORIGINAL, "")))
-        fraction = str(tags.get(_SUBSEC_TIME_ORIGINAL, "")).strip()
-    except Exception:  # as above
-        return ""
-    if match is None:
-        return ""
-    year, month, day, hour, minute, second = match.groups()
-    time = f"{year}-{month}-{day}T{hour}:{minute}:{second}"
-    try:
-        datetime.datetime.fromisoformat(time)
-    except ValueError:  # cameras whose clock was never set write 0000:00:00
-        return ""
-    return f"{time}.{fraction}" if fraction.isdigit() else time
 
 
 def _canonical(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,33 +15,18 @@ MAX_LIGHT = 16.0
 """A picture with larger values is on a scale to 255, not to 1 with highlights beyond it."""
 
 
-@dataclass(frozen=True)
-class FloatTiff:
-    """What the header of such a file states.
-
-    Attributes:
-        size: Width and height as stored.
-        exif: Its tags.
-    """
-
-    size: tuple[int, int]
-    exif: Image.Exif
-
-
-def open_float_tiff(content: bytes) -> FloatTiff | None:
-    """Reads the header; None if the file is not of this kind."""
+def find_float_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height, as stored, of a file of this kind; None for other files."""
     if not content.startswith(TIFF_MAGICS):
         return None
-    exif = Image.Exif()
     try:
         tags = read_tags(content)
         bits, formats = tags.get(_BITS, ()), tags.get(_SAMPLE_FORMAT, ())
         is_float = len(bits) in (3, 4) and set(bits) == {32} and set(formats) == {_FLOAT}
         size = int(tags[_WIDTH]), int(tags[_HEIGHT])
-        exif.load(content)
     except Exception:  # may raise any exception on hostile headers
         return None
-    return FloatTiff(size, exif) if is_float and min(size) > 0 else None
+    return size if is_float and min(size) > 0 else None
 
 
 def develop_float_tiff(content: bytes) -> Image.Image:

@@ -33,7 +33,6 @@ class RawPicture:
     Attributes:
         image: The preview; None if there is none and `develop_raw` is needed.
         sensor_size: Width and height of the sensor's picture.
-        exif: EXIF of the file, as far as known.
         orientation: EXIF orientation that still has to be applied to `image`.
         encoded: The preview's JPEG file; empty for other previews.
         damage: What is wrong with the file, as a sentence; empty if nothing was found.
@@ -41,7 +40,6 @@ class RawPicture:
 
     image: Image.Image | None
     sensor_size: tuple[int, int]
-    exif: Image.Exif
     orientation: int
     encoded: bytes = b""
     damage: str = ""
@@ -84,21 +82,20 @@ def open_raw(content: bytes) -> RawPicture:
             except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
                 if damage:  # LibRaw would develop a black picture
                     raise InvalidImageError(damage) from None
-                return RawPicture(None, sensor, _exif(content), 1)
+                return RawPicture(None, sensor, 1)
             if not isinstance(preview.data, bytes):
                 image = Image.fromarray(preview.data)
-                return RawPicture(image, sensor, _exif(content), flip, damage=damage)
+                return RawPicture(image, sensor, flip, damage=damage)
             is_wide = raw.sizes.width >= raw.sizes.height
     except rawpy.LibRawError as error:
         raise _translate_error(error) from error
     image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
     own = image.getexif()
-    exif = _exif(content) or own
     is_upright_already = (image.width >= image.height) != is_wide
     orientation = 1 if is_upright_already else flip
     if own.get(_ORIENTATION) in range(1, 9):
         orientation = own[_ORIENTATION]
-    return RawPicture(image, sensor, exif, orientation, preview.data, damage)
+    return RawPicture(image, sensor, orientation, preview.data, damage)
 
 
 def develop_raw(content: bytes) -> Image.Image:
@@ -146,12 +143,3 @@ def _numbers(value: object) -> list[int]:
 def _translate_error(error: Exception) -> InvalidImageError:
     problem = error.args[0].decode() if isinstance(error.args[0], bytes) else error
     return InvalidImageError(f"the RAW file cannot be read: {problem}")
-
-
-def _exif(content: bytes) -> Image.Exif:
-    """EXIF of a RAW file that is a TIFF; empty for others."""
-    exif = Image.Exif()
-    if content.startswith(TIFF_MAGICS):
-        with contextlib.suppress(Exception):  # as above
-            exif.load(content)
-    return exif

@@ -133,6 +133,7 @@ class ImageRecord:
     camera_facts: CameraFacts = field(default_factory=CameraFacts)
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
     companion_paths: tuple[str, ...] = ()
+    version_of_path: str = ""
     format: str = ""
     quality: QualityScores | None = None
     faces: tuple[FaceScores, ...] = field(default=())

@@ -78,6 +78,7 @@ _FIXED_COLUMNS = (
     "Owner_Pick",
     "Owner_Label",
     "Owner_Source",
+    "Version_Of",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores follow by themselves. A new column that is not a score is appended here, after the columns of
@@ -157,6 +158,7 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Owner_Pick": record.owner_mark.pick,
         "Owner_Label": _text(record.owner_mark.label),
         "Owner_Source": _text(record.owner_mark.source),
+        "Version_Of": _text(record.version_of_path),
     }
 
 

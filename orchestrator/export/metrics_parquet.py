@@ -56,6 +56,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
         ("megapixels", pa.float64()),
         ("owner_mark", _owner_type(pa)),
     ]
+    fields += [("version_of_path", pa.string())]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()

@@ -447,6 +447,7 @@ class Pipeline:
             content_digest=item.digest,
             size_bytes=item.photo.size_bytes,
             companion_paths=item.photo.companion_paths,
+            version_of_path=item.photo.version_of_path,
         )
         if item.digest:
             metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))

@@ -109,6 +109,7 @@ images = Table(
     Column("camera_facts", JSON, nullable=False, server_default="{}"),
     Column("owner_mark", JSON, nullable=False, server_default="{}"),
     Column("companion_paths", JSON, nullable=False, server_default="[]"),
+    Column("version_of_path", Text, nullable=False, server_default=""),
     Column("format", String(16), nullable=False),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),

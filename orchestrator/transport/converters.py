@@ -106,6 +106,7 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         megapixels=record.megapixels,
         owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
         companion_paths=record.companion_paths,
+        version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
         format=record.format,
         quality=_quality_message(record.quality) if record.quality else None,

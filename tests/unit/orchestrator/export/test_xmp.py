@@ -248,11 +248,28 @@ def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Pat
 def test_photos_that_differ_in_their_suffix_alone_keep_it() -> None:
     names = sidecar_paths([record("a.jpg"), record("b.jpg"), record("b.heic"), record("c/a.jpg")])
     assert names == {
-        "a.jpg": "a.xmp",
-        "b.jpg": "b.jpg.xmp",
-        "b.heic": "b.heic.xmp",
-        "c/a.jpg": "c/a.xmp",
+        "a.jpg": ("a.xmp",),
+        "b.jpg": ("b.jpg.xmp",),
+        "b.heic": ("b.heic.xmp",),
+        "c/a.jpg": ("c/a.xmp",),
     }
+
+
+def test_a_photo_with_several_sidecars_keeps_and_gets_all_of_them(tmp_path: Path) -> None:
+    pair = record(companion_paths=("a.dng", "a.dng.xmp", "a.xmp"))
+    (tmp_path / "a.xmp").write_bytes(LIGHTROOM)
+    (tmp_path / "a.dng.xmp").write_bytes(LIGHTROOM.replace(b"Italy", b"Spain"))
+    assert sidecar_paths([pair]) == {"a.jpg": ("a.dng.xmp", "a.xmp")}
+    assert b"Spain" in merged_sidecar(tmp_path, pair, "a.dng.xmp")
+    assert b"Italy" in merged_sidecar(tmp_path, pair, "a.xmp")
+    assert list(write_sidecars_beside(tmp_path, [pair])) == []
+    for name in ("a.xmp", "a.dng.xmp"):
+        assert b"bestshot:selected" in (tmp_path / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.dng.xmp", "a.xmp"]
+    # one that has come since the run
+    (tmp_path / "a.jpg.xmp").write_bytes(LIGHTROOM)
+    assert list(write_sidecars_beside(tmp_path, [pair])) == []
+    assert b"bestshot:selected" in (tmp_path / "a.jpg.xmp").read_bytes()
 
 
 @pytest.mark.parametrize("planted", ["pipe", "folder", "device", "large"])

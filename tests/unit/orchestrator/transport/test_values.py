@@ -64,6 +64,7 @@ RECORD = ImageRecord(
     camera_facts=CameraFacts(make="x", iso=800, exposure_bias_ev=-0.0, is_flash_fired=False),
     owner_mark=OwnerMark(rating=-1, label="Rot", source="sub/a.xmp"),
     companion_paths=("sub/a.mov",),
+    version_of_path="sub/a_original.jpg",
     format="JPEG",
     quality=quality(ava_distribution=(0.25, 0.75)),
     faces=(

@@ -129,8 +129,9 @@ def curate(request: Request, console: Console) -> pb.Run:
             the next run.
     """
     with _check_request(request), interrupt_on_sigterm():
+        profile = _own_profile(request, console)
         try:
-            return asyncio.run(_curate(request, _own_profile(request, console), console))
+            return asyncio.run(_curate(request, profile, console))
         except KeyboardInterrupt:
             console.print(
                 "interrupted; finished scores are kept: run the same command again to continue"

@@ -350,7 +350,8 @@ def runs(orchestrator: Address = None, data: Data = None) -> None:
     # fold, because the end of a long path tells more than its beginning
     album = Column("Album", overflow="fold")
     run_id, started = Column("Run", no_wrap=True), Column("Started", no_wrap=True)
-    table = Table(run_id, started, "State", "Photos", "Selected", album, box=None, pad_edge=False)
+    columns = (run_id, started, "State", "Profile", "Photos", "Selected", album)
+    table = Table(*columns, box=None, pad_edge=False)
     with open_api(orchestrator, data) as api:
         folders = {album.id: album.folder for album in api.albums()}
         for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
@@ -359,6 +360,7 @@ def runs(orchestrator: Address = None, data: Data = None) -> None:
                 run.id[:12],
                 run.create_time.astimezone().strftime("%Y-%m-%d %H:%M"),
                 run.state.value.lower(),
+                escape(run.profile),
                 str(summary.photo_count) if summary else "",
                 str(summary.selected_count) if summary else "",
                 escape(folders.get(run.album_id, "")),

@@ -659,5 +659,5 @@ def main() -> None:
 
 
 def _fail(error: BestshotError, code: int) -> None:
-    print(f"error: {error.message}", file=sys.stderr)
+    print(f"error: {error.sentence}", file=sys.stderr)
     raise SystemExit(code) from None

@@ -295,7 +295,7 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
 
 def _add_resume_advice(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.message}\nFinished scores are kept: run the same command again to continue"
+        f"{error.sentence}\nFinished scores are kept: run the same command again to continue"
     )
 
 

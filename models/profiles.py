@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.pull import Location, Progress, fetch
+from models.pull import Location, Progress, check_requirements, fetch_model
 from models.state import State, own_state
 from services.common.config.layers import ConfigFile, Settings, read_service
 from services.common.errors import ConfigError, UnavailableError
@@ -102,9 +102,10 @@ def fetch_missing(
         progress: Receives the progress, and why an optional model could not be fetched.
 
     Raises:
-        MissingModelError: Downloads are off, or a model must be exported.
+        MissingModelError: Downloads are off, or a checkpoint must be pinned first.
         UnavailableError: No source of a file can be reached; the message lists them.
-        ConfigError: Every source has the wrong file, or the disk is full or not writable.
+        ConfigError: Every source has the wrong file, a package is missing that converts one (then
+            nothing is fetched), or the disk is full or not writable.
     """
     if missing.required and policy == "never":
         absent = [name for name in missing.required if name not in missing.damaged]
@@ -115,19 +116,12 @@ def fetch_missing(
             f"the profile {missing.profile} needs {'; '.join(lists)}, and downloads are off. "
             f"`bestshot models pull --profile {missing.profile}` fetches them"
         )
-    exported = [name for name, entry in missing.required.items() if entry.export is not None]
-    if exported:
-        raise MissingModelError(
-            f"{', '.join(exported)} of the profile {missing.profile} must be exported from "
-            f"PyTorch: run `bestshot models pull --profile {missing.profile}` once"
-        )
+    check_requirements(missing.required)
     for model_id, entry in missing.required.items():
         _fetch_model(models_folder, missing, model_id, entry, progress)
     if policy == "never":
         return
     for model_id, entry in missing.optional.items():
-        if entry.export is not None:
-            continue
         try:
             _fetch_model(models_folder, missing, model_id, entry, progress)
         except (ConfigError, UnavailableError) as error:  # the service reports what it uses instead
@@ -172,5 +166,4 @@ def _fetch_model(
 ) -> None:
     if model_id in missing.damaged:
         progress.note(f"{model_id} is damaged; fetching it again")
-    for key, download in entry.downloads.items():
-        fetch(models_folder, model_id, key, download, Location(), progress)
+    fetch_model(models_folder, model_id, entry, Location(), progress)

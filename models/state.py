@@ -22,7 +22,7 @@ class State(StrEnum):
 
     READY = "ready"
     MISSING = "missing"
-    NOT_EXPORTED = "not exported"
+    NOT_CONVERTED = "not converted"
     NOT_PINNED = "not pinned"
     DAMAGED = "damaged"
 
@@ -47,7 +47,7 @@ def own_state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
         file = download.installed
         files.append((folder / file.name, expected_digest(models_folder, model_id, key, file)))
     state = _worst(_file_state(path, expected) for path, expected in files)
-    return State.NOT_EXPORTED if entry.export is not None and state is State.READY else state
+    return State.NOT_CONVERTED if entry.export is not None and state is State.READY else state
 
 
 def _worst(states: Iterable[State]) -> State:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +27,9 @@ from services.common.inference.registry import WheelSource
 _TEMPORARY_PREFIX = ".wheel-"
 UNREACHABLE = "the package index cannot be reached"
 POLL_S = 0.2
+STALL_S = 60.0
+"""An installer that writes nothing for so long is stopped. pip has limits of its own, but it tries
+each address six times, which takes minutes."""
 CHUNK_BYTES = 1 << 20
 
 _PIP_OPTIONS = ("--quiet", "--no-input", "--no-deps", "--only-binary", ":all:")
@@ -142,20 +146,30 @@ def _unpack_with_uv(
 
 
 def _run(command: list[str], folder: Path, report: Callable[[int], None]) -> None:
-    """Runs an installer; reports the number of bytes written so far as progress."""
+    """Runs an installer; reports the number of bytes written so far as progress.
+
+    Raises:
+        UnavailableError: It failed, or wrote nothing for `STALL_S`.
+    """
     environment = {**os.environ, "TMPDIR": str(folder)}
     # Not in the folder: if its disk is full, the reason could not be written there either.
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
         )
+        size, changed = 0, time.monotonic()
         try:
             while True:
                 try:
                     process.wait(POLL_S)
                     break
                 except subprocess.TimeoutExpired:
-                    report(_size_below(folder))
+                    before, size = size, _size_below(folder)
+                report(size)
+                if size != before:
+                    changed = time.monotonic()
+                elif time.monotonic() - changed >= STALL_S:
+                    raise UnavailableError(f"{UNREACHABLE}: it sent nothing for {STALL_S:.0f} s")
         finally:
             if process.poll() is None:
                 process.kill()

@@ -14,16 +14,6 @@ FEATURES = 2048
 LOWEST_VOTE, HIGHEST_VOTE = 1.0, 10.0
 """Range of the votes in the AVA data set (Murray et al. 2012)."""
 
-_SEQUENTIAL_NAMES = {
-    "0": "conv1",
-    "1": "bn1",
-    "4": "layer1",
-    "5": "layer2",
-    "6": "layer3",
-    "7": "layer4",
-}
-"""A trunk wrapped in nn.Sequential has numbers instead of names."""
-
 
 def resnet50_trunk() -> nn.Module:
     """Normalised pictures (n, 3, h, w) to features (n, 2048); the classifier is left out."""
@@ -82,14 +72,3 @@ def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
         if (found := re.match(r"^mlp\.(\d+)\.weight$", key))
     }
     return [weights[index].shape[0] for index in sorted(weights)][:-1]
-
-
-def rename_to_torchvision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Renames "backbone.4.0.conv1.weight" to "backbone.layer1.0.conv1.weight"; others stay."""
-    return {
-        re.sub(r"^backbone\.(\d)\.", lambda found: f"backbone.{_SEQUENTIAL_NAMES[found[1]]}.", key)
-        if re.match(r"^backbone\.[014567]\.", key)
-        else key: tensor
-        for key, tensor in state.items()
-        if not key.startswith("backbone.fc.")
-    }

@@ -366,7 +366,8 @@ def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = Non
     # fold, because the end of a long path tells more than its beginning
     album = Column("Album", overflow="fold")
     run_id, started = Column("Run", no_wrap=True), Column("Started", no_wrap=True)
-    table = Table(run_id, started, "State", "Photos", "Selected", album, box=None, pad_edge=False)
+    columns = (run_id, started, "State", "Profile", "Photos", "Selected", album)
+    table = Table(*columns, box=None, pad_edge=False)
     with open_api(orchestrator, data) as api:
         folders = {album.id: album.folder for album in api.albums()}
         found = list(itertools.islice(api.runs(), SHOWN_RUN_COUNT))
@@ -379,6 +380,7 @@ def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = Non
             run.id[:12],
             run.create_time.astimezone().strftime("%Y-%m-%d %H:%M"),
             run.state.value.lower(),
+            escape(run.profile),
             str(summary.photo_count) if summary else "",
             str(summary.selected_count) if summary else "",
             escape(folders.get(run.album_id, "")),
@@ -702,5 +704,5 @@ def main() -> None:
 
 
 def _fail(error: BestshotError, code: int) -> None:
-    print(f"error: {error.message}", file=sys.stderr)
+    print(f"error: {error.sentence}", file=sys.stderr)
     raise SystemExit(code) from None

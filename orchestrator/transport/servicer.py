@@ -242,7 +242,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         answer = pb.DescribeSettingsResponse(
             profile=found.profile,
             settings=map(converters.setting_message, describe_settings()),
-            profiles=[pb.Profile(name=n, description=text) for n, text in found.profiles.items()],
+            profiles=[
+                pb.Profile(name=name, description=one.description, models=one.models)
+                for name, one in found.profiles.items()
+            ],
             allowed_roots=[str(root.expanduser()) for root in self._allowed_roots],
         )
         answer.config.update(found.config)

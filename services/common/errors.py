@@ -41,6 +41,10 @@ def shorten(text: str, max_bytes: int = MAX_QUOTED_BYTES) -> str:
     return f"{head.decode('utf-8', 'ignore')} ... {tail.decode('utf-8', 'ignore')}"
 
 
+_VERBS = ("comes", "ends", "has", "holds", "is", "must")
+"""First words of problems whose subject is the field."""
+
+
 class BestshotError(Exception):
     """Base of all errors raised on purpose; `str(error)` is a complete sentence."""
 
@@ -51,6 +55,11 @@ class BestshotError(Exception):
         super().__init__(message)
         self.message = message
 
+    @property
+    def sentence(self) -> str:
+        """The message for a person, who does not know the fields of a request."""
+        return self.message
+
 
 class ConfigError(BestshotError):
     """A setting is wrong: unknown key, bad value, missing file, port in use."""
@@ -60,14 +69,27 @@ class ConfigError(BestshotError):
 
 
 class InvalidArgumentError(BestshotError):
-    """A field of a request is wrong."""
+    """A field of a request is wrong.
+
+    Args:
+        field: Its name; empty if it is not one field.
+        problem: A sentence, or the rest of one whose subject is the field ("must not be empty").
+    """
 
     code = grpc.StatusCode.INVALID_ARGUMENT
     reason = "ARGUMENT_INVALID"
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}" if field else message)
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
+        self._problem = problem
+
+    @property
+    def sentence(self) -> str:
+        """The problem; the field is named only where it is the subject."""
+        if self.field and self._problem.partition(" ")[0] in _VERBS:
+            return f"{self.field} {self._problem}"
+        return self._problem
 
 
 class InvalidImageError(InvalidArgumentError):

@@ -30,7 +30,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from services.common.config.layers import BUILTIN_PROFILE, PROFILE_VARIABLE, config_dir
 from services.common.imaging.decode import decode, fit_long_side
+from services.common.inference.registry import find_entry
 from tests.benchmarks.models_here import model_here
 from tests.conftest import ROOT
 
@@ -63,13 +65,16 @@ def make_album(folder: Path, count: int) -> None:
 
 def single_process(folder: Path) -> None:
     """Prints photos per second and the models' processor seconds of a run without gRPC, as JSON."""
+    from orchestrator.config import PipelineConfig, resolve_auto
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.parameters import (
-        WITHOUT_TIME,
-        ClusterParameters,
-        DbscanParameters,
-    )
 
+    config = PipelineConfig(config_dir(None), BUILTIN_PROFILE)
+    calibration = find_entry(config_dir(None), config.model_id("embedding")).calibration
+    assert calibration is not None
+    parameters = resolve_auto(
+        config.load().cluster_scenes,
+        (calibration.scene_distance, calibration.cluster_selection_epsilon),
+    )
     models = {name: model_here(name) for name in ("embedding", "quality", "face")}
     paths = sorted(folder.iterdir())
 
@@ -93,21 +98,7 @@ def single_process(folder: Path) -> None:
         analysed("quality", pixels)
         analysed("face", pixels)
         model_seconds += time.process_time() - before
-    cluster_scenes(
-        np.stack(embeddings),
-        ClusterParameters(
-            method="hdbscan",
-            metric="cosine",
-            min_cluster_size=2,
-            min_samples=2,
-            cluster_selection_epsilon=0.32,
-            cluster_selection_method="eom",
-            scene_distance=0.4,
-            max_joint_count=None,
-            dbscan=DbscanParameters(eps=0.3, min_samples=1),
-            capture_time=WITHOUT_TIME,
-        ),
-    )
+    cluster_scenes(np.stack(embeddings), parameters)
     seconds = time.perf_counter() - began
     print(json.dumps({"per_s": len(paths) / seconds, "model_seconds": model_seconds}))
 
@@ -157,7 +148,10 @@ def decoding(photos: Path) -> dict[str, float]:
 
 def _baseline(photos: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "tests.benchmarks.curation", "--single-process", str(photos)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    environment = {**os.environ, PROFILE_VARIABLE: BUILTIN_PROFILE}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

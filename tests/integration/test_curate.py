@@ -273,7 +273,9 @@ def test_runs_and_show_tell_what_is_stored(curated: Curated) -> None:
     listed = bestshot(["runs"], data=curated.data)
     assert listed.code == 0
     assert str(curated.photos) in listed.text
-    assert curated.run["id"][:12] in listed.text
+    head, row = listed.text.splitlines()[:2]
+    assert row.startswith(curated.run["id"][:12])
+    assert row[head.index("Profile") :].startswith("builtin ")
     shown = bestshot(["show", curated.run["id"][:12]], data=curated.data)
     assert shown.code == 0
     for path, image in curated.images.items():

@@ -16,7 +16,7 @@ import torch
 import yaml
 from PIL import Image
 
-from models.export.dinov2 import SHAPES, DinoV2
+from models.train.checkpoint_recipes import random_network
 from tests.conftest import ROOT, draw_picture
 from tests.integration.command import Finished, bestshot
 
@@ -182,13 +182,16 @@ def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_p
     assert "used instead of published" in shown.text
 
 
-def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
+def test_a_checkpoint_is_pulled_from_a_server_built_without_pytorch_and_served(
     models: Models, one_photo: Path
 ) -> None:
-    torch.manual_seed(0)
+    # no process of the command can import it
+    no_torch = models.data.parent / "without"
+    no_torch.mkdir()
+    (no_torch / "torch.py").write_text('raise ImportError("PyTorch is not installed")')
     download = models.registry["models"]["dinov2-vits14"]["downloads"]["checkpoint"]
     checkpoint = models.stick / download["name"]
-    torch.save(DinoV2(SHAPES["dinov2-vits14"]).state_dict(), checkpoint)
+    torch.save(random_network("dinov2-vits14").state_dict(), checkpoint)
     download["size_bytes"] = checkpoint.stat().st_size
     download["sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     models.write()
@@ -196,10 +199,13 @@ def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         mirror = f"http://127.0.0.1:{server.server_port}"
-        pulled = models.run("models", "pull", "dinov2-vits14", "--mirror", mirror)
+        pulled = bestshot(
+            ["models", "pull", "dinov2-vits14", "--mirror", mirror],
+            data=models.data,
+            changes={**models.environment, "PYTHONPATH": str(no_torch)},
+        )
         server.shutdown()
     assert pulled.code == 0, pulled.text
-    assert "embedding against PyTorch in single precision on 8 pictures" in pulled.text
     assert "dinov2-vits14: ready" in models.run("models", "verify").text
 
     profile = models.configs / "profiles" / "lite.yaml"

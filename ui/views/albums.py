@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -112,7 +113,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     rows = [
         {
             "album": album,
-            "created": f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}",
+            "created": _created(album),
             "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
         }
         for album in reversed(albums)
@@ -127,8 +128,28 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
     if wanted not in known:
         runs = await api.runs(count=1)
         wanted = runs[0].album_id if runs else (known[-1] if known else None)
-    named = [(album.display_name, album.id) for album in reversed(albums)]
-    return gr.update(choices=named, value=wanted)
+    return gr.update(choices=named(albums), value=wanted)
+
+
+def named(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
+    """What the dropdown shows for each album, and its id; newest first.
+
+    Albums of one name also show their folder and when they were created.
+    """
+    count = Counter(album.display_name for album in albums)
+    return [
+        (
+            album.display_name
+            if count[album.display_name] == 1
+            else f"{album.display_name} ({album.folder}, created {_created(album)})",
+            album.id,
+        )
+        for album in reversed(albums)
+    ]
+
+
+def _created(album: pb.Album) -> str:
+    return f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}"
 
 
 async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:

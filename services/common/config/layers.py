@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import EnumType
 from functools import reduce
@@ -32,11 +32,10 @@ SECTIONS = ("PIPELINE", "SERVICES")
 DEFAULT_PROFILE = "standard"
 BUILTIN_PROFILE = "builtin"
 """Needs no download."""
+SHIPPED_CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PROFILE_KEYS = ("description", "pipeline", "services")
-SERVICE_NAMES = (
-    *("shared", "models"),
-    *("embedding", "quality", "face", "siamese", "orchestrator", "ui"),
-)
+MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
+SERVICE_NAMES = ("shared", "models", *MODEL_SERVICES, "orchestrator", "ui")
 
 PROBLEMS_SHOWN = 20
 """Limit per set of settings, because a long list of wrong values is usually one mistake."""
@@ -67,7 +66,7 @@ def config_dir(override: Path | None) -> Path:
     """Finds the folder of the YAML files: flag, then BESTSHOT_CONFIG_DIR, then the built-in one."""
     if override is None and (named := os.environ.get(CONFIG_DIR_VARIABLE)):
         override = Path(named)
-    folder = override or Path(__file__).resolve().parents[3] / "configs"
+    folder = override or SHIPPED_CONFIGS
     if not folder.is_dir():
         raise ConfigError(f"the config folder {folder} does not exist")
     return folder
@@ -168,6 +167,51 @@ def read_config_file(path: Path) -> ConfigFile:
 def profile_names(folder: Path) -> list[str]:
     """Lists the profiles that `folder` offers."""
     return sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
+
+
+def check_default_profile(folder: Path, profile: str) -> None:
+    """Refuses a profile that nobody named if it overrides what the user set in a base file.
+
+    Args:
+        folder: Config folder.
+        profile: The profile that is used because none was named.
+
+    Raises:
+        ConfigError: A value in the folder's services.yaml or pipeline.yaml is neither the shipped
+            one nor the profile's.
+    """
+    if folder.resolve() == SHIPPED_CONFIGS:
+        return
+    chosen = load_profile(folder, profile)
+    for section in ("services", "pipeline"):
+        own, shipped = (read_yaml(one / f"{section}.yaml") for one in (folder, SHIPPED_CONFIGS))
+        for key, value in leaves(_below(chosen, (section,))):
+            found = _value(own, key)
+            if found not in (value, _value(shipped, key)):
+                dotted = ".".join(key)
+                raise ConfigError(
+                    f"{folder / f'{section}.yaml'} sets {dotted} to {quote(found)}, but the "
+                    f"`{profile}` profile, which is used because none was named, sets it to "
+                    f"{quote(value)}. Set it in a --config file instead, or name a profile that "
+                    f"leaves it alone: --profile {BUILTIN_PROFILE}"
+                )
+
+
+def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """The values of a nested mapping, each with its keys."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _value(tree: Tree, path: Sequence[str]) -> object:
+    """The value below the keys of `path`; None if there is none."""
+    found: Any = tree
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def layers_of(

@@ -11,19 +11,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.common.config.layers import (
+    DEFAULT_PROFILE,
     ConfigFile,
     Layer,
     Settings,
     SettingsT,
     UserPath,
+    check_default_profile,
     config_dir,
-    default_profile,
     flag_layer,
     layers_of,
     load,
     load_profile,
     models_dir,
     profile_names,
+    profile_of_environment,
     read_config_file,
 )
 from services.common.config.tls import TlsSettings
@@ -197,7 +199,7 @@ def parse_arguments(
     parser.add_argument("--address", help="host:port to listen on; port 0 picks a free one")
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
     parser.add_argument(
-        "--profile", default=default_profile(), help="profile from configs/profiles"
+        "--profile", default=profile_of_environment(), help="profile from configs/profiles"
     )
     parser.add_argument(
         "--config",
@@ -224,10 +226,13 @@ def parse_arguments(
         help="listen on non-loopback addresses without authentication",
     )
     parsed = parser.parse_args(arguments)
+    folder = config_dir(parsed.config_dir)
+    if parsed.profile is None:
+        check_default_profile(folder, DEFAULT_PROFILE)
     return Invocation(
-        folder=config_dir(parsed.config_dir),
+        folder=folder,
         models_folder=models_dir(),
-        profile=parsed.profile,
+        profile=parsed.profile or DEFAULT_PROFILE,
         config_files=tuple(_read_own_file(name, path) for path in parsed.config),
         flags=parsed.set,
         address=parsed.address,

@@ -205,10 +205,13 @@ class Calibration(Settings):
 
 
 class Export(Settings):
-    """ONNX files that `bestshot models export` creates from the download `checkpoint`.
+    """ONNX files that are made of the download `checkpoint`.
+
+    `bestshot models pull` inserts its weights into graphs that ship with bestshot; `bestshot models
+    export` exports it with PyTorch.
 
     Attributes:
-        architecture: Network of the checkpoint.
+        architecture: Network of the checkpoint; also the folder in models/convert/recipes.
         files: File names of the graphs, beside the checkpoint, by the name that the service
             uses.
     """
@@ -230,7 +233,7 @@ class ModelEntry(Settings):
     Attributes:
         files: Files inside installed packages, by the names that the service uses.
         downloads: Files that have to be pulled, by the names that the service uses.
-        export: Graphs to export from the downloads before the model can be used.
+        export: Graphs to make of a checkpoint before the model can be used.
         parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
         is_heuristic: Whether some of its scores come from a hand-made formula where a trained
@@ -505,10 +508,13 @@ def _local(
             if pinned is None or not path.is_file():
                 raise MissingModelError(
                     f"the model {model_id} is not ready: {path} is missing. Run `bestshot models "
-                    f"pull {model_id}`, then `bestshot models export {model_id}`"
+                    f"pull {model_id}` to fetch it"
                 )
             paths[key], digests[key] = _verify(model_id, path, pinned)
-            sources[key] = f"exported on this machine from {_checkpoint_source(path.parent, entry)}"
+            sources[key] = read_source(path, pinned)
+            if sources[key] == UNRECORDED:
+                found = _checkpoint_source(path.parent, entry)
+                sources[key] = f"exported on this machine from {found}"
         return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.installed.name

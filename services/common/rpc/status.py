@@ -120,7 +120,8 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
         if info.reason == ConfigError.reason:
             return ConfigError(text)
         if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return InvalidArgumentError("", text)
+            field = _field(status)
+            return InvalidArgumentError(field, text.removeprefix(f"{field}: "))
     return _BY_CODE.get(code, InternalError)(f"{target}: {text}" if info is None else text)
 
 
@@ -139,6 +140,15 @@ def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None
         if detail.Unpack(info):
             return info
     return None
+
+
+def _field(status: status_pb2.Status) -> str:
+    """The field that a status blames; empty if it blames none."""
+    for detail in status.details:
+        request = error_details_pb2.BadRequest()
+        if detail.Unpack(request) and request.field_violations:
+            return str(request.field_violations[0].field)
+    return ""
 
 
 def _pack(detail: message.Message) -> any_pb2.Any:

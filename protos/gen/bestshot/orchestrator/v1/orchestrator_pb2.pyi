@@ -988,10 +988,12 @@ class ImportDecisionsRequest(_message.Message):
     def __init__(self, album_id: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ImportDecisionsResponse(_message.Message):
-    __slots__ = ("added_count",)
+    __slots__ = ("added_count", "changed_images")
     ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_IMAGES_FIELD_NUMBER: _ClassVar[int]
     added_count: int
-    def __init__(self, added_count: _Optional[int] = ...) -> None: ...
+    changed_images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    def __init__(self, added_count: _Optional[int] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class CompareImagesRequest(_message.Message):
     __slots__ = ("run_id", "first_path", "second_path")

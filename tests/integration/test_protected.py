@@ -65,7 +65,7 @@ def test_a_token_of_too_small_a_scope_is_told(
         ["curate", curated.photos, "--out", out], data=tmp_path / "data", changes=protected
     )
     assert done.code == 1
-    assert "CreateAlbum needs a token of scope 'admin'" in done.text
+    assert "CreateAlbum needs a token with the scope 'admin'" in done.text
 
 
 def test_up_serves_the_page_by_https_and_the_page_may_call(

@@ -33,11 +33,11 @@ Report = Callable[[int], None]
 
 
 class _BrokenTransferError(Exception):
-    """The connection failed or the server is busy; the part fetched so far is kept."""
+    """The connection failed or the server is busy; the bytes fetched so far are kept."""
 
 
 def open_partial(partial: Path, flags: int) -> IO[bytes]:
-    """Opens a partial file for writing; refuses a link or a pipe in its place."""
+    """Opens a partial file for writing; refuses a link or a pipe."""
     flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.fdopen(os.open(partial, flags, 0o666), "wb")
 
@@ -54,8 +54,8 @@ def transfer(url: str, partial: Path, size_bytes: int | None, report: Report) ->
     """Downloads to `partial`, resuming an earlier attempt; error messages omit the URL.
 
     Raises:
-        ConfigError: The URL is not valid or leads to an unencrypted one, or the file is larger than
-            expected.
+        ConfigError: The URL is invalid or redirects to an unencrypted one, or the file is larger
+            than expected.
         UnavailableError: The server cannot be reached, or does not have the file.
     """
     attempts = Retrying(
@@ -102,7 +102,7 @@ def _receive(
                     report(there)
                 os.fsync(opened.fileno())
     except httpx.UnsupportedProtocol:
-        raise  # another attempt would fail the same way
+        raise  # another attempt would fail in the same way
     except httpx.TransportError as error:
         raise _BrokenTransferError(str(error) or type(error).__name__) from error
     if there < size_bytes:

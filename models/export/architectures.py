@@ -34,7 +34,7 @@ def graphs_of(
         preprocessing: How the service will prepare pictures.
 
     Returns:
-        The graphs by the names that the service uses, and entries for their metadata.
+        The graphs, by the names that the service uses, and entries for their metadata.
 
     Raises:
         ConfigError: The weights belong to another architecture.
@@ -102,7 +102,7 @@ def preferred_answer(
     Args:
         compare: Returns the probability of output 1.
         better: Features of the better pictures, (n, 2048).
-        worse: Features of the worse ones.
+        worse: Features of the worse pictures.
 
     Returns:
         The output, 0 or 1, and the share of pairs on which it is right.
@@ -113,7 +113,7 @@ def preferred_answer(
 
 
 def real_pictures() -> list[RgbImage]:
-    """Crops of the real pictures that ship with scikit-learn."""
+    """Crops of the photos that ship with scikit-learn."""
     return [
         np.ascontiguousarray(picture[top : top + 320, left : left + 480])
         for picture in load_sample_images().images

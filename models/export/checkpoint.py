@@ -13,18 +13,18 @@ from services.common.errors import ConfigError
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Reads weights by name; accepts a state dict or a training checkpoint that has one.
+    """Reads weights by name, from a state dict or a training checkpoint that contains one.
 
     Raises:
-        ConfigError: The file has anything other than tensors and plain values.
+        ConfigError: The file contains anything other than tensors and plain values.
     """
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the errors of unpickling have no common base
-        # without PyTorch's own text, which tells how to load such a file despite the danger
+    except Exception as error:  # the errors that unpickling raises have no common base
+        # omits PyTorch's message, which explains how to load such a file despite the danger
         raise ConfigError(
-            f"{path} is not a checkpoint with only weights: it is damaged, or has Python objects, "
-            f"which could run code"
+            f"{path} is not a checkpoint with only weights: it is damaged, or contains Python "
+            f"objects, which could run code"
         ) from error
     return rename_to_torchvision(found.get("model_state_dict", found))
 

@@ -53,7 +53,7 @@ class Postgresql:
 
 
 def find_binaries() -> Path:
-    """Folder with initdb and postgres; without it, the test fails in CI and is skipped elsewhere."""
+    """Folder with initdb and postgres; without it, a test fails in CI and is skipped elsewhere."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if found:
         return found[-1].parent

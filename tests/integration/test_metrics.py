@@ -1,4 +1,4 @@
-"""What Prometheus reads of a running service."""
+"""The metrics that Prometheus reads from a running service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHOD = "/bestshot.embedding.v1.EmbeddingService/Embed"
 
 
 def values(address: str) -> dict[tuple[str, str, str], float]:
-    """Every sample by its name, method and code."""
+    """Every sample, by name, method and code."""
     text = httpx.get(f"http://{address}/metrics").text
     return {
         (sample.name, sample.labels.get("method", ""), sample.labels.get("code", "")): sample.value
@@ -29,7 +29,7 @@ def values(address: str) -> dict[tuple[str, str, str], float]:
     }
 
 
-def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
+def test_calls_inferences_and_the_model_are_reported(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     supervisor = Supervisor(tmp_path, [])

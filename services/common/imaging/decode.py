@@ -1,8 +1,8 @@
 """Decodes image files to the canonical image that every model sees.
 
-Canonical: upright, sRGB by its ICC profile or its code points if it has any, alpha flattened on
-white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
-so scores do not depend on who decoded a photo.
+Canonical: upright, converted to sRGB using the ICC profile or code points if there are any, alpha
+flattened onto white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
+so scores do not depend on which of them decoded a photo.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from services.common.imaging.unsupported import name_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "2"
-"""Keys the feature cache: raise it whenever this module returns different pixels for the same file,
-and list in `_UNCHANGED` the formats whose pixels stay."""
+"""Part of the feature cache's key: raise it whenever this module returns different pixels for the
+same file, and list in `_UNCHANGED` the formats whose pixels do not change."""
 CANONICAL_VERSIONS = ("1", "2")
 """All versions so far, oldest first."""
 _UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
-"""Formats whose pixels are those of `CANONICAL_VERSION`, by earlier version."""
+"""By earlier version, the formats with the same pixels as in `CANONICAL_VERSION`."""
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"),
@@ -63,7 +63,7 @@ _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
 """Pixels converted at a time: the temporaries of a stripe are small compared with the photo."""
 _SRGB_TOLERANCE = 4
-"""Of 255. The profiles of cameras and programs that are called sRGB differ from it by 1."""
+"""Of 255. The sRGB profiles of cameras and programs differ from sRGB by 1."""
 _END_OF_JPEG = b"\xff\xd9"
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _MAX_BLANK_FRAMES = 100
@@ -94,7 +94,7 @@ class CanonicalImage:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file whose header has been read, but no pixel yet.
+    """A file whose header has been read, but whose pixels have not.
 
     Attributes:
         image: None for a RAW file without a preview or a TIFF of floats, which are developed.
@@ -102,7 +102,7 @@ class _Opened:
         format: Format by the magic bytes.
         orientation: EXIF orientation of a file that Pillow does not open; None if `image` has it.
         encoded: The file that `image` was opened from.
-        damage: What is wrong with a RAW file; empty if nothing was found.
+        damage: The damage in a RAW file; empty if none was found.
     """
 
     image: Image.Image | None
@@ -125,10 +125,10 @@ def decode(
     Args:
         content: The whole file.
         max_pixels: Maximum number of pixels in the header; checked before anything is decoded.
-        budget: Memory of all decodes in this process; a decode waits until its share is free.
-            None = no bound.
-        long_side_px: Limit of the result; a value other than the canonical one is for people, not
-            for models.
+        budget: Memory for all decodes in this process; a decode waits until its share is free.
+            None = no limit.
+        long_side_px: Limit for the result; a value other than the canonical one is for display,
+            not for models.
 
     Raises:
         InvalidImageError: The bytes are empty, not an image of a known format, cut off, damaged, or
@@ -173,7 +173,7 @@ def decode(
 
 
 def is_canonical(image_format: str, version: str) -> bool:
-    """Whether pixels of an earlier version, for a photo of that format, are still canonical."""
+    """Whether the pixels that an earlier version returned for a format are still canonical."""
     return version == CANONICAL_VERSION or image_format in _UNCHANGED.get(version, ())
 
 
@@ -212,7 +212,7 @@ def _fitted_size(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
 
 
 def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
-    """Width once the rows are scaled; Pillow scales those of very tall pictures last."""
+    """Width after the rows are scaled; Pillow scales the rows of very tall pictures last."""
     is_very_tall = size[1] > _VERY_TALL * size[0]
     return size[0] if is_very_tall else _fitted_size(size, long_side_px)[0]
 
@@ -248,10 +248,10 @@ def _open(content: bytes) -> _Opened:
 
 
 def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.Image, str]:
-    """Decodes an image; returns it, or a new one, and what is wrong with the file.
+    """Decodes an image; returns it, or a new one, and a description of any damage.
 
-    A JPEG that ends early is read as far as it goes, as by other programs: libjpeg fills up what is
-    missing once it finds an end mark.
+    A JPEG that ends early is partially read, as other programs do: given an end marker, libjpeg
+    fills in the missing data.
     """
     image.draft("RGB", (long_side_px, long_side_px))
     try:
@@ -271,7 +271,7 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
 
 
 def _seek_content(image: Image.Image) -> None:
-    """Goes on from the first frame of an animation to the first one that is not of one colour."""
+    """Skips to the first frame of an animation that has more than one colour."""
     for frame in range(1, _MAX_BLANK_FRAMES):
         if not _is_blank(image):
             return
@@ -286,7 +286,7 @@ def _seek_content(image: Image.Image) -> None:
 
 
 def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
-    """Whether all pixels, but for the given shares of the darkest and brightest, look the same."""
+    """Whether all pixels look the same, ignoring the given shares of the darkest and brightest."""
     counts = np.array(image.convert("RGB").histogram()).reshape(3, 256)
     shares = counts.cumsum(axis=1) / (image.width * image.height)
     darkest, brightest = (shares <= ignored).sum(axis=1), (shares < 1 - ignored).sum(axis=1)
@@ -294,7 +294,7 @@ def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
-    """Maximum number of bytes that the decode takes."""
+    """Maximum number of bytes that the decoding takes."""
     if opened.image is None and opened.format == "TIFF":
         return float_bytes(opened.size, content)
     if opened.image is None:
@@ -327,10 +327,10 @@ def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterat
 def _orientation(opened: _Opened, image: Image.Image) -> int:
     """EXIF orientation, 1 to 8, that still has to be applied to the loaded `image`; 0 for none.
 
-    This is the only place that decides it. Only once loaded does an image say what is left to do:
-    Pillow turns a TIFF, and libheif a HEIF, while loading, and both then drop the orientation from
-    the EXIF and the XMP. OpenCV turns a TIFF of floats. Pillow reads the XMP if the EXIF has no
-    orientation.
+    This is the only place that decides it. Only the metadata of a loaded image shows what is left
+    to do: Pillow rotates a TIFF, and libheif a HEIF, while loading, and both then drop the
+    orientation from the EXIF and the XMP. OpenCV rotates a TIFF of floats. Pillow reads the XMP if
+    the EXIF has no orientation.
     """
     if opened.orientation is not None:
         return opened.orientation
@@ -348,7 +348,7 @@ def _canonical(
 ) -> Image.Image:
     """Rotates upright, converts to sRGB and scales down; the stripes do not affect the pixels.
 
-    As in Pillow's own `resize`, the rows are scaled first, which needs no other rows.
+    As in Pillow's own `resize`, rows are scaled first, because that does not depend on other rows.
     """
     is_swapped = orientation in _SIDES_SWAPPED
     width, height = image.size[::-1] if is_swapped else image.size
@@ -369,7 +369,7 @@ def _canonical(
 def _to_stored_box(
     size: tuple[int, int], orientation: int, top: int, bottom: int
 ) -> tuple[int, int, int, int]:
-    """Where the rows `top` to `bottom` of the upright picture are in the stored one."""
+    """Position in the stored picture of the rows `top` to `bottom` of the upright one."""
     width, height = size
     match orientation:
         case 3 | 4:
@@ -383,11 +383,11 @@ def _to_stored_box(
 
 
 class _Conversion:
-    """Converts stripes of one image to sRGB, all in the same way.
+    """Converts stripes of one image to sRGB, all of them in the same way.
 
     Args:
         image: Loaded.
-        convert_rgb: Converts RGB to sRGB where the image has no profile; None = it is sRGB.
+        convert_rgb: Converts RGB to sRGB if the image has no profile; None = it is already sRGB.
     """
 
     def __init__(self, image: Image.Image, convert_rgb: nclx.Convert | None) -> None:
@@ -404,7 +404,7 @@ class _Conversion:
             stripe = Image.new("RGBA", rgba.size, "white")
             stripe.alpha_composite(rgba)
             stripe = stripe.convert("RGB")
-        if stripe.mode == "P":  # its profile is that of the palette's colours
+        if stripe.mode == "P":  # the profile applies to the palette's colours
             stripe = stripe.convert("RGB")
         if not self._has_transform:
             self._transform = _transform_to_srgb(self._profile, stripe.mode)
@@ -446,7 +446,7 @@ def _grey_factor(image: Image.Image) -> float | None:
 
 
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """None if the pixels are already sRGB, or the profile is broken or for another colour model."""
+    """Builds the transform; None if the profile is sRGB, broken or for another colour model."""
     if mode == "RGB" and _is_srgb(profile):
         return None
     try:
@@ -458,9 +458,9 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
 
 @functools.lru_cache(maxsize=16)
 def _is_srgb(profile: bytes) -> bool:
-    """Whether a profile called sRGB changes no colour noticeably.
+    """Whether a profile with sRGB in its name leaves all colours visibly unchanged.
 
-    The name alone does not say so: there are linear profiles called sRGB. A profile that is sRGB
+    The name alone is not enough, because linear profiles can have it too. A profile that is sRGB
     under another name is applied, which changes a channel by at most 1.
     """
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Camera RAW files: their embedded preview, by LibRaw (rawpy, the extra `raw`)."""
+"""Reads the embedded previews of camera RAW files with LibRaw (rawpy, the extra `raw`)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MAGICS = (
     *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR"),
     *(b"FOVb", b"\0MRM"),
 )
-"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, except Canon's CR3."""
+"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. All others are TIFFs, except Canon's CR3."""
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
 _ORIENTATION = 0x0112
 _DATA_TAGS = ((0x0111, 0x0117), (0x0144, 0x0145))
 """Offsets and byte counts of strips, and of tiles."""
 _MAX_FOLDERS = 32
 _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
-"""EXIF's orientation by LibRaw's flip: 1 mirrors, 2 turns upside down, 4 swaps the axes first."""
+"""EXIF orientation by LibRaw flip: 1 mirrors, 2 turns upside down, 4 swaps the axes first."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RawPicture:
         sensor_size: Width and height of the sensor's picture.
         orientation: EXIF orientation that still has to be applied to `image`.
         encoded: The preview's JPEG file; empty for other previews.
-        damage: What is wrong with the file, as a sentence; empty if nothing was found.
+        damage: A description of the damage; empty if none was found.
     """
 
     image: Image.Image | None
@@ -117,7 +117,7 @@ def develop_raw(content: bytes) -> Image.Image:
 
 
 def _count_missing_bytes(content: bytes) -> int:
-    """How many bytes of a DNG are beyond the end of the file, by its tags; 0 for other files."""
+    """Number of bytes that a DNG's tags place beyond the end of the file; 0 for other files."""
     if not content.startswith(TIFF_MAGICS):
         return 0
     waiting: list[int | None] = [None]

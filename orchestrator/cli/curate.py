@@ -131,8 +131,9 @@ def curate(request: Request, console: Console) -> pb.Run:
             the next run.
     """
     with _check_request(request), interrupt_on_sigterm():
+        profile = _own_profile(request, console)
         try:
-            return asyncio.run(_curate(request, _own_profile(request, console), console))
+            return asyncio.run(_curate(request, profile, console))
         except KeyboardInterrupt:
             console.print(
                 "interrupted; finished scores are kept: run the same command again to continue"
@@ -299,7 +300,7 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
 
 def _add_resume_advice(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.message}\nFinished scores are kept: run the same command again to continue"
+        f"{error.sentence}\nFinished scores are kept: run the same command again to continue"
     )
 
 

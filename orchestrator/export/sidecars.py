@@ -11,13 +11,13 @@ from typing import IO
 from orchestrator.export.files import replace_file
 from orchestrator.export.output_folder import OutputFolder
 from orchestrator.export.xmp import sidecar
+from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES
 from orchestrator.records import ImageRecord
 from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.containment import check_inside, open_inside
 from services.common.errors import InvalidArgumentError
 
-SIDECAR_LIMIT_BYTES = 16_000_000
 _SUFFIXES = (".xmp", ".XMP")
 
 

@@ -12,7 +12,13 @@ from orchestrator.storage.companions import is_sidecar
 
 Scalar = str | float | int | bool | None
 
-INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths", "version_of_path")
+INPUT_FIELDS = (
+    "content_digest",
+    "size_bytes",
+    "companion_paths",
+    "version_of_path",
+    "owner_mark",
+)
 """Fields of a photo that describe its files."""
 
 

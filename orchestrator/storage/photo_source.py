@@ -260,13 +260,15 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     """Resolves `folder`, symlinks and all, and refuses it outside the allowed roots.
 
     Args:
-        folder: From a request.
-        allowed_roots: "~" is the home of the user that the orchestrator runs as.
+        folder: From a request. "~" is the home of the user that the orchestrator runs as ...
+        allowed_roots: ... here too.
         field: Name of the request's field, for the error.
 
     Raises:
         InvalidArgumentError: The path is not absolute, or is not in an allowed root.
     """
+    with contextlib.suppress(RuntimeError):  # no such user
+        folder = folder.expanduser()
     if not folder.is_absolute():
         raise InvalidArgumentError(field, f"{folder} is not an absolute path")
     try:

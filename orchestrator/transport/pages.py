@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
-from orchestrator.config import PipelineConfig
+from orchestrator.config import PipelineConfig, Profile
 from orchestrator.domain.decisions import DecisionEntry, find_in_force
 from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat, download
@@ -73,12 +73,12 @@ class ProfileSettings:
     Attributes:
         profile: Its name.
         config: Values in force, nested like configs/pipeline.yaml.
-        profiles: Descriptions of all profiles by name.
+        profiles: All profiles by name.
     """
 
     profile: str
     config: dict[str, Any]
-    profiles: dict[str, str]
+    profiles: dict[str, Profile]
 
 
 class Reader:

@@ -1,4 +1,4 @@
-"""Names, pairs and folders as cameras, phones and networks make them."""
+"""Names, pairs and folders as they come from cameras, phones and networks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     return found
 
 
-def test_whatever_photos_are_named_they_are_read_shown_and_exported(done: Curated) -> None:
+def test_photos_with_any_name_are_read_shown_and_exported(done: Curated) -> None:
     images = done.images
     assert {path for path in images if images[path]["quality"]} == {
         *NAMES,
@@ -115,12 +115,12 @@ def test_an_edited_copy_names_its_original(done: Curated) -> None:
 
 @pytest.fixture
 def read_only(done: Curated, tmp_path: Path) -> Iterator[Path]:
-    """The album on a disk that cannot be written to; skips where this process may not mount one."""
+    """The album on a read-only disk; skips if this process may not mount one."""
     place = tmp_path / "read-only"
     place.mkdir()
     bind = ["mount", "--bind", done.photos, place]
     if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounts need root and the right to")
+        pytest.skip("mounting needs root and the permission to mount")
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
         yield place
@@ -128,7 +128,7 @@ def read_only(done: Curated, tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_read_only_album_is_curated_and_exported_like_any_other(
+def test_a_read_only_album_is_curated_and_exported(
     done: Curated, read_only: Path, tmp_path: Path
 ) -> None:
     found = curate(read_only, tmp_path / "out", done.data, "--copy-selected")
@@ -160,7 +160,7 @@ def system(tmp_path: Path) -> Iterator[orchestrator_pb2_grpc.OrchestratorService
         yield orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
 
 
-def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
+def test_a_folder_that_vanishes_during_a_run_stops_it_without_loss(
     system: orchestrator_pb2_grpc.OrchestratorServiceStub, tmp_path: Path
 ) -> None:
     photos = tmp_path / "network"
@@ -189,7 +189,7 @@ def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
     assert stage("score").cached_count >= 4
 
 
-def test_an_album_outside_the_roots_of_a_server_is_shown_but_its_folder_not_read(
+def test_an_album_outside_the_allowed_roots_is_shown_but_its_folder_is_not_read(
     done: Curated, services: dict[str, Part], tmp_path: Path
 ) -> None:
     """`curate` may create albums anywhere that its user can read."""

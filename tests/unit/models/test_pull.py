@@ -168,6 +168,17 @@ def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> Non
     assert path.read_bytes() == CONTENT
 
 
+def test_a_server_that_never_answers_is_asked_twice(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.05)
+    server.may_answer.clear()
+    with pytest.raises(UnavailableError, match="it sent nothing for 0 s"):
+        fetched(tmp_path, server.source)
+    server.may_answer.set()
+    assert len(server.ranges) == transfer.SILENT_ATTEMPTS < transfer.ATTEMPTS
+
+
 def test_a_flipped_byte_is_found_and_nothing_is_left(server: FileServer, tmp_path: Path) -> None:
     server.content = CONTENT[:-1] + b"\x00"
     with pytest.raises(ConfigError, match=r"graph\.onnx has sha256 .*, expected"):

@@ -566,6 +566,19 @@ def test_paths_outside_the_allowed_roots_are_refused_links_resolved(tmp_path: Pa
         check_allowed(Path("in"), [root], field="folder")
 
 
+def test_a_tilde_is_the_home_of_the_orchestrators_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "trip").mkdir()
+    trip = (tmp_path / "trip").resolve()
+    assert check_allowed(Path("~/trip"), [Path("~")], field="folder") == trip
+    with pytest.raises(InvalidArgumentError, match="allowed roots"):
+        check_allowed(Path("~/trip"), [tmp_path / "other"], field="folder")
+    with pytest.raises(InvalidArgumentError, match="absolute"):
+        check_allowed(Path("~nobody-here/trip"), [tmp_path], field="folder")
+
+
 def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with Upload(tmp_path, "fits", 10**6) as upload:
         upload.begin("a.jpg")

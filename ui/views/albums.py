@@ -117,7 +117,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     rows = [
         {
             "album": album,
-            "folders": folders(album),
+            "folders": join_folders(album),
             "created": _created(album),
             "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
         }
@@ -146,14 +146,14 @@ def named(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
         (
             album.display_name
             if count[album.display_name] == 1
-            else f"{album.display_name} ({folders(album)}, created {_created(album)})",
+            else f"{album.display_name} ({join_folders(album)}, created {_created(album)})",
             album.id,
         )
         for album in reversed(albums)
     ]
 
 
-def folders(album: pb.Album) -> str:
+def join_folders(album: pb.Album) -> str:
     """The folders of an album; an older orchestrator names only one."""
     return ", ".join(album.folders or [album.folder])
 

@@ -117,11 +117,9 @@ def test_an_index_that_is_down_is_named_on_one_line(
     assert files_below(tmp_path / "models") == []
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_an_index_that_never_answers_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer, installer: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
 ) -> None:
-    without_pip(monkeypatch, installer)
     use_index(monkeypatch, f"http://127.0.0.1:{server.server_port}/simple")
     server.may_answer.clear()
     monkeypatch.setattr(wheels, "STALL_S", 0.0)

@@ -40,7 +40,7 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
                     info="Includes subfolders. Photos are never changed.",
-                    placeholder="/home/me/Pictures/trip",
+                    placeholder="~/Pictures/trip",
                     value="",
                 )
                 folder_name = gr.Textbox(label="Name", placeholder="same as the folder", value="")

@@ -113,7 +113,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     rows = [
         {
             "album": album,
-            "created": _created(album),
+            "created": _creation_time(album),
             "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
         }
         for album in reversed(albums)
@@ -128,10 +128,10 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
     if wanted not in known:
         runs = await api.runs(count=1)
         wanted = runs[0].album_id if runs else (known[-1] if known else None)
-    return gr.update(choices=named(albums), value=wanted)
+    return gr.update(choices=dropdown_names(albums), value=wanted)
 
 
-def named(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
+def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
     """What the dropdown shows for each album, and its id; newest first.
 
     Albums of one name also show their folder and when they were created.
@@ -141,14 +141,14 @@ def named(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
         (
             album.display_name
             if count[album.display_name] == 1
-            else f"{album.display_name} ({album.folder}, created {_created(album)})",
+            else f"{album.display_name} ({album.folder}, created {_creation_time(album)})",
             album.id,
         )
         for album in reversed(albums)
     ]
 
 
-def _created(album: pb.Album) -> str:
+def _creation_time(album: pb.Album) -> str:
     return f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}"
 
 

@@ -49,6 +49,9 @@ class FileServer(ThreadingHTTPServer):
         self.was_asked, self.may_answer = threading.Event(), threading.Event()
         self.may_answer.set()
 
+    def handle_error(self, *_: object) -> None:
+        """A client that gave up is no error."""
+
     @property
     def source(self) -> Location:
         return Location(mirror=f"http://127.0.0.1:{self.server_port}/")

@@ -1,6 +1,6 @@
 """`bestshot models`: list, pull, verify, pin and describe the models of the registry.
 
-Functions import what takes long to load, so that `bestshot --help` answers at once.
+Slow imports are inside functions, so that `bestshot --help` answers at once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Precision(StrEnum):
 
 @app.command("list")
 def list_models(config_dir_: ConfigDir = None) -> None:
-    """List all models, and show which are on this machine."""
+    """List all models, and show which of them are on this machine."""
     from models.state import state_of
     from services.common.inference.registry import read_registry, with_parts
 
@@ -101,9 +101,7 @@ def info(
 @app.command()
 def pull(
     models: Models = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Pull all models that this profile needs.")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Pull all models of this profile.")] = None,
     from_: Annotated[Path | None, typer.Option("--from", help="Folder with the files.")] = None,
     mirror: Annotated[str | None, typer.Option(help="Base URL of a folder with the files.")] = None,
     config_dir_: ConfigDir = None,
@@ -140,7 +138,7 @@ def pull(
 
 @app.command()
 def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
-    """Check the files of models against their digests; without ids, those of all pulled models."""
+    """Check model files against their digests; without ids, check all pulled models."""
     from models.state import State, state_of
     from services.common.inference.registry import entry_in, read_registry
 
@@ -171,7 +169,7 @@ def pin(
     entry = find_entry(config_dir(config_dir_), model)
     open_keys = [key for key, file in entry.downloads.items() if file.sha256 is None]
     if not open_keys:
-        raise ConfigError(f"{model} needs no pin: models.yaml has the sha256 of all its files")
+        raise ConfigError(f"{model} needs no pin: models.yaml has the sha256 of every file")
     for key in open_keys:
         path = folder / model / entry.downloads[key].name
         if not path.is_file():

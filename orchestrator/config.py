@@ -62,10 +62,10 @@ class OrchestratorSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; listening beyond loopback has the same requirements as for the part
+    it can read the metrics; to listen beyond loopback, it needs the same protection as the part
     itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
-    """`host:port` of the JSON mirror (`/api/v1`); `null` for none"""
+    """`host:port` of the JSON API (`/api/v1`); `null` for none"""
     database_url: str | None
     """`postgresql://user@host:port/database`, which several orchestrators can share; `null`: SQLite
     in the data folder, for a single orchestrator"""
@@ -104,9 +104,9 @@ class OrchestratorSettings(Settings):
     enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     resume_runs: bool
-    """whether a run resumes after its orchestrator stopped: when that starts again, or within 15
-    seconds on another orchestrator with the same database. Otherwise it becomes `INTERRUPTED`; its
-    scores are kept"""
+    """whether a run resumes after its orchestrator stopped: when the orchestrator restarts, or
+    within 15 seconds on another orchestrator with the same database. Otherwise the run becomes
+    `INTERRUPTED`; its scores are kept"""
 
 
 class PipelineSettings(Settings):

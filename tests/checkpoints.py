@@ -1,4 +1,4 @@
-"""Checkpoints with official names and random weights, in the place of the published ones."""
+"""Checkpoints with official names and random weights, in place of the published ones."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ FORMATS = [zipped, legacy, safetensors]
 
 
 def put_checkpoint(base: Path, model_id: str, content: Any) -> tuple[Path, Path]:
-    """Makes a config folder whose registry wants `content` as the checkpoint of a model.
+    """Makes a config folder whose registry expects `content` as the checkpoint of a model.
 
     Returns:
-        The config folder, and a models folder that has the checkpoint.
+        The config folder, and a models folder with the checkpoint.
     """
     configs, folder = base / "configs", base / "models"
     shutil.copytree(ROOT / "configs", configs)

@@ -1,9 +1,9 @@
 """Turns a published file into an ONNX file by copying its weights.
 
 A recipe is a folder: `rest.bin` is the ONNX file with its weights cut out, `recipe.json` has the
-place of each weight in both files, and `reference.npy` has the network's outputs for a known input.
-The published file is known to the byte (its sha256 is in models.yaml), so weights are found by
-offset: no format is parsed, nothing is unpickled, no converter is needed, and the result is the
+position of each weight in both files, and `reference.npy` has the network's outputs for a known
+input. The published file is known to the byte (its sha256 is in models.yaml), so weights are found
+by offset: no format is parsed, nothing is unpickled, no converter is needed, and the result is the
 same file on every machine. `models/train/make_recipes.py` creates recipes.
 
 A checkpoint's recipe finds weights by name instead, because we never had the published file.
@@ -93,7 +93,7 @@ class Recipe(Settings):
         input: Input for which the reference was computed.
         tolerance: Largest allowed difference from the stored outputs; relative to the largest
             value of an output if that is above 1.
-        weights: In the order of their places.
+        weights: In the order of their positions.
     """
 
     input: Input
@@ -142,7 +142,7 @@ def onnx_chunks(rest: bytes, weights: Sequence[Weight], published: Buffer) -> It
 
     Args:
         rest: The file with its weights cut out.
-        weights: In the order of their places.
+        weights: In the order of their positions.
         published: Content of the published file.
     """
 

@@ -35,7 +35,7 @@ def convert(published: Path, target: Path) -> None:
     """
     tflite2onnx.convert(str(published), str(target))
     model = onnx.load(target)
-    # tflite2onnx keeps both in sets, whose order differs in every process
+    # tflite2onnx keeps both in sets, whose order differs between processes
     del model.graph.value_info[:]
     weights = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
     del model.graph.initializer[:]
@@ -49,7 +49,7 @@ def check_shares(path: Path, conversion: TfliteConversion) -> None:
     """Runs the network on the two photos that ship with scikit-learn.
 
     No output of the published file is known, so this only proves that the graph runs and computes
-    shares from its input, not that they are the right ones.
+    shares from its input, not that the shares are right.
 
     Raises:
         ConfigError: The graph does not load, or its output is not the expected number of shares.

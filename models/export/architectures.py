@@ -35,7 +35,7 @@ def graphs_of(
         preprocessing: How the service will prepare pictures.
 
     Returns:
-        The graphs by the names that the service uses, and entries for their metadata.
+        The graphs, by the names that the service uses, and entries for their metadata.
 
     Raises:
         ConfigError: The weights belong to another architecture.

@@ -15,7 +15,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """Reads weights by name; accepts what `open_tensors` does.
 
     Raises:
-        ConfigError: The file has anything other than tensors and plain values.
+        ConfigError: The file contains anything other than tensors and plain values.
     """
     with open_tensors(path) as tensors:
         return {key: torch.from_numpy(tensor.read().copy()) for key, tensor in tensors.items()}

@@ -16,7 +16,7 @@ LOWEST_VOTE, HIGHEST_VOTE = 1.0, 10.0
 
 
 def resnet50_trunk() -> nn.Module:
-    """Normalised pictures (n, 3, h, w) to features (n, 2048); the classifier is left out."""
+    """Maps normalised pictures (n, 3, h, w) to features (n, 2048), without the classifier."""
     network: nn.Module = torchvision_models().resnet50(weights=None)
     network.fc = nn.Identity()
     return network
@@ -39,7 +39,7 @@ class AvaResNet50(nn.Module):
         self.output_count = output_count
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Score (n, 1), or the shares of the votes 1 to 10, (n, 10)."""
+        """Returns the score (n, 1), or the shares of the votes 1 to 10, (n, 10)."""
         answer = self.head(self.backbone(pixels))
         if self.output_count == 1:
             return answer.clamp(LOWEST_VOTE, HIGHEST_VOTE)
@@ -50,7 +50,7 @@ class SiameseResNet50(nn.Module):
     """The earlier system's comparator.
 
     Args:
-        hidden: Widths of the hidden layers of the head; none in the published checkpoint.
+        hidden: Widths of the head's hidden layers; the published checkpoint has none.
     """
 
     def __init__(self, hidden: Sequence[int]) -> None:
@@ -65,7 +65,7 @@ class SiameseResNet50(nn.Module):
 
 
 def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
-    """Widths of the hidden layers of a comparator's head, from the shapes of its weights."""
+    """Widths of the hidden layers in a comparator's head, from the shapes of its weights."""
     weights = {
         int(found[1]): tensor
         for key, tensor in state.items()

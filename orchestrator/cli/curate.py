@@ -45,6 +45,7 @@ from orchestrator.export.output_folder import (
 )
 from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.ports import PhotoFile
+from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
@@ -161,6 +162,7 @@ def _check_request(request: Request) -> Iterator[None]:
         ):
             # Check all photos, because any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
+            selected = [path for path in selected if not is_sidecar(path)]  # those are kept
             transferred = selected if request.copy_selected else []
             names = [*TABLE_NAMES, *(f"{SELECTED_FOLDER}/{path}" for path in transferred)]
             output.check_names(names, force=request.force)

@@ -113,13 +113,16 @@ def _write_zip(
     skipped: list[str] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
-            sidecar = sidecars[record.path]
-            report_progress()
-            archive.writestr(
-                zipfile.ZipInfo(names[sidecar], _EPOCH),
-                merged_sidecar(photos, record, sidecar, roots),
-            )
+            merged = sidecars[record.path]
+            for sidecar in merged:
+                report_progress()
+                archive.writestr(
+                    zipfile.ZipInfo(names[sidecar], _EPOCH),
+                    merged_sidecar(photos, record, sidecar, roots),
+                )
             for path in (record.path, *record.companion_paths) if has_photos else ():
+                if path in merged:
+                    continue
                 try:
                     with open_inside(photos / path, photos, roots) as opened:
                         _add(archive, names[path], opened)

@@ -25,6 +25,7 @@ from orchestrator.export.sidecars import (
 )
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
+from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.containment import open_inside
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
@@ -209,7 +210,7 @@ def write_export(
     ):
         selected = _list_selected_files(records) if options.selected_transfer else []
         thumbnails = thumbnails_by_name(records)
-        transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected]
+        transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected if not is_sidecar(path)]
         output.guard({(photos / record.path).parent for record in records})
         output.check_names([*files, *thumbnails, *transferred], force=options.force)
         for name, record in thumbnails.items():
@@ -218,7 +219,7 @@ def write_export(
             output.stage(name, content)
         stale: list[str] = []
         if options.selected_transfer:
-            warnings += _stage_selected(source, selected, output, options.selected_transfer, roots)
+            warnings += _stage_selected(source, selected, output, options, roots)
             stale = _stale(output, records, selected)
         warnings += _stage_xmp(source, output, options)
         count = sum(
@@ -251,26 +252,36 @@ def _stage_selected(
     source: ExportSource,
     paths: Sequence[str],
     output: OutputFolder,
-    transfer: FileTransfer,
+    options: ExportOptions,
     roots: Sequence[Path],
 ) -> Iterator[str]:
-    """Stages copies or links of photos; yields those left out, with reasons."""
+    """Stages copies or links of photos; yields those left out, with reasons.
+
+    A sidecar that another program has changed in the folder stays, because it holds somebody's
+    edits; with `write_xmp` sidecars are merged instead.
+    """
     for path in paths:
         place, name = Path(source.album.folder) / path, f"{SELECTED_FOLDER}/{path}"
+        if is_sidecar(path) and (
+            options.write_xmp or (output.is_shared(name) and not options.force)
+        ):
+            continue
         try:
             opened = source.open_photo(path)
         except InvalidImageError as error:
             yield f"skipped {place}: {error.message}"
             continue
         except OSError as error:
+            if is_sidecar(path) and isinstance(error, FileNotFoundError):
+                continue  # removed since the run
             raise FailedPreconditionError(
                 f"{path} can no longer be read: {error.strerror}"
             ) from error
         with opened:
-            if transfer is FileTransfer.COPY:
+            if options.selected_transfer in (None, FileTransfer.COPY):
                 output.stage_copy(name, opened)
             else:
-                output.stage_link(name, opened, place, transfer, roots)
+                output.stage_link(name, opened, place, options.selected_transfer, roots)
 
 
 def _stale(
@@ -278,6 +289,6 @@ def _stale(
 ) -> list[str]:
     """Files in `selected/` from earlier exports for photos that are no longer selected."""
     names = sidecar_paths(records)
-    current = {*selected, *(names[path] for path in selected if path in names)}
+    current = {*selected, *(name for path in selected for name in names.get(path, ()))}
     below = output.names_below(SELECTED_FOLDER)
     return [name for name in below if name.removeprefix(f"{SELECTED_FOLDER}/") not in current]

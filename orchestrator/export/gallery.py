@@ -73,7 +73,7 @@ def _sort_selected_first(records: Sequence[ImageRecord]) -> list[ImageRecord]:
         records,
         key=lambda record: (
             not record.is_selected,
-            record.reason_code not in ("USER_KEEP", "SELECTED_BEST"),
+            record.reason_code not in ("USER_KEEP", "OWNER_KEEP", "SELECTED_BEST"),
             -(record.composite_score or 0.0),
             record.path,
         ),

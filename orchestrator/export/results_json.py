@@ -38,6 +38,10 @@ def _image(record: ImageRecord) -> dict[str, Any]:
     }
     data["filename"] = record.filename
     data["face_caption"] = record.face_caption
+    data["exposure_caption"] = record.exposure_caption
+    data["megapixels"] = record.megapixels
+    data["camera_facts"] = dataclasses.asdict(record.camera_facts)
+    data["owner_mark"] = dataclasses.asdict(record.owner_mark)
     data["status"] = status(record)
     data["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     data["faces"] = codec.faces_to_json(record.faces)

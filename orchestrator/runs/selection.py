@@ -121,7 +121,12 @@ def _candidate(record: ImageRecord) -> Candidate:
     if record.quality is None or record.cluster_id is None:
         raise ValueError(f"{record.path} is neither scored nor clustered")
     return Candidate(
-        record.path, record.content_digest, record.quality, record.faces, record.cluster_id
+        record.path,
+        record.content_digest,
+        record.quality,
+        record.faces,
+        record.cluster_id,
+        record.owner_mark,
     )
 
 

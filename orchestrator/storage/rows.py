@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert
 
 from orchestrator import features as codec
+from orchestrator.domain.photo import CameraFacts, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
@@ -98,6 +99,8 @@ def image_from_row(row: Row[Any]) -> ImageRecord:
     quality = values["quality"]
     values["quality"] = codec.quality_from_json(quality) if quality else None
     values["faces"] = codec.faces_from_json(values["faces"])
+    values["camera_facts"] = CameraFacts(**values["camera_facts"])
+    values["owner_mark"] = OwnerMark(**values["owner_mark"])
     values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
     return ImageRecord(**values)
@@ -108,6 +111,8 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in fields}
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)
+    values["camera_facts"] = dataclasses.asdict(record.camera_facts)
+    values["owner_mark"] = dataclasses.asdict(record.owner_mark)
     values["companion_paths"] = list(record.companion_paths)
     values["face_faults"] = list(record.face_faults)
     return values

@@ -266,6 +266,20 @@ class SqlRunStore:
         )
         return [Cluster(**row._asdict()) for row in self._page(query, limit, offset)]
 
+    def last_contents(self, album_id: str) -> dict[str, str]:
+        """Content digests by path in an album's newest completed run; empty without one."""
+        last = (
+            select(runs.c.id)
+            .where(runs.c.album_id == album_id, runs.c.state == RunState.COMPLETED.value)
+            .order_by(runs.c.create_time.desc(), runs.c.id)
+            .limit(1)
+        )
+        query = select(images.c.path, images.c.content_digest).where(
+            images.c.run_id == last.scalar_subquery()
+        )
+        with self._engine.connect() as connection:
+            return {row.path: row.content_digest for row in connection.execute(query)}
+
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""
         query = select(images).where(images.c.run_id == run_id, images.c.path == path)

@@ -203,7 +203,7 @@ class Reader:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
-        return await large_picture(album, record, source, self.threads, long_side_px)
+        return await large_picture(record, source, self.threads, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """A run's results as one file, opened at its start; the caller closes it."""

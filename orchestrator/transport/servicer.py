@@ -433,9 +433,8 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.ImportDecisionsResponse:
         """Adds entries from another log."""
         entries = [converters.entry_value(message) for message in request.entries]
-        run = await self._curator.run(request.run_id) if request.run_id else None
-        added, _ = await self._curator.decide(request.album_id, entries, run)
-        return pb.ImportDecisionsResponse(added_count=added)
+        added, changed = await self._add(request.album_id, entries, request.run_id)
+        return pb.ImportDecisionsResponse(added_count=added, changed_images=changed)
 
     async def _new_entry(
         self,
@@ -458,14 +457,21 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
     ) -> list[pb.ImageResult]:
         """Adds entries, applied to the named run, if any; returns the photos that changed."""
+        _, changed = await self._add(album_id, entries, run_id)
+        return changed
+
+    async def _add(
+        self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
+    ) -> tuple[int, list[pb.ImageResult]]:
+        """As `_decide`; also returns the number of entries that the log did not have."""
         run = await self._curator.run(run_id) if run_id else None
-        _, changed = await self._curator.decide(album_id, entries, run)
+        added_count, changed = await self._curator.decide(album_id, entries, run)
         if run is not None:  # an earlier attempt at this request may have changed some
             earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
             by_path = {record.path: record for record in (*earlier, *changed)}
             changed = [by_path[path] for path in sorted(by_path)]
         decisions = await asyncio.to_thread(self._log.decisions, album_id)
-        return [
+        return added_count, [
             converters.image_message(record, decisions.get(record.content_digest))
             for record in changed
         ]

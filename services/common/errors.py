@@ -6,8 +6,8 @@ BestshotError
 │   └── InvalidImageError     a picture cannot be read
 ├── UnauthenticatedError      the call has no token, or an unknown one
 ├── PermissionDeniedError     the call's token does not allow it
-├── NotFoundError             the named thing does not exist
-├── FailedPreconditionError   it exists, but not in a state that allows the call
+├── NotFoundError             the named resource does not exist
+├── FailedPreconditionError   it exists, but its state does not allow the call
 ├── ResourceExhaustedError    a limit was reached
 ├── UnavailableError          a service cannot be reached or is not ready yet; try again
 └── InternalError             a service returned an invalid answer or failed internally
@@ -33,7 +33,7 @@ MAX_QUOTED_BYTES = 200
 
 
 def shorten(text: str, max_bytes: int = MAX_QUOTED_BYTES) -> str:
-    """Cuts the middle out of a text that is too long, because it may quote what a caller sent."""
+    """Cuts the middle out of a text that is too long, because it may quote a caller's input."""
     content = text.encode("utf-8", "replace")
     if len(content) <= max_bytes:
         return content.decode()
@@ -116,7 +116,7 @@ class PermissionDeniedError(BestshotError):
 
 
 class NotFoundError(BestshotError):
-    """A named thing does not exist."""
+    """A named resource does not exist."""
 
     code = grpc.StatusCode.NOT_FOUND
     reason = "NOT_FOUND"
@@ -128,7 +128,7 @@ class NotFoundError(BestshotError):
 
 
 class FailedPreconditionError(BestshotError):
-    """The system is not in the state that the call needs."""
+    """The system is not in the state that the call requires."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
     reason = "PRECONDITION_FAILED"
@@ -153,6 +153,6 @@ class InternalError(BestshotError):
 
 
 class NonFiniteError(InternalError):
-    """A model returned NaN or infinity, which is not a score."""
+    """A model returned NaN or infinity, which is not a valid score."""
 
     reason = "NON_FINITE"

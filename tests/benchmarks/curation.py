@@ -1,12 +1,12 @@
-"""A whole run over photos of camera size, against one process that does the same without gRPC.
+"""Compares a whole run on camera-sized photos with one process that does the same without gRPC.
 
 The baseline is a script: it reads, decodes and analyses one photo after the other, and clusters.
-The limit is what is left where everything but the models costs nothing: their processor time,
-shared by all cores. Each is a process of its own on the same photos; the better of two rounds
-counts. Near ties are not compared by the Siamese model: the script does not select.
+The limit is the speed if everything except the models took no time: their processor time, shared
+by all cores. Each measurement is a separate process on the same photos; the better of two rounds
+counts. The Siamese model does not compare near ties, because the script does not select.
 
-Both use the builtin models; a run with the profile `standard` is measured against that one, if its
-networks are on this machine or can be fetched.
+Both use the builtin models. A run with the `standard` profile is compared with the builtin run, if
+its networks are on this machine or can be fetched.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SCENES = (
 
 
 def make_album(folder: Path, count: int) -> None:
-    """JPEGs of 12 megapixels: crops of real pictures, enlarged, with grain as of a sensor."""
+    """Makes JPEGs of 12 megapixels: enlarged crops of real pictures, with grain like a sensor's."""
     rng = np.random.default_rng(0)
     grain = rng.normal(0, 4, (SIZE[1], SIZE[0], 1)).astype(np.float32)
     for number in range(count):
@@ -110,7 +110,7 @@ def can_have(profile: str) -> bool:
 
 
 def whole_run(photos: Path, base: Path, profile: str) -> dict[str, float]:
-    """Photos per second of `bestshot curate`: within the run, and with all processes' start."""
+    """Photos per second of `bestshot curate`: of the run alone, and including process start-up."""
     without_ties = ("--set", "select_best.siamese.enabled=false")
     command = [BESTSHOT, "curate", photos, "--out", base / "out", *without_ties]
     command += ["--profile", profile]
@@ -127,7 +127,7 @@ def whole_run(photos: Path, base: Path, profile: str) -> dict[str, float]:
 
 
 def decoding(photos: Path) -> dict[str, float]:
-    """Photos per second: ours, scaled within the decoder, and Pillow's of the full size."""
+    """Photos per second: our decoder, which scales while decoding, and Pillow at full size."""
     contents = [path.read_bytes() for path in sorted(photos.iterdir())[:24]]
 
     def full_size(content: bytes) -> None:

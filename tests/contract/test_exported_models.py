@@ -32,7 +32,7 @@ NUMBERS = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6"
 
 
 def shorten_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One block a stage instead of the three to six that are alike, and a fifth of the time."""
+    """Uses one block per stage instead of three to six, which takes a fifth of the time."""
 
     def trunk() -> torch.nn.Module:
         resnet = torchvision_models().resnet
@@ -53,7 +53,7 @@ def ava_network(output_count: int) -> AvaResNet50:
 
 
 def as_in_a_sequential(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The names that the weights have where the trunk was wrapped in nn.Sequential."""
+    """Renames weights as if the trunk had been wrapped in nn.Sequential."""
     renamed = {}
     for key, tensor in state.items():
         part, name, *rest = key.split(".")
@@ -66,7 +66,7 @@ def build(configs: Path, folder: Path, model_id: str) -> None:
 
 
 @pytest.mark.parametrize("output_count", [1, 10])
-async def test_the_quality_service_answers_the_votes_that_the_network_expects(
+async def test_the_quality_service_returns_the_votes_that_the_network_predicts(
     output_count: int,
     picture: Callable[..., NDArray[np.uint8]],
     tmp_path: Path,
@@ -130,7 +130,7 @@ async def test_the_siamese_service_prefers_the_first_whatever_answer_means_it(
             for picture in (good, bad)
         ]
     difference = described[0] - described[1]
-    with torch.no_grad():  # a head that knows blur, and leans towards answer 1 whatever it sees
+    with torch.no_grad():  # a head that recognizes blur, and is biased towards answer 1
         network.mlp[0].weight.zero_()
         network.mlp[0].weight[answer] = difference / difference.square().sum()
         network.mlp[0].bias.copy_(torch.tensor([-2.0, 2.0]))

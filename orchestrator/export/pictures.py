@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord
 from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from services.common.errors import NotFoundError
@@ -24,7 +25,7 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
 
 async def large_picture(
     record: ImageRecord,
-    source: FolderPhotoSource,
+    source: FolderPhotoSource | AlbumPhotoSource,
     threads: PhotoThreads,
     long_side_px: int,
 ) -> bytes:
@@ -42,5 +43,7 @@ async def large_picture(
         return await threads.decodes.run(_encode, source, content, long_side_px)
 
 
-def _encode(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
+def _encode(
+    source: FolderPhotoSource | AlbumPhotoSource, content: bytes, long_side_px: int
+) -> bytes:
     return encode_thumbnail(source.decode(content, long_side_px).pixels, long_side_px)

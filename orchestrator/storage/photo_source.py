@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from orchestrator.ports import FoundPhotos, PhotoFile
-from orchestrator.records import Album
 from orchestrator.storage.album_rules import IGNORE_FILE, AlbumRules
 from orchestrator.storage.companions import (
     OTHER_SUFFIXES,
@@ -68,12 +67,15 @@ class FolderPhotoSource:
         """Finds the photos as `find_photos` does, without any exclusion of the caller's."""
         return self.find_photos().photos
 
-    def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
+    def find_photos(
+        self, exclude: Sequence[str] = (), *, may_be_empty: bool = False
+    ) -> FoundPhotos:
         """Finds the photos, ordered by path, except what .bestshotignore or `exclude` matches.
 
         Args:
             exclude: Patterns as in .gitignore, relative to the album. They follow those in the
                 album's file .bestshotignore.
+            may_be_empty: Whether no photo at all is a result like any other.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
         photo; so are the video of a Live Photo and sidecars. See `group_files`.
@@ -104,7 +106,7 @@ class FolderPhotoSource:
             rules.count_videos(files, (name for group in groups for name in group.companions))
         self.check_reachable()
         notes = rules.left_out.notes()
-        if not found:
+        if not found and not may_be_empty:
             raise InvalidArgumentError(
                 "folder",
                 f"no photos found in {self._folder} or its subfolders (looked for RAW files and "
@@ -242,10 +244,6 @@ def _read_whole(opened: IO[bytes], size: int) -> bytes:
         if len(content) > size:
             raise InvalidImageError("the file has grown while it was being read")
     return bytes(content)
-
-
-OpenSource = Callable[[Album], FolderPhotoSource]
-"""Opens the photos of an album."""
 
 
 def check_folder(folder: Path) -> None:

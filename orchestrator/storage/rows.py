@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +23,34 @@ RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 
 
+def album_values(album: Album) -> dict[str, Any]:
+    """The columns of an album."""
+    folders = json.dumps(album.folders) if album.more_folders else album.folder
+    return {
+        "id": album.id,
+        "display_name": album.display_name,
+        "folder": folders,
+        "create_time": album.create_time,
+    }
+
+
 def album_from_row(row: Row[Any]) -> Album:
     """An album."""
     values = row._asdict()
-    return Album(**{**values, "create_time": utc(values["create_time"])})
+    first, *others = album_folders(values["folder"])
+    return Album(
+        **{
+            **values,
+            "folder": first,
+            "more_folders": tuple(others),
+            "create_time": utc(values["create_time"]),
+        }
+    )
+
+
+def album_folders(stored: str) -> list[str]:
+    """The folders in the column of albums."""
+    return list(json.loads(stored)) if stored.startswith("[") else [stored]
 
 
 def run_values(run: Run) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from orchestrator.review.run_statistics import Histogram, cluster_sizes, histogr
 from orchestrator.review.tuning import Proposal, tune
 from orchestrator.run_service import Curator, check_profile
 from orchestrator.runs.pipeline import THUMBNAIL_LONG_SIDE_PX
+from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_io import PhotoThreads
-from orchestrator.storage.photo_source import OpenSource
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.transport import page_token
 from services.common.errors import InvalidArgumentError

@@ -43,6 +43,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
+from orchestrator.storage.rows import album_values
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
 from orchestrator.storage.uploads import Upload, count_photos, remove_abandoned_uploads
@@ -118,7 +119,7 @@ def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None
         config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
         config.attributes["connection"] = connection
         alembic.command.downgrade(config, "0003")
-        connection.execute(metadata.tables["albums"].insert().values(dataclasses.asdict(album())))
+        connection.execute(metadata.tables["albums"].insert().values(album_values(album())))
         connection.execute(
             metadata.tables["decisions"]
             .insert()

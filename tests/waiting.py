@@ -5,11 +5,17 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+
+import httpx
 
 LIMIT_S = 20 * 60.0
 """How long any wait may take. It only ends tests that hang: a slow machine must not reach it."""
 
 PAUSE_S = 0.02
+
+http_get = partial(httpx.get, timeout=LIMIT_S)
+"""httpx.get without its limit of five seconds, which a busy machine reaches."""
 
 
 def wait_until(

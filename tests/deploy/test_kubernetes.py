@@ -30,6 +30,23 @@ KUBERNETES_VERSIONS = ("1.35", "1.36", "1.37")
 CUSTOM_KINDS = {"Certificate", "Issuer", "InferenceService", "PodMonitor", "PrometheusRule"}
 KSERVE_FIELDS = ("labels", "maxReplicas", "minReplicas", "scaleMetric", "scaleTarget")
 """Of a predictor, besides those of a pod."""
+CLUSTER_KINDS = {"Namespace"}
+MADE_BY_USER = {("Secret", "database"), ("Secret", "ui-login"), ("ClusterIssuer", "letsencrypt")}
+"""What deploy/README.md says to create before `production` is applied."""
+REFERENCES = {  # the keys under which a manifest names another object, and that object's kind
+    "secretName": "Secret",
+    "secretKeyRef": "Secret",
+    "secretRef": "Secret",
+    "configMapRef": "ConfigMap",
+    "configMapKeyRef": "ConfigMap",
+    "configMap": "ConfigMap",
+    "claimName": "PersistentVolumeClaim",
+    "serviceAccountName": "ServiceAccount",
+    "serviceName": "Service",
+    "service": "Service",
+    "issuerRef": "Issuer",
+    "scaleTargetRef": "Deployment",
+}
 NAME = "app.kubernetes.io/name"
 Document = dict[str, Any]
 
@@ -314,3 +331,78 @@ def test_the_models_are_the_image_s_own_unless_a_volume_has_others(overlay: str)
         mounts = {one["name"]: one for one in parts(overlay)[name]["volumeMounts"]}
         mount = mounts.get("models")
         assert (mount["mountPath"] if mount else None) == folder
+
+
+def references(node: Any) -> set[tuple[str, str]]:
+    """Kind and name of every object that a manifest names, at any depth."""
+    found: set[tuple[str, str]] = set()
+    if isinstance(node, list):
+        return found.union(*map(references, node))
+    if not isinstance(node, dict):
+        return found
+    for key, value in node.items():
+        name = value.get("name") if isinstance(value, dict) else value
+        is_probe = key == "service" and isinstance(value, str)  # a gRPC service
+        if key in REFERENCES and isinstance(name, str) and not is_probe:
+            kind = value.get("kind") if isinstance(value, dict) else None
+            found.add((kind or REFERENCES[key], name))
+        else:
+            found |= references(value)
+    return found
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_is_in_the_namespace(overlay: str) -> None:
+    for document in built(overlay):
+        if document["kind"] in CLUSTER_KINDS:
+            continue
+        name = f"{document['kind']} {document['metadata']['name']}"
+        assert document["metadata"].get("namespace") == "bestshot", name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_that_a_manifest_names_exists(overlay: str) -> None:
+    existing = {(document["kind"], document["metadata"]["name"]) for document in built(overlay)}
+    existing |= {
+        ("Secret", document["spec"]["secretName"]) for document in of_kind(overlay, "Certificate")
+    }
+    named_by: dict[tuple[str, str], str] = {}
+    for document in built(overlay):
+        source = f"{document['kind']} {document['metadata']['name']}"
+        named_by |= dict.fromkeys(references(document.get("spec")), source)
+    for ingress in of_kind(overlay, "Ingress"):
+        # cert-manager makes the certificate of an Ingress that names an issuer
+        issuer = ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"]
+        named_by["ClusterIssuer", issuer] = "Ingress"
+        existing |= {("Secret", one["secretName"]) for one in ingress["spec"]["tls"]}
+    missing = {one: source for one, source in named_by.items() if one not in existing}
+    assert missing.keys() <= (MADE_BY_USER if overlay == "production" else set()), missing
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_ingress_and_a_disruption_budget_find_pods(overlay: str) -> None:
+    labels = {name: found for name, (found, _) in pods(overlay).items()}
+    for service in of_kind(overlay, "Service"):
+        (name,) = selected(service["spec"]["selector"], labels)
+        (container,) = pods(overlay)[name][1]["containers"]
+        names = {port.get("name") for port in container["ports"]}
+        numbers = {port["containerPort"] for port in container["ports"]}
+        for port in service["spec"]["ports"]:
+            assert port["targetPort"] in names | numbers
+    for ingress in of_kind(overlay, "Ingress"):
+        for path in (path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]):
+            backend = path["backend"]["service"]
+            ports = named(overlay, "Service", backend["name"])["spec"]["ports"]
+            assert backend["port"]["name"] in {port["name"] for port in ports}
+
+
+@pytest.mark.parametrize("overlay", ["local", "gpu"])
+def test_one_of_each_starts_on_a_node_of_four_cores(overlay: str) -> None:
+    requests = sum(
+        cores(container["resources"]["requests"]["cpu"]) for container in parts(overlay).values()
+    )
+    assert requests <= 3.5, "the cluster's own pods request about half a core"
+
+
+def cores(quantity: str) -> float:
+    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 import skimage.data
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -33,7 +32,7 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
 from tests.integration.command import Curated, bestshot
 from tests.integration.up import PARTS, free_ports, running_up
-from tests.waiting import LIMIT_S
+from tests.waiting import LIMIT_S, http_get
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +205,7 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
 
 def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
     """Pictures, or pairs of them, that each model service has worked on so far."""
-    texts = {name: httpx.get(f"http://{address}/metrics").text for name, address in metrics.items()}
+    texts = {name: http_get(f"http://{address}/metrics").text for name, address in metrics.items()}
     return {
         name: sum(map(float, re.findall(r"^bestshot_batch_items_sum(?:\{.*\})? (\S+)", text, re.M)))
         for name, text in texts.items()
@@ -479,7 +478,7 @@ def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> No
     assert "needs at least 2 photos" in append(pb.DECISION_ACTION_MERGE, path).details()
     assert "needs a target" in append(pb.DECISION_ACTION_MOVE, path).details()
     assert "its own moment" in append(pb.DECISION_ACTION_MOVE, path, target=path).details()
-    assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO).details()
+    assert "call UndoDecision" in append(pb.DECISION_ACTION_UNDO, path).details()
     assert "not a DecisionAction" in append(99, path).details()
     assert append(pb.DECISION_ACTION_KEEP, "nowhere.jpg").code() == grpc.StatusCode.NOT_FOUND
     with pytest.raises(grpc.RpcError, match="no earlier entry"):

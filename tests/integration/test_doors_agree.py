@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
@@ -22,6 +21,7 @@ from tests.integration.command import Curated, bestshot
 from tests.integration.doors import copy_data
 from tests.integration.parts import orchestrator
 from tests.integration.up import free_ports
+from tests.waiting import http_get
 
 RUN = "{run}"
 
@@ -67,7 +67,7 @@ def by_grpc(doors: Doors, request: Message) -> tuple[grpc.StatusCode, str, str, 
 
 
 def by_json(doors: Doors, place: str) -> tuple[int, dict[str, Any]]:
-    answer = httpx.get(doors.url + place.replace(RUN, doors.run_id))
+    answer = http_get(doors.url + place.replace(RUN, doors.run_id))
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     return answer.status_code, dict(json.loads(answer.text))
 
@@ -135,7 +135,7 @@ def test_a_mistake_has_one_answer(
 def test_pages_larger_than_the_largest_are_the_largest(doors: Doors) -> None:
     request = pb.ListImagesRequest(run_id=doors.run_id, page_size=100_000)
     by_stub = [image.path for image in doors.stub.ListImages(request).images]
-    answer = httpx.get(f"{doors.url}/runs/{doors.run_id}/images?page_size=100000").json()
+    answer = http_get(f"{doors.url}/runs/{doors.run_id}/images?page_size=100000").json()
     assert [image["path"] for image in answer["images"]] == by_stub
     assert len(by_stub) == 15
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import onnx
 import pytest
@@ -27,6 +26,7 @@ from tests.integration.command import Curated, bestshot, curate
 from tests.integration.parts import orchestrator
 from tests.integration.up import free_ports
 from tests.tflite_files import SmallMobileNet
+from tests.waiting import http_get
 from ui.client import Orchestrator
 from ui.views.detail import render_detail
 
@@ -134,7 +134,7 @@ async def test_and_the_apis_and_the_page(full: Full) -> None:
         run_id = str(full.curated.run["id"])
         answer = part.stub.GetImage(pb.GetImageRequest(run_id=run_id, path="0.png")).image
         url = f"http://{http_address}/api/v1/runs/{run_id}/images"
-        mirrored = {one["path"]: one for one in httpx.get(url).json()["images"]}
+        mirrored = {one["path"]: one for one in http_get(url).json()["images"]}
         api = Orchestrator(part.address, 60.0, client_options(SHARED))
         page = await render_detail(api, run_id, "0.png")
         await api.aclose()

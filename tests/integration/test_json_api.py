@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
@@ -21,6 +20,7 @@ from PIL import Image
 from services.common.rpc.auth import token_digest
 from tests.integration.command import BESTSHOT
 from tests.integration.up import free_ports, running_up
+from tests.waiting import http_get
 
 TOKENS = """tokens:
   reader: {sha256: %s, scope: read}
@@ -71,7 +71,7 @@ def system(
 
 
 def get(system: System, place: str, **query: Any) -> Any:
-    answer = httpx.get(f"{system.url}{place}", params=query)
+    answer = http_get(f"{system.url}{place}", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -145,14 +145,14 @@ def test_everything_else_that_can_be_read(system: System) -> None:
     assert why["composite_score"] == pytest.approx(
         sum(term["contribution"] for term in why["terms"]) + why["person_penalty"]
     )
-    answer = httpx.get(f"{system.url}{base}/thumbnail", params={"path": photo})
+    answer = http_get(f"{system.url}{base}/thumbnail", params={"path": photo})
     assert answer.headers["content-type"] == "image/jpeg"
     assert max(Image.open(io.BytesIO(answer.content)).size) <= 320
-    answer = httpx.get(f"{system.url}{base}/files/selected-photos.zip")
+    answer = http_get(f"{system.url}{base}/files/selected-photos.zip")
     assert "selected-photos.zip" in answer.headers["content-disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-    answer = httpx.get(f"{system.url}{base}/files/results.zip")
+    answer = http_get(f"{system.url}{base}/files/results.zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         assert {"image_metrics.csv", "run.json", "index.html"} < set(archive.namelist())
@@ -184,7 +184,7 @@ def test_everything_else_that_can_be_read(system: System) -> None:
 def test_a_problem_is_told_as_json(
     system: System, path: str, status: int, field: str, problem: str
 ) -> None:
-    answer = httpx.get(system.url + path.replace("{run}", system.run.id))
+    answer = http_get(system.url + path.replace("{run}", system.run.id))
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     told = answer.json()
@@ -193,7 +193,7 @@ def test_a_problem_is_told_as_json(
 
 
 def test_other_sites_are_refused_on_every_route(system: System) -> None:
-    described = httpx.get(f"{system.url}/openapi.json").json()
+    described = http_get(f"{system.url}/openapi.json").json()
     for path in [*described["paths"], "/api/v1/openapi.json", "/nowhere"]:
         url = system.url.removesuffix("/api/v1") + path.replace("{", "").replace("}", "")
         for headers in (
@@ -202,7 +202,7 @@ def test_other_sites_are_refused_on_every_route(system: System) -> None:
             {"origin": "null"},
             {"sec-fetch-site": "cross-site"},
         ):
-            answer = httpx.get(url, headers=headers)
+            answer = http_get(url, headers=headers)
             assert answer.status_code == 403, (path, headers)
             assert answer.headers["content-type"] == "application/problem+json"
             assert "shared.allowed_hosts" in answer.json()["detail"]
@@ -238,11 +238,11 @@ def test_tokens_are_asked_for(album: Path, tmp_path: Path) -> None:
     }
     with running_up(tmp_path, [album.parent], "--no-ui", changes=changes):
         url = f"http://127.0.0.1:{port}/api/v1/albums"
-        refused = httpx.get(url)
+        refused = http_get(url)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"
         assert "requires a token" in refused.json()["detail"]
-        answer = httpx.get(url, headers={"authorization": "Bearer secret"})
+        answer = http_get(url, headers={"authorization": "Bearer secret"})
         assert answer.json() == {"albums": [], "next_page_token": ""}
-        described = httpx.get(f"http://127.0.0.1:{port}/api/v1/openapi.json").json()
+        described = http_get(f"http://127.0.0.1:{port}/api/v1/openapi.json").json()
         assert "HTTPBearer" in described["components"]["securitySchemes"]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 import yaml
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -20,6 +19,7 @@ from orchestrator.cli.parts import MODEL_SERVICES
 from tests.conftest import ROOT, draw_picture
 from tests.integration.parts import model_services, orchestrator
 from tests.integration.up import free_ports
+from tests.waiting import http_get
 
 PHOTO_COUNT = 6
 
@@ -77,7 +77,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
                 run_id = part.begin()
                 assert part.end(run_id).state == pb.RUN_STATE_COMPLETED
                 part.end(part.begin())
-                metrics = httpx.get(f"http://{metrics_address}/metrics").text
+                metrics = http_get(f"http://{metrics_address}/metrics").text
     server.stop(1).wait()
     folders = {name: base / "services" / name for name in MODEL_SERVICES}
     folders["orchestrator"] = base / "orchestrator"

@@ -13,6 +13,7 @@ import trustme
 from tests.contract.test_security import Files, write_files
 from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment
 from tests.integration.up import running_up
+from tests.waiting import http_get
 
 
 @pytest.fixture
@@ -73,11 +74,11 @@ def test_up_serves_the_page_by_https_and_the_page_may_call(
 ) -> None:
     with running_up(tmp_path, [tmp_path], changes=protected) as addresses:
         context = ssl.create_default_context(cafile=str(files.ca))
-        page = httpx.get(f"https://{addresses['ui']}/", verify=context)
+        page = http_get(f"https://{addresses['ui']}/", verify=context)
         assert page.status_code == 200
         assert "bestshot" in page.text
         with pytest.raises(httpx.HTTPError):
-            httpx.get(f"http://{addresses['ui']}/")
+            http_get(f"http://{addresses['ui']}/")
         reports = ["runs", "--orchestrator", addresses["orchestrator"]]
         listed = bestshot(reports, data=tmp_path / "data", changes=protected)
         assert (listed.code, "Selected" in listed.text) == (0, True), listed.text

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import httpx
 import psycopg
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -28,7 +27,7 @@ from tests.conftest import draw_pairs
 from tests.integration.hosts import Host, HostedPart, hosts
 from tests.integration.parts import Part, orchestrator
 from tests.postgresql import Postgresql, running_postgresql
-from tests.waiting import LIMIT_S, wait_until
+from tests.waiting import LIMIT_S, http_get, wait_until
 
 PHOTO_COUNT = 24
 MODEL_HOSTS = ("model-a", "model-b")
@@ -65,8 +64,10 @@ class Cluster:
 
 def calls_at(metrics_address: str) -> float:
     """Calls that a part has answered so far, but for questions about its health."""
-    text = httpx.get(f"http://{metrics_address}/metrics").text
-    found = re.findall(r'bestshot_calls_total\{code="OK",method="/bestshot.*\} (\S+)', text)
+    text = http_get(f"http://{metrics_address}/metrics").text
+    found = re.findall(
+        r'grpc_server_handled_total\{grpc_code="OK".*grpc_service="bestshot.*\} (\S+)', text
+    )
     return sum(map(float, found))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from services.common.errors import InvalidArgumentError
@@ -67,6 +69,7 @@ def check_message(message: Message, path: str = "") -> None:
             _check_count(field, len(value), name)
             for index, one in enumerate(value):
                 _check_value(field, one, f"{name}[{index}]")
+    _check_required(message, path)
 
 
 def check_text(name: str, text: str) -> None:
@@ -88,6 +91,29 @@ _CHECKED_ITEMS = (
     FieldDescriptor.CPPTYPE_STRING,
     FieldDescriptor.CPPTYPE_ENUM,
 )
+
+
+def _check_required(message: Message, path: str) -> None:
+    required = _required_fields(message.DESCRIPTOR)
+    if not required:
+        return
+    present = {field.name for field, _ in message.ListFields()}
+    for name in required:
+        if name not in present:
+            raise InvalidArgumentError(
+                f"{path}.{name}" if path else name, "is required and must not be empty"
+            )
+
+
+@functools.cache
+def _required_fields(kind: Descriptor) -> tuple[str, ...]:
+    """Names of the fields that a proto file marks as REQUIRED (AIP-203)."""
+    behavior = field_behavior_pb2.field_behavior
+    return tuple(
+        field.name
+        for field in kind.fields
+        if field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[behavior]
+    )
 
 
 def _check_value(field: FieldDescriptor, value: Any, name: str) -> None:  # noqa: ANN401

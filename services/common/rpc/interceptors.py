@@ -29,7 +29,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from services.common.errors import BestshotError, InvalidArgumentError, ResourceExhaustedError
-from services.common.process.metrics import Metrics
+from services.common.process.metrics import CallLabels, Metrics
 from services.common.process.request_id import request_id
 from services.common.rpc.admission import (
     PROBE_READ_S,
@@ -99,15 +99,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         method = handler_call_details.method
         pairs = tuple(handler_call_details.invocation_metadata or ())
+        labels = CallLabels.of(
+            method,
+            is_request_stream=handler.request_streaming,
+            is_response_stream=handler.response_streaming,
+        )
         is_large = method.rpartition("/")[2] in _LARGE_METHODS
         if method.startswith(_PROBES):
-            call = _Call(method, dict(pairs), self._probe_places, self._probes)
+            call = _Call(method, labels, dict(pairs), self._probe_places, self._probes)
         else:
             headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
             token_name, refusal = self._authenticate(method, headers)
             admission = self._large if is_large else self._small
             call = _Call(
                 method,
+                labels,
                 dict(pairs),
                 self._call_places,
                 admission,
@@ -178,6 +184,7 @@ class _Call:
     def __init__(
         self,
         method: str,
+        labels: CallLabels,
         metadata: Mapping[str, str | bytes],
         places: _Places,
         admission: Admission,
@@ -187,6 +194,7 @@ class _Call:
         refusal: BestshotError | None = None,
     ) -> None:
         self.method = method
+        self._labels = labels
         self._metadata = metadata
         self._refusal = refusal
         self._places = places
@@ -200,6 +208,8 @@ class _Call:
         self, context: grpc.aio.ServicerContext, *, is_stream: bool
     ) -> AsyncIterator[object]:
         """Checks that the call is allowed; yields its request, or all of a stream."""
+        if self._metrics is not None:
+            self._metrics.start_call(self._labels)
         request_id.set(_valid_request_id(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
         if self._refusal is not None:
             raise self._refusal
@@ -227,12 +237,12 @@ class _Call:
                 yield request
             del request  # it has no room while the next one is awaited
 
-    def end(self, code: str) -> None:
+    def end(self, code: grpc.StatusCode) -> None:
         if self._metrics is None:
             return
         seconds = time.monotonic() - self._began
-        self._metrics.call(self.method, code, seconds)
-        logger.debug("%s %s %.1f ms", self.method, code, 1000 * seconds)
+        self._metrics.end_call(self._labels, code, seconds)
+        logger.debug("%s %s %.1f ms", self.method, code.name, 1000 * seconds)
 
 
 def _guard_unary(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # noqa: ANN401
@@ -247,7 +257,7 @@ def _guard_unary(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # noq
         except (Exception, asyncio.CancelledError) as error:
             await _abort(context, error, call)
             raise
-        call.end("OK")
+        call.end(grpc.StatusCode.OK)
         return response
 
     return guard
@@ -272,7 +282,7 @@ def _guard_stream(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # no
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:
             await _abort(context, error, call)
             raise
-        call.end("OK")
+        call.end(grpc.StatusCode.OK)
 
     return guard
 
@@ -308,17 +318,17 @@ def _valid_request_id(caller_id: str | bytes | None) -> str:
 async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: _Call) -> None:
     """Ends the call with the status of an error; a cancelled call has already ended."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        call.end("CANCELLED")
+        call.end(grpc.StatusCode.CANCELLED)
         return
     if isinstance(error, grpc.aio.BaseError):
         return
     status: status_pb2.Status
     if isinstance(error, BestshotError):
-        call.end(error.code.name)
+        call.end(error.code)
         status = to_status(error)
     else:
         logger.error("%s failed", call.method, exc_info=error)
-        call.end("INTERNAL")
+        call.end(grpc.StatusCode.INTERNAL)
         status = internal_status(request_id.get())
     # The error is part of a cycle, and its frames hold the request: it would stay in memory until
     # the garbage collector runs.

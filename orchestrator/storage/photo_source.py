@@ -46,22 +46,22 @@ OTHER_SUFFIXES = frozenset(
         *(".pbm", ".pgm", ".pnm", ".ppm"),
     }
 )
-"""Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are
-of formats that cannot be decoded; they become rows all the same."""
+"""Pictures that cameras do not write, so a RAW file of the same name is a separate photo. Some of
+these formats cannot be decoded, but the files still become rows."""
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
-"""Suffixes of candidate files; their magic bytes decide what they really are."""
+"""Suffixes of candidate files; their magic bytes determine the actual format."""
 COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
-"""Videos of Live Photos, and Apple's edits: they belong to the photo of the same name."""
+"""Videos of Live Photos, and Apple's edits: each belongs to the photo of the same name."""
 
 
 MAX_FILE_BYTES = 640 * 10**6
-"""Maximum size of a photo file: 100 megapixels with 16 bits per colour, uncompressed."""
+"""Maximum size of a photo file: 100 megapixels at 16 bits per colour, uncompressed."""
 _CHUNK_BYTES = 2**22
 _MAX_IGNORE_BYTES = 2**20
 
 
 class FolderPhotoSource:
-    """The photos below a folder, without hidden files, system folders and what is excluded.
+    """All photos below a folder, except hidden, system and excluded files and folders.
 
     Args:
         folder: The album's folder.
@@ -85,22 +85,22 @@ class FolderPhotoSource:
         self._identity: tuple[int, int] | None = None
 
     def list_photos(self) -> list[PhotoFile]:
-        """Finds the photos as `find_photos` does, without any exclusion of the caller's."""
+        """Finds the photos as `find_photos` does, without exclude patterns from the caller."""
         return self.find_photos().photos
 
     def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
         """Finds the photos, ordered by path, except what .bestshotignore or `exclude` matches.
 
         Args:
-            exclude: Patterns as in .gitignore, relative to the album. They follow those in the
-                album's file .bestshotignore.
+            exclude: Patterns in the syntax of .gitignore, relative to the album. They are applied
+                after those in the album's .bestshotignore.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
         photo; so is the video of a Live Photo.
 
         Raises:
-            InvalidArgumentError: The folder is missing, cannot be read, or holds no photo.
-            UnavailableError: It disappears in the meantime.
+            InvalidArgumentError: The folder is missing, cannot be read, or contains no photos.
+            UnavailableError: The folder disappears during the search.
         """
         check_folder(self._folder)
         try:
@@ -108,7 +108,7 @@ class FolderPhotoSource:
         except InvalidImageError as error:
             raise InvalidArgumentError(
                 "folder",
-                f"{self._folder} now leads out of the allowed roots through a symbolic link; see "
+                f"{self._folder} now leads outside the allowed roots through a symbolic link; see "
                 f"orchestrator.allowed_roots",
             ) from error
         self._identity = _identity(self._folder)
@@ -137,8 +137,8 @@ class FolderPhotoSource:
         """Lines of the album's .bestshotignore; none if there is no such file.
 
         Raises:
-            InvalidArgumentError: It cannot be read. It is not skipped, because what its owner
-                excluded would be curated.
+            InvalidArgumentError: The file cannot be read. If it were skipped, photos that the
+                owner excluded would be curated.
         """
         try:
             with open_inside(self._folder / IGNORE_FILE, self._folder, self._roots) as opened:
@@ -167,12 +167,12 @@ class FolderPhotoSource:
 
         Args:
             path: The photo.
-            size: Its expected size, for which the caller has room; None = any.
+            size: Its expected size, for which the caller has reserved room; None = any.
 
         Raises:
-            InvalidImageError: It is not a regular file, leads out of the album and the roots, is
+            InvalidImageError: It is not a regular file, leads outside the album and the roots, is
                 too large, is larger than `size`, or cannot be read.
-            UnavailableError: The whole album has gone since it was listed.
+            UnavailableError: The whole album has disappeared since it was listed.
         """
         with self._opened(path) as opened:
             return _read_whole(opened, _checked_size(opened) if size is None else size)
@@ -205,7 +205,7 @@ class FolderPhotoSource:
         )
 
     def _size(self, path: Path) -> int:
-        """Size of a file; 0 for a link that is dangling or leads out, reported when it is read."""
+        """Size of a file; 0 for a dangling link or one that leads outside: `read` reports these."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
@@ -225,7 +225,7 @@ class FolderPhotoSource:
         """Distinguishes a broken file from a disk or a network folder that has gone away.
 
         Raises:
-            UnavailableError: The album's folder is gone, or another one is in its place.
+            UnavailableError: The album's folder is gone, or a different one has taken its place.
         """
         try:
             identity = _identity(self._folder)
@@ -235,7 +235,7 @@ class FolderPhotoSource:
                 f"the folder {self._folder} is no longer available: {error.strerror}"
             ) from error
         if self._identity is not None and identity != self._identity:
-            raise UnavailableError(f"the folder {self._folder} was replaced by another one")
+            raise UnavailableError(f"the folder {self._folder} was replaced by a different one")
 
 
 def _checked_size(opened: IO[bytes]) -> int:
@@ -253,12 +253,12 @@ def _read_whole(opened: IO[bytes], size: int) -> bytes:
         report_progress()
         content += chunk
         if len(content) > size:
-            raise InvalidImageError("the file has grown while it was being read")
+            raise InvalidImageError("the file grew while it was being read")
     return bytes(content)
 
 
 def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]:
-    """Yields the photos of a folder, each with the files that go with it."""
+    """Yields the photos in a folder, each with its companion files."""
     by_stem: dict[str, list[Path]] = {}
     for path in sorted(paths):
         by_stem.setdefault(path.stem, []).append(path)
@@ -293,7 +293,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) -> Path:
-    """Resolves `folder`, symlinks and all, and refuses it outside the allowed roots.
+    """Resolves `folder`, including symlinks, and refuses it if it is outside the allowed roots.
 
     Args:
         folder: From a request.
@@ -308,21 +308,21 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     try:
         resolved = folder.resolve()
     except (OSError, ValueError, RuntimeError):  # RuntimeError: symlink loop
-        resolved = Path()  # in no root: callers must not learn what is wrong outside the roots
+        resolved = Path()  # in no root: callers must not learn what exists outside the roots
     if problem := _find_outside(folder, resolved, resolved_roots(allowed_roots)):
         raise InvalidArgumentError(field, problem)
     return resolved
 
 
 def check_still_allowed(folder: str, roots: Sequence[Path]) -> None:
-    """Refuses an album that is not in an allowed root of today; touches no disk.
+    """Refuses an album that is no longer in an allowed root; does not access the disk.
 
     Args:
         folder: The album's folder, as resolved when the album was created.
         roots: Resolved roots.
 
     Raises:
-        FailedPreconditionError: It is in none of them.
+        FailedPreconditionError: The album is not in any of them.
     """
     if problem := _find_outside(Path(folder), Path(folder), roots):
         raise FailedPreconditionError(problem)
@@ -338,7 +338,7 @@ def _find_outside(folder: Path, resolved: Path, roots: Sequence[Path]) -> str:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Identifies a folder, to detect a different one mounted in its place."""
+    """Identifies a folder, so that a different one mounted in its place is detected."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 

@@ -199,7 +199,7 @@ def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
         pulled = models.run("models", "pull", "dinov2-vits14", "--mirror", mirror)
         server.shutdown()
     assert pulled.code == 0, pulled.text
-    assert "embedding against PyTorch in single precision on 8 pictures" in pulled.text
+    assert "embedding compared with PyTorch in single precision on 8 pictures" in pulled.text
     assert "dinov2-vits14: ready" in models.run("models", "verify").text
 
     profile = models.configs / "profiles" / "lite.yaml"

@@ -56,8 +56,12 @@ from orchestrator.runs.selection import (
 )
 from orchestrator.runs.stored_features import Key, stack_embeddings
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
-from services.common.errors import BestshotError, InvalidArgumentError, InvalidImageError
-from services.common.imaging import unsupported
+from services.common.errors import (
+    BestshotError,
+    InvalidArgumentError,
+    InvalidImageError,
+    UnsupportedImageError,
+)
 from services.common.imaging.decode import (
     CANONICAL_VERSION,
     RgbImage,
@@ -196,9 +200,9 @@ class Pipeline:
         self._notes.extend(
             describe_unsupported(
                 [
-                    record.error.removeprefix(unsupported.PREFIX)
+                    record.format
                     for record in broken
-                    if record.error.startswith(unsupported.PREFIX)
+                    if record.reason_code == Reason.UNSUPPORTED_FORMAT
                 ]
             )
         )
@@ -245,7 +249,7 @@ class Pipeline:
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
         read: dict[str, _Read] = {}
         features: dict[Key, bytes] = {}
-        decoded: dict[str, _Decoded | str] = {}
+        decoded: dict[str, _Decoded | InvalidImageError] = {}
         for part in await self._find_parts(photos, read):
             # All at once: parts that hold some and wait for more could wait for each other.
             async with self._threads.contents.hold(sum(photo.size_bytes for photo in part)):
@@ -284,7 +288,7 @@ class Pipeline:
 
     async def _decode_part(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
-    ) -> tuple[dict[Key, bytes], dict[str, _Decoded | str]]:
+    ) -> tuple[dict[Key, bytes], dict[str, _Decoded | InvalidImageError]]:
         """Reads photos; returns their cached features, and decodes, by digest, those without."""
         contents: dict[str, bytes] = {}
         found = await asyncio.gather(
@@ -375,14 +379,14 @@ class Pipeline:
         return keys
 
     async def _compute(
-        self, decoded: Mapping[str, _Decoded | str]
-    ) -> tuple[dict[Key, bytes], dict[str, str]]:
+        self, decoded: Mapping[str, _Decoded | InvalidImageError]
+    ) -> tuple[dict[Key, bytes], dict[str, InvalidImageError]]:
         """Scores decoded photos by digest; returns cache entries, and errors by digest."""
         pixels: dict[str, RgbImage] = {}
         entries: dict[Key, bytes] = {}
-        errors: dict[str, str] = {}
+        errors: dict[str, InvalidImageError] = {}
         for digest, outcome in decoded.items():
-            if isinstance(outcome, str):
+            if isinstance(outcome, InvalidImageError):
                 errors[digest] = outcome
             else:
                 pixels[digest] = outcome.pixels
@@ -396,7 +400,10 @@ class Pipeline:
         return {key: payload for key, payload in entries.items() if key[0] not in errors}, errors
 
     async def _infer(
-        self, pixels: Mapping[str, RgbImage], entries: dict[Key, bytes], errors: dict[str, str]
+        self,
+        pixels: Mapping[str, RgbImage],
+        entries: dict[Key, bytes],
+        errors: dict[str, InvalidImageError],
     ) -> None:
         """Calls the three services in parallel on decoded photos."""
         images, models = list(pixels.values()), self._services.models
@@ -415,15 +422,17 @@ class Pipeline:
                 ("face", found),
             ):
                 if isinstance(result, BestshotError):
-                    errors[digest] = f"the {role} service could not analyse it: {result.message}"
+                    errors[digest] = InvalidImageError(
+                        f"the {role} service could not analyse it: {result.message}"
+                    )
                 else:
                     entries[keys[role]] = _pack(result)
 
-    def _decode(self, content: bytes) -> _Decoded | str:
+    def _decode(self, content: bytes) -> _Decoded | InvalidImageError:
         try:
             image = self._source.decode(content)
         except InvalidImageError as error:
-            return error.message
+            return error
         facts = {
             "width_px": image.source_width_px,
             "height_px": image.source_height_px,
@@ -437,7 +446,7 @@ class Pipeline:
         self,
         item: _Read,
         features: Mapping[Key, bytes],
-        errors: Mapping[str, str],
+        errors: Mapping[str, InvalidImageError],
         sidecars: Mapping[str, FileMetadata],
         *,
         is_cached: bool,
@@ -453,12 +462,17 @@ class Pipeline:
             metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))
             facts = assemble_facts(record.path, metadata, sidecars)
             record = dataclasses.replace(record, **facts)
-        error = item.error or errors.get(item.digest, "")
+        found = errors.get(item.digest)
+        error = item.error or (found.message if found else "")
         if error:
+            reason, known_format = Reason.UNREADABLE, ""
+            if isinstance(found, UnsupportedImageError):
+                reason, known_format = Reason.UNSUPPORTED_FORMAT, found.format
             broken = dataclasses.replace(
                 record,
                 error=error,
-                reason_code=Reason.UNREADABLE.value,
+                format=known_format,
+                reason_code=reason.value,
                 reason=describe_unreadable(error),
             )
             return ScoredPhoto(broken, None, is_cached=False)

@@ -264,4 +264,6 @@ async def test_pictures_of_other_formats_are_rows_and_counted(engine: Engine, al
         assert run.notes[-2:] == ("Left out: 1 video.", "Not supported: 3 JPEG XL, 1 OpenEXR.")
         assert run.summary is not None
         assert (run.summary.photo_count, run.summary.unreadable_count) == (6, 4)
-        assert opened.store.image(run.id, "a.jxl").error == "not supported: JPEG XL"
+        found = opened.store.image(run.id, "a.jxl")
+        assert (found.reason_code, found.format) == ("UNSUPPORTED_FORMAT", "JPEG XL")
+        assert found.error == "not supported: JPEG XL"

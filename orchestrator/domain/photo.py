@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.domain.sets import SetPlace
+
 
 @dataclass(frozen=True, slots=True)
 class FindParameters:
@@ -76,6 +78,7 @@ class Candidate:
         quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
+        frame_set: Its place in a set of photos that belong together; None if it is in none.
     """
 
     path: str
@@ -83,6 +86,7 @@ class Candidate:
     quality: QualityScores
     faces: tuple[FaceScores, ...]
     cluster_id: int
+    frame_set: SetPlace | None = None
 
 
 class Decision(StrEnum):
@@ -113,3 +117,5 @@ class Reason(StrEnum):
     USER_KEEP = "USER_KEEP"
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
+    SELECTED_WITH_SET = "SELECTED_WITH_SET"
+    IN_SET = "IN_SET"

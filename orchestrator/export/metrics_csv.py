@@ -54,6 +54,9 @@ _FIXED_COLUMNS = (
     "Companions",
     "Noise",
     "Face_Faults",
+    "Set_Kind",
+    "Set",
+    "Set_Place",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores follow by themselves. A new column that is not a score is appended here, after the columns of
@@ -125,6 +128,9 @@ def _row(record: ImageRecord) -> dict[str, str]:
         if record.companion_paths
         else "",
         "Face_Faults": json.dumps(record.face_faults) if record.face_faults else "",
+        "Set_Kind": record.set_kind,
+        "Set": _number(record.set_id),
+        "Set_Place": _number(record.set_place),
     }
 
 

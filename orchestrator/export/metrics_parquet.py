@@ -49,6 +49,8 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     known = {name for name, _ in fields}
     fields += [(score.name, pa.float64()) for score in SCORES if score.name not in known]
     fields += [("face_faults", pa.list_(pa.string())), ("face_caption", pa.string())]
+    fields += [("set_kind", pa.string())]
+    fields += [(name, pa.int32()) for name in ("set_id", "set_place", "set_size")]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()

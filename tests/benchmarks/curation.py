@@ -104,6 +104,7 @@ def single_process(folder: Path) -> None:
             cluster_selection_method="eom",
             scene_distance=0.4,
             max_joint_count=None,
+            compare_structure=False,
             dbscan=DbscanParameters(eps=0.3, min_samples=1),
             capture_time=WITHOUT_TIME,
         ),

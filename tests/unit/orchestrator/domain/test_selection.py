@@ -18,6 +18,7 @@ from orchestrator.domain.selection import (
     SelectionParameters,
     Verdict,
 )
+from orchestrator.domain.sets import SetKind, SetParameters, SetPlace, Use
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, rules
 
@@ -380,3 +381,59 @@ def test_copies_of_one_file_share_a_decision() -> None:
     photos = [candidate("a"), replace(candidate("b"), content_digest="a"), candidate("c")]
     found = select(photos, decisions={"a": Decision.REJECT})
     assert [found[name].is_selected for name in "abc"] == [False, False, True]
+
+
+def bracket(scores: Sequence[float]) -> list[Candidate]:
+    """A moment of one series, from dark to bright, and a photo that is in no set."""
+    count = len(scores)
+    series = [
+        replace(
+            candidate(f"{place}.jpg", ava_score=score),
+            frame_set=SetPlace(SetKind.EXPOSURE_BRACKET, 0, place, count),
+        )
+        for place, score in enumerate(scores, start=1)
+    ]
+    return [*series, candidate("other.jpg", ava_score=5.5)]
+
+
+@pytest.mark.parametrize(
+    ("use", "picked"),
+    [
+        ("ignore", {"3.jpg", "2.jpg"}),
+        ("best", {"3.jpg", "other.jpg"}),
+        ("middle", {"2.jpg", "other.jpg"}),
+        ("all", {"1.jpg", "2.jpg", "3.jpg"}),
+    ],
+)
+def test_a_set_is_kept_or_culled_as_one(use: Use, picked: set[str]) -> None:
+    photos = bracket([4.2, 6.0, 8.0])
+    embeddings = unit_vectors([0.0] * len(photos))
+    sets = SetParameters(exposure_brackets=use)
+    selection = Selection(photos, embeddings, FILTERS, NO_TIES, {}, sets)
+    verdicts = selection.verdicts({})
+    found = {verdict.path: verdict for verdict in verdicts}
+    assert {path for path, verdict in found.items() if verdict.is_selected} == picked
+    sentences = dict(zip(found, explain(selection, verdicts), strict=True))
+    assert all(sentences.values())
+    if use == "best":
+        assert found["1.jpg"].reason is found["2.jpg"].reason is Reason.IN_SET
+        assert sentences["2.jpg"].startswith(
+            "Not selected: frame 2 of 3 of an exposure bracket, for which 3.jpg stands"
+        )
+    if use == "all":
+        assert sentences["1.jpg"] == (
+            "Also selected: frame 1 of 3 of an exposure bracket, which is kept as a whole."
+        )
+
+
+def test_a_photo_that_the_user_rejects_is_not_kept_with_its_set() -> None:
+    photos = bracket([4.2, 6.0, 8.0])
+    embeddings = unit_vectors([0.0] * len(photos))
+    decisions = {photos[0].content_digest: Decision.REJECT}
+    sets = SetParameters(exposure_brackets="all")
+    verdicts = Selection(photos, embeddings, FILTERS, NO_TIES, decisions, sets).verdicts({})
+    assert [verdict.reason for verdict in verdicts[:3]] == [
+        Reason.USER_REJECT,
+        Reason.SELECTED_WITH_SET,
+        Reason.SELECTED_BEST,
+    ]

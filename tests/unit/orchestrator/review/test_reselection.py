@@ -52,9 +52,11 @@ def run(stores: Stores) -> Run:
         ImageRecord(f"{digest}.jpg", digest, 1, quality=quality(ava_score=rng.uniform(4, 8)))
         for digest in DIGESTS
     ]
-    labels = find_moments(vectors, photos, resolve_auto(settings.cluster_scenes, CALIBRATION))
-    assert set(labels) == set(range(MOMENTS))
-    in_moments = assign_moments(photos, labels, ())
+    parameters = resolve_auto(settings.cluster_scenes, CALIBRATION)
+    miniatures = np.full((len(photos), 32, 32), np.nan, np.float32)
+    found = find_moments(vectors, miniatures, photos, parameters, settings.keep_sets)
+    assert set(found.labels) == set(range(MOMENTS))
+    in_moments = assign_moments(photos, found, ())
     records = add_verdicts(in_moments, build_selection(in_moments, vectors, settings, {}), {})
     made = Run(
         id="r",

@@ -87,6 +87,10 @@ RECORD = ImageRecord(
     is_selected=True,
     reason_code="SELECTED_BEST",
     reason="the best",
+    set_kind="exposure_bracket",
+    set_id=0,
+    set_place=2,
+    set_size=3,
 )
 
 

@@ -22,6 +22,7 @@ BOUNDED = ClusterParameters(
     dbscan=DbscanParameters(eps=0.3, min_samples=1),
     capture_time=WITHOUT_TIME,
     max_joint_count=None,
+    compare_structure=False,
 )
 
 

@@ -13,6 +13,7 @@ from orchestrator.domain.moments import time_evidence
 from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.parameters import CaptureTimeParameters
 from orchestrator.domain.moments.time_evidence import with_time_evidence
+from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.domain.verdict_sentences import grouping_text
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
@@ -121,7 +122,10 @@ def test_a_run_uses_it_only_where_it_is_on() -> None:
         layer = Layer("test", {"cluster_scenes": {"capture_time": changed}})
         settings = PipelineConfig(ROOT / "configs", "builtin", [layer]).load()
         parameters = resolve_auto(settings.cluster_scenes, (0.2, 0.1))
-        return find_moments(at(0, 50), records, parameters).tolist()
+        miniatures = np.full((2, 32, 32), np.nan, np.float32)
+        return find_moments(
+            at(0, 50), miniatures, records, parameters, WITHOUT_SETS
+        ).labels.tolist()
 
     assert labels({}) == [-1, -1]
     assert labels({"enabled": True}) == [0, 0]

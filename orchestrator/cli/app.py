@@ -1,6 +1,6 @@
 """The `bestshot` command.
 
-Functions import what takes long to load, so that `bestshot --help` answers at once.
+Slow modules are imported inside functions, so that `bestshot --help` responds at once.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class ExportedAs(enum.StrEnum):
 SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
-"""Takes a minute, because of the pauses: by then a photo that crashes a service has failed its run
-(`service_wait_s`), and everything else continues."""
+"""Because of the pauses, this many deaths take a minute. By then a photo that crashes a service has
+made its run fail (`service_wait_s`), and everything else continues."""
 
 
 def _parse_transfer(text: str) -> FileTransfer:
@@ -117,8 +117,8 @@ Exclude = Annotated[
     typer.Option(
         "--exclude",
         metavar="GLOB",
-        help="Leave out files or folders, as in .gitignore: 'screenshots/', '*.png'. Can be "
-        "repeated. Applies in addition to PHOTOS/.bestshotignore.",
+        help="Leave out files or folders matching a .gitignore pattern, such as 'screenshots/' or "
+        "'*.png'. Can be repeated. Applies in addition to PHOTOS/.bestshotignore.",
     ),
 ]
 Force = Annotated[
@@ -247,7 +247,7 @@ def up(
 ) -> None:
     """Run everything until Ctrl-C: the four model services, the orchestrator and the web UI.
 
-    Their addresses are set in configs/services.yaml. A part that dies is restarted; if one keeps
+    Their addresses are set in configs/services.yaml. A part that dies is restarted; if it keeps
     dying, the command exits and shows its last log lines.
     """
     if ui and importlib.util.find_spec("gradio") is None:
@@ -304,7 +304,7 @@ def up(
     context_settings={
         "allow_extra_args": True,
         "ignore_unknown_options": True,
-        "allow_interspersed_args": False,  # options after PART, even --help, are the part's
+        "allow_interspersed_args": False,  # options after PART, even --help, belong to the part
     }
 )
 def serve(
@@ -347,7 +347,7 @@ def runs(orchestrator: Address = None, data: Data = None) -> None:
     """List the newest 1000 runs, newest first."""
     from orchestrator.cli.api import open_api
 
-    # fold, because the end of a long path tells more than its beginning
+    # fold, because the end of a long path is more informative than its beginning
     album = Column("Album", overflow="fold")
     run_id, started = Column("Run", no_wrap=True), Column("Started", no_wrap=True)
     table = Table(run_id, started, "State", "Photos", "Selected", album, box=None, pad_edge=False)
@@ -499,7 +499,7 @@ def export(
 
 
 def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
-    """Makes the orchestrator, which runs in this process and has the photos, write the files."""
+    """Exports using the orchestrator, which runs in this process and has access to the photos."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     transfer = options.selected_transfer
@@ -538,7 +538,7 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
 
 @app.command()
 def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = None) -> None:
-    """Show how well a run's own choice agrees with your decisions."""
+    """Show how well the algorithm's choices agree with your decisions."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:

@@ -34,13 +34,13 @@ def find_moments(
     Args:
         embeddings: float32, (n, d), row i for record i.
         records: Readable photos.
-        parameters: In force.
+        parameters: The parameters in force.
         note: Receives notes about the run; see `cluster_scenes`.
 
     Returns:
         int64, (n,), NOISE for single shots.
     """
-    # these libraries take a second to load, which a command that clusters nothing should not pay
+    # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
 
@@ -59,7 +59,7 @@ def assign_moments(
     labels: NDArray[np.int64],
     corrections: Sequence[Correction],
 ) -> list[ImageRecord]:
-    """Puts photos into the moments that the algorithm found and the user corrected.
+    """Assigns photos to the moments that the algorithm found, as corrected by the user.
 
     Args:
         records: Readable photos, ordered by path.
@@ -80,12 +80,12 @@ def build_selection(
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
 ) -> Selection:
-    """Builds the selection over the photos of a run.
+    """Builds the selection from the photos of a run.
 
     Args:
         records: Readable photos in their moments.
         embeddings: float32, (n, d), row i for record i.
-        settings: In force.
+        settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
     """
     return Selection(

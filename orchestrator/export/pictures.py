@@ -16,7 +16,7 @@ MAX_LONG_SIDE_PX = 2048
 
 
 def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
-    """Returns the JPEG that the score stage made; NotFoundError if the photo was not readable."""
+    """Returns the JPEG made by the score stage; NotFoundError if the photo was unreadable."""
     key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
     found = cache.get([key])
     if key not in found:
@@ -34,8 +34,8 @@ async def large_picture(
     """Decodes a photo again and returns it as a JPEG of at most `long_side_px`.
 
     Raises:
-        FailedPreconditionError: The file is gone, or has changed since it was scored.
-        NotFoundError: The photo was not readable then either.
+        FailedPreconditionError: The file is missing, or has changed since it was scored.
+        NotFoundError: The photo was unreadable when it was scored, too.
     """
     if not record.is_readable:
         raise NotFoundError("picture", record.path)

@@ -20,9 +20,9 @@ _SUFFIXES = (".xmp", ".XMP")
 
 
 def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, str]:
-    """Path of each photo's sidecar: its suffix replaced, as in Adobe's programs.
+    """Path of each photo's sidecar: the photo's path with the suffix replaced, as Adobe does.
 
-    Photos whose names differ only in the suffix keep it before the sidecar's.
+    If the names of photos differ only in the suffix, the sidecar's suffix is appended instead.
     """
     stems = Counter(PurePosixPath(record.path).with_suffix("") for record in records)
     return {
@@ -33,12 +33,12 @@ def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, str]:
 
 
 def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list[Path]:
-    """The sidecars that a photo has in its album: by its whole name, or by its stem alone.
+    """Finds a photo's sidecars in its album, named after its full file name or only its stem.
 
     Args:
         album: Folder of the album.
         record: The photo.
-        sidecar_path: Its name by `sidecar_paths`.
+        sidecar_path: Its path from `sidecar_paths`.
     """
     stems = {record.path, sidecar_path.rpartition(".")[0]}
     places = [album / f"{stem}{suffix}" for stem in sorted(stems) for suffix in _SUFFIXES]
@@ -52,9 +52,9 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list
 def merged_sidecar(
     album: Path, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
 ) -> bytes:
-    """Makes a photo's sidecar for another place, merged with the one beside the photo.
+    """Makes a photo's sidecar for another folder, merged with the one beside the photo.
 
-    An existing one that is not XMP, or leads out of the album and the roots, is ignored.
+    An existing one that is not XMP, or leads outside the album and the roots, is ignored.
     """
     for place in sidecars_beside(album, record, sidecar_path):
         try:
@@ -71,14 +71,14 @@ def stage_sidecars(
     folder: str,
     make: Callable[[ImageRecord, str], bytes],
 ) -> Iterator[str]:
-    """Stages sidecars for a folder below an output folder; existing ones are merged into.
+    """Stages sidecars for a folder below an output folder, merging into existing ones.
 
     Args:
         records: The photos.
         output: The output folder.
         folder: Name of the folder below it.
-        make: Returns the sidecar of a photo that has none there yet, by what `sidecar_paths` names
-            it.
+        make: Makes the sidecar of a photo that does not have one there yet, given its path from
+            `sidecar_paths`.
 
     Yields:
         Sidecars that could not be written, with reasons; existing files are left unchanged.
@@ -103,11 +103,11 @@ def stage_sidecars(
 
 
 def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
-    """Writes sidecars beside the photos themselves; merges into existing ones.
+    """Writes sidecars beside the photos themselves, merging into existing ones.
 
     Yields:
-        Sidecars that could not be written, with reasons; if the whole album is not writable, only
-        that.
+        Sidecars that could not be written, with reasons; one message if the whole album is not
+        writable.
     """
     if os.path.realpath(album) != str(album):
         yield f"wrote no sidecars beside the photos: {album} is reached through a symbolic link"
@@ -125,8 +125,8 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
 
 def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[str]:
     try:
-        # Only below the album itself, not in the other roots: a link may lead to a sidecar that
-        # belongs to another photo.
+        # Only below the album itself, not in the other roots, because a link may lead to a sidecar
+        # that belongs to another photo.
         real = check_inside(target, album, ())
         if not os.path.lexists(real):
             replace_file(real, sidecar(record))

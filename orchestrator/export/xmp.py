@@ -1,7 +1,7 @@
-"""XMP sidecars (ISO 16684-1): rating, label and keywords, as photo managers read them.
+"""XMP sidecars (ISO 16684-1): rating, label and keywords in the form that photo managers read.
 
-Existing content is kept: properties and keywords of other programs, and a rating or label set by
-somebody else.
+Existing content is kept: properties and keywords written by other programs, and a rating or label
+set by somebody else.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _NAMESPACES = {
 RATING_BEST, RATING_FURTHER, RATING_LEFT, RATING_REJECTED = 5, 4, 1, -1
 """Stars; -1 is XMP's own value for a rejected photo."""
 LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
-"""Names of Lightroom's default set of colour labels; digiKam takes the same."""
+"""Names from Lightroom's default set of colour labels; digiKam accepts them too."""
 KEYWORD_PREFIX = "bestshot:"
-"""Keywords with this prefix are ours to replace."""
+"""Keywords with this prefix are ours and may be replaced."""
 _UNSET = ("", "0")
-"""Values that programs write for no rating or label."""
+"""Values that programs write when there is no rating or label."""
 
 
 def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
-    """Writes rating, label, keywords, composite score and reason of a photo that was scored.
+    """Writes the rating, label, keywords, composite score and reason of a scored photo.
 
     Args:
         record: The photo.
         existing: Sidecar to merge them into. A rating or label in it that bestshot did not write is
-            kept; bestshot's own values are in `bestshot:Rating` and `bestshot:Label` in any case.
+            kept; `bestshot:Rating` and `bestshot:Label` always hold bestshot's own values.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
@@ -102,7 +102,7 @@ def _parse(content: bytes) -> etree._ElementTree:
 
 
 def _get(rdf: etree._Element, key: str) -> str:
-    """A simple property, as attribute or element of any description; empty for none."""
+    """Reads a simple property, an attribute or element of any description; empty if missing."""
     for description in _descriptions(rdf):
         if (value := description.get(_name(key))) is not None:
             return str(value)
@@ -112,7 +112,7 @@ def _get(rdf: etree._Element, key: str) -> str:
 
 
 def _set(rdf: etree._Element, key: str, value: str) -> None:
-    """Sets a simple property in place, or in a description; an empty value removes it."""
+    """Sets a simple property in place, or adds it to a description; an empty value removes it."""
     is_set = False
     for description in _descriptions(rdf):
         child = description.find(_name(key))
@@ -135,7 +135,7 @@ def _set(rdf: etree._Element, key: str, value: str) -> None:
 
 
 def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
-    """Replaces our keywords among those of dc:subject."""
+    """Replaces our keywords among those in dc:subject."""
     subject = next(rdf.iter(_name("dc:subject")), None)
     bag = subject.find(_name("rdf:Bag")) if subject is not None else None
     items = list(bag) if bag is not None else []
@@ -155,7 +155,7 @@ def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
 
 
 def _description(rdf: etree._Element) -> etree._Element:
-    """The first description, created if there is none."""
+    """Returns the first description, creating one if there is none."""
     for description in _descriptions(rdf):
         return description
     return etree.SubElement(rdf, _name("rdf:Description"), {_name("rdf:about"): ""})

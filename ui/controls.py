@@ -42,7 +42,8 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
         Control("cluster_scenes.min_samples", "Minimum samples", "count"),
         Control("cluster_scenes.dbscan.eps", "DBSCAN eps", "number"),
-        Control("cluster_scenes.capture_time.enabled", "Use capture time and camera", "flag"),
+        Control("cluster_scenes.capture_time.weight", "Weight of capture time", "number"),
+        Control("cluster_scenes.capture_time.enabled", "Join bursts, split at pauses", "flag"),
     ),
     "Selection": (
         Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
@@ -52,6 +53,7 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),
         Control("select_best.siamese.duplicate_threshold", "Duplicate threshold", "number"),
         Control("select_best.include_noise", "Select single shots too", "flag"),
+        Control("select_best.use_owner_ratings", "Use ratings from other programs", "flag"),
     ),
     "Weights": (
         Control("select_best.quality_weights.iqa", "Weight of technical quality (IQA)", "number"),

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.domain.decisions import Correction, DecisionAction
-from orchestrator.domain.explanation import Grouping
+from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.photo import Candidate, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
@@ -24,6 +25,7 @@ from orchestrator.domain.selection import (
 )
 from orchestrator.domain.wording import format_comparison, pluralize
 
+_OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
 """Smaller differences, on scores from 0 to 1, are not mentioned."""
 
@@ -57,6 +59,19 @@ def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
     return (f"Not supported: {listed}.",) if listed else ()
 
 
+def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
+    """A note on sidecars that could not be read; none if all could.
+
+    Args:
+        problems: What is wrong, by path.
+    """
+    if not problems:
+        return []
+    path = min(problems)
+    counted = f"{pluralize(len(problems), 'sidecar')} could not be read"
+    return [f"{counted}, so their ratings and times do not count ({path}: {problems[path]})."]
+
+
 def describe_damage(damage: str) -> str:
     """An extra sentence for a photo whose file is damaged but readable."""
     return f"Partially read: {damage}."
@@ -70,8 +85,8 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    seconds = grouping.pause_inside
-    pause = "" if seconds is None else f", taken {_format_span(seconds)} apart"
+    told = _tell_time(near, grouping.pause_inside)
+    pause = f", {told}" if told else ""
     if count == 2:
         text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
     else:
@@ -128,6 +143,18 @@ def _format_span(seconds: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
+def _tell_time(near: Neighbour, pause: float | None) -> str:
+    """Says how far apart in time a photo was taken, and what that does to its distance."""
+    if pause is None:
+        return ""
+    taken = f"taken {_format_span(pause)} apart"
+    part = f"{abs(near.time_part):.3f}"
+    if float(part) == 0.0:
+        return taken
+    what = "less" if near.time_part < 0.0 else "of it"
+    return f"{part} {what} because they were {taken}"
+
+
 def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     """Explains a split caused by a pause between captures; empty if no pause caused one."""
     near, pause, hours = (
@@ -148,16 +175,19 @@ def _explain_alone(grouping: Grouping) -> str:
     if near is None:
         return "It is the only photo."
     start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
-    text = f"{start}{near.distance:.3f}"
+    told = _tell_time(near, grouping.pause_outside)
+    note = f" ({told})" if told else ""
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
         distance, radius = format_comparison(near.distance, grouping.dbscan_eps, 3)
-        return f"{start}{distance}; neighbours must be within {radius}."
+        return f"{start}{distance}{note}; neighbours must be within {radius}."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         distance, span = format_comparison(near.distance, limit, 3)
-        return f"{start}{distance}; a moment may span at most {span}."
+        return f"{start}{distance}{note}; a moment may span at most {span}."
+    text = f"{start}{near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    text += note
     if grouping.method == "dbscan":
         return f"{text}; DBSCAN finds too few photos around it."
     if joint := _explain_joint(grouping):
@@ -182,6 +212,8 @@ def _explain_outside(grouping: Grouping) -> str:
     text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    if told := _tell_time(near, grouping.pause_outside):
+        text += f" ({told})"
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
     if joint := _explain_joint(grouping):
@@ -212,6 +244,8 @@ def _write_sentence(
     match verdict.reason:
         case Reason.USER_REJECT:
             return "Not selected: you rejected this photo."
+        case Reason.OWNER_REJECT:
+            return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
         case Reason.BLURRED:
             value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
             return (
@@ -251,6 +285,8 @@ def _explain_selected(
     match verdict.reason:
         case Reason.USER_KEEP:
             return "Selected: you kept this photo."
+        case Reason.OWNER_KEEP:
+            return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
         case Reason.SELECTED_DISTINCT:
             similarity, limit = format_comparison(
                 verdict.similarity or 0.0, parameters.dissimilarity_threshold
@@ -279,13 +315,13 @@ def _explain_lost(
     score, best = format_comparison(verdict.composite_score, rival[1].composite_score)
     winner = rival[1].path
     differences = _describe_differences(candidate, verdict, *rival)
-    kept = rival[1].reason is Reason.USER_KEEP
+    keeper = _name_keeper(rival[1])
     match verdict.reason:
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
                 f"(similarity {verdict.similarity or 0:.2f}), which "
-                f"{'you kept' if kept else 'ranks higher'}"
+                f"{keeper + ' kept' if keeper else 'ranks higher'}"
                 f"{'' if verdict.probability is None else ': ' + _describe_comparison(verdict)}"
                 f"{differences}."
             )
@@ -298,8 +334,8 @@ def _explain_lost(
                 f"{similarity}, limit {limit})"
                 f"{differences}."
             )
-        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
-            return f"Not selected: you kept {winner} instead."
+        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if keeper:
+            return f"Not selected: {keeper} kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score of {score} ties with {winner} ({best}), and "
@@ -359,9 +395,14 @@ def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
     if rival is None:
         return ""
-    if rival[1].reason is Reason.USER_KEEP:
-        return f"; you kept {rival[1].path}"
+    if keeper := _name_keeper(rival[1]):
+        return f"; {keeper} kept {rival[1].path}"
     return f"; {rival[1].path} is the best of this moment"
+
+
+def _name_keeper(verdict: Verdict) -> str:
+    """Who kept a photo; empty if nobody did."""
+    return {Reason.USER_KEEP: "you", Reason.OWNER_KEEP: "its owner"}.get(verdict.reason, "")
 
 
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:

@@ -21,6 +21,7 @@ _SINCE = Layer(
             "max_joint_count": None,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
+        "select_best": {"use_owner_ratings": False},
     },
 )
 """Values of newer settings, for runs that were stored before these settings existed."""

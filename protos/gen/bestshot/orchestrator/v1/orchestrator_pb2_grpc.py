@@ -40,8 +40,8 @@ class OrchestratorServiceStub:
     answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
-    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
-    INVALID_ARGUMENT.
+    field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
+    marked as REQUIRED is set; anything else is INVALID_ARGUMENT.
     """
 
     def __init__(self, channel):
@@ -227,8 +227,8 @@ class OrchestratorServiceServicer:
     answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
-    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
-    INVALID_ARGUMENT.
+    field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
+    marked as REQUIRED is set; anything else is INVALID_ARGUMENT.
     """
 
     def CreateAlbum(self, request, context):
@@ -367,8 +367,9 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetThumbnail(self, request, context):
-        """Returns a JPEG of a photo; a small one is kept from when it was scored. FAILED_PRECONDITION if
-        a large one is requested and the file has changed since.
+        """Returns a JPEG of a photo as it was scored; a small one is kept from then, and larger ones once they
+        have been requested. FAILED_PRECONDITION if one that is not kept is requested and the file has
+        changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -665,8 +666,8 @@ class OrchestratorService:
     answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
-    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
-    INVALID_ARGUMENT.
+    field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
+    marked as REQUIRED is set; anything else is INVALID_ARGUMENT.
     """
 
     @staticmethod

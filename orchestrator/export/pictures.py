@@ -20,7 +20,7 @@ _BYTES_PER_PIXEL = 3
 
 
 def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
-    """Returns the JPEG that the score stage made; NotFoundError if the photo was not readable."""
+    """Returns the JPEG made by the score stage; NotFoundError if the photo was unreadable."""
     key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
     found = cache.get([key])
     if key not in found:
@@ -40,8 +40,8 @@ async def large_picture(
     Decodes it unless a picture of this size is kept.
 
     Raises:
-        FailedPreconditionError: The file is gone, or has changed since it was scored.
-        NotFoundError: The photo was not readable then either.
+        FailedPreconditionError: The file is missing, or has changed since it was scored.
+        NotFoundError: The photo was unreadable when it was scored, too.
     """
     if not record.is_readable:
         raise NotFoundError("picture", record.path)

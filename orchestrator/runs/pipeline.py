@@ -1,4 +1,4 @@
-"""One run: discover, score, cluster, compare, select. Resumable, because features are cached."""
+"""One run: discover, score, cluster, compare, select. Can be resumed, as features are cached."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ BATCH_BYTES = 64 * 10**6
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 METADATA_ROLE = "metadata"
 FIRST_VERSION = "1"
-"""Version of the canonical image behind facts that do not state it."""
+"""Version of the canonical image for stored facts that do not state one."""
 NO_MODEL = "-"
-"""Model digest for features that are not computed by a model."""
+"""Model digest of features that are not computed by a model."""
 
 ResultT = TypeVar("ResultT")
 Parameters = ParamSpec("Parameters")
@@ -107,7 +107,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Concurrency:
-    """How many photos are in a batch, and how many batches are processed at a time."""
+    """How many photos make up a batch, and how many batches are processed at a time."""
 
     batch_count: int
     concurrent_batches: int
@@ -188,8 +188,8 @@ class Pipeline:
             decisions: The user's decisions, applied to the moments and the selection.
 
         Raises:
-            BestshotError: The album holds no photos, or a service fails. Scores finished by then
-                stay in the cache.
+            BestshotError: The album contains no photos, or a service fails. Scores that are
+                finished by then stay in the cache.
         """
         photos = await self._discover()
         scored = await self._score(photos)
@@ -263,7 +263,7 @@ class Pipeline:
         features: dict[Key, bytes] = {}
         decoded: dict[str, _Decoded | InvalidImageError] = {}
         for part in await self._find_parts(photos, read):
-            # All at once: parts that hold some and wait for more could wait for each other.
+            # Take all room at once: parts that hold some and wait for more could deadlock.
             async with self._threads.contents.hold(sum(photo.size_bytes for photo in part)):
                 known, fresh = await self._decode_part(part, read)
             features.update(known)
@@ -286,7 +286,7 @@ class Pipeline:
     async def _find_parts(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
     ) -> list[list[PhotoFile]]:
-        """Splits photos by their present sizes, which may have changed since they were listed."""
+        """Splits photos by their current sizes, which may have changed since they were listed."""
         sizes = await asyncio.gather(
             *(self._try(self._source.size, photo.path) for photo in photos)
         )
@@ -352,7 +352,7 @@ class Pipeline:
         return found
 
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
-        """Whether a photo's features are cached, and of pixels that are still canonical."""
+        """Whether a photo's features are cached, and based on pixels that are still canonical."""
         keys = self._keys(digest)
         if any(key not in known for key in keys.values()):
             return False
@@ -365,14 +365,14 @@ class Pipeline:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> ResultT | str:
-        """Reads something of a photo; returns the reason if that fails."""
+        """Calls a function that reads a photo; returns the reason if that fails."""
         try:
             return await self._threads.reads.run(call, *args, **kwargs)
         except InvalidImageError as error:
             return error.message
         except StalledError as error:
-            # a single file that hangs counts as unreadable, but a whole album of them would take
-            # forever
+            # a single file that hangs counts as unreadable, but if the whole album is gone, waiting
+            # for every file would take forever
             await self._threads.reads.run(self._source.check_reachable)
             return error.message
 

@@ -1,4 +1,4 @@
-"""The Albums tab: create them from folders and uploads, rename and delete them."""
+"""The Albums tab: creates albums from folders and uploads; renames and deletes them."""
 
 from __future__ import annotations
 

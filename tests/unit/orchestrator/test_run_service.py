@@ -214,15 +214,15 @@ def test_a_run_says_which_models_of_its_profile_do_not_serve(album: Album, engin
     SqlRunStore(engine).delete_album(album.id)
     builtin = asyncio.run(notes("builtin"))
     assert standard == (
-        "The embedding service uses m, not the standard-scene-embedding of the profile standard.",
-        "The quality service uses m, not the builtin-quality of the profile standard.",
-        "The face service uses m, not the standard-face of the profile standard.",
-        "The siamese service uses m, not the builtin-siamese of the profile standard.",
+        "The embedding service uses m, not standard-scene-embedding from the `standard` profile.",
+        "The quality service uses m, not builtin-quality from the `standard` profile.",
+        "The face service uses m, not standard-face from the `standard` profile.",
+        "The siamese service uses m, not builtin-siamese from the `standard` profile.",
     )
     # It names no models: those of services.yaml are its own.
-    assert [note.split(", not the ")[1] for note in builtin] == [
-        "builtin-scene-embedding of the profile builtin.",
-        "builtin-quality of the profile builtin.",
-        "builtin-face of the profile builtin.",
-        "builtin-siamese of the profile builtin.",
+    assert [note.split(", not ")[1] for note in builtin] == [
+        "builtin-scene-embedding from the `builtin` profile.",
+        "builtin-quality from the `builtin` profile.",
+        "builtin-face from the `builtin` profile.",
+        "builtin-siamese from the `builtin` profile.",
     ]

@@ -178,7 +178,7 @@ def test_a_waiting_run_is_cancelled_at_once_a_working_one_by_its_owner(
     owner.release(claimed)  # it stops before it has acted on that
     assert other.claim() is None
     assert store.run("working").state is RunState.CANCELLED
-    with pytest.raises(FailedPreconditionError, match="already ended, it is CANCELLED"):
+    with pytest.raises(FailedPreconditionError, match="already ended: it is CANCELLED"):
         owner.cancel("working")
     with pytest.raises(NotFoundError):
         owner.cancel("none")

@@ -58,7 +58,7 @@ def test_names_are_valid_and_distinct_on_every_system(paths: list[str]) -> None:
             assert part.partition(".")[0].strip().lower() not in DEVICES
 
 
-def test_ordinary_names_stay_and_a_clash_renames_all_files_of_a_photo() -> None:
+def test_ordinary_names_are_kept_and_a_clash_renames_all_files_of_a_photo() -> None:
     names = zip_names(
         [record("day 1/IMG_1.jpg", "day 1/IMG_1.mov"), record("Day 1/img_1.JPG", "Day 1/img_1.mov")]
     )
@@ -72,7 +72,7 @@ def test_ordinary_names_stay_and_a_clash_renames_all_files_of_a_photo() -> None:
     }
 
 
-def test_a_zip_has_safe_names_and_a_client_finds_its_photos_in_it(tmp_path: Path) -> None:
+def test_a_zip_has_safe_names_and_the_client_finds_the_photos_in_it(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     found = [record(path) for path in ("CON.jpg", "a.jpg", "A.JPG", "why?.jpg")]

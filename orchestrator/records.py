@@ -45,12 +45,23 @@ class ImageFilter(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """A folder of photos."""
+    """One or several folders of photos.
+
+    Attributes:
+        folder: The first of them.
+        more_folders: The others; of identical photos, that of the earlier folder is preferred.
+    """
 
     id: str
     display_name: str
     folder: str
     create_time: datetime.datetime
+    more_folders: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders, in order of preference."""
+        return (self.folder, *self.more_folders)
 
 
 @dataclass(frozen=True, slots=True)

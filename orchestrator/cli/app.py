@@ -155,7 +155,13 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 @app.command()
 def curate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos; subfolders are included.")],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder of photos, or several; subfolders are included. Of identical photos, that "
+            "of the earlier folder is preferred."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
@@ -184,7 +190,7 @@ def curate(
     config_dir_: ConfigDir = None,
     data: Data = None,
 ) -> None:
-    """Score, group and select the photos in a folder.
+    """Score, group and select the photos in one or several folders.
 
     Writes image_metrics.csv, results.json, run.json and index.html to OUT. A second run computes
     only what is new. All services are started for the run and stopped afterwards.
@@ -228,7 +234,7 @@ def demo(
     console.print(f"wrote {count} photos to {photos}", highlight=False)
     curating.curate(
         curating.Request(
-            photos=photos,
+            photos=[photos],
             out=out / "results",
             config_folder=config_dir(None),
             data_folder=data_folder(data),
@@ -369,7 +375,7 @@ def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = Non
     columns = (run_id, started, "State", "Profile", "Photos", "Selected", album)
     table = Table(*columns, box=None, pad_edge=False)
     with open_api(orchestrator, data) as api:
-        folders = {album.id: album.folder for album in api.albums()}
+        folders = {album.id: ", ".join(album.folders) for album in api.albums()}
         found = list(itertools.islice(api.runs(), SHOWN_RUN_COUNT))
     if as_json:
         print_json({"runs": found, "albums": folders})
@@ -408,7 +414,7 @@ def show(
         return
     console = open_console()
     console.print(f"[bold]run {found.id}[/bold], {found.state.value.lower()}")
-    console.print(f"album {escape(album.folder)}")
+    console.print(f"album {escape(', '.join(album.folders))}")
     if found.error:
         console.print(f"[red]{escape(found.error)}[/red]")
     for role, model in found.models.items():

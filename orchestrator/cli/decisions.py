@@ -46,7 +46,7 @@ def list_(
         print_json({"album": found, "entries": entries})
         return
     console = open_console()
-    console.print(f"album {escape(found.folder)}")
+    console.print(f"album {escape(', '.join(found.folders))}")
     abouts = find_origins(entries)
     counting = {entry.id for entry in find_in_force(entries)}
     for entry in entries:

@@ -26,6 +26,7 @@ def run_json(album: Album, run: Run) -> str:
         "id": album.id,
         "display_name": album.display_name,
         "folder": album.folder,
+        "folders": album.folders,
     }
     return _dump(data)
 

@@ -13,6 +13,7 @@ from orchestrator.export.output_folder import OutputFolder
 from orchestrator.export.xmp import sidecar
 from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES
 from orchestrator.records import ImageRecord
+from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.containment import check_inside, open_inside
 from services.common.errors import InvalidArgumentError
@@ -75,6 +76,14 @@ def merged_sidecar(
     return sidecar(record)
 
 
+def merged_sidecar_of(
+    folders: AlbumFolders, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
+) -> bytes:
+    """The same for a photo of an album that may have several folders."""
+    folder, within = folders.within(record)
+    return merged_sidecar(folder, within, folders.locate(sidecar_path)[1], roots)
+
+
 def stage_sidecars(
     records: Sequence[ImageRecord],
     output: OutputFolder,
@@ -114,6 +123,10 @@ def stage_sidecars(
 
 def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
     """Writes sidecars beside the photos themselves; merges into existing ones.
+
+    Args:
+        album: Folder of the album; of an album of several, one of them with its photos.
+        records: The photos, with paths relative to it.
 
     Yields:
         Sidecars that could not be written, with reasons; if the whole album is not writable, only

@@ -49,6 +49,7 @@ def album_message(album: Album) -> pb.Album:
         id=album.id,
         display_name=album.display_name,
         folder=album.folder,
+        folders=album.folders,
         create_time=_timestamp(album.create_time),
     )
 

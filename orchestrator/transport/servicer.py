@@ -20,6 +20,7 @@ from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageFilter, utc_now
 from orchestrator.review.decision_entries import new_entry, undo_entry
 from orchestrator.run_service import Curator
+from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
@@ -69,17 +70,26 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
-        """Creates an album from a folder."""
+        """Creates an album from one or several folders."""
+        if not request.folder and not request.folders:
+            raise InvalidArgumentError("folder", "is required and must not be empty, or folders")
+        if request.folder and request.folders:
+            raise InvalidArgumentError("folders", "folder is set too; name all of them here")
         looks = self._reader.threads.looks
-        folder = await looks.run(
-            check_allowed, Path(request.folder), self._allowed_roots, field="folder"
-        )
-        await looks.run(check_folder, folder)
+        folders: list[Path] = []
+        for named in request.folders or [request.folder]:
+            folder = await looks.run(
+                check_allowed, Path(named), self._allowed_roots, field="folder"
+            )
+            await looks.run(check_folder, folder)
+            folders.append(folder)
+        check_apart(folders)
         album = Album(
             id=uuid.uuid4().hex,
-            display_name=request.display_name or folder.name,
-            folder=str(folder),
+            display_name=request.display_name or ", ".join(folder.name for folder in folders),
+            folder=str(folders[0]),
             create_time=utc_now(),
+            more_folders=tuple(map(str, folders[1:])),
         )
         stored = await asyncio.to_thread(self._store.add_album, album)
         return pb.CreateAlbumResponse(album=converters.album_message(stored))
@@ -512,7 +522,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                     write_parquet=request.write_parquet,
                     force=request.overwrite_foreign_files,
                 ),
-                other_albums=[Path(known.folder) for known in albums],
+                other_albums=[Path(one) for known in albums for one in known.folders],
                 roots=self._linked_roots,
             )
         return pb.ExportRunResponse(

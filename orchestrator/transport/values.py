@@ -34,6 +34,7 @@ def album_value(message: pb.Album) -> Album:
         id=message.id,
         display_name=message.display_name,
         folder=message.folder,
+        more_folders=tuple(message.folders[1:]),
         create_time=_time(message.create_time),
     )
 

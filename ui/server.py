@@ -124,7 +124,7 @@ class _SecurityHeaders:
 
 
 class _BasicLogin:
-    """HTTP Basic authentication (RFC 7617) before everything but the health check."""
+    """HTTP Basic authentication (RFC 7617) for everything except the health check."""
 
     def __init__(self, app: ASGIApp, login: Login) -> None:
         self._app = app

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.domain.sets import SetPlace
+
 
 @dataclass(frozen=True, slots=True)
 class FindParameters:

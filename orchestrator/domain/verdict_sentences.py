@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.domain.decisions import Correction, DecisionAction
-from orchestrator.domain.explanation import Grouping
+from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.photo import Candidate, Reason
@@ -85,8 +85,8 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    seconds = grouping.pause_inside
-    pause = "" if seconds is None else f", taken {_format_span(seconds)} apart"
+    told = _tell_time(near, grouping.pause_inside)
+    pause = f", {told}" if told else ""
     if count == 2:
         text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
     else:
@@ -143,6 +143,18 @@ def _format_span(seconds: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
+def _tell_time(near: Neighbour, pause: float | None) -> str:
+    """Says how far apart in time a photo was taken, and what that does to its distance."""
+    if pause is None:
+        return ""
+    taken = f"taken {_format_span(pause)} apart"
+    part = f"{abs(near.time_part):.3f}"
+    if float(part) == 0.0:
+        return taken
+    what = "less" if near.time_part < 0.0 else "of it"
+    return f"{part} {what} because they were {taken}"
+
+
 def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     """Explains a split caused by a pause between captures; empty if no pause caused one."""
     near, pause, hours = (
@@ -163,16 +175,19 @@ def _explain_alone(grouping: Grouping) -> str:
     if near is None:
         return "It is the only photo."
     start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
-    text = f"{start}{near.distance:.3f}"
+    told = _tell_time(near, grouping.pause_outside)
+    note = f" ({told})" if told else ""
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
         distance, radius = format_comparison(near.distance, grouping.dbscan_eps, 3)
-        return f"{start}{distance}; neighbours must be within {radius}."
+        return f"{start}{distance}{note}; neighbours must be within {radius}."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         distance, span = format_comparison(near.distance, limit, 3)
-        return f"{start}{distance}; a moment may span at most {span}."
+        return f"{start}{distance}{note}; a moment may span at most {span}."
+    text = f"{start}{near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    text += note
     if grouping.method == "dbscan":
         return f"{text}; DBSCAN finds too few photos around it."
     if joint := _explain_joint(grouping):
@@ -197,6 +212,8 @@ def _explain_outside(grouping: Grouping) -> str:
     text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    if told := _tell_time(near, grouping.pause_outside):
+        text += f" ({told})"
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
     if joint := _explain_joint(grouping):
@@ -278,6 +295,8 @@ def _explain_selected(
                 f"Also selected: score {score}, and different enough from the other picks of "
                 f"this moment (similarity {similarity}, limit {limit}){faults}."
             )
+        case Reason.SELECTED_WITH_SET:
+            return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
         case _ if candidate.cluster_id == NOISE:
             return f"Selected: the only shot of its moment, score {score}{faults}."
         case _:
@@ -300,6 +319,11 @@ def _explain_lost(
     differences = _describe_differences(candidate, verdict, *rival)
     keeper = _name_keeper(rival[1])
     match verdict.reason:
+        case Reason.IN_SET:
+            return (
+                f"Not selected: {_place_in_set(candidate)}, for which {winner} "
+                f"{'stands because you kept it' if kept else 'stands'}{differences}."
+            )
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
@@ -329,6 +353,14 @@ def _explain_lost(
                 f"Not selected: score {score} vs {best} for "
                 f"{winner}{differences}{_describe_uncompared(verdict)}."
             )
+
+
+def _place_in_set(candidate: Candidate) -> str:
+    """Names a photo's place in its set."""
+    own = candidate.frame_set
+    if own is None:
+        raise ValueError(f"{candidate.path} is in no set")
+    return f"frame {own.place} of {own.size} of an {own.kind.words}"
 
 
 def _describe_win(verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""One run: discover, score, cluster, compare, select. Resumable, because features are cached."""
+"""One run: discover, score, cluster, compare, select. Can be resumed, as features are cached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
@@ -40,6 +39,7 @@ from orchestrator.ports import (
     Embedding,
     FaceAnalyzer,
     FeatureCache,
+    Miniature,
     ModelIdentity,
     PhotoComparer,
     PhotoFile,
@@ -49,12 +49,18 @@ from orchestrator.ports import (
 from orchestrator.records import ImageRecord, StageProgress
 from orchestrator.runs.pair_comparison import PairComparer, split_into_blocks
 from orchestrator.runs.selection import (
+    Moments,
     add_verdicts,
     assign_moments,
     build_selection,
     find_moments,
 )
-from orchestrator.runs.stored_features import Key, stack_embeddings
+from orchestrator.runs.stored_features import (
+    Key,
+    miniature_key,
+    stack_embeddings,
+    stack_miniatures,
+)
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import (
     BestshotError,
@@ -68,6 +74,7 @@ from services.common.imaging.decode import (
     encode_thumbnail,
     is_canonical,
 )
+from services.common.imaging.miniature import miniature
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +85,9 @@ BATCH_BYTES = 64 * 10**6
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 METADATA_ROLE = "metadata"
 FIRST_VERSION = "1"
-"""Version of the canonical image behind facts that do not state it."""
+"""Version of the canonical image for stored facts that do not state one."""
 NO_MODEL = "-"
-"""Model digest for features that are not computed by a model."""
+"""Model digest of features that are not computed by a model."""
 
 ResultT = TypeVar("ResultT")
 Parameters = ParamSpec("Parameters")
@@ -100,7 +107,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Concurrency:
-    """How many photos are in a batch, and how many batches are processed at a time."""
+    """How many photos make up a batch, and how many batches are processed at a time."""
 
     batch_count: int
     concurrent_batches: int
@@ -113,11 +120,13 @@ class ScoredPhoto:
     Attributes:
         record: With scores, or with its error.
         embedding: Unit vector; None where unreadable.
+        miniature: Its miniature; None where unreadable.
         is_cached: Whether all its features came from the cache.
     """
 
     record: ImageRecord
     embedding: Embedding | None
+    miniature: Miniature | None
     is_cached: bool
 
 
@@ -179,8 +188,8 @@ class Pipeline:
             decisions: The user's decisions, applied to the moments and the selection.
 
         Raises:
-            BestshotError: The album holds no photos, or a service fails. Scores finished by then
-                stay in the cache.
+            BestshotError: The album contains no photos, or a service fails. Scores that are
+                finished by then stay in the cache.
         """
         photos = await self._discover()
         scored = await self._score(photos)
@@ -188,8 +197,11 @@ class Pipeline:
         embeddings = stack_embeddings(
             [photo.embedding for photo in scored if photo.embedding is not None]
         )
-        labels = await self._cluster(embeddings, readable)
-        records = assign_moments(readable, labels, decisions.corrections)
+        miniatures = stack_miniatures(
+            [photo.miniature for photo in scored if photo.miniature is not None]
+        )
+        moments = await self._cluster(embeddings, miniatures, readable)
+        records = assign_moments(readable, moments, decisions.corrections)
         selection = build_selection(records, embeddings, self._settings, decisions.photos)
         comparisons = await self._compare(
             selection, {record.path: record.content_digest for record in records}
@@ -251,7 +263,7 @@ class Pipeline:
         features: dict[Key, bytes] = {}
         decoded: dict[str, _Decoded | InvalidImageError] = {}
         for part in await self._find_parts(photos, read):
-            # All at once: parts that hold some and wait for more could wait for each other.
+            # Take all room at once: parts that hold some and wait for more could deadlock.
             async with self._threads.contents.hold(sum(photo.size_bytes for photo in part)):
                 known, fresh = await self._decode_part(part, read)
             features.update(known)
@@ -274,7 +286,7 @@ class Pipeline:
     async def _find_parts(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
     ) -> list[list[PhotoFile]]:
-        """Splits photos by their present sizes, which may have changed since they were listed."""
+        """Splits photos by their current sizes, which may have changed since they were listed."""
         sizes = await asyncio.gather(
             *(self._try(self._source.size, photo.path) for photo in photos)
         )
@@ -340,7 +352,7 @@ class Pipeline:
         return found
 
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
-        """Whether a photo's features are cached, and of pixels that are still canonical."""
+        """Whether a photo's features are cached, and based on pixels that are still canonical."""
         keys = self._keys(digest)
         if any(key not in known for key in keys.values()):
             return False
@@ -353,14 +365,14 @@ class Pipeline:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> ResultT | str:
-        """Reads something of a photo; returns the reason if that fails."""
+        """Calls a function that reads a photo; returns the reason if that fails."""
         try:
             return await self._threads.reads.run(call, *args, **kwargs)
         except InvalidImageError as error:
             return error.message
         except StalledError as error:
-            # a single file that hangs counts as unreadable, but a whole album of them would take
-            # forever
+            # a single file that hangs counts as unreadable, but if the whole album is gone, waiting
+            # for every file would take forever
             await self._threads.reads.run(self._source.check_reachable)
             return error.message
 
@@ -376,7 +388,7 @@ class Pipeline:
         }
         for role in (FACTS_ROLE, THUMBNAIL_ROLE):
             keys[role] = (digest, role, NO_MODEL)
-        return keys
+        return {**keys, codec.MINIATURE_ROLE: miniature_key(digest)}
 
     async def _compute(
         self, decoded: Mapping[str, _Decoded | InvalidImageError]
@@ -395,6 +407,7 @@ class Pipeline:
                 keys = self._keys(digest)
                 entries[keys[FACTS_ROLE]] = codec.pack_json(outcome.facts)
                 entries[keys[THUMBNAIL_ROLE]] = outcome.thumbnail
+                entries[keys[codec.MINIATURE_ROLE]] = outcome.miniature
         if pixels:
             await self._infer(pixels, entries, errors)
         return {key: payload for key, payload in entries.items() if key[0] not in errors}, errors
@@ -440,7 +453,12 @@ class Pipeline:
             "damage": image.damage,
             "canonical_version": CANONICAL_VERSION,
         }
-        return _Decoded(image.pixels, encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX), facts)
+        return _Decoded(
+            pixels=image.pixels,
+            thumbnail=encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX),
+            miniature=codec.pack_miniature(miniature(image.pixels)),
+            facts=facts,
+        )
 
     def _assemble(
         self,
@@ -475,7 +493,7 @@ class Pipeline:
                 reason_code=reason.value,
                 reason=describe_unreadable(error),
             )
-            return ScoredPhoto(broken, None, is_cached=False)
+            return ScoredPhoto(broken, None, None, is_cached=False)
         keys = self._keys(item.digest)
         pixels = codec.unpack_json(features[keys[FACTS_ROLE]])
         record = dataclasses.replace(
@@ -488,20 +506,29 @@ class Pipeline:
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
         )
         return ScoredPhoto(
-            record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached
+            record,
+            codec.unpack_embedding(features[keys["embedding"]]),
+            codec.unpack_miniature(features[keys[codec.MINIATURE_ROLE]]),
+            is_cached=is_cached,
         )
 
     async def _cluster(
-        self, embeddings: NDArray[np.float32], records: Sequence[ImageRecord]
-    ) -> NDArray[np.int64]:
+        self, embeddings: Embedding, miniatures: Miniature, records: Sequence[ImageRecord]
+    ) -> Moments:
         progress = _Stage("cluster", self._report, total=len(embeddings))
         await progress.report()
-        labels = await asyncio.to_thread(
-            find_moments, embeddings, records, self._clustering, self._notes.append
+        moments = await asyncio.to_thread(
+            find_moments,
+            embeddings,
+            miniatures,
+            records,
+            self._clustering,
+            self._settings.keep_sets,
+            self._notes.append,
         )
         await progress.advance(len(embeddings))
         await progress.report()
-        return labels
+        return moments
 
     async def _compare(self, selection: Selection, digests: Mapping[str, str]) -> dict[Pair, float]:
         """Compares the pairs that the selection needs, except those in the cache."""
@@ -537,6 +564,7 @@ class _Read:
 class _Decoded:
     pixels: RgbImage
     thumbnail: bytes
+    miniature: bytes
     facts: dict[str, Any]
 
 

@@ -1,4 +1,4 @@
-"""The tables. Migrations create them; a test checks that both agree."""
+"""The tables. Migrations create them; a test checks that the two agree."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ runs = Table(
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("takeover_count", Integer, nullable=False, server_default="0"),
 )
-"""The last four belong to `run_queue`: which orchestrator works on the run, and until when."""
+"""The last four columns belong to `run_queue`: which orchestrator owns the run, and until when."""
 
 images = Table(
     "images",
@@ -126,6 +126,10 @@ images = Table(
     Column("reason_code", String(32), nullable=False),
     Column("reason", Text, nullable=False),
     Column("lost_to_path", Text, nullable=False),
+    Column("set_kind", String(32), nullable=False, server_default=""),
+    Column("set_id", Integer),
+    Column("set_place", Integer),
+    Column("set_size", Integer),
 )
 
 comparisons = Table(
@@ -182,4 +186,4 @@ answers = Table(
     Column("changes", LargeBinary, nullable=False, server_default=""),
 )
 """Answers to changing calls that had a request_id; `answer` is the serialized response, empty until
-it is stored; `changes` is what `record_change` recorded, as JSON."""
+it is stored; `changes` is the JSON data from `record_change`."""

@@ -1,4 +1,4 @@
-"""Assembles an orchestrator, for the server and for commands that work without one."""
+"""Assembles an orchestrator, for the server and for commands that run without one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource, check_still_allowed
+from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import album_roots
@@ -34,6 +35,8 @@ from orchestrator.transport.repeats import Repeats
 from orchestrator.transport.servicer import OrchestratorServicer
 from services.common.config.sections import SharedSettings
 from services.common.imaging.memory_budget import MemoryBudget
+
+RENDITIONS_FOLDER = "renditions"
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,11 @@ def build_orchestrator(
         shared: Section `shared` of services.yaml.
         settings: Section `orchestrator` of services.yaml.
         config: Source of run settings.
-        data_folder: Folder for uploads.
+        data_folder: Folder for uploads and for pictures to view.
         registry: Registry for the metrics of runs.
-        allowed_roots: Folders that must contain new albums and exports, for a command of this
-            machine's user, who may read every album; None = those of `settings`, for all albums.
+        allowed_roots: Folders that must contain new albums and exports, for a command run by the
+            user of this machine, who may read every album; None = those of `settings`, which then
+            apply to all albums.
 
     Raises:
         ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
@@ -96,7 +100,7 @@ def build_orchestrator(
     roots = album_roots(settings.allowed_roots, data_folder)
 
     def open_source(album: Album) -> FolderPhotoSource | AlbumPhotoSource:
-        if allowed_roots is None:  # made by a command on this machine, or before the roots changed
+        if allowed_roots is None:  # a local command or an older setting may have allowed it
             for folder in album.folders:
                 check_still_allowed(folder, roots)
         return open_folders(
@@ -129,7 +133,8 @@ def build_orchestrator(
         worker=worker,
         threads=threads,
     )
-    reader = Reader(curator, store, log, cache, config, open_source, threads, roots)
+    renditions = RenditionFiles(data_folder / RENDITIONS_FOLDER, settings.max_rendition_mb * 10**6)
+    reader = Reader(curator, store, log, cache, config, open_source, renditions, threads, roots)
     servicer = OrchestratorServicer(
         curator,
         reader,

@@ -297,7 +297,7 @@ def test_the_whole_journey(
         names = {name for name in archive.namelist() if name.endswith(".jpg")}
     assert names == {path for path, image in reselected.items() if image.is_selected}
     target = system.folder / "out"
-    page.get_by_placeholder("/home/me/Pictures/trip-best").fill(str(target))
+    page.get_by_placeholder("~/Pictures/trip-best").fill(str(target))
     page.get_by_role("button", name="Write").click()
     expect(page.get_by_text("Wrote to")).to_be_visible()
     copied = {path.name for path in (target / "selected").iterdir()}

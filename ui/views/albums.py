@@ -1,4 +1,4 @@
-"""The Albums tab: create them from folders and uploads, rename and delete them."""
+"""The Albums tab: creates albums from folders and uploads; renames and deletes them."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
         {
             "album": album,
             "folders": join_folders(album),
-            "created": _created(album),
+            "created": _creation_time(album),
             "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
         }
         for album in reversed(albums)
@@ -133,10 +133,10 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
     if wanted not in known:
         runs = await api.runs(count=1)
         wanted = runs[0].album_id if runs else (known[-1] if known else None)
-    return gr.update(choices=named(albums), value=wanted)
+    return gr.update(choices=dropdown_names(albums), value=wanted)
 
 
-def named(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
+def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
     """What the dropdown shows for each album, and its id; newest first.
 
     Albums of one name also show their folders and when they were created.
@@ -146,7 +146,7 @@ def named(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
         (
             album.display_name
             if count[album.display_name] == 1
-            else f"{album.display_name} ({join_folders(album)}, created {_created(album)})",
+            else f"{album.display_name} ({join_folders(album)}, created {_creation_time(album)})",
             album.id,
         )
         for album in reversed(albums)
@@ -158,7 +158,7 @@ def join_folders(album: pb.Album) -> str:
     return ", ".join(album.folders or [album.folder])
 
 
-def _created(album: pb.Album) -> str:
+def _creation_time(album: pb.Album) -> str:
     return f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}"
 
 

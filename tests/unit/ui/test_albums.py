@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
-from ui.views.albums import named
+from ui.views.albums import dropdown_names
 
 
 def test_albums_of_one_name_are_told_apart() -> None:
@@ -13,7 +13,7 @@ def test_albums_of_one_name_are_told_apart() -> None:
         pb.Album(id="2", display_name="Party", folder="/photos/party"),
         pb.Album(id="3", display_name="Trip", folder="/photos/june/trip"),
     ]
-    (third, last), (second, party), (first, trip) = named(albums)
+    (third, last), (second, party), (first, trip) = dropdown_names(albums)
     assert [last, party, trip] == ["3", "2", "1"]
     assert second == "Party"
     assert third.startswith("Trip (/photos/june/trip, created ")

@@ -19,7 +19,7 @@ EMBEDDING_ROLE, THUMBNAIL_ROLE, MINIATURE_ROLE = "embedding", "thumbnail", "mini
 
 
 def pack_embedding(embedding: Embedding) -> bytes:
-    """Little-endian float32 components; NonFiniteError if one is not finite."""
+    """Packs the components as little-endian float32; NonFiniteError if one is not finite."""
     check_finite(embedding, "the embedding model")
     return embedding.astype("<f4").tobytes()
 
@@ -41,7 +41,7 @@ def unpack_miniature(payload: bytes) -> Miniature:
 
 
 def quality_to_json(quality: QualityScores) -> dict[str, Any]:
-    """Fields by name; floats keep every digit in JSON."""
+    """Converts the fields to JSON data, keyed by name; floats keep every digit."""
     return dataclasses.asdict(quality)
 
 
@@ -51,7 +51,7 @@ def quality_from_json(data: dict[str, Any]) -> QualityScores:
 
 
 def faces_to_json(faces: tuple[FaceScores, ...]) -> list[dict[str, Any]]:
-    """A list of faces with fields by name."""
+    """Converts faces to JSON data, with fields keyed by name."""
     return [dataclasses.asdict(face) for face in faces]
 
 
@@ -64,7 +64,7 @@ def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:
 
 
 def pack_json(data: object) -> bytes:
-    """Compact JSON, keys sorted; NonFiniteError if a number is not finite."""
+    """Packs data as compact JSON with sorted keys; NonFiniteError if a number is not finite."""
     check_finite(data, "a model")
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
@@ -75,7 +75,7 @@ def unpack_json(payload: bytes) -> Any:  # noqa: ANN401
 
 
 def is_finite(role: str, payload: bytes) -> bool:
-    """Whether a cached payload holds only finite numbers; version 0.1.0 stored others."""
+    """Whether a cached payload contains only finite numbers; version 0.1.0 stored others too."""
     if role == EMBEDDING_ROLE:
         return bool(np.isfinite(unpack_embedding(payload)).all())
     if role in (THUMBNAIL_ROLE, MINIATURE_ROLE):

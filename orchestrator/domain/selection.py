@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from orchestrator.domain.bounds import Count, Share, Similarity
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.owner_marks import owner_decision
+from orchestrator.domain.photo import REJECTED, Candidate, Decision, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,
     QualityWeights,
@@ -78,6 +79,10 @@ class SelectionParameters:
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
     """whether single shots can be selected; if not, they never are"""
+    use_owner_ratings: bool
+    """whether ratings and flags from other programs, in the photo or its sidecar, count like your
+    decisions unless you decide otherwise: -1 stars or flagged as rejected = never selected, 4 or 5
+    stars or flagged as picked = always selected"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     siamese: SiameseParameters
@@ -181,8 +186,8 @@ class Selection:
         filters: Floors.
         parameters: Rules.
         decisions: Photos that the user keeps or rejects, by content digest; they override
-            everything else.
-        sets: What is done with photos that belong together.
+            everything else. Where there is none, the mark of the photo's owner counts in the same
+            way if the parameters say so.
     """
 
     candidates: Sequence[Candidate]
@@ -243,7 +248,13 @@ class Selection:
         return [moments[key] for key in sorted(moments)]
 
     def _decision(self, photo: _Scored) -> Decision | None:
-        return self.decisions.get(photo.candidate.content_digest)
+        """What the user decided about a photo, or else its owner in another program."""
+        if self._is_decided_by_user(photo) or not self.parameters.use_owner_ratings:
+            return self.decisions.get(photo.candidate.content_digest)
+        return owner_decision(photo.candidate.owner_mark)
+
+    def _is_decided_by_user(self, photo: _Scored) -> bool:
+        return photo.candidate.content_digest in self.decisions
 
     def _check_floors(self, moment: Sequence[_Scored]) -> dict[str, Reason]:
         """Maps the paths of photos that may not compete to the reasons."""
@@ -254,7 +265,9 @@ class Selection:
         """Reason why a photo may not compete; None if it may."""
         decision = self._decision(photo)
         if decision is not None:
-            return Reason.USER_REJECT if decision is Decision.REJECT else None
+            if decision is Decision.KEEP:
+                return None
+            return Reason.USER_REJECT if self._is_decided_by_user(photo) else Reason.OWNER_REJECT
         if photo.candidate.quality.focus_score < self.filters.min_sharpness:
             return Reason.BLURRED
         if photo.candidate.quality.iqa_score < self.filters.min_iqa_score:
@@ -296,7 +309,7 @@ class Selection:
         floors = self._check_floors(moment)
         ranking = self._rank(_find_eligible(moment, floors), comparisons)
         points = ranking.points
-        # the photos that the user keeps come first and displace the others
+        # the photos that a person keeps come first and displace the others
         kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
         others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
         taken = _Taken(self.embeddings)
@@ -308,9 +321,9 @@ class Selection:
             if photo.path in points or photo.path in ranking.uncompared:
                 base = replace(base, uncompared_count=len(ranking.uncompared))
             if self._decision(photo) is Decision.KEEP:
-                verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
-            elif (first := self._find_of_set(photo, taken)) is not None:
-                verdict = self._decide_in_set(base, photo, first)
+                is_users = self._is_decided_by_user(photo)
+                reason = Reason.USER_KEEP if is_users else Reason.OWNER_KEEP
+                verdict = replace(base, is_selected=True, reason=reason)
             elif taken.photos and photo.path in floors:
                 verdict = replace(base, reason=floors[photo.path], lost_to=taken.photos[0].path)
             else:
@@ -443,7 +456,7 @@ def _find_eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> l
     above = [photo for photo in moment if photo.path not in floors]
     if above or moment[0].candidate.cluster_id == NOISE:
         return above
-    return [photo for photo in moment if floors[photo.path] is not Reason.USER_REJECT]
+    return [photo for photo in moment if floors[photo.path] not in REJECTED]
 
 
 def _place_in_set(photo: _Scored) -> int:

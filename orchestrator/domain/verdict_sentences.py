@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.photo import Candidate, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
@@ -24,6 +25,7 @@ from orchestrator.domain.selection import (
 )
 from orchestrator.domain.wording import format_comparison, pluralize
 
+_OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
 """Smaller differences, on scores from 0 to 1, are not mentioned."""
 
@@ -55,6 +57,19 @@ def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
     counts = sorted(Counter(formats).items())
     listed = ", ".join(f"{count} {name}" for name, count in counts)
     return (f"Not supported: {listed}.",) if listed else ()
+
+
+def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
+    """A note on sidecars that could not be read; none if all could.
+
+    Args:
+        problems: What is wrong, by path.
+    """
+    if not problems:
+        return []
+    path = min(problems)
+    counted = f"{pluralize(len(problems), 'sidecar')} could not be read"
+    return [f"{counted}, so their ratings and times do not count ({path}: {problems[path]})."]
 
 
 def describe_damage(damage: str) -> str:
@@ -229,6 +244,8 @@ def _write_sentence(
     match verdict.reason:
         case Reason.USER_REJECT:
             return "Not selected: you rejected this photo."
+        case Reason.OWNER_REJECT:
+            return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
         case Reason.BLURRED:
             value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
             return (
@@ -268,6 +285,8 @@ def _explain_selected(
     match verdict.reason:
         case Reason.USER_KEEP:
             return "Selected: you kept this photo."
+        case Reason.OWNER_KEEP:
+            return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
         case Reason.SELECTED_DISTINCT:
             similarity, limit = format_comparison(
                 verdict.similarity or 0.0, parameters.dissimilarity_threshold
@@ -298,7 +317,7 @@ def _explain_lost(
     score, best = format_comparison(verdict.composite_score, rival[1].composite_score)
     winner = rival[1].path
     differences = _describe_differences(candidate, verdict, *rival)
-    kept = rival[1].reason is Reason.USER_KEEP
+    keeper = _name_keeper(rival[1])
     match verdict.reason:
         case Reason.IN_SET:
             return (
@@ -309,7 +328,7 @@ def _explain_lost(
             return (
                 f"Not selected: nearly identical to {winner} "
                 f"(similarity {verdict.similarity or 0:.2f}), which "
-                f"{'you kept' if kept else 'ranks higher'}"
+                f"{keeper + ' kept' if keeper else 'ranks higher'}"
                 f"{'' if verdict.probability is None else ': ' + _describe_comparison(verdict)}"
                 f"{differences}."
             )
@@ -322,8 +341,8 @@ def _explain_lost(
                 f"{similarity}, limit {limit})"
                 f"{differences}."
             )
-        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
-            return f"Not selected: you kept {winner} instead."
+        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if keeper:
+            return f"Not selected: {keeper} kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score of {score} ties with {winner} ({best}), and "
@@ -391,9 +410,14 @@ def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
     if rival is None:
         return ""
-    if rival[1].reason is Reason.USER_KEEP:
-        return f"; you kept {rival[1].path}"
+    if keeper := _name_keeper(rival[1]):
+        return f"; {keeper} kept {rival[1].path}"
     return f"; {rival[1].path} is the best of this moment"
+
+
+def _name_keeper(verdict: Verdict) -> str:
+    """Who kept a photo; empty if nobody did."""
+    return {Reason.USER_KEEP: "you", Reason.OWNER_KEEP: "its owner"}.get(verdict.reason, "")
 
 
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:

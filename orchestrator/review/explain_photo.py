@@ -17,6 +17,7 @@ from orchestrator.domain.explanation import (
     penalties_of,
     terms_of,
 )
+from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
 from orchestrator.ports import FeatureCache
@@ -35,7 +36,7 @@ NEIGHBOUR_COUNT = 5
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
-    """Collects the numbers behind a photo's result, by selecting from its moment again.
+    """Collects the numbers behind a photo's result by selecting from its moment again.
 
     Raises:
         FailedPreconditionError: The run is not completed, or the photo could not be read.
@@ -107,8 +108,11 @@ def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:
 def _decisions(
     run: Run, record: ImageRecord, records: list[ImageRecord], corrections: list[Correction]
 ) -> list[str]:
-    """Describes the decisions about a photo and its moment that the run applies."""
+    """Describes the decisions on a photo and its moment that the run applies."""
     decision = run.decisions.get(record.content_digest)
     paths = {found.content_digest: found.path for found in reversed(records)}
     texts = correction_texts(record.content_digest, corrections, paths)
-    return [*([f"you {Decision(decision).past_tense} it"] if decision else []), *texts]
+    own = [f"you {Decision(decision).past_tense} it"] if decision else []
+    if decision and owner_decision(record.owner_mark) is not None:
+        own = [f"{own[0]}, although {describe_mark(record.owner_mark)}"]
+    return [*own, *texts]

@@ -56,7 +56,7 @@ def find_moments(
         sets: In force.
         note: Receives notes about the run; see `cluster_scenes`.
     """
-    # these libraries take a second to load, which a command that clusters nothing should not pay
+    # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.dark_frames import part_dark_frames
     from orchestrator.domain.moments.frame_sets import (
@@ -97,7 +97,7 @@ def assign_moments(
     moments: Moments,
     corrections: Sequence[Correction],
 ) -> list[ImageRecord]:
-    """Puts photos into the moments that the algorithm found and the user corrected.
+    """Assigns photos to the moments that the algorithm found, as corrected by the user.
 
     Args:
         records: Readable photos, ordered by path.
@@ -128,12 +128,12 @@ def build_selection(
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
 ) -> Selection:
-    """Builds the selection over the photos of a run.
+    """Builds the selection from the photos of a run.
 
     Args:
         records: Readable photos in their moments.
         embeddings: float32, (n, d), row i for record i.
-        settings: In force.
+        settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
     """
     return Selection(
@@ -175,7 +175,7 @@ def _candidate(record: ImageRecord) -> Candidate:
         record.quality,
         record.faces,
         record.cluster_id,
-        record.frame_set,
+        record.owner_mark,
     )
 
 

@@ -16,7 +16,7 @@ from services.common.imaging.miniature import MINIATURE_SIDE, MINIATURE_VERSION
 Key = tuple[str, str, str]
 COMPARE_ROLE = "siamese"
 READ_COUNT = 500
-"""Keys per read, because an SQL statement takes a limited number of values."""
+"""Keys per read, because an SQL statement can have only so many values."""
 
 
 def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord]) -> Embedding:
@@ -51,7 +51,7 @@ def read_miniatures(cache: FeatureCache, records: Sequence[ImageRecord]) -> Mini
 
 
 def stack_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
-    """Stacks vectors to float32, (n, d); (0, 1) for none."""
+    """Stacks vectors into float32, (n, d); the shape is (0, 1) if there are none."""
     return np.stack(embeddings) if embeddings else np.empty((0, 1), np.float32)
 
 
@@ -65,7 +65,7 @@ def stack_miniatures(miniatures: Sequence[Miniature]) -> Miniature:
 def read_comparisons(
     cache: FeatureCache, run: Run, pairs: Sequence[Pair], digests: Mapping[str, str]
 ) -> dict[Pair, float]:
-    """Reads the comparisons by a run's Siamese model; see `find_comparisons`."""
+    """Reads the comparisons made by a run's Siamese model; see `find_comparisons`."""
     model_digest = run.models.get("siamese", {}).get("digest", "")
     return find_comparisons(cache, pairs, digests, model_digest)
 
@@ -73,7 +73,7 @@ def read_comparisons(
 def find_comparisons(
     cache: FeatureCache, pairs: Sequence[Pair], digests: Mapping[str, str], model_digest: str
 ) -> dict[Pair, float]:
-    """Looks up pairs in the cache; two copies of one file are an even match.
+    """Looks up pairs in the cache; two copies of a file count as equally good.
 
     Args:
         cache: The feature cache.
@@ -99,7 +99,7 @@ def find_comparisons(
 
 
 def comparison_key(pair: Pair, digests: Mapping[str, str], model_digest: str) -> tuple[Key, bool]:
-    """Cache key of a pair, its digests in order, and whether that swaps the pair."""
+    """Cache key of a pair, with its digests sorted, and whether sorting swaps the pair."""
     first, second = (digests[path] for path in pair)
     low, high = sorted((first, second))
     joint = hashlib.sha256(f"{low}{high}".encode()).hexdigest()

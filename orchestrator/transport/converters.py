@@ -49,6 +49,7 @@ def album_message(album: Album) -> pb.Album:
         id=album.id,
         display_name=album.display_name,
         folder=album.folder,
+        folders=album.folders,
         create_time=_timestamp(album.create_time),
     )
 
@@ -98,8 +99,15 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         width_px=record.width_px,
         height_px=record.height_px,
         capture_time=record.capture_time,
+        capture_time_source=record.capture_time_source,
+        capture_utc_offset=record.capture_utc_offset,
         camera=record.camera,
+        camera_facts=pb.CameraFacts(**dataclasses.asdict(record.camera_facts)),
+        exposure_caption=record.exposure_caption,
+        megapixels=record.megapixels,
+        owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
         companion_paths=record.companion_paths,
+        version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
         format=record.format,
         quality=_quality_message(record.quality) if record.quality else None,
@@ -211,7 +219,7 @@ def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
 
 
 def download_format(number: int) -> DownloadFormat:
-    """Translates a format; InvalidArgumentError if it is unspecified or unknown."""
+    """Translates a download format; InvalidArgumentError if it is unspecified or unknown."""
     names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
     name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
     if name not in names:
@@ -227,7 +235,7 @@ def role_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.S
 
 
 def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
-    """Translates counted photos."""
+    """Translates the photo counts of a run."""
     return pb.GetRunStatisticsResponse(
         image_count=found.image_count,
         filter_counts=[
@@ -250,7 +258,7 @@ def setting_message(setting: SettingDescription) -> pb.Setting:
 
 
 def overrides_value(overrides: struct_pb2.Struct) -> dict[str, Any]:
-    """Translates settings; whole numbers come out as int."""
+    """Translates settings; whole numbers become int."""
     return {
         key: _whole_numbers(value) for key, value in json_format.MessageToDict(overrides).items()
     }
@@ -339,7 +347,7 @@ def evaluation_message(found: Evaluation) -> pb.EvaluateRunResponse:
 
 
 def proposal_message(found: Proposal) -> pb.TuneRunResponse:
-    """Translates a proposal of settings."""
+    """Translates proposed settings."""
     return pb.TuneRunResponse(
         proposed_settings=[
             pb.ProposedSetting(key=key, before=found.before[key], after=value)
@@ -373,7 +381,7 @@ def _correction_message(correction: Correction) -> pb.Correction:
 
 
 def explanation_message(found: Explanation) -> pb.Explanation:
-    """Translates an explanation; fields have the names that they have in the domain."""
+    """Translates an explanation; fields have the same names as in the domain."""
     return pb.Explanation(**dataclasses.asdict(found))
 
 

@@ -23,7 +23,7 @@ SCORES = tuple(
 
 
 def tensor_api(servicer: QualityServicer) -> TensorApi:
-    """Input `image`; one output a score, FP64 (n,), named as in quality.proto; NaN = unknown."""
+    """Input `image`; one output per score, FP64 (n,), named as in quality.proto; NaN = unknown."""
 
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)

@@ -1,4 +1,4 @@
-"""Plain values with sensible fields, for tests that care about one of them."""
+"""Plain values with sensible fields, for tests that need only some of them."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ def rules(**changes: Any) -> SelectionParameters:
         min_score_threshold=0.4,
         dissimilarity_threshold=0.85,
         include_noise=True,
+        use_owner_ratings=True,
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),
         person_penalties=PENALTIES,
         siamese=SiameseParameters(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.photo import Candidate, Decision, OwnerMark, Reason
 from orchestrator.domain.selection import (
     Comparisons,
     Selection,
@@ -65,14 +65,14 @@ def test_best_of_a_cluster_first_then_a_distinct_one_until_the_cluster_is_full()
         (0.96, Reason.DUPLICATE),
     ],
 )
-def test_similarity_to_the_taken_one_decides_about_a_second(cosine: float, reason: Reason) -> None:
+def test_similarity_to_the_first_pick_decides_about_a_second(cosine: float, reason: Reason) -> None:
     vectors = np.array([[1, 0], [cosine, np.sqrt(1 - cosine**2)]], np.float32)
     found = select([candidate("a", ava_score=8.0), candidate("b", ava_score=6.0)], vectors)
     assert found["b"].reason is reason
     assert found["b"].is_selected == (reason is Reason.SELECTED_DISTINCT)
 
 
-def test_a_duplicate_is_never_taken_however_many_may_be() -> None:
+def test_a_duplicate_is_never_selected_whatever_the_maximum() -> None:
     vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     many = replace(NO_TIES, max_images_per_cluster=10, dissimilarity_threshold=1.0)
     found = select([candidate(name) for name in "abc"], vectors, many)
@@ -115,7 +115,7 @@ def test_photos_below_a_floor_lose_to_one_above_it(
     assert found["bad"].lost_to == "good"
 
 
-def test_a_moment_of_which_all_shots_are_blurred_keeps_its_best_one_only() -> None:
+def test_a_moment_with_only_blurred_shots_keeps_its_best_one() -> None:
     found = select([candidate(f"{i}", ava_score=5.0 + i, focus_score=0.1) for i in range(3)])
     assert [found[f"{i}"].is_selected for i in range(3)] == [False, False, True]
     assert found["0"].reason is Reason.BLURRED
@@ -138,7 +138,7 @@ def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
     assert found["b"].tied_count == 2
 
 
-def test_an_undecided_comparator_leaves_the_score_to_decide() -> None:
+def test_with_an_undecided_comparator_the_score_decides() -> None:
     tied = [candidate("a", ava_score=6.1), candidate("b", ava_score=6.2)]
     one = replace(rules(), max_images_per_cluster=1)
     found = select(tied, parameters=one, comparisons={("a", "b"): 0.5})
@@ -146,7 +146,7 @@ def test_an_undecided_comparator_leaves_the_score_to_decide() -> None:
     assert found["a"].reason is Reason.LOWER_SCORE
 
 
-def test_the_comparator_is_asked_about_tied_photos_only() -> None:
+def test_the_comparator_compares_only_tied_photos() -> None:
     photos = [
         candidate("a", ava_score=6.1),
         candidate("b", ava_score=6.2),
@@ -170,7 +170,7 @@ def test_the_users_decision_wins_over_everything() -> None:
     assert not found["reject"].is_selected
 
 
-def test_what_gives_way_to_a_kept_photo_says_so() -> None:
+def test_a_photo_that_gives_way_to_a_kept_one_has_that_reason() -> None:
     photos = [candidate("kept", ava_score=2.0), candidate("fine", ava_score=8.0)]
     for parameters, vectors, expected in (
         (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you kept kept instead"),
@@ -179,6 +179,61 @@ def test_what_gives_way_to_a_kept_photo_says_so() -> None:
         decisions = {"kept": Decision.KEEP}
         selection = Selection(photos, unit_vectors(vectors), FILTERS, parameters, decisions)
         assert expected in explain(selection, selection.verdicts({}))[1]
+
+
+REJECTED = OwnerMark(rating=-1, source="reject.xmp")
+KEPT = OwnerMark(rating=4, source="the file")
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        (REJECTED, Reason.OWNER_REJECT),
+        (KEPT, Reason.OWNER_KEEP),
+        (OwnerMark(rating=5, pick="rejected"), Reason.OWNER_REJECT),
+        (OwnerMark(rating=1, pick="picked"), Reason.OWNER_KEEP),
+        (OwnerMark(rating=3, label="Red"), Reason.LOWER_SCORE),
+        (OwnerMark(), Reason.LOWER_SCORE),
+    ],
+)
+def test_the_owners_mark_counts_like_a_decision(mark: OwnerMark, reason: Reason) -> None:
+    photos = [candidate("best"), candidate("second"), candidate("marked", ava_score=5.0)]
+    photos[2] = replace(photos[2], owner_mark=mark)
+    assert select(photos)["marked"].reason is reason
+    off = select(photos, parameters=replace(NO_TIES, use_owner_ratings=False))
+    assert off["marked"].reason is Reason.LOWER_SCORE
+
+
+def test_the_users_decision_wins_over_the_owners_mark() -> None:
+    photos = [
+        replace(candidate("a"), owner_mark=REJECTED),
+        replace(candidate("b"), owner_mark=KEPT),
+    ]
+    found = select(photos, decisions={"a": Decision.KEEP, "b": Decision.REJECT})
+    assert found["a"].reason is Reason.USER_KEEP
+    assert found["b"].reason is Reason.USER_REJECT
+
+
+def test_the_reason_names_the_mark_and_the_setting() -> None:
+    flagged = OwnerMark(rating=2, pick="picked", source="c.xmp")
+    photos = [
+        replace(candidate("a", ava_score=9.0), owner_mark=REJECTED),
+        replace(candidate("b"), owner_mark=KEPT),
+        replace(candidate("c", ava_score=5.0), owner_mark=flagged),
+        candidate("d", ava_score=9.0),
+    ]
+    selection = Selection(photos, unit_vectors([0.0] * 4), FILTERS, NO_TIES, {})
+    assert explain(selection, selection.verdicts({})) == [
+        "Not selected: its rating in reject.xmp is -1 (rejected), and use_owner_ratings is on.",
+        "Selected: its rating in the file is 4, and use_owner_ratings is on.",
+        "Selected: it is flagged as picked in c.xmp, and use_owner_ratings is on.",
+        "Not selected: its owner kept b instead.",
+    ]
+
+
+def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
+    photos = [replace(candidate(name), owner_mark=REJECTED) for name in "ab"]
+    assert not any(verdict.is_selected for verdict in select(photos).values())
 
 
 def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
@@ -204,7 +259,7 @@ def any_selection(drawn: Sequence[dict[str, float]], decisions: dict[str, Decisi
 
 
 def compare_all(selection: Selection) -> dict[tuple[str, str], float]:
-    """Answers for all pairs of photos, requested or not."""
+    """Comparisons of all pairs of photos, requested or not."""
     rng = np.random.default_rng(7)
     paths = [photo.path for photo in selection.candidates]
     return {pair: float(rng.uniform()) for pair in itertools.combinations(paths, 2)}
@@ -260,7 +315,7 @@ def test_a_score_just_below_its_minimum_is_shown_with_enough_digits() -> None:
 
 
 @given(st.lists(scores, min_size=2, max_size=8))
-def test_adding_an_exact_copy_never_changes_how_many_are_taken(
+def test_adding_an_exact_copy_never_changes_the_number_of_picks(
     drawn: list[dict[str, float]],
 ) -> None:
     photos = [candidate(f"{i}", **{**values, "cluster_id": 0}) for i, values in enumerate(drawn)]
@@ -273,7 +328,7 @@ def test_adding_an_exact_copy_never_changes_how_many_are_taken(
 
 
 class RecordingComparisons(dict[tuple[str, str], float]):
-    """Notes which pairs are looked up."""
+    """Records the pairs that are looked up."""
 
     def __init__(self, answers: dict[tuple[str, str], float]) -> None:
         super().__init__(answers)
@@ -297,7 +352,7 @@ close_scores = st.fixed_dictionaries(
 
 
 @given(st.lists(close_scores, min_size=1, max_size=12), decided)
-def test_verdicts_read_no_comparison_but_those_of_pairs_to_compare(
+def test_verdicts_read_only_comparisons_of_pairs_to_compare(
     drawn: list[dict[str, float]], decisions: dict[str, Decision]
 ) -> None:
     selection = any_selection(drawn, decisions)

@@ -1,4 +1,4 @@
-"""Decisions that are applied to a stored run leave it as a new selection would."""
+"""Applying decisions to a stored run gives the same result as a new selection."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stores(engine: Engine) -> Stores:
 
 @pytest.fixture
 def run(stores: Stores) -> Run:
-    """A completed run of moments of three shots each."""
+    """A completed run with moments of three shots each."""
     rng = random.Random(3)
     settings = PipelineConfig(ROOT / "configs", "builtin").load()
     vectors = np.repeat(np.eye(MOMENTS, 16, dtype=np.float32), SHOTS, axis=0)
@@ -97,9 +97,7 @@ STEPS = [
 ]
 
 
-def test_a_run_is_left_as_a_new_selection_under_the_same_decisions(
-    stores: Stores, run: Run
-) -> None:
+def test_a_run_equals_a_new_selection_with_the_same_decisions(stores: Stores, run: Run) -> None:
     for number, entries in enumerate(STEPS):
         before = stores.runs.images("r")
         changed = decide(stores, *entries)
@@ -122,9 +120,7 @@ def test_a_repeated_entry_changes_nothing(stores: Stores, run: Run) -> None:
     assert decide(stores, *STEPS[0]) == []
 
 
-def test_a_moment_that_is_only_numbered_differently_is_not_reported(
-    stores: Stores, run: Run
-) -> None:
+def test_a_moment_with_only_a_new_number_is_not_reported(stores: Stores, run: Run) -> None:
     changed = decide(stores, entry("1", DecisionAction.SPLIT, "00", "01", "02"))
     assert changed == []
     changed = decide(stores, entry("2", DecisionAction.MERGE, "00", "10"))

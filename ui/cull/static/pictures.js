@@ -1,0 +1,71 @@
+// Pictures of photos, loaded and decoded before they are needed.
+
+export const LARGE_PX = 2048;
+const FULL_PX = 65500; // more than any photo has: the server never makes a picture larger
+const SMALL_PX = 320;
+const MAX_LARGE = 24; // about 12 MB each once decoded
+const MAX_FULL = 7; // about 100 MB each for 24 megapixels: six shown, and one to come
+
+export class Pictures {
+  constructor(runId) {
+    this.runId = runId;
+    this.larges = new Map(); // URL -> {image, ready, done}, the last one used most recently
+    this.fulls = new Map();
+  }
+
+  url(photo, longSide) {
+    const path = photo.path.split("/").map(encodeURIComponent).join("/");
+    return `/photos/${encodeURIComponent(this.runId)}/${longSide}/${path}`;
+  }
+
+  small(photo) {
+    return this.url(photo, SMALL_PX);
+  }
+
+  // Loads a photo at screen size: {image, ready, done}. `done` resolves to the image once it can be
+  // shown without delay, and to nothing if it cannot be loaded.
+  large(photo, priority = "high") {
+    return this.#load(this.larges, MAX_LARGE, this.url(photo, LARGE_PX), priority);
+  }
+
+  // Loads a photo in its own size.
+  full(photo, priority = "high") {
+    return this.#load(this.fulls, MAX_FULL, this.url(photo, FULL_PX), priority);
+  }
+
+  #load(loaded, count, url, priority) {
+    const known = loaded.get(url);
+    if (known) {
+      loaded.delete(url);
+      loaded.set(url, known);
+      return known;
+    }
+    const image = new Image();
+    image.fetchPriority = priority;
+    image.decoding = "sync";
+    image.draggable = false;
+    image.src = url;
+    const entry = { image, ready: false };
+    entry.done = image.decode().then(
+      () => {
+        entry.ready = true;
+        return image;
+      },
+      () => {
+        loaded.delete(url); // tried again when it is needed again
+        return undefined;
+      },
+    );
+    loaded.set(url, entry);
+    for (const oldest of loaded.keys()) {
+      if (loaded.size <= count) break;
+      loaded.delete(oldest);
+    }
+    return entry;
+  }
+
+  // Loads photos that may be wanted next, in order of need, after what is shown now.
+  prefetch(photos) {
+    for (const photo of photos) if (photo) this.large(photo, "low");
+  }
+}

@@ -11,15 +11,15 @@ class FindParameters:
     """Which files of an album are photos."""
 
     exclude: list[str]
-    """patterns, as in .gitignore, of files and folders that are not photos of the album; they add
-    to those in the album's file `.bestshotignore`. `--exclude` sets it"""
+    """patterns, in the syntax of .gitignore, of files and folders to leave out of the album, in
+    addition to those in the album's file `.bestshotignore`; set by `--exclude`"""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityScores:
-    """Scores of one picture; ranges and meaning as in quality.proto.
+    """Scores of one picture; ranges and meanings are as in quality.proto.
 
-    A score with a default may be missing in results of older versions.
+    A score with a default may be missing in results from older versions.
     """
 
     iqa_score: float
@@ -155,7 +155,7 @@ class OwnerMark:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A readable photo, as the selection sees it.
+    """A readable photo with the data that the selection uses.
 
     Attributes:
         path: Relative to the album; unique.
@@ -175,14 +175,14 @@ class Candidate:
 
 
 class Decision(StrEnum):
-    """What a user decided about a photo."""
+    """A user's decision on a photo."""
 
     KEEP = "keep"
     REJECT = "reject"
 
     @property
     def past_tense(self) -> str:
-        """For sentences: "kept" or "rejected"."""
+        """The past tense, for sentences: "kept" or "rejected"."""
         return "kept" if self is Decision.KEEP else "rejected"
 
 

@@ -13,6 +13,7 @@ from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters, ClusterSettings
 from orchestrator.domain.photo import FindParameters
 from orchestrator.domain.selection import FilterParameters, SelectionParameters
+from orchestrator.domain.sets import SetParameters
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.layers import (
     MODEL_SERVICES,
@@ -122,6 +123,7 @@ class PipelineSettings(Settings):
     find_photos: FindParameters
     filter_quality: FilterParameters
     cluster_scenes: ClusterSettings
+    keep_sets: SetParameters
     select_best: SelectionParameters
 
 

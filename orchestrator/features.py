@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
-from orchestrator.ports import Embedding
+from orchestrator.ports import Embedding, Miniature
 from services.common.finite import check_finite, non_finite_place
+from services.common.imaging.miniature import MINIATURE_SIDE, STEPS_PER_LEVEL
 
-EMBEDDING_ROLE, THUMBNAIL_ROLE = "embedding", "thumbnail"
+EMBEDDING_ROLE, THUMBNAIL_ROLE, MINIATURE_ROLE = "embedding", "thumbnail", "miniature"
 """Cache roles whose payloads are not JSON."""
 
 
@@ -25,6 +27,17 @@ def pack_embedding(embedding: Embedding) -> bytes:
 def unpack_embedding(payload: bytes) -> Embedding:
     """Inverse of `pack_embedding`."""
     return np.frombuffer(payload, "<f4").astype(np.float32)
+
+
+def pack_miniature(found: NDArray[np.uint16]) -> bytes:
+    """Little-endian uint16 values, row by row."""
+    return found.astype("<u2").tobytes()
+
+
+def unpack_miniature(payload: bytes) -> Miniature:
+    """The 8-bit levels of a packed miniature: float32, (32, 32), 0 to 255."""
+    values = np.frombuffer(payload, "<u2").reshape(MINIATURE_SIDE, MINIATURE_SIDE)
+    return values.astype(np.float32) / np.float32(STEPS_PER_LEVEL)
 
 
 def quality_to_json(quality: QualityScores) -> dict[str, Any]:
@@ -65,7 +78,7 @@ def is_finite(role: str, payload: bytes) -> bool:
     """Whether a cached payload contains only finite numbers; version 0.1.0 stored others too."""
     if role == EMBEDDING_ROLE:
         return bool(np.isfinite(unpack_embedding(payload)).all())
-    if role == THUMBNAIL_ROLE:
+    if role in (THUMBNAIL_ROLE, MINIATURE_ROLE):
         return True
     if b"NaN" not in payload and b"Infinity" not in payload:  # avoids parsing nearly all of them
         return True

@@ -15,6 +15,8 @@ from services.common.imaging.decode import CanonicalImage, RgbImage
 
 Embedding = NDArray[np.float32]
 """float32, (d,), unit length."""
+Miniature = NDArray[np.float32]
+"""float32, (32, 32), mean 8-bit levels of a photo's parts."""
 
 
 @dataclass(frozen=True, slots=True)

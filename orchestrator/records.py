@@ -12,6 +12,7 @@ from orchestrator.domain.exposure import exposure_caption
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, QualityScores
 from orchestrator.domain.scoring import FaceFault, face_caption
+from orchestrator.domain.sets import SetKind, SetPlace
 from services.common.errors import FailedPreconditionError
 
 
@@ -160,11 +161,22 @@ class ImageRecord:
     reason_code: str = ""
     reason: str = ""
     lost_to_path: str = ""
+    set_kind: str = ""
+    set_id: int | None = None
+    set_place: int | None = None
+    set_size: int | None = None
 
     @property
     def is_readable(self) -> bool:
         """Whether the photo was read and scored."""
         return self.quality is not None
+
+    @property
+    def frame_set(self) -> SetPlace | None:
+        """Its place in a set of photos that belong together; None if it is in none."""
+        if self.set_id is None or self.set_place is None or self.set_size is None:
+            return None
+        return SetPlace(SetKind(self.set_kind), self.set_id, self.set_place, self.set_size)
 
     @property
     def face_caption(self) -> str:

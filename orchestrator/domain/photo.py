@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.domain.sets import SetPlace
+
 
 @dataclass(frozen=True, slots=True)
 class FindParameters:
@@ -199,6 +201,7 @@ class Reason(StrEnum):
     BLURRED = "BLURRED"
     TOO_SIMILAR = "TOO_SIMILAR"
     UNREADABLE = "UNREADABLE"
+    UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"
     USER_KEEP = "USER_KEEP"
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"

@@ -25,6 +25,7 @@ from orchestrator.domain.scoring import (
     person_penalty,
     worst_face,
 )
+from orchestrator.domain.sets import WITHOUT_SETS, SetParameters
 
 MAX_COMPARED_COUNT = 100
 """Maximum number of photos per moment, the best by score, that are compared with each other: a
@@ -194,6 +195,7 @@ class Selection:
     filters: FilterParameters
     parameters: SelectionParameters
     decisions: Mapping[str, Decision]
+    sets: SetParameters = WITHOUT_SETS
 
     def take(self, rows: Sequence[int]) -> Selection:
         """Returns a selection over some of the photos."""
@@ -312,7 +314,7 @@ class Selection:
         others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
-        for rank, photo in enumerate([*kept, *others], start=1):
+        for rank, photo in enumerate([*kept, *self._with_middles_first(others)], start=1):
             base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
             if photo.path in points:
                 base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
@@ -334,8 +336,53 @@ class Selection:
         fallen = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
         for rank, photo in enumerate(fallen, start=len(ranked) + 1):
             verdict = _verdict(photo, floors[photo.path], rank, len(moment))
-            verdicts.append(replace(verdict, lost_to=best))
+            first = self._find_of_set(photo, taken)
+            if first is not None and self._uses_all(photo) and not self._is_rejected(photo):
+                verdict = self._decide_in_set(verdict, photo, first)
+            else:
+                verdict = replace(verdict, lost_to=best)
+            verdicts.append(verdict)
         return verdicts
+
+    def _is_rejected(self, photo: _Scored) -> bool:
+        return self._decision(photo) is Decision.REJECT
+
+    def _uses_all(self, photo: _Scored) -> bool:
+        own = photo.candidate.frame_set
+        return own is not None and self.sets.use_of(own.kind) == "all"
+
+    def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
+        """Exchanges the best of each set for its middle, where that is to stand for the set."""
+        found = list(ranked)
+        sets: dict[int, list[int]] = {}
+        for place, photo in enumerate(ranked):
+            own = photo.candidate.frame_set
+            if own is not None and self.sets.use_of(own.kind) == "middle":
+                sets.setdefault(own.number, []).append(place)
+        for places in sets.values():
+            by_place = sorted(places, key=lambda place: _place_in_set(ranked[place]))
+            middle = by_place[(len(by_place) - 1) // 2]
+            rest = [place for place in places if place != middle]
+            for place, source in zip(places, [middle, *rest], strict=True):
+                found[place] = ranked[source]
+        return found
+
+    def _find_of_set(self, photo: _Scored, taken: _Taken) -> _Scored | None:
+        """The first photo of its set that was taken; None if there is none."""
+        own = photo.candidate.frame_set
+        if own is None or self.sets.use_of(own.kind) == "ignore":
+            return None
+        for other in taken.photos:
+            theirs = other.candidate.frame_set
+            if theirs is not None and theirs.number == own.number:
+                return other
+        return None
+
+    def _decide_in_set(self, base: Verdict, photo: _Scored, first: _Scored) -> Verdict:
+        """Decides about a photo of whose set one is taken."""
+        if self._uses_all(photo):
+            return replace(base, is_selected=True, reason=Reason.SELECTED_WITH_SET, lost_to=None)
+        return replace(base, reason=Reason.IN_SET, lost_to=first.path)
 
     def _decide(
         self,
@@ -410,6 +457,11 @@ def _find_eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> l
     if above or moment[0].candidate.cluster_id == NOISE:
         return above
     return [photo for photo in moment if floors[photo.path] not in REJECTED]
+
+
+def _place_in_set(photo: _Scored) -> int:
+    own = photo.candidate.frame_set
+    return own.place if own is not None else 0
 
 
 def _by_score(photo: _Scored) -> tuple[float, str]:

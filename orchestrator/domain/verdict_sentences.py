@@ -295,6 +295,8 @@ def _explain_selected(
                 f"Also selected: score {score}, and different enough from the other picks of "
                 f"this moment (similarity {similarity}, limit {limit}){faults}."
             )
+        case Reason.SELECTED_WITH_SET:
+            return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
         case _ if candidate.cluster_id == NOISE:
             return f"Selected: the only shot of its moment, score {score}{faults}."
         case _:
@@ -317,6 +319,11 @@ def _explain_lost(
     differences = _describe_differences(candidate, verdict, *rival)
     keeper = _name_keeper(rival[1])
     match verdict.reason:
+        case Reason.IN_SET:
+            return (
+                f"Not selected: {_place_in_set(candidate)}, for which {winner} "
+                f"{'stands because you kept it' if kept else 'stands'}{differences}."
+            )
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
@@ -346,6 +353,14 @@ def _explain_lost(
                 f"Not selected: score {score} vs {best} for "
                 f"{winner}{differences}{_describe_uncompared(verdict)}."
             )
+
+
+def _place_in_set(candidate: Candidate) -> str:
+    """Names a photo's place in its set."""
+    own = candidate.frame_set
+    if own is None:
+        raise ValueError(f"{candidate.path} is in no set")
+    return f"frame {own.place} of {own.size} of an {own.kind.words}"
 
 
 def _describe_win(verdict: Verdict) -> str:

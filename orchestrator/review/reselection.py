@@ -21,12 +21,13 @@ from orchestrator.runs.recorded_settings import (
     record_corrections,
 )
 from orchestrator.runs.selection import (
+    Moments,
     add_verdicts,
     assign_moments,
     build_selection,
     find_moments,
 )
-from orchestrator.runs.stored_features import read_comparisons, read_embeddings
+from orchestrator.runs.stored_features import read_comparisons, read_embeddings, read_miniatures
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 
@@ -81,9 +82,12 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     embeddings = read_embeddings(stores.cache, run, readable)
     notes: list[str] = []
     parameters = resolve_auto(settings.cluster_scenes, calibration)
-    labels = find_moments(embeddings, readable, parameters, notes.append)
+    miniatures = read_miniatures(stores.cache, readable)
+    moments = find_moments(
+        embeddings, miniatures, readable, parameters, settings.keep_sets, notes.append
+    )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
-    in_moments = assign_moments(readable, labels, decisions.corrections)
+    in_moments = assign_moments(readable, moments, decisions.corrections)
     found = _select(stores.cache, run, settings, in_moments, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
@@ -138,7 +142,8 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         if any(entry.action in CORRECTIONS for entry in meant):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
-            after = assign_moments(before, labels, decisions.corrections)
+            moments = Moments(labels, [record.frame_set for record in before])
+            after = assign_moments(before, moments, decisions.corrections)
             run = run.revise(corrections=record_corrections(decisions.corrections))
         else:  # no moment changes, so there is no need to read the whole album
             before = after = _read_moments(stores, run, sorted(digests))

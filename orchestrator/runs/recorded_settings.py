@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.moments.parameters import WITHOUT_TIME
+from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.records import Run
 from services.common.config.layers import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
@@ -19,6 +20,7 @@ _SINCE = Layer(
         "find_photos": {"exclude": []},
         "cluster_scenes": {
             "max_joint_count": None,
+            "compare_structure": False,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
         "select_best": {"use_owner_ratings": False},

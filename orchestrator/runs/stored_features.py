@@ -9,8 +9,9 @@ import numpy as np
 
 from orchestrator import features as codec
 from orchestrator.domain.selection import Pair
-from orchestrator.ports import Embedding, FeatureCache
+from orchestrator.ports import Embedding, FeatureCache, Miniature
 from orchestrator.records import ImageRecord, Run
+from services.common.imaging.miniature import MINIATURE_SIDE, MINIATURE_VERSION
 
 Key = tuple[str, str, str]
 COMPARE_ROLE = "siamese"
@@ -30,9 +31,35 @@ def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord
     return stack_embeddings(vectors)
 
 
+def miniature_key(content_digest: str) -> Key:
+    """Cache key of a photo's miniature."""
+    return content_digest, codec.MINIATURE_ROLE, MINIATURE_VERSION
+
+
+def read_miniatures(cache: FeatureCache, records: Sequence[ImageRecord]) -> Miniature:
+    """Reads the miniatures of photos: float32, (n, 32, 32); NaN for those of older runs."""
+    found = np.full((len(records), MINIATURE_SIDE, MINIATURE_SIDE), np.nan, np.float32)
+    for start in range(0, len(records), READ_COUNT):
+        keys = [
+            miniature_key(record.content_digest) for record in records[start : start + READ_COUNT]
+        ]
+        known = cache.get(keys)
+        for place, key in enumerate(keys, start=start):
+            if key in known:
+                found[place] = codec.unpack_miniature(known[key])
+    return found
+
+
 def stack_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
     """Stacks vectors into float32, (n, d); the shape is (0, 1) if there are none."""
     return np.stack(embeddings) if embeddings else np.empty((0, 1), np.float32)
+
+
+def stack_miniatures(miniatures: Sequence[Miniature]) -> Miniature:
+    """Stacks miniatures to float32, (n, 32, 32)."""
+    if not miniatures:
+        return np.empty((0, MINIATURE_SIDE, MINIATURE_SIDE), np.float32)
+    return np.stack(miniatures)
 
 
 def read_comparisons(

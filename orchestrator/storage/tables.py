@@ -126,6 +126,10 @@ images = Table(
     Column("reason_code", String(32), nullable=False),
     Column("reason", Text, nullable=False),
     Column("lost_to_path", Text, nullable=False),
+    Column("set_kind", String(32), nullable=False, server_default=""),
+    Column("set_id", Integer),
+    Column("set_place", Integer),
+    Column("set_size", Integer),
 )
 
 comparisons = Table(

@@ -126,6 +126,10 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         machine_cluster_id=record.machine_cluster_id,
         face_faults=[f"FACE_FAULT_{fault.name}" for fault in record.face_faults],
         face_caption=record.face_caption,
+        set_kind=record.set_kind,
+        set_id=record.set_id,
+        set_place=record.set_place,
+        set_size=record.set_size,
     )
 
 

@@ -86,6 +86,9 @@ class ClusterSettings:
     """maximum number of photos clustered together, because time and memory grow superlinearly;
     larger albums are first split at the longest pauses between captures, and no cluster spans two
     parts; `null` for no limit"""
+    compare_structure: bool
+    """whether frames that are nearly black stay in one moment only with frames of the same view,
+    compared by where they are lighter and darker: their embeddings are alike whatever they show"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 

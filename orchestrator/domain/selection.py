@@ -309,7 +309,7 @@ class Selection:
         floors = self._check_floors(moment)
         ranking = self._rank(_find_eligible(moment, floors), comparisons)
         points = ranking.points
-        # the photos that a person keeps come first and displace the others
+        # photos kept by a person come first and displace the others
         kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
         others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
         taken = _Taken(self.embeddings)

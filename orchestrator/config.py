@@ -167,8 +167,8 @@ class Profile:
     """A named set of settings.
 
     Attributes:
-        description: What it is for.
-        models: Id of each service's model by role.
+        description: Its purpose.
+        models: Id of each service's model, by role.
     """
 
     description: str
@@ -193,7 +193,7 @@ class PipelineConfig:
         self.load(profile)
 
     def profiles(self) -> dict[str, Profile]:
-        """The available profiles by name."""
+        """Returns the available profiles by name."""
         return {name: self._profile(name) for name in profile_names(self._folder)}
 
     def _profile(self, name: str) -> Profile:

@@ -30,12 +30,12 @@ def unpack_embedding(payload: bytes) -> Embedding:
 
 
 def pack_miniature(found: NDArray[np.uint16]) -> bytes:
-    """Little-endian uint16 values, row by row."""
+    """Packs the values as little-endian uint16, row by row."""
     return found.astype("<u2").tobytes()
 
 
 def unpack_miniature(payload: bytes) -> Miniature:
-    """The 8-bit levels of a packed miniature: float32, (32, 32), 0 to 255."""
+    """Unpacks the 8-bit levels of a miniature: float32, (32, 32), 0 to 255."""
     values = np.frombuffer(payload, "<u2").reshape(MINIATURE_SIDE, MINIATURE_SIDE)
     return values.astype(np.float32) / np.float32(STEPS_PER_LEVEL)
 

@@ -16,7 +16,7 @@ from services.common.imaging.decode import CanonicalImage, RgbImage
 Embedding = NDArray[np.float32]
 """float32, (d,), unit length."""
 Miniature = NDArray[np.float32]
-"""float32, (32, 32), mean 8-bit levels of a photo's parts."""
+"""float32, (32, 32), mean 8-bit levels of the cells of a grid over the photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class PhotoFile:
         size_bytes: Size of the file.
         companion_paths: Files that go with it: the RAW file of a pair, the video of a Live Photo,
             sidecars.
-        version_of_path: The photo that it is an edited copy of, by their names; empty if none.
+        version_of_path: The photo that it is an edited copy of, judging by names; empty if none.
     """
 
     path: str

@@ -46,11 +46,12 @@ class ImageFilter(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """One or several folders of photos.
+    """One or more folders of photos.
 
     Attributes:
-        folder: The first of them.
-        more_folders: The others; of identical photos, that of the earlier folder is preferred.
+        folder: The first folder.
+        more_folders: The other folders; of identical photos, the one in the earlier folder is
+            preferred.
     """
 
     id: str
@@ -173,7 +174,7 @@ class ImageRecord:
 
     @property
     def frame_set(self) -> SetPlace | None:
-        """Its place in a set of photos that belong together; None if it is in none."""
+        """Its place in a set of photos that belong together; None if it is not in a set."""
         if self.set_id is None or self.set_place is None or self.set_size is None:
             return None
         return SetPlace(SetKind(self.set_kind), self.set_id, self.set_place, self.set_size)
@@ -185,12 +186,12 @@ class ImageRecord:
 
     @property
     def exposure_caption(self) -> str:
-        """Its exposure in words; empty if nothing is known."""
+        """Describes its exposure; empty if nothing is known."""
         return exposure_caption(self.camera_facts)
 
     @property
     def megapixels(self) -> float:
-        """Size of the picture in millions of pixels; 0 if it was not read."""
+        """Size of the picture in megapixels; 0 if it was not read."""
         return self.width_px * self.height_px / 1e6
 
     @property

@@ -298,7 +298,7 @@ class Page:
         return [export.render_links(run_id), "", ""]
 
     async def show_cull_link(self, run_id: str | None) -> str:
-        """Links to the Cull view of a completed run."""
+        """Shows a link to the Cull view of a completed run."""
         try:
             run = await self._api.run(run_id) if run_id else pb.Run()
         except OrchestratorError:

@@ -106,7 +106,7 @@ async def _chunks(pieces: AsyncIterator[pb.DownloadRunResponse]) -> AsyncIterato
 
 
 class _SecurityHeaders:
-    """Forbids the browser to contact any other host; a page may have a stricter policy."""
+    """Forbids the browser from contacting any other host; a page may have a stricter policy."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

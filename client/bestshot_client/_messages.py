@@ -60,7 +60,7 @@ class ImageError(Exception):
 
 
 def new_album(folder: Path | str | Sequence[Path | str]) -> orchestrator_pb2.CreateAlbumRequest:
-    """Requests the album of one or several folders."""
+    """Builds the request for an album of one or more folders."""
     if isinstance(folder, Path | str):
         return orchestrator_pb2.CreateAlbumRequest(folder=str(folder))
     return orchestrator_pb2.CreateAlbumRequest(folders=map(str, folder))

@@ -106,7 +106,7 @@ class Request:
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
     applies; if one is started, `standard`, or `builtin` if its networks are unavailable. With
     `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
-    otherwise the album of the folders `photos`.
+    otherwise the album for the folders `photos`.
     """
 
     photos: Sequence[Path]
@@ -165,7 +165,7 @@ def _check_request(request: Request) -> Iterator[None]:
         ):
             # Check all photos, as any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
-            selected = [path for path in selected if not is_sidecar(path)]  # those are kept
+            selected = [path for path in selected if not is_sidecar(path)]  # never replaced
             transferred = selected if request.copy_selected else []
             names = [*TABLE_NAMES, *(f"{SELECTED_FOLDER}/{path}" for path in transferred)]
             output.check_names(names, force=request.force)
@@ -388,7 +388,7 @@ async def _drive(
     if not album_id:
         folders = [str(folder.resolve()) for folder in request.photos]
         new_album = (
-            pb.CreateAlbumRequest(folder=folders[0])  # which every version knows
+            pb.CreateAlbumRequest(folder=folders[0])  # older orchestrators only know this field
             if len(folders) == 1
             else pb.CreateAlbumRequest(folders=folders)
         )

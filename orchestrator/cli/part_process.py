@@ -118,7 +118,7 @@ class PartProcess:
 
     def close_stdin(self) -> None:
         """Asks it to stop, just as the end of this process would."""
-        with self._closing:  # `wait` closes it too, in another thread, once the process has ended
+        with self._closing:  # `wait`, in another thread, also closes it once the process has ended
             self._stdin.close()
 
     def kill(self) -> None:

@@ -88,8 +88,8 @@ def _fetch(missing: MissingModels, policy: DownloadPolicy, console: Console) -> 
             fetch_missing(models_dir(), missing, policy, bars)
     except KeyboardInterrupt:
         console.print(
-            "interrupted before any photo was read; complete networks are kept: run the same "
-            "command again to fetch the others"
+            "interrupted before any photo was read; downloaded networks are kept: run the same "
+            "command again to download the rest"
         )
         raise
 

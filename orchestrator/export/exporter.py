@@ -279,7 +279,7 @@ def _stage_selected(
             continue
         except OSError as error:
             if is_sidecar(path) and isinstance(error, FileNotFoundError):
-                continue  # removed since the run
+                continue  # it was removed after the run
             raise FailedPreconditionError(
                 f"{path} can no longer be read: {error.strerror}"
             ) from error

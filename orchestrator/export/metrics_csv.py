@@ -184,7 +184,7 @@ def _camera_columns(facts: CameraFacts) -> dict[str, str]:
 
 
 def _yes_or_no(value: bool | None) -> str:
-    """Empty for unknown."""
+    """Formats a flag; empty if unknown."""
     return {True: "yes", False: "no", None: ""}[value]
 
 

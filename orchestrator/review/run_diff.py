@@ -199,7 +199,7 @@ def regroupings(
 
 
 def _comparable(record: ImageRecord) -> dict[str, Any]:
-    """A photo's values without sidecars, which an export may have added."""
+    """Returns a photo's values without its sidecars, which an export may have added."""
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
     return {**dataclasses.asdict(record), "companion_paths": companions}
 

@@ -106,7 +106,7 @@ class PairComparer:
         return answers
 
     async def _read_pixels(self, path: str, digest: str) -> RgbImage:
-        """A photo at the model's size: kept from its first decode, or decoded again.
+        """Returns a photo at the model's size, kept from its first decode or decoded again.
 
         Raises:
             FailedPreconditionError: The file has changed since, so that the answer would be stored

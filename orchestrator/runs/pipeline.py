@@ -120,7 +120,7 @@ class ScoredPhoto:
     Attributes:
         record: With scores, or with its error.
         embedding: Unit vector; None where unreadable.
-        miniature: Its miniature; None where unreadable.
+        miniature: Its miniature; None if the photo is unreadable.
         is_cached: Whether all its features came from the cache.
     """
 
@@ -326,7 +326,7 @@ class Pipeline:
     async def _read_metadata(
         self, contents: Mapping[str, bytes], known: Mapping[Key, bytes]
     ) -> dict[Key, bytes]:
-        """Reads and stores the metadata, by digest, of the files whose metadata is not known."""
+        """Reads and stores missing metadata of files, by digest."""
         missing = [digest for digest in contents if _metadata_key(digest) not in known]
         found = await asyncio.gather(
             *(self._threads.decodes.run(read_metadata, contents[digest]) for digest in missing)
@@ -339,7 +339,7 @@ class Pipeline:
         return fresh
 
     async def _read_sidecars(self, photo: PhotoFile) -> dict[str, FileMetadata]:
-        """Reads a photo's sidecars that can be read, the one that counts first."""
+        """Reads a photo's readable sidecars, most important first."""
         found: dict[str, FileMetadata] = {}
         for path in order_sidecars(photo.path, photo.companion_paths):
             content = await self._try(self._source.read, path, SIDECAR_LIMIT_BYTES)
@@ -606,7 +606,7 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 def _metadata_key(digest: str) -> Key:
-    """Cache key of what a file states about itself."""
+    """Cache key of a file's own metadata."""
     return digest, METADATA_ROLE, METADATA_VERSION
 
 

@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """What a run groups its photos into.
+    """How a run groups its photos.
 
     Attributes:
         labels: int64, (n,), NOISE for single shots.
-        places: The place of each photo in a set; None for photos of none.
+        places: The place of each photo in a set; None for photos that are not in a set.
     """
 
     labels: NDArray[np.int64]
@@ -46,14 +46,14 @@ def find_moments(
     sets: SetParameters,
     note: Callable[[str], object] = logger.warning,
 ) -> Moments:
-    """Clusters photos with `cluster_scenes`, corrects that by time and structure, and finds sets.
+    """Clusters photos with `cluster_scenes`, corrects moments by time and structure, finds sets.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
         miniatures: float32, (n, 32, 32), likewise; NaN where there is none.
         records: Readable photos, ordered by path.
         parameters: In force.
-        sets: In force.
+        sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
     """
     # imported here, because a command that clusters nothing should not wait a second for them
@@ -101,7 +101,7 @@ def assign_moments(
 
     Args:
         records: Readable photos, ordered by path.
-        moments: Found by the algorithm.
+        moments: The moments found by the algorithm.
         corrections: The user's corrections, in order.
     """
     digests = [record.content_digest for record in records]

@@ -37,7 +37,7 @@ def miniature_key(content_digest: str) -> Key:
 
 
 def read_miniatures(cache: FeatureCache, records: Sequence[ImageRecord]) -> Miniature:
-    """Reads the miniatures of photos: float32, (n, 32, 32); NaN for those of older runs."""
+    """Reads the miniatures of photos: float32, (n, 32, 32); NaN if an older run stored none."""
     found = np.full((len(records), MINIATURE_SIDE, MINIATURE_SIDE), np.nan, np.float32)
     for start in range(0, len(records), READ_COUNT):
         keys = [
@@ -56,7 +56,7 @@ def stack_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
 
 
 def stack_miniatures(miniatures: Sequence[Miniature]) -> Miniature:
-    """Stacks miniatures to float32, (n, 32, 32)."""
+    """Stacks miniatures into float32, (n, 32, 32)."""
     if not miniatures:
         return np.empty((0, MINIATURE_SIDE, MINIATURE_SIDE), np.float32)
     return np.stack(miniatures)

@@ -62,7 +62,7 @@ albums = Table(
     Column("folder", Text, nullable=False, unique=True),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
-"""`folder` is an absolute path, or the JSON list of several, which no absolute path equals."""
+"""`folder` is an absolute path, or a JSON list of several, which never equals an absolute path."""
 
 runs = Table(
     "runs",

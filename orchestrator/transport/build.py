@@ -81,7 +81,7 @@ def build_orchestrator(
         shared: Section `shared` of services.yaml.
         settings: Section `orchestrator` of services.yaml.
         config: Source of run settings.
-        data_folder: Folder for uploads and for pictures to view.
+        data_folder: Folder for uploads and for pictures made for viewing.
         registry: Registry for the metrics of runs.
         allowed_roots: Folders that must contain new albums and exports, for a command run by the
             user of this machine, who may read every album; None = those of `settings`, which then

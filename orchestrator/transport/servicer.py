@@ -70,11 +70,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
-        """Creates an album from one or several folders."""
+        """Creates an album from one or more folders."""
         if not request.folder and not request.folders:
-            raise InvalidArgumentError("folder", "is required and must not be empty, or folders")
+            raise InvalidArgumentError("folder", "must not be empty unless folders is set")
         if request.folder and request.folders:
-            raise InvalidArgumentError("folders", "folder is set too; name all of them here")
+            raise InvalidArgumentError("folders", "folder is also set; name all folders here")
         looks = self._reader.threads.looks
         folders: list[Path] = []
         for named in request.folders or [request.folder]:
@@ -473,7 +473,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def _add(
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
     ) -> tuple[int, list[pb.ImageResult]]:
-        """As `_decide`; also returns the number of entries that the log did not have."""
+        """Like `_decide`, but also returns the number of entries that were new to the log."""
         run = await self._curator.run(run_id) if run_id else None
         added_count, changed = await self._curator.decide(album_id, entries, run)
         if run is not None:  # an earlier attempt may already have changed some photos

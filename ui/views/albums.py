@@ -39,8 +39,8 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
-                    info="Or several, one a line; of identical photos, that of the earlier folder "
-                    "is preferred. Includes subfolders. Photos are never changed.",
+                    info="Or several, one per line; of identical photos, the one in the earlier "
+                    "folder is preferred. Includes subfolders. Photos are never changed.",
                     placeholder="~/Pictures/trip",
                     value="",
                     lines=1,
@@ -137,7 +137,7 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
 
 
 def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
-    """What the dropdown shows for each album, and its id; newest first.
+    """Lists the dropdown's label and the id of each album, newest first.
 
     Albums of one name also show their folders and when they were created.
     """

@@ -108,7 +108,7 @@ async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
 def profile_update(
     described: pb.DescribeSettingsResponse, served: Sequence[pb.ServedModel]
 ) -> dict[str, Any]:
-    """Update for the dropdown: it offers the profiles whose models the services use.
+    """Updates the dropdown, which offers the profiles whose models the services use.
 
     A run cannot change those, so under another profile it would have settings for other models.
     """

@@ -165,7 +165,12 @@ class Candidate:
         quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
+<<<<<<< ours
         owner_mark: How its owner marked it in another program.
+=======
+        owner_mark: What its owner said in another program.
+        frame_set: Its place in a set of photos that belong together; None if it is in none.
+>>>>>>> theirs
     """
 
     path: str
@@ -174,6 +179,7 @@ class Candidate:
     faces: tuple[FaceScores, ...]
     cluster_id: int
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
+    frame_set: SetPlace | None = None
 
 
 class Decision(StrEnum):
@@ -207,6 +213,8 @@ class Reason(StrEnum):
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
     OWNER_KEEP = "OWNER_KEEP"
     OWNER_REJECT = "OWNER_REJECT"
+    SELECTED_WITH_SET = "SELECTED_WITH_SET"
+    IN_SET = "IN_SET"
 
 
 KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)

@@ -167,7 +167,6 @@ function listen(cull) {
     else if (path && button) cull.show(cull.album.byPath.get(path));
   });
   listenToGestures(byId("shots"), cull);
-  byId("show-keys").addEventListener("click", () => cull.run("help"));
   byId("close-keys").addEventListener("click", () => dialog.close());
   window.addEventListener("beforeunload", (event) => {
     if (cull.decisions.unsaved) event.preventDefault();

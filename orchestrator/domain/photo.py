@@ -159,18 +159,14 @@ class OwnerMark:
 class Candidate:
     """A readable photo with the data that the selection uses.
 
-        Attributes:
-            path: Relative to the album; unique.
-            content_digest: Identifies the photo in decisions; copies of one file share it.
-            quality: Its quality scores.
-            faces: Largest first.
-            cluster_id: Its moment; -1 = noise.
-    <<<<<<< ours
-            owner_mark: How its owner marked it in another program.
-    =======
-            owner_mark: What its owner said in another program.
-            frame_set: Its place in a set of photos that belong together; None if it is in none.
-    >>>>>>> theirs
+    Attributes:
+        path: Relative to the album; unique.
+        content_digest: Identifies the photo in decisions; copies of one file share it.
+        quality: Its quality scores.
+        faces: Largest first.
+        cluster_id: Its moment; -1 = noise.
+        owner_mark: How its owner marked it in another program.
+        frame_set: Its place in a set of photos that belong together; None if it is in none.
     """
 
     path: str

@@ -176,24 +176,19 @@ class _Taken:
 class Selection:
     """Photos to select from, with all inputs of the selection.
 
-        A run, a reselection, an explanation, an evaluation and tuning all build one. Verdicts do not
-        depend on the order of the photos: the path breaks remaining ties.
+    A run, a reselection, an explanation, an evaluation and tuning all build one. Verdicts do not
+    depend on the order of the photos: the path breaks remaining ties.
 
-        Attributes:
-            candidates: The readable photos with their moments, after the user's corrections. Paths are
-                unique.
-            embeddings: float32, (n, d), unit rows, row i for candidate i.
-            filters: Floors.
-            parameters: Rules.
-            decisions: Photos that the user keeps or rejects, by content digest; they override
-    <<<<<<< ours
-                everything else. If there is none, the mark of the photo's owner counts in the same way,
-                provided that the parameters allow it.
-    =======
-                everything else. Where there is none, the mark of the photo's owner counts in the same
-                way if the parameters say so.
-            sets: What is done with photos that belong together.
-    >>>>>>> theirs
+    Attributes:
+        candidates: The readable photos with their moments, after the user's corrections. Paths are
+            unique.
+        embeddings: float32, (n, d), unit rows, row i for candidate i.
+        filters: Floors.
+        parameters: Rules.
+        decisions: Photos that the user keeps or rejects, by content digest; they override
+            everything else. If there is none, the mark of the photo's owner counts in the same way,
+            provided that the parameters allow it.
+        sets: What is done with photos that belong together.
     """
 
     candidates: Sequence[Candidate]

@@ -32,6 +32,10 @@ class QualityScores:
     colourfulness: float
     laplacian_variance: float
     noise_level: float | None = None
+    brightness: float | None = None
+    tonal_range: float | None = None
+    luminance_grid: tuple[int, ...] = ()
+    detail_grid: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

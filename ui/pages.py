@@ -229,7 +229,7 @@ def votes_chart(image: pb.ImageResult) -> Chart | None:
     if not shares:
         return None
     percents = [round(100 * share) for share in shares]
-    texts = [f"vote {vote}: {percent} %" for vote, percent in enumerate(percents, start=1)]
+    texts = [f"vote {vote}: {percent}%" for vote, percent in enumerate(percents, start=1)]
     mean = f"mean {image.quality.ava_score:.2f}"
     return Chart(
         f"Predicted votes on {image.filename}",

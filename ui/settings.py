@@ -57,7 +57,7 @@ def read_login(settings: UiSettings) -> Login | None:
     if settings.username is None and settings.password_file is None:
         return None
     if settings.username is None or settings.password_file is None:
-        raise ConfigError("ui.username and ui.password_file must be set together, or neither")
+        raise ConfigError("set both ui.username and ui.password_file, or neither")
     path = settings.password_file.expanduser()
     lines = read_user_text(path, "ui.password_file").splitlines()
     if not lines or not lines[0]:

@@ -71,9 +71,11 @@ def check_shares(path: Path, conversion: TfliteConversion) -> None:
                 f"{[1, conversion.share_count]}"
             )
         if not (answer.min() >= 0 and abs(answer.sum() - 1) <= SUM_TOLERANCE):  # false for NaN
-            raise ConfigError(f"the output of {conversion.name} is not shares that sum to 1")
+            raise ConfigError(
+                f"the output of {conversion.name} is not a set of shares that sum to 1"
+            )
     if np.abs(answers[0] - answers[1]).max() < MIN_DIFFERENCE:
-        raise ConfigError(f"{conversion.name} computes the same for two different photos")
+        raise ConfigError(f"{conversion.name} gives the same output for two different photos")
 
 
 def _photos() -> list[Path]:

@@ -548,7 +548,7 @@ def print_summary(run: pb.Run, console: Console) -> None:
         f"{summary.elapsed_seconds:.1f} seconds ({rate:.1f} photos per second)",
     ):
         table.add_row(*line.split(" ", 1))
-    table.add_row("", f"with the profile {escape(run.profile)}")
+    table.add_row("", f"with the `{escape(run.profile)}` profile")
     console.print(table)
     for note in run.notes:
         console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)

@@ -74,7 +74,7 @@ def _fetch(missing: MissingModels, policy: DownloadPolicy, console: Console) -> 
         fetch_missing(models_dir(), missing, policy, PullBars(console))
         return
     console.print(
-        f"downloading the networks of the profile {missing.profile} to {models_dir()} "
+        f"downloading the networks of the `{missing.profile}` profile to {models_dir()} "
         f"({missing.size_bytes / 1e6:.0f} MB, first use only)",
         highlight=False,
         markup=False,
@@ -98,10 +98,10 @@ def _names_models(files: Sequence[ConfigFile]) -> bool:
 
 def _warn(error: BestshotError, console: Console) -> None:
     console.print(
-        f"[bold yellow]WARNING: using the profile {BUILTIN_PROFILE}, because the more accurate "
-        f"networks of {DEFAULT_PROFILE} are not available[/bold yellow]\n"
+        f"[bold yellow]WARNING: using the `{BUILTIN_PROFILE}` profile, because the more accurate "
+        f"networks of the `{DEFAULT_PROFILE}` profile are not available[/bold yellow]\n"
         f"{escape(error.message)}\n"
-        f"To choose {BUILTIN_PROFILE} without this warning, set {PROFILE_VARIABLE}="
+        f"To use `{BUILTIN_PROFILE}` without this warning, set {PROFILE_VARIABLE}="
         f"{BUILTIN_PROFILE}; --offline skips the download",
         highlight=False,
         soft_wrap=True,

@@ -419,7 +419,7 @@ def _match(match: Match) -> str:
         return f"Tied with {match.path}."
     verb = "Won against" if match.is_won else "Lost to"
     probability, _ = format_comparison(match.probability, 0.5, 3)
-    return f"{verb} {match.path} ({probability} probability of being better)."
+    return f"{verb} {match.path} (probability that this photo is better: {probability})."
 
 
 def _signed(value: float) -> str:

@@ -81,8 +81,7 @@ def grouping_text(grouping: Grouping) -> str:
         )
     if near.distance <= grouping.cluster_selection_epsilon and grouping.method == "hdbscan":
         text += (
-            f" Photos at a distance of at most {grouping.cluster_selection_epsilon:.3f} are not "
-            f"split."
+            f" Photos no more than {grouping.cluster_selection_epsilon:.3f} apart are not split."
         )
     return f"{text} {_explain_outside(grouping)}".rstrip()
 
@@ -115,7 +114,7 @@ def correction_texts(
                 texts.append(f"you moved it into the moment of {target}")
             case DecisionAction.SPLIT:
                 together = f", with {others}" if others else ""
-                texts.append(f"you split it into a separate moment{together}")
+                texts.append(f"you split it off into a separate moment{together}")
             case _:
                 texts.append(f"you merged its moment with that of {others or 'another photo'}")
     return texts
@@ -139,8 +138,8 @@ def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
         return ""
     return (
-        f"{text}, but they were taken {_format_span(pause)} apart; a pause of more than "
-        f"{hours:g} h splits photos at a distance above {grouping.separate_distance:g}."
+        f"{text}, but the two were taken {_format_span(pause)} apart; a pause of more than "
+        f"{hours:g} h splits photos that are more than {grouping.separate_distance:g} apart."
     )
 
 
@@ -148,7 +147,7 @@ def _explain_alone(grouping: Grouping) -> str:
     near = grouping.nearest_outside
     if near is None:
         return "It is the only photo."
-    start = f"Not grouped: the nearest photo ({near.path}) is at distance "
+    start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
     text = f"{start}{near.distance:.3f}"
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
@@ -168,8 +167,9 @@ def _explain_alone(grouping: Grouping) -> str:
         own, other = format_comparison(mine, theirs, 3)
         others = pluralize(grouping.min_samples, "other photo")
         return (
-            f"{text}, but the area around it is sparser: it has {others} within {own}; photos of "
-            f"that moment have as many within {other}. HDBSCAN therefore labels it noise."
+            f"{text}, but the area around it is sparser: it has {others} within {own}; photos in "
+            f"the nearest photo's moment have as many within {other}. HDBSCAN therefore labels it "
+            f"noise."
         )
     return f"{text}; HDBSCAN labels it noise because few photos are close to it."
 
@@ -179,7 +179,7 @@ def _explain_outside(grouping: Grouping) -> str:
     near = grouping.nearest_outside
     if near is None:
         return ""
-    text = f"The nearest photo outside ({near.path}) is at distance {near.distance:.3f}"
+    text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
     if grouping.method == "dbscan":
@@ -221,7 +221,8 @@ def _write_sentence(
         case Reason.LOW_IQA:
             value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
             return (
-                f"Not selected: its technical quality {value} is below {limit}{_name_rival(rival)}."
+                f"Not selected: its technical quality of {value} is below {limit}"
+                f"{_name_rival(rival)}."
             )
         case Reason.NOISE_EXCLUDED:
             return "Not selected: a single shot, and include_noise is off."
@@ -230,7 +231,7 @@ def _write_sentence(
                 verdict.composite_score, parameters.min_score_threshold
             )
             return (
-                f"Not selected: its score {value} is below {limit}"
+                f"Not selected: its score of {value} is below {limit}"
                 f"{_describe_faults(verdict, parameters.person_penalties)}{_name_rival(rival)}."
             )
     if rival is None:
@@ -301,7 +302,7 @@ def _explain_lost(
             return f"Not selected: you kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
-                f"Not selected: its score {score} ties with {winner} ({best}), and "
+                f"Not selected: its score of {score} ties with {winner} ({best}), and "
                 f"{_describe_comparison(verdict)}{differences}."
             )
         case _:
@@ -316,7 +317,7 @@ def _describe_win(verdict: Verdict) -> str:
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
-    text = f", preferred in direct comparison to {others} with about the same score"
+    text = f", preferred to {others} with about the same score in direct comparison"
     if verdict.uncompared_count:
         text += f" ({verdict.uncompared_count} more were not compared: too many ties)"
     return text

@@ -78,7 +78,7 @@ class ImageQuery:
         if name not in _ORDERS or direction not in (["asc"], ["desc"]):
             raise InvalidArgumentError(
                 "order_by",
-                f"{self.order_by!r} is not an order; use {MOMENT} or one of "
+                f"{self.order_by!r} is not a valid sort order; use {MOMENT} or one of "
                 f'{", ".join(sorted(_ORDERS))}, followed by "desc" for the highest first',
             )
         column = _ORDERS[name]

@@ -210,7 +210,7 @@ def test_a_password_guards_everything(browser: Browser, guarded: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["username=ansel"], "must be set together"),
+        (["username=ansel"], "set both ui.username and ui.password_file"),
         (["username=ansel", "password_file=/nowhere"], "cannot read /nowhere"),
         (["adress=x"], "unknown key 'adress'"),
     ],

@@ -23,8 +23,8 @@ NO_INDEX = {
     "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
     "PIP_RETRIES": "1",
 }
-WARNING = "WARNING: using the profile builtin"
-FETCHING = "downloading the networks of the profile standard"
+WARNING = "WARNING: using the `builtin` profile"
+FETCHING = "downloading the networks of the `standard` profile"
 
 
 class Machine:
@@ -92,7 +92,7 @@ def test_the_first_curation_fetches_standard(first: tuple[Machine, Curated]) -> 
     _, curated = first
     assert curated.text.count(FETCHING) == 1
     assert "WARNING" not in curated.text
-    assert "with the profile standard" in curated.text
+    assert "with the `standard` profile" in curated.text
     assert "centerface.onnx" in curated.text  # its progress
     assert curated.run["profile"] == "standard"
     assert models_of(curated.run) == STANDARD_MODELS
@@ -167,7 +167,7 @@ def test_an_index_that_is_down_leaves_builtin_and_a_warning(bare: Machine) -> No
     assert WARNING in curated.text
     assert UNREACHABLE in curated.text
     assert "BESTSHOT_PROFILE=builtin" in curated.text
-    assert "with the profile builtin" in curated.text
+    assert "with the `builtin` profile" in curated.text
     assert models_of(curated.run) == BUILTIN_MODELS
     assert curated.run["profile"] == "builtin"
     assert not [path for path in bare.models.rglob("*") if path.is_file()]
@@ -191,7 +191,7 @@ def test_nothing_is_fetched_where_that_is_forbidden(bare: Machine, tmp_path: Pat
         assert text.count(WARNING) == 1
         assert "downloads are off" in text
         assert "`bestshot models pull --profile standard`" in text
-        assert "with the profile builtin" in text
+        assert "with the `builtin` profile" in text
     assert not bare.models.exists()
     named = bare.try_curate("--offline", BESTSHOT_PROFILE="standard")
     assert named.code == 2

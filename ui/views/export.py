@@ -86,7 +86,8 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         )
         answer = await report_errors(api.call(api.stub.ExportRun, request))
         count = pluralize(answer.copied_count, "photo")
-        photos = f", and {way} of {count} in `selected/`" if answer.copied_count else ""
+        preposition = "of" if way == "copies" else "to"
+        photos = f", and {way} {preposition} {count} in `selected/`" if answer.copied_count else ""
         text = f"Wrote to `{path.strip()}`: {', '.join(answer.paths)}{photos}."
         if answer.warning_count:
             shown = "".join(f"\n- {warning}" for warning in answer.warnings)

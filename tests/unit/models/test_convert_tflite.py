@@ -115,7 +115,7 @@ def use_an_unknown_operator(writer: TfliteWriter, votes: int) -> int:
 @pytest.mark.parametrize(
     ("last", "message"),
     [
-        (keep_votes, "the output of net.onnx is not shares that sum to 1"),
+        (keep_votes, "the output of net.onnx is not a set of shares that sum to 1"),
         (use_an_unknown_operator, "Unsupported TFLite OP: 117 HARD_SWISH"),
     ],
 )

@@ -21,7 +21,7 @@ def test_predicted_votes_are_bars_and_words() -> None:
     for height, share in zip(heights, shares, strict=True):
         assert height == pytest.approx(heights[4] * share / 0.4, abs=0.01)
     assert chart.note == "mean 5.64"
-    assert "vote 5: 40 %, vote 6: 30 %" in chart.description
+    assert "vote 5: 40%, vote 6: 30%" in chart.description
     assert chart.description.endswith("; mean 5.64")
 
 

@@ -255,7 +255,7 @@ def test_a_score_just_below_its_minimum_is_shown_with_enough_digits() -> None:
     rule = replace(NO_TIES, min_score_threshold=0.5001)
     selection = Selection([photo], unit_vectors([0.0]), FILTERS, rule, {})
     (sentence,) = explain(selection, selection.verdicts({}))
-    assert sentence == "Not selected: its score 0.5000 is below 0.5001."
+    assert sentence == "Not selected: its score of 0.5000 is below 0.5001."
 
 
 @given(st.lists(scores, min_size=2, max_size=8))

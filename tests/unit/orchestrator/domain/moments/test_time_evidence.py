@@ -144,8 +144,8 @@ def test_an_explanation_tells_of_the_time() -> None:
     )
     assert grouping_text(grouping) == (
         "Grouped with near.jpg (distance 0.500, taken 1.5 seconds apart). The nearest photo "
-        "outside (later.jpg) is at distance 0.200, but they were taken 5.0 hours apart; a pause of "
-        "more than 3 h splits photos at a distance above 0.1."
+        "outside (later.jpg) is at a distance of 0.200, but the two were taken 5.0 hours apart; a "
+        "pause of more than 3 h splits photos that are more than 0.1 apart."
     )
 
 

@@ -71,6 +71,25 @@ class FaceScores:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a photo's file; zero or empty where it is not.
+
+    Attributes:
+        width_px: Width of the upright photo.
+        height_px: Height of the upright photo.
+        size_bytes: Size of the file.
+        capture_time: Local time from EXIF, ISO 8601 without zone.
+        has_camera: Whether it names the camera.
+    """
+
+    width_px: int = 0
+    height_px: int = 0
+    size_bytes: int = 0
+    capture_time: str = ""
+    has_camera: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A readable photo, as the selection sees it.
 
@@ -80,6 +99,7 @@ class Candidate:
         quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
+        file: What is known of its file.
     """
 
     path: str
@@ -87,6 +107,7 @@ class Candidate:
     quality: QualityScores
     faces: tuple[FaceScores, ...]
     cluster_id: int
+    file: FileFacts = FileFacts()
 
 
 class Decision(StrEnum):
@@ -117,3 +138,4 @@ class Reason(StrEnum):
     USER_KEEP = "USER_KEEP"
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
+    COPY = "COPY"

@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from orchestrator.domain.bounds import Count, Share, Similarity
+from orchestrator.domain.copies import Copy, CopyRule, find_copies
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Candidate, Decision, Reason
 from orchestrator.domain.scoring import (
@@ -30,6 +31,7 @@ MAX_COMPARED_COUNT = 100
 round robin of n photos takes n (n - 1) / 2 comparisons, 200 million for 20,000 photos."""
 
 _MANY_TAKEN = 64
+_FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
 
 Pair = tuple[str, str]
 """Paths of two photos, first < second."""
@@ -39,7 +41,10 @@ Comparisons = Mapping[Pair, float]
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is not selected if another photo of its moment passes them."""
+    """Floors below which a photo is not selected if another photo of its moment passes them.
+
+    The best of a moment that is below them as a whole is selected, and says so.
+    """
 
     min_iqa_score: Share
     """technical quality, 0 to 1, below which a photo is not selected (`LOW_IQA`)"""
@@ -72,7 +77,7 @@ class SelectionParameters:
     max_images_per_cluster: Count
     """maximum number of photos selected from a moment"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
-    """minimum composite score of a second or later pick of a moment, and of a single shot"""
+    """minimum composite score of a second or later pick of a moment"""
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
@@ -102,6 +107,8 @@ class Verdict:
         points: Sum of its win probabilities against those; None if it was not tied.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
+        copy_rule: By what `lost_to` is preferred, if it is the original of this copy; None if the
+            user keeps that one.
     """
 
     path: str
@@ -118,6 +125,31 @@ class Verdict:
     points: float | None
     rank: int
     moment_size: int
+    copy_rule: CopyRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fall:
+    """Why a photo may not compete.
+
+    Attributes:
+        reason: The reason.
+        copy: What it is a copy of, if that is the reason.
+    """
+
+    reason: Reason
+    copy: Copy | None = None
+
+    def judge(self, verdict: Verdict, best: str | None) -> Verdict:
+        """Completes the verdict; `best` is the path of the moment's best photo."""
+        if self.copy is None:
+            return replace(verdict, reason=self.reason, lost_to=best)
+        return replace(
+            verdict,
+            reason=self.reason,
+            lost_to=self.copy.original,
+            copy_rule=self.copy.rule,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +235,16 @@ class Selection:
             return []
         pairs: list[Pair] = []
         for moment in self._moments():
-            tied = self._find_tied(_find_eligible(moment, self._check_floors(moment)))
+            tied = self._find_tied(_find_eligible(moment, self._find_fallen(moment)))
             pairs.extend(combinations(sorted(photo.path for photo in _cut_to_compare(tied)), 2))
         return sorted(pairs)
 
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
         """Picks the best photos of each moment.
 
-        A cluster always yields a photo, unless the user rejects all of it: people who press the
-        shutter several times expect one. If all are below the floors, the best of them is picked.
-        A noise photo must pass the floors and `min_score_threshold`.
+        A moment always yields a photo, unless the user rejects all of it: floors, scores and faces
+        rank the shots of a moment, and there is nothing better to keep instead of the only one. If
+        all are below the floors, the best of them is picked, and its reason says so.
 
         Args:
             comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
@@ -242,20 +274,33 @@ class Selection:
     def _decision(self, photo: _Scored) -> Decision | None:
         return self.decisions.get(photo.candidate.content_digest)
 
-    def _check_floors(self, moment: Sequence[_Scored]) -> dict[str, Reason]:
+    def _find_fallen(self, moment: Sequence[_Scored]) -> dict[str, _Fall]:
         """Maps the paths of photos that may not compete to the reasons."""
-        reasons = {photo.path: self._check_floor(photo) for photo in moment}
-        return {path: reason for path, reason in reasons.items() if reason is not None}
+        copies = self._find_copies(moment)
+        falls = {photo.path: self._check(photo, copies.get(photo.path)) for photo in moment}
+        return {path: fall for path, fall in falls.items() if fall is not None}
 
-    def _check_floor(self, photo: _Scored) -> Reason | None:
-        """Reason why a photo may not compete; None if it may."""
+    def _find_copies(self, moment: Sequence[_Scored]) -> dict[str, Copy]:
+        """The copies of other photos, of those that the user has not rejected."""
+        if len(moment) < 2:
+            return {}
+        kept = {photo.path for photo in moment if self._decision(photo) is Decision.KEEP}
+        present = [
+            photo.candidate for photo in moment if self._decision(photo) is not Decision.REJECT
+        ]
+        return find_copies(present, frozenset(kept))
+
+    def _check(self, photo: _Scored, copy: Copy | None) -> _Fall | None:
+        """Why a photo may not compete; None if it may."""
         decision = self._decision(photo)
         if decision is not None:
-            return Reason.USER_REJECT if decision is Decision.REJECT else None
+            return _Fall(Reason.USER_REJECT) if decision is Decision.REJECT else None
+        if copy is not None:
+            return _Fall(Reason.COPY, copy)
         if photo.candidate.quality.focus_score < self.filters.min_sharpness:
-            return Reason.BLURRED
+            return _Fall(Reason.BLURRED)
         if photo.candidate.quality.iqa_score < self.filters.min_iqa_score:
-            return Reason.LOW_IQA
+            return _Fall(Reason.LOW_IQA)
         return None
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
@@ -290,8 +335,8 @@ class Selection:
     def _select_in_moment(
         self, moment: Sequence[_Scored], comparisons: Comparisons
     ) -> list[Verdict]:
-        floors = self._check_floors(moment)
-        ranking = self._rank(_find_eligible(moment, floors), comparisons)
+        fallen = self._find_fallen(moment)
+        ranking = self._rank(_find_eligible(moment, fallen), comparisons)
         points = ranking.points
         # the photos that the user keeps come first and displace the others
         kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
@@ -306,8 +351,8 @@ class Selection:
                 base = replace(base, uncompared_count=len(ranking.uncompared))
             if self._decision(photo) is Decision.KEEP:
                 verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
-            elif taken.photos and photo.path in floors:
-                verdict = replace(base, reason=floors[photo.path], lost_to=taken.photos[0].path)
+            elif taken.photos and photo.path in fallen:
+                verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:
                 verdict = self._decide(base, photo, taken, comparisons, points)
             if verdict.is_selected:
@@ -315,10 +360,10 @@ class Selection:
             verdicts.append(verdict)
         best = taken.photos[0].path if taken.photos else None
         ranked = {verdict.path for verdict in verdicts}
-        fallen = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
-        for rank, photo in enumerate(fallen, start=len(ranked) + 1):
-            verdict = _verdict(photo, floors[photo.path], rank, len(moment))
-            verdicts.append(replace(verdict, lost_to=best))
+        others = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
+        for rank, photo in enumerate(others, start=len(ranked) + 1):
+            fall = fallen[photo.path]
+            verdicts.append(fall.judge(_verdict(photo, fall.reason, rank, len(moment)), best))
         return verdicts
 
     def _decide(
@@ -331,13 +376,10 @@ class Selection:
     ) -> Verdict:
         """Decides whether an eligible photo is selected in addition to those selected so far."""
         parameters = self.parameters
-        is_noise = photo.candidate.cluster_id == NOISE
         below_min = photo.composite < parameters.min_score_threshold
-        if is_noise and not parameters.include_noise:
+        if photo.candidate.cluster_id == NOISE and not parameters.include_noise:
             return replace(base, reason=Reason.NOISE_EXCLUDED)
         if not taken.photos:
-            if is_noise and below_min:
-                return replace(base, reason=Reason.BELOW_MIN_SCORE)
             return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
         similarity, closest = taken.closest(photo)
         best = taken.photos[0]
@@ -388,12 +430,12 @@ class _Ranking:
     uncompared: set[str]
 
 
-def _find_eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> list[_Scored]:
-    """The photos that compete: those above the floors, or all of a cluster if none is."""
-    above = [photo for photo in moment if photo.path not in floors]
-    if above or moment[0].candidate.cluster_id == NOISE:
+def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> list[_Scored]:
+    """The photos that compete: those above the floors, or if none is, all that only fell by one."""
+    above = [photo for photo in moment if photo.path not in fallen]
+    if above:
         return above
-    return [photo for photo in moment if floors[photo.path] is not Reason.USER_REJECT]
+    return [photo for photo in moment if fallen[photo.path].reason in _FLOORS]
 
 
 def _by_score(photo: _Scored) -> tuple[float, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping
 from orchestrator.domain.moments.parameters import NOISE
@@ -39,10 +40,35 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
         verdict.path: (candidate, verdict)
         for candidate, verdict in zip(selection.candidates, verdicts, strict=True)
     }
+    highest = _find_highest(by_path.values())
     return [
         _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
+        if verdict.reason is not Reason.SELECTED_BEST
+        else _explain_best(
+            candidate,
+            verdict,
+            highest.get(candidate.cluster_id),
+            selection.filters,
+            selection.parameters,
+        )
         for candidate, verdict in by_path.values()
     ]
+
+
+def _find_highest(judged: Iterable[tuple[Candidate, Verdict]]) -> dict[int, Verdict]:
+    """The verdict with the highest score of each cluster that was not picked."""
+    highest: dict[int, Verdict] = {}
+    for candidate, verdict in judged:
+        if candidate.cluster_id == NOISE or verdict.is_selected:
+            continue
+        known = highest.get(candidate.cluster_id)
+        if known is None or _by_score(verdict) < _by_score(known):
+            highest[candidate.cluster_id] = verdict
+    return highest
+
+
+def _by_score(verdict: Verdict) -> tuple[float, str]:
+    return -verdict.composite_score, verdict.path
 
 
 def describe_unreadable(error: str) -> str:
@@ -206,7 +232,7 @@ def _write_sentence(
     parameters: SelectionParameters,
 ) -> str:
     if verdict.is_selected:
-        return _explain_selected(candidate, verdict, filters, parameters)
+        return _explain_further(verdict, parameters)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
@@ -239,34 +265,58 @@ def _write_sentence(
     return _explain_lost(candidate, verdict, rival, parameters)
 
 
-def _explain_selected(
+def _explain_further(verdict: Verdict, parameters: SelectionParameters) -> str:
+    """The sentence for a photo that was picked otherwise than as the best of its moment."""
+    if verdict.reason is Reason.USER_KEEP:
+        return "Selected: you kept this photo."
+    similarity, limit = format_comparison(
+        verdict.similarity or 0.0, parameters.dissimilarity_threshold
+    )
+    faults = _describe_faults(verdict, parameters.person_penalties)
+    return (
+        f"Also selected: score {verdict.composite_score:.2f}, and different enough from the other "
+        f"picks of this moment (similarity {similarity}, limit {limit}){faults}."
+    )
+
+
+def _explain_best(
     candidate: Candidate,
     verdict: Verdict,
+    highest: Verdict | None,
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence for a photo that was picked."""
-    score = f"{verdict.composite_score:.2f}"
-    faults = _describe_faults(verdict, parameters.person_penalties)
+    """The sentence for the pick of a moment; `highest` scores most of those not picked."""
+    place = (
+        "the only shot of its moment"
+        if verdict.moment_size == 1
+        else f"the best of {verdict.moment_size} shots of this moment"
+    )
+    score, other = f"{verdict.composite_score:.2f}", ""
+    if highest is not None and highest.composite_score > verdict.composite_score:
+        score, higher = format_comparison(verdict.composite_score, highest.composite_score)
+        if cause := _explain_outscored(highest, filters):
+            other = f"; {highest.path} scores {higher}, but {cause}"
+    return (
+        f"Selected: {place}, score {score}"
+        f"{_describe_faults(verdict, parameters.person_penalties)}{_describe_win(verdict)}"
+        f"{_describe_floor(candidate, verdict, filters)}{other}."
+    )
+
+
+def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
+    """Why a photo with a higher score was not picked, as the end of a sentence; empty if tied."""
     match verdict.reason:
-        case Reason.USER_KEEP:
-            return "Selected: you kept this photo."
-        case Reason.SELECTED_DISTINCT:
-            similarity, limit = format_comparison(
-                verdict.similarity or 0.0, parameters.dissimilarity_threshold
-            )
-            return (
-                f"Also selected: score {score}, and different enough from the other picks of "
-                f"this moment (similarity {similarity}, limit {limit}){faults}."
-            )
-        case _ if candidate.cluster_id == NOISE:
-            return f"Selected: the only shot of its moment, score {score}{faults}."
+        case Reason.BLURRED:
+            return f"its sharpest region is below {filters.min_sharpness:g}"
+        case Reason.LOW_IQA:
+            return f"its technical quality is below {filters.min_iqa_score:g}"
+        case Reason.COPY:
+            return f"is a copy of {verdict.lost_to}"
+        case Reason.USER_REJECT:
+            return "you rejected it"
         case _:
-            return (
-                f"Selected: the best of {verdict.moment_size} shots of this moment, "
-                f"score {score}{faults}{_describe_win(verdict)}"
-                f"{_describe_floor(candidate, filters)}."
-            )
+            return ""
 
 
 def _explain_lost(
@@ -281,6 +331,8 @@ def _explain_lost(
     differences = _describe_differences(candidate, verdict, *rival)
     kept = rival[1].reason is Reason.USER_KEEP
     match verdict.reason:
+        case Reason.COPY:
+            return f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule)}."
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
@@ -338,22 +390,48 @@ def _describe_comparison(verdict: Verdict) -> str:
     return "the direct comparisons of all tied shots prefer the other"
 
 
-def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
+def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParameters) -> str:
     """Names the fault of a pick whose moment has no photo that passed the floors."""
     quality = candidate.quality
-    if quality.focus_score < filters.min_sharpness:
-        value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
-        return (
-            f"; all of them are blurred or low in quality (this one's sharpest region {value}, "
-            f"minimum {limit})"
-        )
-    if quality.iqa_score < filters.min_iqa_score:
-        value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
-        return (
-            f"; all of them are blurred or low in quality (this one's technical quality {value}, "
-            f"minimum {limit})"
-        )
+    for name, score, floor, fault in (
+        ("sharpest region", quality.focus_score, filters.min_sharpness, "blurred"),
+        ("technical quality", quality.iqa_score, filters.min_iqa_score, "low in quality"),
+    ):
+        if score < floor:
+            value, limit = format_comparison(score, floor)
+            if verdict.moment_size == 1:
+                return f"; it is {fault} ({name} {value}, minimum {limit})"
+            return (
+                f"; all of them are blurred or low in quality (this one's {name} {value}, "
+                f"minimum {limit})"
+            )
     return ""
+
+
+def _describe_copy(candidate: Candidate, original: Candidate, rule: CopyRule | None) -> str:
+    """Says what makes another file the original of this copy."""
+    mine, theirs, name = candidate.file, original.file, original.path
+    match rule:
+        case None:
+            return f"a copy of {name}, which you kept"
+        case CopyRule.OVERLAY:
+            return f"a copy of {name} with something laid over it, such as a watermark"
+        case CopyRule.ENLARGED:
+            return (
+                f"an enlarged copy of {name}: {long_side(candidate)} px on its long side instead "
+                f"of {long_side(original)}, but no more detail (focus "
+                f"{candidate.quality.focus_score:.2f} vs {original.quality.focus_score:.2f})"
+            )
+        case CopyRule.SMALLER:
+            return (
+                f"a smaller copy of {name} ({mine.width_px} x {mine.height_px} px; the original "
+                f"has {theirs.width_px} x {theirs.height_px})"
+            )
+        case CopyRule.CAMERA:
+            return f"a copy of {name} that lacks the camera's data"
+        case CopyRule.COMPRESSED:
+            ours, best = format_comparison(bits_per_pixel(candidate), bits_per_pixel(original))
+            return f"a more compressed copy of {name} ({ours} bits per pixel vs {best})"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:

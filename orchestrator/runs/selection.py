@@ -13,7 +13,7 @@ from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.moments.parameters import ClusterParameters
-from orchestrator.domain.photo import Candidate, Decision
+from orchestrator.domain.photo import Candidate, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.verdict_sentences import describe_damage, explain
@@ -121,7 +121,18 @@ def _candidate(record: ImageRecord) -> Candidate:
     if record.quality is None or record.cluster_id is None:
         raise ValueError(f"{record.path} is neither scored nor clustered")
     return Candidate(
-        record.path, record.content_digest, record.quality, record.faces, record.cluster_id
+        record.path,
+        record.content_digest,
+        record.quality,
+        record.faces,
+        record.cluster_id,
+        FileFacts(
+            record.width_px,
+            record.height_px,
+            record.size_bytes,
+            record.capture_time,
+            bool(record.camera),
+        ),
     )
 
 

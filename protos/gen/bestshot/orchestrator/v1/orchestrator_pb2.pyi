@@ -94,6 +94,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_USER_KEEP: _ClassVar[ReasonCode]
     REASON_CODE_USER_REJECT: _ClassVar[ReasonCode]
     REASON_CODE_NOISE_EXCLUDED: _ClassVar[ReasonCode]
+    REASON_CODE_COPY: _ClassVar[ReasonCode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -155,6 +156,7 @@ REASON_CODE_UNREADABLE: ReasonCode
 REASON_CODE_USER_KEEP: ReasonCode
 REASON_CODE_USER_REJECT: ReasonCode
 REASON_CODE_NOISE_EXCLUDED: ReasonCode
+REASON_CODE_COPY: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision

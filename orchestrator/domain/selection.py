@@ -30,6 +30,9 @@ MAX_COMPARED_COUNT = 100
 """Maximum number of a moment's photos, the best by score, that are compared with each other: a
 round robin of n photos takes n (n - 1) / 2 comparisons, 200 million for 20,000 photos."""
 
+FACE_DIFFERENCE = 0.02
+"""Difference of penalties from which on a photo that has worse faces than the best by score does
+not tie with it: the comparator sees whole pictures, in which a blink vanishes."""
 _MANY_TAKEN = 64
 _FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
 
@@ -67,7 +70,8 @@ class SiameseParameters:
     duplicate_threshold: Similarity
     """cosine similarity at or above which two photos are duplicates and never both selected"""
     tiebreaker_range: Share
-    """scores at most this far below the best composite score are a tie"""
+    """scores at most this far below the best composite score are a tie, unless faces are clearly
+    worse"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,12 +308,13 @@ class Selection:
         return None
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader."""
+        """The photos within `tiebreaker_range` of the leader, with faces about as good."""
         if not eligible:
             return []
-        leader = max(photo.composite for photo in eligible)
-        limit = leader - self.parameters.siamese.tiebreaker_range
-        return [photo for photo in eligible if photo.composite >= limit]
+        leader = min(eligible, key=_by_score)
+        limit = leader.composite - self.parameters.siamese.tiebreaker_range
+        worst = leader.penalty - FACE_DIFFERENCE
+        return [photo for photo in eligible if photo.composite >= limit and photo.penalty >= worst]
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
         """Orders the photos of a moment, the tied ones by a round robin."""

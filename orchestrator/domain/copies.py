@@ -148,11 +148,11 @@ def _are_copies(first: Candidate, second: Candidate) -> bool:
     times = {first.file.capture_time, second.file.capture_time} - {""}
     if len(times) > 1:
         return False
-    changed = _changed(first, second)
+    changed = _find_changed(first, second)
     return not changed.any() or _is_overlaid(first, second) or _is_overlaid(second, first)
 
 
-def _changed(first: Candidate, second: Candidate) -> NDArray[np.bool_]:
+def _find_changed(first: Candidate, second: Candidate) -> NDArray[np.bool_]:
     """The cells whose luminance differs."""
     ours, theirs = (np.array(photo.quality.luminance_grid, np.int64) for photo in (first, second))
     return np.asarray(np.abs(ours - theirs) > SAME_LEVEL)
@@ -160,7 +160,7 @@ def _changed(first: Candidate, second: Candidate) -> NDArray[np.bool_]:
 
 def _is_overlaid(photo: Candidate, clean: Candidate) -> bool:
     """Whether something, such as a watermark, was laid over a photo."""
-    changed = _changed(photo, clean)
+    changed = _find_changed(photo, clean)
     if not changed.any() or len(photo.faces) > len(clean.faces):  # somebody stepped in
         return False
     more, less = _has_more_detail(photo, clean), _has_more_detail(clean, photo)

@@ -34,6 +34,7 @@ class QualityScores:
     noise_level: float | None = None
     brightness: float | None = None
     tonal_range: float | None = None
+    flat_share: float | None = None
     luminance_grid: tuple[int, ...] = ()
     detail_grid: tuple[int, ...] = ()
 
@@ -70,6 +71,17 @@ class FaceScores:
         return self.width * self.height
 
 
+class ContentClass(StrEnum):
+    """What kind of picture a file holds; see `content.classify`."""
+
+    PHOTO = "photo"
+    DOCUMENT = "document"
+    SCREENSHOT = "screenshot"
+    BLANK = "blank"
+    MISFIRE = "misfire"
+    ANIMATION = "animation"
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """What is known of a photo's file; zero or empty where it is not.
@@ -100,6 +112,7 @@ class Candidate:
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
         file: What is known of its file.
+        content: Its kind.
     """
 
     path: str
@@ -108,6 +121,7 @@ class Candidate:
     faces: tuple[FaceScores, ...]
     cluster_id: int
     file: FileFacts = FileFacts()
+    content: ContentClass = ContentClass.PHOTO
 
 
 class Decision(StrEnum):
@@ -139,3 +153,6 @@ class Reason(StrEnum):
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
     COPY = "COPY"
+    MISFIRE = "MISFIRE"
+    CONTENT_EXCLUDED = "CONTENT_EXCLUDED"
+    CONTENT_KEPT = "CONTENT_KEPT"

@@ -14,9 +14,10 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from orchestrator.domain.bounds import Count, Share, Similarity
+from orchestrator.domain.content import ContentTreatment, Treatment
 from orchestrator.domain.copies import Copy, CopyRule, find_copies
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,
     QualityWeights,
@@ -88,6 +89,7 @@ class SelectionParameters:
     """whether single shots can be selected; if not, they never are"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
+    content: ContentTreatment
     siamese: SiameseParameters
 
 
@@ -299,13 +301,26 @@ class Selection:
         decision = self._decision(photo)
         if decision is not None:
             return _Fall(Reason.USER_REJECT) if decision is Decision.REJECT else None
+        if self._treatment(photo) == "exclude":
+            is_misfire = photo.candidate.content is ContentClass.MISFIRE
+            return _Fall(Reason.MISFIRE if is_misfire else Reason.CONTENT_EXCLUDED)
         if copy is not None:
             return _Fall(Reason.COPY, copy)
+        if self._treatment(photo) == "keep":
+            return None
         if photo.candidate.quality.focus_score < self.filters.min_sharpness:
             return _Fall(Reason.BLURRED)
         if photo.candidate.quality.iqa_score < self.filters.min_iqa_score:
             return _Fall(Reason.LOW_IQA)
         return None
+
+    def _treatment(self, photo: _Scored) -> Treatment:
+        return self.parameters.content.of(photo.candidate.content)
+
+    def _is_kept(self, photo: _Scored) -> bool:
+        """Whether it is selected in any case, by the user or for its kind."""
+        decision = self._decision(photo)
+        return decision is Decision.KEEP or (decision is None and self._treatment(photo) == "keep")
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
         """The photos within `tiebreaker_range` of the leader, with faces about as good."""
@@ -343,9 +358,10 @@ class Selection:
         fallen = self._find_fallen(moment)
         ranking = self._rank(_find_eligible(moment, fallen), comparisons)
         points = ranking.points
-        # the photos that the user keeps come first and displace the others
-        kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
-        others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
+        # the photos that are kept in any case come first and displace the others
+        kept = [photo for photo in ranking.photos if self._is_kept(photo)]
+        kept.sort(key=lambda photo: self._decision(photo) is not Decision.KEEP)
+        others = [photo for photo in ranking.photos if not self._is_kept(photo)]
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
         for rank, photo in enumerate([*kept, *others], start=1):
@@ -354,8 +370,10 @@ class Selection:
                 base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
             if photo.path in points or photo.path in ranking.uncompared:
                 base = replace(base, uncompared_count=len(ranking.uncompared))
-            if self._decision(photo) is Decision.KEEP:
-                verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
+            if self._is_kept(photo):
+                by_user = self._decision(photo) is Decision.KEEP
+                reason = Reason.USER_KEEP if by_user else Reason.CONTENT_KEPT
+                verdict = replace(base, is_selected=True, reason=reason)
             elif taken.photos and photo.path in fallen:
                 verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:

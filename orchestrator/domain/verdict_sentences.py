@@ -9,7 +9,7 @@ from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import Candidate, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
     PersonPenalties,
@@ -25,6 +25,15 @@ from orchestrator.domain.selection import (
 )
 from orchestrator.domain.wording import format_comparison, pluralize
 
+_NAMES = {
+    ContentClass.PHOTO: "a photo",
+    ContentClass.DOCUMENT: "a document",
+    ContentClass.SCREENSHOT: "a screenshot or drawing",
+    ContentClass.ANIMATION: "an animation",
+    ContentClass.BLANK: "a blank picture",
+    ContentClass.MISFIRE: "a misfire",
+}
+_KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
 NOTABLE_DIFFERENCE = 0.05
 """Smaller differences, on scores from 0 to 1, are not mentioned."""
 
@@ -231,6 +240,8 @@ def _write_sentence(
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
+    if verdict.reason in _KIND_REASONS:
+        return _explain_kind(candidate, verdict)
     if verdict.is_selected:
         return _explain_further(verdict, parameters)
     rival = by_path.get(verdict.lost_to or "")
@@ -311,6 +322,8 @@ def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
             return f"its sharpest region is below {filters.min_sharpness:g}"
         case Reason.LOW_IQA:
             return f"its technical quality is below {filters.min_iqa_score:g}"
+        case Reason.MISFIRE | Reason.CONTENT_EXCLUDED:
+            return "is kept out for its kind"
         case Reason.COPY:
             return f"is a copy of {verdict.lost_to}"
         case Reason.USER_REJECT:
@@ -406,6 +419,24 @@ def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParam
                 f"minimum {limit})"
             )
     return ""
+
+
+def _explain_kind(candidate: Candidate, verdict: Verdict) -> str:
+    """The sentence for a picture whose kind decided."""
+    kind, file = candidate.content, candidate.file
+    setting = f"select_best.content.{kind.value}"
+    if verdict.reason is Reason.CONTENT_KEPT:
+        return f"Selected: {_NAMES[kind]}, and {setting} keeps them all."
+    if kind is ContentClass.MISFIRE:
+        brightness = candidate.quality.brightness or 0.0
+        look = "black" if brightness < 0.5 else "burnt out"
+        return (
+            f"Not selected: a misfire: the frame is {look} and shows nothing "
+            f"(brightness {brightness:.2f})."
+        )
+    if kind is ContentClass.BLANK:
+        return f"Not selected: {_NAMES[kind]} ({file.width_px} x {file.height_px} px)."
+    return f"Not selected: {_NAMES[kind]}, and {setting} keeps them out."
 
 
 def _describe_copy(candidate: Candidate, original: Candidate, rule: CopyRule | None) -> str:

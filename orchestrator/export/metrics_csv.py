@@ -54,6 +54,7 @@ _FIXED_COLUMNS = (
     "Companions",
     "Noise",
     "Face_Faults",
+    "Content_Class",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores follow by themselves. A new column that is not a score is appended here, after the columns of
@@ -125,6 +126,7 @@ def _row(record: ImageRecord) -> dict[str, str]:
         if record.companion_paths
         else "",
         "Face_Faults": json.dumps(record.face_faults) if record.face_faults else "",
+        "Content_Class": record.content_class,
     }
 
 

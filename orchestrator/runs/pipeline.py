@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.content import classify
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
@@ -38,6 +39,7 @@ from orchestrator.runs.selection import (
     add_verdicts,
     assign_moments,
     build_selection,
+    file_facts,
     find_moments,
 )
 from orchestrator.runs.stored_features import Key, stack_embeddings
@@ -377,6 +379,7 @@ class Pipeline:
             "capture_time": image.capture_time,
             "camera": image.camera,
             "damage": image.damage,
+            "is_animated": image.is_animated,
             "canonical_version": CANONICAL_VERSION,
         }
         return _Decoded(image.pixels, encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX), facts)
@@ -407,12 +410,16 @@ class Pipeline:
         keys = self._keys(item.digest)
         facts = codec.unpack_json(features[keys[FACTS_ROLE]])
         facts.pop("canonical_version", None)
+        is_animated = facts.pop("is_animated", False)
+        quality = codec.quality_from_json(codec.unpack_json(features[keys["quality"]]))
         record = dataclasses.replace(
             record,
-            quality=codec.quality_from_json(codec.unpack_json(features[keys["quality"]])),
+            quality=quality,
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
             **facts,
         )
+        kind = classify(quality, file_facts(record), is_animated=is_animated)
+        record = dataclasses.replace(record, content_class=kind.value)
         return ScoredPhoto(
             record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached
         )

@@ -9,10 +9,12 @@ from typing import Any
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.moments.parameters import WITHOUT_TIME
+from orchestrator.domain.photo import ContentClass
 from orchestrator.records import Run
 from services.common.config.layers import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
 
+_PHOTO = ContentClass.PHOTO
 _SINCE = Layer(
     "defaults for older runs",
     {
@@ -20,6 +22,9 @@ _SINCE = Layer(
         "cluster_scenes": {
             "max_joint_count": None,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
+        },
+        "select_best": {
+            "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},
         },
     },
 )

@@ -13,7 +13,7 @@ from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.moments.parameters import ClusterParameters
-from orchestrator.domain.photo import Candidate, Decision, FileFacts
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.verdict_sentences import describe_damage, explain
@@ -126,13 +126,19 @@ def _candidate(record: ImageRecord) -> Candidate:
         record.quality,
         record.faces,
         record.cluster_id,
-        FileFacts(
-            record.width_px,
-            record.height_px,
-            record.size_bytes,
-            record.capture_time,
-            bool(record.camera),
-        ),
+        file_facts(record),
+        ContentClass(record.content_class or ContentClass.PHOTO),
+    )
+
+
+def file_facts(record: ImageRecord) -> FileFacts:
+    """What a record knows of its file."""
+    return FileFacts(
+        record.width_px,
+        record.height_px,
+        record.size_bytes,
+        record.capture_time,
+        bool(record.camera),
     )
 
 

@@ -106,6 +106,7 @@ images = Table(
     Column("camera", Text, nullable=False, server_default=""),
     Column("companion_paths", JSON, nullable=False, server_default="[]"),
     Column("format", String(16), nullable=False),
+    Column("content_class", String(16), nullable=False, server_default=""),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),
     Column("pose_score", SCORE),

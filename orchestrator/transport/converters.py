@@ -118,6 +118,7 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         machine_cluster_id=record.machine_cluster_id,
         face_faults=[f"FACE_FAULT_{fault.name}" for fault in record.face_faults],
         face_caption=record.face_caption,
+        content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
     )
 
 

@@ -81,6 +81,10 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
             for fault in message.face_faults
         ),
         reason_code=_reason_code(message),
+        content_class=pb.ContentClass.Name(message.content_class)
+        .removeprefix("CONTENT_CLASS_")
+        .lower()
+        .replace("unspecified", ""),
     )
     return value
 

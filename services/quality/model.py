@@ -53,6 +53,7 @@ class Quality:
     noise_level: float | None
     brightness: float
     tonal_range: float
+    flat_share: float
     luminance_grid: tuple[int, ...]
     detail_grid: tuple[int, ...]
 
@@ -133,6 +134,7 @@ class QualityModel:
             noise_level=noise_level(gray),
             brightness=_mean_level(histogram) / 255.0,
             tonal_range=_tonal_width(histogram),
+            flat_share=1.0 - cv2.countNonZero(response) / response.size,
             luminance_grid=luminance_grid,
             detail_grid=detail_grid,
         )

@@ -92,6 +92,7 @@ class CanonicalImage:
         capture_time: Local time from EXIF, ISO 8601 without zone; empty if unknown.
         camera: Make, model and serial number from EXIF; empty if unknown.
         damage: What is wrong with a file that could still be decoded; empty if nothing.
+        is_animated: Whether the file holds an animation, of which one frame was decoded.
     """
 
     pixels: RgbImage
@@ -101,6 +102,7 @@ class CanonicalImage:
     capture_time: str
     camera: str
     damage: str
+    is_animated: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,7 @@ def decode(
         capture_time=_capture_time(exif),
         camera=_camera(exif),
         damage=opened.damage or damage or find_damage(content, opened.format),
+        is_animated=opened.image is not None and _is_animated(opened.image),
     )
 
 
@@ -279,9 +282,13 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
         if _is_blank(image, ignored=_GARBAGE):
             raise
         return image, "the file ends early, so the end of the picture may be missing"
-    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+    if _is_animated(image):
         _seek_content(image)
     return image, ""
+
+
+def _is_animated(image: Image.Image) -> bool:
+    return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
 
 
 def _seek_content(image: Image.Image) -> None:

@@ -26,6 +26,11 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_WITH_FACES: _ClassVar[ImageFilter]
     IMAGE_FILTER_EYES_CLOSED: _ClassVar[ImageFilter]
     IMAGE_FILTER_DECIDED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_DOCUMENT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_SCREENSHOT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_BLANK: _ClassVar[ImageFilter]
+    IMAGE_FILTER_MISFIRE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_ANIMATION: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -65,6 +70,16 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_CANCELLED: _ClassVar[RunState]
     RUN_STATE_INTERRUPTED: _ClassVar[RunState]
 
+class ContentClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTENT_CLASS_UNSPECIFIED: _ClassVar[ContentClass]
+    CONTENT_CLASS_PHOTO: _ClassVar[ContentClass]
+    CONTENT_CLASS_DOCUMENT: _ClassVar[ContentClass]
+    CONTENT_CLASS_SCREENSHOT: _ClassVar[ContentClass]
+    CONTENT_CLASS_BLANK: _ClassVar[ContentClass]
+    CONTENT_CLASS_MISFIRE: _ClassVar[ContentClass]
+    CONTENT_CLASS_ANIMATION: _ClassVar[ContentClass]
+
 class FaceFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FACE_FAULT_UNSPECIFIED: _ClassVar[FaceFault]
@@ -95,6 +110,9 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_USER_REJECT: _ClassVar[ReasonCode]
     REASON_CODE_NOISE_EXCLUDED: _ClassVar[ReasonCode]
     REASON_CODE_COPY: _ClassVar[ReasonCode]
+    REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_KEPT: _ClassVar[ReasonCode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -109,6 +127,11 @@ IMAGE_FILTER_NOISE: ImageFilter
 IMAGE_FILTER_WITH_FACES: ImageFilter
 IMAGE_FILTER_EYES_CLOSED: ImageFilter
 IMAGE_FILTER_DECIDED: ImageFilter
+IMAGE_FILTER_DOCUMENT: ImageFilter
+IMAGE_FILTER_SCREENSHOT: ImageFilter
+IMAGE_FILTER_BLANK: ImageFilter
+IMAGE_FILTER_MISFIRE: ImageFilter
+IMAGE_FILTER_ANIMATION: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction
@@ -135,6 +158,13 @@ RUN_STATE_COMPLETED: RunState
 RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 RUN_STATE_INTERRUPTED: RunState
+CONTENT_CLASS_UNSPECIFIED: ContentClass
+CONTENT_CLASS_PHOTO: ContentClass
+CONTENT_CLASS_DOCUMENT: ContentClass
+CONTENT_CLASS_SCREENSHOT: ContentClass
+CONTENT_CLASS_BLANK: ContentClass
+CONTENT_CLASS_MISFIRE: ContentClass
+CONTENT_CLASS_ANIMATION: ContentClass
 FACE_FAULT_UNSPECIFIED: FaceFault
 FACE_FAULT_EYES_CLOSED: FaceFault
 FACE_FAULT_FACE_TURNED: FaceFault
@@ -157,6 +187,9 @@ REASON_CODE_USER_KEEP: ReasonCode
 REASON_CODE_USER_REJECT: ReasonCode
 REASON_CODE_NOISE_EXCLUDED: ReasonCode
 REASON_CODE_COPY: ReasonCode
+REASON_CODE_MISFIRE: ReasonCode
+REASON_CODE_CONTENT_EXCLUDED: ReasonCode
+REASON_CODE_CONTENT_KEPT: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision
@@ -1165,7 +1198,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "content_class")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1195,6 +1228,7 @@ class ImageResult(_message.Message):
     COMPANION_PATHS_FIELD_NUMBER: _ClassVar[int]
     FACE_FAULTS_FIELD_NUMBER: _ClassVar[int]
     FACE_CAPTION_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_CLASS_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -1224,7 +1258,8 @@ class ImageResult(_message.Message):
     companion_paths: _containers.RepeatedScalarFieldContainer[str]
     face_faults: _containers.RepeatedScalarFieldContainer[FaceFault]
     face_caption: str
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ...) -> None: ...
+    content_class: ContentClass
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., content_class: _Optional[_Union[ContentClass, str]] = ...) -> None: ...
 
 class Cluster(_message.Message):
     __slots__ = ("cluster_id", "image_count", "selected_count", "best_path")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,16 +15,18 @@ from orchestrator.domain.photo import FindParameters
 from orchestrator.domain.selection import FilterParameters, SelectionParameters
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.layers import (
+    MODEL_SERVICES,
     Layer,
     Settings,
     UserPath,
     flag_layer,
     layers_of,
     load,
+    load_profile,
+    merge,
     profile_names,
     read_config_file,
     read_service,
-    read_yaml,
 )
 from services.common.config.sections import Address, Count
 from services.common.errors import ConfigError
@@ -60,10 +62,10 @@ class OrchestratorSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; listening beyond loopback has the same requirements as for the part
+    it can read the metrics; to listen beyond loopback, it needs the same protection as the part
     itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
-    """`host:port` of the JSON mirror (`/api/v1`); `null` for none"""
+    """`host:port` of the JSON API (`/api/v1`); `null` for none"""
     database_url: str | None
     """`postgresql://user@host:port/database`, which several orchestrators can share; `null`: SQLite
     in the data folder, for a single orchestrator"""
@@ -102,9 +104,9 @@ class OrchestratorSettings(Settings):
     enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     resume_runs: bool
-    """whether a run resumes after its orchestrator stopped: when that starts again, or within 15
-    seconds on another orchestrator with the same database. Otherwise it becomes `INTERRUPTED`; its
-    scores are kept"""
+    """whether a run resumes after its orchestrator stopped: when the orchestrator restarts, or
+    within 15 seconds on another orchestrator with the same database. Otherwise the run becomes
+    `INTERRUPTED`; its scores are kept"""
 
 
 class PipelineSettings(Settings):
@@ -155,6 +157,19 @@ def resolve_auto(
     return ClusterParameters(**values)
 
 
+@dataclass(frozen=True)
+class Profile:
+    """A named set of settings.
+
+    Attributes:
+        description: What it is for.
+        models: Id of each service's model by role.
+    """
+
+    description: str
+    models: dict[str, str]
+
+
 class PipelineConfig:
     """Loads the pipeline settings of a run: file, profile, environment, then the given layers.
 
@@ -172,12 +187,16 @@ class PipelineConfig:
             self.load(name)
         self.load(profile)
 
-    def profiles(self) -> dict[str, str]:
-        """Names and descriptions of the available profiles."""
-        return {
-            name: str(read_yaml(self._folder / "profiles" / f"{name}.yaml").get("description", ""))
-            for name in profile_names(self._folder)
-        }
+    def profiles(self) -> dict[str, Profile]:
+        """The available profiles by name."""
+        return {name: self._profile(name) for name in profile_names(self._folder)}
+
+    def _profile(self, name: str) -> Profile:
+        description = str(load_profile(self._folder, name).data.get("description", ""))
+        services = merge(
+            layer.data for layer in layers_of(self._folder, "services.yaml", "services", name)
+        )
+        return Profile(description, {role: str(services[role]["model"]) for role in MODEL_SERVICES})
 
     def model_id(self, role: str, profile: str = "") -> str:
         """Id of a role's model under `profile` (empty = the default one), named there or not."""

@@ -114,12 +114,15 @@ class PhotoFile:
     Attributes:
         path: Relative to the album.
         size_bytes: Size of the file.
-        companion_paths: Files that go with it: the RAW file of a pair, the video of a Live Photo.
+        companion_paths: Files that go with it: the RAW file of a pair, the video of a Live Photo,
+            sidecars.
+        version_of_path: The photo that it is an edited copy of, by their names; empty if none.
     """
 
     path: str
     size_bytes: int
     companion_paths: tuple[str, ...] = ()
+    version_of_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.domain.exposure import exposure_caption
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import FaceScores, QualityScores
+from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, QualityScores
 from orchestrator.domain.scoring import FaceFault, face_caption
 from services.common.errors import FailedPreconditionError
 
@@ -49,12 +50,23 @@ class ImageFilter(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """A folder of photos."""
+    """One or several folders of photos.
+
+    Attributes:
+        folder: The first of them.
+        more_folders: The others; of identical photos, that of the earlier folder is preferred.
+    """
 
     id: str
     display_name: str
     folder: str
     create_time: datetime.datetime
+    more_folders: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders, in order of preference."""
+        return (self.folder, *self.more_folders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +143,13 @@ class ImageRecord:
     width_px: int = 0
     height_px: int = 0
     capture_time: str = ""
+    capture_time_source: str = ""
+    capture_utc_offset: str = ""
     camera: str = ""
+    camera_facts: CameraFacts = field(default_factory=CameraFacts)
+    owner_mark: OwnerMark = field(default_factory=OwnerMark)
     companion_paths: tuple[str, ...] = ()
+    version_of_path: str = ""
     format: str = ""
     content_class: str = ""
     quality: QualityScores | None = None
@@ -159,6 +176,16 @@ class ImageRecord:
     def face_caption(self) -> str:
         """Its faces in words; empty without faces."""
         return face_caption(self.faces, self.face_faults)
+
+    @property
+    def exposure_caption(self) -> str:
+        """Its exposure in words; empty if nothing is known."""
+        return exposure_caption(self.camera_facts)
+
+    @property
+    def megapixels(self) -> float:
+        """Size of the picture in millions of pixels; 0 if it was not read."""
+        return self.width_px * self.height_px / 1e6
 
     @property
     def filename(self) -> str:

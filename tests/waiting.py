@@ -5,11 +5,17 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+
+import httpx
 
 LIMIT_S = 20 * 60.0
-"""How long any wait may take. It only ends tests that hang: a slow machine must not reach it."""
+"""How long any wait may take. This only ends tests that hang; slow machines must not reach it."""
 
 PAUSE_S = 0.02
+
+http_get = partial(httpx.get, timeout=LIMIT_S)
+"""httpx.get without its limit of five seconds, which a busy machine reaches."""
 
 
 def wait_until(
@@ -22,7 +28,7 @@ def wait_until(
     deadline = time.monotonic() + LIMIT_S
     while True:
         ended = [process for process in processes if process.poll() is not None]
-        if condition():  # checked after the processes, so that their last act counts
+        if condition():  # checked after the processes, so that their last actions count
             return
         for process in ended:
             raise AssertionError(f"{process.args} ended with {process.returncode}: {read_log()}")

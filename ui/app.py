@@ -10,6 +10,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.controls import COMPONENT_COUNT, Value
+from ui.cull.routes import cull_url
 from ui.inputs import CLEANUP_S, CheckedBlocks
 from ui.messages import make_error, report_errors, show_success
 from ui.pages import ACTIVE_STATES, run_title
@@ -71,6 +72,8 @@ class Page:
         with gr.Row(equal_height=True):
             self.album = gr.Dropdown(label="Album", scale=1, min_width=240, elem_id="album")
             self.run = gr.Dropdown(label="Run", scale=2, min_width=280, elem_id="run")
+            with gr.Column(scale=0, min_width=110):
+                self.cull = html(render("cull_link", url=""))
         with gr.Tabs() as self.tabs:
             with gr.Tab("Albums", id="albums"):
                 self.listing = albums.build(api, self.album, delete_upload)
@@ -114,6 +117,7 @@ class Page:
             closed = [self.downloads, self.panel, self.opened]
             self._on(event, self.show_downloads, [self.run], closed)
             self._on(event, self.show_log, [self.run], [self.log])
+            self._on(event, self.show_cull_link, [self.run], [self.cull])
         polled = [self.seen, self.finished, self.run, *progress]
         self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
         self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], [self.notices, self.album])
@@ -292,6 +296,15 @@ class Page:
     async def show_downloads(self, run_id: str | None) -> Updates:
         """Links to the run's files, and closes the open photo of another run."""
         return [export.render_links(run_id), "", ""]
+
+    async def show_cull_link(self, run_id: str | None) -> str:
+        """Links to the Cull view of a completed run."""
+        try:
+            run = await self._api.run(run_id) if run_id else pb.Run()
+        except OrchestratorError:
+            run = pb.Run()
+        is_completed = run.state == pb.RUN_STATE_COMPLETED
+        return render("cull_link", url=cull_url(run.album_id, run.id) if is_completed else "")
 
     async def _run_choices(self, album_id: str | None, wanted: str | None) -> Any:  # noqa: ANN401
         """Updates the run dropdown: `wanted`, or the newest completed run."""

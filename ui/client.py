@@ -16,6 +16,7 @@ from services.common.rpc.channels import (
     open_channel,
     service_name,
 )
+from services.common.rpc.status import from_rpc_error
 
 PAGE_SIZE = 1000
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
@@ -132,6 +133,8 @@ class Orchestrator:
                 "Try again. If it keeps happening, check the orchestrator's log.",
                 code,
             )
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            details = from_rpc_error(error, self._address).sentence
         return OrchestratorError(details[:1].upper() + details[1:], "", code)
 
 

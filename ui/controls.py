@@ -52,6 +52,7 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),
         Control("select_best.siamese.duplicate_threshold", "Duplicate threshold", "number"),
         Control("select_best.include_noise", "Select single shots too", "flag"),
+        Control("select_best.use_owner_ratings", "Use ratings from other programs", "flag"),
     ),
     "Weights": (
         Control("select_best.quality_weights.iqa", "Weight of technical quality (IQA)", "number"),

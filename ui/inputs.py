@@ -26,7 +26,7 @@ OPEN_PATHS = frozenset(
     }
 )
 OPEN_PREFIXES = (
-    *("/photos/", "/downloads/", "/assets/", "/static/"),
+    *("/photos/", "/downloads/", "/cull/", "/assets/", "/static/"),
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )
 BODY_BYTES = 16 * 2**20

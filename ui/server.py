@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import gradio as gr
-import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 from gradio.utils import get_upload_folder
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui import theme
 from ui.app import build_app
 from ui.client import Orchestrator, OrchestratorError
+from ui.cull.routes import cull_router
+from ui.http_errors import http_error
 from ui.inputs import RequestLimits
 from ui.settings import Login
 from ui.views.export import FORMATS
@@ -30,12 +32,6 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'self'; form-action 'self'; "
     "base-uri 'self'; object-src 'none'"
 )
-_HTTP_STATUS = {
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.FAILED_PRECONDITION: 409,
-    grpc.StatusCode.UNAVAILABLE: 503,
-}
 
 
 def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> ASGIApp:
@@ -59,7 +55,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         try:
             answer = await api.call(api.stub.GetThumbnail, request)
         except OrchestratorError as error:
-            raise _http_error(error) from error
+            raise http_error(error) from error
         headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
         return Response(answer.jpeg, media_type="image/jpeg", headers=headers)
 
@@ -73,11 +69,13 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         try:
             first = await anext(pieces)
         except OrchestratorError as error:
-            raise _http_error(error) from error
+            raise http_error(error) from error
         headers = {"Content-Disposition": f'attachment; filename="{first.filename}"'}
         return StreamingResponse(
             _chunks(pieces), media_type="application/octet-stream", headers=headers
         )
+
+    server.include_router(cull_router(api))
 
     page = build_app(api)
     page.queue(default_concurrency_limit=16)
@@ -107,12 +105,8 @@ async def _chunks(pieces: AsyncIterator[pb.DownloadRunResponse]) -> AsyncIterato
         yield piece.chunk
 
 
-def _http_error(error: OrchestratorError) -> HTTPException:
-    return HTTPException(_HTTP_STATUS.get(error.code, 500), f"{error.message} {error.advice}")
-
-
 class _SecurityHeaders:
-    """Forbids the browser to contact any other host."""
+    """Forbids the browser to contact any other host; a page may have a stricter policy."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -120,12 +114,10 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"same-origin"),
-                ]
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("content-security-policy", CONTENT_SECURITY_POLICY)
+                headers["x-content-type-options"] = "nosniff"
+                headers["referrer-policy"] = "same-origin"
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

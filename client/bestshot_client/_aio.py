@@ -110,7 +110,7 @@ class AsyncClient:
 
     async def curate(
         self,
-        folder: Path | str,
+        folder: Path | str | Sequence[Path | str],
         *,
         profile: str = "",
         settings: Mapping[str, Any] | None = None,
@@ -119,7 +119,8 @@ class AsyncClient:
         """Curates a folder on the orchestrator's host; `photos` then returns the results.
 
         Args:
-            folder: Absolute; under one of the orchestrator's allowed roots.
+            folder: Absolute; under one of the orchestrator's allowed roots. Or several: of
+                identical photos, that of the earlier folder is preferred.
             profile: One of the orchestrator's profiles; empty = its own.
             settings: Settings that differ, nested like configs/pipeline.yaml.
             on_progress: Called with the run after every change.
@@ -130,9 +131,7 @@ class AsyncClient:
         Raises:
             BestshotError: The run failed or was cancelled.
         """
-        answer = await self._call(
-            self._orchestrator().CreateAlbum, pb.CreateAlbumRequest(folder=str(folder))
-        )
+        answer = await self._call(self._orchestrator().CreateAlbum, _messages.new_album(folder))
         return await self.run(
             answer.album.id, profile=profile, settings=settings, on_progress=on_progress
         )

@@ -108,7 +108,7 @@ class Client:
 
     def curate(
         self,
-        folder: Path | str,
+        folder: Path | str | Sequence[Path | str],
         *,
         profile: str = "",
         settings: Mapping[str, Any] | None = None,
@@ -117,7 +117,8 @@ class Client:
         """Curates a folder on the orchestrator's host; `photos` then returns the results.
 
         Args:
-            folder: Absolute; under one of the orchestrator's allowed roots.
+            folder: Absolute; under one of the orchestrator's allowed roots. Or several: of
+                identical photos, that of the earlier folder is preferred.
             profile: One of the orchestrator's profiles; empty = its own.
             settings: Settings that differ, nested like configs/pipeline.yaml.
             on_progress: Called with the run after every change.
@@ -128,9 +129,7 @@ class Client:
         Raises:
             BestshotError: The run failed or was cancelled.
         """
-        answer = self._call(
-            self._orchestrator().CreateAlbum, pb.CreateAlbumRequest(folder=str(folder))
-        )
+        answer = self._call(self._orchestrator().CreateAlbum, _messages.new_album(folder))
         return self.run(
             answer.album.id, profile=profile, settings=settings, on_progress=on_progress
         )

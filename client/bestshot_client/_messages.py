@@ -59,6 +59,13 @@ class ImageError(Exception):
         self.message = message
 
 
+def new_album(folder: Path | str | Sequence[Path | str]) -> orchestrator_pb2.CreateAlbumRequest:
+    """Requests the album of one or several folders."""
+    if isinstance(folder, Path | str):
+        return orchestrator_pb2.CreateAlbumRequest(folder=str(folder))
+    return orchestrator_pb2.CreateAlbumRequest(folders=map(str, folder))
+
+
 def error_of(error: grpc.RpcError) -> BestshotError:
     """Translates a failed call."""
     return BestshotError(error.code(), error.details() or error.code().name)

@@ -161,7 +161,7 @@ class Api:
 
     def album_folders(self) -> list[Path]:
         """Returns the folders of all albums, to which no command may write."""
-        return [Path(album.folder) for album in self.albums()]
+        return [Path(folder) for album in self.albums() for folder in album.folders]
 
     def runs(self) -> Iterator[Run]:
         """Yields the runs, newest first, without config, models and decisions."""
@@ -196,14 +196,18 @@ class Api:
 
         Raises:
             NotFoundError: There is none.
+            ConfigError: The folder is in several albums, and none has it alone.
         """
         if folder == LATEST:
             return self.album(self.find_run(LATEST).album_id)
         named = {folder, str(Path(folder).resolve())}
-        for album in self.albums():
-            if album.folder in named:
-                return album
-        raise NotFoundError("album", folder)
+        found = [album for album in self.albums() if named.intersection(album.folders)]
+        alone = [album for album in found if not album.more_folders]
+        if not found:
+            raise NotFoundError("album", folder)
+        if len(found) > 1 and not alone:
+            raise ConfigError(f"{folder} is in {len(found)} albums of several folders")
+        return (alone or found)[0]
 
     def images(self, run_id: str, search: str = "") -> list[ImageRecord]:
         """Returns a run's photos by path; only those whose path or reason contains `search`."""

@@ -23,6 +23,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from models.cli import app as models_app
+from orchestrator.cli.decide import app as decide_app
 from orchestrator.cli.decisions import app as decisions_app
 from orchestrator.cli.options import (
     LATEST,
@@ -33,6 +34,7 @@ from orchestrator.cli.options import (
     RunId,
     check_places,
 )
+from orchestrator.cli.output import AsJson, open_console, print_json, print_message
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.wording import pluralize
@@ -54,13 +56,27 @@ app = typer.Typer(
     help="Scores every photo in a folder, groups shots of the same moment, picks the best of each "
     "and explains why.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+@app.callback(invoke_without_command=True)
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed_version
+
+        print(f"bestshot {installed_version('bestshot')}")
+        raise typer.Exit
+
+
 app.add_typer(models_app, name="models")
 app.add_typer(decisions_app, name="decisions")
+app.add_typer(decide_app)
 
 
 class ExportedAs(enum.StrEnum):
@@ -139,7 +155,13 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 @app.command()
 def curate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos; subfolders are included.")],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder of photos, or several; subfolders are included. Of identical photos, that "
+            "of the earlier folder is preferred."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
@@ -168,7 +190,7 @@ def curate(
     config_dir_: ConfigDir = None,
     data: Data = None,
 ) -> None:
-    """Score, group and select the photos in a folder.
+    """Score, group and select the photos in one or several folders.
 
     Writes image_metrics.csv, results.json, run.json and index.html to OUT. A second run computes
     only what is new. All services are started for the run and stopped afterwards.
@@ -212,7 +234,7 @@ def demo(
     console.print(f"wrote {count} photos to {photos}", highlight=False)
     curating.curate(
         curating.Request(
-            photos=photos,
+            photos=[photos],
             out=out / "results",
             config_folder=config_dir(None),
             data_folder=data_folder(data),
@@ -257,7 +279,7 @@ def up(
     from orchestrator.cli.profile_choice import choose_profile
     from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     folder = data_folder(data)
     configs = config_dir(config_dir_)
     files = [read_config_file(path) for path in config or []]
@@ -336,39 +358,46 @@ def token(
     from services.common.rpc.auth import new_token, token_digest
 
     secret = new_token()
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
     console.print("for the server's shared.tokens_file, below `tokens:`:")
     console.print(f"  {name}: {{sha256: {token_digest(secret)}, scope: {scope}}}")
 
 
 @app.command()
-def runs(orchestrator: Address = None, data: Data = None) -> None:
+def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = None) -> None:
     """List the newest 1000 runs, newest first."""
     from orchestrator.cli.api import open_api
 
     # fold, because the end of a long path tells more than its beginning
     album = Column("Album", overflow="fold")
     run_id, started = Column("Run", no_wrap=True), Column("Started", no_wrap=True)
-    table = Table(run_id, started, "State", "Photos", "Selected", album, box=None, pad_edge=False)
+    columns = (run_id, started, "State", "Profile", "Photos", "Selected", album)
+    table = Table(*columns, box=None, pad_edge=False)
     with open_api(orchestrator, data) as api:
-        folders = {album.id: album.folder for album in api.albums()}
-        for run in itertools.islice(api.runs(), SHOWN_RUN_COUNT):
-            summary = run.summary
-            table.add_row(
-                run.id[:12],
-                run.create_time.astimezone().strftime("%Y-%m-%d %H:%M"),
-                run.state.value.lower(),
-                str(summary.photo_count) if summary else "",
-                str(summary.selected_count) if summary else "",
-                escape(folders.get(run.album_id, "")),
-            )
-    Console().print(table)
+        folders = {album.id: ", ".join(album.folders) for album in api.albums()}
+        found = list(itertools.islice(api.runs(), SHOWN_RUN_COUNT))
+    if as_json:
+        print_json({"runs": found, "albums": folders})
+        return
+    for run in found:
+        summary = run.summary
+        table.add_row(
+            run.id[:12],
+            run.create_time.astimezone().strftime("%Y-%m-%d %H:%M"),
+            run.state.value.lower(),
+            escape(run.profile),
+            str(summary.photo_count) if summary else "",
+            str(summary.selected_count) if summary else "",
+            escape(folders.get(run.album_id, "")),
+        )
+    open_console().print(table, soft_wrap=False)
 
 
 @app.command()
 def show(
     run: RunId = LATEST,
+    as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -380,9 +409,12 @@ def show(
         found = api.find_run(run)
         album = api.album(found.album_id)
         records = api.images(found.id)
-    console = Console(soft_wrap=True, highlight=False)
+    if as_json:
+        print_json({"album": album, "run": found, "images": records})
+        return
+    console = open_console()
     console.print(f"[bold]run {found.id}[/bold], {found.state.value.lower()}")
-    console.print(f"album {escape(album.folder)}")
+    console.print(f"album {escape(', '.join(album.folders))}")
     if found.error:
         console.print(f"[red]{escape(found.error)}[/red]")
     for role, model in found.models.items():
@@ -410,6 +442,7 @@ def show(
 def explain(
     photo: Annotated[str, typer.Argument(help="Path of a photo in its album, or its file name.")],
     run: RunId = LATEST,
+    as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -420,7 +453,10 @@ def explain(
         found = api.find_run(run)
         path = api.find_photo(found, photo)
         answer = api.explain(found.id, path)
-    console = Console(soft_wrap=True, highlight=False)
+    if as_json:
+        print_message(answer)
+        return
+    console = open_console()
     console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
     for line in answer.explanation.lines:
         console.print(escape(line))
@@ -479,7 +515,7 @@ def export(
             "--selected copy and --xmp"
         )
     options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
-    console = Console(soft_wrap=True, highlight=False)
+    console = open_console()
     with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
         found = api.find_run(run)
         if as_ is not ExportedAs.FOLDER:
@@ -537,14 +573,19 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
 
 
 @app.command()
-def evaluate(run: RunId = LATEST, orchestrator: Address = None, data: Data = None) -> None:
+def evaluate(
+    run: RunId = LATEST, as_json: AsJson = False, orchestrator: Address = None, data: Data = None
+) -> None:
     """Show how well a run's own choice agrees with your decisions."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         answer = api.evaluate(found.id)
-    console = Console(soft_wrap=True, highlight=False)
+    if as_json:
+        print_message(answer)
+        return
+    console = open_console()
     console.print(f"run {found.id}")
     for line in answer.lines:
         console.print(escape(line))
@@ -556,6 +597,7 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(help="YAML file to save the proposal to, for --config.")
     ] = None,
+    as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -565,19 +607,22 @@ def tune(
     """
     from orchestrator.cli.api import open_api
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = open_console()
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)
-        with console.status("fitting"):
+        with Console(stderr=True).status("fitting"):
             proposal = api.tune(found.id)
         albums = api.album_folders()
-    console.print(f"run {found.id}")
-    for line in proposal.lines:
-        console.print(escape(line))
+    if as_json:
+        print_message(proposal)
+    else:
+        console.print(f"run {found.id}")
+        for line in proposal.lines:
+            console.print(escape(line))
     if out is not None and proposal.settings_yaml:
         content = io.BytesIO(proposal.settings_yaml.encode())
         write_file(out, content, albums=albums, force=True)
-        console.print(escape(f"wrote {out}"))
+        print(f"wrote {out}", file=sys.stderr if as_json else sys.stdout)
 
 
 @app.command()
@@ -587,6 +632,7 @@ def diff(
         str, typer.Argument(help="Id of the other run, or the start of that id.")
     ] = LATEST,
     all_: ShowsAll = False,
+    as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -597,7 +643,10 @@ def diff(
     with open_api(orchestrator, data) as api:
         before, after = (api.find_run(name) for name in (first, second))
         found = api.diff(before.id, after.id)
-    console = Console(soft_wrap=True, highlight=False)
+    if as_json:
+        print_json({"run_id": before.id, "other_run_id": after.id, "diff": found})
+        return
+    console = open_console()
     console.print(f"run {before.id} and run {after.id}")
     for line in diff_lines(found, shows_all=all_):
         console.print(escape(line))
@@ -607,6 +656,7 @@ def diff(
 def reproduce(
     run: RunId = LATEST,
     all_: ShowsAll = False,
+    as_json: AsJson = False,
     config_dir_: ConfigDir = None,
     orchestrator: Address = None,
     data: Data = None,
@@ -624,12 +674,15 @@ def reproduce(
     from orchestrator.cli.api import open_api
     from orchestrator.cli.run_diff_text import reproduction_lines
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(stderr=True) if as_json else open_console()
     configs = config_dir(config_dir_)
     with open_api(orchestrator, data, config_folder=configs) as api:
         found = reproducing.reproduce(api, api.find_run(run), configs, orchestrator, console)
-    for line in reproduction_lines(found, shows_all=all_):
-        console.print(escape(line))
+    if as_json:
+        print_json({"is_same_input": found.is_same_input, "reproduction": found})
+    else:
+        for line in reproduction_lines(found, shows_all=all_):
+            console.print(escape(line))
     if not found.is_same_input:
         raise typer.Exit(EXIT_OTHER_INPUT)
     if found.diff.results:
@@ -657,5 +710,5 @@ def main() -> None:
 
 
 def _fail(error: BestshotError, code: int) -> None:
-    print(f"error: {error.message}", file=sys.stderr)
+    print(f"error: {error.sentence}", file=sys.stderr)
     raise SystemExit(code) from None

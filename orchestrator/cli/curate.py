@@ -45,6 +45,8 @@ from orchestrator.export.output_folder import (
 )
 from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.ports import PhotoFile
+from orchestrator.storage.album_folders import check_apart, open_folders
+from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
@@ -104,10 +106,10 @@ class Request:
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
     applies; if one is started, `standard`, or `builtin` if its networks are unavailable. With
     `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
-    otherwise the album of the folder `photos`.
+    otherwise the album of the folders `photos`.
     """
 
-    photos: Path
+    photos: Sequence[Path]
     out: Path | None
     config_folder: Path
     data_folder: Path
@@ -122,15 +124,16 @@ class Request:
 
 
 def curate(request: Request, console: Console) -> pb.Run:
-    """Curates a folder of photos into a folder of results.
+    """Curates folders of photos into a folder of results.
 
     Raises:
         BestshotError: Something failed; the message is for the user. Finished scores are kept for
             the next run.
     """
     with _check_request(request), interrupt_on_sigterm():
+        profile = _own_profile(request, console)
         try:
-            return asyncio.run(_curate(request, _own_profile(request, console), console))
+            return asyncio.run(_curate(request, profile, console))
         except KeyboardInterrupt:
             console.print(
                 "interrupted; finished scores are kept: run the same command again to continue"
@@ -141,17 +144,19 @@ def curate(request: Request, console: Console) -> pb.Run:
 @contextlib.contextmanager
 def _check_request(request: Request) -> Iterator[None]:
     """Checks the request before anything is started, and locks the output folder."""
-    photos = request.photos.resolve()
+    folders = [folder.resolve() for folder in request.photos]
+    check_apart(folders)
     found: list[PhotoFile] = []
     if request.orchestrator is None:
-        found = FolderPhotoSource(photos, max_pixels=0).list_photos()
+        source = open_folders(folders, lambda one: FolderPhotoSource(one, max_pixels=0))
+        found = source.list_photos()
     _check_services(request)
     layers = file_layers(request.config_files, request.flags)
     PipelineConfig(request.config_folder, _profile_or_default(request), layers)
     if request.out is None:
         yield
         return
-    albums = _list_album_folders(request)
+    photos, *albums = [*folders, *_list_album_folders(request)]
     # The export itself takes another lock, in the orchestrator's process.
     with open_output(request.out, photos, albums, lock=CURATE_LOCK):
         with (
@@ -160,6 +165,7 @@ def _check_request(request: Request) -> Iterator[None]:
         ):
             # Check all photos, because any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
+            selected = [path for path in selected if not is_sidecar(path)]  # those are kept
             transferred = selected if request.copy_selected else []
             names = [*TABLE_NAMES, *(f"{SELECTED_FOLDER}/{path}" for path in transferred)]
             output.check_names(names, force=request.force)
@@ -202,7 +208,7 @@ def _list_album_folders(request: Request) -> list[Path]:
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
         known = SqlRunStore(engine).list_albums(MAX_ALBUM_COUNT, 0)
-        return [Path(album.folder) for album in known]
+        return [Path(folder) for album in known for folder in album.folders]
     except SQLAlchemyError:  # the orchestrator reports it, and checks its albums itself
         return []
     finally:
@@ -294,7 +300,7 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
 
 def _add_resume_advice(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.message}\nFinished scores are kept: run the same command again to continue"
+        f"{error.sentence}\nFinished scores are kept: run the same command again to continue"
     )
 
 
@@ -356,7 +362,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
     """Starts the four services and the orchestrator on free ports; returns its address."""
     for name in MODEL_SERVICES:
         supervisor.start(name, ["--address", LOCAL_ADDRESS])
-    roots = [str(path.resolve()) for path in (request.photos, request.out) if path is not None]
+    roots = [str(path.resolve()) for path in (*request.photos, request.out) if path is not None]
     arguments = [
         *("--address", LOCAL_ADDRESS),
         *("--data", str(request.data_folder)),
@@ -380,7 +386,12 @@ async def _drive(
 ) -> pb.Run:
     album_id = request.album_id
     if not album_id:
-        new_album = pb.CreateAlbumRequest(folder=str(request.photos.resolve()))
+        folders = [str(folder.resolve()) for folder in request.photos]
+        new_album = (
+            pb.CreateAlbumRequest(folder=folders[0])  # which every version knows
+            if len(folders) == 1
+            else pb.CreateAlbumRequest(folders=folders)
+        )
         created = await call_once(stub.CreateAlbum, new_album, CALL_TIMEOUT_S, options)
         album_id = created.album.id
     started = await call_once(

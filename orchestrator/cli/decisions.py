@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from orchestrator.cli.options import LATEST, Address, AlbumName, Data
+from orchestrator.cli.output import AsJson, open_console, print_json
 from orchestrator.export.files import write_file
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_text
@@ -29,7 +29,12 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = None) -> None:
+def list_(
+    album: AlbumName = LATEST,
+    as_json: AsJson = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
     """Show the log, oldest first; entries in brackets were undone."""
     from orchestrator.cli.api import open_api
     from orchestrator.domain.decisions import find_in_force, find_origins
@@ -37,8 +42,11 @@ def list_(album: AlbumName = LATEST, orchestrator: Address = None, data: Data = 
     with open_api(orchestrator, data) as api:
         found = api.find_album(album)
         entries = api.decisions(found.id)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"album {escape(found.folder)}")
+    if as_json:
+        print_json({"album": found, "entries": entries})
+        return
+    console = open_console()
+    console.print(f"album {escape(', '.join(found.folders))}")
     abouts = find_origins(entries)
     counting = {entry.id for entry in find_in_force(entries)}
     for entry in entries:

@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -74,6 +75,7 @@ class PartProcess:
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
+        self._closing = threading.Lock()
         self._context = _choose_context()
         self._process = self._context.Process(
             target=_run_part,
@@ -116,7 +118,8 @@ class PartProcess:
 
     def close_stdin(self) -> None:
         """Asks it to stop, as the end of this process would."""
-        self._stdin.close()
+        with self._closing:  # `wait` closes it too, in another thread, once the process has ended
+            self._stdin.close()
 
     def kill(self) -> None:
         """Kills it."""

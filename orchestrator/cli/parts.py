@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.common.config.layers import MODEL_SERVICES as MODEL_SERVICES
 from services.common.config.layers import ConfigFile
 
-MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
 PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 
 

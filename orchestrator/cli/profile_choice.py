@@ -22,6 +22,7 @@ from services.common.config.layers import (
     DEFAULT_PROFILE,
     PROFILE_VARIABLE,
     ConfigFile,
+    check_default_profile,
     environment_layers,
     models_dir,
 )
@@ -52,6 +53,8 @@ def choose_profile(
     Raises:
         BestshotError: A setting is wrong, or what the user names cannot be had.
     """
+    if named is None:
+        check_default_profile(configs, DEFAULT_PROFILE)
     profile = named or DEFAULT_PROFILE
     layers = [file.section("services", "models") for file in files]
     settings = load_section(configs, profile, "models", ModelsSettings, layers)
@@ -80,8 +83,15 @@ def _fetch(missing: MissingModels, policy: DownloadPolicy, console: Console) -> 
         markup=False,
         soft_wrap=True,
     )
-    with PullBars(console) as bars:
-        fetch_missing(models_dir(), missing, policy, bars)
+    try:
+        with PullBars(console) as bars:
+            fetch_missing(models_dir(), missing, policy, bars)
+    except KeyboardInterrupt:
+        console.print(
+            "interrupted before any photo was read; complete networks are kept: run the same "
+            "command again to fetch the others"
+        )
+        raise
 
 
 def _names_models(files: Sequence[ConfigFile]) -> bool:

@@ -79,7 +79,7 @@ def reproduce(
             _prepare(data, album, run)
         again = curate(
             Request(
-                photos=Path(album.folder),
+                photos=[Path(folder) for folder in album.folders],
                 out=None,
                 config_folder=config_folder,
                 data_folder=data,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -102,6 +102,93 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureTime:
+    """When a photo was taken, as one source states it.
+
+    Attributes:
+        local: Local time, ISO 8601 without zone, with the fraction of a second if it is known; a
+            date alone where no time of day is known; empty if unknown.
+        utc_offset: Its offset from UTC, for example "+02:00"; empty if unknown.
+        source: Where it was found: a tag, such as "EXIF DateTimeOriginal"; a sidecar with its tag;
+            or "file name". Empty if unknown.
+    """
+
+    local: str = ""
+    utc_offset: str = ""
+    source: str = ""
+
+    @property
+    def date(self) -> str:
+        """The day, ISO 8601; empty if unknown."""
+        return self.local[:10]
+
+    @property
+    def has_time_of_day(self) -> bool:
+        """Whether it is more than a date."""
+        return "T" in self.local
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """What a file states about the shot; None or empty where it states nothing.
+
+    Attributes:
+        make: Manufacturer of the camera.
+        model: Model of the camera.
+        lens: Model of the lens, or else its focal lengths and apertures.
+        focal_length_mm: Above 0.
+        focal_length_35mm: Focal length with the same angle of view on 35 mm film, in mm; above 0.
+        exposure_time_seconds: Above 0.
+        f_number: Above 0.
+        iso: Sensitivity; above 0.
+        exposure_bias_ev: Exposure compensation in EV.
+        exposure_mode: "auto", "manual" or "auto bracket", by EXIF's ExposureMode.
+        is_flash_fired: Whether the flash fired.
+        has_gps: Whether the file states where it was taken.
+        burst_id: Identifier that the shots of one burst share.
+        sequence_number: Number of the shot within its burst or bracket, as the camera counts.
+        drive_mode: "single" or "continuous".
+        bracket_mode: "none", or what the camera varied from shot to shot: "exposure", "focus",
+            "white balance", "ISO", "aperture" or "other".
+    """
+
+    make: str = ""
+    model: str = ""
+    lens: str = ""
+    focal_length_mm: float | None = None
+    focal_length_35mm: float | None = None
+    exposure_time_seconds: float | None = None
+    f_number: float | None = None
+    iso: int | None = None
+    exposure_bias_ev: float | None = None
+    exposure_mode: str = ""
+    is_flash_fired: bool | None = None
+    has_gps: bool = False
+    burst_id: str = ""
+    sequence_number: int | None = None
+    drive_mode: str = ""
+    bracket_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerMark:
+    """What the photo's owner said about it in another program.
+
+    Attributes:
+        rating: Stars, 1 to 5, or -1 = rejected; None if there is none.
+        pick: "picked", "rejected", or empty.
+        label: Name of the colour label, in the language of the program that wrote it.
+        source: Path of the sidecar that has the rating or pick, else the label; "the file" if it
+            is the photo itself; empty if there is neither.
+    """
+
+    rating: int | None = None
+    pick: str = ""
+    label: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A readable photo, as the selection sees it.
 
@@ -113,6 +200,7 @@ class Candidate:
         cluster_id: Its moment; -1 = noise.
         file: What is known of its file.
         content: Its kind.
+        owner_mark: What its owner said in another program.
     """
 
     path: str
@@ -122,6 +210,7 @@ class Candidate:
     cluster_id: int
     file: FileFacts = FileFacts()
     content: ContentClass = ContentClass.PHOTO
+    owner_mark: OwnerMark = field(default_factory=OwnerMark)
 
 
 class Decision(StrEnum):
@@ -156,3 +245,10 @@ class Reason(StrEnum):
     MISFIRE = "MISFIRE"
     CONTENT_EXCLUDED = "CONTENT_EXCLUDED"
     CONTENT_KEPT = "CONTENT_KEPT"
+    OWNER_KEEP = "OWNER_KEEP"
+    OWNER_REJECT = "OWNER_REJECT"
+
+
+KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)
+REJECTED = (Reason.USER_REJECT, Reason.OWNER_REJECT)
+"""Reasons of photos that a person kept or rejected."""

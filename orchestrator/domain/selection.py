@@ -17,6 +17,7 @@ from orchestrator.domain.bounds import Count, Share, Similarity
 from orchestrator.domain.content import ContentTreatment, Treatment
 from orchestrator.domain.copies import Copy, CopyRule, find_copies
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.owner_marks import owner_decision
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,
@@ -87,6 +88,10 @@ class SelectionParameters:
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
     """whether single shots can be selected; if not, they never are"""
+    use_owner_ratings: bool
+    """whether ratings and flags from other programs, in the photo or its sidecar, count like your
+    decisions unless you decide otherwise: -1 stars or flagged as rejected = never selected, 4 or 5
+    stars or flagged as picked = always selected"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     content: ContentTreatment
@@ -218,7 +223,8 @@ class Selection:
         filters: Floors.
         parameters: Rules.
         decisions: Photos that the user keeps or rejects, by content digest; they override
-            everything else.
+            everything else. Where there is none, the mark of the photo's owner counts in the same
+            way if the parameters say so.
     """
 
     candidates: Sequence[Candidate]
@@ -278,7 +284,13 @@ class Selection:
         return [moments[key] for key in sorted(moments)]
 
     def _decision(self, photo: _Scored) -> Decision | None:
-        return self.decisions.get(photo.candidate.content_digest)
+        """What the user decided about a photo, or else its owner in another program."""
+        if self._is_decided_by_user(photo) or not self.parameters.use_owner_ratings:
+            return self.decisions.get(photo.candidate.content_digest)
+        return owner_decision(photo.candidate.owner_mark)
+
+    def _is_decided_by_user(self, photo: _Scored) -> bool:
+        return photo.candidate.content_digest in self.decisions
 
     def _find_fallen(self, moment: Sequence[_Scored]) -> dict[str, _Fall]:
         """Maps the paths of photos that may not compete to the reasons."""
@@ -300,7 +312,10 @@ class Selection:
         """Why a photo may not compete; None if it may."""
         decision = self._decision(photo)
         if decision is not None:
-            return _Fall(Reason.USER_REJECT) if decision is Decision.REJECT else None
+            if decision is Decision.KEEP:
+                return None
+            is_users = self._is_decided_by_user(photo)
+            return _Fall(Reason.USER_REJECT if is_users else Reason.OWNER_REJECT)
         if self._treatment(photo) == "exclude":
             is_misfire = photo.candidate.content is ContentClass.MISFIRE
             return _Fall(Reason.MISFIRE if is_misfire else Reason.CONTENT_EXCLUDED)
@@ -321,6 +336,13 @@ class Selection:
         """Whether it is selected in any case, by the user or for its kind."""
         decision = self._decision(photo)
         return decision is Decision.KEEP or (decision is None and self._treatment(photo) == "keep")
+
+    def _keep_reason(self, photo: _Scored) -> Reason:
+        """Why a photo is kept in any case."""
+        if self._is_decided_by_user(photo):
+            return Reason.USER_KEEP
+        is_owners = self._decision(photo) is Decision.KEEP
+        return Reason.OWNER_KEEP if is_owners else Reason.CONTENT_KEPT
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
         """The photos within `tiebreaker_range` of the leader, with faces about as good."""
@@ -371,9 +393,7 @@ class Selection:
             if photo.path in points or photo.path in ranking.uncompared:
                 base = replace(base, uncompared_count=len(ranking.uncompared))
             if self._is_kept(photo):
-                by_user = self._decision(photo) is Decision.KEEP
-                reason = Reason.USER_KEEP if by_user else Reason.CONTENT_KEPT
-                verdict = replace(base, is_selected=True, reason=reason)
+                verdict = replace(base, is_selected=True, reason=self._keep_reason(photo))
             elif taken.photos and photo.path in fallen:
                 verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:

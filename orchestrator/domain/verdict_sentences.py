@@ -9,6 +9,7 @@ from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.photo import Candidate, ContentClass, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
@@ -34,6 +35,7 @@ _NAMES = {
     ContentClass.MISFIRE: "a misfire",
 }
 _KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
+_OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
 """Smaller differences, on scores from 0 to 1, are not mentioned."""
 
@@ -90,6 +92,19 @@ def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
     counts = sorted(Counter(formats).items())
     listed = ", ".join(f"{count} {name}" for name, count in counts)
     return (f"Not supported: {listed}.",) if listed else ()
+
+
+def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
+    """A note on sidecars that could not be read; none if all could.
+
+    Args:
+        problems: What is wrong, by path.
+    """
+    if not problems:
+        return []
+    path = min(problems)
+    counted = f"{pluralize(len(problems), 'sidecar')} could not be read"
+    return [f"{counted}, so their ratings and times do not count ({path}: {problems[path]})."]
 
 
 def describe_damage(damage: str) -> str:
@@ -243,12 +258,14 @@ def _write_sentence(
     if verdict.reason in _KIND_REASONS:
         return _explain_kind(candidate, verdict)
     if verdict.is_selected:
-        return _explain_further(verdict, parameters)
+        return _explain_further(candidate, verdict, parameters)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
         case Reason.USER_REJECT:
             return "Not selected: you rejected this photo."
+        case Reason.OWNER_REJECT:
+            return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
         case Reason.BLURRED:
             value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
             return (
@@ -276,10 +293,14 @@ def _write_sentence(
     return _explain_lost(candidate, verdict, rival, parameters)
 
 
-def _explain_further(verdict: Verdict, parameters: SelectionParameters) -> str:
+def _explain_further(
+    candidate: Candidate, verdict: Verdict, parameters: SelectionParameters
+) -> str:
     """The sentence for a photo that was picked otherwise than as the best of its moment."""
     if verdict.reason is Reason.USER_KEEP:
         return "Selected: you kept this photo."
+    if verdict.reason is Reason.OWNER_KEEP:
+        return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
     similarity, limit = format_comparison(
         verdict.similarity or 0.0, parameters.dissimilarity_threshold
     )
@@ -328,6 +349,8 @@ def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
             return f"is a copy of {verdict.lost_to}"
         case Reason.USER_REJECT:
             return "you rejected it"
+        case Reason.OWNER_REJECT:
+            return "its owner rejected it"
         case _:
             return ""
 
@@ -342,15 +365,17 @@ def _explain_lost(
     score, best = format_comparison(verdict.composite_score, rival[1].composite_score)
     winner = rival[1].path
     differences = _describe_differences(candidate, verdict, *rival)
-    kept = rival[1].reason is Reason.USER_KEEP
+    keeper = _name_keeper(rival[1])
     match verdict.reason:
         case Reason.COPY:
-            return f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule)}."
+            return (
+                f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule, keeper)}."
+            )
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
                 f"(similarity {verdict.similarity or 0:.2f}), which "
-                f"{'you kept' if kept else 'ranks higher'}"
+                f"{keeper + ' kept' if keeper else 'ranks higher'}"
                 f"{'' if verdict.probability is None else ': ' + _describe_comparison(verdict)}"
                 f"{differences}."
             )
@@ -363,8 +388,8 @@ def _explain_lost(
                 f"{similarity}, limit {limit})"
                 f"{differences}."
             )
-        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
-            return f"Not selected: you kept {winner} instead."
+        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if keeper:
+            return f"Not selected: {keeper} kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score of {score} ties with {winner} ({best}), and "
@@ -439,12 +464,14 @@ def _explain_kind(candidate: Candidate, verdict: Verdict) -> str:
     return f"Not selected: {_NAMES[kind]}, and {setting} keeps them out."
 
 
-def _describe_copy(candidate: Candidate, original: Candidate, rule: CopyRule | None) -> str:
+def _describe_copy(
+    candidate: Candidate, original: Candidate, rule: CopyRule | None, keeper: str
+) -> str:
     """Says what makes another file the original of this copy."""
     mine, theirs, name = candidate.file, original.file, original.path
     match rule:
         case None:
-            return f"a copy of {name}, which you kept"
+            return f"a copy of {name}, which {keeper} kept"
         case CopyRule.OVERLAY:
             return f"a copy of {name} with something laid over it, such as a watermark"
         case CopyRule.ENLARGED:
@@ -468,9 +495,19 @@ def _describe_copy(candidate: Candidate, original: Candidate, rule: CopyRule | N
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
     if rival is None:
         return ""
-    if rival[1].reason is Reason.USER_KEEP:
-        return f"; you kept {rival[1].path}"
+    if keeper := _name_keeper(rival[1]):
+        return f"; {keeper} kept {rival[1].path}"
     return f"; {rival[1].path} is the best of this moment"
+
+
+def _name_keeper(verdict: Verdict) -> str:
+    """Who kept a photo; empty if nobody did."""
+    keepers = {
+        Reason.USER_KEEP: "you",
+        Reason.OWNER_KEEP: "its owner",
+        Reason.CONTENT_KEPT: "the setting for its kind",
+    }
+    return keepers.get(verdict.reason, "")
 
 
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:

@@ -15,10 +15,11 @@ from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.pictures import thumbnail
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.results_json import results_json
-from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
+from orchestrator.export.sidecars import merged_sidecar_of, sidecar_paths
 from orchestrator.export.zip_names import zip_names
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
+from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.containment import open_inside
 from orchestrator.storage.photo_io import report_progress
 from services.common.errors import FailedPreconditionError, InvalidImageError
@@ -108,20 +109,24 @@ def _write_zip(
     has_photos: bool = False,
 ) -> None:
     """Sidecars, and the photos if requested; stored uncompressed, because photos do not shrink."""
-    photos = Path(album.folder)
+    folders = AlbumFolders(album)
     sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
-            sidecar = sidecars[record.path]
-            report_progress()
-            archive.writestr(
-                zipfile.ZipInfo(names[sidecar], _EPOCH),
-                merged_sidecar(photos, record, sidecar, roots),
-            )
+            merged = sidecars[record.path]
+            for sidecar in merged:
+                report_progress()
+                archive.writestr(
+                    zipfile.ZipInfo(names[sidecar], _EPOCH),
+                    merged_sidecar_of(folders, record, sidecar, roots),
+                )
             for path in (record.path, *record.companion_paths) if has_photos else ():
+                if path in merged:
+                    continue
+                photos, within = folders.locate(path)
                 try:
-                    with open_inside(photos / path, photos, roots) as opened:
+                    with open_inside(photos / within, photos, roots) as opened:
                         _add(archive, names[path], opened)
                 except InvalidImageError as error:
                     skipped.append(f"{path}: {error.message}\n")

@@ -11,6 +11,7 @@ import jinja2
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.records import Album, ImageRecord, Run
 from orchestrator.scores import SCORES, score_value
+from orchestrator.storage.album_folders import AlbumFolders
 from services.common.scores import score_caption
 
 
@@ -42,7 +43,7 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         records=records,
         scores=[score for score in SCORES if score.in_table],
         score_value=score_value,
-        photo_uri=lambda record: (Path(album.folder) / record.path).as_uri(),
+        photo_uri=lambda record: AlbumFolders(album).place(record.path).as_uri(),
     )
 
 
@@ -73,7 +74,7 @@ def _sort_selected_first(records: Sequence[ImageRecord]) -> list[ImageRecord]:
         records,
         key=lambda record: (
             not record.is_selected,
-            record.reason_code not in ("USER_KEEP", "SELECTED_BEST"),
+            record.reason_code not in ("USER_KEEP", "OWNER_KEEP", "SELECTED_BEST"),
             -(record.composite_score or 0.0),
             record.path,
         ),

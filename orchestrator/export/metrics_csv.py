@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 
+from orchestrator.domain.photo import CameraFacts
 from orchestrator.records import ImageRecord
 from orchestrator.scores import SCORES, score_value
 
@@ -54,6 +55,30 @@ _FIXED_COLUMNS = (
     "Companions",
     "Noise",
     "Face_Faults",
+    "Capture_Time_Source",
+    "Capture_UTC_Offset",
+    "Make",
+    "Model",
+    "Lens",
+    "Focal_Length_mm",
+    "Focal_Length_35mm",
+    "Exposure_Time_s",
+    "F_Number",
+    "ISO",
+    "Exposure_Bias_EV",
+    "Exposure_Mode",
+    "Flash",
+    "GPS",
+    "Burst_ID",
+    "Sequence_Number",
+    "Drive_Mode",
+    "Bracket_Mode",
+    "Megapixels",
+    "Owner_Rating",
+    "Owner_Pick",
+    "Owner_Label",
+    "Owner_Source",
+    "Version_Of",
     "Content_Class",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
@@ -126,8 +151,43 @@ def _row(record: ImageRecord) -> dict[str, str]:
         if record.companion_paths
         else "",
         "Face_Faults": json.dumps(record.face_faults) if record.face_faults else "",
+        "Capture_Time_Source": _text(record.capture_time_source),
+        "Capture_UTC_Offset": _text(record.capture_utc_offset),
+        **_camera_columns(record.camera_facts),
+        "Megapixels": f"{record.megapixels:.2f}" if quality else "",
+        "Owner_Rating": _number(record.owner_mark.rating),
+        "Owner_Pick": record.owner_mark.pick,
+        "Owner_Label": _text(record.owner_mark.label),
+        "Owner_Source": _text(record.owner_mark.source),
+        "Version_Of": _text(record.version_of_path),
         "Content_Class": record.content_class,
     }
+
+
+def _camera_columns(facts: CameraFacts) -> dict[str, str]:
+    return {
+        "Make": _text(facts.make),
+        "Model": _text(facts.model),
+        "Lens": _text(facts.lens),
+        "Focal_Length_mm": _number(facts.focal_length_mm),
+        "Focal_Length_35mm": _number(facts.focal_length_35mm),
+        "Exposure_Time_s": _number(facts.exposure_time_seconds),
+        "F_Number": _number(facts.f_number),
+        "ISO": _number(facts.iso),
+        "Exposure_Bias_EV": _number(facts.exposure_bias_ev),
+        "Exposure_Mode": facts.exposure_mode,
+        "Flash": _yes_or_no(facts.is_flash_fired),
+        "GPS": _yes_or_no(facts.has_gps),
+        "Burst_ID": _text(facts.burst_id),
+        "Sequence_Number": _number(facts.sequence_number),
+        "Drive_Mode": facts.drive_mode,
+        "Bracket_Mode": facts.bracket_mode,
+    }
+
+
+def _yes_or_no(value: bool | None) -> str:
+    """Empty for unknown."""
+    return {True: "yes", False: "no", None: ""}[value]
 
 
 def _number(value: float | None) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from orchestrator.ports import FeatureCache
-from orchestrator.records import Album, ImageRecord
+from orchestrator.records import ImageRecord
 from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
-from services.common.errors import FailedPreconditionError, NotFoundError
+from services.common.errors import NotFoundError
 from services.common.imaging.decode import encode_thumbnail
 
 MAX_LONG_SIDE_PX = 2048
@@ -25,9 +24,8 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
 
 
 async def large_picture(
-    album: Album,
     record: ImageRecord,
-    source: FolderPhotoSource,
+    source: FolderPhotoSource | AlbumPhotoSource,
     threads: PhotoThreads,
     long_side_px: int,
 ) -> bytes:
@@ -39,17 +37,13 @@ async def large_picture(
     """
     if not record.is_readable:
         raise NotFoundError("picture", record.path)
-    async with threads.hold_content(source, record.path, threads.looks) as content:
-        if await threads.decodes.run(_digest, content) != record.content_digest:
-            raise FailedPreconditionError(
-                f"{record.path} in {album.folder} has changed since it was scored; start a new run"
-            )
+    async with threads.hold_content(
+        source, record.path, record.content_digest, threads.looks
+    ) as content:
         return await threads.decodes.run(_encode, source, content, long_side_px)
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _encode(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
+def _encode(
+    source: FolderPhotoSource | AlbumPhotoSource, content: bytes, long_side_px: int
+) -> bytes:
     return encode_thumbnail(source.decode(content, long_side_px).pixels, long_side_px)

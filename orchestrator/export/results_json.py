@@ -26,6 +26,7 @@ def run_json(album: Album, run: Run) -> str:
         "id": album.id,
         "display_name": album.display_name,
         "folder": album.folder,
+        "folders": album.folders,
     }
     return _dump(data)
 
@@ -38,6 +39,10 @@ def _image(record: ImageRecord) -> dict[str, Any]:
     }
     data["filename"] = record.filename
     data["face_caption"] = record.face_caption
+    data["exposure_caption"] = record.exposure_caption
+    data["megapixels"] = record.megapixels
+    data["camera_facts"] = dataclasses.asdict(record.camera_facts)
+    data["owner_mark"] = dataclasses.asdict(record.owner_mark)
     data["status"] = status(record)
     data["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     data["faces"] = codec.faces_to_json(record.faces)

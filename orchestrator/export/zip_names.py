@@ -28,11 +28,11 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
     " (3)", ..., on all files of that photo alike.
 
     Returns:
-        Names by path; a sidecar's path is that of `sidecar_paths`.
+        Names by path; sidecars' paths are those of `sidecar_paths`.
     """
     sidecars = sidecar_paths(records)
     groups = {
-        record.path: (record.path, *record.companion_paths, sidecars[record.path])
+        record.path: dict.fromkeys((record.path, *record.companion_paths, *sidecars[record.path]))
         for record in sorted(records, key=lambda record: record.path)  # the same for all callers
     }
     taken = {

@@ -120,7 +120,8 @@ def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: 
     user = UserDecisions.from_log(log.entries(run.album_id))
     if not user.corrections and not any(record.content_digest in user.photos for record in records):
         raise FailedPreconditionError(
-            f"no decisions about the photos of run {run.id}; keep or reject some in the UI first"
+            f"no decisions about the photos of run {run.id}; keep or reject some first, on "
+            "the page or with `bestshot keep` and `bestshot reject`"
         )
     by_machine = [
         dataclasses.replace(record, cluster_id=record.machine_cluster_id) for record in records

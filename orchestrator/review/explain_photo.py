@@ -18,6 +18,7 @@ from orchestrator.domain.explanation import (
     terms_of,
 )
 from orchestrator.domain.moments.capture_time import capture_seconds
+from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
 from orchestrator.ports import FeatureCache
@@ -110,4 +111,7 @@ def _decisions(
     decision = run.decisions.get(record.content_digest)
     paths = {found.content_digest: found.path for found in reversed(records)}
     texts = correction_texts(record.content_digest, corrections, paths)
-    return [*([f"you {Decision(decision).past_tense} it"] if decision else []), *texts]
+    own = [f"you {Decision(decision).past_tense} it"] if decision else []
+    if decision and owner_decision(record.owner_mark) is not None:
+        own = [f"{own[0]}, although {describe_mark(record.owner_mark)}"]
+    return [*own, *texts]

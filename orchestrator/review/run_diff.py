@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.records import ImageRecord, Run, moments_of
+from orchestrator.storage.companions import is_sidecar
 
 Scalar = str | float | int | bool | None
 
-INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
+INPUT_FIELDS = (
+    "content_digest",
+    "size_bytes",
+    "companion_paths",
+    "version_of_path",
+    "owner_mark",
+)
 """Fields of a photo that describe its files."""
 
 
@@ -154,9 +161,7 @@ def compare_runs(
             change
             for path in common
             if before[path] != after[path]
-            for change in changes(
-                path, dataclasses.asdict(before[path]), dataclasses.asdict(after[path])
-            )
+            for change in changes(path, _comparable(before[path]), _comparable(after[path]))
         ),
         regroupings=tuple(regroupings(before, after)),
         gained_paths=tuple(sorted(selected_after - selected_before)),
@@ -191,6 +196,12 @@ def regroupings(
         old, new = (_list_distinct(entangled, moments) for moments in (first, second))
         if old != new:
             yield Regrouping(old, new)
+
+
+def _comparable(record: ImageRecord) -> dict[str, Any]:
+    """A photo's values without sidecars, which an export may have added."""
+    companions = [path for path in record.companion_paths if not is_sidecar(path)]
+    return {**dataclasses.asdict(record), "companion_paths": companions}
 
 
 def _walk_leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:

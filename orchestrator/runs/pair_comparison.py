@@ -106,12 +106,17 @@ class PairComparer:
         return answers
 
     async def _read_pixels(self, path: str, digest: str) -> RgbImage:
-        """A photo at the model's size: kept from its first decode, or decoded again."""
+        """A photo at the model's size: kept from its first decode, or decoded again.
+
+        Raises:
+            FailedPreconditionError: The file has changed since, so that the answer would be stored
+                for another picture.
+        """
         kept = self._renditions.get(digest)
         if kept is not None:
             return kept
         threads = self._threads
-        async with threads.hold_content(self._source, path, threads.reads) as content:
+        async with threads.hold_content(self._source, path, digest, threads.reads) as content:
             decoded = await threads.decodes.run(self._source.decode, content)
         return self.keep_pixels(digest, decoded.pixels)
 

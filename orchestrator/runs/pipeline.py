@@ -21,7 +21,21 @@ from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
-from orchestrator.domain.verdict_sentences import describe_unreadable, describe_unsupported
+from orchestrator.domain.verdict_sentences import (
+    describe_unreadable,
+    describe_unsupported,
+    describe_unused_sidecars,
+)
+from orchestrator.metadata.reader import (
+    METADATA_VERSION,
+    FileMetadata,
+    assemble_facts,
+    metadata_from_json,
+    metadata_to_json,
+    read_metadata,
+    read_sidecar,
+)
+from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES, order_sidecars
 from orchestrator.ports import (
     Embedder,
     Embedding,
@@ -44,7 +58,7 @@ from orchestrator.runs.selection import (
 )
 from orchestrator.runs.stored_features import Key, stack_embeddings
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
-from services.common.errors import BestshotError, InvalidImageError
+from services.common.errors import BestshotError, InvalidArgumentError, InvalidImageError
 from services.common.imaging import unsupported
 from services.common.imaging.decode import (
     CANONICAL_VERSION,
@@ -60,6 +74,7 @@ BATCH_BYTES = 64 * 10**6
 """Maximum total size of the files in a batch; larger files are read one at a time."""
 
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
+METADATA_ROLE = "metadata"
 FIRST_VERSION = "1"
 """Version of the canonical image behind facts that do not state it."""
 NO_MODEL = "-"
@@ -153,6 +168,7 @@ class Pipeline:
             PairComparer(source, cache, services.comparer, model, threads) if model else None
         )
         self._notes: list[str] = []
+        self._unused_sidecars: dict[str, str] = {}
 
     async def run(self, decisions: UserDecisions) -> Outcome:
         """Curates the album.
@@ -188,6 +204,7 @@ class Pipeline:
                 ]
             )
         )
+        self._notes.extend(describe_unused_sidecars(self._unused_sidecars))
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(
@@ -240,9 +257,16 @@ class Pipeline:
         computed, errors = await self._compute(decoded)
         await asyncio.to_thread(self._cache.put, computed)
         features.update(computed)
+        sidecars = await asyncio.gather(*map(self._read_sidecars, photos))
         return [
-            self._assemble(item, features, errors, is_cached=item.digest not in decoded)
-            for item in (read[photo.path] for photo in photos)
+            self._assemble(
+                read[photo.path],
+                features,
+                errors,
+                found,
+                is_cached=read[photo.path].digest not in decoded,
+            )
+            for photo, found in zip(photos, sidecars, strict=True)
         ]
 
     async def _find_parts(
@@ -276,12 +300,42 @@ class Pipeline:
                 contents[digest] = content
                 read[photo.path] = _Read(photo, digest, "")
         keys = [key for digest in sorted(contents) for key in self._keys(digest).values()]
+        keys += map(_metadata_key, sorted(contents))
         known = await asyncio.to_thread(self._cache.get, keys)
+        known.update(await self._read_metadata(contents, known))
         missing = [digest for digest in contents if not self._is_complete(digest, known)]
         decoded = await asyncio.gather(
             *(self._threads.decodes.run(self._decode, contents[digest]) for digest in missing)
         )
         return known, dict(zip(missing, decoded, strict=True))
+
+    async def _read_metadata(
+        self, contents: Mapping[str, bytes], known: Mapping[Key, bytes]
+    ) -> dict[Key, bytes]:
+        """Reads and stores the metadata, by digest, of the files whose metadata is not known."""
+        missing = [digest for digest in contents if _metadata_key(digest) not in known]
+        found = await asyncio.gather(
+            *(self._threads.decodes.run(read_metadata, contents[digest]) for digest in missing)
+        )
+        fresh = {
+            _metadata_key(digest): codec.pack_json(metadata_to_json(metadata))
+            for digest, metadata in zip(missing, found, strict=True)
+        }
+        await asyncio.to_thread(self._cache.put, fresh)
+        return fresh
+
+    async def _read_sidecars(self, photo: PhotoFile) -> dict[str, FileMetadata]:
+        """Reads a photo's sidecars that can be read, the one that counts first."""
+        found: dict[str, FileMetadata] = {}
+        for path in order_sidecars(photo.path, photo.companion_paths):
+            content = await self._try(self._source.read, path, SIDECAR_LIMIT_BYTES)
+            try:
+                if isinstance(content, str):
+                    raise InvalidArgumentError("", content)
+                found[path] = read_sidecar(content, path)
+            except InvalidArgumentError as error:
+                self._unused_sidecars[path] = error.message
+        return found
 
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
         """Whether a photo's features are cached, and of pixels that are still canonical."""
@@ -376,8 +430,6 @@ class Pipeline:
             "width_px": image.source_width_px,
             "height_px": image.source_height_px,
             "format": image.format,
-            "capture_time": image.capture_time,
-            "camera": image.camera,
             "damage": image.damage,
             "is_animated": image.is_animated,
             "canonical_version": CANONICAL_VERSION,
@@ -389,6 +441,7 @@ class Pipeline:
         item: _Read,
         features: Mapping[Key, bytes],
         errors: Mapping[str, str],
+        sidecars: Mapping[str, FileMetadata],
         *,
         is_cached: bool,
     ) -> ScoredPhoto:
@@ -397,7 +450,12 @@ class Pipeline:
             content_digest=item.digest,
             size_bytes=item.photo.size_bytes,
             companion_paths=item.photo.companion_paths,
+            version_of_path=item.photo.version_of_path,
         )
+        if item.digest:
+            metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))
+            facts = assemble_facts(record.path, metadata, sidecars)
+            record = dataclasses.replace(record, **facts)
         error = item.error or errors.get(item.digest, "")
         if error:
             broken = dataclasses.replace(
@@ -408,17 +466,18 @@ class Pipeline:
             )
             return ScoredPhoto(broken, None, is_cached=False)
         keys = self._keys(item.digest)
-        facts = codec.unpack_json(features[keys[FACTS_ROLE]])
-        facts.pop("canonical_version", None)
-        is_animated = facts.pop("is_animated", False)
+        pixels = codec.unpack_json(features[keys[FACTS_ROLE]])
         quality = codec.quality_from_json(codec.unpack_json(features[keys["quality"]]))
         record = dataclasses.replace(
             record,
+            width_px=pixels["width_px"],
+            height_px=pixels["height_px"],
+            format=pixels["format"],
+            damage=pixels["damage"],
             quality=quality,
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
-            **facts,
         )
-        kind = classify(quality, file_facts(record), is_animated=is_animated)
+        kind = classify(quality, file_facts(record), is_animated=pixels.get("is_animated", False))
         record = dataclasses.replace(record, content_class=kind.value)
         return ScoredPhoto(
             record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached
@@ -508,6 +567,11 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _metadata_key(digest: str) -> Key:
+    """Cache key of what a file states about itself."""
+    return digest, METADATA_ROLE, METADATA_VERSION
 
 
 def _pack(result: Embedding | QualityScores | tuple[FaceScores, ...]) -> bytes:

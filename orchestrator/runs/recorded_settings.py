@@ -24,6 +24,7 @@ _SINCE = Layer(
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
         "select_best": {
+            "use_owner_ratings": False,
             "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},
         },
     },

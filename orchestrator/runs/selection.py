@@ -128,16 +128,21 @@ def _candidate(record: ImageRecord) -> Candidate:
         record.cluster_id,
         file_facts(record),
         ContentClass(record.content_class or ContentClass.PHOTO),
+        record.owner_mark,
     )
 
 
 def file_facts(record: ImageRecord) -> FileFacts:
-    """What a record knows of its file."""
+    """What a record knows of its file.
+
+    A capture time counts only if the camera wrote it: copies have others by their names and edits.
+    """
+    is_original = "DateTimeOriginal" in record.capture_time_source
     return FileFacts(
         record.width_px,
         record.height_px,
         record.size_bytes,
-        record.capture_time,
+        record.capture_time if is_original else "",
         bool(record.camera),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.config import resolve_auto
+from orchestrator.domain.album_changes import describe_album_changes, find_album_changes
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.metrics import RunMetrics
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts, PhotoSource
@@ -249,7 +250,8 @@ class Worker:
             end = run.end_time or utc_now()
             elapsed = (end - (run.start_time or end)).total_seconds()
             summary = summarize(records, outcome.cached_count, elapsed)
-            run = run.revise(summary=summary, notes=(*run.notes, *outcome.notes))
+            changes = await asyncio.to_thread(self._describe_changes, run, outcome)
+            run = run.revise(summary=summary, notes=(*run.notes, *changes, *outcome.notes))
             for note in outcome.notes:
                 logger.warning("run %s: %s", run.id, note)
         if not await asyncio.to_thread(self._queue.finish, run, records, comparisons):
@@ -258,6 +260,14 @@ class Worker:
         self._metrics.run_ended(
             run.state.value, {stage.stage: stage.elapsed_seconds for stage in run.stages}
         )
+
+    def _describe_changes(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
+        """Says what has happened to the album since its last run, if there was one."""
+        before = self._store.last_contents(run.album_id)
+        after = {record.path: record.content_digest for record in outcome.records}
+        changes = find_album_changes(before, after) if before else None
+        note = describe_album_changes(changes, outcome.cached_count) if changes else ""
+        return (note,) if note else ()
 
     async def _curate(self, work: _Work) -> Outcome:
         run = work.run

@@ -26,7 +26,7 @@ SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
 
 IS_READABLE = images.c.error == ""
 MOMENT = "moment"
-_BEST_REASONS = ("USER_KEEP", "SELECTED_BEST")
+_BEST_REASONS = ("USER_KEEP", "OWNER_KEEP", "SELECTED_BEST")
 
 _STATUS = case((~IS_READABLE, 2), (images.c.is_selected, 0), else_=1)
 _ORDERS: dict[str, ColumnElement[Any]] = {

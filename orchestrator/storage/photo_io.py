@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import hashlib
 import os
 import threading
 import time
@@ -19,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from services.common.errors import UnavailableError
+from services.common.errors import FailedPreconditionError, UnavailableError
 from services.common.rpc.turns import Turns
 
 if TYPE_CHECKING:
@@ -216,18 +217,28 @@ class PhotoThreads:
 
     @contextlib.asynccontextmanager
     async def hold_content(
-        self, source: PhotoSource, path: str, reads: PhotoIo
+        self, source: PhotoSource, path: str, content_digest: str, reads: PhotoIo
     ) -> AsyncIterator[bytes]:
-        """Reads a photo once there is room for it, which it takes within the block.
+        """Reads a photo again once there is room for it, which it takes within the block.
 
         A caller that holds one must not wait for another: use `contents` itself for several.
 
         Raises:
             InvalidImageError, UnavailableError: As for `PhotoSource.read`.
+            FailedPreconditionError: Its sha256 is not `content_digest`.
         """
         size = await reads.run(source.size, path)
         async with self.contents.hold(size):
-            yield await reads.run(source.read, path, size)
+            content = await reads.run(source.read, path, size)
+            if await self.decodes.run(_digest, content) != content_digest:
+                raise FailedPreconditionError(
+                    f"{path} has changed since it was scored; start a new run"
+                )
+            yield content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _retrieve_error(future: asyncio.Future[Any]) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from orchestrator.ports import FoundPhotos, PhotoFile
-from orchestrator.records import Album
 from orchestrator.storage.album_rules import IGNORE_FILE, AlbumRules
+from orchestrator.storage.companions import (
+    OTHER_SUFFIXES,
+    PHOTO_SUFFIXES,
+    PICTURE_SUFFIXES,
+    RAW_SUFFIXES,
+    FileGroup,
+    group_files,
+)
 from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
 from orchestrator.storage.photo_io import report_progress
 from services.common.errors import (
@@ -25,34 +32,6 @@ from services.common.imaging.decode import CanonicalImage
 from services.common.imaging.memory_budget import MemoryBudget
 
 logger = logging.getLogger(__name__)
-
-PICTURE_SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-        *(".heic", ".heif", ".hif", ".avif"),
-    }
-)
-RAW_SUFFIXES = frozenset(
-    {
-        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25"),
-        *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
-        *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-    }
-)
-OTHER_SUFFIXES = frozenset(
-    {
-        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
-        *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr"),
-        *(".pbm", ".pgm", ".pnm", ".ppm"),
-    }
-)
-"""Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are
-of formats that cannot be decoded; they become rows all the same."""
-PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
-"""Suffixes of candidate files; their magic bytes decide what they really are."""
-COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
-"""Videos of Live Photos, and Apple's edits: they belong to the photo of the same name."""
-
 
 MAX_FILE_BYTES = 640 * 10**6
 """Maximum size of a photo file: 100 megapixels with 16 bits per colour, uncompressed."""
@@ -88,15 +67,18 @@ class FolderPhotoSource:
         """Finds the photos as `find_photos` does, without any exclusion of the caller's."""
         return self.find_photos().photos
 
-    def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
+    def find_photos(
+        self, exclude: Sequence[str] = (), *, may_be_empty: bool = False
+    ) -> FoundPhotos:
         """Finds the photos, ordered by path, except what .bestshotignore or `exclude` matches.
 
         Args:
             exclude: Patterns as in .gitignore, relative to the album. They follow those in the
                 album's file .bestshotignore.
+            may_be_empty: Whether no photo at all is a result like any other.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
-        photo; so is the video of a Live Photo.
+        photo; so are the video of a Live Photo and sidecars. See `group_files`.
 
         Raises:
             InvalidArgumentError: The folder is missing, cannot be read, or holds no photo.
@@ -119,12 +101,12 @@ class FolderPhotoSource:
             place = "" if root == str(self._folder) else self._relative(Path(root))
             folders[:] = rules.keep_folders(place, folders)
             files = rules.keep_files(place, names)
-            groups = list(_with_companions([Path(root, name) for name in files]))
-            found += [self._photo(*paths) for paths in groups]
-            rules.count_videos(files, (path.name for _, others in groups for path in others))
+            groups = group_files(files)
+            found += [self._photo(Path(root), group) for group in groups]
+            rules.count_videos(files, (name for group in groups for name in group.companions))
         self.check_reachable()
         notes = rules.left_out.notes()
-        if not found:
+        if not found and not may_be_empty:
             raise InvalidArgumentError(
                 "folder",
                 f"no photos found in {self._folder} or its subfolders (looked for RAW files and "
@@ -197,11 +179,18 @@ class FolderPhotoSource:
             long_side_px=long_side_px,
         )
 
-    def _photo(self, path: Path, companions: Sequence[Path]) -> PhotoFile:
+    def _photo(self, folder: Path, group: FileGroup) -> PhotoFile:
+        path = folder / group.photo
         return PhotoFile(
             self._relative(path),
             self._size(path),
-            tuple(self._relative(other) for other in companions),
+            tuple(
+                self._relative(folder / name)
+                for name in group.companions
+                # a RAW file that is a broken link stays, so that copying it says so
+                if _suffix(name) in RAW_SUFFIXES or (folder / name).is_file()
+            ),
+            self._relative(folder / group.version_of) if group.version_of else "",
         )
 
     def _size(self, path: Path) -> int:
@@ -257,31 +246,6 @@ def _read_whole(opened: IO[bytes], size: int) -> bytes:
     return bytes(content)
 
 
-def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]:
-    """Yields the photos of a folder, each with the files that go with it."""
-    by_stem: dict[str, list[Path]] = {}
-    for path in sorted(paths):
-        by_stem.setdefault(path.stem, []).append(path)
-    for same in by_stem.values():
-        kinds = [path.suffix.lower() for path in same]
-        pictures = _of(same, kinds, PICTURE_SUFFIXES)
-        raws = _of(same, kinds, RAW_SUFFIXES)
-        companions = [path for path in _of(same, kinds, COMPANION_SUFFIXES) if path.is_file()]
-        if pictures:
-            companions, raws = [*raws, *companions], []
-        others = _of(same, kinds, OTHER_SUFFIXES)
-        for number, photo in enumerate([*pictures, *raws, *others]):
-            yield photo, companions if number == 0 else []
-
-
-def _of(paths: Sequence[Path], kinds: Sequence[str], wanted: frozenset[str]) -> list[Path]:
-    return [path for path, kind in zip(paths, kinds, strict=True) if kind in wanted]
-
-
-OpenSource = Callable[[Album], FolderPhotoSource]
-"""Opens the photos of an album."""
-
-
 def check_folder(folder: Path) -> None:
     """Refuses anything but a readable folder."""
     if not folder.exists():
@@ -296,13 +260,15 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     """Resolves `folder`, symlinks and all, and refuses it outside the allowed roots.
 
     Args:
-        folder: From a request.
-        allowed_roots: "~" is the home of the user that the orchestrator runs as.
+        folder: From a request. "~" is the home of the user that the orchestrator runs as ...
+        allowed_roots: ... here too.
         field: Name of the request's field, for the error.
 
     Raises:
         InvalidArgumentError: The path is not absolute, or is not in an allowed root.
     """
+    with contextlib.suppress(RuntimeError):  # no such user
+        folder = folder.expanduser()
     if not folder.is_absolute():
         raise InvalidArgumentError(field, f"{folder} is not an absolute path")
     try:
@@ -341,6 +307,10 @@ def _identity(folder: Path) -> tuple[int, int]:
     """Identifies a folder, to detect a different one mounted in its place."""
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _printable(path: str) -> str:

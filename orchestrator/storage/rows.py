@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert
 
 from orchestrator import features as codec
+from orchestrator.domain.photo import CameraFacts, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
@@ -21,10 +23,34 @@ RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 
 
+def album_values(album: Album) -> dict[str, Any]:
+    """The columns of an album."""
+    folders = json.dumps(album.folders) if album.more_folders else album.folder
+    return {
+        "id": album.id,
+        "display_name": album.display_name,
+        "folder": folders,
+        "create_time": album.create_time,
+    }
+
+
 def album_from_row(row: Row[Any]) -> Album:
     """An album."""
     values = row._asdict()
-    return Album(**{**values, "create_time": utc(values["create_time"])})
+    first, *others = album_folders(values["folder"])
+    return Album(
+        **{
+            **values,
+            "folder": first,
+            "more_folders": tuple(others),
+            "create_time": utc(values["create_time"]),
+        }
+    )
+
+
+def album_folders(stored: str) -> list[str]:
+    """The folders in the column of albums."""
+    return list(json.loads(stored)) if stored.startswith("[") else [stored]
 
 
 def run_values(run: Run) -> dict[str, Any]:
@@ -98,6 +124,8 @@ def image_from_row(row: Row[Any]) -> ImageRecord:
     quality = values["quality"]
     values["quality"] = codec.quality_from_json(quality) if quality else None
     values["faces"] = codec.faces_from_json(values["faces"])
+    values["camera_facts"] = CameraFacts(**values["camera_facts"])
+    values["owner_mark"] = OwnerMark(**values["owner_mark"])
     values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
     return ImageRecord(**values)
@@ -108,6 +136,8 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in fields}
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)
+    values["camera_facts"] = dataclasses.asdict(record.camera_facts)
+    values["owner_mark"] = dataclasses.asdict(record.owner_mark)
     values["companion_paths"] = list(record.companion_paths)
     values["face_faults"] = list(record.face_faults)
     return values

@@ -32,7 +32,9 @@ from orchestrator.storage.image_query import (
 from orchestrator.storage.rows import (
     RUN_COLUMNS,
     add_images,
+    album_folders,
     album_from_row,
+    album_values,
     image_from_row,
     replace_all_images,
     replace_comparisons,
@@ -54,11 +56,12 @@ class SqlRunStore:
     # Albums
 
     def add_album(self, album: Album) -> Album:
-        """Stores an album; returns the existing one for its folder, if any."""
+        """Stores an album; returns the existing one for its folders, if any."""
         with self._engine.begin() as connection:
-            new = insert(connection, albums).values(dataclasses.asdict(album))
-            connection.execute(new.on_conflict_do_nothing())
-            row = connection.execute(select(albums).where(albums.c.folder == album.folder)).one()
+            values = album_values(album)
+            connection.execute(insert(connection, albums).values(values).on_conflict_do_nothing())
+            same = albums.c.folder == values["folder"]
+            row = connection.execute(select(albums).where(same)).one()
         return album_from_row(row)
 
     def album(self, album_id: str) -> Album:
@@ -106,7 +109,8 @@ class SqlRunStore:
     def album_folders(self) -> list[str]:
         """The folders of all albums."""
         with self._engine.connect() as connection:
-            return list(connection.execute(select(albums.c.folder)).scalars())
+            stored = connection.execute(select(albums.c.folder)).scalars()
+            return [folder for one in stored for folder in album_folders(one)]
 
     # Runs
 
@@ -265,6 +269,20 @@ class SqlRunStore:
             .order_by(images.c.cluster_id)
         )
         return [Cluster(**row._asdict()) for row in self._page(query, limit, offset)]
+
+    def last_contents(self, album_id: str) -> dict[str, str]:
+        """Content digests by path in an album's newest completed run; empty without one."""
+        last = (
+            select(runs.c.id)
+            .where(runs.c.album_id == album_id, runs.c.state == RunState.COMPLETED.value)
+            .order_by(runs.c.create_time.desc(), runs.c.id)
+            .limit(1)
+        )
+        query = select(images.c.path, images.c.content_digest).where(
+            images.c.run_id == last.scalar_subquery()
+        )
+        with self._engine.connect() as connection:
+            return {row.path: row.content_digest for row in connection.execute(query)}
 
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""

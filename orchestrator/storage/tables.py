@@ -62,6 +62,7 @@ albums = Table(
     Column("folder", Text, nullable=False, unique=True),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
+"""`folder` is an absolute path, or the JSON list of several, which no absolute path equals."""
 
 runs = Table(
     "runs",
@@ -103,8 +104,13 @@ images = Table(
     Column("width_px", Integer, nullable=False),
     Column("height_px", Integer, nullable=False),
     Column("capture_time", String(40), nullable=False),
+    Column("capture_time_source", Text, nullable=False, server_default=""),
+    Column("capture_utc_offset", String(6), nullable=False, server_default=""),
     Column("camera", Text, nullable=False, server_default=""),
+    Column("camera_facts", JSON, nullable=False, server_default="{}"),
+    Column("owner_mark", JSON, nullable=False, server_default="{}"),
     Column("companion_paths", JSON, nullable=False, server_default="[]"),
+    Column("version_of_path", Text, nullable=False, server_default=""),
     Column("format", String(16), nullable=False),
     Column("content_class", String(16), nullable=False, server_default=""),
     Column("quality", JSON),

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from orchestrator.storage.companions import PHOTO_SUFFIXES
 from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.durability import sync_folder
-from orchestrator.storage.photo_source import PHOTO_SUFFIXES
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 UPLOADS_NAME = "uploads"

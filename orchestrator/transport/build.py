@@ -20,6 +20,7 @@ from orchestrator.records import Album
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import Concurrency
 from orchestrator.runs.worker import Worker
+from orchestrator.storage.album_folders import AlbumPhotoSource, open_folders
 from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
@@ -94,14 +95,15 @@ def build_orchestrator(
     decoding = MemoryBudget(settings.max_decode_mb * 10**6)
     roots = album_roots(settings.allowed_roots, data_folder)
 
-    def open_source(album: Album) -> FolderPhotoSource:
+    def open_source(album: Album) -> FolderPhotoSource | AlbumPhotoSource:
         if allowed_roots is None:  # made by a command on this machine, or before the roots changed
-            check_still_allowed(album.folder, roots)
-        return FolderPhotoSource(
-            Path(album.folder),
-            max_pixels=shared.max_image_pixels,
-            budget=decoding,
-            roots=roots,
+            for folder in album.folders:
+                check_still_allowed(folder, roots)
+        return open_folders(
+            list(map(Path, album.folders)),
+            lambda folder: FolderPhotoSource(
+                folder, max_pixels=shared.max_image_pixels, budget=decoding, roots=roots
+            ),
         )
 
     owner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

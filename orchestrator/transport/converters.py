@@ -49,6 +49,7 @@ def album_message(album: Album) -> pb.Album:
         id=album.id,
         display_name=album.display_name,
         folder=album.folder,
+        folders=album.folders,
         create_time=_timestamp(album.create_time),
     )
 
@@ -98,8 +99,15 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         width_px=record.width_px,
         height_px=record.height_px,
         capture_time=record.capture_time,
+        capture_time_source=record.capture_time_source,
+        capture_utc_offset=record.capture_utc_offset,
         camera=record.camera,
+        camera_facts=pb.CameraFacts(**dataclasses.asdict(record.camera_facts)),
+        exposure_caption=record.exposure_caption,
+        megapixels=record.megapixels,
+        owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
         companion_paths=record.companion_paths,
+        version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
         format=record.format,
         quality=_quality_message(record.quality) if record.quality else None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
-from orchestrator.config import PipelineConfig
+from orchestrator.config import PipelineConfig, Profile
 from orchestrator.domain.decisions import DecisionEntry, find_in_force
 from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat, download
@@ -21,10 +21,10 @@ from orchestrator.review.run_statistics import Histogram, cluster_sizes, histogr
 from orchestrator.review.tuning import Proposal, tune
 from orchestrator.run_service import Curator, check_profile
 from orchestrator.runs.pipeline import THUMBNAIL_LONG_SIDE_PX
+from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_io import PhotoThreads
-from orchestrator.storage.photo_source import OpenSource
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.transport import page_token
 from services.common.errors import InvalidArgumentError
@@ -73,12 +73,12 @@ class ProfileSettings:
     Attributes:
         profile: Its name.
         config: Values in force, nested like configs/pipeline.yaml.
-        profiles: Descriptions of all profiles by name.
+        profiles: All profiles by name.
     """
 
     profile: str
     config: dict[str, Any]
-    profiles: dict[str, str]
+    profiles: dict[str, Profile]
 
 
 class Reader:
@@ -203,7 +203,7 @@ class Reader:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
-        return await large_picture(album, record, source, self.threads, long_side_px)
+        return await large_picture(record, source, self.threads, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """A run's results as one file, opened at its start; the caller closes it."""

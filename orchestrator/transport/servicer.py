@@ -20,6 +20,7 @@ from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageFilter, utc_now
 from orchestrator.review.decision_entries import new_entry, undo_entry
 from orchestrator.run_service import Curator
+from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
@@ -69,17 +70,26 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
-        """Creates an album from a folder."""
+        """Creates an album from one or several folders."""
+        if not request.folder and not request.folders:
+            raise InvalidArgumentError("folder", "is required and must not be empty, or folders")
+        if request.folder and request.folders:
+            raise InvalidArgumentError("folders", "folder is set too; name all of them here")
         looks = self._reader.threads.looks
-        folder = await looks.run(
-            check_allowed, Path(request.folder), self._allowed_roots, field="folder"
-        )
-        await looks.run(check_folder, folder)
+        folders: list[Path] = []
+        for named in request.folders or [request.folder]:
+            folder = await looks.run(
+                check_allowed, Path(named), self._allowed_roots, field="folder"
+            )
+            await looks.run(check_folder, folder)
+            folders.append(folder)
+        check_apart(folders)
         album = Album(
             id=uuid.uuid4().hex,
-            display_name=request.display_name or folder.name,
-            folder=str(folder),
+            display_name=request.display_name or ", ".join(folder.name for folder in folders),
+            folder=str(folders[0]),
             create_time=utc_now(),
+            more_folders=tuple(map(str, folders[1:])),
         )
         stored = await asyncio.to_thread(self._store.add_album, album)
         return pb.CreateAlbumResponse(album=converters.album_message(stored))
@@ -242,7 +252,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         answer = pb.DescribeSettingsResponse(
             profile=found.profile,
             settings=map(converters.setting_message, describe_settings()),
-            profiles=[pb.Profile(name=n, description=text) for n, text in found.profiles.items()],
+            profiles=[
+                pb.Profile(name=name, description=one.description, models=one.models)
+                for name, one in found.profiles.items()
+            ],
             allowed_roots=[str(root.expanduser()) for root in self._allowed_roots],
         )
         answer.config.update(found.config)
@@ -430,9 +443,8 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.ImportDecisionsResponse:
         """Adds entries from another log."""
         entries = [converters.entry_value(message) for message in request.entries]
-        run = await self._curator.run(request.run_id) if request.run_id else None
-        added, _ = await self._curator.decide(request.album_id, entries, run)
-        return pb.ImportDecisionsResponse(added_count=added)
+        added, changed = await self._add(request.album_id, entries, request.run_id)
+        return pb.ImportDecisionsResponse(added_count=added, changed_images=changed)
 
     async def _new_entry(
         self,
@@ -455,14 +467,21 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
     ) -> list[pb.ImageResult]:
         """Adds entries, applied to the named run, if any; returns the photos that changed."""
+        _, changed = await self._add(album_id, entries, run_id)
+        return changed
+
+    async def _add(
+        self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
+    ) -> tuple[int, list[pb.ImageResult]]:
+        """As `_decide`; also returns the number of entries that the log did not have."""
         run = await self._curator.run(run_id) if run_id else None
-        _, changed = await self._curator.decide(album_id, entries, run)
+        added_count, changed = await self._curator.decide(album_id, entries, run)
         if run is not None:  # an earlier attempt at this request may have changed some
             earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
             by_path = {record.path: record for record in (*earlier, *changed)}
             changed = [by_path[path] for path in sorted(by_path)]
         decisions = await asyncio.to_thread(self._log.decisions, album_id)
-        return [
+        return added_count, [
             converters.image_message(record, decisions.get(record.content_digest))
             for record in changed
         ]
@@ -503,7 +522,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                     write_parquet=request.write_parquet,
                     force=request.overwrite_foreign_files,
                 ),
-                other_albums=[Path(known.folder) for known in albums],
+                other_albums=[Path(one) for known in albums for one in known.folders],
                 roots=self._linked_roots,
             )
         return pb.ExportRunResponse(

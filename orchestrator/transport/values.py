@@ -14,7 +14,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
 from orchestrator.domain.decisions import Correction
-from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
+from orchestrator.domain.photo import CameraFacts, FaceScores, Landmark, OwnerMark, QualityScores
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
@@ -34,6 +34,7 @@ def album_value(message: pb.Album) -> Album:
         id=message.id,
         display_name=message.display_name,
         folder=message.folder,
+        more_folders=tuple(message.folders[1:]),
         create_time=_time(message.create_time),
     )
 
@@ -80,6 +81,8 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
             FaceFault[pb.FaceFault.Name(fault).removeprefix("FACE_FAULT_")]
             for fault in message.face_faults
         ),
+        camera_facts=_plain(CameraFacts, message.camera_facts),
+        owner_mark=_plain(OwnerMark, message.owner_mark),
         reason_code=_reason_code(message),
         content_class=pb.ContentClass.Name(message.content_class)
         .removeprefix("CONTENT_CLASS_")

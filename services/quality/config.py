@@ -17,7 +17,7 @@ class IqaConstants(Settings):
         contrast_weight: Share of contrast.
         colourfulness_full_scale: Hasler-Suesstrunk colourfulness that counts as 1.0; their scale
             calls 82 "highly colourful" and 109 "extremely colourful".
-        contrast_full_scale: Ratio of standard deviation and mean that counts as 1.0.
+        contrast_full_scale: Ratio of standard deviation to mean that counts as 1.0.
     """
 
     sharpness_weight: float
@@ -36,5 +36,5 @@ IQA_CONSTANTS = IqaConstants(
     colourfulness_full_scale=100.0,
     contrast_full_scale=0.8,
 )
-"""Not settings: `min_iqa_score`, `min_sharpness` and the weights of the composite were chosen on
-scores made with these, and mean something else with others."""
+"""These are not settings, because `min_iqa_score`, `min_sharpness` and the composite's weights were
+chosen for scores with these values, and would have a different meaning with other values."""

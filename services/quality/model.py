@@ -1,4 +1,4 @@
-"""Technical quality by formulas; aesthetics by a heuristic, labelled as one, or by a network."""
+"""Technical quality from formulas; aesthetics from a heuristic, labelled as one, or a network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from services.quality.config import IqaConstants
 from services.quality.focus import NOISE_KERNEL, Gray, focus_scale, measure_focus, to_gray
 
 Response = NDArray[np.int16]
-"""A Laplacian's, (height, width): whole grey levels."""
+"""Response of a Laplacian, (height, width): whole grey levels."""
 Histogram = NDArray[np.int64]
-"""Pixels of each grey level, (256,)."""
+"""Number of pixels of each grey level, (256,)."""
 
 HEURISTIC_LOW, HEURISTIC_HIGH = 2.0, 8.0
 """Mean votes in AVA rarely leave the range 2 to 8 (Murray et al. 2012, figure 3)."""
@@ -62,8 +62,8 @@ class AestheticNetwork:
     """Predicts the votes that a picture would get.
 
     Args:
-        session: A graph of one input, whose output is (1, 1), the mean vote, or (1, 10), the shares
-            of the votes 1 to 10.
+        session: A graph with one input, whose output is (1, 1), the mean vote, or (1, 10), the
+            shares of the votes 1 to 10.
         preprocessing: The preprocessing that the graph was trained with.
     """
 
@@ -72,7 +72,7 @@ class AestheticNetwork:
         self._preprocessing = preprocessing
 
     def votes(self, pixels: RgbImage) -> tuple[float, tuple[float, ...]]:
-        """Mean vote, 1 to 10, and the shares of the votes 1 to 10, empty if unknown."""
+        """Mean vote, 1 to 10, and the shares of the votes 1 to 10 (empty if unknown)."""
         (name,) = self._session.input_names
         answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
         if len(answer) == 1:
@@ -83,7 +83,7 @@ class AestheticNetwork:
 
 
 class QualityModel:
-    """Scores pictures by formulas, the aesthetics by a network if there is one.
+    """Scores pictures with formulas, and their aesthetics with a network if there is one.
 
     Args:
         constants: Constants of the formulas.
@@ -166,7 +166,7 @@ def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def laplacian_response(gray: Gray) -> Response:
-    """The 3x3 Laplacian; whole numbers, so that 16 bits hold it exactly."""
+    """The 3x3 Laplacian; its values are whole numbers, which 16 bits hold exactly."""
     return np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
 
 
@@ -189,7 +189,7 @@ def noise_level(gray: Gray) -> float | None:
     count as noise; noise that JPEG or scaling has smoothed counts less.
 
     Returns:
-        Grey levels, 0.0 and up; None for a picture of less than 3 x 3 pixels.
+        Grey levels, 0.0 and up; None for a picture smaller than 3 x 3 pixels.
     """
     if min(gray.shape) < 3:
         return None
@@ -199,7 +199,7 @@ def noise_level(gray: Gray) -> float | None:
 
 
 def exposure_score(levels: Histogram) -> float:
-    """Half the share of unclipped pixels, half the entropy of the histogram over its maximum.
+    """Mean of the share of unclipped pixels and the entropy of the histogram over its maximum.
 
     Returns:
         0.0 to 1.0. Source: the earlier system's rule-based score.
@@ -212,7 +212,7 @@ def exposure_score(levels: Histogram) -> float:
 
 
 def contrast_score(levels: Histogram, full_scale: float) -> float:
-    """Standard deviation over mean, over `full_scale`, clipped; 0.0 for a black picture."""
+    """Ratio of standard deviation to mean, over `full_scale`, clipped; 0.0 for a black picture."""
     mean = _mean_level(levels)
     if mean == 0:
         return 0.0
@@ -226,7 +226,7 @@ def colourfulness(pixels: RgbImage) -> float:
     Returns:
         0.0 for a grey picture; above 100 for an extremely colourful one.
     """
-    # red - green, and twice yellow - blue, which are whole numbers
+    # red - green, and twice yellow - blue, so that both are whole numbers
     opponents = cv2.transform(pixels.astype(np.int16), np.array([[1.0, -1, 0], [1, 1, -2]]))
     means, deviations = (values.ravel() / (1, 2) for values in cv2.meanStdDev(opponents))
     return math.hypot(*deviations) + 0.3 * math.hypot(*means)
@@ -242,11 +242,11 @@ def heuristic_aesthetic(
     """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
 
     Focus, 0 to 1, is that of the sharpest region (a sharp subject in front of a soft background is
-    not a fault), contrast the width of the middle 98 percent of the luminance, light
-    how close it is to a middle grey, colour the colourfulness up to "moderately colourful",
-    compactness how small a frame holds 81 percent of the edges, simplicity how few hues there are.
-    Contrast, compactness and simplicity after Ke, Tang and Jing (2006), "The Design of High-Level
-    Features for Photo Quality Assessment", sections 4.1 to 4.3.
+    not a fault), contrast is the width of the middle 98 percent of the luminance,
+    light is its closeness to middle grey, colour is the colourfulness up to "moderately colourful",
+    compactness measures how small a frame holds 81 percent of the edges, simplicity how few hues
+    there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006), "The Design of
+    High-Level Features for Photo Quality Assessment", sections 4.1 to 4.3.
 
     Returns:
         2.0 to 8.0, on the scale of AVA (1 to 10).
@@ -273,7 +273,7 @@ def _tonal_width(levels: Histogram) -> float:
 
 
 def percentile(levels: Histogram, share: float) -> float:
-    """As NumPy's `percentile` of the pixels, interpolated between the two nearest."""
+    """NumPy's `percentile` of the pixels, interpolated between the two nearest levels."""
     place = share * (int(levels.sum()) - 1)
     rank = math.floor(place)
     low, high = np.searchsorted(levels.cumsum(), [rank, math.ceil(place)], side="right")
@@ -295,7 +295,7 @@ def _edge_frame_area(response: Response) -> float:
 
 
 def _hue_count(pixels: RgbImage) -> int:
-    """Hues of 20 that hold at least a twentieth of the most frequent one, among coloured pixels."""
+    """Counts the hues, of 20, with at least a twentieth of the most frequent hue's pixels."""
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     coloured = (hsv[..., 1] > 51) & (hsv[..., 2] > 38) & (hsv[..., 2] < 242)
     histogram = np.bincount(hsv[..., 0][coloured].astype(np.int64) // 9, minlength=20)

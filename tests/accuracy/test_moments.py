@@ -1,7 +1,7 @@
-"""Moments of real photos by every embedding, at the one setting that each was calibrated to.
+"""Moments of real photos with every embedding, at the setting to which each was calibrated.
 
-The embeddings and the clustering are those of the program, called in this process: each photo is
-read once, and no score that moments do not need is computed. Capture time is not used.
+The program's embeddings and clustering are called in this process: each photo is read once, and
+no score is computed that moments do not need. Capture time is not used.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ MEAN_FLOORS = {"builtin": 0.75, "standard": 0.85, "lite": 0.80}
 
 @dataclass(frozen=True)
 class Album:
-    """Photos and what people see in them.
+    """Photos, and how people group them.
 
     Attributes:
         photos: Canonical images.
-        groups: The group of each photo; a photo in no group is a separate group.
-        is_counted: Whether each photo counts; those whose group is ambiguous do not.
+        groups: The group of each photo; a photo without a group is a separate group.
+        is_counted: Whether each photo counts; photos with an ambiguous group do not.
     """
 
     photos: list[RgbImage]
@@ -84,7 +84,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The albums' embeddings by one model."""
+    """The albums' embeddings from one model."""
 
     model: LocalModel
     vectors: dict[str, NDArray[np.float32]]
@@ -105,7 +105,7 @@ class Embedded:
 def embedded(
     albums: dict[str, Album], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Embedded]:
-    """Embeds the albums by the embedding of a profile, once; skips where it is absent."""
+    """Embeds the albums with the embedding of a profile, once; skips if it is not available."""
     done: dict[str, Embedded] = {}
     pulled = tmp_path_factory.mktemp("pulled")
 
@@ -118,7 +118,7 @@ def embedded(
 
 
 def find_model(model_id: str, pulled: Path) -> LocalModel:
-    """The model on this machine, pulled if it is missing."""
+    """Finds the model on this machine, or pulls it."""
     try:
         return resolve(CONFIGS, models_dir(), Role.EMBEDDING, model_id)
     except MissingModelError:
@@ -141,7 +141,7 @@ def embed_albums(model: LocalModel, albums: dict[str, Album]) -> Embedded:
 
 
 @pytest.mark.parametrize("profile", MODELS)
-def test_moments_are_those_that_people_see(
+def test_moments_match_how_people_group_the_photos(
     embedded: Callable[[str], Embedded], albums: dict[str, Album], figures: Figures, profile: str
 ) -> None:
     by_model = embedded(profile)
@@ -151,8 +151,8 @@ def test_moments_are_those_that_people_see(
         row = figures.setdefault(f"moments of {name}, adjusted Rand index", {})
         row[profile] = f"{index:.3f}"
     floor = MEAN_FLOORS[profile]
-    figures.setdefault("  their mean, and the least allowed", {})[profile] = f"{mean:.3f}, {floor}"
-    figures.setdefault("  CPU of the embedding, ms a photo", {})[profile] = f"{by_model.cpu_ms:.0f}"
+    figures.setdefault("  their mean, and the minimum", {})[profile] = f"{mean:.3f}, {floor}"
+    figures.setdefault("  CPU of embedding, ms per photo", {})[profile] = f"{by_model.cpu_ms:.0f}"
     assert mean >= floor
 
 

@@ -1,9 +1,9 @@
-"""How clustering grows: ours against hdbscan's generic path (the baseline) and fast_hdbscan.
+"""Measures how clustering scales: ours, hdbscan's generic path (the baseline) and fast_hdbscan.
 
-Every measurement is a process of its own, on the same vectors: scenes of a few shots each, 384-d.
-Time is of the clustering alone, memory the process's peak less what it held before it began.
-The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix with
-its own transpose crashes on some processors.
+Every measurement is a separate process, on the same vectors: scenes of a few shots each, 384-d.
+Time is that of the clustering alone; memory is the process's peak minus its memory beforehand.
+The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix and
+its transpose crashes on some processors.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Vectors = NDArray[np.float32]
 
 
 def scenes(count: int) -> Vectors:
-    """Unit vectors around random centres, five a centre on average."""
+    """Unit vectors around random centres, five per centre on average."""
     rng = np.random.default_rng(count)
     sizes = rng.geometric(1 / 5, count)
     owners = np.repeat(np.arange(count), sizes)[:count]
@@ -94,7 +94,7 @@ def measure(method: str, count: int) -> None:
     cluster = METHODS[method]()
     cluster(scenes(64))
     vectors = scenes(count)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _memory_mib("VmRSS")
     began = time.perf_counter()
     labels = cluster(vectors)

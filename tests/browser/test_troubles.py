@@ -1,4 +1,4 @@
-"""What the page says when something is missing, and what it never reveals."""
+"""The page when something is missing or fails, and what it must never reveal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from PIL import Image
@@ -20,12 +19,13 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.browser.conftest import System, make_shots, open_tab
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, environment
+from tests.waiting import http_get
 
 Shoot = Callable[[Page, str], None]
 
 
 def make_album(page: Page, folder: Path) -> None:
-    """Creates the only album, from a folder, once the page has loaded."""
+    """Creates the first album, from a folder, once the page has loaded."""
     expect(page.get_by_text("No albums yet")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
     page.get_by_role("button", name="Create album from folder").click()
@@ -52,7 +52,7 @@ def ui_alone(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def test_an_orchestrator_that_is_down_is_told_everywhere(
+def test_every_tab_reports_an_orchestrator_that_is_down(
     page: Page, ui_alone: str, shoot: Shoot
 ) -> None:
     page.goto(ui_alone)
@@ -67,14 +67,14 @@ def test_an_orchestrator_that_is_down_is_told_everywhere(
     expect(page.get_by_text("Choose an album first")).to_be_visible()
     open_tab(page, "Results")
     expect(page.get_by_text("No results yet").first).to_be_visible()
-    assert httpx.get(f"{ui_alone}photos/x/320/y.jpg").status_code == 503
-    assert httpx.get(f"{ui_alone}downloads/x/csv").status_code == 503
-    assert httpx.get(f"{ui_alone}healthz").json() == {"status": "ok"}
+    assert http_get(f"{ui_alone}photos/x/320/y.jpg").status_code == 503
+    assert http_get(f"{ui_alone}downloads/x/csv").status_code == 503
+    assert http_get(f"{ui_alone}healthz").json() == {"status": "ok"}
 
 
 @contextmanager
 def without_service(name: str, base: Path) -> Iterator[tuple[str, str]]:
-    """Everything but one model service; yields the address of UI and orchestrator."""
+    """Everything except one model service; yields the addresses of UI and orchestrator."""
     supervisor = Supervisor(base / "logs", [])
     services = [part for part in ("embedding", "quality", "face", "siamese") if part != name]
     arguments = ["--address", "127.0.0.1:0", "--data", str(base / "data")]
@@ -93,7 +93,7 @@ def without_service(name: str, base: Path) -> Iterator[tuple[str, str]]:
         supervisor.stop()
 
 
-def test_a_model_service_that_is_down_is_told_and_runs_wait(
+def test_a_model_service_that_is_down_is_reported_and_runs_wait(
     page: Page, tmp_path: Path, shoot: Shoot
 ) -> None:
     photos = tmp_path / "photos"
@@ -127,7 +127,7 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
     open_tab(page, "Export")
     page.get_by_text("Table (CSV)").locator("visible=true").wait_for()
     run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
-    answer = httpx.get(f"{system.url}downloads/{run.id}/csv")
+    answer = http_get(f"{system.url}downloads/{run.id}/csv")
     assert answer.status_code == 409
     assert "completed" in answer.json()["detail"]
     system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=run.album_id))
@@ -173,13 +173,13 @@ def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, syst
     ],
 )
 def test_no_file_outside_the_albums_can_be_read(system: System, path: str) -> None:
-    answer = httpx.get(f"{system.url}{path}", follow_redirects=True)
+    answer = http_get(f"{system.url}{path}", follow_redirects=True)
     assert "root:" not in answer.text
     assert answer.status_code in (400, 403, 404)
 
 
 def test_the_page_forbids_foreign_hosts(system: System) -> None:
-    headers = httpx.get(system.url).headers
+    headers = http_get(system.url).headers
     assert "default-src 'self'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
 
@@ -195,11 +195,11 @@ def guarded(tmp_path: Path) -> Iterator[str]:
 
 def test_a_password_guards_everything(browser: Browser, guarded: str) -> None:
     for path in ("", "photos/x/320/y", "downloads/x/csv", "config", "gradio_api/info"):
-        assert httpx.get(guarded + path).status_code == 401, path
+        assert http_get(guarded + path).status_code == 401, path
     wrong = base64.b64encode(b"ansel:wrong").decode()
     for header in ("Basic %%%", f"Basic {wrong}", "Bearer x", "Basic"):
-        assert httpx.get(guarded, headers={"Authorization": header}).status_code == 401
-    assert httpx.get(guarded, auth=("ansel", "correct horse")).status_code == 200
+        assert http_get(guarded, headers={"Authorization": header}).status_code == 401
+    assert http_get(guarded, auth=("ansel", "correct horse")).status_code == 200
     credentials = {"username": "ansel", "password": "correct horse"}
     with browser.new_context(http_credentials=credentials) as context:  # type: ignore[arg-type]
         page = context.new_page()
@@ -229,7 +229,7 @@ def test_wrong_settings_stop_the_start_with_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_in_use_is_told_and_sigterm_ends_it(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_and_sigterm_stops_the_ui(tmp_path: Path) -> None:
     with serving_ui(tmp_path) as (url, supervisor):
         address = url.removeprefix("http://").strip("/")
         command = [str(BESTSHOT), "serve", "ui", "--address", address]

@@ -16,7 +16,7 @@ from tests.integration.doors import Door, copy_data, served
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    """Four scenes in three or four shots each."""
+    """Four scenes of three or four shots each."""
     base = tmp_path_factory.mktemp("decisions")
     make_shots(base / "photos")
     curated = curate(base / "photos", base / "out", base / "data")
@@ -26,7 +26,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Curated:
 
 @pytest.fixture(scope="module", params=["local", "served"])
 def done(request: pytest.FixtureRequest, once: Curated) -> Iterator[Door]:
-    """Those runs, asked for in their data folder and from an orchestrator that serves a copy."""
+    """These runs, accessed in their data folder and through an orchestrator with a copy of it."""
     base = once.data.parent
     if request.param == "local":
         yield Door(once)
@@ -152,7 +152,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     assert "cannot write" in run(done, "export", "--out", "/proc/x/y", "--as", "csv", code=1)
 
 
-def test_mistakes_are_told(done: Door, tmp_path: Path) -> None:
+def test_mistakes_are_reported(done: Door, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text('{"entries": [{"id": "x"}]}')
     assert "entries.0.action: Field required" in run(done, "decisions", "import", bad, code=1)
@@ -168,3 +168,38 @@ def test_mistakes_are_told(done: Door, tmp_path: Path) -> None:
     assert photo.read_bytes() == content
     assert "there is no album" in run(done, "decisions", "list", "--album", tmp_path, code=1)
     assert "there is no photo 'none.jpg'" in run(done, "explain", "none.jpg", code=1)
+
+
+def shown(done: Door) -> dict[str, Any]:
+    """The newest run's photos, by path."""
+    found = json.loads(run(done, "show", "--json"))
+    return {image["path"]: image for image in found["images"]}
+
+
+def test_photos_are_kept_rejected_and_cleared_by_name_and_by_file(done: Door) -> None:
+    before = shown(done)
+    readable = [path for path, image in before.items() if image["quality"]]
+    first, second = readable[:2]
+    assert "kept 1 photo;" in run(done, "keep", first)
+    assert "rejected 2 photos;" in run(done, "reject", done.photos / first, second)
+    after = shown(done)
+    assert not after[first]["is_selected"]
+    assert after[first]["reason_code"] == after[second]["reason_code"] == "USER_REJECT"
+    listed = json.loads(run(done, "decisions", "list", "--json"))["entries"]
+    assert [entry["action"] for entry in listed[-2:]] == ["keep", "reject"]
+    assert "cleared the decisions on 2 photos;" in run(done, "clear", first, second)
+    assert shown(done)[first]["reason_code"] != "USER_REJECT"
+    assert "there is no photo 'absent.jpg'" in run(done, "keep", "absent.jpg", code=1)
+    assert "give no others" in run(done, "keep", "-", first, code=2)
+
+
+def test_every_report_prints_json(done: Door) -> None:
+    photo = next(iter(done.images))
+    runs = json.loads(run(done, "runs", "--json"))
+    run_id = runs["runs"][0]["id"]
+    assert runs["albums"][runs["runs"][0]["album_id"]] == str(done.photos)
+    explained = json.loads(run(done, "explain", photo, "--json"))
+    assert explained["explanation"]["lines"]
+    found = json.loads(run(done, "diff", run_id, run_id, "--json"))
+    assert found["run_id"] == found["other_run_id"] == run_id
+    assert found["diff"]["photos"] == found["diff"]["lost_paths"] == []

@@ -1,4 +1,4 @@
-"""/api/v1 returns what gRPC returns, and schemathesis finds no fault in it."""
+"""/api/v1 returns the same data as gRPC, and schemathesis finds no faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
@@ -21,6 +20,7 @@ from PIL import Image
 from services.common.rpc.auth import token_digest
 from tests.integration.command import BESTSHOT
 from tests.integration.up import free_ports, running_up
+from tests.waiting import http_get
 
 TOKENS = """tokens:
   reader: {sha256: %s, scope: read}
@@ -32,8 +32,8 @@ class System:
     """A running bestshot with a completed run.
 
     Attributes:
-        url: Of the JSON mirror, with /api/v1.
-        stub: Of the orchestrator.
+        url: URL of the JSON API, with /api/v1.
+        stub: Stub of the orchestrator.
         run: The run.
     """
 
@@ -46,7 +46,7 @@ class System:
 def system(
     request: pytest.FixtureRequest, album: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
-    """On PostgreSQL, which refuses more input: text with NUL, numbers that are too large."""
+    """Uses PostgreSQL, which refuses more input: text with NUL, numbers that are too large."""
     base = tmp_path_factory.mktemp("json")
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
@@ -71,7 +71,7 @@ def system(
 
 
 def get(system: System, place: str, **query: Any) -> Any:
-    answer = httpx.get(f"{system.url}{place}", params=query)
+    answer = http_get(f"{system.url}{place}", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -125,7 +125,7 @@ def test_pages_filters_and_orders(system: System) -> None:
     assert get(system, path, search="flower", filters=["SELECTED"])["total_count"] >= 1
 
 
-def test_everything_else_that_can_be_read(system: System) -> None:
+def test_all_other_resources_can_be_read(system: System) -> None:
     run, base = system.run, f"/runs/{system.run.id}"
     assert [album["id"] for album in get(system, "/albums")["albums"]] == [run.album_id]
     assert get(system, f"/albums/{run.album_id}")["id"] == run.album_id
@@ -145,14 +145,14 @@ def test_everything_else_that_can_be_read(system: System) -> None:
     assert why["composite_score"] == pytest.approx(
         sum(term["contribution"] for term in why["terms"]) + why["person_penalty"]
     )
-    answer = httpx.get(f"{system.url}{base}/thumbnail", params={"path": photo})
+    answer = http_get(f"{system.url}{base}/thumbnail", params={"path": photo})
     assert answer.headers["content-type"] == "image/jpeg"
     assert max(Image.open(io.BytesIO(answer.content)).size) <= 320
-    answer = httpx.get(f"{system.url}{base}/files/selected-photos.zip")
+    answer = http_get(f"{system.url}{base}/files/selected-photos.zip")
     assert "selected-photos.zip" in answer.headers["content-disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-    answer = httpx.get(f"{system.url}{base}/files/results.zip")
+    answer = http_get(f"{system.url}{base}/files/results.zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         assert {"image_metrics.csv", "run.json", "index.html"} < set(archive.namelist())
@@ -181,10 +181,10 @@ def test_everything_else_that_can_be_read(system: System) -> None:
         ("/nowhere", 404, "", "Not Found"),
     ],
 )
-def test_a_problem_is_told_as_json(
+def test_a_problem_is_returned_as_json(
     system: System, path: str, status: int, field: str, problem: str
 ) -> None:
-    answer = httpx.get(system.url + path.replace("{run}", system.run.id))
+    answer = http_get(system.url + path.replace("{run}", system.run.id))
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     told = answer.json()
@@ -193,7 +193,7 @@ def test_a_problem_is_told_as_json(
 
 
 def test_other_sites_are_refused_on_every_route(system: System) -> None:
-    described = httpx.get(f"{system.url}/openapi.json").json()
+    described = http_get(f"{system.url}/openapi.json").json()
     for path in [*described["paths"], "/api/v1/openapi.json", "/nowhere"]:
         url = system.url.removesuffix("/api/v1") + path.replace("{", "").replace("}", "")
         for headers in (
@@ -202,17 +202,17 @@ def test_other_sites_are_refused_on_every_route(system: System) -> None:
             {"origin": "null"},
             {"sec-fetch-site": "cross-site"},
         ):
-            answer = httpx.get(url, headers=headers)
+            answer = http_get(url, headers=headers)
             assert answer.status_code == 403, (path, headers)
             assert answer.headers["content-type"] == "application/problem+json"
             assert "shared.allowed_hosts" in answer.json()["detail"]
 
 
-def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_faults(system: System, tmp_path: Path) -> None:
     names = ("run_id", "other_run_id", "job_id")
     known = {f"path.{name}": system.run.id for name in names}
     known["path.album_id"] = system.run.album_id
-    opaque = {"query.page_token": ""}  # no schema can say which tokens there are
+    opaque = {"query.page_token": ""}  # a schema cannot describe the valid tokens
     config = tmp_path / "schemathesis.toml"
     lines = [f'"{name}" = "{value}"' for name, value in {**known, **opaque}.items()]
     config.write_text("\n".join(["[parameters]", *lines]))
@@ -226,7 +226,7 @@ def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
     assert "Selected: 17/17" in finished.stdout
 
 
-def test_tokens_are_asked_for(album: Path, tmp_path: Path) -> None:
+def test_tokens_are_required(album: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.yaml"
     tokens.write_text(TOKENS % token_digest("secret"))
     token = tmp_path / "token"
@@ -238,11 +238,11 @@ def test_tokens_are_asked_for(album: Path, tmp_path: Path) -> None:
     }
     with running_up(tmp_path, [album.parent], "--no-ui", changes=changes):
         url = f"http://127.0.0.1:{port}/api/v1/albums"
-        refused = httpx.get(url)
+        refused = http_get(url)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"
         assert "requires a token" in refused.json()["detail"]
-        answer = httpx.get(url, headers={"authorization": "Bearer secret"})
+        answer = http_get(url, headers={"authorization": "Bearer secret"})
         assert answer.json() == {"albums": [], "next_page_token": ""}
-        described = httpx.get(f"http://127.0.0.1:{port}/api/v1/openapi.json").json()
+        described = http_get(f"http://127.0.0.1:{port}/api/v1/openapi.json").json()
         assert "HTTPBearer" in described["components"]["securitySchemes"]

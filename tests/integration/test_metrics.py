@@ -1,11 +1,10 @@
-"""What Prometheus reads of a running service."""
+"""The metrics that Prometheus reads from a running service."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from bestshot.image.v1 import image_pb2
@@ -14,22 +13,26 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.cli.supervisor import Supervisor
 from services.common.errors import ConfigError
 from tests.integration.up import free_ports
+from tests.waiting import http_get
 
-METHOD = "/bestshot.embedding.v1.EmbeddingService/Embed"
+CALL = ("unary", "bestshot.embedding.v1.EmbeddingService", "Embed")
 
 
-def values(address: str) -> dict[tuple[str, str, str], float]:
-    """Every sample by its name, method and code."""
-    text = httpx.get(f"http://{address}/metrics").text
+def values(address: str) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the labels of gRPC dashboards, if it has them."""
+    text = http_get(f"http://{address}/metrics").text
+    labels = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
     return {
-        (sample.name, sample.labels.get("method", ""), sample.labels.get("code", "")): sample.value
+        (sample.name, *(sample.labels[name] for name in labels if name in sample.labels)): (
+            sample.value
+        )
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if "le" not in sample.labels
     }
 
 
-def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
+def test_calls_inferences_and_the_model_are_reported(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     supervisor = Supervisor(tmp_path, [])
@@ -45,7 +48,7 @@ def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
                 stub.Embed(embedding_pb2.EmbedRequest())
             info = stub.GetModelInfo(embedding_pb2.GetModelInfoRequest()).model
         found = values(address)
-        text = httpx.get(f"http://{address}/metrics").text
+        text = http_get(f"http://{address}/metrics").text
         supervisor.start("quality", arguments)
         with pytest.raises(ConfigError, match="metrics_address: cannot listen"):
             supervisor.wait_for_address("quality")
@@ -55,9 +58,10 @@ def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
             supervisor.wait_for_address("face")
     finally:
         supervisor.stop()
-    assert found["bestshot_calls_total", METHOD, "OK"] == 3
-    assert found["bestshot_calls_total", METHOD, "INVALID_ARGUMENT"] == 1
-    assert found["bestshot_call_seconds_count", METHOD, ""] == 4
-    assert found["bestshot_batch_items_sum", "", ""] == 6
-    assert found["bestshot_queue_items", "", ""] == 0
+    assert found["grpc_server_started_total", *CALL] == 4
+    assert found["grpc_server_handled_total", *CALL, "OK"] == 3
+    assert found["grpc_server_handled_total", *CALL, "InvalidArgument"] == 1
+    assert found["grpc_server_handling_seconds_count", *CALL] == 4
+    assert found["bestshot_batch_items_sum",] == 6
+    assert found["bestshot_queue_items",] == 0
     assert info.digest in text

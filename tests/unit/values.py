@@ -73,6 +73,7 @@ def rules(**changes: Any) -> SelectionParameters:
         min_score_threshold=0.4,
         dissimilarity_threshold=0.85,
         include_noise=True,
+        use_owner_ratings=True,
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),
         person_penalties=PENALTIES,
         content=ContentTreatment(

@@ -45,7 +45,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         folder = gr.Textbox(
             label="Folder",
             info="Created if missing; must be outside every album.",
-            placeholder="/home/me/Pictures/trip-best",
+            placeholder="~/Pictures/trip-best",
             value="",
             scale=3,
         )

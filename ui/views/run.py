@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,10 +98,40 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
 async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
     """Updates for profile and settings; without a profile the orchestrator's own."""
-    described = await api.settings(wanted)
+    described, served = await asyncio.gather(api.settings(wanted), api.models())
+    return [
+        profile_update(described, served),
+        *controls.fill(described, controls.config_of(described)),
+    ]
+
+
+def profile_update(
+    described: pb.DescribeSettingsResponse, served: Sequence[pb.ServedModel]
+) -> dict[str, Any]:
+    """Update for the dropdown: it offers the profiles whose models the services use.
+
+    A run cannot change those, so under another profile it would have settings for other models.
+    """
+    ids = {
+        entry.role: {entry.model.id, entry.model.fallback_for_model_id}
+        for entry in served
+        if entry.HasField("model")
+    }
+    offered = [
+        entry.name
+        for entry in described.profiles
+        if entry.name == described.profile
+        or all(model in ids.get(role, {model}) for role, model in entry.models.items())
+    ]
+    others = [entry.name for entry in described.profiles if entry.name not in offered]
     texts = {entry.name: entry.description.replace("`", "") for entry in described.profiles}
-    profile = gr.update(choices=list(texts), value=described.profile, info=texts[described.profile])
-    return [profile, *controls.fill(described, controls.config_of(described))]
+    info = texts[described.profile]
+    if others:
+        info += (
+            f" Not offered: {', '.join(others)}, because the services use other models. To use "
+            f"them, restart bestshot with --profile NAME."
+        )
+    return dict(gr.update(choices=offered, value=described.profile, info=info))
 
 
 async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:

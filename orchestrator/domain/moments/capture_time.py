@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 
 def capture_seconds(text: str) -> float:
-    """Seconds of a local time without zone, ISO 8601; NaN if it is unknown or invalid."""
+    """Seconds of a local time without zone, ISO 8601.
+
+    NaN if it is unknown, invalid, or a date alone, which says nothing about the order of the shots
+    of a day.
+    """
+    if "T" not in text:
+        return math.nan
     try:
         time = datetime.datetime.fromisoformat(text)
     except ValueError:

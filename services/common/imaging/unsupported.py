@@ -1,4 +1,4 @@
-"""Names the formats of pictures that cannot be decoded, so that they are not called damaged."""
+"""Recognizes picture formats that cannot be decoded, so that they are not reported as damaged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MAGICS = (
     *((b"P%d" % kind, "Netpbm") for kind in range(1, 8)),
 )
 PREFIX = "not supported: "
-"""Begins the error of every picture of such a format."""
+"""Start of the error for every picture in such a format."""
 
 
 def name_unsupported(content: bytes) -> str:
-    """The error for a picture of a known but unsupported format; empty for anything else."""
+    """The error for a picture in a known but unsupported format; empty for anything else."""
     name = next((name for magic, name in _MAGICS if content.startswith(magic)), "")
     return PREFIX + name if name else ""

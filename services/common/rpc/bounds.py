@@ -1,12 +1,14 @@
-"""Checks every field of every request against its bounds, by its descriptor."""
+"""Checks every field of every request against its limits, using the message descriptor."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from services.common.errors import InvalidArgumentError
@@ -20,7 +22,7 @@ _MAX_ITEMS_OF: Mapping[str, int] = {
     "bestshot.orchestrator.v1.AppendDecisionRequest.paths": _MANY,
     "bestshot.orchestrator.v1.DecisionEntry.photos": _MANY,
     "bestshot.orchestrator.v1.ImportDecisionsRequest.entries": _MANY,
-    # by shared.max_batch_count
+    # limited by shared.max_batch_count
     "bestshot.embedding.v1.EmbedRequest.images": _MANY,
     "bestshot.quality.v1.ScoreRequest.images": _MANY,
     "bestshot.face.v1.AnalyzeRequest.images": _MANY,
@@ -33,9 +35,9 @@ _TIMES = range(253_370_764_800)
 
 
 def check_message(message: Message, path: str = "") -> None:
-    """Refuses a request that has a field out of bounds.
+    """Refuses a request with a field that exceeds its limits.
 
-    Lists of numbers and of bytes are bounded only by the size of the message.
+    Lists of numbers and bytes are limited only by the size of the message.
 
     Args:
         message: The request.
@@ -67,6 +69,7 @@ def check_message(message: Message, path: str = "") -> None:
             _check_count(field, len(value), name)
             for index, one in enumerate(value):
                 _check_value(field, one, f"{name}[{index}]")
+    _check_required(message, path)
 
 
 def check_text(name: str, text: str) -> None:
@@ -88,6 +91,29 @@ _CHECKED_ITEMS = (
     FieldDescriptor.CPPTYPE_STRING,
     FieldDescriptor.CPPTYPE_ENUM,
 )
+
+
+def _check_required(message: Message, path: str) -> None:
+    required = _required_fields(message.DESCRIPTOR)
+    if not required:
+        return
+    present = {field.name for field, _ in message.ListFields()}
+    for name in required:
+        if name not in present:
+            raise InvalidArgumentError(
+                f"{path}.{name}" if path else name, "is required and must not be empty"
+            )
+
+
+@functools.cache
+def _required_fields(kind: Descriptor) -> tuple[str, ...]:
+    """Names of the fields that a proto file marks as REQUIRED (AIP-203)."""
+    behavior = field_behavior_pb2.field_behavior
+    return tuple(
+        field.name
+        for field in kind.fields
+        if field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[behavior]
+    )
 
 
 def _check_value(field: FieldDescriptor, value: Any, name: str) -> None:  # noqa: ANN401

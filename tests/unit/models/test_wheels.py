@@ -117,6 +117,18 @@ def test_an_index_that_is_down_is_named_on_one_line(
     assert files_below(tmp_path / "models") == []
 
 
+def test_an_index_that_never_answers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
+) -> None:
+    use_index(monkeypatch, f"http://127.0.0.1:{server.server_port}/simple")
+    server.may_answer.clear()
+    monkeypatch.setattr(wheels, "STALL_S", 0.0)
+    with pytest.raises(UnavailableError, match="index cannot be reached: it sent nothing for 0 s"):
+        pull(tmp_path / "models")
+    server.may_answer.set()
+    assert files_below(tmp_path / "models") == []
+
+
 def test_the_next_source_serves_if_the_index_is_down(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
 ) -> None:

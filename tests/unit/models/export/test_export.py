@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from models.convert.pictures import real_pictures
 from models.export.__main__ import export
-from models.export.architectures import real_pictures
 from models.export.checkpoint import load_weights, read_checkpoint
 from models.export.dinov2 import (
     SHAPES,
@@ -137,7 +137,7 @@ def test_an_exported_model_resolves_and_a_damaged_one_does_not(
 
 
 def test_what_is_not_exported_yet_says_how(pulled: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(MissingModelError, match=f"bestshot models export {MODEL}"):
+    with pytest.raises(MissingModelError, match=f"bestshot models pull {MODEL}"):
         resolve(pulled[0], tmp_path, Role.EMBEDDING, MODEL)
     with pytest.raises(ConfigError, match=f"bestshot models pull {MODEL}"):
         export(pulled[0], tmp_path, MODEL, "fp32")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.photo import Candidate, Decision, OwnerMark, Reason
 from orchestrator.domain.selection import (
     Comparisons,
     Selection,
@@ -187,6 +187,61 @@ def test_what_gives_way_to_a_kept_photo_says_so() -> None:
         decisions = {"kept": Decision.KEEP}
         selection = Selection(photos, unit_vectors(vectors), FILTERS, parameters, decisions)
         assert expected in explain(selection, selection.verdicts({}))[1]
+
+
+REJECTED = OwnerMark(rating=-1, source="reject.xmp")
+KEPT = OwnerMark(rating=4, source="the file")
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        (REJECTED, Reason.OWNER_REJECT),
+        (KEPT, Reason.OWNER_KEEP),
+        (OwnerMark(rating=5, pick="rejected"), Reason.OWNER_REJECT),
+        (OwnerMark(rating=1, pick="picked"), Reason.OWNER_KEEP),
+        (OwnerMark(rating=3, label="Red"), Reason.LOWER_SCORE),
+        (OwnerMark(), Reason.LOWER_SCORE),
+    ],
+)
+def test_the_owners_mark_counts_like_a_decision(mark: OwnerMark, reason: Reason) -> None:
+    photos = [candidate("best"), candidate("second"), candidate("marked", ava_score=5.0)]
+    photos[2] = replace(photos[2], owner_mark=mark)
+    assert select(photos)["marked"].reason is reason
+    off = select(photos, parameters=replace(NO_TIES, use_owner_ratings=False))
+    assert off["marked"].reason is Reason.LOWER_SCORE
+
+
+def test_the_users_decision_wins_over_the_owners_mark() -> None:
+    photos = [
+        replace(candidate("a"), owner_mark=REJECTED),
+        replace(candidate("b"), owner_mark=KEPT),
+    ]
+    found = select(photos, decisions={"a": Decision.KEEP, "b": Decision.REJECT})
+    assert found["a"].reason is Reason.USER_KEEP
+    assert found["b"].reason is Reason.USER_REJECT
+
+
+def test_the_reason_names_the_mark_and_the_setting() -> None:
+    flagged = OwnerMark(rating=2, pick="picked", source="c.xmp")
+    photos = [
+        replace(candidate("a", ava_score=9.0), owner_mark=REJECTED),
+        replace(candidate("b"), owner_mark=KEPT),
+        replace(candidate("c", ava_score=5.0), owner_mark=flagged),
+        candidate("d", ava_score=9.0),
+    ]
+    selection = Selection(photos, unit_vectors([0.0] * 4), FILTERS, NO_TIES, {})
+    assert explain(selection, selection.verdicts({})) == [
+        "Not selected: its rating in reject.xmp is -1 (rejected), and use_owner_ratings is on.",
+        "Selected: its rating in the file is 4, and use_owner_ratings is on.",
+        "Selected: it is flagged as picked in c.xmp, and use_owner_ratings is on.",
+        "Not selected: its owner kept b instead.",
+    ]
+
+
+def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
+    photos = [replace(candidate(name), owner_mark=REJECTED) for name in "ab"]
+    assert not any(verdict.is_selected for verdict in select(photos).values())
 
 
 def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:

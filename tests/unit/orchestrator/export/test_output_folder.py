@@ -459,6 +459,39 @@ def test_a_sidecar_that_others_began_is_never_removed(
     assert not (out / "selected" / "b.jpg").exists()
 
 
+@pytest.mark.parametrize("transfer", FileTransfer)
+def test_sidecars_go_along_with_selected_photos(
+    tmp_path: Path, cache: SqlFeatureCache, transfer: FileTransfer
+) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    own, copied = tmp_path / "photos" / "a.xmp", out / "selected" / "a.xmp"
+    own.write_bytes(sidecar(records()[0]))
+    plain, merged = ExportOptions(transfer), ExportOptions(transfer, write_xmp=True)
+
+    def write(options: ExportOptions, *selected: str) -> list[str]:
+        return export(
+            album, cache, out, options, records(*selected, companions=("a.xmp",))
+        ).warnings
+
+    assert write(plain, "a.jpg") == []
+    assert copied.read_bytes() == own.read_bytes()
+    assert copied.is_symlink() == (transfer is FileTransfer.SYMLINK)
+    own.write_bytes(own.read_bytes().replace(b"</rdf:RDF>", b"<!--new--></rdf:RDF>"))
+    assert write(merged, "a.jpg") == []
+    assert b"bestshot:selected" in copied.read_bytes()
+    assert b"<!--new-->" in copied.read_bytes()
+    assert b"bestshot:selected" not in own.read_bytes()
+    copied.unlink()
+    assert write(plain, "a.jpg") == []
+    assert copied.read_bytes() == own.read_bytes()
+    copied.unlink()
+    copied.write_bytes(b"edited in Lightroom")
+    assert write(plain, "a.jpg") == []
+    assert copied.read_bytes() == b"edited in Lightroom"
+    own.unlink()
+    assert write(plain, "a.jpg") == [], "one that was removed since the run"
+
+
 def test_what_others_put_into_the_staging_folder_is_no_obstacle(
     tmp_path: Path, cache: SqlFeatureCache
 ) -> None:

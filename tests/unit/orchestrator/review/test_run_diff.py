@@ -43,6 +43,14 @@ def test_every_difference_is_named_with_its_size() -> None:
     assert diff.gained_paths == ()
 
 
+def test_a_sidecar_that_an_export_added_is_no_other_photo() -> None:
+    before = photo("a.jpg", companion_paths=("a.dng",))
+    after = photo("a.jpg", companion_paths=("a.dng", "a.xmp"))
+    assert compare_runs(run(), [before], run(), [after]).is_same
+    without = photo("a.jpg", companion_paths=("a.xmp",))
+    assert compare_runs(run(), [before], run(), [without]).changed_files == ("a.jpg",)
+
+
 def test_what_went_in_is_told_apart_from_what_came_out() -> None:
     second = dataclasses.replace(
         run(),

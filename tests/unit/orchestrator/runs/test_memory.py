@@ -19,6 +19,7 @@ FEW_BYTES = 160 * 10**6
 
 COMPARE = """
 import asyncio, pathlib, sys
+from hashlib import sha256
 from orchestrator.ports import ModelIdentity
 from orchestrator.runs.pair_comparison import PairComparer
 from orchestrator.storage.photo_io import PhotoThreads
@@ -44,7 +45,7 @@ async def main():
     source = FolderPhotoSource(folder, max_pixels=10**9, budget=MemoryBudget(budget))
     model = ModelIdentity("m", "1", "d", 256, (), "builtin", "", 64, (), (), "", (), {})
     threads = PhotoThreads(contents=Turns(room))
-    digests = {path: path for path in paths}
+    digests = {path: sha256((folder / path).read_bytes()).hexdigest() for path in paths}
     pairs = list(zip(paths, paths[1:]))
     callers = [PairComparer(source, Cache(), Service(), model, threads) for _ in range(2)]
     decode((folder / paths[0]).read_bytes(), max_pixels=10**9)
@@ -60,8 +61,8 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 def test_many_comparisons_hold_few_files(tmp_path: Path) -> None:
-    image = Image.new("RGB", (SIDE_PX, SIDE_PX))
     for number in range(PHOTO_COUNT):
+        image = Image.new("RGB", (SIDE_PX, SIDE_PX), (number, 0, 0))
         image.save(tmp_path / f"{number:02}.bmp")
     done = subprocess.run(
         [sys.executable, "-c", COMPARE, tmp_path, str(ROOM_BYTES), str(BUDGET_BYTES)],

@@ -43,6 +43,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
+from orchestrator.storage.rows import album_values
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
 from orchestrator.storage.uploads import Upload, count_photos, remove_abandoned_uploads
@@ -118,7 +119,7 @@ def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None
         config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
         config.attributes["connection"] = connection
         alembic.command.downgrade(config, "0003")
-        connection.execute(metadata.tables["albums"].insert().values(dataclasses.asdict(album())))
+        connection.execute(metadata.tables["albums"].insert().values(album_values(album())))
         connection.execute(
             metadata.tables["decisions"]
             .insert()
@@ -563,6 +564,19 @@ def test_paths_outside_the_allowed_roots_are_refused_links_resolved(tmp_path: Pa
             check_allowed(path, [root], field="folder")
     with pytest.raises(InvalidArgumentError, match="absolute"):
         check_allowed(Path("in"), [root], field="folder")
+
+
+def test_a_tilde_is_the_home_of_the_orchestrators_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "trip").mkdir()
+    trip = (tmp_path / "trip").resolve()
+    assert check_allowed(Path("~/trip"), [Path("~")], field="folder") == trip
+    with pytest.raises(InvalidArgumentError, match="allowed roots"):
+        check_allowed(Path("~/trip"), [tmp_path / "other"], field="folder")
+    with pytest.raises(InvalidArgumentError, match="absolute"):
+        check_allowed(Path("~nobody-here/trip"), [tmp_path], field="folder")
 
 
 def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

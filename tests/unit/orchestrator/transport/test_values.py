@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 
-from orchestrator.domain.photo import Landmark
+from orchestrator.domain.photo import CameraFacts, Landmark, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
 from orchestrator.review.run_diff import Change, compare_runs
@@ -58,8 +58,13 @@ RECORD = ImageRecord(
     width_px=4,
     height_px=3,
     capture_time="2026-05-17T10:00:00",
+    capture_time_source="EXIF DateTimeOriginal",
+    capture_utc_offset="+02:00",
     camera="x",
+    camera_facts=CameraFacts(make="x", iso=800, exposure_bias_ev=-0.0, is_flash_fired=False),
+    owner_mark=OwnerMark(rating=-1, label="Rot", source="sub/a.xmp"),
     companion_paths=("sub/a.mov",),
+    version_of_path="sub/a_original.jpg",
     format="JPEG",
     quality=quality(ava_distribution=(0.25, 0.75)),
     faces=(
@@ -102,8 +107,11 @@ def test_a_run_comes_back_as_it_was() -> None:
 
 
 def test_an_album_comes_back_as_it_was() -> None:
-    album = Album("a", "name", "/photos", NOW)
-    assert values.album_value(album_message(album)) == album
+    for album in (
+        Album("a", "name", "/photos", NOW),
+        Album("a", "name", "/photos", NOW, ("/more", "/yet more")),
+    ):
+        assert values.album_value(album_message(album)) == album
 
 
 def test_a_diff_comes_back_as_it_was() -> None:

@@ -5,6 +5,7 @@ from bestshot.face.v1 import face_pb2 as _face_pb2
 from bestshot.model.v1 import model_pb2 as _model_pb2
 from bestshot.quality.v1 import quality_pb2 as _quality_pb2
 from bestshot.score.v1 import score_pb2 as _score_pb2
+from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -109,6 +110,8 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_USER_KEEP: _ClassVar[ReasonCode]
     REASON_CODE_USER_REJECT: _ClassVar[ReasonCode]
     REASON_CODE_NOISE_EXCLUDED: _ClassVar[ReasonCode]
+    REASON_CODE_OWNER_KEEP: _ClassVar[ReasonCode]
+    REASON_CODE_OWNER_REJECT: _ClassVar[ReasonCode]
     REASON_CODE_COPY: _ClassVar[ReasonCode]
     REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
     REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
@@ -186,6 +189,8 @@ REASON_CODE_UNREADABLE: ReasonCode
 REASON_CODE_USER_KEEP: ReasonCode
 REASON_CODE_USER_REJECT: ReasonCode
 REASON_CODE_NOISE_EXCLUDED: ReasonCode
+REASON_CODE_OWNER_KEEP: ReasonCode
+REASON_CODE_OWNER_REJECT: ReasonCode
 REASON_CODE_COPY: ReasonCode
 REASON_CODE_MISFIRE: ReasonCode
 REASON_CODE_CONTENT_EXCLUDED: ReasonCode
@@ -209,14 +214,16 @@ class ResumeRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class CreateAlbumRequest(_message.Message):
-    __slots__ = ("folder", "display_name", "request_id")
+    __slots__ = ("folder", "display_name", "folders", "request_id")
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     folder: str
     display_name: str
+    folders: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
-    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAlbumResponse(_message.Message):
     __slots__ = ("album",)
@@ -543,12 +550,21 @@ class Setting(_message.Message):
     def __init__(self, key: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("name", "description")
+    __slots__ = ("name", "description", "models")
+    class ModelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+    models: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()
@@ -1009,10 +1025,12 @@ class ImportDecisionsRequest(_message.Message):
     def __init__(self, album_id: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ImportDecisionsResponse(_message.Message):
-    __slots__ = ("added_count",)
+    __slots__ = ("added_count", "changed_images")
     ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_IMAGES_FIELD_NUMBER: _ClassVar[int]
     added_count: int
-    def __init__(self, added_count: _Optional[int] = ...) -> None: ...
+    changed_images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    def __init__(self, added_count: _Optional[int] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class CompareImagesRequest(_message.Message):
     __slots__ = ("run_id", "first_path", "second_path")
@@ -1081,16 +1099,18 @@ class DownloadRunResponse(_message.Message):
     def __init__(self, filename: _Optional[str] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class Album(_message.Message):
-    __slots__ = ("id", "display_name", "folder", "create_time")
+    __slots__ = ("id", "display_name", "folder", "create_time", "folders")
     ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
     id: str
     display_name: str
     folder: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    folders: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folders: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes")
@@ -1198,7 +1218,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "content_class")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "content_class")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1228,6 +1248,13 @@ class ImageResult(_message.Message):
     COMPANION_PATHS_FIELD_NUMBER: _ClassVar[int]
     FACE_FAULTS_FIELD_NUMBER: _ClassVar[int]
     FACE_CAPTION_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_TIME_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_UTC_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_FACTS_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_CAPTION_FIELD_NUMBER: _ClassVar[int]
+    MEGAPIXELS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_MARK_FIELD_NUMBER: _ClassVar[int]
+    VERSION_OF_PATH_FIELD_NUMBER: _ClassVar[int]
     CONTENT_CLASS_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
@@ -1258,8 +1285,63 @@ class ImageResult(_message.Message):
     companion_paths: _containers.RepeatedScalarFieldContainer[str]
     face_faults: _containers.RepeatedScalarFieldContainer[FaceFault]
     face_caption: str
+    capture_time_source: str
+    capture_utc_offset: str
+    camera_facts: CameraFacts
+    exposure_caption: str
+    megapixels: float
+    owner_mark: OwnerMark
+    version_of_path: str
     content_class: ContentClass
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., content_class: _Optional[_Union[ContentClass, str]] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., content_class: _Optional[_Union[ContentClass, str]] = ...) -> None: ...
+
+class CameraFacts(_message.Message):
+    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")
+    MAKE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LENS_FIELD_NUMBER: _ClassVar[int]
+    FOCAL_LENGTH_MM_FIELD_NUMBER: _ClassVar[int]
+    FOCAL_LENGTH_35MM_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    F_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ISO_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_BIAS_EV_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_MODE_FIELD_NUMBER: _ClassVar[int]
+    IS_FLASH_FIRED_FIELD_NUMBER: _ClassVar[int]
+    HAS_GPS_FIELD_NUMBER: _ClassVar[int]
+    BURST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DRIVE_MODE_FIELD_NUMBER: _ClassVar[int]
+    BRACKET_MODE_FIELD_NUMBER: _ClassVar[int]
+    make: str
+    model: str
+    lens: str
+    focal_length_mm: float
+    focal_length_35mm: float
+    exposure_time_seconds: float
+    f_number: float
+    iso: int
+    exposure_bias_ev: float
+    exposure_mode: str
+    is_flash_fired: bool
+    has_gps: bool
+    burst_id: str
+    sequence_number: int
+    drive_mode: str
+    bracket_mode: str
+    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ...) -> None: ...
+
+class OwnerMark(_message.Message):
+    __slots__ = ("rating", "pick", "label", "source")
+    RATING_FIELD_NUMBER: _ClassVar[int]
+    PICK_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    rating: int
+    pick: str
+    label: str
+    source: str
+    def __init__(self, rating: _Optional[int] = ..., pick: _Optional[str] = ..., label: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Cluster(_message.Message):
     __slots__ = ("cluster_id", "image_count", "selected_count", "best_path")

@@ -40,8 +40,8 @@ class OrchestratorServiceStub:
     answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
-    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
-    INVALID_ARGUMENT.
+    field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
+    marked as REQUIRED is set; anything else is INVALID_ARGUMENT.
     """
 
     def __init__(self, channel):
@@ -227,8 +227,8 @@ class OrchestratorServiceServicer:
     answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
-    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
-    INVALID_ARGUMENT.
+    field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
+    marked as REQUIRED is set; anything else is INVALID_ARGUMENT.
     """
 
     def CreateAlbum(self, request, context):
@@ -665,8 +665,8 @@ class OrchestratorService:
     answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
-    field says otherwise, config_overrides at most 64 KiB, and every number is finite; anything else is
-    INVALID_ARGUMENT.
+    field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
+    marked as REQUIRED is set; anything else is INVALID_ARGUMENT.
     """
 
     @staticmethod

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from orchestrator.cli.parts import config_flags
+from orchestrator.cli.profile_choice import choose_profile
 from orchestrator.config import PipelineConfig, PipelineSettings, file_layers
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.layers import (
@@ -91,6 +93,47 @@ def test_a_misspelt_key_anywhere_stops_the_start_and_is_named(
 def test_the_shipped_settings_are_valid_under_every_profile(folder: Path) -> None:
     for profile in (folder / "profiles").glob("*.yaml"):
         load_everything(folder, profile.stem)
+
+
+def set_model(folder: Path, role: str, model: str) -> None:
+    """Sets the model of a service in the folder's services.yaml."""
+    path = folder / "services.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings[role]["model"] = model
+    path.write_text(yaml.safe_dump(settings))
+
+
+def test_a_default_profile_does_not_hide_a_model_that_the_user_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BESTSHOT_PROFILE", raising=False)
+    set_model(folder, "embedding", "mediapipe-mobilenet-v3-small")
+    message = (
+        r"services\.yaml sets embedding\.model to 'mediapipe-mobilenet-v3-small', but the "
+        r"`standard` profile, which is used because none was named, sets it to "
+        r"'standard-scene-embedding'\. .*--profile builtin"
+    )
+    with pytest.raises(ConfigError, match=message):
+        parse_arguments("embedding", ["--config-dir", str(folder)])
+    with pytest.raises(ConfigError, match=message):
+        choose_profile(folder, [], None, is_offline=True, console=Console())
+    named = parse_arguments("embedding", ["--config-dir", str(folder), "--profile", "builtin"])
+    settings = named.settings("embedding", ModelServiceSettings)
+    assert settings.model == "mediapipe-mobilenet-v3-small"
+    monkeypatch.setenv("BESTSHOT_PROFILE", "standard")
+    assert parse_arguments("embedding", ["--config-dir", str(folder)]).profile == "standard"
+
+
+def test_what_a_default_profile_leaves_alone_or_sets_alike_is_accepted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BESTSHOT_PROFILE", raising=False)
+    set_model(folder, "embedding", "standard-scene-embedding")
+    set_model(folder, "quality", "ava-resnet50")
+    settings = parse_arguments("quality", ["--config-dir", str(folder)]).settings(
+        "quality", ModelServiceSettings
+    )
+    assert settings.model == "ava-resnet50"
 
 
 @pytest.mark.parametrize(

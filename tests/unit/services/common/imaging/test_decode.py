@@ -154,8 +154,6 @@ def test_pictures_are_upright_in_every_orientation(
     if "EXIF" in tagged_by:
         exif = Image.Exif()
         exif[0x0112] = orientation
-        if "compression" not in options:  # Pillow cannot write the time into such a TIFF
-            exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"
         options = {**options, "exif": exif.tobytes()}
     if "XMP" in tagged_by:
         xmp = xmp_with_orientation(orientation)
@@ -174,8 +172,6 @@ def test_pictures_are_upright_in_every_orientation(
     image = decode(content, max_pixels=MAX_PIXELS)
     assert (image.source_width_px, image.source_height_px) == upright.shape[1::-1]
     assert mean_difference(image.pixels, upright) < 6
-    has_time = "EXIF" in tagged_by and "compression" not in options
-    assert image.capture_time == ("2024-05-17T10:11:12" if has_time else "")
 
 
 def test_long_side_is_at_most_1024_and_the_source_size_is_told(picture: Picture) -> None:
@@ -380,25 +376,6 @@ def test_display_p3_without_a_profile_is_converted(picture: Picture) -> None:
     assert np.abs(decode(grey, max_pixels=MAX_PIXELS).pixels.astype(int) - 120).max() <= 3
 
 
-def test_capture_time_comes_from_exif(picture: Picture) -> None:
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"
-    exif.get_ifd(0x8769)[0x9291] = "345"
-    image = decode(encoded(picture(), "JPEG", exif=exif), max_pixels=MAX_PIXELS)
-    assert image.capture_time == "2024-05-17T10:11:12.345"
-    assert decode(encoded(picture(), "JPEG"), max_pixels=MAX_PIXELS).capture_time == ""
-
-
-@pytest.mark.parametrize(
-    "text", ["0000:00:00 00:00:00", "9999:99:99 99:99:99", "2024:02:30 10:00:00"]
-)
-def test_a_date_that_does_not_exist_is_not_a_capture_time(text: str, picture: Picture) -> None:
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = text
-    image = decode(encoded(picture(), "JPEG", exif=exif), max_pixels=MAX_PIXELS)
-    assert image.capture_time == ""
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -523,9 +500,8 @@ def test_a_raw_file_is_upright_in_every_orientation(has_preview: bool, orientati
     upright = quarters()
     content = dng(stored(upright, orientation), orientation=orientation, has_preview=has_preview)
     found = decode(content, max_pixels=10**6)
-    assert (found.format, found.camera) == ("RAW", "Bestshot Test Camera 1")
+    assert found.format == "RAW"
     if has_preview:
-        assert found.capture_time == "2026-05-17T10:00:00"
         assert (found.source_width_px, found.source_height_px) == (640, 480)
         assert mean_difference(found.pixels, upright) < 6
     else:  # half the size, and grey, because the test camera's sensor holds one colour only

@@ -13,7 +13,7 @@ from services.common.rpc.status import to_status
 
 
 def overrides(value: object) -> pb.StartRunRequest:
-    request = pb.StartRunRequest()
+    request = pb.StartRunRequest(album_id="a")
     request.config_overrides.update({"filter_quality": {"min_iqa_score": value}})
     return request
 
@@ -59,6 +59,20 @@ def test_large_valid_requests_pass() -> None:
     check_message(pb.ImportDecisionsRequest(album_id="a", entries=[entry] * 3))
     check_message(pb.AppendDecisionRequest(album_id="a", paths=["trip/1.jpg"] * 20_000))
     check_message(overrides(0.5))
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.GetRunRequest(), "run_id"),
+        (pb.GetImageRequest(run_id="a"), "path"),
+        (pb.CreateAlbumRequest(display_name="a"), "folder"),
+        (pb.AppendDecisionRequest(album_id="a"), "paths"),
+    ],
+)
+def test_a_required_field_that_is_empty_is_named(request_: Message, field: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{field}: is required"):
+        check_message(request_)
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "\u00e9" * 50_000, "\U0001f600" * 5000])

@@ -1,0 +1,98 @@
+"""`bestshot keep`, `reject` and `clear`: decisions about photos, for people and scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.options import LATEST, Address, Data
+from orchestrator.domain.wording import pluralize
+from services.common.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orchestrator.cli.api import Api
+    from orchestrator.records import Album, Run
+
+app = typer.Typer()
+
+Photos = Annotated[
+    list[str],
+    typer.Argument(help="Files of the album, paths in it, or file names. '-' reads them, a line "
+                   "each, from standard input."),
+]  # fmt: skip
+OfRun = Annotated[
+    str, typer.Option("--run", help="Id of a run of the album, or the start of the id.")
+]
+
+
+@app.command()
+def keep(
+    photos: Photos, run: OfRun = LATEST, orchestrator: Address = None, data: Data = None
+) -> None:
+    """Always select photos, in this run and in every later one."""
+    _decide("KEEP", photos, run, orchestrator, data)
+
+
+@app.command()
+def reject(
+    photos: Photos, run: OfRun = LATEST, orchestrator: Address = None, data: Data = None
+) -> None:
+    """Never select photos, in this run and in every later one."""
+    _decide("REJECT", photos, run, orchestrator, data)
+
+
+@app.command()
+def clear(
+    photos: Photos, run: OfRun = LATEST, orchestrator: Address = None, data: Data = None
+) -> None:
+    """Clear your decisions about photos: the algorithm decides again."""
+    _decide("CLEAR", photos, run, orchestrator, data)
+
+
+def _decide(
+    action: str, photos: list[str], run: str, orchestrator: str | None, data: Path | None
+) -> None:
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+
+    names = _names(photos)
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        album = api.album(found.album_id)
+        answer = api.call(
+            pb.AppendDecisionRequest(
+                album_id=album.id,
+                action=f"DECISION_ACTION_{action}",
+                paths=[_find(api, found, album, name) for name in names],
+                run_id=found.id,
+            )
+        )
+    done = {"KEEP": "kept", "REJECT": "rejected", "CLEAR": "cleared the decisions on"}[action]
+    changed = pluralize(len(answer.changed_images), "result")
+    print(f"{done} {pluralize(len(names), 'photo')}; {changed} of run {found.id} changed")
+
+
+def _names(photos: list[str]) -> list[str]:
+    if "-" not in photos:
+        return photos
+    if photos != ["-"]:
+        raise ConfigError("'-' reads all photos from standard input: give no others")
+    names = typer.get_text_stream("stdin").read().splitlines()
+    if not any(names):
+        raise ConfigError("standard input has no photos; expected a path in each line")
+    return [name for name in names if name]
+
+
+def _find(api: Api, run: Run, album: Album, name: str) -> str:
+    """Finds the path in the album of a photo, which may also be named as a file on this machine."""
+    from orchestrator.storage.album_folders import AlbumFolders
+
+    path = Path(name).absolute()
+    for prefix, folder in AlbumFolders(album).named.items():
+        if path.is_relative_to(folder):
+            within = path.relative_to(folder).as_posix()
+            return api.find_photo(run, f"{prefix}/{within}" if prefix else within)
+    return api.find_photo(run, name)

@@ -1,0 +1,44 @@
+"""How the commands print: text for people, JSON for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.message import Message
+    from rich.console import Console
+
+PIPE_WIDTH = 10_000
+"""Columns of a table that is not shown on a terminal: nothing is wrapped or cut."""
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, with the field names of the JSON API.")
+]
+
+
+def open_console() -> Console:
+    """A console for text that is not wrapped, so that programs can read it line by line."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
+def print_json(fields: Mapping[str, object]) -> None:
+    """Prints an object whose values are plain, dataclasses, or lists of them."""
+    from pydantic_core import to_json
+
+    print(to_json(fields, indent=2).decode())
+
+
+def print_message(message: Message) -> None:
+    """Prints a message of the API, with the field names of its proto file."""
+    from google.protobuf import json_format
+
+    print(json_format.MessageToJson(message, preserving_proto_field_name=True, ensure_ascii=False))

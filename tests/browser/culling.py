@@ -1,0 +1,118 @@
+"""Runs for the Cull view, made in the store: only files, pictures and the choice are real."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from orchestrator import features as codec
+from orchestrator.config import PipelineConfig
+from orchestrator.metrics import RunMetrics
+from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
+from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.runs.recorded_settings import record_config
+from orchestrator.runs.selection import add_verdicts, assign_moments, build_selection
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.run_store import SqlRunStore
+from services.common.imaging.decode import CanonicalImage, decode, encode_thumbnail
+from tests.conftest import ROOT
+from tests.unit.values import quality
+
+SHOT_COUNT = 5
+MAX_PIXELS = 10**9
+_CALIBRATION = (0.4, 0.3)
+_MODELS = {
+    role: {"id": role, "digest": role, "origin": "builtin"} for role in ("embedding", "siamese")
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A completed run: its photos in the order of the view, and which of them were picked."""
+
+    album_id: str
+    run_id: str
+    paths: list[str]
+    picked: set[str]
+
+    @property
+    def address(self) -> str:
+        return f"cull/{self.album_id}/{self.run_id}"
+
+
+def with_comment(jpeg: bytes, comment: str) -> bytes:
+    """The same picture as another file."""
+    text = comment.encode()
+    return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
+
+
+def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs: bytes) -> Made:
+    """Stores a run of moments of five shots each, the best one first.
+
+    Args:
+        engine: The database.
+        folder: Gets the photos.
+        name: Of the album; its id and the run's are made from it.
+        moment_count: How many moments.
+        jpegs: Pictures, used in turn; every photo is a file of its own.
+    """
+    folder.mkdir(parents=True)
+    store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
+    decoded = [decode(jpeg, max_pixels=MAX_PIXELS) for jpeg in jpegs]
+    thumbnails = [encode_thumbnail(picture.pixels, 320) for picture in decoded]
+    photos, features, labels = [], {}, []
+    vectors = np.eye(moment_count, dtype=np.float32)
+    for number in range(moment_count * SHOT_COUNT):
+        moment, shot = divmod(number, SHOT_COUNT)
+        content = with_comment(jpegs[number % len(jpegs)], f"{name} {number}")
+        path = f"{moment + 1:03}-{shot + 1}.jpg"
+        (folder / path).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        photos.append(_record(path, digest, decoded[number % len(jpegs)], shot))
+        labels.append(moment)
+        vector = codec.pack_embedding(vectors[moment])
+        features[(digest, codec.EMBEDDING_ROLE, "embedding")] = vector
+        features[(digest, THUMBNAIL_ROLE, NO_MODEL)] = thumbnails[number % len(jpegs)]
+    cache.put(features)
+    settings = PipelineConfig(ROOT / "configs", "builtin").load()
+    in_moments = assign_moments(photos, np.array(labels), ())
+    selection = build_selection(in_moments, vectors[labels], settings, {})
+    records = add_verdicts(in_moments, selection, {})
+    album_id, run_id = (hashlib.md5(f"{name} {what}".encode()).hexdigest() for what in "ar")
+    store.add_album(Album(album_id, name, str(folder), utc_now()))
+    now = utc_now()
+    run = Run(
+        id=run_id,
+        album_id=album_id,
+        state=RunState.COMPLETED,
+        profile="builtin",
+        config=record_config(settings, _CALIBRATION),
+        models=_MODELS,
+        versions={},
+        create_time=now,
+        start_time=now,
+        end_time=now,
+        summary=summarize(records, 0, 1.0),
+    )
+    store.save_results(run, records)
+    picked = {record.path for record in records if record.is_selected}
+    return Made(album_id, run_id, [record.path for record in records], picked)
+
+
+def _record(path: str, digest: str, picture: CanonicalImage, shot: int) -> ImageRecord:
+    """The later a shot of its moment, the worse it is, beyond any tie."""
+    return dataclasses.replace(
+        ImageRecord(path, digest, 1_000_000),
+        width_px=picture.source_width_px,
+        height_px=picture.source_height_px,
+        format="JPEG",
+        capture_time=f"2026-05-17T10:00:{shot:02}",
+        camera="Canon EOS R5",
+        quality=quality(iqa_score=0.9 - 0.1 * shot, ava_score=8.0 - shot),
+    )

@@ -1,0 +1,205 @@
+"""The Cull view: every key counts, whatever happens to the servers meanwhile."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from orchestrator.storage.database import open_database
+from tests.browser.culling import SHOT_COUNT, Made, make_run
+from tests.conftest import draw_picture
+from tests.integration.parts import Orchestrator, Part
+
+KEEP, REJECT = pb.DECISION_KEEP, pb.DECISION_REJECT
+KEYS = {"k": KEEP, "x": REJECT}
+
+
+@dataclass(frozen=True)
+class Culling:
+    """A UI and an orchestrator that can be killed, over made runs; no model service is there."""
+
+    ui: Part
+    orchestrator: Orchestrator
+    runs: dict[str, Made]
+
+    def open(self, page: Page, name: str, query: str = "") -> Made:
+        """Opens the view of a run, and waits until it takes keys."""
+        made = self.runs[name]
+        page.goto(f"http://{self.ui.address}/{made.address}{query}")
+        page.locator("body.ready").wait_for()
+        return made
+
+    def decisions(self, name: str) -> dict[str, int]:
+        """What is stored about each decided photo."""
+        request = pb.ListImagesRequest(
+            run_id=self.runs[name].run_id, page_size=1000, filters=[pb.IMAGE_FILTER_DECIDED]
+        )
+        return {
+            image.path: image.decision
+            for image in self.orchestrator.stub.ListImages(request).images
+        }
+
+    def log(self, name: str) -> list[pb.DecisionEntry]:
+        """The album's whole log."""
+        request = pb.ListDecisionsRequest(album_id=self.runs[name].album_id, page_size=1000)
+        return list(self.orchestrator.stub.ListDecisions(request).entries)
+
+
+@pytest.fixture(scope="module")
+def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
+    base = tmp_path_factory.mktemp("cull")
+    target = io.BytesIO()
+    Image.fromarray(draw_picture(1, 60, 40)).save(target, "JPEG")
+    orchestrator = Orchestrator(base / "orchestrator", {}, base)
+    (base / "orchestrator" / "data").mkdir(parents=True)
+    engine = open_database(base / "orchestrator" / "data")
+    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3}
+    runs = {
+        name: make_run(engine, base / name, name, count, target.getvalue())
+        for name, count in sizes.items()
+    }
+    engine.dispose()
+    ui = Part("ui", base / "ui", settings={"orchestrator_address": orchestrator.address})
+    try:
+        orchestrator.start()
+        ui.start()
+        yield Culling(ui, orchestrator, runs)
+    finally:
+        ui.stop()
+        orchestrator.stop()
+
+
+def expect_saved(page: Page) -> None:
+    expect(page.locator("#saving")).to_have_text("Saved")
+
+
+def test_each_key_decides_one_photo_as_fast_as_keys_go(page: Page, culling: Culling) -> None:
+    made = culling.open(page, "keys")
+    assert len(made.paths) == 300
+    assert 0 < len(made.picked) < len(made.paths)
+    # the first moments against the machine, the others as it chose
+    wanted = {
+        path: ("x" if (path in made.picked) == (number < 100) else "k")
+        for number, path in enumerate(made.paths)
+    }
+    for path in made.paths[:150]:
+        page.keyboard.press(wanted[path])
+    page.keyboard.press("a")  # from here on, an arrow key goes on
+    for path in made.paths[150:]:
+        page.keyboard.press(wanted[path])
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#undecided")).to_have_text("0 undecided")
+    expect_saved(page)
+    assert culling.decisions("keys") == {path: KEYS[key] for path, key in wanted.items()}
+    log = culling.log("keys")
+    assert [entry.photos[0].path for entry in log] == made.paths
+    assert all(len(entry.photos) == 1 for entry in log)
+
+
+def test_nothing_is_lost_or_doubled_when_servers_are_killed(page: Page, culling: Culling) -> None:
+    made = culling.open(page, "killed")
+    saving = page.locator("#saving")
+    for number, path in enumerate(made.paths):
+        if number == 10:
+            culling.orchestrator.kill()
+        if number == 20:
+            expect(saving).to_have_class("problem")
+            expect(page.locator("#notice")).to_contain_text("not saved yet; trying again")
+            culling.ui.kill()
+            culling.orchestrator.start()
+        if number == 30:
+            culling.ui.start()
+        page.keyboard.press("k" if path.endswith("-3.jpg") else "x")
+    expect(page.locator("#undecided")).to_have_text("0 undecided")
+    expect_saved(page)
+    log = culling.log("killed")
+    assert [entry.photos[0].path for entry in log] == made.paths
+    assert {path for path, decision in culling.decisions("killed").items() if decision == KEEP} == {
+        path for path in made.paths if path.endswith("-3.jpg")
+    }
+
+
+def test_a_hundred_moments_take_two_hundred_keys(page: Page, culling: Culling) -> None:
+    made = culling.open(page, "hundred")
+    expect(page.locator("#place")).to_have_text("Moment 1 of 100")
+    pressed = 0
+    for moment in range(100):
+        if moment % 2:  # the second shot instead of the pick
+            page.keyboard.press("ArrowRight")
+            page.keyboard.press("Shift+K")
+            pressed += 2
+        else:
+            page.keyboard.press("Space")
+            pressed += 1
+    assert pressed <= 200
+    expect_saved(page)
+    kept = {made.paths[SHOT_COUNT * moment + moment % 2] for moment in range(100)}
+    assert culling.decisions("hundred") == {
+        path: KEEP if path in kept else REJECT for path in made.paths
+    }
+    assert len(culling.log("hundred")) == 200
+
+
+def test_decisions_are_undone_and_an_address_returns_to_the_photo(
+    page: Page, culling: Culling
+) -> None:
+    made = culling.open(page, "few")
+    current = page.locator("#shots figure.current")
+    for key in ("k", "ArrowDown", "Space", "x"):
+        page.keyboard.press(key)
+    expect(page.locator("#undecided")).to_have_text("8 undecided")
+    for key in ("u", "u", "Shift+U", "Control+z", "u"):
+        page.keyboard.press(key)
+    expect(current).to_have_attribute("data-path", made.paths[0])
+    expect(page.locator("#undecided")).to_have_text("15 undecided")
+    expect_saved(page)
+    assert not culling.decisions("few")
+
+    # the pick is rejected, and the accepted pick is the one that the machine then chooses
+    page.keyboard.press("x")
+    page.keyboard.press("Space")
+    expect(page.locator("#undecided")).to_have_text("10 undecided")
+    expect_saved(page)
+    kept = [path for path, decision in culling.decisions("few").items() if decision == KEEP]
+    assert kept == [made.paths[1]]
+
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    expect(current).to_have_attribute("data-path", made.paths[11])
+    page.wait_for_url(f"**photo={made.paths[11]}")
+    page.reload()
+    expect(current).to_have_attribute("data-path", made.paths[11])
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("x")
+    page.keyboard.press("Escape")
+    assert len(culling.decisions("few")) == SHOT_COUNT
+
+
+def test_the_page_links_to_the_view_which_forbids_inline_scripts(
+    page: Page, culling: Culling
+) -> None:
+    page.goto(f"http://{culling.ui.address}/")
+    page.get_by_role("link", name="Cull").click()
+    page.locator("body.ready").wait_for()
+    page.go_back()
+    expect(page.get_by_role("heading", name="bestshot")).to_be_visible()
+    made = culling.runs["few"]
+    base = f"http://{culling.ui.address}/"
+    policy = httpx.get(base + made.address).headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    wrong = base + made.address.replace(made.album_id, "0" * 32)
+    assert httpx.get(f"{wrong}/photos").status_code == 404
+    assert httpx.get(f"{base}cull/files/%2e%2e%2froutes.py").status_code == 404
+    foreign = httpx.post(
+        f"{base}{made.address}/decisions", json={}, headers={"Origin": "http://evil.example"}
+    )
+    assert foreign.status_code == 403

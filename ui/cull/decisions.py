@@ -1,0 +1,77 @@
+"""Decisions as the Cull view sends them: in batches that may be repeated."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_ENTRIES = 1000
+_ACTIONS = {
+    "keep": pb.DECISION_ACTION_KEEP,
+    "reject": pb.DECISION_ACTION_REJECT,
+    "clear": pb.DECISION_ACTION_CLEAR,
+    "undo": pb.DECISION_ACTION_UNDO,
+}
+
+
+class Photo(BaseModel):
+    """A photo of an entry; fields as in DecidedPhoto."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    path: Annotated[str, Field(min_length=1)]
+
+
+class Entry(BaseModel):
+    """An entry of the album's log; fields as in DecisionEntry. The browser chooses its id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    action: Literal["keep", "reject", "clear", "undo"]
+    photos: Annotated[list[Photo], Field(max_length=100_000)] = []
+    undone_id: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    create_time: datetime
+
+
+class Batch(BaseModel):
+    """Entries to add, all or none.
+
+    A batch whose answer was lost is sent again as it is: its `request_id` and the ids of its
+    entries see to it that nothing is stored twice.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    request_id: UUID
+    entries: Annotated[list[Entry], Field(min_length=1, max_length=MAX_ENTRIES)]
+
+
+def import_request(album_id: str, run_id: str, batch: Batch) -> pb.ImportDecisionsRequest:
+    """The call that adds a batch to the album's log and applies it to the run."""
+    return pb.ImportDecisionsRequest(
+        album_id=album_id,
+        run_id=run_id,
+        entries=[_message(entry) for entry in batch.entries],
+        request_id=str(batch.request_id),
+    )
+
+
+def _message(entry: Entry) -> pb.DecisionEntry:
+    message = pb.DecisionEntry(
+        id=entry.id,
+        action=pb.DecisionAction.Name(_ACTIONS[entry.action]),
+        photos=[
+            pb.DecidedPhoto(content_digest=photo.content_digest, path=photo.path)
+            for photo in entry.photos
+        ],
+        undone_id=entry.undone_id,
+    )
+    time = entry.create_time
+    message.create_time.FromDatetime(time if time.tzinfo is None else time.astimezone(UTC))
+    return message

@@ -1,0 +1,19 @@
+// The address of what is shown, so that Reload, Back and a copied link return to it.
+
+const QUIET_MS = 200; // browsers refuse changes that come too fast
+
+let timer;
+
+export function readAddress() {
+  const [, , albumId, runId] = location.pathname.split("/").map(decodeURIComponent);
+  const photo = new URLSearchParams(location.search).get("photo");
+  return { albumId, runId, photo };
+}
+
+export function writeAddress(photo) {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const query = new URLSearchParams({ moment: photo.at.number, photo: photo.path });
+    history.replaceState(null, "", `${location.pathname}?${query}`);
+  }, QUIET_MS);
+}

@@ -1,0 +1,65 @@
+// What the keys do. Letters are compared without case, so that Caps Lock changes nothing.
+
+export const COMMANDS = [
+  { name: "next", text: "next shot", keys: ["ArrowRight"] },
+  { name: "previous", text: "previous shot", keys: ["ArrowLeft"] },
+  { name: "nextMoment", text: "next moment", keys: ["ArrowDown"] },
+  { name: "previousMoment", text: "previous moment", keys: ["ArrowUp"] },
+  { name: "keep", text: "keep", keys: ["k", "p"], once: true, hint: "keep" },
+  { name: "reject", text: "reject", keys: ["x"], once: true, hint: "reject" },
+  {
+    name: "accept",
+    text: "keep the picks of this moment, reject its other undecided shots, go on",
+    keys: [" "],
+    once: true,
+    hint: "accept picks, next moment",
+  },
+  {
+    name: "keepOnly",
+    text: "keep this shot, reject the rest of the moment, go on",
+    keys: ["Shift+k"],
+    once: true,
+    hint: "keep only this",
+  },
+  { name: "clear", text: "clear the decision about this shot", keys: ["Backspace", "Delete"], once: true },
+  { name: "undo", text: "undo your last decision", keys: ["u", "Ctrl+z"], hint: "undo" },
+  { name: "redo", text: "redo it", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
+  { name: "compare", text: "compare with the runner-up", keys: ["c"], hint: "compare" },
+  { name: "all", text: "show up to six shots of the moment", keys: ["n"], hint: "all shots" },
+  { name: "advance", text: "go on after a decision, or stay", keys: ["a"] },
+  { name: "first", text: "first moment", keys: ["Home"] },
+  { name: "last", text: "last moment", keys: ["End"] },
+  { name: "help", text: "show all keys", keys: ["?"], hint: "all keys" },
+];
+
+const NAMES = {
+  ArrowRight: "→",
+  ArrowLeft: "←",
+  ArrowDown: "↓",
+  ArrowUp: "↑",
+  " ": "Space",
+};
+
+// For example "⇧K" for "Shift+k".
+export function keyCaption(key) {
+  const parts = key.split("+");
+  const last = parts.pop();
+  const name = NAMES[last] ?? (last.length === 1 ? last.toUpperCase() : last);
+  return [...parts.map((part) => (part === "Shift" ? "⇧" : `${part} `)), name].join("");
+}
+
+const byKey = new Map(COMMANDS.flatMap((command) => command.keys.map((key) => [key, command])));
+
+// The command of a key event; nothing where the key belongs to the focused control.
+export function commandOf(event) {
+  const control = event.target.closest?.("button, a, input, select, textarea, summary");
+  const types = control?.matches("input, select, textarea");
+  if (types || (control && [" ", "Enter"].includes(event.key)) || event.altKey) return undefined;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const modifiers = [
+    ...(event.ctrlKey || event.metaKey ? ["Ctrl"] : []),
+    ...(event.shiftKey && key !== "?" ? ["Shift"] : []),
+  ];
+  const command = byKey.get([...modifiers, key].join("+"));
+  return command?.once && event.repeat ? undefined : command;
+}

@@ -1,0 +1,149 @@
+// Starts the view and carries out its commands.
+
+import { readAddress, writeAddress } from "./address.js";
+import { Album } from "./album.js";
+import { Decisions } from "./decisions.js";
+import { byId, element, plural } from "./elements.js";
+import { commandOf } from "./keys.js";
+import { Pictures } from "./pictures.js";
+import { Queue } from "./queue.js";
+import { View } from "./view.js";
+
+class Cull {
+  constructor(album, pictures, url) {
+    this.album = album;
+    this.view = new View(album, pictures);
+    this.advances = true;
+    this.queue = new Queue(`${url}/decisions`, {
+      saved: (entries, changed) => this.decisions.settle(entries, changed),
+      refused: (entries, text) => {
+        this.decisions.drop(entries);
+        this.view.notify(`A decision was not stored: ${text}`);
+      },
+      counted: () => this.#showSaving(),
+    });
+    this.decisions = new Decisions(album, this.queue, (photos) => this.view.refresh(photos));
+  }
+
+  // Begins at the photo of the address, or at the first undecided one.
+  open(path) {
+    const undecided = this.album.photos.find((photo) => !Album.decision(photo));
+    this.show(this.album.byPath.get(path) ?? undecided ?? this.album.photos[0]);
+    this.decisions.adopt(this.queue.adopt());
+    this.#showSaving();
+  }
+
+  show(photo) {
+    if (!photo) return this.#tellEnd();
+    this.photo = photo;
+    this.view.show(photo);
+    writeAddress(photo);
+  }
+
+  run(command) {
+    const { album, decisions, photo } = this;
+    switch (command) {
+      case "next": return this.show(album.after(photo, 1));
+      case "previous": return photo.index && this.show(album.after(photo, -1));
+      case "nextMoment": return this.#goToMoment(1);
+      case "previousMoment": return photo.at.number > 1 && this.#goToMoment(-1);
+      case "first": return this.show(album.moments[0].photos[0]);
+      case "last": return this.show(album.moments.at(-1).photos[0]);
+      case "keep": return this.#decide((chosen) => decisions.keep(chosen));
+      case "reject": return this.#decide((chosen) => decisions.reject(chosen));
+      case "clear": return decisions.clear(photo);
+      case "accept":
+        decisions.accept(photo.at);
+        this.#showSaving();
+        return this.#goToMoment(1);
+      case "keepOnly":
+        decisions.keepOnly(photo);
+        return this.#goToMoment(1);
+      case "undo": return this.#takeBack(decisions.undo(), "undo");
+      case "redo": return this.#takeBack(decisions.redo(), "redo");
+      case "compare": return this.view.setLayout("compare");
+      case "all": return this.view.setLayout("all");
+      case "advance":
+        this.advances = !this.advances;
+        return this.view.notify(
+          this.advances ? "Decisions go on to the next shot." : "Decisions stay on the shot.",
+        );
+      case "help": return byId("keys").showModal();
+    }
+  }
+
+  #decide(decide) {
+    decide(this.photo);
+    if (this.advances) this.show(this.album.after(this.photo, 1));
+  }
+
+  #goToMoment(by) {
+    this.show(this.album.momentAfter(this.photo.at, by)?.photos[0]);
+  }
+
+  #takeBack(photo, word) {
+    if (photo) this.show(photo);
+    else this.view.notify(`There is nothing to ${word}.`);
+  }
+
+  #tellEnd() {
+    const [kept, rejected, undecided] = ["keep", "reject", ""].map((it) => this.album.count(it));
+    this.view.notify(
+      `This is the end: ${kept} kept, ${rejected} rejected, ${plural(undecided, "photo")} undecided.`,
+    );
+  }
+
+  #showSaving() {
+    this.view.showSaving(this.decisions?.unsaved ?? 0, this.queue.problem);
+  }
+}
+
+function listen(cull) {
+  const dialog = byId("keys");
+  document.addEventListener("keydown", (event) => {
+    const command = dialog.open ? undefined : commandOf(event);
+    if (!command) return;
+    event.preventDefault();
+    cull.run(command.name);
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (event.detail) button?.blur(); // or Space would press it again
+    const { command, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
+    if (command) cull.run(command);
+    else if (path) cull.show(cull.album.byPath.get(path));
+  });
+  byId("show-keys").addEventListener("click", () => cull.run("help"));
+  byId("close-keys").addEventListener("click", () => dialog.close());
+  window.addEventListener("beforeunload", (event) => {
+    if (cull.decisions.unsaved) event.preventDefault();
+  });
+}
+
+async function start() {
+  const { albumId, runId, photo } = readAddress();
+  const url = `/cull/${encodeURIComponent(albumId)}/${encodeURIComponent(runId)}`;
+  const response = await fetch(`${url}/photos`);
+  const answer = await response.json();
+  if (!response.ok) return tell("This run cannot be culled", String(answer.detail));
+  const album = new Album(answer);
+  if (!album.photos.length) return tell("No photos", "This run has no photo that could be read.");
+  const cull = new Cull(album, new Pictures(runId), url);
+  cull.open(photo);
+  listen(cull);
+  document.body.classList.add("ready");
+}
+
+function tell(title, text) {
+  byId("main").replaceChildren(
+    element("div", { class: "empty", role: "alert" },
+      element("h2", { text: title }),
+      element("p", { text }),
+      element("a", { href: "/", text: "Back to albums and runs" })),
+  );
+}
+
+start().catch((error) => {
+  tell("The photos could not be loaded", "The server is not responding. Reload the page to try again.");
+  throw error;
+});

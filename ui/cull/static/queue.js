@@ -1,0 +1,134 @@
+// Decisions on their way to the server: kept in this browser until the server has stored them.
+//
+// One batch travels at a time. It is sent again, unchanged and with the same request id, until it
+// is answered, so nothing is lost or stored twice whatever happens in between.
+
+import { newId } from "./identity.js";
+
+const MAX_ENTRIES = 1000;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 4000;
+
+export class Queue {
+  // `saved(entries, changed)` is called once a batch is stored, `refused(entries, text)` if the
+  // server will never take an entry, and `counted()` whenever the number of entries changes.
+  constructor(url, { saved, refused, counted }) {
+    this.url = url;
+    this.saved = saved;
+    this.refused = refused;
+    this.counted = counted;
+    this.place = `bestshot cull ${url} ${newId()}`;
+    this.batches = []; // the first one is travelling
+    this.waiting = [];
+    this.problem = ""; // why the last attempt failed
+    this.sending = false;
+    window.addEventListener("online", () => this.wake?.());
+  }
+
+  get count() {
+    const sent = this.batches.reduce((sum, batch) => sum + batch.entries.length, 0);
+    return sent + this.waiting.length;
+  }
+
+  add(...entries) {
+    this.waiting.push(...entries);
+    this.#remember();
+    this.counted();
+    this.#send();
+  }
+
+  // Takes over what a closed tab, or a browser that crashed, had not sent.
+  adopt() {
+    const found = [];
+    for (const place of Object.keys(localStorage)) {
+      if (!place.startsWith(`bestshot cull ${this.url} `) || place === this.place) continue;
+      const { batches, waiting } = JSON.parse(localStorage.getItem(place));
+      found.push(...batches);
+      if (waiting.length) found.push({ request_id: newId(), entries: waiting });
+      localStorage.removeItem(place);
+    }
+    this.batches.push(...found);
+    if (!found.length) return [];
+    this.#remember();
+    this.counted();
+    this.#send();
+    return found.flatMap((batch) => batch.entries);
+  }
+
+  #remember() {
+    const { batches, waiting } = this;
+    try {
+      if (this.count) localStorage.setItem(this.place, JSON.stringify({ batches, waiting }));
+      else localStorage.removeItem(this.place);
+    } catch {
+      // a full or forbidden store: the tab itself still has them, and warns before it closes
+    }
+  }
+
+  async #send() {
+    if (this.sending) return;
+    this.sending = true;
+    let wait = FIRST_WAIT_MS;
+    while (this.count) {
+      if (!this.batches.length) {
+        const entries = this.waiting.splice(0, MAX_ENTRIES);
+        this.batches.push({ request_id: newId(), entries });
+        this.#remember();
+      }
+      const answer = await this.#post(this.batches[0]);
+      if (answer.ok || answer.refusal) {
+        wait = FIRST_WAIT_MS;
+        this.#settle(answer);
+      } else {
+        this.problem = answer.problem;
+        this.counted();
+        await new Promise((wake) => {
+          this.wake = wake;
+          setTimeout(wake, wait);
+        });
+        wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+      }
+    }
+    this.sending = false;
+  }
+
+  #settle({ ok, changed, refusal }) {
+    const { entries } = this.batches.shift();
+    this.problem = "";
+    if (!ok && entries.length > 1) {
+      // all or none: find the entry that is refused
+      const single = entries.map((entry) => ({ request_id: newId(), entries: [entry] }));
+      this.batches.unshift(...single);
+    }
+    this.#remember();
+    if (ok) this.saved(entries, changed);
+    else if (entries.length === 1) this.refused(entries, refusal);
+    this.counted();
+  }
+
+  async #post(batch) {
+    try {
+      const response = await fetch(this.url, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(batch),
+      });
+      if (response.ok) return { ok: true, ...(await response.json()) };
+      const text = await response.text();
+      const problem = describe(text) || `The server answered ${response.status}.`;
+      const isFinal = [400, 404, 409, 413, 422].includes(response.status);
+      return isFinal ? { refusal: problem } : { problem };
+    } catch {
+      return { problem: "The server is not responding." };
+    }
+  }
+}
+
+function describe(text) {
+  try {
+    const { detail } = JSON.parse(text);
+    return typeof detail === "string" ? detail : "";
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,259 @@
+// What is on the screen: shots, filmstrip, panel and counts.
+
+import { Album, rival } from "./album.js";
+import { byId, element, plural } from "./elements.js";
+import { COMMANDS, keyCaption } from "./keys.js";
+
+const ALL_COUNT = 6;
+const UPCOMING_COUNT = 8;
+const NOTICE_MS = 6000;
+
+export class View {
+  constructor(album, pictures) {
+    this.album = album;
+    this.pictures = pictures;
+    this.layout = "one"; // or "compare" or "all"
+    this.figures = new Map(); // photo -> its figure, in the order shown
+    this.stripButtons = new Map();
+    byId("album").textContent = album.name;
+    byId("run").textContent = album.runTitle;
+    document.title = `Cull ${album.name}`;
+    this.#describeKeys();
+  }
+
+  // Shows a photo, and with it what the layout puts beside it.
+  show(photo) {
+    const moment = this.photo?.at;
+    this.photo = photo;
+    this.#renderShots(this.#beside(photo));
+    if (moment !== photo.at) this.#renderStrip(photo.at);
+    for (const [other, button] of this.stripButtons) {
+      if (other === photo) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    }
+    this.stripButtons.get(photo).scrollIntoView({ block: "nearest", inline: "center" });
+    this.#renderPanel(photo);
+    this.#renderCounts();
+    const { photos } = photo.at;
+    const place = `shot ${photos.indexOf(photo) + 1} of ${photos.length}`;
+    byId("announcer").textContent = [photo.name, place, state(photo)].filter(Boolean).join(", ");
+  }
+
+  setLayout(layout) {
+    this.layout = this.layout === layout ? "one" : layout;
+    this.show(this.photo);
+  }
+
+  // Shows what has been decided about photos.
+  refresh(photos) {
+    for (const photo of photos) {
+      const figure = this.figures.get(photo);
+      if (figure) this.#mark(figure, photo);
+      const button = this.stripButtons.get(photo);
+      if (button) this.#markThumb(button, photo);
+    }
+    if (photos.includes(this.photo)) this.#renderPanel(this.photo);
+    this.#renderCounts();
+  }
+
+  showSaving(count, problem) {
+    const saving = byId("saving");
+    saving.classList.toggle("problem", Boolean(problem));
+    saving.textContent = count ? `${count} unsaved` : "Saved";
+    saving.title = problem;
+    if (problem) this.notify(`${problem} ${plural(count, "decision")} not saved yet; trying again.`);
+    else if (!count && this.toldOfProblem) this.notify("Everything is saved.");
+    this.toldOfProblem = Boolean(problem);
+  }
+
+  notify(text) {
+    const notice = byId("notice");
+    notice.textContent = text;
+    notice.hidden = false;
+    clearTimeout(this.noticeTimer);
+    this.noticeTimer = setTimeout(() => (notice.hidden = true), NOTICE_MS);
+  }
+
+  #beside(photo) {
+    const { photos } = photo.at;
+    if (this.layout === "compare" && photos.length > 1) {
+      const best = photos[0];
+      return [best, photo === best ? rival(best) : photo];
+    }
+    if (this.layout === "all") {
+      const first = photos.indexOf(photo) - (photos.indexOf(photo) % ALL_COUNT);
+      return photos.slice(first, first + ALL_COUNT);
+    }
+    return [photo];
+  }
+
+  #renderShots(photos) {
+    const before = this.figures;
+    this.figures = new Map(photos.map((photo) => [photo, before.get(photo) ?? this.#figure(photo)]));
+    const shots = byId("shots");
+    shots.dataset.count = photos.length;
+    const figures = [...this.figures.values()];
+    if (figures.some((figure, place) => shots.children[place] !== figure)) {
+      shots.replaceChildren(...figures);
+    } else while (shots.children.length > figures.length) shots.lastChild.remove();
+    for (const [photo, figure] of this.figures) {
+      figure.classList.toggle("current", photo === this.photo);
+    }
+    this.#prefetch(photos);
+  }
+
+  #figure(photo) {
+    const figure = element(
+      "figure",
+      { "data-path": photo.path },
+      element("span", { class: "tag" }),
+      element("figcaption", {}, element("b", { text: photo.name }), ...facts(photo)),
+    );
+    const { image, ready, done } = this.pictures.large(photo);
+    image.alt = photo.name;
+    if (ready) figure.prepend(image);
+    else {
+      const small = element("img", { src: this.pictures.small(photo), alt: photo.name, class: "small" });
+      figure.prepend(small);
+      done.then((loaded) => {
+        if (loaded) small.replaceWith(loaded);
+        else figure.append(element("p", { class: "problem", text: "This photo could not be loaded." }));
+      });
+    }
+    this.#mark(figure, photo);
+    return figure;
+  }
+
+  // What the next keys may ask for: the next three shots and the previous one, and, as the second
+  // of a pair, the runner-up of the next moment.
+  #prefetch(shown) {
+    const next = this.album.momentAfter(this.photo.at, 1)?.photos ?? [];
+    const wanted = [
+      ...[1, 2, 3, -1].map((by) => this.album.after(this.photo, by)),
+      ...next.slice(0, shown.length),
+    ];
+    this.pictures.prefetch(wanted);
+  }
+
+  #mark(figure, photo) {
+    const decision = Album.decision(photo);
+    figure.classList.toggle("kept", decision === "keep");
+    figure.classList.toggle("rejected", decision === "reject");
+    figure.classList.toggle("pick", Album.isPick(photo));
+    figure.querySelector(".tag").textContent = state(photo) || rank(photo);
+  }
+
+  #renderStrip(moment) {
+    const upcoming = this.album.momentAfter(moment, 1)?.photos.slice(0, UPCOMING_COUNT) ?? [];
+    const buttons = [...moment.photos, ...upcoming].map((photo) => [photo, this.#thumb(photo)]);
+    this.stripButtons = new Map(buttons);
+    const all = buttons.map(([, button]) => button);
+    if (upcoming.length) {
+      all.splice(moment.photos.length, 0, element("span", { class: "gap", title: "next moment" }));
+    }
+    byId("strip").replaceChildren(...all);
+  }
+
+  #thumb(photo) {
+    const picture = element("img", { src: this.pictures.small(photo), alt: "", loading: "lazy" });
+    picture.style.aspectRatio = `${photo.width || 3} / ${photo.height || 2}`;
+    const button = element(
+      "button",
+      { type: "button", "data-path": photo.path, tabindex: "-1" },
+      picture,
+      element("i", { class: "dot", "aria-hidden": "true" }),
+    );
+    this.#markThumb(button, photo);
+    return button;
+  }
+
+  #markThumb(button, photo) {
+    const decision = Album.decision(photo);
+    button.className = decision === "keep" ? "kept" : decision === "reject" ? "rejected" : "";
+    button.classList.toggle("pick", Album.isPick(photo));
+    button.setAttribute("aria-label", [photo.name, state(photo)].filter(Boolean).join(", "));
+    button.title = photo.name;
+  }
+
+  #renderPanel(photo) {
+    const other = this.figures.size === 2
+      ? [...this.figures.keys()].find((shown) => shown !== photo)
+      : rival(photo);
+    const reason = element("p", { class: `why ${photo.picked ? "picked" : ""}`, text: photo.reason });
+    byId("panel").replaceChildren(
+      element("h2", { text: photo.name }),
+      reason,
+      ...(photo.damage ? [element("p", { class: "problem", text: photo.damage })] : []),
+      ...(photo.caption ? [element("p", { class: "dim", text: photo.caption })] : []),
+      ...(photo.at.photos.length > 1 ? [this.#comparison(photo, other)] : []),
+    );
+  }
+
+  #comparison(photo, other) {
+    const rows = this.album.scores.flatMap(({ label, lower_is_better }, index) => {
+      const [value, against] = [photo.scores[index], other.scores[index]];
+      if (value === null && against === null) return [];
+      const differ = value !== null && against !== null && number(value) !== number(against);
+      const wins = differ && value > against !== lower_is_better;
+      return element(
+        "tr",
+        {},
+        element("th", { scope: "row", text: label }),
+        element("td", { text: number(value), class: differ && wins ? "better" : "" }),
+        element("td", { text: number(against), class: differ && !wins ? "better" : "" }),
+      );
+    });
+    const head = element(
+      "tr",
+      {},
+      element("th", { scope: "col", text: "Compared with" }),
+      element("th", { scope: "col", text: "this" }),
+      element("th", { scope: "col", text: other.name, title: other.name }),
+    );
+    return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
+  }
+
+  #renderCounts() {
+    const { album, photo } = this;
+    const undecided = album.count("");
+    byId("place").textContent = `Moment ${photo.at.number} of ${album.moments.length}`;
+    byId("undecided").textContent = `${undecided} undecided`;
+    byId("progress").value = album.photos.length ? 1 - undecided / album.photos.length : 1;
+  }
+
+  #describeKeys() {
+    byId("hints").replaceChildren(
+      ...COMMANDS.filter((command) => command.hint).map(({ keys, hint }) =>
+        element("span", {}, element("kbd", { text: keyCaption(keys[0]) }), ` ${hint}`),
+      ),
+    );
+    byId("keys").querySelector("dl").replaceChildren(
+      ...COMMANDS.map(({ keys, text }) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, ...keys.map((key) => element("kbd", { text: keyCaption(key) }))),
+          element("dd", { text }),
+        ),
+      ),
+    );
+  }
+}
+
+function state(photo) {
+  const decision = Album.decision(photo);
+  if (decision) return decision === "keep" ? "Kept" : "Rejected";
+  return photo.picked ? "Pick" : "";
+}
+
+function rank(photo) {
+  return photo === rival(photo.at.photos[0]) ? "Runner-up" : "";
+}
+
+function facts(photo) {
+  return photo.facts.map((fact) => element("span", { text: fact }));
+}
+
+function number(value) {
+  return value === null ? "" : value.toFixed(2);
+}

@@ -103,6 +103,9 @@ class OrchestratorSettings(Settings):
     until it fits, and one that needs more than the whole limit is reported as unreadable. 2,200 is
     enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
+    max_rendition_mb: Count
+    """maximum size, in MB, of the pictures that were made for viewing and are kept in the data
+    folder; beyond it, those not viewed for longest are deleted"""
     resume_runs: bool
     """whether a run resumes after its orchestrator stopped: when the orchestrator restarts, or
     within 15 seconds on another orchestrator with the same database. Otherwise the run becomes

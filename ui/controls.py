@@ -42,7 +42,8 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
         Control("cluster_scenes.min_samples", "Minimum samples", "count"),
         Control("cluster_scenes.dbscan.eps", "DBSCAN eps", "number"),
-        Control("cluster_scenes.capture_time.enabled", "Use capture time and camera", "flag"),
+        Control("cluster_scenes.capture_time.weight", "Weight of capture time", "number"),
+        Control("cluster_scenes.capture_time.enabled", "Join bursts, split at pauses", "flag"),
     ),
     "Selection": (
         Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),

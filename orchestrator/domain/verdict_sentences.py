@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
-from orchestrator.domain.explanation import Grouping
+from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.photo import Candidate, ContentClass, Reason
@@ -120,8 +120,8 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    seconds = grouping.pause_inside
-    pause = "" if seconds is None else f", taken {_format_span(seconds)} apart"
+    told = _tell_time(near, grouping.pause_inside)
+    pause = f", {told}" if told else ""
     if count == 2:
         text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
     else:
@@ -178,6 +178,18 @@ def _format_span(seconds: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
+def _tell_time(near: Neighbour, pause: float | None) -> str:
+    """Says how far apart in time a photo was taken, and what that does to its distance."""
+    if pause is None:
+        return ""
+    taken = f"taken {_format_span(pause)} apart"
+    part = f"{abs(near.time_part):.3f}"
+    if float(part) == 0.0:
+        return taken
+    what = "less" if near.time_part < 0.0 else "of it"
+    return f"{part} {what} because they were {taken}"
+
+
 def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     """Explains a split caused by a pause between captures; empty if no pause caused one."""
     near, pause, hours = (
@@ -198,16 +210,19 @@ def _explain_alone(grouping: Grouping) -> str:
     if near is None:
         return "It is the only photo."
     start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
-    text = f"{start}{near.distance:.3f}"
+    told = _tell_time(near, grouping.pause_outside)
+    note = f" ({told})" if told else ""
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
         distance, radius = format_comparison(near.distance, grouping.dbscan_eps, 3)
-        return f"{start}{distance}; neighbours must be within {radius}."
+        return f"{start}{distance}{note}; neighbours must be within {radius}."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         distance, span = format_comparison(near.distance, limit, 3)
-        return f"{start}{distance}; a moment may span at most {span}."
+        return f"{start}{distance}{note}; a moment may span at most {span}."
+    text = f"{start}{near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    text += note
     if grouping.method == "dbscan":
         return f"{text}; DBSCAN finds too few photos around it."
     if joint := _explain_joint(grouping):
@@ -232,6 +247,8 @@ def _explain_outside(grouping: Grouping) -> str:
     text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    if told := _tell_time(near, grouping.pause_outside):
+        text += f" ({told})"
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
     if joint := _explain_joint(grouping):

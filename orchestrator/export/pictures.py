@@ -8,10 +8,15 @@ from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.rendition_files import RenditionFiles
 from services.common.errors import NotFoundError
-from services.common.imaging.decode import encode_thumbnail
+from services.common.imaging.decode import CANONICAL_VERSION, encode_thumbnail
 
-MAX_LONG_SIDE_PX = 2048
+MAX_LONG_SIDE_PX = 65_500
+"""libjpeg's limit."""
+SCREEN_PX = 2048
+"""Up to here a picture is for a first look; larger ones are to judge the focus by."""
+_BYTES_PER_PIXEL = 3
 
 
 def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
@@ -27,9 +32,12 @@ async def large_picture(
     record: ImageRecord,
     source: FolderPhotoSource | AlbumPhotoSource,
     threads: PhotoThreads,
+    kept: RenditionFiles,
     long_side_px: int,
 ) -> bytes:
-    """Decodes a photo again and returns it as a JPEG of at most `long_side_px`.
+    """Returns a photo, as it was scored, as a JPEG of at most `long_side_px`.
+
+    Decodes it unless a picture of this size is kept.
 
     Raises:
         FailedPreconditionError: The file is gone, or has changed since it was scored.
@@ -37,13 +45,28 @@ async def large_picture(
     """
     if not record.is_readable:
         raise NotFoundError("picture", record.path)
-    async with threads.hold_content(
-        source, record.path, record.content_digest, threads.looks
-    ) as content:
-        return await threads.decodes.run(_encode, source, content, long_side_px)
+    long_side_px = min(long_side_px, max(record.width_px, record.height_px) or MAX_LONG_SIDE_PX)
+    key = f"{record.content_digest}-{CANONICAL_VERSION}-{long_side_px}"
+    found = await threads.looks.run(kept.get, key)
+    if found is not None:
+        return found
+    async with (
+        threads.pixels.hold(_pixel_bytes(record, long_side_px)),
+        threads.hold_content(source, record.path, record.content_digest, threads.looks) as content,
+    ):
+        jpeg = await threads.decodes.run(_encode, source, content, long_side_px)
+    await threads.looks.run(kept.keep, key, jpeg)
+    return jpeg
+
+
+def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
+    """Memory of the picture once it is decoded."""
+    scale = long_side_px / max(record.width_px, record.height_px, 1)
+    return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
 
 
 def _encode(
     source: FolderPhotoSource | AlbumPhotoSource, content: bytes, long_side_px: int
 ) -> bytes:
-    return encode_thumbnail(source.decode(content, long_side_px).pixels, long_side_px)
+    pixels = source.decode(content, long_side_px).pixels
+    return encode_thumbnail(pixels, long_side_px, quality=85 if long_side_px <= SCREEN_PX else 92)

@@ -17,7 +17,6 @@ from orchestrator.domain.explanation import (
     penalties_of,
     terms_of,
 )
-from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
@@ -28,7 +27,7 @@ from orchestrator.runs.recorded_settings import (
     read_corrections,
     read_settings,
 )
-from orchestrator.runs.selection import build_selection
+from orchestrator.runs.selection import build_selection, captures_of
 from orchestrator.runs.stored_features import read_embeddings
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
@@ -61,12 +60,13 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     place = rows.index(index)
     candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
+    captures = captures_of(records)
     grouping = grouping_of(
         index,
         paths,
         embeddings,
         _labels([found.machine_cluster_id for found in records]),
-        np.array([capture_seconds(found.capture_time) for found in records]),
+        captures,
         clustering,
     )
     found = Explanation(
@@ -90,8 +90,9 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
             index,
             paths,
             embeddings,
+            captures,
             _labels([found.cluster_id for found in records]),
-            clustering.metric,
+            clustering,
             NEIGHBOUR_COUNT,
         ),
         grouping=grouping,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import Correction, correct_moments
-from orchestrator.domain.moments.capture_time import capture_seconds
+from orchestrator.domain.moments.capture_time import Captures, capture_seconds
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
@@ -29,7 +29,7 @@ def find_moments(
     parameters: ClusterParameters,
     note: Callable[[str], object] = logger.warning,
 ) -> NDArray[np.int64]:
-    """Clusters photos with `cluster_scenes`, and with time evidence if that is enabled.
+    """Clusters photos with `cluster_scenes`, then by limits on time if these are enabled.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
@@ -42,16 +42,21 @@ def find_moments(
     """
     # these libraries take a second to load, which a command that clusters nothing should not pay
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
+    from orchestrator.domain.moments.time_evidence import with_time_evidence
 
-    seconds = np.array([capture_seconds(record.capture_time) for record in records])
-    labels = cluster_scenes(embeddings, parameters, seconds, note)
+    captures = captures_of(records)
+    labels = cluster_scenes(embeddings, parameters, captures, note)
     if not parameters.capture_time.enabled:
         return labels
-    captures = Captures(seconds, [record.camera for record in records])
     return with_time_evidence(
         labels, embeddings, captures, parameters.capture_time, parameters.metric
     )
+
+
+def captures_of(records: Sequence[ImageRecord]) -> Captures:
+    """When and with which camera photos were taken."""
+    seconds = np.array([capture_seconds(record.capture_time) for record in records])
+    return Captures(seconds, [record.camera for record in records])
 
 
 def assign_moments(

@@ -70,7 +70,7 @@ class ImageQuery:
         """Adds the order to a statement on the `images` table.
 
         Raises:
-            InvalidArgumentError: There is no such order.
+            InvalidArgumentError: `order_by` is not a valid sort order.
         """
         words = self.order_by.split() or ["path"]
         name, direction = words[0], words[1:] or ["asc"]
@@ -80,7 +80,7 @@ class ImageQuery:
             raise InvalidArgumentError(
                 "order_by",
                 f"{self.order_by!r} is not a valid sort order; use {MOMENT} or one of "
-                f'{", ".join(sorted(_ORDERS))}, followed by "desc" for the highest first',
+                f'{", ".join(sorted(_ORDERS))}, followed by "desc" to put the highest first',
             )
         column = _ORDERS[name]
         by = column.desc() if direction == ["desc"] else column.asc()
@@ -102,7 +102,7 @@ class ImageQuery:
 
 
 def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
-    """The condition of one filter on the `images` table."""
+    """Returns the condition for one filter on the `images` table."""
     match wanted:
         case ImageFilter.SELECTED:
             return images.c.is_selected

@@ -34,13 +34,13 @@ from services.common.imaging.memory_budget import MemoryBudget
 logger = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 640 * 10**6
-"""Maximum size of a photo file: 100 megapixels with 16 bits per colour, uncompressed."""
+"""Maximum size of a photo file: 100 megapixels at 16 bits per colour, uncompressed."""
 _CHUNK_BYTES = 2**22
 _MAX_IGNORE_BYTES = 2**20
 
 
 class FolderPhotoSource:
-    """The photos below a folder, without hidden files, system folders and what is excluded.
+    """All photos below a folder, except hidden, system and excluded files and folders.
 
     Args:
         folder: The album's folder.
@@ -64,7 +64,7 @@ class FolderPhotoSource:
         self._identity: tuple[int, int] | None = None
 
     def list_photos(self) -> list[PhotoFile]:
-        """Finds the photos as `find_photos` does, without any exclusion of the caller's."""
+        """Finds the photos as `find_photos` does, without exclude patterns from the caller."""
         return self.find_photos().photos
 
     def find_photos(
@@ -81,8 +81,8 @@ class FolderPhotoSource:
         photo; so are the video of a Live Photo and sidecars. See `group_files`.
 
         Raises:
-            InvalidArgumentError: The folder is missing, cannot be read, or holds no photo.
-            UnavailableError: It disappears in the meantime.
+            InvalidArgumentError: The folder is missing, cannot be read, or contains no photos.
+            UnavailableError: The folder disappears during the search.
         """
         check_folder(self._folder)
         try:
@@ -90,7 +90,7 @@ class FolderPhotoSource:
         except InvalidImageError as error:
             raise InvalidArgumentError(
                 "folder",
-                f"{self._folder} now leads out of the allowed roots through a symbolic link; see "
+                f"{self._folder} now leads outside the allowed roots through a symbolic link; see "
                 f"orchestrator.allowed_roots",
             ) from error
         self._identity = _identity(self._folder)
@@ -119,8 +119,8 @@ class FolderPhotoSource:
         """Lines of the album's .bestshotignore; none if there is no such file.
 
         Raises:
-            InvalidArgumentError: It cannot be read. It is not skipped, because what its owner
-                excluded would be curated.
+            InvalidArgumentError: The file cannot be read. If it were skipped, photos that the
+                owner excluded would be curated.
         """
         try:
             with open_inside(self._folder / IGNORE_FILE, self._folder, self._roots) as opened:
@@ -149,12 +149,12 @@ class FolderPhotoSource:
 
         Args:
             path: The photo.
-            size: Its expected size, for which the caller has room; None = any.
+            size: Its expected size, for which the caller has reserved room; None = any.
 
         Raises:
-            InvalidImageError: It is not a regular file, leads out of the album and the roots, is
+            InvalidImageError: It is not a regular file, leads outside the album and the roots, is
                 too large, is larger than `size`, or cannot be read.
-            UnavailableError: The whole album has gone since it was listed.
+            UnavailableError: The whole album has disappeared since it was listed.
         """
         with self._opened(path) as opened:
             return _read_whole(opened, _checked_size(opened) if size is None else size)
@@ -194,7 +194,7 @@ class FolderPhotoSource:
         )
 
     def _size(self, path: Path) -> int:
-        """Size of a file; 0 for a link that is dangling or leads out, reported when it is read."""
+        """Size of a file; 0 for a dangling link or one that leads outside: `read` reports these."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
@@ -214,7 +214,7 @@ class FolderPhotoSource:
         """Distinguishes a broken file from a disk or a network folder that has gone away.
 
         Raises:
-            UnavailableError: The album's folder is gone, or another one is in its place.
+            UnavailableError: The album's folder is gone, or a different one has taken its place.
         """
         try:
             identity = _identity(self._folder)
@@ -224,7 +224,7 @@ class FolderPhotoSource:
                 f"the folder {self._folder} is no longer available: {error.strerror}"
             ) from error
         if self._identity is not None and identity != self._identity:
-            raise UnavailableError(f"the folder {self._folder} was replaced by another one")
+            raise UnavailableError(f"the folder {self._folder} was replaced by a different one")
 
 
 def _checked_size(opened: IO[bytes]) -> int:
@@ -242,7 +242,7 @@ def _read_whole(opened: IO[bytes], size: int) -> bytes:
         report_progress()
         content += chunk
         if len(content) > size:
-            raise InvalidImageError("the file has grown while it was being read")
+            raise InvalidImageError("the file grew while it was being read")
     return bytes(content)
 
 
@@ -257,7 +257,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) -> Path:
-    """Resolves `folder`, symlinks and all, and refuses it outside the allowed roots.
+    """Resolves `folder`, including symlinks, and refuses it if it is outside the allowed roots.
 
     Args:
         folder: From a request. "~" is the home of the user that the orchestrator runs as ...
@@ -274,21 +274,21 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     try:
         resolved = folder.resolve()
     except (OSError, ValueError, RuntimeError):  # RuntimeError: symlink loop
-        resolved = Path()  # in no root: callers must not learn what is wrong outside the roots
+        resolved = Path()  # in no root: callers must not learn what exists outside the roots
     if problem := _find_outside(folder, resolved, resolved_roots(allowed_roots)):
         raise InvalidArgumentError(field, problem)
     return resolved
 
 
 def check_still_allowed(folder: str, roots: Sequence[Path]) -> None:
-    """Refuses an album that is not in an allowed root of today; touches no disk.
+    """Refuses an album that is no longer in an allowed root; does not access the disk.
 
     Args:
         folder: The album's folder, as resolved when the album was created.
         roots: Resolved roots.
 
     Raises:
-        FailedPreconditionError: It is in none of them.
+        FailedPreconditionError: The album is not in any of them.
     """
     if problem := _find_outside(Path(folder), Path(folder), roots):
         raise FailedPreconditionError(problem)
@@ -304,7 +304,7 @@ def _find_outside(folder: Path, resolved: Path, roots: Sequence[Path]) -> str:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Identifies a folder, to detect a different one mounted in its place."""
+    """Identifies a folder, so that a different one mounted in its place is detected."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 

@@ -18,7 +18,7 @@ from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, 
 from orchestrator.storage.tables import comparisons, images, runs
 
 HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
-"""Models of version 0.1.0 that use heuristics; its runs do not record that."""
+"""Heuristic models of version 0.1.0, whose runs do not record that they are heuristic."""
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 
@@ -35,7 +35,7 @@ def album_values(album: Album) -> dict[str, Any]:
 
 
 def album_from_row(row: Row[Any]) -> Album:
-    """An album."""
+    """Builds an album from a row."""
     values = row._asdict()
     first, *others = album_folders(values["folder"])
     return Album(
@@ -90,7 +90,7 @@ def replace_all_images(connection: Connection, run_id: str, records: Sequence[Im
 def replace_comparisons(
     connection: Connection, run_id: str, paths: Sequence[str] | None, found: Comparisons
 ) -> None:
-    """Replaces the comparisons among `paths`, or all of a run."""
+    """Replaces the comparisons among `paths`, or all comparisons of a run."""
     old = delete(comparisons).where(comparisons.c.run_id == run_id)
     if paths is None:
         connection.execute(old)
@@ -118,7 +118,7 @@ def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecor
 
 
 def image_from_row(row: Row[Any]) -> ImageRecord:
-    """A result."""
+    """Builds a result from a row."""
     values = row._asdict()
     del values["run_id"]
     quality = values["quality"]
@@ -144,7 +144,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
 
 
 def utc(time: datetime.datetime | None) -> datetime.datetime | None:
-    """All our times are UTC: SQLite drops the zone, PostgreSQL returns its session's."""
+    """Converts a stored time to UTC: SQLite drops the zone, PostgreSQL returns its session's."""
     if time is None:
         return None
     if time.tzinfo is None:

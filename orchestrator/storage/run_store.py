@@ -146,7 +146,7 @@ class SqlRunStore:
         return None
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
-        """Runs of an album (empty = of all), newest first."""
+        """Runs of an album (empty = all albums), newest first."""
         query = select(*RUN_COLUMNS).order_by(runs.c.create_time.desc(), runs.c.id)
         if album_id:
             query = query.where(runs.c.album_id == album_id)
@@ -161,7 +161,7 @@ class SqlRunStore:
 
     @contextlib.contextmanager
     def lock(self, run_id: str) -> Iterator[None]:
-        """Keeps other threads and orchestrators from reselecting in the same run concurrently."""
+        """Prevents other threads and orchestrators from reselecting in the run at the same time."""
         with self._local_lock, self._engine.begin() as connection:
             if is_shared(self._engine):
                 key = func.hashtextextended(run_id, 0)
@@ -205,7 +205,7 @@ class SqlRunStore:
         return [self.image(run_id, path) for path in changes.get("changed_paths", [])]
 
     def comparisons(self, run_id: str, path: str) -> dict[tuple[str, str], float]:
-        """The comparisons that the selection used in a photo's moment, by its pairs of paths."""
+        """The comparisons that the selection used in a photo's moment, keyed by pairs of paths."""
         cluster = select(images.c.cluster_id).where(
             images.c.run_id == run_id, images.c.path == path, images.c.cluster_id > NOISE
         )
@@ -226,13 +226,13 @@ class SqlRunStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[ImageRecord]:
-        """Results of a run that match a query; without one, all, ordered by path."""
+        """Results of a run that match a query; without a query, all results ordered by path."""
         query = query or ImageQuery()
         statement = query.order(query.restrict(select(images), run_id))
         return [image_from_row(row) for row in self._page(statement, limit, offset)]
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
-        """Number of results that `images` would give without a limit."""
+        """Number of results that `images` would return without a limit."""
         counted = (query or ImageQuery()).restrict(select(func.count()).select_from(images), run_id)
         with self._engine.connect() as connection:
             return int(connection.execute(counted).scalar_one())
@@ -245,7 +245,7 @@ class SqlRunStore:
         return dict(zip(ImageFilter, row, strict=True))
 
     def scores(self, run_id: str) -> dict[str, list[float]]:
-        """The known values of every score of a run."""
+        """All known values of each score in a run."""
         query = select(*SCORE_COLUMNS.values()).where(images.c.run_id == run_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
@@ -256,7 +256,7 @@ class SqlRunStore:
         }
 
     def clusters(self, run_id: str, limit: int | None = None, offset: int = 0) -> list[Cluster]:
-        """The clusters of a run, ordered by id; noise left out."""
+        """The clusters of a run, ordered by id, without noise."""
         query = (
             select(
                 images.c.cluster_id,
@@ -294,7 +294,7 @@ class SqlRunStore:
         return image_from_row(row)
 
     def clusters_of(self, run_id: str, content_digests: Sequence[str]) -> list[ImageRecord]:
-        """Results of photos' contents and of the clusters that they are in, ordered by path."""
+        """Results for photos with these contents and for their clusters, ordered by path."""
         same = (images.c.run_id == run_id) & images.c.content_digest.in_(content_digests)
         clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
         query = (
@@ -306,7 +306,7 @@ class SqlRunStore:
         return [image_from_row(row) for row in self._page(query, None, 0)]
 
     def content_digest(self, album_id: str, path: str) -> str:
-        """Digest of a photo in the newest run that has it; NotFoundError if none has."""
+        """Digest of a photo in the newest run that contains it; NotFoundError if none does."""
         query = (
             select(images.c.content_digest)
             .join(runs, runs.c.id == images.c.run_id)
@@ -339,7 +339,7 @@ def _record_changed(connection: Connection, paths: set[str]) -> None:
 
 
 def _counts(run_id: str) -> Select[int, int, int]:
-    """The parts of a run's summary that depend on the user's decisions."""
+    """Counts the parts of a run's summary that depend on the user's decisions."""
     labels = images.c.cluster_id
     return select(
         func.count(labels.distinct()).filter(labels > NOISE).label("cluster_count"),

@@ -1,4 +1,4 @@
-"""The tables. Migrations create them; a test checks that both agree."""
+"""The tables. Migrations create them; a test checks that the two agree."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ runs = Table(
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("takeover_count", Integer, nullable=False, server_default="0"),
 )
-"""The last four belong to `run_queue`: which orchestrator works on the run, and until when."""
+"""The last four columns belong to `run_queue`: which orchestrator owns the run, and until when."""
 
 images = Table(
     "images",
@@ -183,4 +183,4 @@ answers = Table(
     Column("changes", LargeBinary, nullable=False, server_default=""),
 )
 """Answers to changing calls that had a request_id; `answer` is the serialized response, empty until
-it is stored; `changes` is what `record_change` recorded, as JSON."""
+it is stored; `changes` is the JSON data from `record_change`."""

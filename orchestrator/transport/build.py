@@ -26,6 +26,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource, check_still_allowed
+from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import album_roots
@@ -34,6 +35,8 @@ from orchestrator.transport.repeats import Repeats
 from orchestrator.transport.servicer import OrchestratorServicer
 from services.common.config.sections import SharedSettings
 from services.common.imaging.memory_budget import MemoryBudget
+
+RENDITIONS_FOLDER = "renditions"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def build_orchestrator(
         shared: Section `shared` of services.yaml.
         settings: Section `orchestrator` of services.yaml.
         config: Source of run settings.
-        data_folder: Folder for uploads.
+        data_folder: Folder for uploads and for pictures to view.
         registry: Registry for the metrics of runs.
         allowed_roots: Folders that must contain new albums and exports, for a command of this
             machine's user, who may read every album; None = those of `settings`, for all albums.
@@ -129,7 +132,8 @@ def build_orchestrator(
         worker=worker,
         threads=threads,
     )
-    reader = Reader(curator, store, log, cache, config, open_source, threads, roots)
+    renditions = RenditionFiles(data_folder / RENDITIONS_FOLDER, settings.max_rendition_mb * 10**6)
+    reader = Reader(curator, store, log, cache, config, open_source, renditions, threads, roots)
     servicer = OrchestratorServicer(
         curator,
         reader,

@@ -25,6 +25,7 @@ from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_io import PhotoThreads
+from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.transport import page_token
 from services.common.errors import InvalidArgumentError
@@ -92,9 +93,11 @@ class Reader:
         cache: FeatureCache,
         config: PipelineConfig,
         open_source: OpenSource,
+        renditions: RenditionFiles,
         threads: PhotoThreads | None = None,
         roots: Sequence[Path] = (),
     ) -> None:
+        self._renditions = renditions
         self.threads = threads or PhotoThreads()
         self._curator = curator
         self._store = store
@@ -203,7 +206,7 @@ class Reader:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
-        return await large_picture(record, source, self.threads, long_side_px)
+        return await large_picture(record, source, self.threads, self._renditions, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """A run's results as one file, opened at its start; the caller closes it."""

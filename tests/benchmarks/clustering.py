@@ -9,6 +9,7 @@ its transpose crashes on some processors.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -43,7 +44,16 @@ def scenes(count: int) -> Vectors:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
+def _captures(count: int) -> Any:
+    """Two cameras in turns of a thousand photos, a photo every 20 seconds, and nights."""
+    from orchestrator.domain.moments.capture_time import Captures
+
+    number = np.arange(count)
+    seconds = 20.0 * number + 50_000.0 * (number // 1500)
+    return Captures(seconds, [str(turn % 2) for turn in (number // 1000).tolist()])
+
+
+def _ours(scene_distance: float | None, time_weight: float = 0.0) -> Callable[[Vectors], Any]:
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.parameters import (
         WITHOUT_TIME,
@@ -60,10 +70,10 @@ def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
         cluster_selection_method="eom",
         scene_distance=scene_distance,
         dbscan=DbscanParameters(eps=0.3, min_samples=1),
-        capture_time=WITHOUT_TIME,
+        capture_time=dataclasses.replace(WITHOUT_TIME, weight=time_weight),
         max_joint_count=None,
     )
-    return lambda vectors: cluster_scenes(vectors, wanted)
+    return lambda vectors: cluster_scenes(vectors, wanted, _captures(len(vectors)))
 
 
 def _generic() -> Callable[[Vectors], Any]:
@@ -85,6 +95,7 @@ METHODS: dict[str, Callable[[], Callable[[Vectors], Any]]] = {
     "hdbscan generic": _generic,
     "bestshot, plain": lambda: _ours(None),
     "bestshot, scene_distance": lambda: _ours(0.4),
+    "bestshot, scene_distance and time": lambda: _ours(0.4, 0.12),
     "fast_hdbscan": _fast,
 }
 

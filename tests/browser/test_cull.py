@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,19 +53,24 @@ class Culling:
         return list(self.orchestrator.stub.ListDecisions(request).entries)
 
 
+def picture(width: int, height: int) -> bytes:
+    target = io.BytesIO()
+    Image.fromarray(draw_picture(1, width, height)).save(target, "JPEG")
+    return target.getvalue()
+
+
 @pytest.fixture(scope="module")
 def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
     base = tmp_path_factory.mktemp("cull")
-    target = io.BytesIO()
-    Image.fromarray(draw_picture(1, 60, 40)).save(target, "JPEG")
+    small, large = picture(60, 40), picture(2400, 1600)
     orchestrator = Orchestrator(base / "orchestrator", {}, base)
     (base / "orchestrator" / "data").mkdir(parents=True)
     engine = open_database(base / "orchestrator" / "data")
     sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3}
     runs = {
-        name: make_run(engine, base / name, name, count, target.getvalue())
-        for name, count in sizes.items()
+        name: make_run(engine, base / name, name, count, small) for name, count in sizes.items()
     }
+    runs["large"] = make_run(engine, base / "large", "large", 1, large)
     engine.dispose()
     ui = Part("ui", base / "ui", settings={"orchestrator_address": orchestrator.address})
     try:
@@ -181,6 +187,36 @@ def test_decisions_are_undone_and_an_address_returns_to_the_photo(
     page.keyboard.press("x")
     page.keyboard.press("Escape")
     assert len(culling.decisions("few")) == SHOT_COUNT
+
+
+def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(
+    page: Page, culling: Culling
+) -> None:
+    culling.open(page, "large")
+    percent = page.locator("#shots figure.current .percent")
+    expect(percent).to_have_text(re.compile(r"Fit \d\d %"))
+    image = page.locator("#shots figure.current img")
+    expect(image).to_have_js_property("naturalWidth", 2048)
+    page.keyboard.press("z")
+    expect(percent).to_have_text("100 %")
+    expect(image).to_have_js_property("naturalWidth", 2400)
+    shown = image.evaluate("image => image.getBoundingClientRect().width * devicePixelRatio")
+    assert shown == 2400
+    page.keyboard.press("k")
+    expect(percent).to_have_text("100 %")
+    expect(image).to_have_js_property("naturalWidth", 2400)
+
+    # the place under the mouse stays there, and both shots show the same part
+    page.keyboard.press("c")
+    page.mouse.move(300, 300)
+    for _ in range(2):
+        page.mouse.wheel(0, -300)
+    expect(percent).not_to_have_text("100 %")
+    parts = page.locator("#shots img").evaluate_all("all => all.map(one => one.style.transform)")
+    assert len(parts) == 2
+    assert parts[0] == parts[1] != ""
+    page.keyboard.press("Escape")
+    expect(percent).to_have_text(re.compile(r"Fit \d\d %"))
 
 
 def test_the_page_links_to_the_view_which_forbids_inline_scripts(

@@ -109,8 +109,8 @@ def by_json(doors: Doors, place: str) -> tuple[int, dict[str, Any]]:
             None,
         ),
         (
-            pb.GetThumbnailRequest(run_id=RUN, path="x", long_side_px=2049),
-            "/runs/{run}/thumbnail?path=x&long_side_px=2049",
+            pb.GetThumbnailRequest(run_id=RUN, path="x", long_side_px=65501),
+            "/runs/{run}/thumbnail?path=x&long_side_px=65501",
             None,
         ),
     ],

@@ -10,7 +10,6 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from services.common.scores import Score
 from ui.facts import fact_lines
-from ui.pages import run_title
 from ui.scores import SCORES, score_value
 
 Json = dict[str, Any]
@@ -21,9 +20,10 @@ _DECISIONS = {pb.DECISION_KEEP: "keep", pb.DECISION_REJECT: "reject"}
 
 def album_json(album: pb.Album, run: pb.Run, images: Iterable[pb.ImageResult]) -> Json:
     """A run as the view loads it: its album, and every photo in the order of the moments."""
+    began = run.create_time.ToDatetime().astimezone()
     return {
         "album": {"id": album.id, "name": album.display_name},
-        "run": {"id": run.id, "title": run_title(run)},
+        "run": {"id": run.id, "title": f"run of {began:%Y-%m-%d %H:%M}"},
         "scores": [
             {"label": score.label, "lower_is_better": score.lower_is_better}
             for score in SHOWN_SCORES

@@ -1,12 +1,31 @@
-"""Splits photos by capture time."""
+"""Capture times and cameras of photos, and splitting photos by them."""
 
 from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Captures:
+    """Capture times and cameras of photos.
+
+    Attributes:
+        seconds: float64, (n,), by the camera's own clock; NaN for unknown.
+        cameras: (n,); empty for unknown.
+    """
+
+    seconds: NDArray[np.float64]
+    cameras: Sequence[str]
+
+    def take(self, rows: NDArray[np.intp]) -> Captures:
+        """Those of some photos, in the given order."""
+        return Captures(self.seconds[rows], [self.cameras[row] for row in rows.tolist()])
 
 
 def capture_seconds(text: str) -> float:

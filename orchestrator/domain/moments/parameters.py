@@ -30,9 +30,13 @@ class DbscanParameters:
 class CaptureTimeParameters:
     """How capture time and camera affect the grouping."""
 
+    weight: Annotated[float, Ge(0), Le(2)]
+    """how much the time between two photos of one camera (from EXIF) adds to their cosine distance:
+    nothing at half a minute, this much less within 2 seconds (but no distance is below 0), this
+    much more per power of ten above, up to 2.5 times from 2.6 hours on; 0: capture time does not
+    affect distances. Photos of different cameras are compared by content alone"""
     enabled: bool
-    """whether capture time and camera (from EXIF) affect the grouping; `false`: HDBSCAN or DBSCAN
-    alone decide"""
+    """whether the limits below also join bursts and split moments at pauses"""
     burst_seconds: Annotated[float, Ge(0)]
     """photos taken by the same camera at most this many seconds apart belong to one moment if they
     are within `burst_distance`"""
@@ -46,6 +50,7 @@ class CaptureTimeParameters:
 
 
 WITHOUT_TIME = CaptureTimeParameters(
+    weight=0.0,
     enabled=False,
     burst_seconds=0.0,
     burst_distance=0.0,

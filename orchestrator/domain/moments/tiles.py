@@ -1,4 +1,7 @@
-"""Cosine distances between many unit vectors, tile by tile: never a whole matrix.
+"""Cosine distances between many photos, tile by tile: never a whole matrix.
+
+Where the capture times count, a distance is the cosine distance of two unit vectors plus the term
+for the time between them, and at least 0; a similarity is 1 less that.
 
 A tile is a float32 product of two blocks of rows; what it leaves in doubt is computed again in
 float64. `Rows.tolerance` bounds how far a float32 similarity can be from the float64 one, so
@@ -16,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+
+from orchestrator.domain.moments.time_term import TimeTerm
 
 Indices = NDArray[np.intp]
 Doubles = NDArray[np.float64]
@@ -61,15 +66,19 @@ class Tile:
 
 
 class Rows:
-    """Unit vectors to be compared with each other.
+    """Photos to be compared with each other.
 
     Args:
         vectors: float32, (n, d), no row zero.
         tile_count: Rows per block.
+        term: Of the n photos; None if capture times do not count.
     """
 
-    def __init__(self, vectors: Singles, tile_count: int = TILE_COUNT) -> None:
+    def __init__(
+        self, vectors: Singles, tile_count: int = TILE_COUNT, term: TimeTerm | None = None
+    ) -> None:
         self.tile_count = tile_count
+        self._term = term
         exact = vectors.astype(np.float64)
         exact /= np.sqrt(np.einsum("ij,ij->i", exact, exact))[:, np.newaxis]
         self._exact = exact
@@ -84,17 +93,19 @@ class Rows:
         found = copy.copy(self)
         found._units = self._units[rows]
         found._place = rows if self._place is None else self._place[rows]
+        found._term = None if self._term is None else self._term.take(rows)
         return found
 
     @property
     def tolerance(self) -> float:
-        """Bound of the float32 error: (d + 4) 2^-24, of a sum of d products of unit vectors.
+        """Bound of the float32 error: (d + 4) 2^-24, of a sum of d products, and the term's.
 
         Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), 3.1: |error| <=
         d u / (1 - d u) of the sum of the absolute products, which is at most 1; the rest is for the
         rounding of the operands.
         """
-        return float((self._units.shape[1] + 4) * 2.0**-24)
+        own = float((self._units.shape[1] + 4) * 2.0**-24)
+        return own if self._term is None else own + self._term.tolerance
 
     def tiles(self) -> Iterator[Tile]:
         """Yields the upper triangle, tile by tile; a tile is overwritten by the next."""
@@ -107,10 +118,20 @@ class Rows:
                 # not above @ left.T: some BLAS builds crash on a product with its own transpose
                 room = buffer[: len(above), : len(left)]
                 np.matmul(above, left.T.copy() if row == column else left.T, out=room)
-                yield Tile(row, column, room)
+                tile = Tile(row, column, room)
+                if self._term is not None:
+                    self._term.lower(room, tile.rows, tile.columns)
+                yield tile
 
     def distances(self, first: Indices, second: Indices) -> Doubles:
-        """Cosine distances of pairs, computed in float64: 0 to 2."""
+        """Distances of pairs, computed in float64."""
+        found = self._cosine_distances(first, second)
+        if self._term is not None:
+            found += self._term.of_pairs(first, second)
+            np.maximum(found, 0.0, out=found)
+        return found
+
+    def _cosine_distances(self, first: Indices, second: Indices) -> Doubles:
         if self._place is not None:
             first, second = self._place[first], self._place[second]
         if (
@@ -199,10 +220,12 @@ class Rows:
         return degree
 
     def matrix(self, rows: Indices) -> Doubles:
-        """Cosine distances between some rows: symmetric, with a zero diagonal."""
+        """Distances between some rows: symmetric, with a zero diagonal."""
         exact = self._exact[rows if self._place is None else self._place[rows]]
         similarity = exact @ exact.T.copy()  # not exact.T itself: see `tiles`
         distances = np.clip(1.0 - (similarity + similarity.T) / 2.0, 0.0, 2.0)
+        if self._term is not None:
+            distances = np.maximum(distances + self._term.of_pairs(rows[:, None], rows), 0.0)
         np.fill_diagonal(distances, 0.0)
         return np.asarray(distances, np.float64)
 
@@ -254,6 +277,11 @@ class Rows:
         for start in range(0, len(rows), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
             distances = np.clip(1.0 - self._exact[places[part]] @ everyone.T, 0.0, 2.0)
+            if self._term is not None:
+                own = rows[part, np.newaxis]
+                distances = np.maximum(
+                    distances + self._term.of_pairs(own, np.arange(len(self))), 0.0
+                )
             distances[np.arange(len(distances)), rows[part]] = np.inf
             found[part] = np.partition(distances, number - 1, axis=1)[:, number - 1]
         return found

@@ -1,15 +1,13 @@
-"""Corrects moments by capture time and camera."""
+"""Corrects moments by limits on capture time."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, CaptureTimeParameters
@@ -18,19 +16,6 @@ from orchestrator.domain.moments.tiles import Rows, Tile
 Labels = NDArray[np.int64]
 BLOCK_COUNT = 512
 """Photos per side of a matrix of distances."""
-
-
-@dataclass(frozen=True, slots=True)
-class Captures:
-    """Capture times and cameras of photos.
-
-    Attributes:
-        seconds: float64, (n,), on one clock for all cameras; NaN for unknown.
-        cameras: (n,); empty for unknown.
-    """
-
-    seconds: NDArray[np.float64]
-    cameras: Sequence[str]
 
 
 def with_time_evidence(

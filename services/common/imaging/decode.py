@@ -195,10 +195,10 @@ def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
     return np.asarray(_fit(Image.fromarray(pixels), long_side_px))
 
 
-def encode_thumbnail(pixels: RgbImage, long_side_px: int) -> bytes:
-    """Encodes a small JPEG of `pixels`."""
+def encode_thumbnail(pixels: RgbImage, long_side_px: int, *, quality: int = 85) -> bytes:
+    """Encodes a JPEG of `pixels`, scaled down to `long_side_px`."""
     target = io.BytesIO()
-    Image.fromarray(fit_long_side(pixels, long_side_px)).save(target, "JPEG", quality=85)
+    Image.fromarray(fit_long_side(pixels, long_side_px)).save(target, "JPEG", quality=quality)
     return target.getvalue()
 
 

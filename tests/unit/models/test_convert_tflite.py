@@ -31,7 +31,7 @@ NETWORK = SmallMobileNet()
 
 
 class Published:
-    """A TensorFlow Lite file on a stick, and an entry that wants it converted."""
+    """A TensorFlow Lite file on a stick, and an entry that requires its conversion."""
 
     def __init__(self, base: Path, content: bytes) -> None:
         self.models, self.stick = base / "models", base / "stick"
@@ -68,7 +68,7 @@ class Published:
         return own_state(self.models, "m", self.entry)
 
 
-def test_a_half_precision_file_becomes_a_graph_that_computes_the_same(tmp_path: Path) -> None:
+def test_a_half_precision_file_becomes_a_graph_with_the_same_outputs(tmp_path: Path) -> None:
     published = Published(tmp_path, NETWORK.file())
     path = published.pull()
     session = OrtSession(path, SessionOptions())
@@ -96,7 +96,7 @@ def test_a_half_precision_file_becomes_a_graph_that_computes_the_same(tmp_path: 
     assert published.state() is State.READY
 
 
-def test_without_the_converter_nothing_is_fetched_and_the_message_says_what_to_install(
+def test_without_the_converter_nothing_is_fetched_and_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tflite2onnx", None)

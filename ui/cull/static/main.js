@@ -4,15 +4,19 @@ import { readAddress, writeAddress } from "./address.js";
 import { Album } from "./album.js";
 import { Decisions } from "./decisions.js";
 import { byId, element, plural } from "./elements.js";
+import { listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { View } from "./view.js";
+import { Zoom } from "./zoom.js";
 
 class Cull {
   constructor(album, pictures, url) {
     this.album = album;
-    this.view = new View(album, pictures);
+    this.zoom = new Zoom();
+    this.view = new View(album, pictures, this.zoom);
+    this.pointer = null; // where the mouse is, while it is over the shots
     this.advances = true;
     this.queue = new Queue(`${url}/decisions`, {
       saved: (entries, changed) => this.decisions.settle(entries, changed),
@@ -63,6 +67,11 @@ class Cull {
       case "redo": return this.#takeBack(decisions.redo(), "redo");
       case "compare": return this.view.setLayout("compare");
       case "all": return this.view.setLayout("all");
+      case "magnify": return this.toggleZoom(this.#pointed() ?? this.#interest());
+      case "face":
+        this.zoom.nextFace(photo);
+        return this.renderZoom();
+      case "fit": return this.#fit();
       case "advance":
         this.advances = !this.advances;
         return this.view.notify(
@@ -70,6 +79,40 @@ class Cull {
         );
       case "help": return byId("keys").showModal();
     }
+  }
+
+  photoOf(figure) {
+    return this.album.byPath.get(figure.dataset.path);
+  }
+
+  renderZoom() {
+    this.view.renderZoom();
+  }
+
+  // Shows 100 % at a place of the photo, or all of it again.
+  toggleZoom(place) {
+    if (this.zoom.isFit) this.zoom.magnify(place);
+    else this.zoom.fit();
+    this.renderZoom();
+  }
+
+  #fit() {
+    this.zoom.fit();
+    this.renderZoom();
+  }
+
+  // The place under the mouse, relative to the photo there.
+  #pointed() {
+    const { pointer } = this;
+    const figure = pointer && document.elementFromPoint(pointer.x, pointer.y)?.closest("figure");
+    return figure ? this.zoom.place(figure, this.photoOf(figure), pointer) : undefined;
+  }
+
+  // Where to look first: at the largest face, else at the middle.
+  #interest() {
+    const [face] = this.photo.faces;
+    if (!face) return { x: 0.5, y: 0.5 };
+    return { x: face.left + face.width / 2, y: face.top + face.height / 2 };
   }
 
   #decide(decide) {
@@ -111,8 +154,9 @@ function listen(cull) {
     if (event.detail) button?.blur(); // or Space would press it again
     const { command, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
     if (command) cull.run(command);
-    else if (path) cull.show(cull.album.byPath.get(path));
+    else if (path && button) cull.show(cull.album.byPath.get(path));
   });
+  listenToGestures(byId("shots"), cull);
   byId("show-keys").addEventListener("click", () => cull.run("help"));
   byId("close-keys").addEventListener("click", () => dialog.close());
   window.addEventListener("beforeunload", (event) => {

@@ -1,13 +1,16 @@
 // Pictures of photos, loaded and decoded before they are needed.
 
-const LARGE_PX = 2048;
+export const LARGE_PX = 2048;
+const FULL_PX = 65500; // more than any photo has: the server never makes a picture larger
 const SMALL_PX = 320;
-const MAX_LOADED = 24; // about 20 MB each once decoded
+const MAX_LARGE = 24; // about 12 MB each once decoded
+const MAX_FULL = 7; // about 100 MB each for 24 megapixels: six shown, and one to come
 
 export class Pictures {
   constructor(runId) {
     this.runId = runId;
-    this.loaded = new Map(); // URL -> {image, ready}, the last one used most recently
+    this.larges = new Map(); // URL -> {image, ready, done}, the last one used most recently
+    this.fulls = new Map();
   }
 
   url(photo, longSide) {
@@ -22,14 +25,19 @@ export class Pictures {
   // Loads a photo at screen size: {image, ready, done}. `done` resolves to the image once it can be
   // shown without delay, and to nothing if it cannot be loaded.
   large(photo, priority = "high") {
-    return this.#load(this.url(photo, LARGE_PX), priority);
+    return this.#load(this.larges, MAX_LARGE, this.url(photo, LARGE_PX), priority);
   }
 
-  #load(url, priority) {
-    const known = this.loaded.get(url);
+  // Loads a photo in its own size.
+  full(photo, priority = "high") {
+    return this.#load(this.fulls, MAX_FULL, this.url(photo, FULL_PX), priority);
+  }
+
+  #load(loaded, count, url, priority) {
+    const known = loaded.get(url);
     if (known) {
-      this.loaded.delete(url);
-      this.loaded.set(url, known);
+      loaded.delete(url);
+      loaded.set(url, known);
       return known;
     }
     const image = new Image();
@@ -44,14 +52,14 @@ export class Pictures {
         return image;
       },
       () => {
-        this.loaded.delete(url); // tried again when it is needed again
+        loaded.delete(url); // tried again when it is needed again
         return undefined;
       },
     );
-    this.loaded.set(url, entry);
-    for (const oldest of this.loaded.keys()) {
-      if (this.loaded.size <= MAX_LOADED) break;
-      this.loaded.delete(oldest);
+    loaded.set(url, entry);
+    for (const oldest of loaded.keys()) {
+      if (loaded.size <= count) break;
+      loaded.delete(oldest);
     }
     return entry;
   }

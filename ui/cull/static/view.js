@@ -3,15 +3,17 @@
 import { Album, rival } from "./album.js";
 import { byId, element, plural } from "./elements.js";
 import { COMMANDS, keyCaption } from "./keys.js";
+import { LARGE_PX } from "./pictures.js";
 
 const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
 const NOTICE_MS = 6000;
 
 export class View {
-  constructor(album, pictures) {
+  constructor(album, pictures, zoom) {
     this.album = album;
     this.pictures = pictures;
+    this.zoom = zoom;
     this.layout = "one"; // or "compare" or "all"
     this.figures = new Map(); // photo -> its figure, in the order shown
     this.stripButtons = new Map();
@@ -19,6 +21,7 @@ export class View {
     byId("run").textContent = album.runTitle;
     document.title = `Cull ${album.name}`;
     this.#describeKeys();
+    new ResizeObserver(() => this.renderZoom()).observe(byId("shots"));
   }
 
   // Shows a photo, and with it what the layout puts beside it.
@@ -99,29 +102,50 @@ export class View {
     for (const [photo, figure] of this.figures) {
       figure.classList.toggle("current", photo === this.photo);
     }
+    this.renderZoom();
     this.#prefetch(photos);
+  }
+
+  // Shows all shots as large as the zoom says, from pictures that have enough pixels for it.
+  renderZoom() {
+    for (const [photo, figure] of this.figures) {
+      figure.querySelector(".percent").textContent = this.zoom.apply(figure, photo);
+      if (this.zoom.needsMore(photo, LARGE_PX)) this.#use(this.pictures.full(photo), figure, photo);
+    }
+    const next = this.album.after(this.photo, 1);
+    if (next && this.zoom.needsMore(next, LARGE_PX)) this.pictures.full(next, "low");
   }
 
   #figure(photo) {
     const figure = element(
       "figure",
       { "data-path": photo.path },
+      element("img", { src: this.pictures.small(photo), alt: photo.name, draggable: "false" }),
       element("span", { class: "tag" }),
       element("figcaption", {}, element("b", { text: photo.name }), ...facts(photo)),
+      element("span", { class: "percent" }),
     );
-    const { image, ready, done } = this.pictures.large(photo);
-    image.alt = photo.name;
-    if (ready) figure.prepend(image);
-    else {
-      const small = element("img", { src: this.pictures.small(photo), alt: photo.name, class: "small" });
-      figure.prepend(small);
-      done.then((loaded) => {
-        if (loaded) small.replaceWith(loaded);
-        else figure.append(element("p", { class: "problem", text: "This photo could not be loaded." }));
-      });
-    }
+    this.#use(this.pictures.large(photo), figure, photo);
     this.#mark(figure, photo);
     return figure;
+  }
+
+  // Puts a picture into its figure once it can be shown without delay, unless it has a better one.
+  #use({ image, ready, done }, figure, photo) {
+    image.alt = photo.name;
+    const put = () => {
+      const shown = figure.querySelector("img");
+      if (!shown || shown === image || shown.naturalWidth > image.naturalWidth) return;
+      shown.replaceWith(image);
+      if (this.figures.get(photo) === figure) this.zoom.apply(figure, photo);
+    };
+    if (ready) put();
+    else {
+      done.then((loaded) => {
+        if (loaded) put();
+        else figure.classList.add("incomplete");
+      });
+    }
   }
 
   // What the next keys may ask for: the next three shots and the previous one, and, as the second
@@ -207,7 +231,7 @@ export class View {
       "tr",
       {},
       element("th", { scope: "col", text: "Compared with" }),
-      element("th", { scope: "col", text: "this" }),
+      element("th", { scope: "col", text: "This" }),
       element("th", { scope: "col", text: other.name, title: other.name }),
     );
     return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));

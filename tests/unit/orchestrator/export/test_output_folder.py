@@ -668,7 +668,7 @@ def test_a_photo_that_leads_out_is_unreadable_with_that_reason(
     assert listed["d.jpg"] == 0
     assert source.read("b.jpg") == content_of("b.jpg")
     for name in ("d.jpg", "a.mov", "../secret"):
-        with pytest.raises(InvalidImageError, match="leads out of the album"):
+        with pytest.raises(InvalidImageError, match="leads outside the album"):
             source.read(name)
 
 
@@ -702,7 +702,7 @@ def test_an_album_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     (tmp_path / "photos").symlink_to(tmp_path / "elsewhere")
     source = FolderPhotoSource(Path(album.folder), max_pixels=1)
-    with pytest.raises(InvalidArgumentError, match="leads out of the allowed roots"):
+    with pytest.raises(InvalidArgumentError, match="leads outside the allowed roots"):
         source.list_photos()
     with pytest.raises(InvalidImageError, match="leads out"):
         source.read("a.jpg")

@@ -209,7 +209,7 @@ def test_orchestrators_that_start_at_once_migrate_once(postgresql: Postgresql) -
 def test_a_database_of_a_newer_bestshot_is_refused(engine: Engine, tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigError, match="made by a newer bestshot"):
+    with pytest.raises(ConfigError, match="created by a newer version of bestshot"):
         migrate(engine)
 
 
@@ -498,7 +498,7 @@ def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -
     with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
     album.mkdir()  # as an unmounted network folder leaves its place behind, empty
-    with pytest.raises(UnavailableError, match="was replaced by another one"):
+    with pytest.raises(UnavailableError, match="was replaced by a different one"):
         source.read("b.jpg")
     album.rmdir()
     (tmp_path / "elsewhere").rename(album)

@@ -69,7 +69,7 @@ def test_colourfulness_after_hasler_and_suesstrunk() -> None:
     assert colourfulness(red) == pytest.approx(0.3 * math.hypot(200, 100))
 
 
-def test_blur_darkness_and_noise_lower_what_they_should(picture: Picture) -> None:
+def test_blur_darkness_and_noise_lower_the_right_scores(picture: Picture) -> None:
     sharp = picture(width=800, height=600)
     blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 4), np.uint8)
     dark = (sharp * 0.1).astype(np.uint8)
@@ -122,7 +122,7 @@ def test_a_picture_too_small_for_the_kernel_has_no_noise_level() -> None:
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)), st.floats(0, 1))
-def test_percentiles_by_the_histogram_are_those_of_the_pixels(
+def test_percentiles_of_the_histogram_equal_those_of_the_pixels(
     gray: NDArray[np.uint8], share: float
 ) -> None:
     wanted = np.percentile(gray, 100 * share)

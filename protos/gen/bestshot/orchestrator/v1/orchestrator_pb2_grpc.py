@@ -367,8 +367,9 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetThumbnail(self, request, context):
-        """Returns a JPEG of a photo; a small one is kept from when it was scored. FAILED_PRECONDITION if
-        a large one is requested and the file has changed since.
+        """Returns a JPEG of a photo as it was scored; a small one is kept from then, and larger ones once they
+        have been requested. FAILED_PRECONDITION if one that is not kept is requested and the file has
+        changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
-from orchestrator.domain.moments.capture_time import capture_seconds, parts_by_time
+from orchestrator.domain.moments.capture_time import Captures, capture_seconds, parts_by_time
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
 from orchestrator.domain.moments.parameters import DbscanParameters
 from tests.unit.orchestrator.domain.moments.test_hdbscan_steps import BOUNDED
@@ -193,14 +193,19 @@ def test_every_parameter_reaches_dbscan(
     assert seen[name] == value
 
 
+def taken(seconds: NDArray[np.float64]) -> Captures:
+    return Captures(seconds, ["camera"] * len(seconds))
+
+
 def test_more_photos_than_are_clustered_together_are_split_by_time() -> None:
     vectors = scenes([6, 6, 6, 6], 0.2)
     seconds = np.array([scene * 3600.0 + shot for scene in range(4) for shot in range(6)])
     order = np.random.default_rng(1).permutation(len(vectors))
     joint = cluster_scenes(vectors, BOUNDED)
-    split = cluster_scenes(vectors[order], replace(BOUNDED, max_joint_count=8), seconds[order])
+    few = replace(BOUNDED, max_joint_count=8)
+    split = cluster_scenes(vectors[order], few, taken(seconds[order]))
     assert adjusted_rand_score(joint[order], split) == 1.0
-    again = cluster_scenes(vectors, replace(BOUNDED, max_joint_count=24), seconds)
+    again = cluster_scenes(vectors, replace(BOUNDED, max_joint_count=24), taken(seconds))
     assert (again == joint).all()
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from orchestrator.domain.explanation import grouping_of
 from orchestrator.domain.moments import clustering, crowds
+from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
 from orchestrator.domain.moments.crowds import crowd_groups
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
@@ -197,13 +198,13 @@ def test_explaining_a_photo_of_a_crowd_takes_a_bounded_number_of_distances(
     from orchestrator.domain import explanation
 
     calls: list[int] = []
-    real = explanation._similarity
+    real = explanation._closeness
 
-    def counted(index: int, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        calls.append(len(embeddings))
-        return real(index, embeddings)
+    def counted(index: int, photos: explanation._Photos) -> NDArray[np.float64]:
+        calls.append(len(photos))
+        return real(index, photos)
 
-    monkeypatch.setattr(explanation, "_similarity", counted)
+    monkeypatch.setattr(explanation, "_closeness", counted)
     monkeypatch.setattr(explanation, "MAX_DISTANCE_COUNT", 100)
     work = []
     for count in (100, 200):
@@ -211,7 +212,8 @@ def test_explaining_a_photo_of_a_crowd_takes_a_bounded_number_of_distances(
         vectors = np.vstack([looks_alike(count, 1), looks_alike(count, 2)])
         labels = np.repeat([0, 1], count)
         paths = [f"{number}.jpg" for number in range(2 * count)]
-        found = grouping_of(0, paths, vectors, labels, np.full(2 * count, np.nan), PLAIN)
+        captures = Captures(np.full(2 * count, np.nan), [""] * 2 * count)
+        found = grouping_of(0, paths, vectors, labels, captures, PLAIN)
         exact = pairwise_distances(vectors, "cosine").max()
         assert found.joint_distance is not None
         assert found.joint_distance == pytest.approx(exact, abs=0.01)

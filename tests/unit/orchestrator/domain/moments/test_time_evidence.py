@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments import time_evidence
+from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.parameters import CaptureTimeParameters
-from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
+from orchestrator.domain.moments.time_evidence import with_time_evidence
 from orchestrator.domain.verdict_sentences import grouping_text
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
@@ -20,7 +21,12 @@ from tests.conftest import ROOT
 
 HOUR = 3600.0
 PARAMETERS = CaptureTimeParameters(
-    enabled=True, burst_seconds=2.0, burst_distance=0.6, separate_hours=3.0, separate_distance=0.1
+    weight=0.0,
+    enabled=True,
+    burst_seconds=2.0,
+    burst_distance=0.6,
+    separate_hours=3.0,
+    separate_distance=0.1,
 )
 
 
@@ -111,7 +117,8 @@ def test_a_run_uses_it_only_where_it_is_on() -> None:
     ]
 
     def labels(overrides: dict[str, object]) -> list[int]:
-        layer = Layer("test", {"cluster_scenes": {"capture_time": overrides}})
+        changed = {"weight": 0.0, **overrides}
+        layer = Layer("test", {"cluster_scenes": {"capture_time": changed}})
         settings = PipelineConfig(ROOT / "configs", "builtin", [layer]).load()
         parameters = resolve_auto(settings.cluster_scenes, (0.2, 0.1))
         return find_moments(at(0, 50), records, parameters).tolist()

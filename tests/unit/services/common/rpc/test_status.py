@@ -55,7 +55,7 @@ def test_details_name_the_field_the_resource_and_the_delay() -> None:
     assert retry.retry_delay.seconds == 1
 
 
-def test_an_items_status_becomes_the_error_it_was() -> None:
+def test_the_status_of_an_item_becomes_the_original_error() -> None:
     assert isinstance(from_status(to_status(InvalidImageError("torn"))), InvalidImageError)
     assert isinstance(from_status(to_status(UnavailableError("x"))), InternalError)
 

@@ -1,0 +1,86 @@
+"""Pictures of photos in sizes for viewing, kept as files so that none is decoded twice."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+class RenditionFiles:
+    """JPEG files by key, bounded by their total size; thread-safe.
+
+    The time of a file's last change is when it was last read, and the oldest goes first. Several
+    processes may share the folder: each keeps the bound by what it knows of.
+
+    Args:
+        folder: Created with the first file.
+        max_bytes: Bound of the total size.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._bytes: int | None = None
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> bytes | None:
+        """Reads a picture; None if it is not kept."""
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        return content
+
+    def keep(self, key: str, content: bytes) -> None:
+        """Writes a picture; a disk that is full or read-only only costs time later."""
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent)
+            try:
+                with open(descriptor, "wb") as opened:
+                    opened.write(content)
+                os.replace(name, path)
+            except BaseException:
+                os.unlink(name)
+                raise
+        except OSError as error:
+            logger.warning("cannot keep a picture in %s: %s", self._folder, error)
+            return
+        with self._lock:
+            self._bytes = self._count() if self._bytes is None else self._bytes + len(content)
+            if self._bytes > self._max_bytes:
+                self._delete_oldest()
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key}.jpg"
+
+    def _count(self) -> int:
+        return sum(size for _, size, _ in self._files())
+
+    def _delete_oldest(self) -> None:
+        """Deletes until a tenth of the bound is free: a listing each time would be slow."""
+        files = sorted(self._files())
+        self._bytes = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if self._bytes <= 0.9 * self._max_bytes:
+                return
+            path.unlink(missing_ok=True)
+            self._bytes -= size
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        """Time of last use, size and path of every file."""
+        found = []
+        for path in self._folder.glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):  # another process has just deleted it
+                status = path.stat()
+                found.append((status.st_mtime, status.st_size, path))
+        return found

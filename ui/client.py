@@ -1,4 +1,4 @@
-"""The orchestrator's API as the views call it."""
+"""The orchestrator's API, as used by the views."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OrchestratorError(Exception):
     """A failed call.
 
     Attributes:
-        message: What happened, for people.
+        message: What happened, for the user.
         advice: What to do about it; may be empty.
         code: gRPC status code.
     """
@@ -139,5 +139,5 @@ class Orchestrator:
 
 
 def _is_answer(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the orchestrator itself reported the error; otherwise it was not reached."""
+    """Whether the orchestrator itself reported the error; if not, it could not be reached."""
     return any(key == STATUS_DETAILS_KEY for key, _ in error.trailing_metadata() or ())

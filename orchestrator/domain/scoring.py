@@ -13,7 +13,7 @@ from orchestrator.domain.wording import pluralize
 
 @dataclass(frozen=True, slots=True)
 class QualityWeights:
-    """Shares of the technical and the aesthetic score in the composite."""
+    """Shares of the technical and the aesthetic score in the composite score."""
 
     iqa: Share
     """weight of the technical score in the composite score"""
@@ -46,7 +46,7 @@ class PersonPenalties:
 MIN_FACE_SIZE = 0.025
 """Share of the picture's long side below which a face is too small for its scores to count."""
 MIN_FACE_CONFIDENCE = 0.6
-"""Below this, a face may be a statue, a poster or a false detection: its scores do not count."""
+"""Below this, a face may be a statue, a poster or a false detection, so its scores do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class WorstFace:
 
 
 class FaceFault(StrEnum):
-    """A face score below its threshold; named as the penalty in the settings."""
+    """A face score below its threshold; named like the penalty in the settings."""
 
     EYES_CLOSED = "eyes_closed"
     FACE_TURNED = "face_turned"
@@ -73,7 +73,7 @@ FAULT_WORDS = {
 }
 """Words for the faults in captions and reasons."""
 NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "smiling"}
-"""Words for captions if the fault is absent; a face that looks ahead is not mentioned."""
+"""Words for captions if a fault is absent; a face that looks ahead is not mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,13 @@ class FaceCheck:
 def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> WorstFace | None:
     """Aggregates the prominent faces by a size-weighted minimum.
 
-    A face's score s counts as 1 - w (1 - s), where w is its area over the largest face's: the
-    largest face counts in full, and the smaller a face is, the less its faults count. Unlike in a
-    mean, a good face does not make up for a bad one. Tiny and uncertain faces never count.
+    A face's score s counts as 1 - w (1 - s), where w is its area divided by that of the largest
+    face: the largest face counts in full, and the smaller a face is, the less its faults count.
+    Unlike with a mean, a good face does not make up for a bad one. Tiny and uncertain faces never
+    count.
 
     Returns:
-        The minimum of each score; None without faces that count.
+        The minimum of each score; None if no face counts.
     """
     counting = [face for face in faces if _counts(face)]
     if not counting:
@@ -131,7 +132,7 @@ def _counts(face: FaceScores) -> bool:
 def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:
     """Checks the worst scores against the thresholds; empty without faces.
 
-    The only place that maps scores to faults.
+    This is the only place that maps scores to faults.
     """
     if worst is None:
         return ()
@@ -165,7 +166,7 @@ def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
 def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> str:
     """For example "2 faces | eyes open | no smile".
 
-    Empty without faces; only their number if none counts.
+    Empty without faces; just the number of faces if none of them counts.
     """
     if not faces:
         return ""
@@ -186,7 +187,7 @@ def person_penalty(worst: WorstFace | None, penalties: PersonPenalties) -> float
         0.0 without faces, never below `max_penalty`.
     """
     total = 0.0
-    # a plain loop: sum() compensates rounding, and stored penalties would change in the last digit
+    # not sum(), which compensates for rounding: the last digit of stored penalties would change
     for check in check_faces(worst, penalties):
         if check.is_fault:
             total += check.penalty

@@ -1,4 +1,4 @@
-"""Selects the best photos of each moment, with reasons; lists the pairs to compare for that."""
+"""Selects the best photos of each moment, with reasons, and lists the pairs to compare first."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from orchestrator.domain.scoring import (
     person_penalty,
     worst_face,
 )
+from orchestrator.domain.sets import WITHOUT_SETS, SetParameters
 
 MAX_COMPARED_COUNT = 100
-"""Maximum number of a moment's photos, the best by score, that are compared with each other: a
-round robin of n photos takes n (n - 1) / 2 comparisons, 200 million for 20,000 photos."""
+"""Maximum number of photos per moment, the best by score, that are compared with each other: a
+round robin of n photos takes n (n - 1) / 2 comparisons, or 200 million for 20,000 photos."""
 
 _MANY_TAKEN = 64
 
@@ -40,7 +41,7 @@ Comparisons = Mapping[Pair, float]
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is not selected if another photo of its moment passes them."""
+    """Floors below which a photo is not selected if another photo in its moment passes them."""
 
     min_iqa_score: Share
     """technical quality, 0 to 1, below which a photo is not selected (`LOW_IQA`)"""
@@ -52,7 +53,7 @@ class FilterParameters:
 
 @dataclass(frozen=True, slots=True)
 class SiameseParameters:
-    """Settings of the pairwise comparison."""
+    """Settings for the pairwise comparison."""
 
     enabled: bool
     """whether the comparator decides ties; if it does, a run fails at its start when no Siamese
@@ -68,12 +69,12 @@ class SiameseParameters:
 
 @dataclass(frozen=True, slots=True)
 class SelectionParameters:
-    """Rules of the selection."""
+    """Rules for the selection."""
 
     max_images_per_cluster: Count
     """maximum number of photos selected from a moment"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
-    """minimum composite score of a second or later pick of a moment, and of a single shot"""
+    """minimum composite score of a second or later pick from a moment, and of a single shot"""
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
@@ -97,16 +98,16 @@ class Verdict:
         person_penalty: 0 or below.
         composite_score: The score by which it is ranked.
         is_selected: Whether it was picked.
-        reason: Why.
+        reason: Why it was picked or not.
         lost_to: Path of the preferred photo; None if there is none.
-        similarity: Cosine similarity to `lost_to`, if it decided.
-        probability: Probability that `lost_to` is better, if the comparator decided.
-        tied_count: Other photos with about the same score that the comparator ranked it among.
-        uncompared_count: Photos with about the leader's score beyond `MAX_COMPARED_COUNT`, ranked
-            by score alone; 0 if this photo was not tied.
-        points: Sum of its win probabilities against those; None if it was not tied.
-        rank: Place in its moment, from 1.
-        moment_size: Photos of its moment.
+        similarity: Cosine similarity to `lost_to`, if it was decisive.
+        probability: Probability that `lost_to` is better, if the comparator was decisive.
+        tied_count: Number of other photos with about the same score that it was compared with.
+        uncompared_count: Number of photos tied with the leader but beyond `MAX_COMPARED_COUNT`,
+            which are ranked by score alone; 0 if this photo was not tied.
+        points: Sum of its win probabilities against the tied photos; None if it was not tied.
+        rank: Rank in its moment, from 1.
+        moment_size: Number of photos in its moment.
     """
 
     path: str
@@ -150,11 +151,11 @@ class _Taken:
         self.photos.append(photo)
 
     def closest(self, photo: _Scored) -> tuple[float, _Scored]:
-        """The taken photo most similar to this one, or the last of equals; there must be one."""
+        """Returns the taken photo most similar to this one, the last one if several are equal."""
         own = self._embeddings[photo.index]
         near = self.photos
         if len(near) > _MANY_TAKEN:
-            # the user keeps many: one product, not a loop, finds the few that can be closest
+            # the user may keep many: a product, not a loop, finds the few that can be closest
             similarity = self._stack_taken() @ own
             doubt = 4.0 * (len(own) + 4) * 2.0**-24
             places = np.flatnonzero(similarity >= similarity.max() - doubt)
@@ -185,8 +186,8 @@ class Selection:
         filters: Floors.
         parameters: Rules.
         decisions: Photos that the user keeps or rejects, by content digest; they override
-            everything else. Where there is none, the mark of the photo's owner counts in the same
-            way if the parameters say so.
+            everything else. If there is none, the mark of the photo's owner counts in the same way,
+            provided that the parameters allow it.
     """
 
     candidates: Sequence[Candidate]
@@ -194,6 +195,7 @@ class Selection:
     filters: FilterParameters
     parameters: SelectionParameters
     decisions: Mapping[str, Decision]
+    sets: SetParameters = WITHOUT_SETS
 
     def take(self, rows: Sequence[int]) -> Selection:
         """Returns a selection over some of the photos."""
@@ -201,9 +203,9 @@ class Selection:
         return replace(self, candidates=candidates, embeddings=self.embeddings[rows])
 
     def pairs_to_compare(self) -> list[Pair]:
-        """Lists the pairs to ask the Siamese model about: all pairs of each tied group, sorted.
+        """Lists the pairs for the Siamese model: all pairs of each tied group, sorted.
 
-        A tied group of more than `MAX_COMPARED_COUNT` is cut to the best by score.
+        A tied group of more than `MAX_COMPARED_COUNT` photos is cut to the best by score.
         """
         if not self.parameters.siamese.enabled:
             return []
@@ -216,9 +218,9 @@ class Selection:
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
         """Picks the best photos of each moment.
 
-        A cluster always yields a photo, unless the user rejects all of it: people who press the
-        shutter several times expect one. If all are below the floors, the best of them is picked.
-        A noise photo must pass the floors and `min_score_threshold`.
+        A cluster always yields a photo, unless the user rejects all of them, because people who
+        press the shutter several times expect one. If all are below the floors, the best one is
+        picked. A noise photo must pass the floors and `min_score_threshold`.
 
         Args:
             comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
@@ -246,7 +248,7 @@ class Selection:
         return [moments[key] for key in sorted(moments)]
 
     def _decision(self, photo: _Scored) -> Decision | None:
-        """What the user decided about a photo, or else its owner in another program."""
+        """Returns the user's decision on a photo, or else its owner's from another program."""
         if self._is_decided_by_user(photo) or not self.parameters.use_owner_ratings:
             return self.decisions.get(photo.candidate.content_digest)
         return owner_decision(photo.candidate.owner_mark)
@@ -260,7 +262,7 @@ class Selection:
         return {path: reason for path, reason in reasons.items() if reason is not None}
 
     def _check_floor(self, photo: _Scored) -> Reason | None:
-        """Reason why a photo may not compete; None if it may."""
+        """Returns the reason why a photo may not compete; None if it may."""
         decision = self._decision(photo)
         if decision is not None:
             if decision is Decision.KEEP:
@@ -273,7 +275,7 @@ class Selection:
         return None
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader."""
+        """Finds the photos within `tiebreaker_range` of the leader."""
         if not eligible:
             return []
         leader = max(photo.composite for photo in eligible)
@@ -281,7 +283,7 @@ class Selection:
         return [photo for photo in eligible if photo.composite >= limit]
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
-        """Orders the photos of a moment, the tied ones by a round robin."""
+        """Ranks the photos of a moment, using a round robin for tied ones."""
         ordered = sorted(eligible, key=_by_score)
         all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
         tied = _cut_to_compare(all_tied)
@@ -307,12 +309,12 @@ class Selection:
         floors = self._check_floors(moment)
         ranking = self._rank(_find_eligible(moment, floors), comparisons)
         points = ranking.points
-        # the photos that a person keeps come first and displace the others
+        # photos kept by a person come first and displace the others
         kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
         others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
-        for rank, photo in enumerate([*kept, *others], start=1):
+        for rank, photo in enumerate([*kept, *self._with_middles_first(others)], start=1):
             base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
             if photo.path in points:
                 base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
@@ -334,8 +336,53 @@ class Selection:
         fallen = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
         for rank, photo in enumerate(fallen, start=len(ranked) + 1):
             verdict = _verdict(photo, floors[photo.path], rank, len(moment))
-            verdicts.append(replace(verdict, lost_to=best))
+            first = self._find_of_set(photo, taken)
+            if first is not None and self._uses_all(photo) and not self._is_rejected(photo):
+                verdict = self._decide_in_set(verdict, photo, first)
+            else:
+                verdict = replace(verdict, lost_to=best)
+            verdicts.append(verdict)
         return verdicts
+
+    def _is_rejected(self, photo: _Scored) -> bool:
+        return self._decision(photo) is Decision.REJECT
+
+    def _uses_all(self, photo: _Scored) -> bool:
+        own = photo.candidate.frame_set
+        return own is not None and self.sets.use_of(own.kind) == "all"
+
+    def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
+        """Exchanges the best of each set for its middle, where that is to stand for the set."""
+        found = list(ranked)
+        sets: dict[int, list[int]] = {}
+        for place, photo in enumerate(ranked):
+            own = photo.candidate.frame_set
+            if own is not None and self.sets.use_of(own.kind) == "middle":
+                sets.setdefault(own.number, []).append(place)
+        for places in sets.values():
+            by_place = sorted(places, key=lambda place: _place_in_set(ranked[place]))
+            middle = by_place[(len(by_place) - 1) // 2]
+            rest = [place for place in places if place != middle]
+            for place, source in zip(places, [middle, *rest], strict=True):
+                found[place] = ranked[source]
+        return found
+
+    def _find_of_set(self, photo: _Scored, taken: _Taken) -> _Scored | None:
+        """The first photo of its set that was taken; None if there is none."""
+        own = photo.candidate.frame_set
+        if own is None or self.sets.use_of(own.kind) == "ignore":
+            return None
+        for other in taken.photos:
+            theirs = other.candidate.frame_set
+            if theirs is not None and theirs.number == own.number:
+                return other
+        return None
+
+    def _decide_in_set(self, base: Verdict, photo: _Scored, first: _Scored) -> Verdict:
+        """Decides about a photo of whose set one is taken."""
+        if self._uses_all(photo):
+            return replace(base, is_selected=True, reason=Reason.SELECTED_WITH_SET, lost_to=None)
+        return replace(base, reason=Reason.IN_SET, lost_to=first.path)
 
     def _decide(
         self,
@@ -394,7 +441,7 @@ class _Ranking:
 
     Attributes:
         photos: Best first.
-        points: Points of the compared photos by path: the sum of the probabilities that it is
+        points: Points of the compared photos by path: the sum of the probabilities that a photo is
             better than each of the others. Empty if there is no tie.
         uncompared: Paths of the tied photos beyond `MAX_COMPARED_COUNT`.
     """
@@ -405,11 +452,16 @@ class _Ranking:
 
 
 def _find_eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> list[_Scored]:
-    """The photos that compete: those above the floors, or all of a cluster if none is."""
+    """Finds the photos that compete: those above the floors, or the whole cluster if none is."""
     above = [photo for photo in moment if photo.path not in floors]
     if above or moment[0].candidate.cluster_id == NOISE:
         return above
     return [photo for photo in moment if floors[photo.path] not in REJECTED]
+
+
+def _place_in_set(photo: _Scored) -> int:
+    own = photo.candidate.frame_set
+    return own.place if own is not None else 0
 
 
 def _by_score(photo: _Scored) -> tuple[float, str]:
@@ -417,12 +469,12 @@ def _by_score(photo: _Scored) -> tuple[float, str]:
 
 
 def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
-    """The photos of a tied group that are compared, best first."""
+    """Returns the photos of a tied group that are compared, best first."""
     return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
 
 
 def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
-    """Probability that `first` is better than `second`; 0.5 if they were not compared."""
+    """Returns the probability that `first` is better than `second`; 0.5 if not compared."""
     if first < second:
         return comparisons.get((first, second), 0.5)
     return 1.0 - comparisons.get((second, first), 0.5)
@@ -431,7 +483,7 @@ def _better_probability(first: str, second: str, comparisons: Comparisons) -> fl
 def _decisive_probability(
     winner: str, loser: str, points: Mapping[str, float], comparisons: Comparisons
 ) -> float | None:
-    """Probability that the winner is better; None if the round robin did not decide."""
+    """Returns the probability that the winner is better; None if the round robin did not decide."""
     if points.get(winner, 0.0) > points.get(loser, math.inf):
         return _better_probability(winner, loser, comparisons)
     return None

@@ -15,7 +15,7 @@ from services.common.errors import FailedPreconditionError
 
 
 def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
-    """Writes one row per photo; fields named as in the protos, quality flattened, faces nested.
+    """Writes one row per photo, with fields named as in the protos: quality flat, faces nested.
 
     Raises:
         FailedPreconditionError: pyarrow is not installed.

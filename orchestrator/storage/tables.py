@@ -62,7 +62,7 @@ albums = Table(
     Column("folder", Text, nullable=False, unique=True),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
-"""`folder` is an absolute path, or the JSON list of several, which no absolute path equals."""
+"""`folder` is an absolute path, or a JSON list of several, which never equals an absolute path."""
 
 runs = Table(
     "runs",
@@ -126,6 +126,10 @@ images = Table(
     Column("reason_code", String(32), nullable=False),
     Column("reason", Text, nullable=False),
     Column("lost_to_path", Text, nullable=False),
+    Column("set_kind", String(32), nullable=False, server_default=""),
+    Column("set_id", Integer),
+    Column("set_place", Integer),
+    Column("set_size", Integer),
 )
 
 comparisons = Table(

@@ -126,6 +126,10 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         machine_cluster_id=record.machine_cluster_id,
         face_faults=[f"FACE_FAULT_{fault.name}" for fault in record.face_faults],
         face_caption=record.face_caption,
+        set_kind=record.set_kind,
+        set_id=record.set_id,
+        set_place=record.set_place,
+        set_size=record.set_size,
     )
 
 
@@ -215,7 +219,7 @@ def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
 
 
 def download_format(number: int) -> DownloadFormat:
-    """Translates a format; InvalidArgumentError if it is unspecified or unknown."""
+    """Translates a download format; InvalidArgumentError if it is unspecified or unknown."""
     names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
     name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
     if name not in names:
@@ -231,7 +235,7 @@ def role_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.S
 
 
 def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
-    """Translates counted photos."""
+    """Translates the photo counts of a run."""
     return pb.GetRunStatisticsResponse(
         image_count=found.image_count,
         filter_counts=[
@@ -254,7 +258,7 @@ def setting_message(setting: SettingDescription) -> pb.Setting:
 
 
 def overrides_value(overrides: struct_pb2.Struct) -> dict[str, Any]:
-    """Translates settings; whole numbers come out as int."""
+    """Translates settings; whole numbers become int."""
     return {
         key: _whole_numbers(value) for key, value in json_format.MessageToDict(overrides).items()
     }
@@ -343,7 +347,7 @@ def evaluation_message(found: Evaluation) -> pb.EvaluateRunResponse:
 
 
 def proposal_message(found: Proposal) -> pb.TuneRunResponse:
-    """Translates a proposal of settings."""
+    """Translates proposed settings."""
     return pb.TuneRunResponse(
         proposed_settings=[
             pb.ProposedSetting(key=key, before=found.before[key], after=value)
@@ -377,7 +381,7 @@ def _correction_message(correction: Correction) -> pb.Correction:
 
 
 def explanation_message(found: Explanation) -> pb.Explanation:
-    """Translates an explanation; fields have the names that they have in the domain."""
+    """Translates an explanation; fields have the same names as in the domain."""
     return pb.Explanation(**dataclasses.asdict(found))
 
 

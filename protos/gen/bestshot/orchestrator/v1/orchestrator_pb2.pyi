@@ -97,6 +97,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_NOISE_EXCLUDED: _ClassVar[ReasonCode]
     REASON_CODE_OWNER_KEEP: _ClassVar[ReasonCode]
     REASON_CODE_OWNER_REJECT: _ClassVar[ReasonCode]
+    REASON_CODE_UNSUPPORTED_FORMAT: _ClassVar[ReasonCode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -160,6 +161,7 @@ REASON_CODE_USER_REJECT: ReasonCode
 REASON_CODE_NOISE_EXCLUDED: ReasonCode
 REASON_CODE_OWNER_KEEP: ReasonCode
 REASON_CODE_OWNER_REJECT: ReasonCode
+REASON_CODE_UNSUPPORTED_FORMAT: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision

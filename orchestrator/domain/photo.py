@@ -166,6 +166,7 @@ class Candidate:
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
         owner_mark: How its owner marked it in another program.
+        frame_set: Its place in a set of photos that belong together; None if it is in none.
     """
 
     path: str
@@ -174,6 +175,7 @@ class Candidate:
     faces: tuple[FaceScores, ...]
     cluster_id: int
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
+    frame_set: SetPlace | None = None
 
 
 class Decision(StrEnum):
@@ -207,6 +209,8 @@ class Reason(StrEnum):
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
     OWNER_KEEP = "OWNER_KEEP"
     OWNER_REJECT = "OWNER_REJECT"
+    SELECTED_WITH_SET = "SELECTED_WITH_SET"
+    IN_SET = "IN_SET"
 
 
 KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)

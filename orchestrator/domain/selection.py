@@ -188,6 +188,7 @@ class Selection:
         decisions: Photos that the user keeps or rejects, by content digest; they override
             everything else. If there is none, the mark of the photo's owner counts in the same way,
             provided that the parameters allow it.
+        sets: What is done with photos that belong together.
     """
 
     candidates: Sequence[Candidate]
@@ -324,6 +325,8 @@ class Selection:
                 is_users = self._is_decided_by_user(photo)
                 reason = Reason.USER_KEEP if is_users else Reason.OWNER_KEEP
                 verdict = replace(base, is_selected=True, reason=reason)
+            elif (first := self._find_of_set(photo, taken)) is not None:
+                verdict = self._decide_in_set(base, photo, first)
             elif taken.photos and photo.path in floors:
                 verdict = replace(base, reason=floors[photo.path], lost_to=taken.photos[0].path)
             else:

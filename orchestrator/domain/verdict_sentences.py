@@ -322,7 +322,7 @@ def _explain_lost(
         case Reason.IN_SET:
             return (
                 f"Not selected: {_place_in_set(candidate)}, for which {winner} "
-                f"{'stands because you kept it' if kept else 'stands'}{differences}."
+                f"stands{f' because {keeper} kept it' if keeper else ''}{differences}."
             )
         case Reason.DUPLICATE:
             return (

@@ -23,6 +23,7 @@ _SINCE = Layer(
             "compare_structure": False,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
+        "keep_sets": dataclasses.asdict(WITHOUT_SETS),
         "select_best": {"use_owner_ratings": False},
     },
 )

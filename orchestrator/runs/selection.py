@@ -176,6 +176,7 @@ def _candidate(record: ImageRecord) -> Candidate:
         record.faces,
         record.cluster_id,
         record.owner_mark,
+        record.frame_set,
     )
 
 

@@ -98,6 +98,8 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_OWNER_KEEP: _ClassVar[ReasonCode]
     REASON_CODE_OWNER_REJECT: _ClassVar[ReasonCode]
     REASON_CODE_UNSUPPORTED_FORMAT: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_WITH_SET: _ClassVar[ReasonCode]
+    REASON_CODE_IN_SET: _ClassVar[ReasonCode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -162,6 +164,8 @@ REASON_CODE_NOISE_EXCLUDED: ReasonCode
 REASON_CODE_OWNER_KEEP: ReasonCode
 REASON_CODE_OWNER_REJECT: ReasonCode
 REASON_CODE_UNSUPPORTED_FORMAT: ReasonCode
+REASON_CODE_SELECTED_WITH_SET: ReasonCode
+REASON_CODE_IN_SET: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision
@@ -1187,7 +1191,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1224,6 +1228,10 @@ class ImageResult(_message.Message):
     MEGAPIXELS_FIELD_NUMBER: _ClassVar[int]
     OWNER_MARK_FIELD_NUMBER: _ClassVar[int]
     VERSION_OF_PATH_FIELD_NUMBER: _ClassVar[int]
+    SET_KIND_FIELD_NUMBER: _ClassVar[int]
+    SET_ID_FIELD_NUMBER: _ClassVar[int]
+    SET_PLACE_FIELD_NUMBER: _ClassVar[int]
+    SET_SIZE_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -1260,7 +1268,11 @@ class ImageResult(_message.Message):
     megapixels: float
     owner_mark: OwnerMark
     version_of_path: str
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ...) -> None: ...
+    set_kind: str
+    set_id: int
+    set_place: int
+    set_size: int
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ...) -> None: ...
 
 class CameraFacts(_message.Message):
     __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")

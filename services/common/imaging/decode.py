@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from services.common.errors import InvalidImageError
 from services.common.imaging import nclx
 from services.common.imaging.damage import find_damage
-from services.common.imaging.decode_memory import decode_bytes, raw_bytes
+from services.common.imaging.decode_memory import decode_bytes, has_frames, raw_bytes
 from services.common.imaging.float_tiff import (
     MAX_LIGHT,
     develop_float_tiff,
@@ -264,7 +264,7 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
         if _is_blank(image, ignored=_GARBAGE):
             raise
         return image, "the file ends early, so the end of the picture may be missing"
-    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+    if image.format in _ANIMATED and has_frames(image):
         _seek_content(image)
     return image, ""
 

@@ -13,7 +13,7 @@ def fact_lines(image: pb.ImageResult) -> list[str]:
 
 
 def _lines(image: pb.ImageResult) -> Iterator[str]:
-    yield _taken(image)
+    yield _capture_time(image)
     yield _camera(image)
     yield _exposure(image)
     yield _series(image.camera_facts)
@@ -21,7 +21,7 @@ def _lines(image: pb.ImageResult) -> Iterator[str]:
     yield _owner_mark(image.owner_mark)
 
 
-def _taken(image: pb.ImageResult) -> str:
+def _capture_time(image: pb.ImageResult) -> str:
     if not image.capture_time:
         return ""
     words = [image.capture_time.replace("T", " "), image.capture_utc_offset]

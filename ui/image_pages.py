@@ -28,7 +28,7 @@ FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
 
 @dataclass(frozen=True)
 class ImagePage:
-    """One page: its photos, its number from 1, and the numbers of pages and photos."""
+    """A page with its photos and its number, from 1, and the total counts of pages and photos."""
 
     images: list[pb.ImageResult]
     number: int
@@ -46,7 +46,7 @@ async def image_page(
     order_by: str,
     search: str = "",
 ) -> ImagePage:
-    """Fetches a page; beyond the end, the last page."""
+    """Fetches a page; if the number is beyond the end, the last page."""
     number = max(1, int(number or 1))
     request = pb.ListImagesRequest(
         run_id=run_id,

@@ -130,19 +130,19 @@ def _write(
 
 
 def orient(
-    checkpoint: Path, architecture: str, targets: Mapping[str, Path], pre: Preprocessing
+    checkpoint: Path, architecture: str, targets: Mapping[str, Path], preprocessing: Preprocessing
 ) -> str:
     """Makes a comparator's output the probability that the first picture is better.
 
-    Which of its two answers means that is measured on pictures with a known answer; if it is the
-    other one, the rows of the last layer change places.
+    Which of its two answers means that is measured on pictures with a known answer. The graph gives
+    answer 1; if answer 0 is the right one, the rows of the last layer change places.
 
     Returns:
         What was measured, in words.
     """
     describe, compare = (_session(targets[graph]) for graph in ("describe", "compare"))
-    (better,) = describe.run({"pixels": tensors_of(real_pictures(), pre)})
-    (worse,) = describe.run({"pixels": tensors_of(worse_pictures(), pre)})
+    (better,) = describe.run({"pixels": tensors_of(real_pictures(), preprocessing)})
+    (worse,) = describe.run({"pixels": tensors_of(worse_pictures(), preprocessing)})
     better = better.repeat(2, axis=0)
     (forward,) = compare.run({"first": better, "second": worse})
     (backward,) = compare.run({"first": worse, "second": better})

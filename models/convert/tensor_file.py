@@ -124,6 +124,7 @@ def _damage(path: Path) -> Iterator[None]:
     except (
         *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
         *(struct.error, zipfile.BadZipFile, NotImplementedError, RecursionError),
+        OSError,  # zipfile seeks to where the content says, which may be before the start
     ) as error:
         raise ConfigError(f"{path} is not a checkpoint with only weights: it is damaged") from error
 

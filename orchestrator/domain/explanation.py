@@ -18,7 +18,7 @@ from orchestrator.domain.selection import Comparisons, SelectionParameters, Verd
 from orchestrator.domain.wording import format_comparison, pluralize
 
 MAX_DISTANCE_COUNT = 2**24
-"""Maximum number of distances computed to explain one photo: those among 4,096 photos."""
+"""Maximum number of distances computed to explain a photo: all distances among 4,096 photos."""
 _SWEEP_COUNT = 8
 _PENALTY_NAMES = {
     "eyes_closed": "eyes",
@@ -57,8 +57,8 @@ class Match:
 
     Attributes:
         path: The other photo.
-        probability: That this one is the better one.
-        is_won: Whether the comparator prefers this one.
+        probability: Probability that the explained photo is the better one.
+        is_won: Whether the comparator prefers the explained photo.
     """
 
     path: str
@@ -68,14 +68,14 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another photo of the run, and its similarity.
+    """Another photo in the run, and its similarity.
 
     Attributes:
         path: The other photo.
         similarity: Cosine similarity, -1 to 1.
         distance: Distance in the metric of the grouping.
         is_same_moment: Whether both are in the same moment.
-        time_part: What capture time adds to `distance`; below 0 if it makes them nearer.
+        time_part: Contribution of capture time to `distance`; negative if it brings them closer.
     """
 
     path: str
@@ -94,24 +94,23 @@ class Grouping:
     Attributes:
         method: "hdbscan" or "dbscan".
         metric: "cosine" or "euclidean".
-        scene_distance: No two photos of a cluster are farther apart; None = no bound.
-        cluster_selection_epsilon: Closer photos are not split.
+        scene_distance: Maximum distance between two photos of a cluster; None = no bound.
+        cluster_selection_epsilon: Photos closer than this are not split.
         dbscan_eps: Neighbourhood radius of DBSCAN.
-        cluster_size: Photos of its cluster, 1 for noise.
-        nearest_inside, farthest_inside: The nearest and farthest photo of its cluster.
+        cluster_size: Number of photos in its cluster, 1 for noise.
+        nearest_inside, farthest_inside: The nearest and farthest photo in its cluster.
         nearest_outside: The nearest photo of another moment.
         joint_distance: Largest distance within the union of its cluster and that of
-            `nearest_outside`. For more than 4,096 photos it is a lower bound, found by repeatedly
-            going to the farthest photo.
+            `nearest_outside`. For more than 4,096 photos, it is a lower bound, found by repeatedly
+            moving to the farthest photo.
         core_distance: Distance to its `min_samples`-th nearest photo: how sparse its surroundings
             are.
         outside_core_distance: The largest such distance in the cluster of `nearest_outside`;
             also None if computing it would take more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Parameter of HDBSCAN.
-        separate_hours: A longer pause splits moments; None if it does not.
-        separate_distance: Photos this close are not split by it; None likewise.
-        pause_inside: Seconds between it and `nearest_inside`; None if unknown or if it does not
-            count.
+        separate_hours: A longer pause splits moments; None if pauses do not split them.
+        separate_distance: Photos this close are not split by a pause; None likewise.
+        pause_inside: Seconds between it and `nearest_inside`; None if unknown or not used.
         pause_outside: Seconds between it and `nearest_outside`.
     """
 
@@ -141,23 +140,23 @@ class Explanation:
     Attributes:
         path: The photo.
         reason: The sentence stored with it.
-        grouping_text: Sentences that explain its moment.
+        grouping_text: Sentences that explain why it is in its moment.
         terms: Their contributions and `person_penalty` add up to `composite_score`.
         penalties: Empty without faces.
-        person_penalty: Sum of those applied, never below `max_penalty`.
-        max_penalty: The setting.
+        person_penalty: Sum of the penalties that are applied, never below `max_penalty`.
+        max_penalty: The setting of that name.
         composite_score: The score by which it is ranked.
         lost_to_path: The preferred photo; empty if there is none.
-        similarity: Cosine similarity to a selected photo, if it decided.
-        rank: Place in its moment, from 1.
-        moment_size: Photos of its moment.
+        similarity: Cosine similarity to a selected photo, if it was decisive.
+        rank: Rank in its moment, from 1.
+        moment_size: Number of photos in its moment.
         points: Sum of its win probabilities; None if it was not tied.
-        tied_count: Other photos that it was tied with.
+        tied_count: Number of other photos that it was tied with.
         tiebreaker_range: Composite scores this close to the leader's are a tie.
-        matches: Its comparisons with them, the closest first.
-        neighbours: Most similar photos of the run, the nearest first.
+        matches: Its comparisons with them, closest first.
+        neighbours: Most similar photos in the run, nearest first.
         grouping: The numbers behind `grouping_text`.
-        decisions: Descriptions of the user's decisions in force about it.
+        decisions: Descriptions of the user's decisions on it that are in force.
         lines: The whole explanation as text.
     """
 
@@ -184,7 +183,7 @@ class Explanation:
 
 
 def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Term, ...]:
-    """The terms of the composite score that come from quality."""
+    """Returns the terms of the composite score that come from quality."""
     weights, quality = parameters.quality_weights, candidate.quality
     aesthetic = normalize_ava(quality.ava_score)
     return (
@@ -194,7 +193,7 @@ def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Ter
 
 
 def penalties_of(verdict: Verdict, parameters: SelectionParameters) -> tuple[Penalty, ...]:
-    """The rules on faces, applied to a photo; none without faces."""
+    """Returns the face rules, checked for a photo; empty if it has no faces."""
     return tuple(
         Penalty(check.fault.value, check.score, check.threshold, check.cost, check.is_fault)
         for check in check_faces(verdict.worst, parameters.person_penalties)
@@ -202,7 +201,7 @@ def penalties_of(verdict: Verdict, parameters: SelectionParameters) -> tuple[Pen
 
 
 def matches_of(path: str, comparisons: Comparisons) -> tuple[Match, ...]:
-    """A photo's comparisons, the closest match first."""
+    """Returns a photo's comparisons, closest match first."""
     found = [
         (second, probability) if first == path else (first, 1.0 - probability)
         for (first, second), probability in comparisons.items()
@@ -221,15 +220,15 @@ def neighbours_of(
     parameters: ClusterParameters,
     count: int,
 ) -> tuple[Neighbour, ...]:
-    """The most similar photos.
+    """Finds the most similar photos.
 
     Args:
         index: The photo's row.
         paths: (n,).
         embeddings: float32, (n, d), unit rows.
-        captures: Of the n photos.
+        captures: Captures of the n photos.
         labels: (n,), moments in force.
-        parameters: Of the grouping.
+        parameters: Parameters of the grouping.
         count: Number of photos to return.
     """
     similarity = _closeness(index, _Photos(embeddings, None))
@@ -243,7 +242,7 @@ def neighbours_of(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Photos:
-    """Photos by what their distances are made of; `term` is None if capture time does not count."""
+    """The inputs of photos' distances; `term` is None if capture time does not count."""
 
     embeddings: Embeddings
     term: TimeTerm | None
@@ -270,8 +269,8 @@ def grouping_of(
         paths: (n,).
         embeddings: float32, (n, d), unit rows.
         labels: (n,), assigned by the algorithm.
-        captures: Of the n photos.
-        parameters: In force.
+        captures: Captures of the n photos.
+        parameters: The parameters in force.
     """
     photos = _Photos(embeddings, time_term(captures, parameters.capture_time.weight))
     closeness = _closeness(index, photos)
@@ -352,7 +351,7 @@ def _distance(closeness: float, metric: str) -> float:
 
 
 def _closeness(index: int, photos: _Photos) -> NDArray[np.float64]:
-    """1 less the distance of a row to each, float64 as the clustering takes them."""
+    """1 minus the distance of a row to each row, in float64 like the clustering."""
     vectors = photos.embeddings
     found = vectors.astype(np.float64) @ vectors[index].astype(np.float64)
     if photos.term is not None:
@@ -368,7 +367,7 @@ def _diameter(photos: _Photos, metric: str) -> float:
 
 
 def _lowest_by_sweeps(photos: _Photos) -> float:
-    """Finds a low closeness of two rows by repeatedly going to the farthest row."""
+    """Finds a low closeness of two rows by repeatedly moving to the farthest row."""
     lowest, row = np.inf, 0
     for _ in range(_SWEEP_COUNT):
         closeness = _closeness(row, photos)

@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.domain.sets import SetPlace
+
 
 @dataclass(frozen=True, slots=True)
 class FindParameters:
     """Which files of an album are photos."""
 
     exclude: list[str]
-    """patterns, as in .gitignore, of files and folders that are not photos of the album; they add
-    to those in the album's file `.bestshotignore`. `--exclude` sets it"""
+    """patterns, in the syntax of .gitignore, of files and folders to leave out of the album, in
+    addition to those in the album's file `.bestshotignore`; set by `--exclude`"""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityScores:
-    """Scores of one picture; ranges and meaning as in quality.proto.
+    """Scores of one picture; ranges and meanings are as in quality.proto.
 
-    A score with a default may be missing in results of older versions.
+    A score with a default may be missing in results from older versions.
     """
 
     iqa_score: float
@@ -103,11 +105,11 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class CaptureTime:
-    """When a photo was taken, as one source states it.
+    """When a photo was taken, according to one source.
 
     Attributes:
-        local: Local time, ISO 8601 without zone, with the fraction of a second if it is known; a
-            date alone where no time of day is known; empty if unknown.
+        local: Local time, ISO 8601 without zone, with the fraction of a second if known; only a
+            date if the time of day is unknown; empty if unknown.
         utc_offset: Its offset from UTC, for example "+02:00"; empty if unknown.
         source: Where it was found: a tag, such as "EXIF DateTimeOriginal"; a sidecar with its tag;
             or "file name". Empty if unknown.
@@ -119,36 +121,36 @@ class CaptureTime:
 
     @property
     def date(self) -> str:
-        """The day, ISO 8601; empty if unknown."""
+        """The date, ISO 8601; empty if unknown."""
         return self.local[:10]
 
     @property
     def has_time_of_day(self) -> bool:
-        """Whether it is more than a date."""
+        """Whether the time of day is known."""
         return "T" in self.local
 
 
 @dataclass(frozen=True, slots=True)
 class CameraFacts:
-    """What a file states about the shot; None or empty where it states nothing.
+    """Facts about the shot, from its file; None or empty if the file does not contain them.
 
     Attributes:
         make: Manufacturer of the camera.
         model: Model of the camera.
         lens: Model of the lens, or else its focal lengths and apertures.
         focal_length_mm: Above 0.
-        focal_length_35mm: Focal length with the same angle of view on 35 mm film, in mm; above 0.
+        focal_length_35mm: Equivalent focal length on 35 mm film, in mm; above 0.
         exposure_time_seconds: Above 0.
         f_number: Above 0.
         iso: Sensitivity; above 0.
         exposure_bias_ev: Exposure compensation in EV.
-        exposure_mode: "auto", "manual" or "auto bracket", by EXIF's ExposureMode.
+        exposure_mode: "auto", "manual" or "auto bracket", from EXIF's ExposureMode.
         is_flash_fired: Whether the flash fired.
-        has_gps: Whether the file states where it was taken.
-        burst_id: Identifier that the shots of one burst share.
-        sequence_number: Number of the shot within its burst or bracket, as the camera counts.
+        has_gps: Whether the file contains the location.
+        burst_id: Identifier shared by the shots of a burst.
+        sequence_number: Number of the shot within its burst or bracket, as counted by the camera.
         drive_mode: "single" or "continuous".
-        bracket_mode: "none", or what the camera varied from shot to shot: "exposure", "focus",
+        bracket_mode: "none", or the property that varied from shot to shot: "exposure", "focus",
             "white balance", "ISO", "aperture" or "other".
     """
 
@@ -172,14 +174,14 @@ class CameraFacts:
 
 @dataclass(frozen=True, slots=True)
 class OwnerMark:
-    """What the photo's owner said about it in another program.
+    """How the photo's owner marked it in another program.
 
     Attributes:
         rating: Stars, 1 to 5, or -1 = rejected; None if there is none.
         pick: "picked", "rejected", or empty.
-        label: Name of the colour label, in the language of the program that wrote it.
-        source: Path of the sidecar that has the rating or pick, else the label; "the file" if it
-            is the photo itself; empty if there is neither.
+        label: Name of the colour label, in the language of the program that set it.
+        source: Path of the sidecar with the rating or pick, or else the label; "the file" if it is
+            the photo itself; empty if there is no mark.
     """
 
     rating: int | None = None
@@ -190,7 +192,7 @@ class OwnerMark:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A readable photo, as the selection sees it.
+    """A readable photo with the data that the selection uses.
 
     Attributes:
         path: Relative to the album; unique.
@@ -200,7 +202,8 @@ class Candidate:
         cluster_id: Its moment; -1 = noise.
         file: What is known of its file.
         content: Its kind.
-        owner_mark: What its owner said in another program.
+        owner_mark: How its owner marked it in another program.
+        frame_set: Its place in a set of photos that belong together; None if it is in none.
     """
 
     path: str
@@ -211,17 +214,18 @@ class Candidate:
     file: FileFacts = FileFacts()
     content: ContentClass = ContentClass.PHOTO
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
+    frame_set: SetPlace | None = None
 
 
 class Decision(StrEnum):
-    """What a user decided about a photo."""
+    """A user's decision on a photo."""
 
     KEEP = "keep"
     REJECT = "reject"
 
     @property
     def past_tense(self) -> str:
-        """For sentences: "kept" or "rejected"."""
+        """The past tense, for sentences: "kept" or "rejected"."""
         return "kept" if self is Decision.KEEP else "rejected"
 
 
@@ -238,6 +242,7 @@ class Reason(StrEnum):
     BLURRED = "BLURRED"
     TOO_SIMILAR = "TOO_SIMILAR"
     UNREADABLE = "UNREADABLE"
+    UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"
     USER_KEEP = "USER_KEEP"
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
@@ -247,6 +252,8 @@ class Reason(StrEnum):
     CONTENT_KEPT = "CONTENT_KEPT"
     OWNER_KEEP = "OWNER_KEEP"
     OWNER_REJECT = "OWNER_REJECT"
+    SELECTED_WITH_SET = "SELECTED_WITH_SET"
+    IN_SET = "IN_SET"
 
 
 KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)

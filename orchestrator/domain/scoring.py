@@ -13,7 +13,7 @@ from orchestrator.domain.wording import pluralize
 
 @dataclass(frozen=True, slots=True)
 class QualityWeights:
-    """Shares of the technical and the aesthetic score in the composite."""
+    """Shares of the technical and the aesthetic score in the composite score."""
 
     iqa: Share
     """weight of the technical score in the composite score"""
@@ -86,7 +86,7 @@ class WorstFace:
 
 
 class FaceFault(StrEnum):
-    """A face score below its threshold; named as the penalty in the settings."""
+    """A face score below its threshold; named like the penalty in the settings."""
 
     EYES_CLOSED = "eyes_closed"
     FACE_TURNED = "face_turned"
@@ -100,7 +100,7 @@ FAULT_WORDS = {
 }
 """Words for the faults in captions and reasons."""
 NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "smiling"}
-"""Words for captions if the fault is absent; a face that looks ahead is not mentioned."""
+"""Words for captions if a fault is absent; a face that looks ahead is not mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _ramp(value: float, start: float, end: float) -> float:
 def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:
     """Checks the worst scores against the thresholds; empty without faces.
 
-    The only place that maps scores to faults.
+    This is the only place that maps scores to faults.
     """
     if worst is None:
         return ()
@@ -235,7 +235,7 @@ def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
 def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> str:
     """For example "2 faces | eyes open | no smile".
 
-    Empty without faces; only their number if none counts.
+    Empty without faces; just the number of faces if none of them counts.
     """
     if not faces:
         return ""
@@ -256,7 +256,7 @@ def person_penalty(worst: WorstFace | None, penalties: PersonPenalties) -> float
         0.0 without faces, never below `max_penalty`.
     """
     total = 0.0
-    # a plain loop: sum() compensates rounding, and stored penalties would change in the last digit
+    # not sum(), which compensates for rounding: the last digit of stored penalties would change
     for check in check_faces(worst, penalties):
         total += check.cost
     return max(total, penalties.max_penalty)

@@ -1,4 +1,4 @@
-"""Selects the best photos of each moment, with reasons; lists the pairs to compare for that."""
+"""Selects the best photos of each moment, with reasons, and lists the pairs to compare first."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from orchestrator.domain.scoring import (
     person_penalty,
     worst_face,
 )
+from orchestrator.domain.sets import WITHOUT_SETS, SetParameters
 
 MAX_COMPARED_COUNT = 100
-"""Maximum number of a moment's photos, the best by score, that are compared with each other: a
-round robin of n photos takes n (n - 1) / 2 comparisons, 200 million for 20,000 photos."""
+"""Maximum number of photos per moment, the best by score, that are compared with each other: a
+round robin of n photos takes n (n - 1) / 2 comparisons, or 200 million for 20,000 photos."""
 
 FACE_DIFFERENCE = 0.02
 """Difference of penalties from which on a photo that has worse faces than the best by score does
@@ -61,7 +62,7 @@ class FilterParameters:
 
 @dataclass(frozen=True, slots=True)
 class SiameseParameters:
-    """Settings of the pairwise comparison."""
+    """Settings for the pairwise comparison."""
 
     enabled: bool
     """whether the comparator decides ties; if it does, a run fails at its start when no Siamese
@@ -78,7 +79,7 @@ class SiameseParameters:
 
 @dataclass(frozen=True, slots=True)
 class SelectionParameters:
-    """Rules of the selection."""
+    """Rules for the selection."""
 
     max_images_per_cluster: Count
     """maximum number of photos selected from a moment"""
@@ -108,7 +109,7 @@ class Verdict:
         person_penalty: 0 or below.
         composite_score: The score by which it is ranked.
         is_selected: Whether it was picked.
-        reason: Why.
+        reason: Why it was picked or not.
         lost_to: Path of the preferred photo; None if there is none.
         similarity: Cosine similarity to `lost_to`, if it decided.
         probability: Probability that `lost_to` is better, if the comparator decided.
@@ -188,11 +189,11 @@ class _Taken:
         self.photos.append(photo)
 
     def closest(self, photo: _Scored) -> tuple[float, _Scored]:
-        """The taken photo most similar to this one, or the last of equals; there must be one."""
+        """Returns the taken photo most similar to this one, the last one if several are equal."""
         own = self._embeddings[photo.index]
         near = self.photos
         if len(near) > _MANY_TAKEN:
-            # the user keeps many: one product, not a loop, finds the few that can be closest
+            # the user may keep many: a product, not a loop, finds the few that can be closest
             similarity = self._stack_taken() @ own
             doubt = 4.0 * (len(own) + 4) * 2.0**-24
             places = np.flatnonzero(similarity >= similarity.max() - doubt)
@@ -223,8 +224,9 @@ class Selection:
         filters: Floors.
         parameters: Rules.
         decisions: Photos that the user keeps or rejects, by content digest; they override
-            everything else. Where there is none, the mark of the photo's owner counts in the same
-            way if the parameters say so.
+            everything else. If there is none, the mark of the photo's owner counts in the same way,
+            provided that the parameters allow it.
+        sets: What is done with photos that belong together.
     """
 
     candidates: Sequence[Candidate]
@@ -232,6 +234,7 @@ class Selection:
     filters: FilterParameters
     parameters: SelectionParameters
     decisions: Mapping[str, Decision]
+    sets: SetParameters = WITHOUT_SETS
 
     def take(self, rows: Sequence[int]) -> Selection:
         """Returns a selection over some of the photos."""
@@ -239,9 +242,9 @@ class Selection:
         return replace(self, candidates=candidates, embeddings=self.embeddings[rows])
 
     def pairs_to_compare(self) -> list[Pair]:
-        """Lists the pairs to ask the Siamese model about: all pairs of each tied group, sorted.
+        """Lists the pairs for the Siamese model: all pairs of each tied group, sorted.
 
-        A tied group of more than `MAX_COMPARED_COUNT` is cut to the best by score.
+        A tied group of more than `MAX_COMPARED_COUNT` photos is cut to the best by score.
         """
         if not self.parameters.siamese.enabled:
             return []
@@ -284,7 +287,7 @@ class Selection:
         return [moments[key] for key in sorted(moments)]
 
     def _decision(self, photo: _Scored) -> Decision | None:
-        """What the user decided about a photo, or else its owner in another program."""
+        """Returns the user's decision on a photo, or else its owner's from another program."""
         if self._is_decided_by_user(photo) or not self.parameters.use_owner_ratings:
             return self.decisions.get(photo.candidate.content_digest)
         return owner_decision(photo.candidate.owner_mark)
@@ -354,7 +357,7 @@ class Selection:
         return [photo for photo in eligible if photo.composite >= limit and photo.penalty >= worst]
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
-        """Orders the photos of a moment, the tied ones by a round robin."""
+        """Ranks the photos of a moment, using a round robin for tied ones."""
         ordered = sorted(eligible, key=_by_score)
         all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
         tied = _cut_to_compare(all_tied)
@@ -386,7 +389,7 @@ class Selection:
         others = [photo for photo in ranking.photos if not self._is_kept(photo)]
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
-        for rank, photo in enumerate([*kept, *others], start=1):
+        for rank, photo in enumerate([*kept, *self._with_middles_first(others)], start=1):
             base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
             if photo.path in points:
                 base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
@@ -394,6 +397,8 @@ class Selection:
                 base = replace(base, uncompared_count=len(ranking.uncompared))
             if self._is_kept(photo):
                 verdict = replace(base, is_selected=True, reason=self._keep_reason(photo))
+            elif (first := self._find_of_set(photo, taken)) is not None:
+                verdict = self._decide_in_set(base, photo, first)
             elif taken.photos and photo.path in fallen:
                 verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:
@@ -406,8 +411,50 @@ class Selection:
         others = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
         for rank, photo in enumerate(others, start=len(ranked) + 1):
             fall = fallen[photo.path]
-            verdicts.append(fall.judge(_verdict(photo, fall.reason, rank, len(moment)), best))
+            base = _verdict(photo, fall.reason, rank, len(moment))
+            first = self._find_of_set(photo, taken)
+            if first is not None and self._uses_all(photo) and fall.reason in _FLOORS:
+                verdicts.append(self._decide_in_set(base, photo, first))
+            else:
+                verdicts.append(fall.judge(base, best))
         return verdicts
+
+    def _uses_all(self, photo: _Scored) -> bool:
+        own = photo.candidate.frame_set
+        return own is not None and self.sets.use_of(own.kind) == "all"
+
+    def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
+        """Exchanges the best of each set for its middle, where that is to stand for the set."""
+        found = list(ranked)
+        sets: dict[int, list[int]] = {}
+        for place, photo in enumerate(ranked):
+            own = photo.candidate.frame_set
+            if own is not None and self.sets.use_of(own.kind) == "middle":
+                sets.setdefault(own.number, []).append(place)
+        for places in sets.values():
+            by_place = sorted(places, key=lambda place: _place_in_set(ranked[place]))
+            middle = by_place[(len(by_place) - 1) // 2]
+            rest = [place for place in places if place != middle]
+            for place, source in zip(places, [middle, *rest], strict=True):
+                found[place] = ranked[source]
+        return found
+
+    def _find_of_set(self, photo: _Scored, taken: _Taken) -> _Scored | None:
+        """The first photo of its set that was taken; None if there is none."""
+        own = photo.candidate.frame_set
+        if own is None or self.sets.use_of(own.kind) == "ignore":
+            return None
+        for other in taken.photos:
+            theirs = other.candidate.frame_set
+            if theirs is not None and theirs.number == own.number:
+                return other
+        return None
+
+    def _decide_in_set(self, base: Verdict, photo: _Scored, first: _Scored) -> Verdict:
+        """Decides about a photo of whose set one is taken."""
+        if self._uses_all(photo):
+            return replace(base, is_selected=True, reason=Reason.SELECTED_WITH_SET, lost_to=None)
+        return replace(base, reason=Reason.IN_SET, lost_to=first.path)
 
     def _decide(
         self,
@@ -463,7 +510,7 @@ class _Ranking:
 
     Attributes:
         photos: Best first.
-        points: Points of the compared photos by path: the sum of the probabilities that it is
+        points: Points of the compared photos by path: the sum of the probabilities that a photo is
             better than each of the others. Empty if there is no tie.
         uncompared: Paths of the tied photos beyond `MAX_COMPARED_COUNT`.
     """
@@ -481,17 +528,22 @@ def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> li
     return [photo for photo in moment if fallen[photo.path].reason in _FLOORS]
 
 
+def _place_in_set(photo: _Scored) -> int:
+    own = photo.candidate.frame_set
+    return own.place if own is not None else 0
+
+
 def _by_score(photo: _Scored) -> tuple[float, str]:
     return -photo.composite, photo.path
 
 
 def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
-    """The photos of a tied group that are compared, best first."""
+    """Returns the photos of a tied group that are compared, best first."""
     return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
 
 
 def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
-    """Probability that `first` is better than `second`; 0.5 if they were not compared."""
+    """Returns the probability that `first` is better than `second`; 0.5 if not compared."""
     if first < second:
         return comparisons.get((first, second), 0.5)
     return 1.0 - comparisons.get((second, first), 0.5)
@@ -500,7 +552,7 @@ def _better_probability(first: str, second: str, comparisons: Comparisons) -> fl
 def _decisive_probability(
     winner: str, loser: str, points: Mapping[str, float], comparisons: Comparisons
 ) -> float | None:
-    """Probability that the winner is better; None if the round robin did not decide."""
+    """Returns the probability that the winner is better; None if the round robin did not decide."""
     if points.get(winner, 0.0) > points.get(loser, math.inf):
         return _better_probability(winner, loser, comparisons)
     return None

@@ -1,4 +1,4 @@
-"""Writes verdicts and groupings as sentences for people."""
+"""Describes verdicts and groupings in sentences for the user."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _NAMES = {
 _KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
 _OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
-"""Smaller differences, on scores from 0 to 1, are not mentioned."""
+"""Smaller differences between scores, which range from 0 to 1, are not mentioned."""
 
 
 def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
-    """Writes one sentence per photo: why it was picked or not.
+    """Writes one sentence per photo that explains why it was or was not picked.
 
     Args:
         selection: The selection.
@@ -83,22 +83,22 @@ def _by_score(verdict: Verdict) -> tuple[float, str]:
 
 
 def describe_unreadable(error: str) -> str:
-    """The sentence for a photo that could not be read."""
+    """Writes the sentence for a photo that could not be read."""
     return f"Could not be read: {error}."
 
 
 def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
-    """A note that counts the photos of formats that cannot be read; none without photos."""
+    """Writes a note that counts photos in unsupported formats; none if there are none."""
     counts = sorted(Counter(formats).items())
     listed = ", ".join(f"{count} {name}" for name, count in counts)
     return (f"Not supported: {listed}.",) if listed else ()
 
 
 def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
-    """A note on sidecars that could not be read; none if all could.
+    """Writes a note on sidecars that could not be read; none if all could.
 
     Args:
-        problems: What is wrong, by path.
+        problems: Error messages by path.
     """
     if not problems:
         return []
@@ -108,7 +108,7 @@ def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
 
 
 def describe_damage(damage: str) -> str:
-    """An extra sentence for a photo whose file is damaged but readable."""
+    """Writes an extra sentence for a photo whose file is damaged but readable."""
     return f"Partially read: {damage}."
 
 
@@ -139,7 +139,7 @@ def grouping_text(grouping: Grouping) -> str:
 def correction_texts(
     content_digest: str, corrections: Sequence[Correction], paths: Mapping[str, str]
 ) -> list[str]:
-    """The user's corrections of moments that concern a photo, in words.
+    """Describes the user's corrections of moments that concern a photo.
 
     Args:
         content_digest: The photo.
@@ -179,7 +179,7 @@ def _format_span(seconds: float) -> str:
 
 
 def _tell_time(near: Neighbour, pause: float | None) -> str:
-    """Says how far apart in time a photo was taken, and what that does to its distance."""
+    """Describes the time between two photos and its effect on their distance."""
     if pause is None:
         return ""
     taken = f"taken {_format_span(pause)} apart"
@@ -233,8 +233,8 @@ def _explain_alone(grouping: Grouping) -> str:
         others = pluralize(grouping.min_samples, "other photo")
         return (
             f"{text}, but the area around it is sparser: it has {others} within {own}; photos in "
-            f"the nearest photo's moment have as many within {other}. HDBSCAN therefore labels it "
-            f"noise."
+            f"the nearest photo's moment have that many within {other}. HDBSCAN therefore labels "
+            f"it noise."
         )
     return f"{text}; HDBSCAN labels it noise because few photos are close to it."
 
@@ -257,7 +257,7 @@ def _explain_outside(grouping: Grouping) -> str:
 
 
 def _explain_joint(grouping: Grouping) -> str:
-    """Says that the two moments together would span too much; empty if they would not."""
+    """Explains that the two moments together would span too much; empty if they would not."""
     joint, limit = grouping.joint_distance, grouping.scene_distance
     if joint is None or limit is None or joint <= limit:
         return ""
@@ -318,6 +318,8 @@ def _explain_further(
         return "Selected: you kept this photo."
     if verdict.reason is Reason.OWNER_KEEP:
         return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.SELECTED_WITH_SET:
+        return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
     similarity, limit = format_comparison(
         verdict.similarity or 0.0, parameters.dissimilarity_threshold
     )
@@ -378,12 +380,17 @@ def _explain_lost(
     rival: tuple[Candidate, Verdict],
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence for a photo that lost to another one."""
+    """Writes the sentence for a photo that lost to another one."""
     score, best = format_comparison(verdict.composite_score, rival[1].composite_score)
     winner = rival[1].path
     differences = _describe_differences(candidate, verdict, *rival)
     keeper = _name_keeper(rival[1])
     match verdict.reason:
+        case Reason.IN_SET:
+            return (
+                f"Not selected: {_place_in_set(candidate)}, for which {winner} "
+                f"stands{f' because {keeper} kept it' if keeper else ''}{differences}."
+            )
         case Reason.COPY:
             return (
                 f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule, keeper)}."
@@ -419,8 +426,16 @@ def _explain_lost(
             )
 
 
+def _place_in_set(candidate: Candidate) -> str:
+    """Names a photo's place in its set."""
+    own = candidate.frame_set
+    if own is None:
+        raise ValueError(f"{candidate.path} is in no set")
+    return f"frame {own.place} of {own.size} of an {own.kind.words}"
+
+
 def _describe_win(verdict: Verdict) -> str:
-    """Says that the comparator chose it from photos with about the same score."""
+    """Describes how the comparator chose it from photos with about the same score."""
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
@@ -431,14 +446,14 @@ def _describe_win(verdict: Verdict) -> str:
 
 
 def _describe_uncompared(verdict: Verdict) -> str:
-    """Says that a photo with about the best score was not compared."""
+    """Explains why a photo with about the best score was not compared."""
     if not verdict.uncompared_count or verdict.points is not None:
         return ""
     return f"; only the best {MAX_COMPARED_COUNT} shots with about that score were compared"
 
 
 def _describe_comparison(verdict: Verdict) -> str:
-    """Says how the comparator decided; the round robin can overrule a single pair."""
+    """Describes how the comparator decided; the round robin can overrule a single pair."""
     probability = verdict.probability or 0.0
     if probability > 0.5:
         return f"the direct comparison prefers the other with {probability:.0%} probability"

@@ -1,4 +1,4 @@
-"""decisions.json: an album's log of decisions, for backup or for another bestshot."""
+"""decisions.json: an album's log of decisions, as a backup or for another installation."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class _Entry(_Strict):
     create_time: AwareDatetime
     target: _Photo | None
     undone_id: str
+    decided_by: Annotated[str, Field(max_length=4096)] = ""
 
 
 class _File(_Strict):
@@ -55,7 +56,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
     """Reads the output of `decisions_json`.
 
     Raises:
-        InvalidArgumentError: It is not a valid log; the message names the place.
+        InvalidArgumentError: It is not a valid log; the message names the location.
     """
     try:
         entries = _File.model_validate_json(text).entries
@@ -74,6 +75,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
             create_time=entry.create_time.astimezone(datetime.UTC),
             target=DecidedPhoto(**entry.target.model_dump()) if entry.target else None,
             undone_id=entry.undone_id,
+            decided_by=entry.decided_by,
         )
         for entry in entries
     ]

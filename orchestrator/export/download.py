@@ -26,10 +26,10 @@ from services.common.errors import FailedPreconditionError, InvalidImageError
 from services.common.temporary import temporary_file
 
 SKIPPED_NAME = "SKIPPED.txt"
-"""Entry of a zip that names the files left out; absent if there are none."""
+"""Entry of a zip that lists the files left out, if any."""
 _CHUNK_BYTES = 2**20
 _EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-"""The range of times that a zip can store."""
+"""The range of times that a zip file can store."""
 
 
 class DownloadFormat(enum.StrEnum):
@@ -51,7 +51,7 @@ def download(
     cache: FeatureCache,
     roots: Sequence[Path] = (),
 ) -> IO[bytes]:
-    """Writes a temporary file, and returns it opened at its start.
+    """Writes a temporary file, and returns it positioned at its start.
 
     Links in the album are followed within it and `roots` (resolved); files that lead elsewhere are
     left out of a zip and named in its SKIPPED.txt.
@@ -80,7 +80,7 @@ def download(
 
 
 def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> list[ImageRecord]:
-    """The photos that a zip is about, which decide its names."""
+    """Returns the photos covered by a zip, which determine the names in it."""
     if wanted is DownloadFormat.SELECTED_ZIP:
         return [record for record in records if record.is_selected]
     return [record for record in records if record.is_readable]
@@ -89,7 +89,7 @@ def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> li
 def _write_results_zip(
     target: IO[bytes], album: Album, run: Run, records: Sequence[ImageRecord], cache: FeatureCache
 ) -> None:
-    """Tables and page compressed; thumbnails stored, because JPEGs do not shrink."""
+    """Writes tables and page compressed, and thumbnails uncompressed, as JPEGs do not shrink."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in tables(album, run, records).items():
             entry = zipfile.ZipInfo(name, _EPOCH)
@@ -108,7 +108,7 @@ def _write_zip(
     *,
     has_photos: bool = False,
 ) -> None:
-    """Sidecars, and the photos if requested; stored uncompressed, because photos do not shrink."""
+    """Writes sidecars, and photos if requested; uncompressed, because photos do not shrink."""
     folders = AlbumFolders(album)
     sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []

@@ -54,7 +54,7 @@ class ExportSource(Protocol):
         ...
 
     def thumbnail(self, name: str, record: ImageRecord) -> bytes:
-        """A photo's thumbnail, which is at `name` below the folder."""
+        """Returns a photo's thumbnail; `name` is its path below the folder."""
         ...
 
     def open_photo(self, path: str) -> IO[bytes]:
@@ -115,9 +115,8 @@ class ExportOptions:
         selected_transfer: How to put selected photos into `selected/`; None = not at all.
         write_xmp: Write sidecars to `xmp/`, and beside copied photos.
         write_xmp_beside_photos: Write sidecars into the album itself.
-        write_parquet: image_metrics.parquet.
-        force: Replace files with these names that bestshot did not write or that have changed
-            since.
+        write_parquet: Write image_metrics.parquet.
+        force: Replace files that bestshot did not write or that have changed since.
     """
 
     selected_transfer: FileTransfer | None = None
@@ -162,12 +161,12 @@ def export_run(
         cache: Contains their thumbnails.
         folder: Created if missing.
         options: Other files to write.
-        other_albums: Folders that must not be written to either.
+        other_albums: Other folders that must not be written to.
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
-        FailedPreconditionError: The run is not completed; or as `write_export`.
-        InvalidArgumentError: As `write_export`.
+        FailedPreconditionError: The run is not completed; or see `write_export`.
+        InvalidArgumentError: See `write_export`.
     """
     check_completed(run, "exported")
     source = StoredSource(album, run, records, cache, roots)
@@ -187,17 +186,17 @@ def write_export(
     Each file is replaced atomically, and if one cannot be written the folder is unchanged.
 
     Args:
-        source: Contents of the files. Links, and sidecars beside the photos, need the photos here.
+        source: Contents of the files. Links, and sidecars beside photos, need local photos.
         folder: Created if missing.
         options: Other files to write.
-        other_albums: Folders that must not be written to either.
+        other_albums: Other folders that must not be written to.
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
         FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
             read, or Parquet cannot be written here.
-        InvalidArgumentError: The folder cannot be written, is, contains or is inside an album, or
-            has files in the way that bestshot did not write.
+        InvalidArgumentError: The folder is not writable; it is, contains or is inside an album; or
+            it has files in the way that bestshot did not write.
     """
     records = source.records
     folders = AlbumFolders(source.album)
@@ -239,7 +238,7 @@ def write_export(
 
 
 def _stage_xmp(source: ExportSource, output: OutputFolder, options: ExportOptions) -> Iterator[str]:
-    """Stages the requested sidecars; yields what could not be written."""
+    """Stages the requested sidecars; yields those that could not be written."""
     if options.write_xmp:
         yield from stage_sidecars(source.records, output, XMP_FOLDER, source.sidecar)
         if options.selected_transfer:
@@ -248,7 +247,7 @@ def _stage_xmp(source: ExportSource, output: OutputFolder, options: ExportOption
 
 
 def _list_selected_files(records: Sequence[ImageRecord]) -> list[str]:
-    """Paths of the selected photos with their companions."""
+    """Paths of the selected photos and their companions."""
     selected = [record for record in records if record.is_selected]
     return [path for record in selected for path in (record.path, *record.companion_paths)]
 
@@ -280,7 +279,7 @@ def _stage_selected(
             continue
         except OSError as error:
             if is_sidecar(path) and isinstance(error, FileNotFoundError):
-                continue  # removed since the run
+                continue  # it was removed after the run
             raise FailedPreconditionError(
                 f"{path} can no longer be read: {error.strerror}"
             ) from error

@@ -1,4 +1,4 @@
-"""index.html: the moments with their picks and the reasons; needs no server."""
+"""index.html: the moments with their picks and the reasons; works without a server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
 
 
 def moments(records: Sequence[ImageRecord]) -> list[Moment]:
-    """Gathers the clusters, in order of their ids."""
+    """Gathers the clusters, ordered by id."""
     members: dict[int, list[ImageRecord]] = {}
     for record in records:
         if record.cluster_id is not None and record.cluster_id != NOISE:
@@ -65,7 +65,7 @@ def thumbnail_name(record: ImageRecord) -> str:
 
 
 def score_line(record: ImageRecord) -> str:
-    """Caption of a card, for example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"."""
+    """Returns a card's caption, such as "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"."""
     return score_caption((score, score_value(record, score)) for score in SCORES)
 
 

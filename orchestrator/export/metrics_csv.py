@@ -79,11 +79,14 @@ _FIXED_COLUMNS = (
     "Owner_Label",
     "Owner_Source",
     "Version_Of",
+    "Set_Kind",
+    "Set",
+    "Set_Place",
     "Content_Class",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
-scores follow by themselves. A new column that is not a score is appended here, after the columns of
-the scores that are not listed yet."""
+scores are added automatically. A new column that is not a score is appended here, after the columns
+of any scores that are not listed yet."""
 COLUMNS = (
     *_FIXED_COLUMNS,
     *(score.column for score in SCORES if score.column not in _FIXED_COLUMNS),
@@ -92,12 +95,12 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def metrics_csv(records: Sequence[ImageRecord]) -> str:
-    """Writes the table; rows in the order given, lines end with CRLF, as in RFC 4180.
+    """Writes the table with rows in the given order; lines end with CRLF, as in RFC 4180.
 
-    Pose, Eyes and Smile are the face-size-weighted worst case over the prominent faces, the Face_
-    columns list every face as JSON, largest first (boxes: left, top,
-    width, height). Text that a spreadsheet would take for a formula is
-    prefixed by an apostrophe. Numbers read back as the same float64.
+    Pose, Eyes and Smile are the face-size-weighted worst case over the prominent faces. The Face_
+    columns list every face as JSON, largest first (boxes: left, top, width, height). Text that a
+    spreadsheet would interpret as a formula is prefixed with an apostrophe. Numbers read back as
+    the same float64.
     """
     target = io.StringIO(newline="")
     writer = csv.writer(target)
@@ -160,6 +163,9 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Owner_Label": _text(record.owner_mark.label),
         "Owner_Source": _text(record.owner_mark.source),
         "Version_Of": _text(record.version_of_path),
+        "Set_Kind": record.set_kind,
+        "Set": _number(record.set_id),
+        "Set_Place": _number(record.set_place),
         "Content_Class": record.content_class,
     }
 
@@ -186,7 +192,7 @@ def _camera_columns(facts: CameraFacts) -> dict[str, str]:
 
 
 def _yes_or_no(value: bool | None) -> str:
-    """Empty for unknown."""
+    """Formats a flag; empty if unknown."""
     return {True: "yes", False: "no", None: ""}[value]
 
 
@@ -195,7 +201,7 @@ def _number(value: float | None) -> str:
 
 
 def _list(values: Sequence[float | None] | Sequence[list[float]]) -> str:
-    """A JSON list; empty for none."""
+    """Formats a JSON list; an empty list becomes an empty cell."""
     return json.dumps(list(values)) if values else ""
 
 

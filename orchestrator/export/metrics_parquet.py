@@ -15,7 +15,7 @@ from services.common.errors import FailedPreconditionError
 
 
 def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
-    """Writes one row per photo; fields named as in the protos, quality flattened, faces nested.
+    """Writes one row per photo, with fields named as in the protos: quality flat, faces nested.
 
     Raises:
         FailedPreconditionError: pyarrow is not installed.
@@ -57,6 +57,8 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
         ("owner_mark", _owner_type(pa)),
     ]
     fields += [("version_of_path", pa.string())]
+    fields += [("set_kind", pa.string())]
+    fields += [(name, pa.int32()) for name in ("set_id", "set_place", "set_size")]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()

@@ -13,14 +13,14 @@ from services.common.errors import NotFoundError
 from services.common.imaging.decode import CANONICAL_VERSION, encode_thumbnail
 
 MAX_LONG_SIDE_PX = 65_500
-"""libjpeg's limit."""
+"""The limit of libjpeg."""
 SCREEN_PX = 2048
-"""Up to here a picture is for a first look; larger ones are to judge the focus by."""
+"""Pictures up to this size are for a first look; larger ones are for checking focus."""
 _BYTES_PER_PIXEL = 3
 
 
 def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
-    """Returns the JPEG that the score stage made; NotFoundError if the photo was not readable."""
+    """Returns the JPEG made by the score stage; NotFoundError if the photo was unreadable."""
     key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
     found = cache.get([key])
     if key not in found:
@@ -35,13 +35,13 @@ async def large_picture(
     kept: RenditionFiles,
     long_side_px: int,
 ) -> bytes:
-    """Returns a photo, as it was scored, as a JPEG of at most `long_side_px`.
+    """Returns a photo in its scored version, as a JPEG of at most `long_side_px`.
 
-    Decodes it unless a picture of this size is kept.
+    The photo is decoded unless a picture of this size is already stored.
 
     Raises:
-        FailedPreconditionError: The file is gone, or has changed since it was scored.
-        NotFoundError: The photo was not readable then either.
+        FailedPreconditionError: The file is missing, or has changed since it was scored.
+        NotFoundError: The photo was unreadable when it was scored, too.
     """
     if not record.is_readable:
         raise NotFoundError("picture", record.path)
@@ -60,7 +60,7 @@ async def large_picture(
 
 
 def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
-    """Memory of the picture once it is decoded."""
+    """Memory that the decoded picture needs."""
     scale = long_side_px / max(record.width_px, record.height_px, 1)
     return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
 

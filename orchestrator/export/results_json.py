@@ -1,4 +1,4 @@
-"""results.json and run.json: all data on the photos and the run."""
+"""results.json and run.json: all data about the photos and the run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchestrator.records import Album, ImageRecord, Run
 
 
 def results_json(records: Sequence[ImageRecord]) -> str:
-    """Writes the photos: fields named as in orchestrator.proto, floats at full precision."""
+    """Writes the photos with field names as in orchestrator.proto and floats at full precision."""
     return _dump({"images": [_image(record) for record in records]})
 
 
 def run_json(album: Album, run: Run) -> str:
-    """Writes the run: config in force, models with digests, versions, timings, summary."""
+    """Writes the run: config in force, models with digests, versions, timings and summary."""
     data = dataclasses.asdict(run)
     for name in ("create_time", "start_time", "end_time"):
         data[name] = data[name].isoformat() if data[name] else None

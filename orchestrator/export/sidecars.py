@@ -24,8 +24,8 @@ _SUFFIXES = (".xmp", ".XMP")
 def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
     """Paths of each photo's sidecars: those that the run found, otherwise one.
 
-    That one has the photo's name with its suffix replaced, as in Adobe's programs. Photos whose
-    names differ only in the suffix keep it before the sidecar's.
+    By default, it is named like the photo, with the suffix replaced, as in Adobe's programs. If the
+    names of photos differ only in the suffix, ".xmp" is appended instead.
     """
     stems = Counter(PurePosixPath(record.path).with_suffix("") for record in records)
     names: dict[str, tuple[str, ...]] = {}
@@ -37,12 +37,12 @@ def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
 
 
 def sidecars_beside(album: Path, record: ImageRecord, sidecar_paths: Sequence[str]) -> list[Path]:
-    """The sidecars that a photo has in its album now, those of its RAW file included.
+    """Finds the sidecars that a photo has in its album now, including those of its RAW file.
 
     Args:
         album: Folder of the album.
         record: The photo.
-        sidecar_paths: Its names by the function `sidecar_paths`.
+        sidecar_paths: Their paths from the function `sidecar_paths`.
     """
     stems = {
         record.path,
@@ -60,10 +60,10 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_paths: Sequence[st
 def merged_sidecar(
     album: Path, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
 ) -> bytes:
-    """Makes a photo's sidecar for another place, merged with the one beside the photo.
+    """Makes a photo's sidecar for another folder, merged with the one beside the photo.
 
-    If it has several, that is the one at `sidecar_path`. One that is not XMP, or leads out of the
-    album and the roots, is ignored.
+    If the photo has several, the one at `sidecar_path` is used. A sidecar that is not XMP, or leads
+    outside the album and the roots, is ignored.
     """
     same = album / sidecar_path
     found = sidecars_beside(album, record, [sidecar_path])
@@ -79,7 +79,7 @@ def merged_sidecar(
 def merged_sidecar_of(
     folders: AlbumFolders, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
 ) -> bytes:
-    """The same for a photo of an album that may have several folders."""
+    """Like `merged_sidecar`, for an album that may have several folders."""
     folder, within = folders.within(record)
     return merged_sidecar(folder, within, folders.locate(sidecar_path)[1], roots)
 
@@ -90,14 +90,14 @@ def stage_sidecars(
     folder: str,
     make: Callable[[ImageRecord, str], bytes],
 ) -> Iterator[str]:
-    """Stages sidecars for a folder below an output folder; others' content there is kept.
+    """Stages sidecars for a folder below an output folder; content from other programs is kept.
 
     Args:
         records: The photos.
         output: The output folder.
         folder: Name of the folder below it.
-        make: Returns a sidecar of a photo, by its name in `sidecar_paths`. Used where there is
-            none yet, or only one of ours.
+        make: Makes a photo's sidecar, given its path from `sidecar_paths`. Used if there is no
+            sidecar yet, or only one of ours.
 
     Yields:
         Sidecars that could not be written, with reasons; existing files are left unchanged.
@@ -122,15 +122,15 @@ def stage_sidecars(
 
 
 def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
-    """Writes sidecars beside the photos themselves; merges into existing ones.
+    """Writes sidecars beside the photos themselves, merging into existing ones.
 
     Args:
-        album: Folder of the album; of an album of several, one of them with its photos.
+        album: Folder of the album; if the album has several, one of them, with its photos.
         records: The photos, with paths relative to it.
 
     Yields:
-        Sidecars that could not be written, with reasons; if the whole album is not writable, only
-        that.
+        Sidecars that could not be written, with reasons; one message if the whole album is not
+        writable.
     """
     if os.path.realpath(album) != str(album):
         yield f"wrote no sidecars beside the photos: {album} is reached through a symbolic link"
@@ -148,8 +148,8 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
 
 def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[str]:
     try:
-        # Only below the album itself, not in the other roots: a link may lead to a sidecar that
-        # belongs to another photo.
+        # Only below the album itself, not in the other roots, because a link may lead to a sidecar
+        # that belongs to another photo.
         real = check_inside(target, album, ())
         if not os.path.lexists(real):
             replace_file(real, sidecar(record))

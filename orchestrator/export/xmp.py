@@ -1,7 +1,7 @@
-"""XMP sidecars (ISO 16684-1): rating, label and keywords, as photo managers read them.
+"""XMP sidecars (ISO 16684-1): rating, label and keywords in the form that photo managers read.
 
-Existing content is kept: properties and keywords of other programs, and a rating or label set by
-somebody else.
+Existing content is kept: properties and keywords written by other programs, and a rating or label
+set by somebody else.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from orchestrator.records import ImageRecord
 RATING_BEST, RATING_FURTHER, RATING_LEFT = 5, 4, 1
 """Stars."""
 LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
-"""Names of Lightroom's default set of colour labels; digiKam takes the same."""
+"""Names from Lightroom's default set of colour labels; digiKam accepts them too."""
 KEYWORD_PREFIX = "bestshot:"
-"""Keywords with this prefix are ours to replace."""
+"""Keywords with this prefix are ours and may be replaced."""
 _UNSET = ("", "0")
-"""Values that programs write for no rating or label."""
+"""Values that programs write when there is no rating or label."""
 
 
 def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
-    """Writes rating, label, keywords, composite score and reason of a photo that was scored.
+    """Writes the rating, label, keywords, composite score and reason of a scored photo.
 
     Args:
         record: The photo.
         existing: Sidecar to merge them into. A rating or label in it that bestshot did not write is
             kept, and bestshot's is in `bestshot:Rating` or `bestshot:Label` alone if it differs.
-            Where both are equal in a sidecar, bestshot wrote both, and `read_sidecar` takes neither
-            for the owner's.
+            If both are equal in a sidecar, bestshot wrote both, and `read_sidecar` does not
+            attribute them to the owner.
 
-    A rating or label that the owner gave in the photo itself or in another sidecar is written in
-    place of bestshot's.
+    If the owner set a rating or label in the photo itself or in another sidecar, that is written
+    instead of bestshot's.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
@@ -102,7 +102,7 @@ def _empty() -> etree._ElementTree:
 
 
 def _set(rdf: etree._Element, key: str, value: str) -> None:
-    """Sets a simple property in place, or in a description; an empty value removes it."""
+    """Sets a simple property in place, or adds it to a description; an empty value removes it."""
     is_set = False
     for description in iterate_descriptions(rdf):
         child = description.find(qualify(key))
@@ -125,7 +125,7 @@ def _set(rdf: etree._Element, key: str, value: str) -> None:
 
 
 def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
-    """Replaces our keywords among those of dc:subject."""
+    """Replaces our keywords among those in dc:subject."""
     subject = next(rdf.iter(qualify("dc:subject")), None)
     bag = subject.find(qualify("rdf:Bag")) if subject is not None else None
     items = list(bag) if bag is not None else []
@@ -145,7 +145,7 @@ def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
 
 
 def _description(rdf: etree._Element) -> etree._Element:
-    """The first description, created if there is none."""
+    """Returns the first description, creating one if there is none."""
     for description in iterate_descriptions(rdf):
         return description
     return etree.SubElement(rdf, qualify("rdf:Description"), {qualify("rdf:about"): ""})

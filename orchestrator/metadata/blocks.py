@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +25,10 @@ _PANASONIC_RAW = b"IIU\0"
 _XMP_START, _XMP_END = b"<x:xmpmeta", b"</x:xmpmeta>"
 _CANON_BOXES = (b"CMT1", b"CMT2", b"CMT3", b"CMT4")
 """Of a CR3: the first directory, that of the shot, the maker note, and that of the place."""
+_BOX_FILES = (b"ftyp", b"jP  ")
+"""Second four bytes of HEIF, AVIF and CR3, and of JPEG 2000."""
+_EXIF_UUID = b"JpgTiffExif->JP2"
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SEARCH_BYTES = 2**22
 """How much of a RAW file that is not a TIFF is searched: its metadata precede the sensor's data."""
 _SECONDS_TO_1970 = 2082844800
@@ -59,6 +62,7 @@ class Blocks:
         xmp: The XMP packet.
         iptc: Values of IPTC's record 2, by number of their data set.
         quicktime_seconds: When a file that is built like a film was made, from 1970.
+        png_time: Time of creation in the text of a PNG.
     """
 
     image: Directory = EMPTY
@@ -68,6 +72,7 @@ class Blocks:
     xmp: bytes = b""
     iptc: Mapping[int, bytes] = field(default_factory=dict)
     quicktime_seconds: int | None = None
+    png_time: str = ""
 
 
 def find_blocks(content: bytes) -> Blocks:
@@ -94,16 +99,29 @@ def _picture_blocks(content: bytes) -> Blocks:
         resources.update(info.get("photoshop", {}))
         if image.format == "PSD":
             resources.update({number: data for number, _, data in image.resources})  # type: ignore[attr-defined]
-    exif = _as_bytes(info.get("exif")) or _png_profile(info, "exif")
-    exif = exif or resources.get(_PHOTOSHOP_EXIF, b"")
-    xmp = _as_bytes(info.get("xmp")) or _png_profile(info, "xmp")
-    xmp = xmp or resources.get(_PHOTOSHOP_XMP, b"")
-    iptc = resources.get(_PHOTOSHOP_IPTC, b"") or _png_profile(info, "iptc")
+    boxes = {
+        (name, box[: len(_EXIF_UUID)] if name == b"uuid" else b""): box
+        for name, box in _iterate_boxes(content)
+    }
+    exif = _first(
+        _as_bytes(info.get("exif")),
+        _png_profile(info, "exif"),
+        resources.get(_PHOTOSHOP_EXIF, b""),
+        boxes.get((b"uuid", _EXIF_UUID), b"")[len(_EXIF_UUID) :],
+    )
+    xmp = _first(
+        _as_bytes(info.get("xmp")),
+        _png_profile(info, "xmp"),
+        resources.get(_PHOTOSHOP_XMP, b""),
+        boxes.get((b"uuid", _XMP_UUID), b"")[len(_XMP_UUID) :],
+    )
+    iptc = _first(resources.get(_PHOTOSHOP_IPTC, b""), _png_profile(info, "iptc"))
     return _exif_blocks(
         exif.removeprefix(_EXIF_HEADER),
         xmp=xmp,
         iptc=iptc,
-        quicktime_seconds=_quicktime_seconds(content),
+        quicktime_seconds=_quicktime_seconds(boxes.get((b"moov", b""), b"")),
+        png_time=str(info.get("Creation Time", "")),
     )
 
 
@@ -141,12 +159,20 @@ def _canon_blocks(content: bytes, xmp: bytes) -> Blocks:
         gps=read_tiff(found[3]),
         maker_note=MakerNote(note, 8, byte_order(note) or "<"),
         xmp=xmp,
-        quicktime_seconds=_quicktime_seconds(content),
+        quicktime_seconds=next(
+            (_quicktime_seconds(box) for name, box in _iterate_boxes(content) if name == b"moov"),
+            None,
+        ),
     )
 
 
 def _exif_blocks(
-    tiff: bytes, *, xmp: bytes = b"", iptc: bytes = b"", quicktime_seconds: int | None = None
+    tiff: bytes,
+    *,
+    xmp: bytes = b"",
+    iptc: bytes = b"",
+    quicktime_seconds: int | None = None,
+    png_time: str = "",
 ) -> Blocks:
     image = read_tiff(tiff)
     exif = image.subdirectory(_EXIF_POINTER)
@@ -159,6 +185,7 @@ def _exif_blocks(
         xmp=xmp or image.raw(_XMP_TAG),
         iptc=_parse_iptc(iptc or image.raw(_IPTC_TAG)),
         quicktime_seconds=quicktime_seconds,
+        png_time=png_time,
     )
 
 
@@ -176,16 +203,28 @@ def _parse_iptc(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def _quicktime_seconds(content: bytes) -> int | None:
-    """Creation time of the movie header of a file that has one."""
-    start = content.find(b"mvhd", 0, _SEARCH_BYTES) if content[4:8] == b"ftyp" else -1
-    if start < 0:
+def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the outermost boxes of a file that is built of boxes (ISO 14496-12)."""
+    place = 0
+    while content[4:8] in _BOX_FILES and place + 16 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if size == 1:  # its size follows, in 64 bits
+            (size,) = struct.unpack_from(">Q", content, place + 8)
+        if size < 8:  # 0: up to the end of the file
+            return
+        if name in (b"moov", b"uuid"):
+            yield name, content[place + 8 : place + size]
+        place += size
+
+
+def _quicktime_seconds(movie: bytes) -> int | None:
+    """Creation time in the header of a movie."""
+    place = movie.find(b"mvhd")
+    if place < 0 or place + 16 > len(movie):
         return None
-    with contextlib.suppress(struct.error):
-        is_wide = content[start + 4] == 1
-        (seconds,) = struct.unpack_from(">Q" if is_wide else ">I", content, start + 8)
-        return int(seconds) - _SECONDS_TO_1970 if seconds else None
-    return None
+    is_wide = movie[place + 4] == 1
+    (seconds,) = struct.unpack_from(">Q" if is_wide else ">I", movie, place + 8)
+    return int(seconds) - _SECONDS_TO_1970 if seconds else None
 
 
 def _png_profile(info: Mapping[Any, Any], name: str) -> bytes:
@@ -195,6 +234,11 @@ def _png_profile(info: Mapping[Any, Any], name: str) -> bytes:
         return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else b""
     except ValueError:
         return b""
+
+
+def _first(*blocks: bytes) -> bytes:
+    """The first block that is not empty."""
+    return next(filter(None, blocks), b"")
 
 
 def _as_bytes(value: object) -> bytes:

@@ -28,7 +28,7 @@ _BODY_SERIAL_NUMBER, _LENS_SPECIFICATION, _LENS_MODEL = 0xA431, 0xA432, 0xA434
 _EXPOSURE_MODES: dict[float | None, str] = {0: "auto", 1: "manual", 2: "auto bracket"}
 _GPS_LATITUDE, _GPS_TIME, _GPS_DATE = 0x0002, 0x0007, 0x001D
 _MAX_APEX = 30
-"""Of a logarithm to base 2: 30 is an exposure of a nanosecond, or of 34 years."""
+"""30 is an exposure of a nanosecond, and -30 one of 34 years."""
 _MAX_TEXT = 200
 
 
@@ -103,15 +103,21 @@ def _gps_time(gps: Directory) -> str:
 def _exposure_time(exif: Directory) -> float | None:
     if (stated := _positive(exif.number(_EXPOSURE_TIME))) is not None:
         return stated
-    speed = exif.number(_SHUTTER_SPEED)
-    return None if speed is None or abs(speed) > _MAX_APEX else 2.0**-speed
+    speed = _apex(exif, _SHUTTER_SPEED)
+    return None if speed is None else 2.0**-speed
 
 
 def _f_number(exif: Directory) -> float | None:
     if (stated := _positive(exif.number(_F_NUMBER))) is not None:
         return stated
-    aperture = exif.number(_APERTURE)
-    return None if aperture is None or abs(aperture) > _MAX_APEX else 2.0 ** (aperture / 2)
+    aperture = _apex(exif, _APERTURE)
+    return None if aperture is None else 2.0 ** (aperture / 2)
+
+
+def _apex(exif: Directory, tag: int) -> float | None:
+    """A logarithm to base 2; None for none, for which scanners write 0."""
+    value = exif.number(tag)
+    return value if value and abs(value) <= _MAX_APEX else None
 
 
 def _iso(exif: Directory) -> int | None:

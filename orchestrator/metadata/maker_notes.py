@@ -148,7 +148,12 @@ def _whole(tags: Directory, tag: int) -> int | None:
 
 
 def _shorts(tags: Directory, tag: int) -> Callable[[int], int | None]:
-    """Looks up signed 16-bit numbers of a tag, whatever type it states; None beyond the end."""
+    """Looks up signed 16-bit numbers of one of Canon's arrays; None beyond its end.
+
+    Its first number is its size in bytes; arrays without it have another, unknown meaning.
+    """
     raw = tags.raw(tag)
     values = struct.unpack(f"{tags.order}{len(raw) // 2}h", raw[: len(raw) // 2 * 2])
+    if not values or values[0] != len(raw):
+        return lambda index: None
     return lambda index: values[index] if index < len(values) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import email.utils
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ def read_metadata(content: bytes) -> FileMetadata:
         )
     if mark.rating is None:
         mark = dataclasses.replace(mark, rating=_rating(exif_rating(blocks)))
-    times += [_iptc_time(blocks), _quicktime_time(blocks)]
+    times += [_iptc_time(blocks), _png_time(blocks), _quicktime_time(blocks)]
     known = tuple(time for time in times if time.local)
     return FileMetadata(known, camera_name(blocks), facts, mark)
 
@@ -153,7 +154,7 @@ def metadata_from_json(data: Mapping[str, Any]) -> FileMetadata:
 
 def _parse_embedded(packet: bytes) -> etree._Element | None:
     try:
-        return find_rdf(parse_xmp(packet))
+        return find_rdf(parse_xmp(packet, is_damaged=True))
     except InvalidArgumentError:  # a damaged packet does not make the picture unreadable
         return None
 
@@ -169,6 +170,15 @@ def _iptc_time(blocks: Blocks) -> CaptureTime:
     )
     stated = parse_time(f"{date} {time}", "IPTC DateCreated, TimeCreated")
     return stated if stated.has_time_of_day else parse_time(date, "IPTC DateCreated")
+
+
+def _png_time(blocks: Blocks) -> CaptureTime:
+    """The time in a PNG's text, which the standard asks to be as in e-mails (RFC 1123)."""
+    try:
+        text = email.utils.parsedate_to_datetime(blocks.png_time).isoformat()
+    except (ValueError, IndexError, TypeError, OverflowError):
+        text = blocks.png_time
+    return parse_time(text, "PNG Creation Time")
 
 
 def _quicktime_time(blocks: Blocks) -> CaptureTime:

@@ -24,17 +24,26 @@ NAMESPACES = {
 }
 
 
-def parse_xmp(content: bytes) -> etree._ElementTree:
+def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree:
     """Parses a packet or a sidecar.
+
+    Args:
+        content: The packet or sidecar.
+        is_damaged: Read it as far as possible; for reading alone, because the rest is lost.
 
     Raises:
         InvalidArgumentError: It is not XMP.
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, recover=is_damaged
+    )
     try:
-        tree = etree.fromstring(content.strip(b"\0 \t\r\n"), parser).getroottree()
+        root = etree.fromstring(content.strip(b"\0 \t\r\n"), parser)
     except etree.XMLSyntaxError as error:
         raise InvalidArgumentError("", f"it is not XML: {error}") from error
+    if root is None:
+        raise InvalidArgumentError("", "it is not XML")
+    tree = root.getroottree()
     if tree.docinfo.doctype:
         raise InvalidArgumentError("", "it has a document type declaration, which XMP forbids")
     return tree

@@ -24,27 +24,31 @@ def new_entry(
     action: DecisionAction,
     paths: Sequence[str],
     target_path: str = "",
+    decided_by: str = "",
 ) -> DecisionEntry:
-    """Makes an entry about photos of an album, identified by the newest run that has them.
+    """Creates an entry about photos of an album, identified by the newest run that contains them.
 
     Raises:
-        NotFoundError: No run of the album has one of the photos.
+        NotFoundError: One of the photos is not in any run of the album.
     """
     photos = [DecidedPhoto(runs.content_digest(album_id, path), path) for path in paths]
     target = None
     if target_path:
         target = DecidedPhoto(runs.content_digest(album_id, target_path), target_path)
-    return DecisionEntry(entry_id, action, tuple(photos), utc_now(), target)
+    return DecisionEntry(entry_id, action, tuple(photos), utc_now(), target, decided_by=decided_by)
 
 
-def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") -> DecisionEntry:
-    """Makes an entry that undoes another one.
+def undo_entry(
+    log: Sequence[DecisionEntry], entry_id: str, new_id: str = "", decided_by: str = ""
+) -> DecisionEntry:
+    """Creates an entry that undoes an earlier one.
 
     Args:
         log: The album's log.
         entry_id: The entry to undo; empty = the newest one that can be undone.
-        new_id: Id of the new entry; empty = a random one. If the log already has it, that entry is
-            returned.
+        new_id: Id of the new entry; empty = a random one. If the log already contains an entry
+            with this id, that entry is returned.
+        decided_by: Who undoes it; empty if unknown.
 
     Raises:
         FailedPreconditionError: There is nothing to undo.
@@ -57,7 +61,9 @@ def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") ->
         raise FailedPreconditionError("there is no decision to undo")
     undone = entry_id or (newest.id if newest else "")
     new_id = new_id or uuid.uuid4().hex
-    return DecisionEntry(new_id, DecisionAction.UNDO, (), utc_now(), undone_id=undone)
+    return DecisionEntry(
+        new_id, DecisionAction.UNDO, (), utc_now(), undone_id=undone, decided_by=decided_by
+    )
 
 
 def add_decisions(
@@ -68,8 +74,8 @@ def add_decisions(
     Args:
         stores: The stores of this orchestrator.
         album_id: The album.
-        entries: In order; those that the log already has are skipped.
-        run: Completed run of the album to apply them to immediately; None = none.
+        entries: In order; those that are already in the log are skipped.
+        run: Completed run of the album to apply them to immediately, if any.
 
     Returns:
         Number of entries added to the log, and their changes to the run.

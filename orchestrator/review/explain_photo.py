@@ -36,7 +36,7 @@ NEIGHBOUR_COUNT = 5
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
-    """Collects the numbers behind a photo's result, by selecting from its moment again.
+    """Collects the numbers behind a photo's result by selecting from its moment again.
 
     Raises:
         FailedPreconditionError: The run is not completed, or the photo could not be read.
@@ -108,7 +108,7 @@ def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:
 def _decisions(
     run: Run, record: ImageRecord, records: list[ImageRecord], corrections: list[Correction]
 ) -> list[str]:
-    """Describes the decisions about a photo and its moment that the run applies."""
+    """Describes the decisions on a photo and its moment that the run applies."""
     decision = run.decisions.get(record.content_digest)
     paths = {found.content_digest: found.path for found in reversed(records)}
     texts = correction_texts(record.content_digest, corrections, paths)

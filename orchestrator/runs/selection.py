@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,41 +17,73 @@ from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
+from orchestrator.domain.sets import SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import describe_damage, explain
-from orchestrator.ports import Embedding
+from orchestrator.ports import Embedding, Miniature
 from orchestrator.records import ImageRecord
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """How a run groups its photos.
+
+    Attributes:
+        labels: int64, (n,), NOISE for single shots.
+        places: The place of each photo in a set; None for photos that are not in a set.
+    """
+
+    labels: NDArray[np.int64]
+    places: Sequence[SetPlace | None]
+
+
 def find_moments(
     embeddings: Embedding,
+    miniatures: Miniature,
     records: Sequence[ImageRecord],
     parameters: ClusterParameters,
+    sets: SetParameters,
     note: Callable[[str], object] = logger.warning,
-) -> NDArray[np.int64]:
-    """Clusters photos with `cluster_scenes`, then by limits on time if these are enabled.
+) -> Moments:
+    """Clusters photos with `cluster_scenes`, corrects moments by time and structure, finds sets.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
-        records: Readable photos.
+        miniatures: float32, (n, 32, 32), likewise; NaN where there is none.
+        records: Readable photos, ordered by path.
         parameters: In force.
+        sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
-
-    Returns:
-        int64, (n,), NOISE for single shots.
     """
-    # these libraries take a second to load, which a command that clusters nothing should not pay
+    # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
+    from orchestrator.domain.moments.dark_frames import part_dark_frames
+    from orchestrator.domain.moments.frame_sets import (
+        Frames,
+        exposure_brackets,
+        join_sets,
+        places_in_sets,
+    )
+    from orchestrator.domain.moments.labels import labels_of
+    from orchestrator.domain.moments.structure import Structures
     from orchestrator.domain.moments.time_evidence import with_time_evidence
 
     captures = captures_of(records)
     labels = cluster_scenes(embeddings, parameters, captures, note)
-    if not parameters.capture_time.enabled:
-        return labels
-    return with_time_evidence(
-        labels, embeddings, captures, parameters.capture_time, parameters.metric
-    )
+    if parameters.capture_time.enabled:
+        time = parameters.capture_time
+        labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
+    structures = Structures.of(miniatures)
+    if parameters.compare_structure:
+        labels = part_dark_frames(labels, miniatures, structures)
+    if sets.exposure_brackets == "ignore":
+        return Moments(labels, [None] * len(records))
+    folders = [record.path.rpartition("/")[0] for record in records]
+    shapes = [(record.width_px, record.height_px) for record in records]
+    found = exposure_brackets(Frames(folders, shapes, captures, structures))
+    joined = labels_of(join_sets(labels, found))
+    return Moments(joined, places_in_sets(len(records), found))
 
 
 def captures_of(records: Sequence[ImageRecord]) -> Captures:
@@ -61,21 +94,31 @@ def captures_of(records: Sequence[ImageRecord]) -> Captures:
 
 def assign_moments(
     records: Sequence[ImageRecord],
-    labels: NDArray[np.int64],
+    moments: Moments,
     corrections: Sequence[Correction],
 ) -> list[ImageRecord]:
-    """Puts photos into the moments that the algorithm found and the user corrected.
+    """Assigns photos to the moments that the algorithm found, as corrected by the user.
 
     Args:
         records: Readable photos, ordered by path.
-        labels: int64, (n,), assigned by the algorithm.
+        moments: The moments found by the algorithm.
         corrections: The user's corrections, in order.
     """
     digests = [record.content_digest for record in records]
-    final = correct_moments(labels, digests, corrections)
+    final = correct_moments(moments.labels, digests, corrections)
     return [
-        dataclasses.replace(record, machine_cluster_id=int(machine), cluster_id=int(label))
-        for record, machine, label in zip(records, labels, final, strict=True)
+        dataclasses.replace(
+            record,
+            machine_cluster_id=int(machine),
+            cluster_id=int(label),
+            set_kind=place.kind.value if place else "",
+            set_id=place.number if place else None,
+            set_place=place.place if place else None,
+            set_size=place.size if place else None,
+        )
+        for record, machine, label, place in zip(
+            records, moments.labels, final, moments.places, strict=True
+        )
     ]
 
 
@@ -85,12 +128,12 @@ def build_selection(
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
 ) -> Selection:
-    """Builds the selection over the photos of a run.
+    """Builds the selection from the photos of a run.
 
     Args:
         records: Readable photos in their moments.
         embeddings: float32, (n, d), row i for record i.
-        settings: In force.
+        settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
     """
     return Selection(
@@ -99,6 +142,7 @@ def build_selection(
         settings.filter_quality,
         settings.select_best,
         decisions,
+        settings.keep_sets,
     )
 
 
@@ -134,6 +178,7 @@ def _candidate(record: ImageRecord) -> Candidate:
         file_facts(record),
         ContentClass(record.content_class or ContentClass.PHOTO),
         record.owner_mark,
+        record.frame_set,
     )
 
 

@@ -35,9 +35,9 @@ from services.common.process.tracing import span
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""How often to look for runs that other orchestrators have queued or abandoned."""
+"""Interval between checks for runs that other orchestrators have queued or abandoned."""
 RENEW_S = 2.0
-"""How often a run's lease is renewed and its progress stored."""
+"""Interval at which a run's lease is renewed and its progress stored."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class _Work:
 class Worker:
     """Claims runs and works on them.
 
-    An error in a run fails that run, never the worker.
+    An error in a run makes that run fail, never the worker.
 
     Args:
         queue: The queued runs.
@@ -68,7 +68,7 @@ class Worker:
         ports: Model services.
         concurrency: Photos per batch, and batches at a time.
         open_source: Opens the photos of an album.
-        metrics: Counts the runs that have ended here.
+        metrics: Counts the runs that ended here.
         threads: Threads for reading and decoding photos; None = its own.
     """
 
@@ -98,7 +98,7 @@ class Worker:
         self._changed = asyncio.Condition()
         self._work: _Work | None = None
         self._unstored: dict[str, Run] = {}
-        """Runs that have failed here and whose end is not stored in the database yet."""
+        """Runs that failed here and whose final state is not stored in the database yet."""
         self._last_trouble = ""
 
     async def work(self) -> None:
@@ -122,7 +122,7 @@ class Worker:
             run = await asyncio.to_thread(self._queue.claim)
         except Exception as error:  # the next try may succeed, once the disk has space again
             trouble = error.message if isinstance(error, BestshotError) else repr(error)
-            if trouble != self._last_trouble:  # not every second, on a disk that may be full
+            if trouble != self._last_trouble:  # a log line every second could fill up the disk
                 known = isinstance(error, BestshotError)
                 logger.error("cannot claim runs: %s", trouble, exc_info=not known)
             self._last_trouble = trouble
@@ -137,7 +137,7 @@ class Worker:
             except DATABASE_ERRORS:
                 raise
             except Exception:  # must not keep other runs from being claimed
-                logger.exception("cannot store the end of run %s", run.id)
+                logger.exception("cannot store the final state of run %s", run.id)
             del self._unstored[run.id]
 
     def wake(self) -> None:
@@ -145,7 +145,7 @@ class Worker:
         self._wake.set()
 
     def live(self, run_id: str) -> Run | None:
-        """The current state of a run that is in progress here or whose end is not stored yet."""
+        """Current state of a run that is in progress here, or whose end is not stored yet."""
         if self._work is not None and self._work.run.id == run_id:
             return self._work.run
         return self._unstored.get(run_id)
@@ -157,7 +157,7 @@ class Worker:
             work.task.cancel()
 
     async def wait_for_change(self, run_id: str, revision: int) -> None:
-        """Returns once the run may be newer than `revision`; polls other orchestrators' runs."""
+        """Returns once the run may be newer than `revision`; polls if it is executed elsewhere."""
         async with self._changed:
             live = self.live(run_id)
             if live is None or live.revision <= revision:
@@ -183,7 +183,7 @@ class Worker:
             task.cancel()
             lease.cancel()
             await asyncio.wait([task, lease])
-            with contextlib.suppress(Exception):  # else taken over at the next start
+            with contextlib.suppress(Exception):  # otherwise it is taken over at the next start
                 await asyncio.to_thread(self._queue.release, work.run)
             raise
         lease.cancel()
@@ -194,7 +194,7 @@ class Worker:
             await self._fail_or_abandon(work.run, error)
 
     async def _hold(self, work: _Work, task: asyncio.Task[Outcome]) -> None:
-        """Renews the lease; cancels `task` when its run is cancelled or no longer ours."""
+        """Renews the lease; cancels `task` if its run is cancelled or no longer ours."""
         while True:
             await asyncio.sleep(RENEW_S)
             try:
@@ -225,10 +225,10 @@ class Worker:
             await self._finish(_end(run, RunState.COMPLETED), task.result())
 
     async def _fail_or_abandon(self, run: Run, error: Exception) -> None:
-        """Fails a run whose end could not be stored, or leaves it to another orchestrator.
+        """Fails a run whose results could not be stored, or leaves it to another orchestrator.
 
-        If even that cannot be stored, watchers of the run see the failure at once, and it is stored
-        as soon as possible.
+        If even the failure cannot be stored, watchers of the run still see it at once, and it is
+        stored as soon as possible.
         """
         if isinstance(error, DatabaseUnavailableError) and self._queue.is_shared:
             logger.warning("abandoning run %s to another orchestrator: %s", run.id, error.message)
@@ -240,7 +240,7 @@ class Worker:
         try:
             await self._finish(failed)
         except Exception as again:
-            logger.error("cannot store the end of run %s yet: %s", run.id, _cause(again))
+            logger.error("cannot store the final state of run %s yet: %s", run.id, _cause(again))
             self._unstored[run.id] = failed
 
     async def _finish(self, run: Run, outcome: Outcome | None = None) -> None:
@@ -301,7 +301,7 @@ class Worker:
             return await pipeline.run(decisions)
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
-        """Builds a comparer for use outside of a run; it keeps no pictures, because many may be."""
+        """Builds a comparer for use outside a run; it keeps no pictures, as many may be in use."""
         source = self._open_source(album)
         return PairComparer(
             source, self._cache, self._ports.comparer, model, self._threads, kept_bytes=0

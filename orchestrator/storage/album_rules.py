@@ -78,7 +78,7 @@ class AlbumRules:
             except ValueError as error:
                 raise InvalidArgumentError(
                     "find_photos.exclude",
-                    f"invalid pattern in find_photos.exclude or {IGNORE_FILE}: {error}",
+                    f"invalid pattern here or in {IGNORE_FILE}: {error}",
                 ) from error
 
     def keep_folders(self, place: str, names: Iterable[str]) -> list[str]:

@@ -219,7 +219,7 @@ class PhotoThreads:
     async def hold_content(
         self, source: PhotoSource, path: str, content_digest: str, reads: PhotoIo
     ) -> AsyncIterator[bytes]:
-        """Reads a photo again once there is room for it, which it takes within the block.
+        """Reads a photo again once there is room for it, and keeps the room reserved in the block.
 
         A caller that holds one photo must not wait for another: for several, use `contents`.
 

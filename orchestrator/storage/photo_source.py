@@ -75,7 +75,7 @@ class FolderPhotoSource:
         Args:
             exclude: Patterns as in .gitignore, relative to the album. They follow those in the
                 album's file .bestshotignore.
-            may_be_empty: Whether no photo at all is a result like any other.
+            may_be_empty: Whether a folder without photos is not an error.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
         photo; so are the video of a Live Photo and sidecars. See `group_files`.
@@ -187,7 +187,7 @@ class FolderPhotoSource:
             tuple(
                 self._relative(folder / name)
                 for name in group.companions
-                # a RAW file that is a broken link stays, so that copying it says so
+                # keep a RAW file that is a broken link, so that copying it reports the problem
                 if _suffix(name) in RAW_SUFFIXES or (folder / name).is_file()
             ),
             self._relative(folder / group.version_of) if group.version_of else "",

@@ -24,7 +24,7 @@ RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 
 
 def album_values(album: Album) -> dict[str, Any]:
-    """The columns of an album."""
+    """Returns the columns of an album."""
     folders = json.dumps(album.folders) if album.more_folders else album.folder
     return {
         "id": album.id,
@@ -49,7 +49,7 @@ def album_from_row(row: Row[Any]) -> Album:
 
 
 def album_folders(stored: str) -> list[str]:
-    """The folders in the column of albums."""
+    """Parses the folders in the column of albums."""
     return list(json.loads(stored)) if stored.startswith("[") else [stored]
 
 

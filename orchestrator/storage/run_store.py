@@ -271,7 +271,7 @@ class SqlRunStore:
         return [Cluster(**row._asdict()) for row in self._page(query, limit, offset)]
 
     def last_contents(self, album_id: str) -> dict[str, str]:
-        """Content digests by path in an album's newest completed run; empty without one."""
+        """Content digests by path in an album's newest completed run; empty if there is none."""
         last = (
             select(runs.c.id)
             .where(runs.c.album_id == album_id, runs.c.state == RunState.COMPLETED.value)

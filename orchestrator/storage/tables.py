@@ -62,7 +62,7 @@ albums = Table(
     Column("folder", Text, nullable=False, unique=True),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
-"""`folder` is an absolute path, or the JSON list of several, which no absolute path equals."""
+"""`folder` is an absolute path, or a JSON list of several, which never equals an absolute path."""
 
 runs = Table(
     "runs",
@@ -127,6 +127,10 @@ images = Table(
     Column("reason_code", String(32), nullable=False),
     Column("reason", Text, nullable=False),
     Column("lost_to_path", Text, nullable=False),
+    Column("set_kind", String(32), nullable=False, server_default=""),
+    Column("set_id", Integer),
+    Column("set_place", Integer),
+    Column("set_size", Integer),
 )
 
 comparisons = Table(
@@ -159,6 +163,7 @@ decision_log = Table(
     Column("target", JSON(none_as_null=True)),
     Column("undone_id", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("decided_by", Text, nullable=False, server_default=""),
     UniqueConstraint("album_id", "id"),
 )
 """Append-only; `sequence` counts an album's entries from 1."""

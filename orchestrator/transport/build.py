@@ -1,4 +1,4 @@
-"""Assembles an orchestrator, for the server and for commands that work without one."""
+"""Assembles an orchestrator, for the server and for commands that run without one."""
 
 from __future__ import annotations
 
@@ -81,10 +81,11 @@ def build_orchestrator(
         shared: Section `shared` of services.yaml.
         settings: Section `orchestrator` of services.yaml.
         config: Source of run settings.
-        data_folder: Folder for uploads and for pictures to view.
+        data_folder: Folder for uploads and for pictures made for viewing.
         registry: Registry for the metrics of runs.
-        allowed_roots: Folders that must contain new albums and exports, for a command of this
-            machine's user, who may read every album; None = those of `settings`, for all albums.
+        allowed_roots: Folders that must contain new albums and exports, for a command run by the
+            user of this machine, who may read every album; None = those of `settings`, which then
+            apply to all albums.
 
     Raises:
         ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
@@ -99,7 +100,7 @@ def build_orchestrator(
     roots = album_roots(settings.allowed_roots, data_folder)
 
     def open_source(album: Album) -> FolderPhotoSource | AlbumPhotoSource:
-        if allowed_roots is None:  # made by a command on this machine, or before the roots changed
+        if allowed_roots is None:  # a local command or an older setting may have allowed it
             for folder in album.folders:
                 check_still_allowed(folder, roots)
         return open_folders(

@@ -23,6 +23,7 @@ from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
+from orchestrator.review.decision_watch import Addition
 from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
@@ -126,6 +127,10 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         machine_cluster_id=record.machine_cluster_id,
         face_faults=[f"FACE_FAULT_{fault.name}" for fault in record.face_faults],
         face_caption=record.face_caption,
+        set_kind=record.set_kind,
+        set_id=record.set_id,
+        set_place=record.set_place,
+        set_size=record.set_size,
         content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
     )
 
@@ -164,6 +169,7 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
         undone_id=entry.undone_id,
         create_time=_timestamp(entry.create_time),
         is_in_force=is_in_force,
+        decided_by=entry.decided_by,
     )
 
 
@@ -192,6 +198,19 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         create_time=create_time,
         target=decided[-1] if message.HasField("target") else None,
         undone_id=message.undone_id,
+        decided_by=message.decided_by,
+    )
+
+
+def addition_message(addition: Addition) -> pb.WatchDecisionsResponse:
+    """Translates what was added to a log."""
+    return pb.WatchDecisionsResponse(
+        entries=[entry_message(entry, is_in_force=False) for entry in addition.entries],
+        entry_count=addition.entry_count,
+        images=[
+            image_message(record, addition.decisions.get(record.content_digest))
+            for record in addition.records
+        ],
     )
 
 
@@ -216,7 +235,7 @@ def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
 
 
 def download_format(number: int) -> DownloadFormat:
-    """Translates a format; InvalidArgumentError if it is unspecified or unknown."""
+    """Translates a download format; InvalidArgumentError if it is unspecified or unknown."""
     names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
     name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
     if name not in names:
@@ -232,7 +251,7 @@ def role_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.S
 
 
 def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
-    """Translates counted photos."""
+    """Translates the photo counts of a run."""
     return pb.GetRunStatisticsResponse(
         image_count=found.image_count,
         filter_counts=[
@@ -255,7 +274,7 @@ def setting_message(setting: SettingDescription) -> pb.Setting:
 
 
 def overrides_value(overrides: struct_pb2.Struct) -> dict[str, Any]:
-    """Translates settings; whole numbers come out as int."""
+    """Translates settings; whole numbers become int."""
     return {
         key: _whole_numbers(value) for key, value in json_format.MessageToDict(overrides).items()
     }
@@ -344,7 +363,7 @@ def evaluation_message(found: Evaluation) -> pb.EvaluateRunResponse:
 
 
 def proposal_message(found: Proposal) -> pb.TuneRunResponse:
-    """Translates a proposal of settings."""
+    """Translates proposed settings."""
     return pb.TuneRunResponse(
         proposed_settings=[
             pb.ProposedSetting(key=key, before=found.before[key], after=value)
@@ -378,7 +397,7 @@ def _correction_message(correction: Correction) -> pb.Correction:
 
 
 def explanation_message(found: Explanation) -> pb.Explanation:
-    """Translates an explanation; fields have the names that they have in the domain."""
+    """Translates an explanation; fields have the same names as in the domain."""
     return pb.Explanation(**dataclasses.asdict(found))
 
 

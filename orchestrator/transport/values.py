@@ -40,14 +40,14 @@ def album_value(message: pb.Album) -> Album:
 
 
 def run_value(message: pb.Run) -> Run:
-    """Translates a run; whole numbers of its config come out as int."""
+    """Translates a run; whole numbers in its config become int."""
     return Run(
         id=message.id,
         album_id=message.album_id,
         state=RunState(pb.RunState.Name(message.state).removeprefix("RUN_STATE_")),
         profile=message.profile,
         config=overrides_value(message.config),
-        # a map has no order, so sort as stored runs do
+        # a map has no order, so sort it like stored runs
         models={role: _model_value(message.models[role]) for role in _by_role(message.models)},
         versions=dict(message.versions),
         create_time=_time(message.create_time),
@@ -158,7 +158,7 @@ def _face_value(message: face_pb2.Face) -> FaceScores:
 
 
 def _model_value(message: Any) -> dict[str, Any]:  # noqa: ANN401
-    """A model as runs record it: the fields of ModelIdentity."""
+    """Translates a model to the form in which runs record it: the fields of ModelIdentity."""
     stored = json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
@@ -181,14 +181,14 @@ def _change_value(message: pb.ValueChange) -> Change:
 
 
 def _scalar(message: struct_pb2.Value) -> Scalar:
-    """A value of a change; whole numbers come out as int."""
+    """Translates a changed value; whole numbers become int."""
     value: Any = json_format.MessageToDict(message)
     scalar: Scalar = int(value) if isinstance(value, float) and value.is_integer() else value
     return scalar
 
 
 def _reason_code(message: pb.ImageResult) -> str:
-    """Empty where the photo has not been selected from yet."""
+    """Empty if no selection has considered the photo yet."""
     if message.reason_code == pb.REASON_CODE_UNSPECIFIED:
         return ""
     return pb.ReasonCode.Name(message.reason_code).removeprefix("REASON_CODE_")

@@ -101,6 +101,19 @@ class InvalidImageError(InvalidArgumentError):
         super().__init__("", message)
 
 
+class UnsupportedImageError(InvalidImageError):
+    """A picture is of a known format that cannot be decoded.
+
+    Args:
+        format: Name of the format.
+        description: What to call it in the message.
+    """
+
+    def __init__(self, format: str, description: str) -> None:
+        super().__init__(f"not supported: {description}")
+        self.format = format
+
+
 class UnauthenticatedError(BestshotError):
     """A call has no token, or an unknown one."""
 

@@ -17,12 +17,14 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
+from orchestrator import features as codec
 from orchestrator.config import PipelineConfig, resolve_auto
-from orchestrator.domain.moments.capture_time import Captures, capture_seconds
-from orchestrator.domain.moments.clustering import cluster_scenes
+from orchestrator.records import ImageRecord
+from orchestrator.runs.selection import find_moments
 from services.common.config.layers import models_dir
 from services.common.errors import InvalidImageError
 from services.common.imaging.decode import RgbImage, decode, fit_long_side
+from services.common.imaging.miniature import miniature
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import LocalModel, MissingModelError, Role, resolve
 from services.embedding.model import EmbeddingModel, load_networks
@@ -31,6 +33,7 @@ from tests.conftest import ROOT
 
 CONFIGS = ROOT / "configs"
 ALBUMS = ("album", "trip", "temple")
+BRACKETS = "brackets"
 MODELS = {
     "builtin": "builtin-scene-embedding",
     "standard": "standard-scene-embedding",
@@ -48,39 +51,47 @@ class Album:
         photos: Canonical images.
         groups: The group of each photo; a photo without a group is a separate group.
         is_counted: Whether each photo counts; photos with an ambiguous group do not.
-        seconds: When each was taken, NaN for unknown.
-        cameras: Which camera took each, empty for unknown.
+        records: What a run knows of each photo to find its moment.
     """
 
     photos: list[RgbImage]
     groups: list[str]
     is_counted: list[bool]
-    seconds: list[float]
-    cameras: list[str]
+    records: list[ImageRecord]
 
     @property
-    def captures(self) -> Captures:
-        return Captures(np.array(self.seconds), self.cameras)
+    def miniatures(self) -> NDArray[np.float32]:
+        packed = (codec.pack_miniature(miniature(photo)) for photo in self.photos)
+        return np.stack([codec.unpack_miniature(one) for one in packed])
 
 
 @pytest.fixture(scope="module")
 def albums(real_photos: Callable[[str], Path]) -> dict[str, Album]:
     """The albums with labelled moments, read once."""
-    return {name: read_album(real_photos(name)) for name in ALBUMS}
+    return {name: read_album(real_photos(name)) for name in (*ALBUMS, BRACKETS)}
 
 
 def read_album(folder: Path) -> Album:
     groups = {row["file"]: row["group"] for row in read_table(folder / "groups.csv")}
     ambiguous = {row["file"] for row in read_table(folder / "ambiguous.csv")}
-    album = Album([], [], [], [], [])
+    album = Album([], [], [], [])
     for path in sorted(folder.iterdir()):
         try:
             photo = decode(path.read_bytes(), max_pixels=10**9)
         except InvalidImageError:  # the labels
             continue
         album.photos.append(photo.pixels)
-        album.seconds.append(capture_seconds(photo.capture_time))
-        album.cameras.append(photo.camera)
+        album.records.append(
+            ImageRecord(
+                path.name,
+                path.name,
+                0,
+                width_px=photo.source_width_px,
+                height_px=photo.source_height_px,
+                capture_time=photo.capture_time,
+                camera=photo.camera,
+            )
+        )
         album.groups.append(groups.get(path.name, f"single {path.name}"))
         album.is_counted.append(path.name not in ambiguous)
     return album
@@ -105,9 +116,12 @@ class Embedded:
         """Adjusted Rand index of an album under the clustering values of a profile."""
         known = self.model.entry.calibration
         calibration = (known.scene_distance, known.cluster_selection_epsilon) if known else None
-        settings = PipelineConfig(CONFIGS, profile).load(profile).cluster_scenes
-        parameters = resolve_auto(settings, calibration)
-        labels = cluster_scenes(self.vectors[name], parameters, album.captures)
+        settings = PipelineConfig(CONFIGS, profile).load(profile)
+        parameters = resolve_auto(settings.cluster_scenes, calibration)
+        vectors, miniatures = self.vectors[name], album.miniatures
+        labels = find_moments(
+            vectors, miniatures, album.records, parameters, settings.keep_sets
+        ).labels
         moments = np.where(labels < 0, -1 - np.arange(len(labels)), labels)  # noise is single
         wanted = np.array(album.groups)[album.is_counted]
         return float(adjusted_rand_score(wanted, moments[album.is_counted]))
@@ -157,7 +171,7 @@ def test_moments_match_how_people_group_the_photos(
     embedded: Callable[[str], Embedded], albums: dict[str, Album], figures: Figures, profile: str
 ) -> None:
     by_model = embedded(profile)
-    found = {name: by_model.rand_index(album, name, "builtin") for name, album in albums.items()}
+    found = {name: by_model.rand_index(albums[name], name, "builtin") for name in ALBUMS}
     mean = float(np.mean(list(found.values())))
     for name, index in found.items():
         row = figures.setdefault(f"moments of {name}, adjusted Rand index", {})
@@ -166,6 +180,15 @@ def test_moments_match_how_people_group_the_photos(
     figures.setdefault("  their mean, and the minimum", {})[profile] = f"{mean:.3f}, {floor}"
     figures.setdefault("  CPU of embedding, ms per photo", {})[profile] = f"{by_model.cpu_ms:.0f}"
     assert mean >= floor
+
+
+@pytest.mark.parametrize("profile", MODELS)
+def test_exposure_series_are_moments(
+    embedded: Callable[[str], Embedded], albums: dict[str, Album], figures: Figures, profile: str
+) -> None:
+    index = embedded(profile).rand_index(albums[BRACKETS], BRACKETS, "builtin")
+    figures.setdefault("exposure series, adjusted Rand index", {})[profile] = f"{index:.3f}"
+    assert index >= 0.9
 
 
 def test_the_scene_distance_beats_plain_hdbscan(

@@ -72,6 +72,7 @@ def _ours(scene_distance: float | None, time_weight: float = 0.0) -> Callable[[V
         dbscan=DbscanParameters(eps=0.3, min_samples=1),
         capture_time=dataclasses.replace(WITHOUT_TIME, weight=time_weight),
         max_joint_count=None,
+        compare_structure=False,
     )
     return lambda vectors: cluster_scenes(vectors, wanted, _captures(len(vectors)))
 

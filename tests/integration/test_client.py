@@ -96,7 +96,7 @@ def test_the_library_alone_is_small_and_the_examples_on_its_page_run(
         cwd=tmp_path,
     )
     assert ran.returncode == 0, ran.stderr
-    assert "photos/letter.txt cannot be scored: " in ran.stdout
+    assert "photos/letter.txt could not be scored: " in ran.stdout
     assert re.search(r"^similarity -?0\.\d+", ran.stdout, re.MULTILINE)
     assert re.search(r"^2 photos, \d selected", ran.stdout, re.MULTILINE)
     assert "['first.jpg', 'second.jpg']" in ran.stdout

@@ -42,7 +42,7 @@ def run(done: Door, *arguments: object, code: int = 0) -> str:
 def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[str, Any]:
     time = "2026-05-17T10:00:00.123456+00:00"
     values = {"id": name, "action": action, "photos": list(photos), "create_time": time}
-    return {**values, "target": None, "undone_id": "", **more}
+    return {**values, "target": None, "undone_id": "", "decided_by": "ansel", **more}
 
 
 def test_decisions_are_imported_applied_evaluated_undone_and_exported(
@@ -57,7 +57,7 @@ def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     assert len(moments) == 4
     selected = [path for path, image in scored.items() if image["is_selected"]]
     left = [path for path, image in scored.items() if not image["is_selected"]]
-    assert "no decisions about" in run(done, "evaluate", code=1)
+    assert "there are no decisions on" in run(done, "evaluate", code=1)
     assert "there is no decision to undo" in run(done, "decisions", "undo", code=1)
 
     # the user reverses every choice except one, and merges two moments

@@ -1,4 +1,4 @@
-"""Plain values with sensible fields, for tests that care about one of them."""
+"""Plain values with sensible fields, for tests that need only some of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Albums tab: create them from folders and uploads, rename and delete them."""
+"""The Albums tab: creates albums from folders and uploads; renames and deletes them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
-                    info="Or several, one a line; of identical photos, that of the earlier folder "
-                    "is preferred. Includes subfolders. Photos are never changed.",
+                    info="Or several, one per line; of identical photos, the one in the earlier "
+                    "folder is preferred. Includes subfolders. Photos are never changed.",
                     placeholder="~/Pictures/trip",
                     value="",
                     lines=1,
@@ -117,7 +117,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     rows = [
         {
             "album": album,
-            "folders": folders(album),
+            "folders": join_folders(album),
             "created": _creation_time(album),
             "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
         }
@@ -137,7 +137,7 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
 
 
 def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
-    """What the dropdown shows for each album, and its id; newest first.
+    """Lists the dropdown's label and the id of each album, newest first.
 
     Albums of one name also show their folders and when they were created.
     """
@@ -146,14 +146,14 @@ def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
         (
             album.display_name
             if count[album.display_name] == 1
-            else f"{album.display_name} ({folders(album)}, created {_creation_time(album)})",
+            else f"{album.display_name} ({join_folders(album)}, created {_creation_time(album)})",
             album.id,
         )
         for album in reversed(albums)
     ]
 
 
-def folders(album: pb.Album) -> str:
+def join_folders(album: pb.Album) -> str:
     """The folders of an album; an older orchestrator names only one."""
     return ", ".join(album.folders or [album.folder])
 

@@ -34,9 +34,9 @@ async def render_detail(
         api: The orchestrator.
         run_id: The photo's run.
         path: The photo.
-        other_path: The photo beside it; empty = the one it lost to.
+        other_path: The photo beside it; empty = the photo that it lost to.
         ask: Whether to ask the Siamese model which of them is better.
-        explain: Whether to show the full explanation of its result.
+        explain: Whether to show the full explanation of the result.
     """
     image = await api.image(run_id, path)
     other, trouble, probability = None, "", None

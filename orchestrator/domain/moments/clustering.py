@@ -1,11 +1,11 @@
 """Clusters photos into scenes: HDBSCAN or DBSCAN on embeddings, limited by a scene distance.
 
-Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
-`DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
-are streamed instead of listed (see `crowds`).
+Memory grows with the number of photos and of near pairs, not with the square of the number of
+photos: beyond `DENSE_COUNT` photos, no matrix of all distances is built, and beyond
+`MAX_PAIR_COUNT` near pairs, pairs are streamed instead of listed (see `crowds`).
 
-scikit-learn and all of hdbscan take two seconds to load: only the functions that need them import
-them.
+scikit-learn and the whole of hdbscan take two seconds to load, so only the functions that need them
+import them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from orchestrator.domain.moments.tiles import Rows, components
 from orchestrator.domain.moments.time_term import TimeTerm, time_term
 
 DENSE_COUNT = 3072
-"""Maximum number of photos whose distances are held as a matrix: 72 MiB, which hdbscan copies a few
+"""Maximum number of photos whose distances are kept in a matrix: 72 MiB, which hdbscan copies a few
 times."""
 MAX_PAIR_COUNT = 2**22
 """Maximum number of near pairs listed at a time: up to 1 GiB with the arrays derived from them. A
@@ -41,7 +41,7 @@ single moment of 2,897 photos reaches that."""
 DENSE_PAIR_COUNT = 200_000
 DENSE_CELLS_PER_PAIR = 10
 """Linked photos with more than DENSE_PAIR_COUNT pairs are grouped from their distance matrix if
-that has fewer cells per pair than this: a pair takes 250 bytes, a matrix cell with its copies
+that has fewer cells per pair than this: a pair takes 250 bytes, a matrix cell with its copies takes
 28."""
 
 logger = logging.getLogger(__name__)
@@ -61,25 +61,25 @@ def cluster_scenes(
     captures: Captures | None = None,
     note: Note = logger.warning,
 ) -> Labels:
-    """Groups photos of one scene.
+    """Groups photos into scenes.
 
-    Without `scene_distance` and without a weight of capture time, the labels are those of
-    `hdbscan.HDBSCAN` itself. With `scene_distance`, photos are first split so that no part holds
-    two photos farther apart than that (complete linkage: a walk through a street, each shot near
-    the next, does not end in one scene); HDBSCAN then works within each part, where the whole part
-    may be one scene; and last, photos of a part within `cluster_selection_epsilon` of each other
-    are joined regardless of HDBSCAN, because a pair of photos has no density.
+    Without `scene_distance` and without a weight for capture time, the labels are those of
+    `hdbscan.HDBSCAN` itself. With `scene_distance`, photos are first split so that no part contains
+    two photos farther apart than that (complete linkage, so that a walk along a street, with each
+    shot near the next, does not become one scene). HDBSCAN then works within each part, and the
+    whole part may be one scene. Finally, photos in a part within `cluster_selection_epsilon` of
+    each other are joined regardless of HDBSCAN, because a pair of photos has no density.
 
     Args:
         embeddings: float32, (n, d), rows of unit length.
         parameters: See `ClusterParameters`; distances in the metric's unit.
-        captures: Of the n photos: they add to the distances (see `time_term`), and split the photos
-            above `max_joint_count`. None = all unknown.
-        note: Receives notes about deviations because of too many photos.
+        captures: Captures of the n photos, which add to the distances (see `time_term`) and split
+            albums above `max_joint_count`. None = all unknown.
+        note: Receives notes about deviations that are due to too many photos.
 
     Returns:
-        int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty for no photos;
-        all noise for fewer than `min_cluster_size`.
+        int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty if there are
+        no photos; all noise if there are fewer than `min_cluster_size`.
 
     Source: Campello, Moulavi and Sander (2013); epsilon by Malzer and Baum (2020).
     """
@@ -103,7 +103,7 @@ class _Shots:
 
     Attributes:
         embeddings: float32, (n, d), rows of unit length.
-        term: What capture time adds to their distances; None if nothing.
+        term: Contribution of capture time to their distances; None if there is none.
     """
 
     embeddings: Embeddings
@@ -201,7 +201,7 @@ def _hdbscan(shots: _Shots, parameters: ClusterParameters) -> Labels:
 
 
 def _spanning_tree(shots: _Shots, parameters: ClusterParameters) -> Distances:
-    """The tree is the same in both metrics, only the lengths of its edges differ."""
+    """Builds the tree; it is the same in both metrics except for the lengths of its edges."""
     tree = spanning_tree(shots.rows(), parameters.min_samples)
     tree[:, 2] = from_cosine_distance(tree[:, 2], parameters.metric)
     return tree
@@ -274,7 +274,7 @@ def _labels_of_part(shots: _Shots, parameters: ClusterParameters) -> Labels:
 
 
 def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
-    if len(part) == 2:  # a pair has no meaningful density: its distance alone makes it a scene
+    if len(part) == 2:  # a pair has no meaningful density, so its distance alone makes it a scene
         return np.zeros(2, np.int64)
     tree = link_by_distances(part, parameters.min_samples)
     return select_clusters(tree, parameters, allow_single_cluster=True)
@@ -298,7 +298,7 @@ def _join_close(
 def _find_bounded_groups(
     shots: _Shots, metric: str, diameter: float, note: Note
 ) -> list[NDArray[np.intp]]:
-    """Complete linkage at `diameter`: groups of which no two members are farther apart."""
+    """Complete linkage at `diameter`: no two members of a group are farther apart than that."""
     group = _link_completely(shots, metric, diameter)
     if group is None:  # one component at a time: complete linkage never joins two of them
         group = np.arange(len(shots))
@@ -314,7 +314,7 @@ def _find_bounded_groups(
 
 def _crowd_groups(shots: _Shots, metric: str, diameter: float, note: Note) -> NDArray[np.intp]:
     note(
-        f"{len(shots):,} photos look so alike that they have too many pairs to group them all "
+        f"{len(shots):,} photos look so alike that they form too many pairs to be grouped all "
         f"at once. They were grouped in blocks of {BLOCK_COUNT:,}, and the groups were then "
         f"joined. No two photos of a group are farther apart than the scene distance "
         f"({diameter:g}), but moments may be split differently from those of a smaller album."
@@ -323,7 +323,7 @@ def _crowd_groups(shots: _Shots, metric: str, diameter: float, note: Note) -> ND
 
 
 def _link_completely(shots: _Shots, metric: str, diameter: float) -> NDArray[np.intp] | None:
-    """Complete linkage from a list of all near pairs: (n,), groups named by their lowest photo.
+    """Complete linkage from a list of all near pairs: (n,), groups named after their lowest photo.
 
     None if there are more than `MAX_PAIR_COUNT`.
     """

@@ -31,10 +31,11 @@ class CaptureTimeParameters:
     """How capture time and camera affect the grouping."""
 
     weight: Annotated[float, Ge(0), Le(2)]
-    """how much the time between two photos of one camera (from EXIF) adds to their cosine distance:
-    nothing at half a minute, this much less within 2 seconds (but no distance is below 0), this
-    much more per power of ten above, up to 2.5 times from 2.6 hours on; 0: capture time does not
-    affect distances. Photos of different cameras are compared by content alone"""
+    """how much the time between two photos from the same camera (EXIF) changes their cosine
+    distance: not at all at half a minute; within 2 seconds, it subtracts this much (but no distance
+    is below 0); above half a minute, it adds this much per power of ten, up to 2.5 times this much
+    from 2.6 hours on; 0: capture time does not affect distances. Photos from different cameras are
+    compared by content alone"""
     enabled: bool
     """whether the limits below also join bursts and split moments at pauses"""
     burst_seconds: Annotated[float, Ge(0)]
@@ -62,12 +63,12 @@ WITHOUT_TIME = CaptureTimeParameters(
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """Settings of `cluster_scenes`, named as HDBSCAN and DBSCAN name them."""
+    """Settings of `cluster_scenes`, named as in HDBSCAN and DBSCAN."""
 
     method: Literal["hdbscan", "dbscan"]
     """how photos are grouped into moments: `hdbscan` or `dbscan`"""
     metric: Literal["cosine", "euclidean"]
-    """`cosine`, or `euclidean` on the unit vectors; distances below are in its unit"""
+    """`cosine`, or `euclidean` on the unit vectors; the distances below are in its unit"""
     min_cluster_size: Annotated[int, Ge(2)]
     """minimum number of photos in a cluster, at least 2 (HDBSCAN)"""
     min_samples: Count
@@ -79,19 +80,22 @@ class ClusterSettings:
     """which clusters of the tree are selected: `eom`, the most stable ones, or `leaf`, the smallest
     (HDBSCAN)"""
     scene_distance: Distance | Auto | None
-    """maximum distance of two photos in a cluster: a distance, `null` for no limit, or `auto`
+    """maximum distance between two photos in a cluster: a distance, `null` for no limit, or `auto`
     (HDBSCAN)"""
     max_joint_count: Count | None
     """maximum number of photos clustered together, because time and memory grow superlinearly;
     larger albums are first split at the longest pauses between captures, and no cluster spans two
     parts; `null` for no limit"""
+    compare_structure: bool
+    """whether frames that are nearly black stay in one moment only with frames of the same view,
+    compared by where they are lighter and darker: their embeddings are alike whatever they show"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterParameters(ClusterSettings):
-    """`ClusterSettings` with `auto` replaced by numbers, as `cluster_scenes` expects."""
+    """`ClusterSettings` with `auto` replaced by numbers, for `cluster_scenes`."""
 
     cluster_selection_epsilon: float
     scene_distance: float | None

@@ -1,11 +1,11 @@
 """Cosine distances between many photos, tile by tile: never a whole matrix.
 
-Where the capture times count, a distance is the cosine distance of two unit vectors plus the term
-for the time between them, and at least 0; a similarity is 1 less that.
+If capture times count, a distance is the cosine distance of two unit vectors plus the term for the
+time between them, and at least 0; a similarity is 1 minus the distance.
 
-A tile is a float32 product of two blocks of rows; what it leaves in doubt is computed again in
-float64. `Rows.tolerance` bounds how far a float32 similarity can be from the float64 one, so
-nothing that a float64 matrix would show is missed.
+A tile is a float32 product of two blocks of rows; doubtful cases are computed again in float64.
+`Rows.tolerance` limits how far a float32 similarity can be from the float64 one, so the results are
+those of a float64 matrix.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 TILE_COUNT = 2048
-"""Rows of a block: a tile takes 16 MiB, and its product outweighs the calls around it."""
+"""Rows per block: a tile takes 16 MiB, and its product outweighs the overhead of the calls."""
 _PAIRS_AT_A_TIME = 4096
 _DENSE_PAIRS = 2**18
-"""From this many pairs on, if they fill their rows and columns, one float64 product is much faster
-than gathering both vectors of every pair."""
+"""From this many pairs on, if they nearly fill a matrix, one float64 product is much faster than
+gathering both vectors of every pair."""
 _ROWS_AT_A_TIME = 64
 
 
@@ -61,7 +61,7 @@ class Tile:
 
     @property
     def is_diagonal(self) -> bool:
-        """Whether it has each of its pairs twice, and each row with itself."""
+        """Whether it contains each of its pairs twice, and each row paired with itself."""
         return self.first_row == self.first_column
 
 
@@ -69,9 +69,9 @@ class Rows:
     """Photos to be compared with each other.
 
     Args:
-        vectors: float32, (n, d), no row zero.
+        vectors: float32, (n, d), without zero rows.
         tile_count: Rows per block.
-        term: Of the n photos; None if capture times do not count.
+        term: Time term of the n photos; None if capture times do not count.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Rows:
         return len(self._units)
 
     def take(self, rows: Indices) -> Rows:
-        """Some rows, in the given order; the float64 ones are shared."""
+        """Returns some rows, in the given order; the float64 rows are shared."""
         found = copy.copy(self)
         found._units = self._units[rows]
         found._place = rows if self._place is None else self._place[rows]
@@ -98,11 +98,11 @@ class Rows:
 
     @property
     def tolerance(self) -> float:
-        """Bound of the float32 error: (d + 4) 2^-24, of a sum of d products, and the term's.
+        """Bound for the float32 error: (d + 4) 2^-24, for a sum of d products, plus the term's.
 
         Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), 3.1: |error| <=
-        d u / (1 - d u) of the sum of the absolute products, which is at most 1; the rest is for the
-        rounding of the operands.
+        d u / (1 - d u) times the sum of the absolute products, which is at most 1; the rest is for
+        the rounding of the operands.
         """
         own = float((self._units.shape[1] + 4) * 2.0**-24)
         return own if self._term is None else own + self._term.tolerance
@@ -115,7 +115,7 @@ class Rows:
             above = self._units[row : row + side]
             for column in range(row, count, side):
                 left = self._units[column : column + side]
-                # not above @ left.T: some BLAS builds crash on a product with its own transpose
+                # not above @ left.T, because some BLAS builds crash on a product with its transpose
                 room = buffer[: len(above), : len(left)]
                 np.matmul(above, left.T.copy() if row == column else left.T, out=room)
                 tile = Tile(row, column, room)
@@ -147,7 +147,7 @@ class Rows:
         return np.clip(found, 0.0, 2.0, out=found)
 
     def _dense_distances(self, first: Indices, second: Indices) -> Doubles | None:
-        """The distances from one product, or None if the pairs would leave most of it unused."""
+        """Computes the distances from one product; None if the pairs would use little of it."""
         rows, row = np.unique(first, return_inverse=True)
         columns, column = np.unique(second, return_inverse=True)
         if len(rows) * len(columns) > 4 * len(first):
@@ -169,7 +169,7 @@ class Rows:
                 yield row + tile.first_row, column + tile.first_column
 
     def pairs_within(self, radius: float, most: int) -> tuple[Indices, Indices, Doubles] | None:
-        """All pairs at most `radius` apart, first < second, with their distances.
+        """Finds all pairs at most `radius` apart, first < second, with their distances.
 
         None if there are more than `most`, counting those that float32 leaves in doubt.
         """
@@ -203,7 +203,7 @@ class Rows:
             yield first[is_near], second[is_near]
 
     def degrees_within(self, radius: float) -> Indices:
-        """How many other rows are at most `radius` from each: (n,)."""
+        """Counts the other rows at most `radius` from each row: (n,)."""
         sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
         possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
         degree = np.zeros(len(self), np.intp)
@@ -239,7 +239,7 @@ class Rows:
         possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
         component = np.arange(len(self))
         for tile in self.tiles():
-            # what float32 leaves in doubt is decided second, when few pairs are left to decide
+            # doubtful cases of float32 come second, when few pairs are left to decide
             for floor in (sure, possible):
                 apart = component[tile.rows, np.newaxis] != component[tile.columns]
                 row, column = np.nonzero((tile.similarity >= floor) & apart)
@@ -252,13 +252,13 @@ class Rows:
         return components(len(self), np.arange(len(self)), component)
 
     def nearest(self, count: int) -> tuple[Indices, Singles]:
-        """The rows most similar to each row, by float32, itself left out.
+        """Finds the rows most similar to each row, in float32, excluding itself.
 
         Args:
             count: Number of rows to return, fewer than there are.
 
         Returns:
-            Indices and similarities, (n, count) each, the most similar first.
+            Indices and similarities, (n, count) each, most similar first.
         """
         lists = _BestLists(len(self), count)
         for tile in self.tiles():
@@ -270,7 +270,7 @@ class Rows:
         return lists.indices, lists.similarities
 
     def distances_of_neighbours(self, rows: Indices, number: int) -> Doubles:
-        """Distance of each of some rows to its neighbour `number`, 1 = the nearest, in float64."""
+        """Distance of each given row to its neighbour `number`, 1 = the nearest, in float64."""
         places = rows if self._place is None else self._place[rows]
         everyone = self._exact if self._place is None else self._exact[self._place]
         found = np.empty(len(rows), np.float64)
@@ -294,7 +294,7 @@ def components(count: int, first: Indices, second: Indices) -> Indices:
 
 
 def _join_components(component: Indices, first: Indices, second: Indices) -> Indices:
-    """Joins components, each named by one of its items, by pairs of items."""
+    """Joins components, each named after one of its items, that are linked by pairs of items."""
     count = len(component)
     codes = np.unique(component[first].astype(np.int64) * count + component[second])
     names = components(count, *np.divmod(codes, count))
@@ -312,7 +312,7 @@ class _BestLists:
     def offer(
         self, first_own: int, first_candidate: int, similarity: Singles, *, axis: Literal[0, 1]
     ) -> None:
-        """Inserts the candidates that are better than the worst of each list.
+        """Inserts the candidates that are better than the worst in each list.
 
         Args:
             first_own: Row of the first list.

@@ -29,7 +29,7 @@ from services.common.imaging.float_tiff import (
 )
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.imaging.raw import develop_raw, is_raw, open_raw
-from services.common.imaging.unsupported import name_unsupported
+from services.common.imaging.unsupported import find_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "2"
@@ -241,12 +241,11 @@ def _open(content: bytes) -> _Opened:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         known = ", ".join((*FORMATS, "RAW"))
-        reason = name_unsupported(content) or f"not an image of a known format ({known})"
-        raise InvalidImageError(reason) from error
+        unknown = InvalidImageError(f"not an image of a known format ({known})")
+        raise find_unsupported(content) or unknown from error
     except Exception as error:  # decoders may raise any exception on hostile headers
-        if reason := name_unsupported(content):
-            raise InvalidImageError(reason) from error
-        raise InvalidImageError(f"the image header is damaged: {error}") from error
+        damaged = InvalidImageError(f"the image header is damaged: {error}")
+        raise find_unsupported(content) or damaged from error
     return _Opened(image, image.size, image.format or "unknown", encoded=content)
 
 

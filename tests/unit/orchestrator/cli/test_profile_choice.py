@@ -22,7 +22,7 @@ def test_ctrl_c_during_the_download_promises_no_scores(
     monkeypatch.setattr(profile_choice, "fetch_missing", interrupted)
     monkeypatch.setenv("BESTSHOT_MODELS_DIR", str(tmp_path / "models"))
     request = Request(
-        photos=draw_pairs(tmp_path / "photos", 1, 32, 24),
+        photos=[draw_pairs(tmp_path / "photos", 1, 32, 24)],
         out=None,
         config_folder=ROOT / "configs",
         data_folder=tmp_path / "data",
@@ -35,5 +35,7 @@ def test_ctrl_c_during_the_download_promises_no_scores(
     written = io.StringIO()
     with pytest.raises(KeyboardInterrupt):
         curate(request, Console(file=written, width=1000))
-    assert "interrupted before any photo was read; complete networks are kept" in written.getvalue()
+    assert (
+        "interrupted before any photo was read; downloaded networks are kept" in written.getvalue()
+    )
     assert "scores" not in written.getvalue()

@@ -29,7 +29,7 @@ def test_composite_is_weighted_sum_on_a_scale_of_one() -> None:
     assert score == pytest.approx(0.3 * 0.5 + 0.7 - 0.1)
 
 
-def test_no_faces_no_penalty() -> None:
+def test_without_faces_there_is_no_penalty() -> None:
     assert worst_face([], 0.3) is None
     assert person_penalty(None, PENALTIES) == 0.0
 
@@ -72,7 +72,7 @@ def test_a_good_face_does_not_make_up_for_a_bad_one_of_its_size() -> None:
     assert worst.eyes_score == pytest.approx(0.1)
 
 
-def test_a_small_face_in_the_crowd_does_not_decide() -> None:
+def test_a_small_face_in_the_crowd_does_not_matter() -> None:
     small = face(width=0.05, height=0.05, eyes_score=0.0)
     worst = worst_face([face(width=0.5, height=0.5), small], 0.3)
     assert worst is not None
@@ -99,7 +99,7 @@ def test_a_tiny_or_uncertain_face_is_never_penalized(changes: dict[str, float]) 
     assert face_caption([bad, good], ()) == "2 faces | eyes open | smiling"
 
 
-def test_an_uncertain_face_is_not_the_largest_that_others_are_compared_with() -> None:
+def test_an_uncertain_face_does_not_set_the_size_of_prominent_faces() -> None:
     poster = face(width=0.9, height=0.9, confidence=0.55)
     small = face(width=0.1, height=0.1, eyes_score=0.1, smile_score=0.5)
     worst = worst_face([poster, small], 0.3)

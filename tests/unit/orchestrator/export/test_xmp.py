@@ -1,4 +1,4 @@
-"""XMP sidecars: merged into what is there, and read back by exiftool."""
+"""XMP sidecars are merged into existing ones, and exiftool reads them."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def left(**changes: Any) -> ImageRecord:
 
 
 def tags(content: bytes, folder: Path) -> dict[str, Any]:
-    """What exiftool reads; numbers as they are written."""
+    """The tags that exiftool reads; numbers as they are written."""
     if shutil.which("exiftool") is None:
         if "CI" in os.environ:
-            raise AssertionError("this test needs Debian's package libimage-exiftool-perl")
+            raise AssertionError("this test needs the Debian package libimage-exiftool-perl")
         pytest.skip("exiftool is not installed")
     place = folder / "read.xmp"
     place.write_bytes(content)
@@ -95,7 +95,7 @@ def test_a_new_sidecar_is_read_by_exiftool(tmp_path: Path) -> None:
     assert "Subject" not in found
 
 
-def test_what_others_have_written_survives(tmp_path: Path) -> None:
+def test_data_from_other_programs_survives(tmp_path: Path) -> None:
     merged = sidecar(record(), LIGHTROOM)
     found = tags(merged, tmp_path)
     assert "Warning" not in found
@@ -108,7 +108,7 @@ def test_what_others_have_written_survives(tmp_path: Path) -> None:
         assert piece in merged
 
 
-def test_a_rating_of_ours_follows_and_one_of_the_users_stays(tmp_path: Path) -> None:
+def test_our_rating_is_updated_and_the_users_rating_is_kept(tmp_path: Path) -> None:
     ours = sidecar(record())
     assert tags(sidecar(left(), ours), tmp_path)["Rating"] == 1
     theirs = re.sub(rb"(<xmp:Rating[^>]*>)5<", rb"\g<1>4<", ours)
@@ -167,7 +167,7 @@ records = st.builds(
 
 
 @given(st.lists(records, min_size=1, max_size=4), st.sampled_from([None, LIGHTROOM]))
-def test_only_the_last_of_several_mergers_shows(
+def test_only_the_last_of_several_merges_shows(
     history: list[ImageRecord], start: bytes | None
 ) -> None:
     content = start
@@ -188,12 +188,12 @@ def test_only_the_last_of_several_mergers_shows(
         (b'<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "document type declaration"),
     ],
 )
-def test_what_is_no_xmp_is_refused(content: bytes, problem: str) -> None:
+def test_content_that_is_not_xmp_is_refused(content: bytes, problem: str) -> None:
     with pytest.raises(InvalidArgumentError, match=problem):
         sidecar(record(), content)
 
 
-def test_sidecars_beside_photos_are_merged_into_and_never_replaced(tmp_path: Path) -> None:
+def test_sidecars_beside_photos_are_merged_and_never_replaced(tmp_path: Path) -> None:
     names = ["a.jpg", "b.jpg", "c.jpg", "c.png", "d.jpg", "sub/e.jpg"]
     photos = [record(name) for name in names]
     (tmp_path / "sub").mkdir()
@@ -222,7 +222,7 @@ def test_sidecars_beside_photos_are_merged_into_and_never_replaced(tmp_path: Pat
     }
 
 
-def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Path) -> None:
+def test_sidecars_elsewhere_equal_those_beside_the_photos(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "a.xmp").write_bytes(LIGHTROOM)
@@ -245,7 +245,7 @@ def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Pat
     assert b"Italy" not in merged_sidecar(photos, record(), "a.xmp")
 
 
-def test_photos_that_differ_in_their_suffix_alone_keep_it() -> None:
+def test_photos_that_differ_only_in_their_suffix_keep_it() -> None:
     names = sidecar_paths([record("a.jpg"), record("b.jpg"), record("b.heic"), record("c/a.jpg")])
     assert names == {
         "a.jpg": ("a.xmp",),
@@ -273,7 +273,7 @@ def test_a_photo_with_several_sidecars_keeps_and_gets_all_of_them(tmp_path: Path
 
 
 @pytest.mark.parametrize("planted", ["pipe", "folder", "device", "large"])
-def test_a_sidecar_beyond_the_limits_is_left_as_it_is(tmp_path: Path, planted: str) -> None:
+def test_a_sidecar_beyond_the_limits_is_left_unchanged(tmp_path: Path, planted: str) -> None:
     target = tmp_path / "a.xmp"
     if planted == "pipe":
         os.mkfifo(target)
@@ -290,7 +290,7 @@ def test_a_sidecar_beyond_the_limits_is_left_as_it_is(tmp_path: Path, planted: s
     assert target.lstat().st_mode == kind
 
 
-def test_a_sidecar_of_many_levels_or_entities_is_refused_quickly() -> None:
+def test_a_sidecar_with_many_levels_or_entities_is_refused_quickly() -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><x>&b;</x>'
     for content in (b"<a>" * 100_000, bomb.encode()):
         with pytest.raises(InvalidArgumentError):

@@ -59,7 +59,7 @@ def test_names_are_valid_and_distinct_on_every_system(paths: list[str]) -> None:
             assert part.partition(".")[0].strip().lower() not in DEVICES
 
 
-def test_ordinary_names_stay_and_a_clash_renames_all_files_of_a_photo() -> None:
+def test_ordinary_names_are_kept_and_a_clash_renames_all_files_of_a_photo() -> None:
     names = zip_names(
         [record("day 1/IMG_1.jpg", "day 1/IMG_1.mov"), record("Day 1/img_1.JPG", "Day 1/img_1.mov")]
     )

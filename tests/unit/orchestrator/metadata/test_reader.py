@@ -255,7 +255,7 @@ def canon(**numbers: tuple[int, int]) -> Tags:
     for name, (place, number) in numbers.items():
         tags[{"settings": 1, "shot": 4, "file": 0x93}[name]] = (
             SHORT,
-            [number & 0xFFFF if at == place else 0 for at in range(20)],
+            [40, *(number & 0xFFFF if at == place else 0 for at in range(1, 20))],
         )
     return tags
 
@@ -399,6 +399,34 @@ def test_the_first_sidecar_with_a_mark_counts() -> None:
     assert found == OwnerMark(rating=-1, label="Rot", source="second.xmp")
     found = facts(embedded, first=second, second=xmp(xmp_Rating="3"))["owner_mark"]
     assert found == OwnerMark(rating=-1, label="Rot", source="first.xmp")
+
+
+def test_an_array_of_canon_without_its_size_says_nothing() -> None:
+    note = directory({0x0093: (SHORT, [0, 0, 0, 1, 0, 576])}, 26)
+    block = exif_block({0x010F: (ASCII, "Canon")}, {0x927C: (UNDEFINED, note)})
+    assert facts(encoded(exif=block))["camera_facts"] == CameraFacts(make="Canon")
+
+
+def test_jpeg_2000_keeps_its_metadata_in_boxes() -> None:
+    exif = encoded("JPEG2000") + box(b"uuid", b"JpgTiffExif->JP2" + exif_block({}, TAKEN))
+    assert time_of(exif) == ("2024-05-01T10:00:00", "", "EXIF DateTimeOriginal")
+    packet = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + xmp(xmp_Rating="-1")
+    rated = encoded("JPEG2000") + box(b"uuid", packet)
+    assert facts(rated)["owner_mark"] == OwnerMark(rating=-1, source="the file")
+
+
+@pytest.mark.parametrize("text", ["Wed, 01 May 2024 10:00:00 +0200", "2024-05-01T10:00:00+02:00"])
+def test_a_png_states_its_time_as_text(text: str) -> None:
+    info = PngInfo()
+    info.add_text("Creation Time", text)
+    expected = ("2024-05-01T10:00:00", "+02:00", "PNG Creation Time")
+    assert time_of(encoded("PNG", pnginfo=info)) == expected
+
+
+def test_a_damaged_packet_in_a_photo_is_read_as_far_as_possible() -> None:
+    torn = xmp(exif_DateTimeOriginal="2024-05-01T10:00:00") + b"<rest"
+    assert time_of(encoded(xmp=torn))[0] == "2024-05-01T10:00:00"
+    assert time_of(encoded(xmp=b"no XML"))[0] == ""
 
 
 def test_a_sidecar_that_is_not_xmp_is_refused() -> None:

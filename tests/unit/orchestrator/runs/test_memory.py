@@ -1,4 +1,4 @@
-"""Files in memory are bounded in bytes, however many callers want them."""
+"""The bytes of files in memory are limited, however many callers there are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PHOTO_COUNT = 40  # 350 MB for each of two callers
 SIDE_PX = 1700
 ROOM_BYTES, BUDGET_BYTES = 20 * 10**6, 80 * 10**6
 FEW_BYTES = 160 * 10**6
-"""Twice what was measured besides: the allocator keeps some for each thread."""
+"""Twice the additional memory that was measured: the allocator keeps some for each thread."""
 
 COMPARE = """
 import asyncio, pathlib, sys
@@ -49,7 +49,7 @@ async def main():
     pairs = list(zip(paths, paths[1:]))
     callers = [PairComparer(source, Cache(), Service(), model, threads) for _ in range(2)]
     decode((folder / paths[0]).read_bytes(), max_pixels=10**9)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = kilobytes("VmRSS")
     found = await asyncio.gather(*(caller.compare(pairs, digests) for caller in callers))
     assert all(answers.keys() == set(pairs) for answers in found)

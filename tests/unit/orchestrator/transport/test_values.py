@@ -1,4 +1,4 @@
-"""What the command line reads is what the store has."""
+"""The command line reads the same values as the store has."""
 
 from __future__ import annotations
 
@@ -87,10 +87,14 @@ RECORD = ImageRecord(
     is_selected=True,
     reason_code="SELECTED_BEST",
     reason="the best",
+    set_kind="exposure_bracket",
+    set_id=0,
+    set_place=2,
+    set_size=3,
 )
 
 
-def test_a_result_comes_back_as_it_was() -> None:
+def test_a_result_is_converted_without_loss() -> None:
     assert values.image_value(image_message(RECORD, None)) == RECORD
     unread = ImageRecord(
         path="b", content_digest="", size_bytes=0, error="torn", reason_code="UNREADABLE"
@@ -98,7 +102,7 @@ def test_a_result_comes_back_as_it_was() -> None:
     assert values.image_value(image_message(unread, None)) == unread
 
 
-def test_a_run_comes_back_as_it_was() -> None:
+def test_a_run_is_converted_without_loss() -> None:
     found = values.run_value(run_message(RUN, whole=True))
     assert found == RUN
     # int and float are equal, but are printed differently
@@ -114,7 +118,7 @@ def test_an_album_comes_back_as_it_was() -> None:
         assert values.album_value(album_message(album)) == album
 
 
-def test_a_diff_comes_back_as_it_was() -> None:
+def test_a_diff_is_converted_without_loss() -> None:
     changed = dataclasses.replace(RECORD, composite_score=0.2, cluster_id=1, reason="no")
     alone = [dataclasses.replace(RECORD, path=f"{name}.jpg") for name in "xy"]
     after = [changed, dataclasses.replace(alone[0], cluster_id=2)]

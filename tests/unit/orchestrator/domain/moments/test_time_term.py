@@ -20,6 +20,7 @@ from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows
 from orchestrator.domain.moments.time_term import TimeTerm, time_term
+from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.domain.verdict_sentences import grouping_text
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
@@ -183,7 +184,10 @@ def labels_of(angles: Sequence[float], times: Sequence[str], profile: str = "bui
         for row, time in enumerate(times)
     ]
     settings = PipelineConfig(ROOT / "configs", "builtin").load(profile).cluster_scenes
-    return find_moments(at(*angles), records, resolve_auto(settings, (0.32, 0.256))).tolist()
+    parameters = resolve_auto(settings, (0.32, 0.256))
+    miniatures = np.full((len(records), 32, 32), np.nan, np.float32)
+    found = find_moments(at(*angles), miniatures, records, parameters, WITHOUT_SETS)
+    return found.labels.tolist()
 
 
 def test_a_run_uses_it_by_default() -> None:

@@ -66,7 +66,6 @@ def test_large_valid_requests_pass() -> None:
     [
         (pb.GetRunRequest(), "run_id"),
         (pb.GetImageRequest(run_id="a"), "path"),
-        (pb.CreateAlbumRequest(display_name="a"), "folder"),
         (pb.AppendDecisionRequest(album_id="a"), "paths"),
     ],
 )

@@ -84,6 +84,15 @@ def test_a_moving_subject_is_no_watermark() -> None:
     assert rules_of(photo("before"), entered) == {}
 
 
+def test_a_blurred_frame_is_no_original() -> None:
+    """Blur takes detail everywhere, and moves the luminance of some cells."""
+    soft = tuple(value // 3 for value in DETAIL)
+    blurred = photo("blurred", shift(SCENE, 6, 20), detail_grid=soft, sharpness=0.1)
+    assert rules_of(photo("sharp"), blurred) == {}
+    blurred = photo("blurred", detail_grid=soft, sharpness=0.1, has_camera=True)
+    assert rules_of(photo("sharp"), blurred) == {}
+
+
 def test_camera_data_and_compression_decide_between_equal_sizes() -> None:
     assert rules_of(photo("a", has_camera=True), photo("b", size_bytes=9_000_000)) == {
         "b": CopyRule.CAMERA

@@ -162,6 +162,7 @@ decision_log = Table(
     Column("target", JSON(none_as_null=True)),
     Column("undone_id", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("decided_by", Text, nullable=False, server_default=""),
     UniqueConstraint("album_id", "id"),
 )
 """Append-only; `sequence` counts an album's entries from 1."""

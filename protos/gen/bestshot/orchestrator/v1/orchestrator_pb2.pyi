@@ -896,20 +896,22 @@ class SetDecisionResponse(_message.Message):
     def __init__(self, previous_decision: _Optional[_Union[Decision, str]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ..., entry_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "action", "paths", "target_path", "run_id", "request_id")
+    __slots__ = ("album_id", "action", "paths", "target_path", "run_id", "decided_by", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
     TARGET_PATH_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     action: DecisionAction
     paths: _containers.RepeatedScalarFieldContainer[str]
     target_path: str
     run_id: str
+    decided_by: str
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ..., decided_by: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionResponse(_message.Message):
     __slots__ = ("entry", "changed_images")
@@ -920,7 +922,7 @@ class AppendDecisionResponse(_message.Message):
     def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class DecisionEntry(_message.Message):
-    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force")
+    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by")
     ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
@@ -928,6 +930,7 @@ class DecisionEntry(_message.Message):
     UNDONE_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     IS_IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     id: str
     action: DecisionAction
     photos: _containers.RepeatedCompositeFieldContainer[DecidedPhoto]
@@ -935,7 +938,8 @@ class DecisionEntry(_message.Message):
     undone_id: str
     create_time: _timestamp_pb2.Timestamp
     is_in_force: bool
-    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ...) -> None: ...
+    decided_by: str
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ...) -> None: ...
 
 class DecidedPhoto(_message.Message):
     __slots__ = ("content_digest", "path")
@@ -946,16 +950,18 @@ class DecidedPhoto(_message.Message):
     def __init__(self, content_digest: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class UndoDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "entry_id", "run_id", "request_id")
+    __slots__ = ("album_id", "entry_id", "run_id", "decided_by", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     entry_id: str
     run_id: str
+    decided_by: str
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., run_id: _Optional[str] = ..., decided_by: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UndoDecisionResponse(_message.Message):
     __slots__ = ("entry", "undone_entry", "changed_images")
@@ -978,12 +984,34 @@ class ListDecisionsRequest(_message.Message):
     def __init__(self, album_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListDecisionsResponse(_message.Message):
-    __slots__ = ("entries", "next_page_token")
+    __slots__ = ("entries", "next_page_token", "total_count")
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[DecisionEntry]
     next_page_token: str
-    def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    total_count: int
+    def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
+
+class WatchDecisionsRequest(_message.Message):
+    __slots__ = ("album_id", "known_entry_count", "run_id")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_ENTRY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    known_entry_count: int
+    run_id: str
+    def __init__(self, album_id: _Optional[str] = ..., known_entry_count: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class WatchDecisionsResponse(_message.Message):
+    __slots__ = ("entries", "entry_count", "images")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[DecisionEntry]
+    entry_count: int
+    images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., entry_count: _Optional[int] = ..., images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class ImportDecisionsRequest(_message.Message):
     __slots__ = ("album_id", "entries", "run_id", "request_id")

@@ -17,7 +17,7 @@ from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import Candidate, Decision
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
-from orchestrator.domain.sets import SetParameters, SetPlace
+from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import describe_damage, explain
 from orchestrator.ports import Embedding, Miniature
 from orchestrator.records import ImageRecord
@@ -60,7 +60,7 @@ def find_moments(
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.frame_sets import (
         Frames,
-        exposure_brackets,
+        find_sets,
         join_sets,
         places_in_sets,
     )
@@ -78,11 +78,12 @@ def find_moments(
     if parameters.compare_structure:
         is_doubtful = dark_frames(miniatures)
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
-    if sets.exposure_brackets == "ignore":
+    if sets == WITHOUT_SETS:
         return Moments(labels, [None] * len(records))
     folders = [record.path.rpartition("/")[0] for record in records]
     shapes = [(record.width_px, record.height_px) for record in records]
-    found = exposure_brackets(Frames(folders, shapes, captures, structures))
+    facts = [record.camera_facts for record in records]
+    found = find_sets(Frames(folders, shapes, captures, structures, facts), sets)
     joined = labels_of(join_sets(labels, found))
     return Moments(joined, places_in_sets(len(records), found))
 

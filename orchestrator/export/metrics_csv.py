@@ -82,6 +82,7 @@ _FIXED_COLUMNS = (
     "Set_Kind",
     "Set",
     "Set_Place",
+    "Content_Class",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -165,6 +166,7 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Set_Kind": record.set_kind,
         "Set": _number(record.set_id),
         "Set_Place": _number(record.set_place),
+        "Content_Class": record.content_class,
     }
 
 

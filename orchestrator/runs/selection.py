@@ -14,7 +14,7 @@ from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import Captures, capture_seconds
 from orchestrator.domain.moments.parameters import ClusterParameters
-from orchestrator.domain.photo import Candidate, Decision
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
@@ -23,6 +23,9 @@ from orchestrator.ports import Embedding, Miniature
 from orchestrator.records import ImageRecord
 
 logger = logging.getLogger(__name__)
+
+PAGES = (ContentClass.DOCUMENT, ContentClass.SCREENSHOT)
+"""Kinds of pictures whose embeddings hardly tell one from another."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +79,8 @@ def find_moments(
         labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
     structures = Structures.of(miniatures)
     if parameters.compare_structure:
-        is_doubtful = dark_frames(miniatures)
+        is_page = np.array([record.content_class in PAGES for record in records], np.bool_)
+        is_doubtful = dark_frames(miniatures) | is_page
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
     if sets == WITHOUT_SETS:
         return Moments(labels, [None] * len(records))
@@ -177,8 +181,25 @@ def _candidate(record: ImageRecord) -> Candidate:
         record.quality,
         record.faces,
         record.cluster_id,
+        file_facts(record),
+        ContentClass(record.content_class or ContentClass.PHOTO),
         record.owner_mark,
         record.frame_set,
+    )
+
+
+def file_facts(record: ImageRecord) -> FileFacts:
+    """What a record knows of its file.
+
+    A capture time counts only if the camera wrote it: copies have others by their names and edits.
+    """
+    is_original = "DateTimeOriginal" in record.capture_time_source
+    return FileFacts(
+        record.width_px,
+        record.height_px,
+        record.size_bytes,
+        record.capture_time if is_original else "",
+        bool(record.camera),
     )
 
 

@@ -112,6 +112,7 @@ images = Table(
     Column("companion_paths", JSON, nullable=False, server_default="[]"),
     Column("version_of_path", Text, nullable=False, server_default=""),
     Column("format", String(16), nullable=False),
+    Column("content_class", String(16), nullable=False, server_default=""),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),
     Column("pose_score", SCORE),

@@ -27,6 +27,11 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_WITH_FACES: _ClassVar[ImageFilter]
     IMAGE_FILTER_EYES_CLOSED: _ClassVar[ImageFilter]
     IMAGE_FILTER_DECIDED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_DOCUMENT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_SCREENSHOT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_BLANK: _ClassVar[ImageFilter]
+    IMAGE_FILTER_MISFIRE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_ANIMATION: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +71,16 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_CANCELLED: _ClassVar[RunState]
     RUN_STATE_INTERRUPTED: _ClassVar[RunState]
 
+class ContentClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTENT_CLASS_UNSPECIFIED: _ClassVar[ContentClass]
+    CONTENT_CLASS_PHOTO: _ClassVar[ContentClass]
+    CONTENT_CLASS_DOCUMENT: _ClassVar[ContentClass]
+    CONTENT_CLASS_SCREENSHOT: _ClassVar[ContentClass]
+    CONTENT_CLASS_BLANK: _ClassVar[ContentClass]
+    CONTENT_CLASS_MISFIRE: _ClassVar[ContentClass]
+    CONTENT_CLASS_ANIMATION: _ClassVar[ContentClass]
+
 class FaceFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FACE_FAULT_UNSPECIFIED: _ClassVar[FaceFault]
@@ -100,6 +115,10 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_UNSUPPORTED_FORMAT: _ClassVar[ReasonCode]
     REASON_CODE_SELECTED_WITH_SET: _ClassVar[ReasonCode]
     REASON_CODE_IN_SET: _ClassVar[ReasonCode]
+    REASON_CODE_COPY: _ClassVar[ReasonCode]
+    REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_KEPT: _ClassVar[ReasonCode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -114,6 +133,11 @@ IMAGE_FILTER_NOISE: ImageFilter
 IMAGE_FILTER_WITH_FACES: ImageFilter
 IMAGE_FILTER_EYES_CLOSED: ImageFilter
 IMAGE_FILTER_DECIDED: ImageFilter
+IMAGE_FILTER_DOCUMENT: ImageFilter
+IMAGE_FILTER_SCREENSHOT: ImageFilter
+IMAGE_FILTER_BLANK: ImageFilter
+IMAGE_FILTER_MISFIRE: ImageFilter
+IMAGE_FILTER_ANIMATION: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction
@@ -140,6 +164,13 @@ RUN_STATE_COMPLETED: RunState
 RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 RUN_STATE_INTERRUPTED: RunState
+CONTENT_CLASS_UNSPECIFIED: ContentClass
+CONTENT_CLASS_PHOTO: ContentClass
+CONTENT_CLASS_DOCUMENT: ContentClass
+CONTENT_CLASS_SCREENSHOT: ContentClass
+CONTENT_CLASS_BLANK: ContentClass
+CONTENT_CLASS_MISFIRE: ContentClass
+CONTENT_CLASS_ANIMATION: ContentClass
 FACE_FAULT_UNSPECIFIED: FaceFault
 FACE_FAULT_EYES_CLOSED: FaceFault
 FACE_FAULT_FACE_TURNED: FaceFault
@@ -166,6 +197,10 @@ REASON_CODE_OWNER_REJECT: ReasonCode
 REASON_CODE_UNSUPPORTED_FORMAT: ReasonCode
 REASON_CODE_SELECTED_WITH_SET: ReasonCode
 REASON_CODE_IN_SET: ReasonCode
+REASON_CODE_COPY: ReasonCode
+REASON_CODE_MISFIRE: ReasonCode
+REASON_CODE_CONTENT_EXCLUDED: ReasonCode
+REASON_CODE_CONTENT_KEPT: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision
@@ -1219,7 +1254,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1260,6 +1295,7 @@ class ImageResult(_message.Message):
     SET_ID_FIELD_NUMBER: _ClassVar[int]
     SET_PLACE_FIELD_NUMBER: _ClassVar[int]
     SET_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_CLASS_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -1300,7 +1336,8 @@ class ImageResult(_message.Message):
     set_id: int
     set_place: int
     set_size: int
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ...) -> None: ...
+    content_class: ContentClass
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ...) -> None: ...
 
 class CameraFacts(_message.Message):
     __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from orchestrator.domain.moments.frame_sets import (
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.look_alikes import dark_frames, split_look_alikes
 from orchestrator.domain.moments.structure import Structures
-from orchestrator.domain.photo import CameraFacts
+from orchestrator.domain.photo import CameraFacts, ContentClass
 from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetParameters
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
@@ -278,3 +279,21 @@ def test_a_run_joins_a_series_by_default(profile: str, labels: list[int]) -> Non
     )
     assert found.labels.tolist() == labels
     assert [place is not None for place in found.places] == [label >= 0 for label in labels]
+
+
+@pytest.mark.parametrize("kind", [ContentClass.DOCUMENT, ContentClass.SCREENSHOT])
+def test_a_run_tells_pages_apart_and_copies_of_one_together(kind: ContentClass) -> None:
+    """Embeddings say that all are the same."""
+    records = [
+        ImageRecord(name, name, 1, width_px=3, height_px=2, content_class=kind.value)
+        for name in "abc"
+    ]
+    settings = PipelineConfig(ROOT / "configs", "builtin").load()
+    vectors = np.tile(np.eye(1, 2, dtype=np.float32), (3, 1))
+    pages = np.stack([expose(view(seed), 0) for seed in (1, 2, 1)])
+    clustering = resolve_auto(settings.cluster_scenes, (0.32, 0.256))
+    found = find_moments(vectors, pages, records, clustering, settings.keep_sets)
+    assert found.labels.tolist() == [0, -1, 0]
+    photos = [replace(record, content_class="photo") for record in records]
+    alike = find_moments(vectors, pages, photos, clustering, settings.keep_sets)
+    assert alike.labels.tolist() == [0, 0, 0]

@@ -431,7 +431,7 @@ def _place_in_set(candidate: Candidate) -> str:
     own = candidate.frame_set
     if own is None:
         raise ValueError(f"{candidate.path} is in no set")
-    return f"frame {own.place} of {own.size} of an {own.kind.words}"
+    return f"frame {own.place} of {own.size} of {own.kind.words}"
 
 
 def _describe_win(verdict: Verdict) -> str:

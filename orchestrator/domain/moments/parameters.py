@@ -87,8 +87,9 @@ class ClusterSettings:
     larger albums are first split at the longest pauses between captures, and no cluster spans two
     parts; `null` for no limit"""
     compare_structure: bool
-    """whether frames that are nearly black stay in one moment only with frames of the same view,
-    compared by where they are lighter and darker: their embeddings are alike whatever they show"""
+    """whether pages of text, pictures of screens and nearly black frames, whose embeddings are alike
+    whatever they show, are of one moment only if they are also lighter and darker in the same
+    places"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 

@@ -58,7 +58,6 @@ def find_moments(
     """
     # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.dark_frames import part_dark_frames
     from orchestrator.domain.moments.frame_sets import (
         Frames,
         exposure_brackets,
@@ -66,6 +65,7 @@ def find_moments(
         places_in_sets,
     )
     from orchestrator.domain.moments.labels import labels_of
+    from orchestrator.domain.moments.look_alikes import dark_frames, split_look_alikes
     from orchestrator.domain.moments.structure import Structures
     from orchestrator.domain.moments.time_evidence import with_time_evidence
 
@@ -76,7 +76,8 @@ def find_moments(
         labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
     structures = Structures.of(miniatures)
     if parameters.compare_structure:
-        labels = part_dark_frames(labels, miniatures, structures)
+        is_doubtful = dark_frames(miniatures)
+        labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
     if sets.exposure_brackets == "ignore":
         return Moments(labels, [None] * len(records))
     folders = [record.path.rpartition("/")[0] for record in records]

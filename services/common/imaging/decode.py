@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from services.common.errors import InvalidImageError
 from services.common.imaging import nclx
 from services.common.imaging.damage import find_damage
-from services.common.imaging.decode_memory import decode_bytes, raw_bytes
+from services.common.imaging.decode_memory import decode_bytes, has_frames, raw_bytes
 from services.common.imaging.float_tiff import (
     MAX_LIGHT,
     develop_float_tiff,
@@ -273,7 +273,7 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
 
 
 def _is_animated(image: Image.Image) -> bool:
-    return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+    return image.format in _ANIMATED and has_frames(image)
 
 
 def _seek_content(image: Image.Image) -> None:

@@ -88,7 +88,8 @@ class ClusterSettings:
     parts; `null` for no limit"""
     compare_structure: bool
     """whether frames that are nearly black stay in one moment only with frames of the same view,
-    compared by where they are lighter and darker: their embeddings are alike whatever they show"""
+    compared by where they are lighter and darker (their embeddings are alike whatever they show),
+    and whether copies of one picture always share a moment"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 

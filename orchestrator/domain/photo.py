@@ -166,7 +166,7 @@ class Candidate:
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
         owner_mark: How its owner marked it in another program.
-        frame_set: Its place in a set of photos that belong together; None if it is in none.
+        frame_set: Its place in a set of photos that belong together; None if it is not in a set.
     """
 
     path: str

@@ -92,7 +92,7 @@ class FaceCheck:
 
 
 def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> WorstFace | None:
-    """Aggregates the prominent faces by a size-weighted minimum.
+    """Aggregates the prominent faces using a size-weighted minimum.
 
     A face's score s counts as 1 - w (1 - s), where w is its area divided by that of the largest
     face: the largest face counts in full, and the smaller a face is, the less its faults count.

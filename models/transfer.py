@@ -123,7 +123,7 @@ def _broken_transfers() -> Iterator[None]:
     try:
         yield
     except httpx.UnsupportedProtocol:
-        raise  # another attempt would fail the same way
+        raise  # another attempt would fail in the same way
     except httpx.TimeoutException as error:
         raise _SilentServerError(f"it sent nothing for {TIMEOUT_S:.0f} s") from error
     except httpx.TransportError as error:

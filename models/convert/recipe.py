@@ -37,7 +37,7 @@ class Place(Settings):
     Attributes:
         gap: Offset in the file without its weights at which it is inserted.
         shape: Shape in the published file.
-        transpose: Order of the axes in the ONNX file; None if it is the same.
+        transpose: Order of the axes in the ONNX file; None if it is unchanged.
     """
 
     gap: Annotated[int, Field(ge=0)]

@@ -31,7 +31,7 @@ PROFILE_VARIABLE = "BESTSHOT_PROFILE"
 SECTIONS = ("PIPELINE", "SERVICES")
 DEFAULT_PROFILE = "standard"
 BUILTIN_PROFILE = "builtin"
-"""Needs no download."""
+"""The profile that needs no download."""
 SHIPPED_CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PROFILE_KEYS = ("description", "pipeline", "services")
 MODEL_SERVICES = ("embedding", "quality", "face", "siamese")

@@ -70,7 +70,7 @@ _MAX_BLANK_FRAMES = 100
 _BLANK_RANGE = 8
 """Of 255: compression adds noise to a blank frame."""
 _GARBAGE = 0.01
-"""Share of a JPEG's pixels that libjpeg may make up if no data follow its header."""
+"""Share of a JPEG's pixels that libjpeg may make up if no data follows its header."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class CanonicalImage:
         source_width_px: Width of the upright photo before scaling.
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
-        damage: What is wrong with a file that could still be decoded; empty if nothing.
+        damage: The damage in a file that could still be decoded; empty if there is none.
     """
 
     pixels: RgbImage

@@ -213,7 +213,7 @@ class Export(Settings):
 
     Attributes:
         architecture: Network of the checkpoint; also the folder in models/convert/recipes.
-        files: File names of the graphs, beside the checkpoint, by the name that the service
+        files: File names of the graphs, beside the checkpoint, by the names that the service
             uses.
     """
 
@@ -233,9 +233,9 @@ class ModelEntry(Settings):
 
     Attributes:
         files: Files inside installed packages, by the names that the service uses.
-        downloads: Files that have to be pulled, by the names that the service uses.
+        downloads: Files to pull, by the names that the service uses.
         export: Graphs to make of a checkpoint before the model can be used.
-        parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
+        parts: Ids of the models in a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
         is_heuristic: Whether some of its scores come from a hand-made formula instead of a trained
             network. The page and the gallery show this, also for models with such a part.

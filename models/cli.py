@@ -189,7 +189,7 @@ def export(
 ) -> None:
     """Export a checkpoint with PyTorch, and check the result on real pictures.
 
-    `models pull` does without PyTorch; this is for heads of another width and half precision.
+    `models pull` does not need PyTorch; this is for heads of another width and half precision.
     """
     _export(config_dir(config_dir_), model, precision)
 

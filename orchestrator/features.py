@@ -47,7 +47,8 @@ def quality_to_json(quality: QualityScores) -> dict[str, Any]:
 
 def quality_from_json(data: dict[str, Any]) -> QualityScores:
     """Inverse of `quality_to_json`."""
-    return QualityScores(**{**data, "ava_distribution": tuple(data["ava_distribution"])})
+    lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+    return QualityScores(**{**data, **lists})
 
 
 def faces_to_json(faces: tuple[FaceScores, ...]) -> list[dict[str, Any]]:

@@ -42,6 +42,11 @@ class ImageFilter(enum.StrEnum):
     WITH_FACES = "WITH_FACES"
     EYES_CLOSED = "EYES_CLOSED"
     DECIDED = "DECIDED"
+    DOCUMENT = "DOCUMENT"
+    SCREENSHOT = "SCREENSHOT"
+    BLANK = "BLANK"
+    MISFIRE = "MISFIRE"
+    ANIMATION = "ANIMATION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,7 @@ class ImageRecord:
     companion_paths: tuple[str, ...] = ()
     version_of_path: str = ""
     format: str = ""
+    content_class: str = ""
     quality: QualityScores | None = None
     faces: tuple[FaceScores, ...] = field(default=())
     pose_score: float | None = None

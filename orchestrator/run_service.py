@@ -21,6 +21,7 @@ from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
 from orchestrator.records import Album, ImageRecord, Run, RunState, check_completed, utc_now
 from orchestrator.review import reselection
 from orchestrator.review.decision_entries import add_decisions
+from orchestrator.review.decision_watch import Addition, DecisionWatch
 from orchestrator.review.explain_photo import explain_photo
 from orchestrator.review.reselection import Stores
 from orchestrator.review.run_diff import RunDiff, compare_runs
@@ -92,6 +93,7 @@ class Curator:
         self._config = config
         self._worker = worker
         self._stores = Stores(store, log, cache)
+        self._watch = DecisionWatch(store, log)
 
     async def start_run(
         self, album: Album, profile: str, overrides: dict[str, Any], run_id: str
@@ -234,7 +236,15 @@ class Curator:
                 reselection.reselect_moments, self._stores, run.id, digests
             )
             changed.update((record.path, record) for record in again.changed)
+        if added_count:
+            await self._watch.publish()
         return added_count, [changed[path] for path in sorted(changed)]
+
+    def watch_decisions(
+        self, album_id: str, known_count: int | None, run_id: str
+    ) -> AsyncIterator[Addition]:
+        """Yields what is added to an album's log; see `DecisionWatch.watch`."""
+        return self._watch.watch(album_id, known_count, run_id)
 
     async def ask_models(self) -> dict[str, ModelIdentity | BestshotError]:
         """Asks every model service which model it serves; by role, the model or the error."""

@@ -58,7 +58,10 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
     from ui.server import build_server
 
     api = Orchestrator(
-        settings.orchestrator_address, settings.call_timeout_s, client_options(shared)
+        settings.orchestrator_address,
+        settings.call_timeout_s,
+        client_options(shared),
+        login.username if login else "",
     )
     async with contextlib.aclosing(api):
         server = HttpServer(

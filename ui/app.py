@@ -375,6 +375,7 @@ class Page:
             paths=event.photos,
             target_path=event.moment_of,
             run_id=run_id,
+            decided_by=self._api.user,
         )
         answer = await report_errors(self._api.call(self._api.stub.AppendDecision, request))
         return [*undoable, (run_id, answer.entry.id)]
@@ -401,7 +402,9 @@ class Page:
 
     async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:
         run = await self._api.run(run_id)
-        request = pb.UndoDecisionRequest(album_id=run.album_id, entry_id=entry_id, run_id=run_id)
+        request = pb.UndoDecisionRequest(
+            album_id=run.album_id, entry_id=entry_id, run_id=run_id, decided_by=self._api.user
+        )
         answer: pb.UndoDecisionResponse = await self._api.call(self._api.stub.UndoDecision, request)
         return answer
 

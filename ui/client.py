@@ -47,9 +47,13 @@ class Orchestrator:
         address: Address of the orchestrator.
         timeout_s: Deadline of a call.
         options: Options of its channel.
+        user: Who uses this UI, for the log of decisions; empty = unknown.
     """
 
-    def __init__(self, address: str, timeout_s: float, options: ClientOptions) -> None:
+    def __init__(
+        self, address: str, timeout_s: float, options: ClientOptions, user: str = ""
+    ) -> None:
+        self.user = user
         self._channel = open_channel(address, service_name("orchestrator"), options)
         self._options = options
         self.stub = orchestrator_pb2_grpc.OrchestratorServiceStub(self._channel)
@@ -66,13 +70,30 @@ class Orchestrator:
 
     async def stream(self, request: pb.DownloadRunRequest) -> AsyncIterator[pb.DownloadRunResponse]:
         """Downloads a run's results piece by piece."""
+        async for piece in self._stream(self.stub.DownloadRun, request, TRANSFER_TIMEOUT_S):
+            yield piece
+
+    async def watch_decisions(
+        self, request: pb.WatchDecisionsRequest
+    ) -> AsyncIterator[pb.WatchDecisionsResponse]:
+        """Reports what is added to an album's log, until the orchestrator goes away."""
+        async for addition in self._stream(self.stub.WatchDecisions, request, None):
+            yield addition
+
+    async def _stream(
+        self,
+        method: Callable[..., Any],
+        request: Any,  # noqa: ANN401
+        timeout_s: float | None,
+    ) -> AsyncIterator[Any]:
+        call = method(request, timeout=timeout_s, metadata=call_metadata(self._options))
         try:
-            metadata = call_metadata(self._options)
-            call = self.stub.DownloadRun(request, timeout=TRANSFER_TIMEOUT_S, metadata=metadata)
-            async for piece in call:
-                yield piece
+            async for message in call:
+                yield message
         except grpc.aio.AioRpcError as error:
             raise self._translate_error(error) from error
+        finally:
+            call.cancel()  # does nothing to a call that has ended
 
     async def albums(self) -> list[pb.Album]:
         """Returns all albums, oldest first."""

@@ -17,6 +17,11 @@ FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
     "faces": ("With faces", pb.IMAGE_FILTER_WITH_FACES),
     "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
     "decided": ("Decided by me", pb.IMAGE_FILTER_DECIDED),
+    "document": ("Documents", pb.IMAGE_FILTER_DOCUMENT),
+    "screenshot": ("Screenshots and drawings", pb.IMAGE_FILTER_SCREENSHOT),
+    "animation": ("Animations", pb.IMAGE_FILTER_ANIMATION),
+    "blank": ("Blank", pb.IMAGE_FILTER_BLANK),
+    "misfire": ("Misfires", pb.IMAGE_FILTER_MISFIRE),
 }
 """Title and filter by choice key, except ALL."""
 

@@ -63,6 +63,7 @@ class DecisionEntry:
         create_time: When it was decided.
         target: Target of a MOVE; None otherwise.
         undone_id: The entry reverted by an UNDO; empty otherwise.
+        decided_by: Who decided, as the program that stored it says; empty if unknown.
     """
 
     id: str
@@ -71,6 +72,7 @@ class DecisionEntry:
     create_time: datetime.datetime
     target: DecidedPhoto | None = None
     undone_id: str = ""
+    decided_by: str = ""
 
     @property
     def content_digests(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """A rule on the worst prominent face: a score below `threshold` costs `penalty`."""
+    """A rule on the worst prominent face: its score below `threshold` costs `penalty`."""
 
     name: str
     score: float
@@ -195,7 +195,7 @@ def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Ter
 def penalties_of(verdict: Verdict, parameters: SelectionParameters) -> tuple[Penalty, ...]:
     """Returns the face rules, checked for a photo; empty if it has no faces."""
     return tuple(
-        Penalty(check.fault.value, check.score, check.threshold, check.penalty, check.is_fault)
+        Penalty(check.fault.value, check.score, check.threshold, check.cost, check.is_fault)
         for check in check_faces(verdict.worst, parameters.person_penalties)
     )
 
@@ -437,7 +437,7 @@ def _faces(found: Explanation) -> str:
         )
         return f"No face penalty: lowest scores {scores}, none below its threshold."
     costs = ", ".join(
-        f"{penalty.name.replace('_', ' ')} {penalty.penalty:g} "
+        f"{penalty.name.replace('_', ' ')} {penalty.penalty:.4g} "
         f"({_PENALTY_NAMES[penalty.name]} {' below '.join(_format_check(penalty))})"
         for penalty in applied
     )

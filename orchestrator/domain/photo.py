@@ -34,6 +34,11 @@ class QualityScores:
     colourfulness: float
     laplacian_variance: float
     noise_level: float | None = None
+    brightness: float | None = None
+    tonal_range: float | None = None
+    flat_share: float | None = None
+    luminance_grid: tuple[int, ...] = ()
+    detail_grid: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,36 @@ class FaceScores:
     def area(self) -> float:
         """Share of the picture that the box covers."""
         return self.width * self.height
+
+
+class ContentClass(StrEnum):
+    """What kind of picture a file holds; see `content.classify`."""
+
+    PHOTO = "photo"
+    DOCUMENT = "document"
+    SCREENSHOT = "screenshot"
+    BLANK = "blank"
+    MISFIRE = "misfire"
+    ANIMATION = "animation"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a photo's file; zero or empty where it is not.
+
+    Attributes:
+        width_px: Width of the upright photo.
+        height_px: Height of the upright photo.
+        size_bytes: Size of the file.
+        capture_time: Local time from EXIF, ISO 8601 without zone.
+        has_camera: Whether it names the camera.
+    """
+
+    width_px: int = 0
+    height_px: int = 0
+    size_bytes: int = 0
+    capture_time: str = ""
+    has_camera: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +200,10 @@ class Candidate:
         quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
+        file: What is known of its file.
+        content: Its kind.
         owner_mark: How its owner marked it in another program.
+        frame_set: Its place in a set of photos that belong together; None if it is in none.
     """
 
     path: str
@@ -173,7 +211,10 @@ class Candidate:
     quality: QualityScores
     faces: tuple[FaceScores, ...]
     cluster_id: int
+    file: FileFacts = FileFacts()
+    content: ContentClass = ContentClass.PHOTO
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
+    frame_set: SetPlace | None = None
 
 
 class Decision(StrEnum):
@@ -205,8 +246,14 @@ class Reason(StrEnum):
     USER_KEEP = "USER_KEEP"
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
+    COPY = "COPY"
+    MISFIRE = "MISFIRE"
+    CONTENT_EXCLUDED = "CONTENT_EXCLUDED"
+    CONTENT_KEPT = "CONTENT_KEPT"
     OWNER_KEEP = "OWNER_KEEP"
     OWNER_REJECT = "OWNER_REJECT"
+    SELECTED_WITH_SET = "SELECTED_WITH_SET"
+    IN_SET = "IN_SET"
 
 
 KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
-from orchestrator.domain.photo import Candidate, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
     PersonPenalties,
@@ -25,6 +26,15 @@ from orchestrator.domain.selection import (
 )
 from orchestrator.domain.wording import format_comparison, pluralize
 
+_NAMES = {
+    ContentClass.PHOTO: "a photo",
+    ContentClass.DOCUMENT: "a document",
+    ContentClass.SCREENSHOT: "a screenshot or drawing",
+    ContentClass.ANIMATION: "an animation",
+    ContentClass.BLANK: "a blank picture",
+    ContentClass.MISFIRE: "a misfire",
+}
+_KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
 _OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
 """Smaller differences between scores, which range from 0 to 1, are not mentioned."""
@@ -41,10 +51,35 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
         verdict.path: (candidate, verdict)
         for candidate, verdict in zip(selection.candidates, verdicts, strict=True)
     }
+    highest = _find_highest(by_path.values())
     return [
         _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
+        if verdict.reason is not Reason.SELECTED_BEST
+        else _explain_best(
+            candidate,
+            verdict,
+            highest.get(candidate.cluster_id),
+            selection.filters,
+            selection.parameters,
+        )
         for candidate, verdict in by_path.values()
     ]
+
+
+def _find_highest(judged: Iterable[tuple[Candidate, Verdict]]) -> dict[int, Verdict]:
+    """The verdict with the highest score of each cluster that was not picked."""
+    highest: dict[int, Verdict] = {}
+    for candidate, verdict in judged:
+        if candidate.cluster_id == NOISE or verdict.is_selected:
+            continue
+        known = highest.get(candidate.cluster_id)
+        if known is None or _by_score(verdict) < _by_score(known):
+            highest[candidate.cluster_id] = verdict
+    return highest
+
+
+def _by_score(verdict: Verdict) -> tuple[float, str]:
+    return -verdict.composite_score, verdict.path
 
 
 def describe_unreadable(error: str) -> str:
@@ -237,8 +272,10 @@ def _write_sentence(
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
+    if verdict.reason in _KIND_REASONS:
+        return _explain_kind(candidate, verdict)
     if verdict.is_selected:
-        return _explain_selected(candidate, verdict, filters, parameters)
+        return _explain_further(candidate, verdict, parameters)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
@@ -273,38 +310,68 @@ def _write_sentence(
     return _explain_lost(candidate, verdict, rival, parameters)
 
 
-def _explain_selected(
+def _explain_further(
+    candidate: Candidate, verdict: Verdict, parameters: SelectionParameters
+) -> str:
+    """The sentence for a photo that was picked otherwise than as the best of its moment."""
+    if verdict.reason is Reason.USER_KEEP:
+        return "Selected: you kept this photo."
+    if verdict.reason is Reason.OWNER_KEEP:
+        return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.SELECTED_WITH_SET:
+        return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
+    similarity, limit = format_comparison(
+        verdict.similarity or 0.0, parameters.dissimilarity_threshold
+    )
+    faults = _describe_faults(verdict, parameters.person_penalties)
+    return (
+        f"Also selected: score {verdict.composite_score:.2f}, and different enough from the other "
+        f"picks of this moment (similarity {similarity}, limit {limit}){faults}."
+    )
+
+
+def _explain_best(
     candidate: Candidate,
     verdict: Verdict,
+    highest: Verdict | None,
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
-    """Writes the sentence for a photo that was picked."""
-    score = f"{verdict.composite_score:.2f}"
-    faults = _describe_faults(verdict, parameters.person_penalties)
+    """The sentence for the pick of a moment; `highest` scores most of those not picked."""
+    place = (
+        "the only shot of its moment"
+        if verdict.moment_size == 1
+        else f"the best of {verdict.moment_size} shots of this moment"
+    )
+    score, other = f"{verdict.composite_score:.2f}", ""
+    if highest is not None and highest.composite_score > verdict.composite_score:
+        score, higher = format_comparison(verdict.composite_score, highest.composite_score)
+        if cause := _explain_outscored(highest, filters):
+            other = f"; {highest.path} scores {higher}, but {cause}"
+    return (
+        f"Selected: {place}, score {score}"
+        f"{_describe_faults(verdict, parameters.person_penalties)}{_describe_win(verdict)}"
+        f"{_describe_floor(candidate, verdict, filters)}{other}."
+    )
+
+
+def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
+    """Why a photo with a higher score was not picked, as the end of a sentence; empty if tied."""
     match verdict.reason:
-        case Reason.USER_KEEP:
-            return "Selected: you kept this photo."
-        case Reason.OWNER_KEEP:
-            return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
-        case Reason.SELECTED_DISTINCT:
-            similarity, limit = format_comparison(
-                verdict.similarity or 0.0, parameters.dissimilarity_threshold
-            )
-            return (
-                f"Also selected: score {score}, and different enough from the other picks of "
-                f"this moment (similarity {similarity}, limit {limit}){faults}."
-            )
-        case Reason.SELECTED_WITH_SET:
-            return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
-        case _ if candidate.cluster_id == NOISE:
-            return f"Selected: the only shot of its moment, score {score}{faults}."
+        case Reason.BLURRED:
+            return f"its sharpest region is below {filters.min_sharpness:g}"
+        case Reason.LOW_IQA:
+            return f"its technical quality is below {filters.min_iqa_score:g}"
+        case Reason.MISFIRE | Reason.CONTENT_EXCLUDED:
+            return "is kept out for its kind"
+        case Reason.COPY:
+            return f"is a copy of {verdict.lost_to}"
+        case Reason.USER_REJECT:
+            return "you rejected it"
+        case Reason.OWNER_REJECT:
+            return "its owner rejected it"
         case _:
-            return (
-                f"Selected: the best of {verdict.moment_size} shots of this moment, "
-                f"score {score}{faults}{_describe_win(verdict)}"
-                f"{_describe_floor(candidate, filters)}."
-            )
+            return ""
 
 
 def _explain_lost(
@@ -322,7 +389,11 @@ def _explain_lost(
         case Reason.IN_SET:
             return (
                 f"Not selected: {_place_in_set(candidate)}, for which {winner} "
-                f"{'stands because you kept it' if kept else 'stands'}{differences}."
+                f"stands{f' because {keeper} kept it' if keeper else ''}{differences}."
+            )
+        case Reason.COPY:
+            return (
+                f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule, keeper)}."
             )
         case Reason.DUPLICATE:
             return (
@@ -389,22 +460,68 @@ def _describe_comparison(verdict: Verdict) -> str:
     return "the direct comparisons of all tied shots prefer the other"
 
 
-def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
-    """Names the fault of a pick whose moment has no photo above the floors."""
+def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParameters) -> str:
+    """Names the fault of a pick whose moment has no photo that passed the floors."""
     quality = candidate.quality
-    if quality.focus_score < filters.min_sharpness:
-        value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
-        return (
-            f"; all of them are blurred or low in quality (this one's sharpest region {value}, "
-            f"minimum {limit})"
-        )
-    if quality.iqa_score < filters.min_iqa_score:
-        value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
-        return (
-            f"; all of them are blurred or low in quality (this one's technical quality {value}, "
-            f"minimum {limit})"
-        )
+    for name, score, floor, fault in (
+        ("sharpest region", quality.focus_score, filters.min_sharpness, "blurred"),
+        ("technical quality", quality.iqa_score, filters.min_iqa_score, "low in quality"),
+    ):
+        if score < floor:
+            value, limit = format_comparison(score, floor)
+            if verdict.moment_size == 1:
+                return f"; it is {fault} ({name} {value}, minimum {limit})"
+            return (
+                f"; all of them are blurred or low in quality (this one's {name} {value}, "
+                f"minimum {limit})"
+            )
     return ""
+
+
+def _explain_kind(candidate: Candidate, verdict: Verdict) -> str:
+    """The sentence for a picture whose kind decided."""
+    kind, file = candidate.content, candidate.file
+    setting = f"select_best.content.{kind.value}"
+    if verdict.reason is Reason.CONTENT_KEPT:
+        return f"Selected: {_NAMES[kind]}, and {setting} keeps them all."
+    if kind is ContentClass.MISFIRE:
+        brightness = candidate.quality.brightness or 0.0
+        look = "black" if brightness < 0.5 else "burnt out"
+        return (
+            f"Not selected: a misfire: the frame is {look} and shows nothing "
+            f"(brightness {brightness:.2f})."
+        )
+    if kind is ContentClass.BLANK:
+        return f"Not selected: {_NAMES[kind]} ({file.width_px} x {file.height_px} px)."
+    return f"Not selected: {_NAMES[kind]}, and {setting} keeps them out."
+
+
+def _describe_copy(
+    candidate: Candidate, original: Candidate, rule: CopyRule | None, keeper: str
+) -> str:
+    """Says what makes another file the original of this copy."""
+    mine, theirs, name = candidate.file, original.file, original.path
+    match rule:
+        case None:
+            return f"a copy of {name}, which {keeper} kept"
+        case CopyRule.OVERLAY:
+            return f"a copy of {name} with something laid over it, such as a watermark"
+        case CopyRule.ENLARGED:
+            return (
+                f"an enlarged copy of {name}: {long_side(candidate)} px on its long side instead "
+                f"of {long_side(original)}, but no more detail (focus "
+                f"{candidate.quality.focus_score:.2f} vs {original.quality.focus_score:.2f})"
+            )
+        case CopyRule.SMALLER:
+            return (
+                f"a smaller copy of {name} ({mine.width_px} x {mine.height_px} px; the original "
+                f"has {theirs.width_px} x {theirs.height_px})"
+            )
+        case CopyRule.CAMERA:
+            return f"a copy of {name} that lacks the camera's data"
+        case CopyRule.COMPRESSED:
+            ours, best = format_comparison(bits_per_pixel(candidate), bits_per_pixel(original))
+            return f"a more compressed copy of {name} ({ours} bits per pixel vs {best})"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
@@ -416,11 +533,18 @@ def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
 
 
 def _name_keeper(verdict: Verdict) -> str:
-    """Names the person who kept a photo; empty if nobody did."""
-    return {Reason.USER_KEEP: "you", Reason.OWNER_KEEP: "its owner"}.get(verdict.reason, "")
+    """Who kept a photo; empty if nobody did."""
+    keepers = {
+        Reason.USER_KEEP: "you",
+        Reason.OWNER_KEEP: "its owner",
+        Reason.CONTENT_KEPT: "the setting for its kind",
+    }
+    return keepers.get(verdict.reason, "")
 
 
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:
+    if round(verdict.person_penalty, 2) == 0:
+        return ""
     faults = [FAULT_WORDS[fault] for fault in face_faults(verdict.worst, penalties)]
     return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
 

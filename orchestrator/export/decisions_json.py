@@ -37,6 +37,7 @@ class _Entry(_Strict):
     create_time: AwareDatetime
     target: _Photo | None
     undone_id: str
+    decided_by: Annotated[str, Field(max_length=4096)] = ""
 
 
 class _File(_Strict):
@@ -74,6 +75,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
             create_time=entry.create_time.astimezone(datetime.UTC),
             target=DecidedPhoto(**entry.target.model_dump()) if entry.target else None,
             undone_id=entry.undone_id,
+            decided_by=entry.decided_by,
         )
         for entry in entries
     ]

@@ -79,6 +79,10 @@ _FIXED_COLUMNS = (
     "Owner_Label",
     "Owner_Source",
     "Version_Of",
+    "Set_Kind",
+    "Set",
+    "Set_Place",
+    "Content_Class",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -159,6 +163,10 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Owner_Label": _text(record.owner_mark.label),
         "Owner_Source": _text(record.owner_mark.source),
         "Version_Of": _text(record.version_of_path),
+        "Set_Kind": record.set_kind,
+        "Set": _number(record.set_id),
+        "Set_Place": _number(record.set_place),
+        "Content_Class": record.content_class,
     }
 
 

@@ -24,6 +24,7 @@ def new_entry(
     action: DecisionAction,
     paths: Sequence[str],
     target_path: str = "",
+    decided_by: str = "",
 ) -> DecisionEntry:
     """Creates an entry about photos of an album, identified by the newest run that contains them.
 
@@ -34,10 +35,12 @@ def new_entry(
     target = None
     if target_path:
         target = DecidedPhoto(runs.content_digest(album_id, target_path), target_path)
-    return DecisionEntry(entry_id, action, tuple(photos), utc_now(), target)
+    return DecisionEntry(entry_id, action, tuple(photos), utc_now(), target, decided_by=decided_by)
 
 
-def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") -> DecisionEntry:
+def undo_entry(
+    log: Sequence[DecisionEntry], entry_id: str, new_id: str = "", decided_by: str = ""
+) -> DecisionEntry:
     """Creates an entry that undoes an earlier one.
 
     Args:
@@ -45,6 +48,7 @@ def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") ->
         entry_id: The entry to undo; empty = the newest one that can be undone.
         new_id: Id of the new entry; empty = a random one. If the log already contains an entry
             with this id, that entry is returned.
+        decided_by: Who undoes it; empty if unknown.
 
     Raises:
         FailedPreconditionError: There is nothing to undo.
@@ -57,7 +61,9 @@ def undo_entry(log: Sequence[DecisionEntry], entry_id: str, new_id: str = "") ->
         raise FailedPreconditionError("there is no decision to undo")
     undone = entry_id or (newest.id if newest else "")
     new_id = new_id or uuid.uuid4().hex
-    return DecisionEntry(new_id, DecisionAction.UNDO, (), utc_now(), undone_id=undone)
+    return DecisionEntry(
+        new_id, DecisionAction.UNDO, (), utc_now(), undone_id=undone, decided_by=decided_by
+    )
 
 
 def add_decisions(

@@ -15,6 +15,7 @@ import numpy as np
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.content import classify
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
@@ -53,6 +54,7 @@ from orchestrator.runs.selection import (
     add_verdicts,
     assign_moments,
     build_selection,
+    file_facts,
     find_moments,
 )
 from orchestrator.runs.stored_features import (
@@ -451,6 +453,7 @@ class Pipeline:
             "height_px": image.source_height_px,
             "format": image.format,
             "damage": image.damage,
+            "is_animated": image.is_animated,
             "canonical_version": CANONICAL_VERSION,
         }
         return _Decoded(
@@ -496,15 +499,18 @@ class Pipeline:
             return ScoredPhoto(broken, None, None, is_cached=False)
         keys = self._keys(item.digest)
         pixels = codec.unpack_json(features[keys[FACTS_ROLE]])
+        quality = codec.quality_from_json(codec.unpack_json(features[keys["quality"]]))
         record = dataclasses.replace(
             record,
             width_px=pixels["width_px"],
             height_px=pixels["height_px"],
             format=pixels["format"],
             damage=pixels["damage"],
-            quality=codec.quality_from_json(codec.unpack_json(features[keys["quality"]])),
+            quality=quality,
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
         )
+        kind = classify(quality, file_facts(record), is_animated=pixels.get("is_animated", False))
+        record = dataclasses.replace(record, content_class=kind.value)
         return ScoredPhoto(
             record,
             codec.unpack_embedding(features[keys["embedding"]]),

@@ -9,11 +9,13 @@ from typing import Any
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.moments.parameters import WITHOUT_TIME
+from orchestrator.domain.photo import ContentClass
 from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.records import Run
 from services.common.config.layers import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
 
+_PHOTO = ContentClass.PHOTO
 _SINCE = Layer(
     "defaults for older runs",
     {
@@ -23,7 +25,11 @@ _SINCE = Layer(
             "compare_structure": False,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
-        "select_best": {"use_owner_ratings": False},
+        "keep_sets": dataclasses.asdict(WITHOUT_SETS),
+        "select_best": {
+            "use_owner_ratings": False,
+            "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},
+        },
     },
 )
 """Values of newer settings, for runs that were stored before these settings existed."""

@@ -14,7 +14,7 @@ from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import Captures, capture_seconds
 from orchestrator.domain.moments.parameters import ClusterParameters
-from orchestrator.domain.photo import Candidate, Decision
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.sets import SetParameters, SetPlace
@@ -58,7 +58,6 @@ def find_moments(
     """
     # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.dark_frames import part_dark_frames
     from orchestrator.domain.moments.frame_sets import (
         Frames,
         exposure_brackets,
@@ -66,6 +65,7 @@ def find_moments(
         places_in_sets,
     )
     from orchestrator.domain.moments.labels import labels_of
+    from orchestrator.domain.moments.look_alikes import dark_frames, split_look_alikes
     from orchestrator.domain.moments.structure import Structures
     from orchestrator.domain.moments.time_evidence import with_time_evidence
 
@@ -76,7 +76,8 @@ def find_moments(
         labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
     structures = Structures.of(miniatures)
     if parameters.compare_structure:
-        labels = part_dark_frames(labels, miniatures, structures)
+        is_doubtful = dark_frames(miniatures)
+        labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
     if sets.exposure_brackets == "ignore":
         return Moments(labels, [None] * len(records))
     folders = [record.path.rpartition("/")[0] for record in records]
@@ -175,7 +176,25 @@ def _candidate(record: ImageRecord) -> Candidate:
         record.quality,
         record.faces,
         record.cluster_id,
+        file_facts(record),
+        ContentClass(record.content_class or ContentClass.PHOTO),
         record.owner_mark,
+        record.frame_set,
+    )
+
+
+def file_facts(record: ImageRecord) -> FileFacts:
+    """What a record knows of its file.
+
+    A capture time counts only if the camera wrote it: copies have others by their names and edits.
+    """
+    is_original = "DateTimeOriginal" in record.capture_time_source
+    return FileFacts(
+        record.width_px,
+        record.height_px,
+        record.size_bytes,
+        record.capture_time if is_original else "",
+        bool(record.camera),
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from orchestrator.domain.decisions import (
     DecidedPhoto,
@@ -32,6 +32,12 @@ class SqlDecisionLog:
         """An album's log, oldest first."""
         with self._engine.connect() as connection:
             return _entries(connection, album_id)
+
+    def count(self, album_id: str) -> int:
+        """Number of entries of an album's log."""
+        query = select(func.max(decision_log.c.sequence)).where(decision_log.c.album_id == album_id)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one() or 0
 
     def find(self, album_id: str, entry_id: str) -> DecisionEntry | None:
         """Finds an entry in an album's log; None if it is not there."""
@@ -146,6 +152,7 @@ def _entry(row: Row[Any]) -> DecisionEntry:
         create_time=time,
         target=DecidedPhoto(**row.target) if row.target else None,
         undone_id=row.undone_id,
+        decided_by=row.decided_by,
     )
 
 

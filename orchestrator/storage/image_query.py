@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, case, cast, func, select
 
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.photo import ContentClass
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter
 from orchestrator.scores import SCORES
@@ -116,6 +117,14 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
         case ImageFilter.EYES_CLOSED:
             # as text: SQLite and PostgreSQL search JSON lists with different functions
             return cast(images.c.face_faults, Text).contains(f'"{FaceFault.EYES_CLOSED}"')
+        case (
+            ImageFilter.DOCUMENT
+            | ImageFilter.SCREENSHOT
+            | ImageFilter.BLANK
+            | ImageFilter.MISFIRE
+            | ImageFilter.ANIMATION
+        ):
+            return images.c.content_class == ContentClass[wanted.name].value
         case ImageFilter.DECIDED:
             album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
             decided = select(decisions.c.content_digest).where(decisions.c.album_id == album)

@@ -112,6 +112,7 @@ images = Table(
     Column("companion_paths", JSON, nullable=False, server_default="[]"),
     Column("version_of_path", Text, nullable=False, server_default=""),
     Column("format", String(16), nullable=False),
+    Column("content_class", String(16), nullable=False, server_default=""),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),
     Column("pose_score", SCORE),
@@ -162,6 +163,7 @@ decision_log = Table(
     Column("target", JSON(none_as_null=True)),
     Column("undone_id", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("decided_by", Text, nullable=False, server_default=""),
     UniqueConstraint("album_id", "id"),
 )
 """Append-only; `sequence` counts an album's entries from 1."""

@@ -23,6 +23,7 @@ from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
+from orchestrator.review.decision_watch import Addition
 from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
@@ -130,6 +131,7 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         set_id=record.set_id,
         set_place=record.set_place,
         set_size=record.set_size,
+        content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
     )
 
 
@@ -167,6 +169,7 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
         undone_id=entry.undone_id,
         create_time=_timestamp(entry.create_time),
         is_in_force=is_in_force,
+        decided_by=entry.decided_by,
     )
 
 
@@ -195,6 +198,19 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         create_time=create_time,
         target=decided[-1] if message.HasField("target") else None,
         undone_id=message.undone_id,
+        decided_by=message.decided_by,
+    )
+
+
+def addition_message(addition: Addition) -> pb.WatchDecisionsResponse:
+    """Translates what was added to a log."""
+    return pb.WatchDecisionsResponse(
+        entries=[entry_message(entry, is_in_force=False) for entry in addition.entries],
+        entry_count=addition.entry_count,
+        images=[
+            image_message(record, addition.decisions.get(record.content_digest))
+            for record in addition.records
+        ],
     )
 
 

@@ -134,7 +134,11 @@ class JsonApi:
             }
             for entry, is_in_force in page.items
         ]
-        return {"entries": entries, "next_page_token": page.next_page_token}
+        return {
+            "entries": entries,
+            "next_page_token": page.next_page_token,
+            "total_count": page.total_count,
+        }
 
     async def runs(self, query: Annotated[RunsQuery, Query()]) -> object:
         """Runs of an album, or of all albums, newest first."""

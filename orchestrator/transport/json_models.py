@@ -114,6 +114,7 @@ class LoggedDecision(BaseModel):
     target: DecidedPhoto | None
     undone_id: str
     create_time: str
+    decided_by: str
     is_in_force: bool
 
 
@@ -198,6 +199,7 @@ class Decisions(_Page):
     """A page of an album's log."""
 
     entries: list[LoggedDecision]
+    total_count: int
 
 
 class Images(_Page):

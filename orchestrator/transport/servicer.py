@@ -415,7 +415,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Undoes a decision."""
         await asyncio.to_thread(self._store.album, request.album_id)
         log = await asyncio.to_thread(self._log.entries, request.album_id)
-        entry = undo_entry(log, request.entry_id, new_id(request.request_id))
+        entry = undo_entry(log, request.entry_id, new_id(request.request_id), request.decided_by)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         undone = next(known for known in log if known.id == entry.undone_id)
         return pb.UndoDecisionResponse(
@@ -435,7 +435,25 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 for entry, is_in_force in page.items
             ],
             next_page_token=page.next_page_token,
+            total_count=page.total_count,
         )
+
+    async def WatchDecisions(
+        self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.WatchDecisionsResponse]:
+        """Streams what is added to an album's log."""
+        await self._reader.album(request.album_id)
+        if request.run_id:
+            run = await self._reader.run(request.run_id)
+            if run.album_id != request.album_id:
+                raise InvalidArgumentError("run_id", f"run {run.id} belongs to another album")
+        if request.known_entry_count < 0:
+            raise InvalidArgumentError("known_entry_count", "must not be negative")
+        known = request.known_entry_count if request.HasField("known_entry_count") else None
+        async for addition in self._curator.watch_decisions(
+            request.album_id, known, request.run_id
+        ):
+            yield converters.addition_message(addition)
 
     @deduplicate
     async def ImportDecisions(
@@ -459,8 +477,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             known = await asyncio.to_thread(self._log.find, album_id, entry_id)
             if known is not None:
                 return known
+        decided_by = getattr(request, "decided_by", "")  # SetDecision is older, and has none
         return await asyncio.to_thread(
-            new_entry, self._store, album_id, entry_id, action, paths, target_path
+            new_entry, self._store, album_id, entry_id, action, paths, target_path, decided_by
         )
 
     async def _decide(

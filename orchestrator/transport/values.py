@@ -84,6 +84,10 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
         camera_facts=_plain(CameraFacts, message.camera_facts),
         owner_mark=_plain(OwnerMark, message.owner_mark),
         reason_code=_reason_code(message),
+        content_class=pb.ContentClass.Name(message.content_class)
+        .removeprefix("CONTENT_CLASS_")
+        .lower()
+        .replace("unspecified", ""),
     )
     return value
 

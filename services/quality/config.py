@@ -15,8 +15,6 @@ class IqaConstants(Settings):
         exposure_weight: Share of exposure.
         colourfulness_weight: Share of colourfulness.
         contrast_weight: Share of contrast.
-        laplacian_full_scale: Laplacian variance that counts as fully sharp (sharpness 1.0) on the
-            canonical image, in grey levels squared.
         colourfulness_full_scale: Hasler-Suesstrunk colourfulness that counts as 1.0; their scale
             calls 82 "highly colourful" and 109 "extremely colourful".
         contrast_full_scale: Ratio of standard deviation to mean that counts as 1.0.
@@ -26,7 +24,6 @@ class IqaConstants(Settings):
     exposure_weight: float
     colourfulness_weight: float
     contrast_weight: float
-    laplacian_full_scale: float
     colourfulness_full_scale: float
     contrast_full_scale: float
 
@@ -36,7 +33,6 @@ IQA_CONSTANTS = IqaConstants(
     exposure_weight=0.30,
     colourfulness_weight=0.20,
     contrast_weight=0.10,
-    laplacian_full_scale=1000.0,
     colourfulness_full_scale=100.0,
     contrast_full_scale=0.8,
 )

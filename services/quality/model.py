@@ -9,23 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.imaging.decode import RgbImage
+from services.common.imaging.decode import CANONICAL_LONG_SIDE_PX, RgbImage
 from services.common.inference.onnx import ModelSession
 from services.common.inference.registry import Preprocessing
 from services.common.inference.tensor import to_tensor
 from services.quality.config import IqaConstants
+from services.quality.focus import NOISE_KERNEL, Gray, focus_scale, measure_focus, to_gray
 
-Gray = NDArray[np.uint8]
 Response = NDArray[np.int16]
 """Response of a Laplacian, (height, width): whole grey levels."""
 Histogram = NDArray[np.int64]
 """Number of pixels of each grey level, (256,)."""
-
-FOCUS_GRID = 5
-"""Regions per side. In the portraits and bursts that we examined, the sharpest of 25 regions scored
-at least 0.2 in every photo with something in focus, and below 0.1 in defocused and shaken ones."""
-
-NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 HEURISTIC_LOW, HEURISTIC_HIGH = 2.0, 8.0
 """Mean votes in AVA rarely leave the range 2 to 8 (Murray et al. 2012, figure 3)."""
@@ -38,7 +32,9 @@ HEURISTIC_WEIGHTS = {
     "simplicity": 0.05,
 }
 """Chosen by hand, not learned."""
-HEURISTIC_GRID = 3
+
+SIGNATURE_SIDE_PX, SIGNATURE_GRID = 256, 16
+"""Size to which a picture is squashed for its signature, and cells per side."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,11 @@ class Quality:
     colourfulness: float
     laplacian_variance: float
     noise_level: float | None
+    brightness: float
+    tonal_range: float
+    flat_share: float
+    luminance_grid: tuple[int, ...]
+    detail_grid: tuple[int, ...]
 
 
 class AestheticNetwork:
@@ -96,11 +97,17 @@ class QualityModel:
     def score(self, pixels: RgbImage) -> Quality:
         """Scores one canonical image, uint8 (height, width, 3), RGB."""
         constants = self._constants
-        gray = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)  # ITU-R BT.601
+        gray = to_gray(pixels)
         response = laplacian_response(gray)
+        luminance_grid, detail_grid = sign(gray)
         histogram = count_levels(gray)
-        laplacian = laplacian_variance(response)
-        sharpness = _clip(laplacian / constants.laplacian_full_scale)
+        whole, sharpest = measure_focus(gray)
+        whole_at_scale, sharpest_at_scale = (
+            measure_focus(to_reference_scale(gray))
+            if max(gray.shape) < CANONICAL_LONG_SIDE_PX
+            else (whole, sharpest)
+        )
+        sharpness = focus_scale(whole_at_scale)
         exposure = exposure_score(histogram)
         colour = colourfulness(pixels)
         colourful = _clip(colour / constants.colourfulness_full_scale)
@@ -108,8 +115,8 @@ class QualityModel:
         if self._aesthetic is not None:
             ava_score, ava_distribution = self._aesthetic.votes(pixels)
         else:
-            full_scale = constants.laplacian_full_scale
-            ava_score = heuristic_aesthetic(pixels, response, histogram, colour, full_scale)
+            focus = focus_scale(sharpest_at_scale)
+            ava_score = heuristic_aesthetic(pixels, response, histogram, colour, focus)
             ava_distribution = ()
         return Quality(
             iqa_score=constants.sharpness_weight * sharpness
@@ -119,15 +126,43 @@ class QualityModel:
             ava_score=ava_score,
             ava_distribution=ava_distribution,
             sharpness=sharpness,
-            focus_score=_clip(
-                sharpest_region(response, FOCUS_GRID) / constants.laplacian_full_scale
-            ),
+            focus_score=focus_scale(sharpest),
             exposure=exposure,
             contrast=contrast,
             colourfulness=colourful,
-            laplacian_variance=laplacian,
+            laplacian_variance=laplacian_variance(response),
             noise_level=noise_level(gray),
+            brightness=_mean_level(histogram) / 255.0,
+            tonal_range=_tonal_width(histogram),
+            flat_share=1.0 - cv2.countNonZero(response) / response.size,
+            luminance_grid=luminance_grid,
+            detail_grid=detail_grid,
         )
+
+
+def to_reference_scale(gray: Gray) -> Gray:
+    """Enlarges a picture to the long side of a canonical image, so that detail it lacks shows."""
+    factor = CANONICAL_LONG_SIDE_PX / max(gray.shape)
+    size = (max(1, round(gray.shape[1] * factor)), max(1, round(gray.shape[0] * factor)))
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What a picture shows, coarsely and at any size: copies of one picture have about the same.
+
+    The picture is squashed to 256 x 256, and that divided into 16 x 16 cells.
+
+    Returns:
+        The mean luminance of the cells and the mean size of their Laplacian, 256 each, row by row,
+        rounded to 0 to 255.
+    """
+    side, grid = (SIGNATURE_SIDE_PX,) * 2, (SIGNATURE_GRID,) * 2
+    small = cv2.resize(gray, side, interpolation=cv2.INTER_AREA)
+    edges = cv2.convertScaleAbs(cv2.Laplacian(small, cv2.CV_16S))
+    luminance, detail = (
+        cv2.resize(values, grid, interpolation=cv2.INTER_AREA) for values in (small, edges)
+    )
+    return tuple(map(int, luminance.ravel())), tuple(map(int, detail.ravel()))
 
 
 def laplacian_response(gray: Gray) -> Response:
@@ -143,20 +178,6 @@ def count_levels(gray: Gray) -> Histogram:
 def laplacian_variance(response: Response) -> float:
     """Variance of the Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
     return float(cv2.meanStdDev(response)[1][0, 0] ** 2)
-
-
-def sharpest_region(response: Response, grid: int) -> float:
-    """Variance of the Laplacian in the sharpest of `grid` x `grid` regions, in grey levels squared.
-
-    A picture of a sharp subject in front of a soft background has little variance overall, but a
-    lot in one region.
-    """
-    regions = (
-        region
-        for band in np.array_split(response, grid)
-        for region in np.array_split(band, grid, axis=1)
-    )
-    return max(laplacian_variance(region) for region in regions if region.size)
 
 
 def noise_level(gray: Gray) -> float | None:
@@ -216,12 +237,12 @@ def heuristic_aesthetic(
     response: Response,
     levels: Histogram,
     colour: float,
-    laplacian_full_scale: float,
+    focus: float,
 ) -> float:
     """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
 
-    Focus is the Laplacian variance of the sharpest ninth (a sharp subject in front of a soft
-    background is not a fault), contrast is the width of the middle 98 percent of the luminance,
+    Focus, 0 to 1, is that of the sharpest region (a sharp subject in front of a soft background is
+    not a fault), contrast is the width of the middle 98 percent of the luminance,
     light is its closeness to middle grey, colour is the colourfulness up to "moderately colourful",
     compactness measures how small a frame holds 81 percent of the edges, simplicity how few hues
     there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006), "The Design of
@@ -231,7 +252,7 @@ def heuristic_aesthetic(
         2.0 to 8.0, on the scale of AVA (1 to 10).
     """
     parts = {
-        "focus": math.sqrt(sharpest_region(response, HEURISTIC_GRID) / laplacian_full_scale),
+        "focus": focus,
         "contrast": _tonal_width(levels),
         "light": 1.0 - abs(_mean_level(levels) - 118.0) / 137.0,
         "colour": _clip(colour / 45.0),

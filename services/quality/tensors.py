@@ -17,9 +17,8 @@ from services.common.inference.open_inference import (
 from services.quality.model import Quality
 from services.quality.servicer import QualityServicer
 
-SCORES = tuple(
-    field.name for field in dataclasses.fields(Quality) if field.name != "ava_distribution"
-)
+_LISTS = ("ava_distribution", "luminance_grid", "detail_grid")
+SCORES = tuple(field.name for field in dataclasses.fields(Quality) if field.name not in _LISTS)
 
 
 def tensor_api(servicer: QualityServicer) -> TensorApi:

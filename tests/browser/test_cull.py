@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.storage.database import open_database
 from tests.browser.culling import SHOT_COUNT, Made, make_run
@@ -66,7 +68,7 @@ def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
     orchestrator = Orchestrator(base / "orchestrator", {}, base)
     (base / "orchestrator" / "data").mkdir(parents=True)
     engine = open_database(base / "orchestrator" / "data")
-    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3}
+    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3, "two": 1}
     runs = {
         name: make_run(engine, base / name, name, count, small) for name, count in sizes.items()
     }
@@ -217,6 +219,51 @@ def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(
     assert parts[0] == parts[1] != ""
     page.keyboard.press("Escape")
     expect(percent).to_have_text(re.compile(r"Fit \d\d %"))
+
+
+def test_two_people_see_each_other_s_decisions_at_once(
+    browser: Browser, culling: Culling, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("correct horse\n")
+    settings = {
+        "orchestrator_address": culling.orchestrator.address,
+        "username": "ansel",
+        "password_file": str(password),
+    }
+    other_ui = Part("ui", tmp_path / "ui", settings=settings)
+    credentials = {"username": "ansel", "password": "correct horse"}
+    try:
+        other_ui.start()
+        first = browser.new_page()
+        second = browser.new_page(http_credentials=credentials)  # type: ignore[arg-type]
+        requests: list[str] = []
+        first.on("request", lambda request: requests.append(request.url))
+        made = culling.open(first, "two")
+        culling_too = dataclasses.replace(culling, ui=other_ui)
+        culling_too.open(second, "two")
+        tags = [page.locator("#shots figure.current .tag") for page in (first, second)]
+        for page in (first, second):
+            page.keyboard.press("a")
+            expect(page.locator("#undecided")).to_have_text("5 undecided")
+
+        # both decide about the same photo: both are told, and the later one counts
+        first.wait_for_load_state("networkidle")
+        before = len(requests)
+        second.keyboard.press("x")
+        expect(tags[0]).to_have_text("Rejected")
+        assert requests[before:] == []
+        first.keyboard.press("k")
+        expect(tags[1]).to_have_text("Kept")
+        assert culling.decisions("two") == {made.paths[0]: KEEP}
+        assert [(entry.action, entry.decided_by) for entry in culling.log("two")] == [
+            (pb.DECISION_ACTION_REJECT, "ansel"),
+            (pb.DECISION_ACTION_KEEP, ""),
+        ]
+    finally:
+        other_ui.stop()
+        for context in browser.contexts:
+            context.close()
 
 
 def test_the_page_links_to_the_view_which_forbids_inline_scripts(

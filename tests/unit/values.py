@@ -6,6 +6,7 @@ import datetime
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.domain.content import ContentTreatment
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.photo import Candidate, FaceScores, QualityScores
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
@@ -75,6 +76,13 @@ def rules(**changes: Any) -> SelectionParameters:
         use_owner_ratings=True,
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),
         person_penalties=PENALTIES,
+        content=ContentTreatment(
+            document="photo",
+            screenshot="photo",
+            animation="photo",
+            blank="exclude",
+            misfire="exclude",
+        ),
         siamese=SiameseParameters(
             enabled=True, checkpoint_path=None, duplicate_threshold=0.95, tiebreaker_range=0.05
         ),

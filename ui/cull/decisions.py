@@ -52,17 +52,19 @@ class Batch(BaseModel):
     entries: Annotated[list[Entry], Field(min_length=1, max_length=MAX_ENTRIES)]
 
 
-def import_request(album_id: str, run_id: str, batch: Batch) -> pb.ImportDecisionsRequest:
-    """The call that adds a batch to the album's log and applies it to the run."""
+def import_request(
+    album_id: str, run_id: str, batch: Batch, user: str
+) -> pb.ImportDecisionsRequest:
+    """The call that adds a user's batch to the album's log and applies it to the run."""
     return pb.ImportDecisionsRequest(
         album_id=album_id,
         run_id=run_id,
-        entries=[_message(entry) for entry in batch.entries],
+        entries=[_message(entry, user) for entry in batch.entries],
         request_id=str(batch.request_id),
     )
 
 
-def _message(entry: Entry) -> pb.DecisionEntry:
+def _message(entry: Entry, user: str) -> pb.DecisionEntry:
     message = pb.DecisionEntry(
         id=entry.id,
         action=pb.DecisionAction.Name(_ACTIONS[entry.action]),
@@ -71,6 +73,7 @@ def _message(entry: Entry) -> pb.DecisionEntry:
             for photo in entry.photos
         ],
         undone_id=entry.undone_id,
+        decided_by=user,
     )
     time = entry.create_time
     message.create_time.FromDatetime(time if time.tzinfo is None else time.astimezone(UTC))

@@ -15,20 +15,41 @@ from ui.scores import SCORES, score_value
 Json = dict[str, Any]
 
 SHOWN_SCORES: tuple[Score, ...] = tuple(score for score in SCORES if score.in_table)
+_CORRECTIONS = (
+    pb.DECISION_ACTION_MOVE,
+    pb.DECISION_ACTION_SPLIT,
+    pb.DECISION_ACTION_MERGE,
+)
 _DECISIONS = {pb.DECISION_KEEP: "keep", pb.DECISION_REJECT: "reject"}
 
 
-def album_json(album: pb.Album, run: pb.Run, images: Iterable[pb.ImageResult]) -> Json:
-    """A run as the view loads it: its album, and every photo in the order of the moments."""
+def album_json(
+    album: pb.Album, run: pb.Run, images: Iterable[pb.ImageResult], entry_count: int
+) -> Json:
+    """A run as the view loads it: its album, and every photo in the order of the moments.
+
+    `entry_count` is the length of the album's log before the photos were read.
+    """
     began = run.create_time.ToDatetime().astimezone()
     return {
         "album": {"id": album.id, "name": album.display_name},
         "run": {"id": run.id, "title": f"run of {began:%Y-%m-%d %H:%M}"},
+        "entry_count": entry_count,
         "scores": [
             {"label": score.label, "lower_is_better": score.lower_is_better}
             for score in SHOWN_SCORES
         ],
         "photos": [photo_json(image) for image in images],
+    }
+
+
+def addition_json(addition: pb.WatchDecisionsResponse) -> Json:
+    """Decisions that were added to the log, here or elsewhere, and the photos as they are now."""
+    return {
+        "ids": [entry.id for entry in addition.entries],
+        "regrouped": any(entry.action in _CORRECTIONS for entry in addition.entries),
+        "users": sorted({entry.decided_by for entry in addition.entries} - {""}),
+        "changed": [photo_json(image) for image in addition.images],
     }
 
 

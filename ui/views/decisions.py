@@ -28,6 +28,7 @@ class Row:
     entry_id: str
     time: str
     text: str
+    decided_by: str
     is_in_force: bool
 
 
@@ -56,6 +57,7 @@ async def render_log(api: Orchestrator, run_id: str | None) -> str:
             entry.id,
             f"{entry.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M:%S}",
             describe(entry, by_id),
+            entry.decided_by,
             entry.is_in_force,
         )
         for entry in reversed(entries[-SHOWN_COUNT:])

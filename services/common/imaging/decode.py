@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from services.common.errors import InvalidImageError
 from services.common.imaging import nclx
 from services.common.imaging.damage import find_damage
-from services.common.imaging.decode_memory import decode_bytes, raw_bytes
+from services.common.imaging.decode_memory import decode_bytes, has_frames, raw_bytes
 from services.common.imaging.float_tiff import (
     MAX_LIGHT,
     develop_float_tiff,
@@ -83,6 +83,7 @@ class CanonicalImage:
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
         damage: The damage in a file that could still be decoded; empty if there is none.
+        is_animated: Whether the file contains an animation, of which one frame was decoded.
     """
 
     pixels: RgbImage
@@ -90,6 +91,7 @@ class CanonicalImage:
     source_height_px: int
     format: str
     damage: str
+    is_animated: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def decode(
         source_height_px=height,
         format=opened.format,
         damage=opened.damage or damage or find_damage(content, opened.format),
+        is_animated=opened.image is not None and _is_animated(opened.image),
     )
 
 
@@ -219,7 +222,7 @@ def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
 
 @functools.cache
 def register_formats() -> None:
-    """Makes Pillow know all of `FORMATS`."""
+    """Registers all of `FORMATS` with Pillow."""
     import pillow_heif
 
     Image.init()
@@ -264,9 +267,13 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
         if _is_blank(image, ignored=_GARBAGE):
             raise
         return image, "the file ends early, so the end of the picture may be missing"
-    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+    if _is_animated(image):
         _seek_content(image)
     return image, ""
+
+
+def _is_animated(image: Image.Image) -> bool:
+    return image.format in _ANIMATED and has_frames(image)
 
 
 def _seek_content(image: Image.Image) -> None:

@@ -64,19 +64,27 @@ def _decoder_bytes(
     match image.format:
         case "JPEG" | "MPO":
             return _coefficient_bytes(image, content, source_size)
-        case "PNG" if getattr(image, "is_animated", False):
+        case "PNG" if has_frames(image):
             return 2 * native * pixels  # the previous frame, and the remains of this one
         case "TIFF":
             return _tiff_bytes(image, native)
         case "BMP" if _is_run_length_coded(image):
             return 3 * (pixels + _BMP_MAX_SKIPPED_ROWS * image.width)
         case "GIF":  # animated: colours, the frame, and the remains of the previous one
-            return (16 if getattr(image, "is_animated", False) else 1) * pixels
+            return (16 if has_frames(image) else 1) * pixels
         case "HEIF":
             is_deep = image.info.get("bit_depth", 8) > 8
             return (_HEIF_DEEP_BYTES if is_deep else _HEIF_BYTES) * pixels // 2
         case _:
             return _OTHER_BYTES.get(image.format or "", 0) * pixels
+
+
+def has_frames(image: Image.Image) -> bool:
+    """Whether it is an animation; a file that ends within its second frame is none."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # Pillow looks for the second frame, and raises whatever it meets
+        return False
 
 
 def _is_run_length_coded(image: Image.Image) -> bool:

@@ -206,7 +206,7 @@ class Calibration(Settings):
 
 
 class Export(Settings):
-    """ONNX files that are made of the download `checkpoint`.
+    """ONNX files that are made from the download `checkpoint`.
 
     `bestshot models pull` inserts its weights into graphs that ship with bestshot; `bestshot models
     export` exports it with PyTorch.
@@ -234,7 +234,7 @@ class ModelEntry(Settings):
     Attributes:
         files: Files inside installed packages, by the names that the service uses.
         downloads: Files to pull, by the names that the service uses.
-        export: Graphs to make of a checkpoint before the model can be used.
+        export: Graphs to make from a checkpoint before the model can be used.
         parts: Ids of the models in a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
         is_heuristic: Whether some of its scores come from a hand-made formula instead of a trained

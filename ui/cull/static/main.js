@@ -8,11 +8,12 @@ import { listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
+import { Stream } from "./stream.js";
 import { View } from "./view.js";
 import { Zoom } from "./zoom.js";
 
 class Cull {
-  constructor(album, pictures, url) {
+  constructor(album, pictures, url, entryCount) {
     this.album = album;
     this.zoom = new Zoom();
     this.view = new View(album, pictures, this.zoom);
@@ -26,6 +27,7 @@ class Cull {
       },
       counted: () => this.#showSaving(),
     });
+    this.stream = new Stream(`${url}/events`, entryCount, (event) => this.#receive(event));
     this.decisions = new Decisions(album, this.queue, (photos) => this.view.refresh(photos));
   }
 
@@ -136,6 +138,14 @@ class Cull {
     );
   }
 
+  // Decisions were added to the log; the answers to this tab's own have already told it.
+  #receive({ ids, regrouped, users, changed }) {
+    if (ids.every((id) => this.queue.own.has(id))) return;
+    this.view.refresh(this.album.update(changed));
+    const who = users.join(" and ") || "Someone";
+    if (regrouped) this.view.notify(`${who} changed moments. Reload the page to see them.`);
+  }
+
   #showSaving() {
     this.view.showSaving(this.decisions?.unsaved ?? 0, this.queue.problem);
   }
@@ -157,7 +167,6 @@ function listen(cull) {
     else if (path && button) cull.show(cull.album.byPath.get(path));
   });
   listenToGestures(byId("shots"), cull);
-  byId("show-keys").addEventListener("click", () => cull.run("help"));
   byId("close-keys").addEventListener("click", () => dialog.close());
   window.addEventListener("beforeunload", (event) => {
     if (cull.decisions.unsaved) event.preventDefault();
@@ -172,7 +181,7 @@ async function start() {
   if (!response.ok) return tell("This run cannot be culled", String(answer.detail));
   const album = new Album(answer);
   if (!album.photos.length) return tell("No photos", "This run has no photo that could be read.");
-  const cull = new Cull(album, new Pictures(runId), url);
+  const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);
   document.body.classList.add("ready");

@@ -20,6 +20,7 @@ export class Queue {
     this.place = `bestshot cull ${url} ${newId()}`;
     this.batches = []; // the first one is travelling
     this.waiting = [];
+    this.own = new Set(); // ids of this tab's entries
     this.problem = ""; // why the last attempt failed
     this.sending = false;
     window.addEventListener("online", () => this.wake?.());
@@ -32,6 +33,7 @@ export class Queue {
 
   add(...entries) {
     this.waiting.push(...entries);
+    for (const { id } of entries) this.own.add(id);
     this.#remember();
     this.counted();
     this.#send();

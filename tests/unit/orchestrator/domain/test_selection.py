@@ -20,7 +20,7 @@ from orchestrator.domain.selection import (
 )
 from orchestrator.domain.sets import SetKind, SetParameters, SetPlace, Use
 from orchestrator.domain.verdict_sentences import explain
-from tests.unit.values import FILTERS, candidate, rules
+from tests.unit.values import FILTERS, candidate, face, rules
 
 NO_TIES = rules(siamese=replace(rules().siamese, enabled=False))
 
@@ -90,9 +90,13 @@ def test_noise_photos_never_compete_with_each_other() -> None:
     assert all(found[name].reason is Reason.SELECTED_BEST for name in "abc")
 
 
-def test_noise_photo_below_the_minimum_score_is_not_selected() -> None:
-    found = select([candidate("a", cluster_id=-1, ava_score=1.0)])
-    assert found["a"].reason is Reason.BELOW_MIN_SCORE
+def test_a_single_shot_is_not_dropped_for_its_score_or_faces() -> None:
+    squints = replace(
+        candidate("a", cluster_id=-1, ava_score=1.0), faces=(face(eyes_score=0.0, smile_score=0.0),)
+    )
+    found = select([squints])
+    assert found["a"].composite_score < NO_TIES.min_score_threshold
+    assert found["a"].reason is Reason.SELECTED_BEST
 
 
 def test_include_noise_off_leaves_single_shots_out() -> None:
@@ -122,8 +126,13 @@ def test_a_moment_with_only_blurred_shots_keeps_its_best_one() -> None:
     assert found["0"].lost_to == "2"
 
 
-def test_a_blurred_single_shot_is_not_selected() -> None:
-    assert select([candidate("a", cluster_id=-1, focus_score=0.1)])["a"].reason is Reason.BLURRED
+def test_a_blurred_single_shot_is_kept_as_the_best_of_its_moment_and_says_so() -> None:
+    photo = candidate("a", cluster_id=-1, focus_score=0.1)
+    selection = Selection([photo], unit_vectors([0.0]), FILTERS, NO_TIES, {})
+    (verdict,) = selection.verdicts({})
+    assert verdict.reason is Reason.SELECTED_BEST
+    (sentence,) = explain(selection, [verdict])
+    assert sentence.endswith("; it is blurred (sharpest region 0.10, minimum 0.20).")
 
 
 def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
@@ -299,6 +308,7 @@ def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
             assert verdict.lost_to is not None
     for cluster_id, verdicts in by_cluster.items():
         if cluster_id == -1:
+            assert all(v.is_selected or v.reason is Reason.USER_REJECT for v in verdicts)
             continue
         taken = sum(v.is_selected for v in verdicts)
         assert taken <= 2 + (decision is Decision.KEEP)
@@ -307,11 +317,14 @@ def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
 
 
 def test_a_score_just_below_its_minimum_is_shown_with_enough_digits() -> None:
-    photo = candidate("a", cluster_id=-1, iqa_score=0.5, ava_score=5.5)
+    photos = [candidate("a", iqa_score=0.5, ava_score=5.5), candidate("b", iqa_score=0.9)]
     rule = replace(NO_TIES, min_score_threshold=0.5001)
-    selection = Selection([photo], unit_vectors([0.0]), FILTERS, rule, {})
-    (sentence,) = explain(selection, selection.verdicts({}))
-    assert sentence == "Not selected: its score of 0.5000 is below 0.5001."
+    selection = Selection(photos, unit_vectors([0.0, 0.0]), FILTERS, rule, {})
+    sentence, _ = explain(selection, selection.verdicts({}))
+    assert (
+        sentence
+        == "Not selected: its score of 0.5000 is below 0.5001; b is the best of this moment."
+    )
 
 
 @given(st.lists(scores, min_size=2, max_size=8))

@@ -481,7 +481,7 @@ def test_patterns_exclude_files_and_folders(tmp_path: Path) -> None:
     found = source.find_photos(["sub/drafts", "*.PNG"])
     assert [photo.path for photo in found.photos] == ["a.jpg", "keep.png", "sub/c.jpg"]
     assert found.notes == ("Left out: 2 excluded folders, 2 excluded files, 1 video.",)
-    with pytest.raises(InvalidArgumentError, match="find_photos.exclude: invalid pattern"):
+    with pytest.raises(InvalidArgumentError, match=r"find_photos\.exclude: invalid pattern"):
         source.find_photos(["!"])
     for content in (b"\xff\xfe", b"#" * 2**20 + b"\n*.jpg"):
         (tmp_path / ".bestshotignore").write_bytes(content)

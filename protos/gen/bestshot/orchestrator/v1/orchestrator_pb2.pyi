@@ -27,6 +27,11 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_WITH_FACES: _ClassVar[ImageFilter]
     IMAGE_FILTER_EYES_CLOSED: _ClassVar[ImageFilter]
     IMAGE_FILTER_DECIDED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_DOCUMENT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_SCREENSHOT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_BLANK: _ClassVar[ImageFilter]
+    IMAGE_FILTER_MISFIRE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_ANIMATION: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +71,16 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_CANCELLED: _ClassVar[RunState]
     RUN_STATE_INTERRUPTED: _ClassVar[RunState]
 
+class ContentClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTENT_CLASS_UNSPECIFIED: _ClassVar[ContentClass]
+    CONTENT_CLASS_PHOTO: _ClassVar[ContentClass]
+    CONTENT_CLASS_DOCUMENT: _ClassVar[ContentClass]
+    CONTENT_CLASS_SCREENSHOT: _ClassVar[ContentClass]
+    CONTENT_CLASS_BLANK: _ClassVar[ContentClass]
+    CONTENT_CLASS_MISFIRE: _ClassVar[ContentClass]
+    CONTENT_CLASS_ANIMATION: _ClassVar[ContentClass]
+
 class FaceFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FACE_FAULT_UNSPECIFIED: _ClassVar[FaceFault]
@@ -98,6 +113,12 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_OWNER_KEEP: _ClassVar[ReasonCode]
     REASON_CODE_OWNER_REJECT: _ClassVar[ReasonCode]
     REASON_CODE_UNSUPPORTED_FORMAT: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_WITH_SET: _ClassVar[ReasonCode]
+    REASON_CODE_IN_SET: _ClassVar[ReasonCode]
+    REASON_CODE_COPY: _ClassVar[ReasonCode]
+    REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_KEPT: _ClassVar[ReasonCode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -112,6 +133,11 @@ IMAGE_FILTER_NOISE: ImageFilter
 IMAGE_FILTER_WITH_FACES: ImageFilter
 IMAGE_FILTER_EYES_CLOSED: ImageFilter
 IMAGE_FILTER_DECIDED: ImageFilter
+IMAGE_FILTER_DOCUMENT: ImageFilter
+IMAGE_FILTER_SCREENSHOT: ImageFilter
+IMAGE_FILTER_BLANK: ImageFilter
+IMAGE_FILTER_MISFIRE: ImageFilter
+IMAGE_FILTER_ANIMATION: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction
@@ -138,6 +164,13 @@ RUN_STATE_COMPLETED: RunState
 RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 RUN_STATE_INTERRUPTED: RunState
+CONTENT_CLASS_UNSPECIFIED: ContentClass
+CONTENT_CLASS_PHOTO: ContentClass
+CONTENT_CLASS_DOCUMENT: ContentClass
+CONTENT_CLASS_SCREENSHOT: ContentClass
+CONTENT_CLASS_BLANK: ContentClass
+CONTENT_CLASS_MISFIRE: ContentClass
+CONTENT_CLASS_ANIMATION: ContentClass
 FACE_FAULT_UNSPECIFIED: FaceFault
 FACE_FAULT_EYES_CLOSED: FaceFault
 FACE_FAULT_FACE_TURNED: FaceFault
@@ -162,6 +195,12 @@ REASON_CODE_NOISE_EXCLUDED: ReasonCode
 REASON_CODE_OWNER_KEEP: ReasonCode
 REASON_CODE_OWNER_REJECT: ReasonCode
 REASON_CODE_UNSUPPORTED_FORMAT: ReasonCode
+REASON_CODE_SELECTED_WITH_SET: ReasonCode
+REASON_CODE_IN_SET: ReasonCode
+REASON_CODE_COPY: ReasonCode
+REASON_CODE_MISFIRE: ReasonCode
+REASON_CODE_CONTENT_EXCLUDED: ReasonCode
+REASON_CODE_CONTENT_KEPT: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision
@@ -892,20 +931,22 @@ class SetDecisionResponse(_message.Message):
     def __init__(self, previous_decision: _Optional[_Union[Decision, str]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ..., entry_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "action", "paths", "target_path", "run_id", "request_id")
+    __slots__ = ("album_id", "action", "paths", "target_path", "run_id", "decided_by", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
     TARGET_PATH_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     action: DecisionAction
     paths: _containers.RepeatedScalarFieldContainer[str]
     target_path: str
     run_id: str
+    decided_by: str
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ..., decided_by: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionResponse(_message.Message):
     __slots__ = ("entry", "changed_images")
@@ -916,7 +957,7 @@ class AppendDecisionResponse(_message.Message):
     def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class DecisionEntry(_message.Message):
-    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force")
+    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by")
     ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
@@ -924,6 +965,7 @@ class DecisionEntry(_message.Message):
     UNDONE_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     IS_IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     id: str
     action: DecisionAction
     photos: _containers.RepeatedCompositeFieldContainer[DecidedPhoto]
@@ -931,7 +973,8 @@ class DecisionEntry(_message.Message):
     undone_id: str
     create_time: _timestamp_pb2.Timestamp
     is_in_force: bool
-    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ...) -> None: ...
+    decided_by: str
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ...) -> None: ...
 
 class DecidedPhoto(_message.Message):
     __slots__ = ("content_digest", "path")
@@ -942,16 +985,18 @@ class DecidedPhoto(_message.Message):
     def __init__(self, content_digest: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class UndoDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "entry_id", "run_id", "request_id")
+    __slots__ = ("album_id", "entry_id", "run_id", "decided_by", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     entry_id: str
     run_id: str
+    decided_by: str
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., run_id: _Optional[str] = ..., decided_by: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UndoDecisionResponse(_message.Message):
     __slots__ = ("entry", "undone_entry", "changed_images")
@@ -974,12 +1019,34 @@ class ListDecisionsRequest(_message.Message):
     def __init__(self, album_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListDecisionsResponse(_message.Message):
-    __slots__ = ("entries", "next_page_token")
+    __slots__ = ("entries", "next_page_token", "total_count")
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[DecisionEntry]
     next_page_token: str
-    def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    total_count: int
+    def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
+
+class WatchDecisionsRequest(_message.Message):
+    __slots__ = ("album_id", "known_entry_count", "run_id")
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_ENTRY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    album_id: str
+    known_entry_count: int
+    run_id: str
+    def __init__(self, album_id: _Optional[str] = ..., known_entry_count: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class WatchDecisionsResponse(_message.Message):
+    __slots__ = ("entries", "entry_count", "images")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[DecisionEntry]
+    entry_count: int
+    images: _containers.RepeatedCompositeFieldContainer[ImageResult]
+    def __init__(self, entries: _Optional[_Iterable[_Union[DecisionEntry, _Mapping]]] = ..., entry_count: _Optional[int] = ..., images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class ImportDecisionsRequest(_message.Message):
     __slots__ = ("album_id", "entries", "run_id", "request_id")
@@ -1187,7 +1254,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1224,6 +1291,11 @@ class ImageResult(_message.Message):
     MEGAPIXELS_FIELD_NUMBER: _ClassVar[int]
     OWNER_MARK_FIELD_NUMBER: _ClassVar[int]
     VERSION_OF_PATH_FIELD_NUMBER: _ClassVar[int]
+    SET_KIND_FIELD_NUMBER: _ClassVar[int]
+    SET_ID_FIELD_NUMBER: _ClassVar[int]
+    SET_PLACE_FIELD_NUMBER: _ClassVar[int]
+    SET_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_CLASS_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -1260,7 +1332,12 @@ class ImageResult(_message.Message):
     megapixels: float
     owner_mark: OwnerMark
     version_of_path: str
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ...) -> None: ...
+    set_kind: str
+    set_id: int
+    set_place: int
+    set_size: int
+    content_class: ContentClass
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ...) -> None: ...
 
 class CameraFacts(_message.Message):
     __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")

@@ -190,6 +190,11 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsResponse.FromString,
                 _registered_method=True)
+        self.WatchDecisions = channel.unary_stream(
+                '/bestshot.orchestrator.v1.OrchestratorService/WatchDecisions',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.WatchDecisionsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.WatchDecisionsResponse.FromString,
+                _registered_method=True)
         self.ImportDecisions = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/ImportDecisions',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsRequest.SerializeToString,
@@ -448,6 +453,14 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchDecisions(self, request, context):
+        """Streams what happens to an album's log: first how long it is, at once, then what is added, also
+        through other orchestrators. Calling again with the last `entry_count` resumes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportDecisions(self, request, context):
         """Adds entries from another log, in the form returned by ListDecisions, all or none. Entries whose
         ids are already in the log are skipped.
@@ -621,6 +634,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListDecisions,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsResponse.SerializeToString,
+            ),
+            'WatchDecisions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDecisions,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.WatchDecisionsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.WatchDecisionsResponse.SerializeToString,
             ),
             'ImportDecisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportDecisions,
@@ -1415,6 +1433,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ListDecisions',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/WatchDecisions',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.WatchDecisionsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.WatchDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.moments.capture_time import Captures
-from orchestrator.domain.moments.dark_frames import part_dark_frames
 from orchestrator.domain.moments.frame_sets import (
     Frames,
     FrameSet,
@@ -20,6 +19,7 @@ from orchestrator.domain.moments.frame_sets import (
     places_in_sets,
 )
 from orchestrator.domain.moments.labels import labels_of
+from orchestrator.domain.moments.look_alikes import dark_frames, split_look_alikes
 from orchestrator.domain.moments.structure import Structures
 from orchestrator.domain.sets import SetKind
 from orchestrator.records import ImageRecord
@@ -153,9 +153,16 @@ def test_places_count_from_one() -> None:
     ]
 
 
-def split(pictures: Sequence[NDArray[np.float32]], labels: Sequence[int]) -> list[int]:
+def split(
+    pictures: Sequence[NDArray[np.float32]],
+    labels: Sequence[int],
+    is_doubtful: NDArray[np.bool_] | None = None,
+) -> list[int]:
     miniatures = np.stack(pictures)
-    return part_dark_frames(np.array(labels), miniatures, Structures.of(miniatures)).tolist()
+    if is_doubtful is None:
+        is_doubtful = dark_frames(miniatures)
+    structures = Structures.of(miniatures)
+    return split_look_alikes(np.array(labels), is_doubtful, miniatures, structures).tolist()
 
 
 def test_dark_frames_of_different_views_are_split() -> None:
@@ -176,6 +183,12 @@ def test_frames_with_nothing_to_see_stay_together_and_others_are_left_alone() ->
     assert split(light, [0, 0, 0]) == [0, 0, 0]
     unknown = np.full((32, 32), np.nan, np.float32)
     assert split([unknown, unknown, black], [0, 0, -1]) == [0, 0, -1]
+
+
+def test_doubtful_photos_of_any_kind_are_split_and_the_others_stay() -> None:
+    pages = [expose(view(seed), 0) for seed in (1, 2, 3, 3, 4, 5)]
+    doubtful = np.array([True, True, True, True, False, False])
+    assert split(pages, [0] * 6, doubtful) == [-1, -1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0]), ("reference", [-1, -1])])

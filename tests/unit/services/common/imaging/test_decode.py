@@ -537,3 +537,21 @@ def test_a_plain_tiff_is_not_a_raw_file(picture: Callable[..., NDArray[np.uint8]
     target = io.BytesIO()
     Image.fromarray(picture(1)).save(target, "TIFF")
     assert decode(target.getvalue(), max_pixels=10**6).format == "TIFF"
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG"])
+def test_an_animation_cut_anywhere_is_read_or_refused(name: str) -> None:
+    """Pillow raises IndexError and struct.error while it looks for the second frame of a GIF."""
+    target = io.BytesIO()
+    first, second = (Image.fromarray(draw_picture(seed, 16, 12)) for seed in range(2))
+    first.save(target, name, save_all=True, append_images=[second])
+    content = target.getvalue()
+    is_read = False
+    for end in range(1, len(content) + 1):
+        try:
+            decode(content[:end], max_pixels=MAX_PIXELS)
+        except InvalidImageError:
+            assert not is_read, "what is read is still read with more of the file"
+        else:
+            is_read = True
+    assert is_read

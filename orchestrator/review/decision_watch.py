@@ -1,0 +1,96 @@
+"""Tells watchers of an album's log what is added to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.domain.decisions import DecisionEntry, find_origins
+from orchestrator.domain.photo import Decision
+from orchestrator.records import ImageRecord
+from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.run_store import SqlRunStore
+
+POLL_S = 1.0
+"""How often a watcher looks for entries that other orchestrators have added."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """Entries that were added to a log.
+
+    Attributes:
+        entries: Oldest first.
+        entry_count: Entries of the log up to these.
+        records: Photos of the watched run that they are about, and of the same moments.
+        decisions: Current decisions on photos, by content digest.
+    """
+
+    entries: Sequence[DecisionEntry]
+    entry_count: int
+    records: Sequence[ImageRecord]
+    decisions: dict[str, Decision]
+
+
+class DecisionWatch:
+    """Watches the logs of all albums.
+
+    What this process adds is told once it has been applied to its run. Entries that appear in the
+    database otherwise may not be applied yet: they are told one look later.
+    """
+
+    def __init__(self, store: SqlRunStore, log: SqlDecisionLog) -> None:
+        self._store = store
+        self._log = log
+        self._changed = asyncio.Condition()
+        self._change_count = 0
+
+    async def publish(self) -> None:
+        """Wakes the watchers: a log has new entries, and they are applied."""
+        async with self._changed:
+            self._change_count += 1
+            self._changed.notify_all()
+
+    async def watch(
+        self, album_id: str, known_count: int | None, run_id: str
+    ) -> AsyncIterator[Addition]:
+        """Yields what is after `known_count` entries at once, and then whatever is added.
+
+        Args:
+            album_id: The album.
+            known_count: None = all entries that there are now.
+            run_id: Run whose photos to report; empty = none.
+        """
+        change_count = self._change_count
+        looked = seen = await asyncio.to_thread(self._log.count, album_id)
+        known = seen if known_count is None else min(known_count, seen)
+        yield await asyncio.to_thread(self._read, album_id, known, seen, run_id)
+        while True:
+            is_told = await self._wait(change_count)
+            change_count = self._change_count
+            count = await asyncio.to_thread(self._log.count, album_id)
+            ready, looked = (count if is_told else min(count, looked)), count
+            if ready > seen:
+                yield await asyncio.to_thread(self._read, album_id, seen, ready, run_id)
+                seen = ready
+
+    async def _wait(self, change_count: int) -> bool:
+        """Waits for a change after `change_count`; False if it is time to look without one."""
+        async with self._changed:
+            if self._change_count == change_count:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), POLL_S)
+            return self._change_count != change_count
+
+    def _read(self, album_id: str, known: int, count: int, run_id: str) -> Addition:
+        if known >= count:
+            return Addition([], count, [], {})
+        log = self._log.entries(album_id)[:count]
+        entries = log[known:]
+        origins = find_origins(log)
+        meant = [origins[entry.id][0] for entry in entries]
+        digests = sorted({digest for entry in meant for digest in entry.content_digests})
+        records = self._store.clusters_of(run_id, digests) if run_id else []
+        return Addition(entries, count, records, self._log.decisions(album_id))

@@ -1,0 +1,26 @@
+// What other tabs and other people decide: one stream of events, which waits in silence.
+
+const WAIT_MS = 1000;
+
+export class Stream {
+  // `received(event)` is called with {ids, regrouped, users, changed}.
+  constructor(url, known, received) {
+    this.url = url;
+    this.known = known; // length of the log that is shown
+    this.received = received;
+    this.#open();
+  }
+
+  #open() {
+    const source = new EventSource(`${this.url}?known=${this.known}`);
+    source.onmessage = (message) => {
+      this.known = Number(message.lastEventId);
+      const event = JSON.parse(message.data);
+      if (event.ids.length) this.received(event);
+    };
+    // The browser connects again by itself, unless the server was there and refused.
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#open(), WAIT_MS);
+    };
+  }
+}

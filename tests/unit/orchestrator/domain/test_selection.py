@@ -245,7 +245,7 @@ def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
     assert not any(verdict.is_selected for verdict in select(photos).values())
 
 
-def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
+def test_a_completely_rejected_moment_has_no_pick() -> None:
     found = select([candidate("a"), candidate("b")], decisions=dict.fromkeys("ab", Decision.REJECT))
     assert not any(verdict.is_selected for verdict in found.values())
 

@@ -139,7 +139,7 @@ def test_wrong_folders_are_refused_by_name(
         wrong = [
             (pb.CreateAlbumRequest(folders=[zoe, "/etc"]), "/etc is not in any of the allowed"),
             (pb.CreateAlbumRequest(folders=[zoe, zoe]), "is given twice"),
-            (pb.CreateAlbumRequest(folder=zoe, folders=[anna]), "name all of them here"),
+            (pb.CreateAlbumRequest(folder=zoe, folders=[anna]), "name all folders here"),
             (pb.CreateAlbumRequest(display_name="a"), "folder: is required"),
         ]
         for request, problem in wrong:

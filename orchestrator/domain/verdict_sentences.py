@@ -388,8 +388,8 @@ def _explain_lost(
     match verdict.reason:
         case Reason.IN_SET:
             return (
-                f"Not selected: {_place_in_set(candidate)}, for which {winner} "
-                f"stands{f' because {keeper} kept it' if keeper else ''}{differences}."
+                f"Not selected: {_place_in_set(candidate)}, represented by {winner}"
+                f"{f' because {keeper} kept it' if keeper else ''}{differences}."
             )
         case Reason.COPY:
             return (
@@ -431,7 +431,7 @@ def _place_in_set(candidate: Candidate) -> str:
     own = candidate.frame_set
     if own is None:
         raise ValueError(f"{candidate.path} is in no set")
-    return f"frame {own.place} of {own.size} of an {own.kind.words}"
+    return f"frame {own.place} of {own.size} of {own.kind.words}"
 
 
 def _describe_win(verdict: Verdict) -> str:

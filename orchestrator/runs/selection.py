@@ -11,18 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.copies import find_copies
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import Captures, capture_seconds
-from orchestrator.domain.moments.parameters import ClusterParameters
+from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
-from orchestrator.domain.sets import SetParameters, SetPlace
+from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import describe_damage, explain
 from orchestrator.ports import Embedding, Miniature
 from orchestrator.records import ImageRecord
 
 logger = logging.getLogger(__name__)
+
+PAGES = (ContentClass.DOCUMENT, ContentClass.SCREENSHOT)
+"""Kinds of pictures whose embeddings hardly tell one from another."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +64,8 @@ def find_moments(
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.frame_sets import (
         Frames,
-        exposure_brackets,
+        find_sets,
+        join_pairs,
         join_sets,
         places_in_sets,
     )
@@ -76,15 +81,30 @@ def find_moments(
         labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
     structures = Structures.of(miniatures)
     if parameters.compare_structure:
-        is_doubtful = dark_frames(miniatures)
+        is_page = np.array([record.content_class in PAGES for record in records], np.bool_)
+        is_doubtful = dark_frames(miniatures) | is_page
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
-    if sets.exposure_brackets == "ignore":
+        labels = labels_of(join_pairs(labels, _copy_pairs(records)))
+    if sets == WITHOUT_SETS:
         return Moments(labels, [None] * len(records))
     folders = [record.path.rpartition("/")[0] for record in records]
     shapes = [(record.width_px, record.height_px) for record in records]
-    found = exposure_brackets(Frames(folders, shapes, captures, structures))
+    facts = [record.camera_facts for record in records]
+    found = find_sets(Frames(folders, shapes, captures, structures, facts), sets)
     joined = labels_of(join_sets(labels, found))
     return Moments(joined, places_in_sets(len(records), found))
+
+
+def _copy_pairs(records: Sequence[ImageRecord]) -> list[tuple[int, int]]:
+    """The row of each copy of another photo, and that of its original."""
+    rows = {record.path: row for row, record in enumerate(records)}
+    photos = [
+        _candidate(dataclasses.replace(record, cluster_id=NOISE))
+        for record in records
+        if record.quality is not None
+    ]
+    copies = find_copies(photos, kept=frozenset())
+    return [(rows[path], rows[copy.original]) for path, copy in sorted(copies.items())]
 
 
 def captures_of(records: Sequence[ImageRecord]) -> Captures:

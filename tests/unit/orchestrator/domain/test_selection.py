@@ -18,7 +18,7 @@ from orchestrator.domain.selection import (
     SelectionParameters,
     Verdict,
 )
-from orchestrator.domain.sets import SetKind, SetParameters, SetPlace, Use
+from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetPlace, Use
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, face, rules
 
@@ -245,7 +245,7 @@ def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
     assert not any(verdict.is_selected for verdict in select(photos).values())
 
 
-def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
+def test_a_completely_rejected_moment_has_no_pick() -> None:
     found = select([candidate("a"), candidate("b")], decisions=dict.fromkeys("ab", Decision.REJECT))
     assert not any(verdict.is_selected for verdict in found.values())
 
@@ -421,7 +421,7 @@ def bracket(scores: Sequence[float]) -> list[Candidate]:
 def test_a_set_is_kept_or_culled_as_one(use: Use, picked: set[str]) -> None:
     photos = bracket([4.2, 6.0, 8.0])
     embeddings = unit_vectors([0.0] * len(photos))
-    sets = SetParameters(exposure_brackets=use)
+    sets = replace(WITHOUT_SETS, exposure_brackets=use)
     selection = Selection(photos, embeddings, FILTERS, NO_TIES, {}, sets)
     verdicts = selection.verdicts({})
     found = {verdict.path: verdict for verdict in verdicts}
@@ -431,7 +431,7 @@ def test_a_set_is_kept_or_culled_as_one(use: Use, picked: set[str]) -> None:
     if use == "best":
         assert found["1.jpg"].reason is found["2.jpg"].reason is Reason.IN_SET
         assert sentences["2.jpg"].startswith(
-            "Not selected: frame 2 of 3 of an exposure bracket, for which 3.jpg stands"
+            "Not selected: frame 2 of 3 of an exposure bracket, represented by 3.jpg"
         )
     if use == "all":
         assert sentences["1.jpg"] == (
@@ -443,7 +443,7 @@ def test_a_photo_that_the_user_rejects_is_not_kept_with_its_set() -> None:
     photos = bracket([4.2, 6.0, 8.0])
     embeddings = unit_vectors([0.0] * len(photos))
     decisions = {photos[0].content_digest: Decision.REJECT}
-    sets = SetParameters(exposure_brackets="all")
+    sets = replace(WITHOUT_SETS, exposure_brackets="all")
     verdicts = Selection(photos, embeddings, FILTERS, NO_TIES, decisions, sets).verdicts({})
     assert [verdict.reason for verdict in verdicts[:3]] == [
         Reason.USER_REJECT,

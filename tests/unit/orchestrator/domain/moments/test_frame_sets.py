@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from orchestrator.domain.moments.frame_sets import (
     Frames,
     FrameSet,
     exposure_brackets,
+    find_sets,
     join_sets,
     places_in_sets,
 )
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.look_alikes import dark_frames, split_look_alikes
 from orchestrator.domain.moments.structure import Structures
-from orchestrator.domain.sets import SetKind
+from orchestrator.domain.photo import CameraFacts, ContentClass
+from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetParameters
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
 from tests.conftest import ROOT
@@ -49,11 +52,18 @@ def frames(
     seconds: Sequence[float] | None = None,
     cameras: Sequence[str] | None = None,
     folders: Sequence[str] | None = None,
+    facts: Sequence[CameraFacts] | None = None,
 ) -> Frames:
     count = len(miniatures)
     captures = Captures(np.array(seconds or [math.nan] * count), cameras or ["camera"] * count)
     structures = Structures.of(np.stack(miniatures))
-    return Frames(folders or [""] * count, [(6000, 4000)] * count, captures, structures)
+    return Frames(
+        folders or [""] * count,
+        [(6000, 4000)] * count,
+        captures,
+        structures,
+        facts or [CameraFacts()] * count,
+    )
 
 
 def rows_of(found: Sequence[FrameSet]) -> list[tuple[int, ...]]:
@@ -191,6 +201,70 @@ def test_doubtful_photos_of_any_kind_are_split_and_the_others_stay() -> None:
     assert split(pages, [0] * 6, doubtful) == [-1, -1, 0, 0, 1, 1]
 
 
+ALL = SetParameters(exposure_brackets="best", focus_stacks="best", bursts="best")
+
+
+def found_in(
+    facts: Sequence[CameraFacts], seconds: Sequence[float] | None = None
+) -> list[tuple[SetKind, tuple[int, ...]]]:
+    """Sets of frames that have nothing in common but what the camera stated."""
+    pictures = [expose(view(seed), 0) for seed in range(len(facts))]
+    found = find_sets(frames(pictures, seconds, facts=facts), ALL)
+    return [(one.kind, one.rows) for one in found]
+
+
+def test_a_bursts_identifier_makes_a_set() -> None:
+    facts = [CameraFacts(burst_id=name) for name in ("x", "", "x", "y")]
+    assert found_in(facts, [9, 1, 3, 4]) == [(SetKind.BURST, (2, 0))]
+
+
+def test_a_stated_bracket_ends_where_an_exposure_comes_again() -> None:
+    biases = [0.0, -1.0, 1.0, 0.0, -1.0, 1.0, 0.0]
+    facts = [CameraFacts(exposure_mode="auto bracket", exposure_bias_ev=bias) for bias in biases]
+    assert found_in(facts, [0, 1, 2, 3, 4, 5, 600]) == [
+        (SetKind.EXPOSURE_BRACKET, (1, 0, 2)),
+        (SetKind.EXPOSURE_BRACKET, (4, 3, 5)),
+    ]
+    assert found_in(facts) == []  # of unknown time
+
+
+def test_a_focus_stack_ends_at_a_pause() -> None:
+    facts = [CameraFacts(bracket_mode="focus")] * 4
+    assert found_in(facts, [0, 1, 2, 30]) == [(SetKind.FOCUS_STACK, (0, 1, 2))]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["", "x", "y"]),
+            st.sampled_from(["", "focus", "exposure"]),
+            st.sampled_from([None, -1.0, 0.0, 1.0]),
+            st.sampled_from([math.nan, 0.0, 1.0, 2.0, 100.0]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_a_photo_is_in_one_set_at_most(
+    drawn: list[tuple[str, str, float | None, float]],
+) -> None:
+    facts = [
+        CameraFacts(burst_id=burst, bracket_mode=mode, exposure_bias_ev=bias)
+        for burst, mode, bias, _ in drawn
+    ]
+    found = found_in(facts, [seconds for *_, seconds in drawn])
+    rows = [row for _, one in found for row in one]
+    assert len(rows) == len(set(rows))
+    assert all(len(one) > 1 for _, one in found)
+    assert [min(one) for _, one in found] == sorted(min(one) for _, one in found)
+
+
+def test_kinds_that_are_ignored_are_not_looked_for() -> None:
+    facts = [CameraFacts(burst_id="x", bracket_mode="focus")] * 2
+    pictures = [expose(view(1), -1), expose(view(1), 1)]
+    assert find_sets(frames(pictures, [0, 1], facts=facts), WITHOUT_SETS) == []
+
+
 @pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0]), ("reference", [-1, -1])])
 def test_a_run_joins_a_series_by_default(profile: str, labels: list[int]) -> None:
     """Embeddings say that the two have nothing in common."""
@@ -205,3 +279,21 @@ def test_a_run_joins_a_series_by_default(profile: str, labels: list[int]) -> Non
     )
     assert found.labels.tolist() == labels
     assert [place is not None for place in found.places] == [label >= 0 for label in labels]
+
+
+@pytest.mark.parametrize("kind", [ContentClass.DOCUMENT, ContentClass.SCREENSHOT])
+def test_a_run_tells_pages_apart_and_copies_of_one_together(kind: ContentClass) -> None:
+    """Embeddings say that all are the same."""
+    records = [
+        ImageRecord(name, name, 1, width_px=3, height_px=2, content_class=kind.value)
+        for name in "abc"
+    ]
+    settings = PipelineConfig(ROOT / "configs", "builtin").load()
+    vectors = np.tile(np.eye(1, 2, dtype=np.float32), (3, 1))
+    pages = np.stack([expose(view(seed), 0) for seed in (1, 2, 1)])
+    clustering = resolve_auto(settings.cluster_scenes, (0.32, 0.256))
+    found = find_moments(vectors, pages, records, clustering, settings.keep_sets)
+    assert found.labels.tolist() == [0, -1, 0]
+    photos = [replace(record, content_class="photo") for record in records]
+    alike = find_moments(vectors, pages, photos, clustering, settings.keep_sets)
+    assert alike.labels.tolist() == [0, 0, 0]

@@ -87,8 +87,8 @@ class ClusterSettings:
     larger albums are first split at the longest pauses between captures, and no cluster spans two
     parts; `null` for no limit"""
     compare_structure: bool
-    """whether pages of text, pictures of screens and nearly black frames, whose embeddings are alike
-    whatever they show, are of one moment only if they are also lighter and darker in the same
+    """whether pages of text, pictures of screens and nearly black frames, whose embeddings look
+    alike whatever they show, are of one moment only if they are also lighter and darker in the same
     places"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters

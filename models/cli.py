@@ -106,7 +106,7 @@ def pull(
     mirror: Annotated[str | None, typer.Option(help="Base URL of a folder with the files.")] = None,
     config_dir_: ConfigDir = None,
 ) -> None:
-    """Fetch models; complete files are not fetched again."""
+    """Fetch models; files that are already complete are not fetched again."""
     from models.pull import Location, check_requirements
     from models.state import State, own_state
     from services.common.inference.registry import read_registry
@@ -189,7 +189,7 @@ def export(
 ) -> None:
     """Export a checkpoint with PyTorch, and check the result on real pictures.
 
-    `models pull` does without PyTorch; this is for heads of another width and half precision.
+    `models pull` does not need PyTorch; this is for heads of another width and half precision.
     """
     _export(config_dir(config_dir_), model, precision)
 

@@ -104,7 +104,7 @@ def fetch_missing(
     Raises:
         MissingModelError: Downloads are off, or a checkpoint must be pinned first.
         UnavailableError: No source of a file can be reached; the message lists them.
-        ConfigError: Every source has the wrong file, a package is missing that converts one (then
+        ConfigError: Every source has the wrong file, a package for a conversion is missing (then
             nothing is fetched), or the disk is full or not writable.
     """
     if missing.required and policy == "never":

@@ -82,13 +82,13 @@ def is_in_place(models_folder: Path, model_id: str, key: str, download: Download
 
 
 def check_requirements(models: Mapping[str, ModelEntry]) -> None:
-    """Checks, before anything is fetched, that what is fetched can be converted.
+    """Checks that files can be converted, before any of them is fetched.
 
     Args:
         models: The models to fetch, by id.
 
     Raises:
-        ConfigError: A package that converts one is not installed.
+        ConfigError: A package for a conversion is not installed.
     """
     files = [
         f"{download.name} ({model_id})"
@@ -116,9 +116,9 @@ def fetch_model(
         Paths of the files in use.
 
     Raises:
-        ConfigError: As `fetch`, or the checkpoint belongs to another network.
-        MissingModelError: No sha256 is known for the checkpoint, and the user has pinned none.
-        UnavailableError: As `fetch`.
+        ConfigError: See `fetch`; or the checkpoint belongs to another network.
+        MissingModelError: No sha256 is known for the checkpoint, and the user has not pinned one.
+        UnavailableError: See `fetch`.
     """
     check_requirements({model_id: entry})
     paths = [
@@ -133,7 +133,7 @@ def fetch_model(
 def _build_graphs(
     models_folder: Path, model_id: str, entry: ModelEntry, export: Export, progress: Progress
 ) -> list[Path]:
-    """Puts the weights of a checkpoint into the graphs of its architecture."""
+    """Inserts the weights of a checkpoint into the graphs of its architecture."""
     checkpoint = models_folder / model_id / entry.downloads["checkpoint"].name
     graphs = exported_files(models_folder, model_id, export)
     paths = {key: path for key, (path, _) in graphs.items()}
@@ -456,7 +456,7 @@ def _convert_tflite(published: Path, partial: Path, conversion: TfliteConversion
 
 
 def _run(module: str, *arguments: Path | str, created: Sequence[Path], name: str) -> str:
-    """Runs a module that checks files; deletes them if it fails, else returns its output."""
+    """Runs a module that checks files; returns its output, or deletes the files if it fails."""
     command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if checked.returncode:

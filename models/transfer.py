@@ -22,7 +22,7 @@ from services.common.errors import ConfigError, UnavailableError
 TIMEOUT_S = 30.0
 ATTEMPTS = 5
 SILENT_ATTEMPTS = 2
-"""Attempts, if the last one ended because the server sent nothing for `TIMEOUT_S`."""
+"""Number of attempts if the server sends nothing for `TIMEOUT_S`."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
 _WORTH_ANOTHER_TRY = (
@@ -119,11 +119,11 @@ def _receive(
 
 @contextlib.contextmanager
 def _broken_transfers() -> Iterator[None]:
-    """Translates what another attempt may not meet again."""
+    """Translates errors that another attempt may not meet again."""
     try:
         yield
     except httpx.UnsupportedProtocol:
-        raise  # another attempt would fail the same way
+        raise  # another attempt would fail in the same way
     except httpx.TimeoutException as error:
         raise _SilentServerError(f"it sent nothing for {TIMEOUT_S:.0f} s") from error
     except httpx.TransportError as error:

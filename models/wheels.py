@@ -29,8 +29,8 @@ _TEMPORARY_PREFIX = ".wheel-"
 UNREACHABLE = "the package index cannot be reached"
 POLL_S = 0.2
 STALL_S = 60.0
-"""pip is stopped if it writes nothing for so long. It has limits of its own, but tries each address
-six times, which takes minutes. uv has limits of its own, and writes into a cache elsewhere."""
+"""pip is stopped if it writes nothing for this long. It has its own limits, but tries each address
+six times, which takes minutes. uv has its own limits, and writes into a cache elsewhere."""
 CHUNK_BYTES = 1 << 20
 
 _PIP_OPTIONS = ("--quiet", "--no-input", "--no-deps", "--only-binary", ":all:")
@@ -155,7 +155,7 @@ def _run(
     """Runs an installer; reports the number of bytes written so far as progress.
 
     Raises:
-        UnavailableError: It failed, or wrote nothing for `stall_s`.
+        UnavailableError: The installer failed, or wrote nothing for `stall_s`.
     """
     environment = {**os.environ, "TMPDIR": str(folder)}
     # Not in `folder`: if its disk is full, the error could not be written there either.

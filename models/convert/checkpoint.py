@@ -3,11 +3,11 @@
 A recipe (`recipes/ARCHITECTURE`) has each graph with its weights cut out (`GRAPH.bin`) and the name
 and shape of every tensor in the checkpoint. The weights are inserted by name. The tests compare the
 result with PyTorch on random weights. No output of the published weights is stored, because we
-never had them: their sha256 decides, and the checks here only prove that the graphs work.
+never had them: their sha256 identifies them, and the checks here only prove that the graphs work.
 
-Runs in a separate process, because the orchestrator, which pulls models, never loads ONNX Runtime:
-`python -P -m models.convert.checkpoint CHECKPOINT ENTRY GRAPH=FILE...`, where ENTRY is the entry in
-models.yaml as JSON.
+This runs in a separate process, because the orchestrator, which pulls models, never loads ONNX
+Runtime: `python -P -m models.convert.checkpoint CHECKPOINT ENTRY GRAPH=FILE...`, where ENTRY is the
+entry in models.yaml as JSON.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ BATCH_TOLERANCE = 1e-4
 """Largest allowed difference between a picture alone and in a batch; relative to the largest value
 if that is above 1."""
 VARIANTS = {"ava-resnet50": ("ava-resnet50", "ava-resnet50-votes")}
-"""Recipes of an architecture that has several: the head gives a score, or the shares of the votes.
-The published file is 96,454,336 bytes, which fits both."""
+"""Recipes of an architecture with several: the head gives a score, or the shares of the votes. The
+published file has 96,454,336 bytes, which fits both."""
 HEAD = ("mlp.0.weight", "mlp.0.bias")
-"""The last layer of the comparator; its rows are the two answers."""
+"""The last layer of the comparator; its rows belong to the two answers."""
 
 
 def build(checkpoint: Path, architecture: str, targets: Mapping[str, Path]) -> None:
@@ -54,7 +54,7 @@ def build(checkpoint: Path, architecture: str, targets: Mapping[str, Path]) -> N
 
     Args:
         checkpoint: File with the weights.
-        architecture: As in models.yaml.
+        architecture: Name of the architecture in models.yaml.
         targets: The file to write for each graph.
 
     Raises:
@@ -70,10 +70,10 @@ def build(checkpoint: Path, architecture: str, targets: Mapping[str, Path]) -> N
 def find_recipe(
     tensors: Mapping[str, Tensor], architecture: str, path: Path
 ) -> tuple[str, CheckpointRecipe]:
-    """Finds the recipe whose tensors a checkpoint has; returns its folder's name, too.
+    """Finds the recipe that matches a checkpoint's tensors; also returns the name of its folder.
 
     Raises:
-        ConfigError: There is none; the message is about the architecture's first recipe.
+        ConfigError: No recipe matches; the message is about the architecture's first recipe.
     """
     first_error = None
     for name in VARIANTS.get(architecture, (architecture,)):
@@ -134,11 +134,11 @@ def orient(
 ) -> str:
     """Makes a comparator's output the probability that the first picture is better.
 
-    Which of its two answers means that is measured on pictures with a known answer. The graph gives
-    answer 1; if answer 0 is the right one, the rows of the last layer change places.
+    Pictures with a known answer show which of the two answers means that. The graph gives answer 1;
+    if answer 0 is the right one, the rows of the last layer are swapped.
 
     Returns:
-        What was measured, in words.
+        A sentence with the result.
     """
     describe, compare = (_session(targets[graph]) for graph in ("describe", "compare"))
     (better,) = describe.run({"pixels": tensors_of(real_pictures(), preprocessing)})
@@ -161,8 +161,8 @@ def check(targets: Mapping[str, Path], preprocessing: Preprocessing) -> None:
     """Runs the graphs on real pictures.
 
     Raises:
-        ConfigError: One does not load, has an output that is not finite or is the same for all
-            pictures, or computes something else for a picture in a batch.
+        ConfigError: A graph does not load, its output is not finite or the same for all pictures,
+            or its output for a picture differs in a batch.
     """
     inputs = {"pixels": tensors_of(real_pictures(), preprocessing)}
     # its inputs are the outputs of the other graph
@@ -176,10 +176,10 @@ def check(targets: Mapping[str, Path], preprocessing: Preprocessing) -> None:
         if not np.isfinite(whole).all():
             raise ConfigError(f"an output of {path.stem} is not a number")
         if float(np.ptp(whole, axis=0).max()) < MIN_DIFFERENCE:
-            raise ConfigError(f"{path.stem} computes the same for all pictures")
+            raise ConfigError(f"{path.stem} gives the same output for all pictures")
         limit = BATCH_TOLERANCE * max(1.0, float(np.abs(whole).max()))
         if float(np.abs(whole[:1] - alone).max()) > limit:
-            raise ConfigError(f"{path.stem} computes something else for a picture in a batch")
+            raise ConfigError(f"{path.stem} gives another output for a picture in a batch")
         inputs = {"first": whole, "second": np.ascontiguousarray(whole[::-1])}
 
 

@@ -1,8 +1,8 @@
 """Reads the values in a pickle of PyTorch without building any object that the pickle names.
 
-`pickletools.genops` lists the operations of a pickle and carries out none. This module carries out
-those that make plain values and describe tensors. Everything else is an error: no class of the file
-is imported or called, so a malicious file runs nothing.
+`pickletools.genops` lists the operations of a pickle without executing them. This module executes
+those that make plain values and describe tensors. Everything else is an error: no class that the
+file names is imported or called, so a malicious file cannot run anything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STORAGE_TYPES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
-"""PyTorch's classes of stored numbers, and the type of those."""
+"""PyTorch's storage classes, and the type of their numbers."""
 _IGNORED = {
     "_codecs.encode",
     "numpy._core.multiarray.scalar",
@@ -37,11 +37,11 @@ _IGNORED = {
     "torch.Size",
     "torch.device",
 }
-"""What training scripts store beside the weights, such as a score that is a NumPy number."""
+"""Objects that training scripts store beside the weights, such as a score as a NumPy number."""
 
 
 class ForbiddenObjectError(ValueError):
-    """A pickle has an object other than tensors and plain values; the message is its name."""
+    """A pickle contains an object other than tensors and plain values; the message is its name."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Ignored:
-    """An object beside the weights, of which only the class is known."""
+    """An object beside the weights; only its class is known."""
 
     name: str
 
@@ -64,8 +64,8 @@ class Storage:
 
     Attributes:
         key: Its name in the file.
-        dtype: NumPy's name of its type, or "bfloat16".
-        count: How many numbers it has.
+        dtype: NumPy's name for its type, or "bfloat16".
+        count: Its length.
     """
 
     key: str
@@ -75,7 +75,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor as a pickle describes it: a view of a storage, in units of its numbers."""
+    """A tensor as described in a pickle: a view of a storage, in units of its numbers."""
 
     storage: Storage
     offset: int
@@ -84,24 +84,24 @@ class StoredTensor:
 
 
 def read_pickle(stream: IO[bytes]) -> object:
-    """Reads one pickle, and leaves the stream after it.
+    """Reads one pickle, and leaves the stream positioned after it.
 
     Returns:
         Plain values, containers of them, `StoredTensor` and `Ignored`.
 
     Raises:
-        ForbiddenObjectError: It has any other object.
+        ForbiddenObjectError: The pickle contains any other object.
         ValueError, TypeError, KeyError, IndexError: It is damaged, or has an unknown operation.
     """
     return _Machine().run(stream)
 
 
 class _Mark:
-    """Where the items of the next container begin on the stack."""
+    """Marks the start of the items of the next container on the stack."""
 
 
 class _Machine:
-    """Carries out the operations of one pickle, by their names in the module `pickletools`."""
+    """Executes the operations of one pickle; methods are chosen by the names in `pickletools`."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -145,7 +145,7 @@ class _Machine:
         items = self._after_mark() if count is None else self._pop(count)
         target = self.stack[-1]
         keys = items[::2]
-        # other keys could be nested so deeply that hashing them overflows the stack
+        # other keys could be nested so deeply that hashing them would overflow the stack
         if not (isinstance(target, dict) and all(isinstance(key, (str, int)) for key in keys)):
             raise TypeError("a key that is neither a name nor a number")
         target.update(zip(keys, items[1::2], strict=True))
@@ -169,7 +169,7 @@ class _Machine:
             self.stack.append(_CALLS[named.name](*arguments))
 
     def set_state(self, _: object) -> None:
-        """Drops the attributes of an object: those of a state dict describe its modules."""
+        """Drops an object's attributes, because those of a state dict only describe its modules."""
         self._pop(1)
         if not isinstance(self.stack[-1], (dict, Ignored)):
             raise TypeError("attributes of something other than a state dict")

@@ -1,4 +1,4 @@
-"""Real pictures on which converted networks are checked: those that ship with scikit-learn."""
+"""Real pictures for checking converted networks; they ship with scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from services.common.inference.registry import Preprocessing
 from services.common.inference.tensor import to_tensor
 
 MIN_DIFFERENCE = 1e-4
-"""Smallest difference between outputs for different pictures; a graph that ignores its input has
-none."""
+"""Minimum difference between the outputs for different pictures; a graph that ignores its input
+has none."""
 
 
 def photo_paths() -> list[Path]:
-    """The two photos."""
+    """Paths of the two photos."""
     package = importlib.util.find_spec("sklearn")  # importing it would take seconds
     assert package is not None
     assert package.origin is not None
@@ -43,22 +43,22 @@ def real_pictures() -> list[RgbImage]:
 
 
 def worse_pictures() -> list[RgbImage]:
-    """Each of `real_pictures` twice: blurred, and heavily compressed."""
+    """Two versions of each of `real_pictures`: blurred, and heavily compressed."""
     return [degrade(picture) for picture in real_pictures() for degrade in (_blur, _crush)]
 
 
 def tensors_of(pictures: list[RgbImage], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """The input of a graph, with one row for each picture."""
+    """The input of a graph, with one row per picture."""
     return np.concatenate([to_tensor(picture, preprocessing) for picture in pictures])
 
 
 def preferred_answer(margins: NDArray[np.float32]) -> tuple[int, float]:
-    """Finds which output of a comparator means "the first is better", from known pairs.
+    """Determines which output of a comparator means "the first is better", from known pairs.
 
     Both orders are averaged, which cancels any bias of the head towards one output.
 
     Args:
-        margins: Probability of output 1 for (better, worse), less that for (worse, better), (n,).
+        margins: Probability of output 1 for (better, worse) minus that for (worse, better), (n,).
 
     Returns:
         The output, 0 or 1, and the share of pairs on which it is right.

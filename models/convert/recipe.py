@@ -6,8 +6,8 @@ input. The published file is known to the byte (its sha256 is in models.yaml), s
 by offset: no format is parsed, nothing is unpickled, no converter is needed, and the result is the
 same file on every machine. `models/train/make_recipes.py` creates recipes.
 
-A checkpoint's recipe finds weights by name instead, because we never had the published file.
-`models/convert/checkpoint.py` applies it and `models/train/checkpoint_recipes.py` creates it.
+The recipe for a checkpoint finds weights by name instead, because we never had the published file;
+`models/convert/checkpoint.py` applies it, and `models/train/checkpoint_recipes.py` creates it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Size = Annotated[int, Field(ge=1)]
 
 
 class Place(Settings):
-    """Place of a weight in an ONNX file, which stores it as little-endian float32.
+    """Position of a weight in an ONNX file, which stores it as little-endian float32.
 
     Attributes:
         gap: Offset in the file without its weights at which it is inserted.
         shape: Shape in the published file.
-        transpose: Order of the axes in the ONNX file; None if it is the same.
+        transpose: Order of the axes in the ONNX file; None if it is unchanged.
     """
 
     gap: Annotated[int, Field(ge=0)]
@@ -46,7 +46,7 @@ class Place(Settings):
 
 
 class Weight(Place):
-    """A weight at a known place in the published file.
+    """A weight at a known position in the published file.
 
     Attributes:
         offset: Offset of its first byte in the published file.
@@ -58,7 +58,7 @@ class Weight(Place):
 
 
 class NamedWeight(Place):
-    """A weight that the published file names.
+    """A weight that has a name in the published file.
 
     Attributes:
         key: Its name; torchvision's for the trunk of a ResNet.
@@ -102,12 +102,12 @@ class Recipe(Settings):
 
 
 class UnusedTensor(Settings):
-    """A tensor that a checkpoint has and its graphs do not need.
+    """A tensor in a checkpoint that its graphs do not need.
 
     Attributes:
         key: Its name.
         shape: Its shape.
-        dtype: NumPy's name of its type.
+        dtype: NumPy's name for its type.
     """
 
     key: str
@@ -119,7 +119,7 @@ class CheckpointRecipe(Settings):
     """The content of a recipe.json for a PyTorch checkpoint.
 
     Attributes:
-        graphs: The weights of each graph, in the order of their places in `NAME.bin`.
+        graphs: The weights of each graph, in the order of their positions in `NAME.bin`.
         unused: The other tensors of the checkpoint.
     """
 

@@ -1,4 +1,4 @@
-"""Reads tensors from files of PyTorch and safetensors without running anything in them."""
+"""Reads tensors from PyTorch and safetensors files without running any code in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from services.common.errors import ConfigError
 from services.common.user_files import open_user_file
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-"""First value in a file of `torch.save` before PyTorch 1.6 made it a zip archive."""
+"""First value in a file from `torch.save` before PyTorch 1.6, which introduced zip archives."""
 LEGACY_VERSION = 1001
 MAX_HEADER_BYTES = 100_000_000
 """Of safetensors, as its own reader has it."""
@@ -50,7 +50,7 @@ TRUNK_NAMES = {
     "6": "layer3",
     "7": "layer4",
 }
-"""torchvision's names of the parts of a ResNet, which nn.Sequential numbers instead."""
+"""torchvision's names for the parts of a ResNet, which nn.Sequential replaces with numbers."""
 
 T = TypeVar("T")
 
@@ -60,9 +60,9 @@ class Tensor:
     """A tensor in an open file.
 
     Attributes:
-        dtype: NumPy's name of its type, or "bfloat16".
+        dtype: NumPy's name for its type, or "bfloat16".
         shape: Its shape.
-        read: Reads its values; bfloat16 becomes float32, which has all its values.
+        read: Reads its values; bfloat16 becomes float32 without loss.
     """
 
     dtype: str
@@ -72,18 +72,18 @@ class Tensor:
 
 @contextlib.contextmanager
 def open_tensors(path: Path) -> Iterator[dict[str, Tensor]]:
-    """Opens the weights in a state dict, in a training checkpoint that has one, or in safetensors.
+    """Opens the weights in a state dict, a training checkpoint that contains one, or safetensors.
 
-    The names are torchvision's where a ResNet was wrapped in nn.Sequential.
+    If a ResNet was wrapped in nn.Sequential, its weights get torchvision's names.
 
     Args:
-        path: A file of `torch.save`, of either format, or of safetensors.
+        path: A file from `torch.save`, in either format, or a safetensors file.
 
     Yields:
         The tensors by name; they can be read while the file is open.
 
     Raises:
-        ConfigError: The file is damaged, or has anything other than tensors and plain values.
+        ConfigError: The file is damaged, or contains anything but tensors and plain values.
     """
     with open_user_file(path) as opened:
         with _damage(path):
@@ -92,12 +92,12 @@ def open_tensors(path: Path) -> Iterator[dict[str, Tensor]]:
 
 
 def rename_to_torchvision(state: dict[str, T], path: Path) -> dict[str, T]:
-    """Renames "backbone.4.0.conv1.weight" to "backbone.layer1.0.conv1.weight"; others stay.
+    """Renames "backbone.4.0.conv1.weight" to "backbone.layer1.0.conv1.weight", and so on.
 
-    A classifier's weights (backbone.fc) are left out, because no network here has it.
+    The classifier's weights (backbone.fc) are dropped, because no network here has a classifier.
 
     Raises:
-        ConfigError: Two tensors then have one name.
+        ConfigError: Two tensors get the same name.
     """
     renamed: dict[str, T] = {}
     for key, tensor in state.items():
@@ -113,7 +113,7 @@ def rename_to_torchvision(state: dict[str, T], path: Path) -> dict[str, T]:
 
 @contextlib.contextmanager
 def _damage(path: Path) -> Iterator[None]:
-    """Turns what damaged content raises into an error that names the file."""
+    """Turns exceptions about damaged content into an error that names the file."""
     try:
         yield
     except ForbiddenObjectError as error:
@@ -124,7 +124,7 @@ def _damage(path: Path) -> Iterator[None]:
     except (
         *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
         *(struct.error, zipfile.BadZipFile, NotImplementedError, RecursionError),
-        OSError,  # zipfile seeks to where the content says, which may be before the start
+        OSError,  # zipfile seeks to offsets in the content, which may be before the start
     ) as error:
         raise ConfigError(f"{path} is not a checkpoint with only weights: it is damaged") from error
 
@@ -141,14 +141,14 @@ def _read(opened: IO[bytes], path: Path) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class _Pickled:
-    """The value in a file of `torch.save`, and how to read the bytes of a storage of it."""
+    """The value in a file from `torch.save`, and a function that reads the bytes of a storage."""
 
     value: object
     read: Callable[[Storage], bytes]
 
 
 def _read_zip(opened: IO[bytes]) -> _Pickled:
-    """Reads the format of PyTorch 1.6 and later: an archive of a pickle and its storages."""
+    """Reads the format of PyTorch 1.6 and later: an archive with a pickle and its storages."""
     archive = zipfile.ZipFile(opened)
     (pickled,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
     folder = pickled.removesuffix("data.pkl")
@@ -166,7 +166,7 @@ def _read_zip(opened: IO[bytes]) -> _Pickled:
 
 
 def _read_legacy(opened: IO[bytes]) -> _Pickled:
-    """Reads the earlier format: five pickles, then the count and the numbers of each storage."""
+    """Reads the earlier format: five pickles, then the length and the numbers of each storage."""
     if read_pickle(opened) != LEGACY_MAGIC or read_pickle(opened) != LEGACY_VERSION:
         raise ValueError("an unknown format")
     machine, value, keys = (read_pickle(opened) for _ in range(3))
@@ -192,7 +192,7 @@ def _read_legacy(opened: IO[bytes]) -> _Pickled:
 
 
 def _tensors_in(value: object) -> Iterator[StoredTensor]:
-    """Tensors in the containers of a pickle, those of an optimizer included."""
+    """Yields the tensors in the containers of a pickle, including those of an optimizer."""
     waiting: list[Any] = [value]
     seen: set[int] = set()
     while waiting:
@@ -274,5 +274,5 @@ def _item_bytes(dtype: str) -> int:
 def _numbers(content: bytes, dtype: str) -> NDArray[Any]:
     if dtype != "bfloat16":
         return np.frombuffer(content, np.dtype(dtype).newbyteorder("<"))
-    # the upper half of a float32
+    # bfloat16 is the upper half of a float32
     return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32)

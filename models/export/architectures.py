@@ -62,7 +62,7 @@ class Compare(nn.Module):
         self.answer = answer
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """Features (n, 2048) to probabilities (n,)."""
+        """Maps features (n, 2048) to probabilities (n,)."""
         return self.mlp(first - second).softmax(dim=1)[:, self.answer]
 
 

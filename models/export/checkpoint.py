@@ -12,7 +12,7 @@ from services.common.errors import ConfigError
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Reads weights by name; accepts what `open_tensors` does.
+    """Reads weights by name; accepts the same files as `open_tensors`.
 
     Raises:
         ConfigError: The file contains anything other than tensors and plain values.

@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python -P -m models.train.checkpoint_recipes
 
-Each architecture is exported with random weights, which are then cut out of the ONNX file.
+Each architecture is exported with random weights, which are then removed from the ONNX file.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from models.export.graph import OPSET, plain_model
 from models.export.resnet import FEATURES, AvaResNet50, SiameseResNet50
 
 LARGEST_CONSTANT_BYTES = 1024
-"""Constants up to this size are computed now, larger ones by ONNX Runtime."""
+"""Constants up to this size are computed in advance, larger ones by ONNX Runtime."""
 
 
 def random_network(architecture: str, seed: int = 0) -> nn.Module:
-    """A network with the published shapes, and random weights on the scale of trained ones."""
+    """A network with the published shapes, and random weights with the scale of trained ones."""
     torch.manual_seed(seed)
     network: nn.Module
     if architecture in SHAPES:
@@ -51,12 +51,12 @@ def random_network(architecture: str, seed: int = 0) -> nn.Module:
                 noise = torch.randn(tensor.shape) * spread
                 tensor.add_(noise.abs() if key.endswith("running_var") else noise)
         if architecture == "ava-resnet50":
-            network.head[3].bias.fill_(5.5)  # in the middle of what it does not clamp
+            network.head[3].bias.fill_(5.5)  # in the middle of the range that is not clamped
     return network.eval()
 
 
 def graphs_of(network: nn.Module) -> dict[str, tuple[nn.Module, dict[str, torch.Tensor], str]]:
-    """The graphs of a network: what to export, example inputs by name, and the output's name."""
+    """The graphs of a network: modules to export, example inputs by name, and the output's name."""
     pixels = {"pixels": torch.randn(2, 3, 224, 224)}
     if isinstance(network, SiameseResNet50):
         features = {"first": torch.randn(2, FEATURES), "second": torch.randn(2, FEATURES)}
@@ -112,7 +112,7 @@ def drop_zero_biases(graph: onnx.GraphProto) -> None:
 
 
 def cut(model: onnx.ModelProto, network: nn.Module) -> tuple[bytes, list[NamedWeight]]:
-    """Cuts the weights out; returns the rest, and the name of each weight."""
+    """Cuts out the weights; returns the rest, and the name of each weight."""
     state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
     names = {values.T.tobytes(): (key, [1, 0]) for key, values in state.items() if values.ndim == 2}
     names |= {values.tobytes(): (key, None) for key, values in state.items()}
@@ -154,7 +154,7 @@ def make(architecture: str) -> None:
 
 
 def write_recipe(path: Path, recipe: CheckpointRecipe) -> None:
-    """Writes one tensor a line."""
+    """Writes one tensor per line."""
     content = recipe.model_dump(exclude_defaults=True)
     graphs = [f"    {json.dumps(name)}: {rows(found)}" for name, found in content["graphs"].items()]
     listed = ",\n".join(graphs)

@@ -31,8 +31,9 @@ class Reproduction:
         settings_now: Differences between the stored run's settings and the current settings, which
             were not used.
         decisions_now: Differences between the decisions that the two runs applied.
-        photo_count: Photos of the stored run.
-        cached_count: Photos of the second run whose scores a served orchestrator had cached.
+        photo_count: Number of photos in the stored run.
+        cached_count: Number of photos in the second run whose scores were already cached by the
+            served orchestrator.
     """
 
     diff: RunDiff

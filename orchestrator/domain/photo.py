@@ -203,7 +203,7 @@ class Candidate:
         file: What is known of its file.
         content: Its kind.
         owner_mark: How its owner marked it in another program.
-        frame_set: Its place in a set of photos that belong together; None if it is in none.
+        frame_set: Its place in a set of photos that belong together; None if it is not in a set.
     """
 
     path: str

@@ -424,7 +424,7 @@ class Selection:
         return own is not None and self.sets.use_of(own.kind) == "all"
 
     def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
-        """Exchanges the best of each set for its middle, where that is to stand for the set."""
+        """Swaps the best photo of each set for its middle one if that is to represent the set."""
         found = list(ranked)
         sets: dict[int, list[int]] = {}
         for place, photo in enumerate(ranked):
@@ -440,7 +440,7 @@ class Selection:
         return found
 
     def _find_of_set(self, photo: _Scored, taken: _Taken) -> _Scored | None:
-        """The first photo of its set that was taken; None if there is none."""
+        """Returns the first photo taken from its set; None if there is none."""
         own = photo.candidate.frame_set
         if own is None or self.sets.use_of(own.kind) == "ignore":
             return None
@@ -451,7 +451,7 @@ class Selection:
         return None
 
     def _decide_in_set(self, base: Verdict, photo: _Scored, first: _Scored) -> Verdict:
-        """Decides about a photo of whose set one is taken."""
+        """Decides on a photo whose set already has a taken photo."""
         if self._uses_all(photo):
             return replace(base, is_selected=True, reason=Reason.SELECTED_WITH_SET, lost_to=None)
         return replace(base, reason=Reason.IN_SET, lost_to=first.path)

@@ -388,8 +388,8 @@ def _explain_lost(
     match verdict.reason:
         case Reason.IN_SET:
             return (
-                f"Not selected: {_place_in_set(candidate)}, for which {winner} "
-                f"stands{f' because {keeper} kept it' if keeper else ''}{differences}."
+                f"Not selected: {_place_in_set(candidate)}, represented by {winner}"
+                f"{f' because {keeper} kept it' if keeper else ''}{differences}."
             )
         case Reason.COPY:
             return (

@@ -43,7 +43,7 @@ class AlbumPlace:
     places: frozenset[Place] = frozenset()
 
     def find_around(self, folder: Path) -> Path | None:
-        """Returns the folder or its nearest parent if that is the album; None if none is."""
+        """Returns whichever of `folder` and its parents is the album; None if none of them is."""
         for place in (folder, *folder.parents):
             if place in (self.path, self.resolved):
                 return place

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.copies import find_copies
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import Captures, capture_seconds
-from orchestrator.domain.moments.parameters import ClusterParameters
+from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
@@ -64,6 +65,7 @@ def find_moments(
     from orchestrator.domain.moments.frame_sets import (
         Frames,
         find_sets,
+        join_pairs,
         join_sets,
         places_in_sets,
     )
@@ -82,6 +84,7 @@ def find_moments(
         is_page = np.array([record.content_class in PAGES for record in records], np.bool_)
         is_doubtful = dark_frames(miniatures) | is_page
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
+        labels = labels_of(join_pairs(labels, _copy_pairs(records)))
     if sets == WITHOUT_SETS:
         return Moments(labels, [None] * len(records))
     folders = [record.path.rpartition("/")[0] for record in records]
@@ -90,6 +93,18 @@ def find_moments(
     found = find_sets(Frames(folders, shapes, captures, structures, facts), sets)
     joined = labels_of(join_sets(labels, found))
     return Moments(joined, places_in_sets(len(records), found))
+
+
+def _copy_pairs(records: Sequence[ImageRecord]) -> list[tuple[int, int]]:
+    """The row of each copy of another photo, and that of its original."""
+    rows = {record.path: row for row, record in enumerate(records)}
+    photos = [
+        _candidate(dataclasses.replace(record, cluster_id=NOISE))
+        for record in records
+        if record.quality is not None
+    ]
+    copies = find_copies(photos, kept=frozenset())
+    return [(rows[path], rows[copy.original]) for path, copy in sorted(copies.items())]
 
 
 def captures_of(records: Sequence[ImageRecord]) -> Captures:

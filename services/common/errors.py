@@ -42,7 +42,7 @@ def shorten(text: str, max_bytes: int = MAX_QUOTED_BYTES) -> str:
 
 
 _VERBS = ("comes", "ends", "has", "holds", "is", "must")
-"""First words of problems whose subject is the field."""
+"""First words of problems that have the field as their subject."""
 
 
 class BestshotError(Exception):
@@ -57,7 +57,7 @@ class BestshotError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The message for a person, who does not know the fields of a request."""
+        """The message for people, who do not know the fields of a request."""
         return self.message
 
 
@@ -72,8 +72,8 @@ class InvalidArgumentError(BestshotError):
     """A field of a request is wrong.
 
     Args:
-        field: Its name; empty if it is not one field.
-        problem: A sentence, or the rest of one whose subject is the field ("must not be empty").
+        field: Its name; empty if the problem is not about one field.
+        problem: A sentence, or the rest of one after the field's name ("must not be empty").
     """
 
     code = grpc.StatusCode.INVALID_ARGUMENT
@@ -86,7 +86,7 @@ class InvalidArgumentError(BestshotError):
 
     @property
     def sentence(self) -> str:
-        """The problem; the field is named only where it is the subject."""
+        """The problem; names the field only if it is the subject."""
         if self.field and self._problem.partition(" ")[0] in _VERBS:
             return f"{self.field} {self._problem}"
         return self._problem
@@ -102,11 +102,11 @@ class InvalidImageError(InvalidArgumentError):
 
 
 class UnsupportedImageError(InvalidImageError):
-    """A picture is of a known format that cannot be decoded.
+    """A picture has a known format that cannot be decoded.
 
     Args:
         format: Name of the format.
-        description: What to call it in the message.
+        description: Name of the format in the message.
     """
 
     def __init__(self, format: str, description: str) -> None:

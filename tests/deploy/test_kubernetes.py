@@ -29,7 +29,7 @@ OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 KUBERNETES_VERSIONS = ("1.35", "1.36", "1.37")
 CUSTOM_KINDS = {"Certificate", "Issuer", "InferenceService", "PodMonitor", "PrometheusRule"}
 KSERVE_FIELDS = ("labels", "maxReplicas", "minReplicas", "scaleMetric", "scaleTarget")
-"""Of a predictor, besides those of a pod."""
+"""Fields of a predictor in addition to those of a pod."""
 CLUSTER_KINDS = {"Namespace"}
 MADE_BY_USER = {("Secret", "database"), ("Secret", "ui-login"), ("ClusterIssuer", "letsencrypt")}
 """What deploy/README.md says to create before `production` is applied."""

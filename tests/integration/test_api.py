@@ -206,7 +206,7 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
 
 
 def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
-    """Pictures, or pairs of them, that each model service has worked on so far."""
+    """Number of pictures, or pairs, that each model service has processed so far."""
     texts = {name: http_get(f"http://{address}/metrics").text for name, address in metrics.items()}
     return {
         name: sum(map(float, re.findall(r"^bestshot_batch_items_sum(?:\{.*\})? (\S+)", text, re.M)))
@@ -576,7 +576,7 @@ def test_an_upload_that_fails_leaves_nothing(stub: Stub, album: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.RpcError, match="no photos"):
         upload(stub)
-    with pytest.raises(grpc.RpcError, match="must hold only a header"):
+    with pytest.raises(grpc.RpcError, match="must contain only a header"):
         stub.UploadAlbum(iter([pb.UploadAlbumRequest(chunk=bytes(10**6))]))
 
 
@@ -893,7 +893,7 @@ def test_a_checkpoint_that_the_siamese_service_did_not_load_is_an_error(
         ["curate", curated.photos, "--out", tmp_path / "out", "--set", flag], data=curated.data
     )
     assert finished.code == 1
-    assert "the Siamese service loaded another model" in finished.text
+    assert "the Siamese service loaded a different model" in finished.text
 
 
 def test_face_faults_follow_the_thresholds_of_the_run(stub: Stub, album: Path) -> None:

@@ -57,7 +57,7 @@ def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     assert len(moments) == 4
     selected = [path for path, image in scored.items() if image["is_selected"]]
     left = [path for path, image in scored.items() if not image["is_selected"]]
-    assert "there are no decisions on" in run(done, "evaluate", code=1)
+    assert "no decisions on" in run(done, "evaluate", code=1)
     assert "there is no decision to undo" in run(done, "decisions", "undo", code=1)
 
     # the user reverses every choice except one, and merges two moments

@@ -47,7 +47,7 @@ def album(services: dict[str, Part], tmp_path_factory: pytest.TempPathFactory) -
     (photos / "kept.xmp").write_bytes(xmp(xmp_Rating="4", exif_DateTimeOriginal=date))
     (photos / "torn.xmp").write_bytes(b"<x:xmpmeta")
     addresses = {name: part.address for name, part in services.items()}
-    with orchestrator(base, addresses, photos) as system:
+    with orchestrator(base, addresses, photos, allowed_roots=str([str(base)])) as system:
         run = system.end(system.begin())
         first = images(system, run.id)
         export = pb.ExportRunRequest(
@@ -71,7 +71,8 @@ def test_ratings_decide_and_are_named(album: Album) -> None:
         )
         assert not found["plain.jpg"].owner_mark.HasField("rating")
         assert "kept.xmp is 4, and use_owner_ratings is on" in found["kept.jpg"].reason
-    assert album.run.config["select_best"]["use_owner_ratings"] is True
+    whole = album.system.stub.GetRun(pb.GetRunRequest(run_id=album.run.id)).run
+    assert whole.config["select_best"]["use_owner_ratings"] is True
     assert any("1 sidecar could not be read" in note for note in album.run.notes)
     kept = album.first["kept.jpg"]
     assert (kept.capture_time, kept.capture_time_source) == (
@@ -107,4 +108,6 @@ def test_the_user_has_the_last_word(album: Album) -> None:
     request = pb.ReselectRequest(run_id=run.id)
     request.config_overrides.update({"select_best": {"use_owner_ratings": False}})
     off = images(system, system.stub.Reselect(request).run.id)
-    assert off["both.jpg"].reason_code == pb.REASON_CODE_SELECTED_BEST
+    owners = (pb.REASON_CODE_OWNER_KEEP, pb.REASON_CODE_OWNER_REJECT)
+    assert not any(image.reason_code in owners for image in off.values())
+    assert off["both.jpg"].owner_mark.rating == -1, "it is kept and shown"

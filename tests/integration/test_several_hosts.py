@@ -63,7 +63,7 @@ class Cluster:
 
 
 def calls_at(metrics_address: str) -> float:
-    """Calls that a part has answered so far, but for questions about its health."""
+    """Number of calls that a part has answered so far, without health checks."""
     text = http_get(f"http://{metrics_address}/metrics").text
     found = re.findall(
         r'grpc_server_handled_total\{grpc_code="OK".*grpc_service="bestshot.*\} (\S+)', text

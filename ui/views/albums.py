@@ -154,7 +154,7 @@ def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
 
 
 def join_folders(album: pb.Album) -> str:
-    """The folders of an album; an older orchestrator names only one."""
+    """Returns the folders of an album; an older orchestrator reports only one."""
     return ", ".join(album.folders or [album.folder])
 
 

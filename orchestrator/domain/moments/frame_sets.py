@@ -211,10 +211,14 @@ def places_in_sets(count: int, sets: Sequence[FrameSet]) -> list[SetPlace | None
 
 def join_sets(labels: NDArray[np.int64], sets: Sequence[FrameSet]) -> NDArray[np.intp]:
     """Joins the moments of each set's photos: (n,), a number for each moment."""
+    return join_pairs(labels, [(one.rows[0], other) for one in sets for other in one.rows[1:]])
+
+
+def join_pairs(labels: NDArray[np.int64], pairs: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
+    """Joins the moments of both photos of each pair: (n,), a number for each moment."""
     count = len(labels)
     own = np.where(labels >= 0, labels, labels.max(initial=-1) + 1 + np.arange(count))
     moment = np.unique(own, return_inverse=True)[1]
-    pairs = [(one.rows[0], other) for one in sets for other in one.rows[1:]]
     if not pairs:
         return np.asarray(moment, np.intp)
     first, second = np.array(pairs, np.intp).T

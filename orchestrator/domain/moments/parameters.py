@@ -18,7 +18,7 @@ NOISE = -1
 
 @dataclass(frozen=True, slots=True)
 class DbscanParameters:
-    """Parameters of DBSCAN, under its own names."""
+    """Parameters of DBSCAN, with its own names."""
 
     eps: Annotated[float, Gt(0), Le(2)]
     """neighbourhood radius (DBSCAN)"""
@@ -42,7 +42,7 @@ class CaptureTimeParameters:
     """photos taken by the same camera at most this many seconds apart belong to one moment if they
     are within `burst_distance`"""
     burst_distance: Distance
-    """maximum distance of photos in a burst"""
+    """maximum distance between photos in a burst"""
     separate_hours: Annotated[float, Ge(0)]
     """a moment is split at a pause of more than this many hours, unless photos before and after it
     are within `separate_distance`; assumes that all camera clocks agree"""
@@ -58,7 +58,7 @@ WITHOUT_TIME = CaptureTimeParameters(
     separate_hours=0.0,
     separate_distance=0.0,
 )
-"""Capture time and camera are not used."""
+"""Settings that do not use capture time and camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class ClusterSettings:
     larger albums are first split at the longest pauses between captures, and no cluster spans two
     parts; `null` for no limit"""
     compare_structure: bool
-    """whether pages of text, pictures of screens and nearly black frames, whose embeddings look
+    """whether pages of text, pictures of screens and nearly black frames, whose embeddings are
     alike whatever they show, are of one moment only if they are also lighter and darker in the same
-    places"""
+    places, and whether copies of one picture always share a moment"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 

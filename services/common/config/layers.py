@@ -31,7 +31,7 @@ PROFILE_VARIABLE = "BESTSHOT_PROFILE"
 SECTIONS = ("PIPELINE", "SERVICES")
 DEFAULT_PROFILE = "standard"
 BUILTIN_PROFILE = "builtin"
-"""Needs no download."""
+"""The profile that needs no download."""
 SHIPPED_CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PROFILE_KEYS = ("description", "pipeline", "services")
 MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
@@ -170,15 +170,15 @@ def profile_names(folder: Path) -> list[str]:
 
 
 def check_default_profile(folder: Path, profile: str) -> None:
-    """Refuses a profile that nobody named if it overrides what the user set in a base file.
+    """Refuses a default profile that overrides a value that the user set in a base file.
 
     Args:
         folder: Config folder.
-        profile: The profile that is used because none was named.
+        profile: The profile that is used because the user did not name one.
 
     Raises:
-        ConfigError: A value in the folder's services.yaml or pipeline.yaml is neither the shipped
-            one nor the profile's.
+        ConfigError: A value in the folder's services.yaml or pipeline.yaml differs from both the
+            shipped one and the profile's.
     """
     if folder.resolve() == SHIPPED_CONFIGS:
         return
@@ -198,7 +198,7 @@ def check_default_profile(folder: Path, profile: str) -> None:
 
 
 def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
-    """The values of a nested mapping, each with its keys."""
+    """Yields the values of a nested mapping, each with its keys."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from leaves(value, (*path, key))

@@ -70,7 +70,7 @@ _MAX_BLANK_FRAMES = 100
 _BLANK_RANGE = 8
 """Of 255: compression adds noise to a blank frame."""
 _GARBAGE = 0.01
-"""Share of a JPEG's pixels that libjpeg may make up if no data follow its header."""
+"""Share of a JPEG's pixels that libjpeg may make up if no data follows its header."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class CanonicalImage:
         source_width_px: Width of the upright photo before scaling.
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
-        damage: What is wrong with a file that could still be decoded; empty if nothing.
-        is_animated: Whether the file holds an animation, of which one frame was decoded.
+        damage: The damage in a file that could still be decoded; empty if there is none.
+        is_animated: Whether the file contains an animation, of which one frame was decoded.
     """
 
     pixels: RgbImage
@@ -222,7 +222,7 @@ def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
 
 @functools.cache
 def register_formats() -> None:
-    """Makes Pillow know all of `FORMATS`."""
+    """Registers all of `FORMATS` with Pillow."""
     import pillow_heif
 
     Image.init()

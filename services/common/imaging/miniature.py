@@ -1,7 +1,7 @@
-"""The miniature: mean luminances of a photo's parts, fine enough to compare dark frames by.
+"""The miniature: mean luminances of a photo's parts, precise enough to compare dark frames.
 
-A photo's embedding says what it shows; the miniature says where light and dark are, so that frames
-of one view can be told from look-alikes, whatever their exposure.
+A photo's embedding describes its content; the miniature describes where it is light and dark, which
+distinguishes frames of the same view from look-alikes, whatever their exposure.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from PIL import Image
 from services.common.imaging.decode import RgbImage
 
 MINIATURE_SIDE = 32
-"""Cells per side: a cell of a canonical image is about 32 pixels wide, more than hands shake
-between two frames of a series, and less than what tells two views apart."""
+"""Cells per side: a cell of a canonical image is about 32 pixels wide, which is more than hands
+shake between two frames of a series, and less than the difference between two views."""
 MINIATURE_VERSION = "1"
-"""Keys the feature cache: raise it whenever `miniature` returns something else."""
+"""Part of the feature cache's key: raise it whenever `miniature` returns different values."""
 STEPS_PER_LEVEL = 256
 """Steps per 8-bit level: a frame that is nearly black still has hundreds of values."""
 
@@ -24,7 +24,7 @@ STEPS_PER_LEVEL = 256
 def miniature(pixels: RgbImage) -> NDArray[np.uint16]:
     """Mean luma (BT.601) of each of 32 x 32 parts, whatever the photo's shape.
 
-    Takes 2 ms for a canonical image. Sums of integers, so every machine finds the same.
+    Takes 2 ms for a canonical image. It uses sums of integers, so every machine gets equal results.
 
     Args:
         pixels: uint8, (height, width, 3).

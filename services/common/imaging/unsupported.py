@@ -1,4 +1,4 @@
-"""Recognizes formats of pictures that cannot be decoded, so that they are not called damaged."""
+"""Recognizes picture formats that cannot be decoded, so that they are not reported as damaged."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MAGICS = (
     (b"#?RGBE", "Radiance HDR", ""),
     *((b"P%d" % kind, "Netpbm", "") for kind in range(1, 8)),
 )
-"""First bytes, name of the format, and what to call it in a sentence if that is something else."""
+"""First bytes, name of the format, and its name in a sentence if that is different."""
 
 
 def find_unsupported(content: bytes) -> UnsupportedImageError | None:
-    """The error for a picture of a known but unsupported format; None for anything else."""
+    """The error for a picture in a known but unsupported format; None for anything else."""
     for magic, name, description in _MAGICS:
         if content.startswith(magic):
             return UnsupportedImageError(name, description or name)

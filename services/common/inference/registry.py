@@ -206,14 +206,14 @@ class Calibration(Settings):
 
 
 class Export(Settings):
-    """ONNX files that are made of the download `checkpoint`.
+    """ONNX files that are made from the download `checkpoint`.
 
     `bestshot models pull` inserts its weights into graphs that ship with bestshot; `bestshot models
     export` exports it with PyTorch.
 
     Attributes:
         architecture: Network of the checkpoint; also the folder in models/convert/recipes.
-        files: File names of the graphs, beside the checkpoint, by the name that the service
+        files: File names of the graphs, beside the checkpoint, by the names that the service
             uses.
     """
 
@@ -233,9 +233,9 @@ class ModelEntry(Settings):
 
     Attributes:
         files: Files inside installed packages, by the names that the service uses.
-        downloads: Files that have to be pulled, by the names that the service uses.
-        export: Graphs to make of a checkpoint before the model can be used.
-        parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
+        downloads: Files to pull, by the names that the service uses.
+        export: Graphs to make from a checkpoint before the model can be used.
+        parts: Ids of the models in a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
         is_heuristic: Whether some of its scores come from a hand-made formula instead of a trained
             network. The page and the gallery show this, also for models with such a part.

@@ -43,7 +43,7 @@ _CALL_LABELS = CallLabels._fields
 
 
 def _code_name(code: grpc.StatusCode) -> str:
-    """Name of a status code as Go writes it: "OK", "InvalidArgument", "Canceled"."""
+    """Name of a status code in Go's spelling: "OK", "InvalidArgument", "Canceled"."""
     special = {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
     return special.get(code) or code.name.title().replace("_", "")
 
@@ -53,7 +53,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        # names and labels of go-grpc-middleware, which gRPC dashboards know
+        # names and labels of go-grpc-middleware, which gRPC dashboards use
         self._started_calls = Counter(
             "grpc_server_started",
             "Calls that arrived.",

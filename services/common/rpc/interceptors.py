@@ -207,7 +207,7 @@ class _Call:
     async def begin(
         self, context: grpc.aio.ServicerContext, *, is_stream: bool
     ) -> AsyncIterator[object]:
-        """Checks that the call is allowed; yields its request, or all of a stream."""
+        """Checks that the call is allowed; yields its request, or all requests of a stream."""
         if self._metrics is not None:
             self._metrics.start_call(self._labels)
         request_id.set(_valid_request_id(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)

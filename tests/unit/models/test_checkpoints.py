@@ -35,7 +35,7 @@ from tests.checkpoints import legacy, put_checkpoint, safetensors, zipped
 from tests.conftest import ROOT
 from tests.unit.models.test_pull import Heard, files_below
 
-SEED = 7  # the graphs were cut out of networks with other weights
+SEED = 7  # the graphs come from networks with other weights
 AVA = "ava-resnet50"
 Write = Callable[[Path, Any], None]
 
@@ -57,7 +57,7 @@ def preprocessing_of(model_id: str) -> Any:
         ("siamese-resnet50", safetensors),
     ],
 )
-def test_the_graphs_compute_what_pytorch_computes(
+def test_the_graphs_give_the_outputs_of_pytorch(
     architecture: str, write: Write, tmp_path: Path
 ) -> None:
     network = random_network(architecture, SEED)
@@ -78,12 +78,12 @@ def test_the_graphs_compute_what_pytorch_computes(
         limit = 1e-5 * max(1.0, float(np.abs(computed).max()))
         np.testing.assert_allclose(found, computed, rtol=0, atol=limit)
         assert np.ptp(computed, axis=0).max() > 1e-3
-        # near each other, so that the comparator is not certain
+        # close to each other, so that the comparator is not certain
         inputs = {"first": computed, "second": computed + np.float32(0.01) * computed[::-1]}
 
 
 def small_state(architecture: str) -> dict[str, torch.Tensor]:
-    """Zeros in the published shapes, which take no room in the file."""
+    """Zeros in the published shapes, which take no space in the file."""
     recipe = read_checkpoint_recipe(RECIPES / architecture)
     weights = [weight for graph in recipe.graphs.values() for weight in graph]
     shapes = {weight.key: (weight.shape, torch.float32) for weight in weights}
@@ -110,7 +110,7 @@ def small_state(architecture: str) -> dict[str, torch.Tensor]:
         ),
     ],
 )
-def test_a_tensor_that_does_not_fit_is_named(
+def test_a_tensor_that_does_not_match_is_reported(
     write: Write, changes: dict[str, torch.Tensor | None], message: str, tmp_path: Path
 ) -> None:
     state = {**small_state("dinov2-vitb14"), **changes}
@@ -120,7 +120,7 @@ def test_a_tensor_that_does_not_fit_is_named(
     assert not (tmp_path / "graph.onnx").exists()
 
 
-def test_zeros_in_the_published_shapes_fit(tmp_path: Path) -> None:
+def test_zeros_in_the_published_shapes_match(tmp_path: Path) -> None:
     for architecture in ("ava-resnet50", "siamese-resnet50"):
         zipped(tmp_path / "state", small_state(architecture))
         for graph in read_checkpoint_recipe(RECIPES / architecture).graphs:
@@ -129,7 +129,7 @@ def test_zeros_in_the_published_shapes_fit(tmp_path: Path) -> None:
 
 
 def graph_file(path: Path, operator: str, inputs: list[str]) -> Path:
-    """A network (n, 3, side, side) to (n, 3) with constants "zero" and "hundred"."""
+    """A network from (n, 3, side, side) to (n, 3), with constants "zero" and "hundred"."""
     constants = [
         helper.make_tensor(name, TensorProto.FLOAT, [1], [value])
         for name, value in (("zero", 0.0), ("hundred", 100.0))
@@ -156,9 +156,9 @@ def graph_file(path: Path, operator: str, inputs: list[str]) -> Path:
     ("operator", "inputs", "message"),
     [
         ("Mul", ["means", "hundred"], None),
-        ("Mul", ["means", "zero"], "graph computes the same for all pictures"),
+        ("Mul", ["means", "zero"], "graph gives the same output for all pictures"),
         ("Div", ["means", "zero"], "an output of graph is not a number"),
-        ("Mul", ["means", "mean_of_all"], "something else for a picture in a batch"),
+        ("Mul", ["means", "mean_of_all"], "another output for a picture in a batch"),
     ],
 )
 def test_a_graph_that_does_not_work_is_refused(
@@ -217,7 +217,7 @@ def test_a_pull_builds_the_graph_once(tmp_path: Path) -> None:
     assert pulled.state() is State.DAMAGED
 
 
-def test_a_checkpoint_of_another_network_leaves_nothing(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_network_installs_nothing(tmp_path: Path) -> None:
     votes = {"head.3.weight": torch.zeros(5, 256), "head.3.bias": torch.zeros(5)}
     pulled = Pulled(tmp_path, {**small_state(AVA), **votes})
     with pytest.raises(
@@ -229,7 +229,7 @@ def test_a_checkpoint_of_another_network_leaves_nothing(tmp_path: Path) -> None:
     assert files_below(pulled.models) == ["ava_resnet50.pt"]
 
 
-def test_a_checkpoint_that_nobody_confirms_must_be_pinned_first(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_known_sha256_must_be_pinned_first(tmp_path: Path) -> None:
     model_id = "dinov2-vits14-reg"
     pulled = Pulled(tmp_path, {}, model_id)
     registry = pulled.configs / "models.yaml"

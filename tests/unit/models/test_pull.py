@@ -182,7 +182,9 @@ def test_a_server_that_never_answers_is_asked_twice(
     assert len(server.ranges) == transfer.SILENT_ATTEMPTS < transfer.ATTEMPTS
 
 
-def test_a_flipped_byte_is_found_and_nothing_is_left(server: FileServer, tmp_path: Path) -> None:
+def test_a_flipped_byte_is_detected_and_the_file_is_deleted(
+    server: FileServer, tmp_path: Path
+) -> None:
     server.content = CONTENT[:-1] + b"\x00"
     with pytest.raises(ConfigError, match=r"graph\.onnx has sha256 .*, expected"):
         fetched(tmp_path, server.source)

@@ -129,7 +129,7 @@ def test_an_index_that_never_answers_is_not_waited_for(
     assert files_below(tmp_path / "models") == []
 
 
-def test_the_next_source_serves_if_the_index_is_down(
+def test_the_next_source_is_used_if_the_index_is_down(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
 ) -> None:
     use_index(monkeypatch, NOWHERE)

@@ -219,7 +219,7 @@ def test_a_run_notes_models_of_its_profile_that_are_not_used(album: Album, engin
         "The face service uses m, not standard-face from the `standard` profile.",
         "The siamese service uses m, not builtin-siamese from the `standard` profile.",
     )
-    # It names no models: those of services.yaml are its own.
+    # This profile does not name models, so it has those in services.yaml.
     assert [note.split(", not ")[1] for note in builtin] == [
         "builtin-scene-embedding from the `builtin` profile.",
         "builtin-quality from the `builtin` profile.",

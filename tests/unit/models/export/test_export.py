@@ -136,7 +136,9 @@ def test_an_exported_model_resolves_and_a_damaged_one_does_not(
         exported.write_bytes(content)
 
 
-def test_what_is_not_exported_yet_says_how(pulled: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_error_for_a_model_that_is_not_exported_names_the_command(
+    pulled: tuple[Path, Path], tmp_path: Path
+) -> None:
     with pytest.raises(MissingModelError, match=f"bestshot models pull {MODEL}"):
         resolve(pulled[0], tmp_path, Role.EMBEDDING, MODEL)
     with pytest.raises(ConfigError, match=f"bestshot models pull {MODEL}"):

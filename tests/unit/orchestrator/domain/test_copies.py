@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.copies import CopyRule, find_copies
 from orchestrator.domain.photo import Candidate, Decision, FileFacts, Reason
 from orchestrator.domain.selection import Selection
 from orchestrator.domain.verdict_sentences import explain
-from tests.unit.values import FILTERS, candidate, rules
+from orchestrator.records import ImageRecord
+from orchestrator.runs.selection import find_moments
+from tests.conftest import ROOT
+from tests.unit.values import FILTERS, candidate, quality, rules
 
 SCENE = tuple(int(level) for level in np.random.default_rng(1).integers(30, 220, 256))
 DETAIL = tuple(int(level) for level in np.random.default_rng(2).integers(5, 40, 256))
@@ -149,3 +153,23 @@ def test_a_blurred_original_is_not_replaced_by_its_copy() -> None:
     found = judge([photo("large", focus_score=0.1, sharpness=0.1), small], {})
     assert found["small"][0] is Reason.COPY
     assert found["large"][0] is Reason.SELECTED_BEST
+
+
+@pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0, -1]), ("reference", [-1] * 3)])
+def test_copies_share_a_moment_whatever_their_embeddings(profile: str, labels: list[int]) -> None:
+    shown = quality(luminance_grid=SCENE, detail_grid=DETAIL)
+    size = {"width_px": 4000, "height_px": 3000}
+    records = [
+        ImageRecord("large", "1", 9, quality=shown, **size),
+        ImageRecord("small", "2", 9, quality=shown, width_px=800, height_px=600),
+        ImageRecord("unscored", "3", 9, **size),
+    ]
+    settings = PipelineConfig(ROOT / "configs", "builtin").load(profile)
+    found = find_moments(
+        np.eye(3, dtype=np.float32),
+        np.full((3, 32, 32), np.nan, np.float32),
+        records,
+        resolve_auto(settings.cluster_scenes, (0.32, 0.256)),
+        settings.keep_sets,
+    )
+    assert found.labels.tolist() == labels

@@ -245,7 +245,7 @@ def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
     assert not any(verdict.is_selected for verdict in select(photos).values())
 
 
-def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
+def test_a_completely_rejected_moment_has_no_pick() -> None:
     found = select([candidate("a"), candidate("b")], decisions=dict.fromkeys("ab", Decision.REJECT))
     assert not any(verdict.is_selected for verdict in found.values())
 
@@ -431,7 +431,7 @@ def test_a_set_is_kept_or_culled_as_one(use: Use, picked: set[str]) -> None:
     if use == "best":
         assert found["1.jpg"].reason is found["2.jpg"].reason is Reason.IN_SET
         assert sentences["2.jpg"].startswith(
-            "Not selected: frame 2 of 3 of an exposure bracket, for which 3.jpg stands"
+            "Not selected: frame 2 of 3 of an exposure bracket, represented by 3.jpg"
         )
     if use == "all":
         assert sentences["1.jpg"] == (

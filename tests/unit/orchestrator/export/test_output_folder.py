@@ -494,7 +494,7 @@ def test_sidecars_go_along_with_selected_photos(
     assert write(plain, "a.jpg") == [], "one that was removed since the run"
 
 
-def test_what_others_put_into_the_staging_folder_is_no_obstacle(
+def test_foreign_files_in_the_staging_folder_do_no_harm(
     tmp_path: Path, cache: SqlFeatureCache
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"

@@ -92,7 +92,7 @@ def test_a_zip_has_all_sidecars_of_a_photo_once_and_merged(tmp_path: Path) -> No
             assert b"bestshot:selected" in archive.read(name)
 
 
-def test_a_zip_has_safe_names_and_a_client_finds_its_photos_in_it(tmp_path: Path) -> None:
+def test_a_zip_has_safe_names_and_the_client_finds_the_photos_in_it(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     found = [record(path) for path in ("CON.jpg", "a.jpg", "A.JPG", "why?.jpg")]

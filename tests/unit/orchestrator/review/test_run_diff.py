@@ -51,7 +51,7 @@ def test_a_sidecar_that_an_export_added_is_no_other_photo() -> None:
     assert compare_runs(run(), [before], run(), [without]).changed_files == ("a.jpg",)
 
 
-def test_what_went_in_is_told_apart_from_what_came_out() -> None:
+def test_differences_of_inputs_and_results_are_distinguished() -> None:
     second = dataclasses.replace(
         run(),
         config={"a": {"b": 0.2}},

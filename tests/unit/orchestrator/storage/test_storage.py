@@ -499,7 +499,7 @@ def test_a_folder_that_disappears_is_not_a_folder_of_broken_photos(tmp_path: Pat
     album.rename(tmp_path / "elsewhere")
     with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
-    album.mkdir()  # as an unmounted network folder leaves its place behind, empty
+    album.mkdir()  # as an unmounted network folder leaves an empty folder behind
     with pytest.raises(UnavailableError, match="was replaced by a different one"):
         source.read("b.jpg")
     album.rmdir()
@@ -581,7 +581,7 @@ def test_a_tilde_is_the_home_of_the_orchestrators_user(
         check_allowed(Path("~nobody-here/trip"), [tmp_path], field="folder")
 
 
-def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_upload_beyond_the_limit_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with Upload(tmp_path, "fits", 10**6) as upload:
         upload.begin("a.jpg")
         upload.write(bytes(10**6))

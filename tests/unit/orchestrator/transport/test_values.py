@@ -110,7 +110,7 @@ def test_a_run_is_converted_without_loss() -> None:
     assert list(found.models) == ["quality", "siamese"]
 
 
-def test_an_album_comes_back_as_it_was() -> None:
+def test_an_album_is_converted_without_loss() -> None:
     for album in (
         Album("a", "name", "/photos", NOW),
         Album("a", "name", "/photos", NOW, ("/more", "/yet more")),

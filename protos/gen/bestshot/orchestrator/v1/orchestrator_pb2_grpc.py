@@ -454,8 +454,8 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchDecisions(self, request, context):
-        """Streams what happens to an album's log: first how long it is, at once, then what is added, also
-        through other orchestrators. Calling again with the last `entry_count` resumes.
+        """Streams the changes to an album's log: first, immediately, its length; then every addition, even
+        those made through other orchestrators. Call again with the last `entry_count` to resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -197,7 +197,7 @@ def taken(seconds: NDArray[np.float64]) -> Captures:
     return Captures(seconds, ["camera"] * len(seconds))
 
 
-def test_more_photos_than_are_clustered_together_are_split_by_time() -> None:
+def test_an_album_above_the_joint_count_is_split_by_time() -> None:
     vectors = scenes([6, 6, 6, 6], 0.2)
     seconds = np.array([scene * 3600.0 + shot for scene in range(4) for shot in range(6)])
     order = np.random.default_rng(1).permutation(len(vectors))

@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-# Without bytecode each of the tests' many processes would compile all that it imports.
+# Without bytecode files, each of the many processes that the tests start would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo run ui test test-fast accuracy bench screenshots images lint fix protos verify-protos lock clean
@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-# Every target sets up the virtual environment by itself; the stamps rebuild it when pins change.
+# Every target sets up the virtual environment by itself; the stamps update it when pins change.
 INSTALL := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
 $(BIN)/pip:
@@ -23,7 +23,7 @@ $(BIN)/pip:
 	$(INSTALL) -e '.[ui,parquet,raw]'
 	touch $@
 
-# Compiling all of it ahead takes longer than compiling what the tests import.
+# Compiling every package in advance takes longer than compiling the modules that the tests import.
 .venv/.dev-stamp: pyproject.toml constraints.txt | $(BIN)/pip
 	$(INSTALL) --no-compile -e '.[dev]'
 	touch $@
@@ -35,20 +35,20 @@ run: .venv/.runtime-stamp  ## curate PHOTOS into OUT
 	@if [ -z "$(PHOTOS)" ] || [ -z "$(OUT)" ]; then echo 'usage: make run PHOTOS=folder OUT=folder' >&2; exit 2; fi
 	$(BIN)/bestshot curate "$(PHOTOS)" --out "$(OUT)"
 
-ui: .venv/.ui-stamp  ## everything with the web UI, until Ctrl-C
+ui: .venv/.ui-stamp  ## run everything, including the web UI, until Ctrl-C
 	$(BIN)/bestshot up
 
-# One worker more than two processors: tests that wait for a lease or a browser leave them idle.
-test: lint verify-protos  ## everything that needs no GPU
+# Three workers on two processors, because tests that wait for a lease or a browser leave them idle.
+test: lint verify-protos  ## run all tests (none needs a GPU)
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25
 
-test-fast: .venv/.dev-stamp  ## unit tests and rules of the code but for slow ones, before each commit
+test-fast: .venv/.dev-stamp  ## run the unit and architecture tests except slow ones, before each commit
 	$(BIN)/pytest -n 2 -m "not slow" tests/unit tests/architecture
 
-accuracy: .venv/.dev-stamp  ## the README's figures, on the real photos where they are present
+accuracy: .venv/.dev-stamp  ## measure the README's figures on real photos, if they are present
 	$(BIN)/pytest tests/accuracy -s
 
-bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
+bench: .venv/.dev-stamp  ## measure speed, as ratios; writes build/bench/*.json
 	PYTHONPATH=client $(BIN)/python -m tests.benchmarks.admission
 	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.clustering
@@ -59,32 +59,32 @@ bench: .venv/.dev-stamp  ## how fast it is, as ratios; writes build/bench/*.json
 	$(BIN)/python -m tests.benchmarks.ui_answers
 	$(BIN)/python -m tests.benchmarks.cull
 
-screenshots: .venv/.dev-stamp  ## the README's pictures, taken by the browser tests
+screenshots: .venv/.dev-stamp  ## take the README's screenshots with the browser tests
 	$(BIN)/pytest tests/browser/test_journey.py --screenshots
 	$(BIN)/python -m tests.browser.readme_pictures
 
-images:  ## build every container image and see it serve; as root, with buildah and debootstrap
+images:  ## build and test every container image; as root, with buildah and debootstrap
 	tests/deploy/images.sh
 
-lint: .venv/.dev-stamp  ## style, types, import rules
+lint: .venv/.dev-stamp  ## check style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=.:protos/gen:client $(BIN)/lint-imports
 	tests/commit_subjects.sh
 
-fix: .venv/.dev-stamp  ## repair what ruff can repair
+fix: .venv/.dev-stamp  ## apply ruff's automatic fixes and its formatter
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 protos: .venv/.dev-stamp  ## regenerate protos/gen
 	$(BIN)/python protos/generate.py
 
-verify-protos: .venv/.dev-stamp  ## prove that protos/gen is fresh
+verify-protos: .venv/.dev-stamp  ## check that protos/gen is up to date
 	$(BIN)/python protos/generate.py --check
 
 lock: .venv/.dev-stamp  ## write the exact versions in use into constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > constraints.txt
 
-clean:  ## remove everything that make and the tests made
+clean:  ## remove everything that make and the tests created
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
 """`bestshot models`: list, pull, verify, pin and describe the models of the registry.
 
-Functions import what takes long to load, so that `bestshot --help` answers at once.
+Slow imports are inside functions, so that `bestshot --help` answers at once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Precision(StrEnum):
 
 @app.command("list")
 def list_models(config_dir_: ConfigDir = None) -> None:
-    """List all models, and show which are on this machine."""
+    """List all models, and show which of them are on this machine."""
     from models.state import state_of
     from services.common.inference.registry import read_registry, with_parts
 
@@ -101,15 +101,13 @@ def info(
 @app.command()
 def pull(
     models: Models = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Pull all models that this profile needs.")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Pull all models of this profile.")] = None,
     from_: Annotated[Path | None, typer.Option("--from", help="Folder with the files.")] = None,
     mirror: Annotated[str | None, typer.Option(help="Base URL of a folder with the files.")] = None,
     config_dir_: ConfigDir = None,
 ) -> None:
-    """Fetch models; complete files are not fetched again."""
-    from models.pull import Location
+    """Fetch models; files that are already complete are not fetched again."""
+    from models.pull import Location, check_requirements
     from models.state import State, own_state
     from services.common.inference.registry import read_registry
 
@@ -119,16 +117,20 @@ def pull(
     registry = read_registry(configs).models
     console = Console()
     try:
-        for model_id in _select_models(configs, registry, models, profile):
-            entry = registry[model_id]
-            if own_state(folder, model_id, entry) is State.READY:
+        selected = {
+            one: registry[one] for one in _select_models(configs, registry, models, profile)
+        }
+        states = {one: own_state(folder, one, entry) for one, entry in selected.items()}
+        check_requirements(
+            {one: entry for one, entry in selected.items() if states[one] is not State.READY}
+        )
+        for model_id, entry in selected.items():
+            if states[model_id] is State.READY:
                 where = "ships with bestshot" if entry.files or not entry.downloads else "is ready"
                 console.print(f"{model_id} {where}", highlight=False)
                 continue
             with PullBars(console) as bars:
                 _pull_model(folder, model_id, entry, Location(from_, mirror), bars)
-            if entry.export is not None:
-                _export(configs, model_id, Precision.FP32)
     except KeyboardInterrupt:
         console.print("interrupted; run the same command again to resume")
         raise
@@ -136,7 +138,7 @@ def pull(
 
 @app.command()
 def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
-    """Check the files of models against their digests; without ids, those of all pulled models."""
+    """Check model files against their digests; without ids, check all pulled models."""
     from models.state import State, state_of
     from services.common.inference.registry import entry_in, read_registry
 
@@ -167,7 +169,7 @@ def pin(
     entry = find_entry(config_dir(config_dir_), model)
     open_keys = [key for key, file in entry.downloads.items() if file.sha256 is None]
     if not open_keys:
-        raise ConfigError(f"{model} needs no pin: models.yaml has the sha256 of all its files")
+        raise ConfigError(f"{model} needs no pin: models.yaml has the sha256 of every file")
     for key in open_keys:
         path = folder / model / entry.downloads[key].name
         if not path.is_file():
@@ -185,7 +187,10 @@ def export(
     ] = Precision.FP32,
     config_dir_: ConfigDir = None,
 ) -> None:
-    """Export a checkpoint to ONNX, and check it against PyTorch on real pictures."""
+    """Export a checkpoint with PyTorch, and check the result on real pictures.
+
+    `models pull` does not need PyTorch; this is for heads of another width and half precision.
+    """
     _export(config_dir(config_dir_), model, precision)
 
 
@@ -258,15 +263,16 @@ class PullBars:
 def _pull_model(
     folder: Path, model_id: str, entry: ModelEntry, location: Location, bars: PullBars
 ) -> None:
-    from models.pull import fetch, is_in_place
+    from models.pull import fetch_model
     from services.common.inference.registry import expected_digest, file_digest
 
-    for key, download in entry.downloads.items():
-        if is_in_place(folder, model_id, key, download):
-            continue
-        path = fetch(folder, model_id, key, download, location, bars)
+    for path in fetch_model(folder, model_id, entry, location, bars):
         bars.note(f"{model_id}: {path}")
+    if entry.export is not None:
+        return  # without a known sha256 it would not be built
+    for key, download in entry.downloads.items():
         if expected_digest(folder, model_id, key, download.installed) is None:
+            path = folder / model_id / download.name
             bars.note(
                 f"no public source confirms the sha256 of {download.name}; this file has "
                 f"{file_digest(path)}. To accept it, run `bestshot models pin {model_id}`"

@@ -1,4 +1,4 @@
-"""The models that a profile needs, fetched on first use."""
+"""Finds the models of a profile, and fetches them on first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.pull import Location, Progress, fetch
+from models.pull import Location, Progress, check_requirements, fetch_model
 from models.state import State, own_state
 from services.common.config.layers import ConfigFile, Settings, read_service
 from services.common.errors import ConfigError, UnavailableError
@@ -29,19 +29,19 @@ class ModelsSettings(Settings):
     """Section `models` of services.yaml."""
 
     download: DownloadPolicy
-    """whether `curate`, `demo`, `up` and `reproduce` fetch the networks that the profile needs and
-    this machine lacks: `auto`, or `never`, which `--offline` sets too. `serve` never fetches any"""
+    """whether `curate`, `demo`, `up` and `reproduce` fetch the profile's networks that are missing
+    on this machine: `auto`, or `never`, which `--offline` also sets. `serve` never fetches any"""
 
 
 @dataclass(frozen=True)
 class MissingModels:
-    """What a profile needs and this machine lacks.
+    """The models of a profile that are not on this machine.
 
     Attributes:
         profile: Name of the profile.
         required: Models without which a service does not start, by id.
-        optional: Models that a service replaces by its builtin one (`fallback: builtin`), by id.
-        damaged: Ids of those that are here but wrong.
+        optional: Models that a service replaces with its builtin one (`fallback: builtin`), by id.
+        damaged: Ids of models whose files are present but damaged.
     """
 
     profile: str
@@ -62,13 +62,13 @@ class MissingModels:
 def find_missing(
     configs: Path, models_folder: Path, profile: str, files: Sequence[ConfigFile] = ()
 ) -> MissingModels:
-    """Finds the models that the services of a profile load and that are not here or damaged.
+    """Finds the models of a profile's services that are missing or damaged on this machine.
 
     Args:
         configs: Folder of models.yaml and of the profiles.
         models_folder: Folder of pulled models.
         profile: Name of the profile.
-        files: Files of --config, on top of it.
+        files: --config files, which override the profile.
 
     Raises:
         ConfigError: There is no such profile, or it names an unknown model.
@@ -99,12 +99,13 @@ def fetch_missing(
         models_folder: Folder of pulled models.
         missing: The models.
         policy: Whether to fetch anything.
-        progress: Receives the progress, and why an optional model could not be fetched.
+        progress: Receives the progress, and the reason if an optional model cannot be fetched.
 
     Raises:
-        MissingModelError: Downloads are off, or a model must be exported.
+        MissingModelError: Downloads are off, or a checkpoint must be pinned first.
         UnavailableError: No source of a file can be reached; the message lists them.
-        ConfigError: Every source has the wrong file, or the disk is full or not writable.
+        ConfigError: Every source has the wrong file, a package for a conversion is missing (then
+            nothing is fetched), or the disk is full or not writable.
     """
     if missing.required and policy == "never":
         absent = [name for name in missing.required if name not in missing.damaged]
@@ -115,27 +116,20 @@ def fetch_missing(
             f"the profile {missing.profile} needs {'; '.join(lists)}, and downloads are off. "
             f"`bestshot models pull --profile {missing.profile}` fetches them"
         )
-    exported = [name for name, entry in missing.required.items() if entry.export is not None]
-    if exported:
-        raise MissingModelError(
-            f"{', '.join(exported)} of the profile {missing.profile} must be exported from "
-            f"PyTorch: run `bestshot models pull --profile {missing.profile}` once"
-        )
+    check_requirements(missing.required)
     for model_id, entry in missing.required.items():
         _fetch_model(models_folder, missing, model_id, entry, progress)
     if policy == "never":
         return
     for model_id, entry in missing.optional.items():
-        if entry.export is not None:
-            continue
         try:
             _fetch_model(models_folder, missing, model_id, entry, progress)
-        except (ConfigError, UnavailableError) as error:  # the service reports what it uses instead
+        except (ConfigError, UnavailableError) as error:  # the service reports its replacement
             progress.note(error.message)
 
 
 def models_of_profile(configs: Path, registry: Mapping[str, ModelEntry], profile: str) -> list[str]:
-    """Ids of the models that the services of a profile load, parts of composed models included.
+    """Ids of the models that a profile's services load, including parts of composed models.
 
     Raises:
         ConfigError: There is no such profile, or it names an unknown model.
@@ -150,7 +144,7 @@ def models_by_role(
     profile: str,
     files: Sequence[ConfigFile] = (),
 ) -> dict[Role, str]:
-    """Id of the model of each service; raises as `models_of_profile`."""
+    """Id of each service's model; raises the same errors as `models_of_profile`."""
     found = {}
     for role in SERVICE_ROLES:
         found[role] = str(read_service(configs, profile, role, files)["model"])
@@ -159,7 +153,7 @@ def models_by_role(
 
 
 def expand_parts(registry: Mapping[str, ModelEntry], model_id: str) -> list[str]:
-    """The model itself, or the models that it consists of."""
+    """The model itself, or the parts of a composed model."""
     return [part for part in with_parts(registry, model_id) if not registry[part].parts]
 
 
@@ -172,5 +166,4 @@ def _fetch_model(
 ) -> None:
     if model_id in missing.damaged:
         progress.note(f"{model_id} is damaged; fetching it again")
-    for key, download in entry.downloads.items():
-        fetch(models_folder, model_id, key, download, Location(), progress)
+    fetch_model(models_folder, model_id, entry, Location(), progress)

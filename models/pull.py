@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -22,11 +22,15 @@ from models.transfer import Report, drop_foreign, open_partial, transfer
 from services.common.errors import BestshotError, ConfigError, UnavailableError
 from services.common.inference.registry import (
     Download,
+    Export,
+    MissingModelError,
+    ModelEntry,
     RecipeConversion,
     StoredFile,
     TfliteConversion,
     WheelSource,
     expected_digest,
+    exported_files,
     file_digest,
     read_source,
     remove_with_source,
@@ -57,10 +61,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Location:
-    """Where files come from; without a folder or mirror, the sources in models.yaml.
+    """The location of files; without a folder or mirror, the sources in models.yaml are used.
 
     Attributes:
-        folder: Has the files or their wheels, by name, at any depth.
+        folder: Folder with the files or their wheels, by name, at any depth.
         mirror: Base URL; the files are directly below it.
     """
 
@@ -73,8 +77,100 @@ def is_in_place(models_folder: Path, model_id: str, key: str, download: Download
     file = download.installed
     expected = expected_digest(models_folder, model_id, key, file)
     if expected is None and download.conversion is not None:
-        return False  # every finished conversion has left a digest
+        return False  # every finished conversion leaves a digest
     return _is_complete(models_folder / model_id / file.name, file, expected)
+
+
+def check_requirements(models: Mapping[str, ModelEntry]) -> None:
+    """Checks that files can be converted, before any of them is fetched.
+
+    Args:
+        models: The models to fetch, by id.
+
+    Raises:
+        ConfigError: A package for a conversion is not installed.
+    """
+    files = [
+        f"{download.name} ({model_id})"
+        for model_id, entry in models.items()
+        for download in entry.downloads.values()
+        if isinstance(download.conversion, TfliteConversion)
+    ]
+    if files and importlib.util.find_spec("tflite2onnx") is None:
+        raise ConfigError(
+            f"nothing was fetched: converting {', '.join(files)} from TensorFlow Lite needs "
+            f"tflite2onnx. Run `pip install 'bestshot[convert]'`, then try again"
+        )
+
+
+def fetch_model(
+    models_folder: Path,
+    model_id: str,
+    entry: ModelEntry,
+    location: Location,
+    progress: Progress,
+) -> list[Path]:
+    """Fetches the files of a model, and builds the graphs of a checkpoint.
+
+    Returns:
+        Paths of the files in use.
+
+    Raises:
+        ConfigError: See `fetch`; or the checkpoint belongs to another network.
+        MissingModelError: No sha256 is known for the checkpoint, and the user has not pinned one.
+        UnavailableError: See `fetch`.
+    """
+    check_requirements({model_id: entry})
+    paths = [
+        fetch(models_folder, model_id, key, download, location, progress)
+        for key, download in entry.downloads.items()
+    ]
+    if entry.export is None:
+        return paths
+    return _build_graphs(models_folder, model_id, entry, entry.export, progress)
+
+
+def _build_graphs(
+    models_folder: Path, model_id: str, entry: ModelEntry, export: Export, progress: Progress
+) -> list[Path]:
+    """Inserts the weights of a checkpoint into the graphs of its architecture."""
+    checkpoint = models_folder / model_id / entry.downloads["checkpoint"].name
+    graphs = exported_files(models_folder, model_id, export)
+    paths = {key: path for key, (path, _) in graphs.items()}
+    with _disk_errors(checkpoint), _lock_folder(checkpoint.parent, progress):
+        if all(
+            pinned and path.is_file() and file_digest(path) == pinned
+            for path, pinned in graphs.values()
+        ):
+            return list(paths.values())
+        _check_pinned(models_folder, model_id, checkpoint, entry)
+        partials = {key: _partial(path) for key, path in paths.items()}
+        measured = _run(
+            "models.convert.checkpoint",
+            *(checkpoint, entry.model_dump_json()),
+            *(f"{key}={partial}" for key, partial in partials.items()),
+            created=list(partials.values()),
+            name=", ".join(path.name for path in paths.values()),
+        )
+        if measured:
+            progress.note(f"{model_id}: {measured}")
+        note = f" ({measured})" if measured else ""
+        how = f"with the recipe {export.architecture}{note}"
+        for key, path in paths.items():
+            digest = file_digest(partials[key])
+            _install(partials[key], path, digest, _converted_from(checkpoint, how))
+            write_pin(models_folder, model_id, f"export.{key}", digest)
+    return list(paths.values())
+
+
+def _check_pinned(models_folder: Path, model_id: str, path: Path, entry: ModelEntry) -> None:
+    download = entry.downloads["checkpoint"]
+    if expected_digest(models_folder, model_id, "checkpoint", download) is None:
+        raise MissingModelError(
+            f"no public source confirms the sha256 of {download.name}; this file has "
+            f"{file_digest(path)}. To accept it, run `bestshot models pin {model_id}`, then "
+            f"`bestshot models pull {model_id}`"
+        )
 
 
 def fetch(
@@ -85,23 +181,23 @@ def fetch(
     location: Location,
     progress: Progress,
 ) -> Path:
-    """Fetches one file, verifies and if necessary converts it, and installs it atomically.
+    """Fetches one file, verifies it, converts it if necessary, and installs it atomically.
 
-    A second call, by any process, waits for the first and then finds the file.
+    A second call, in any process, waits for the first one and then finds the file.
 
     Args:
         models_folder: Folder of all models.
-        model_id: Names the folder of the file.
+        model_id: Id of the model, which is also the name of the file's folder.
         key: Name of the file in the registry's entry.
         download: Its name, sources, size, digest and conversion.
-        location: Where to take it from.
+        location: Where to fetch it from.
         progress: Receives the progress.
 
     Returns:
         Path of the installed file.
 
     Raises:
-        ConfigError: The file is missing or is the wrong one, or the disk is full or not writable.
+        ConfigError: The file is missing or wrong, or the disk is full or not writable.
         UnavailableError: No source can be reached.
     """
     folder = models_folder / model_id
@@ -113,9 +209,7 @@ def fetch(
                 return installed
             wheels.remove_leftovers(folder)
             conversion = download.conversion
-            if isinstance(conversion, TfliteConversion):
-                _check_converter(model_id, download)
-            elif conversion is not None and _fetch_converted(
+            if isinstance(conversion, RecipeConversion) and _fetch_converted(
                 installed, conversion, location, progress
             ):
                 return installed
@@ -128,7 +222,7 @@ def fetch(
                 converter = _convert_tflite(published, partial, conversion)
                 progress.note(f"{conversion.name}: converted by {converter}")
                 digest = file_digest(partial)
-                # first, so that no file is ever found without its digest
+                # pinned first, so that no file is ever found without its digest
                 write_pin(models_folder, model_id, key, digest)
                 _install(partial, installed, digest, _converted_from(published, f"by {converter}"))
                 remove_with_source(published)
@@ -146,7 +240,7 @@ def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path, progress: Progress) -> Iterator[None]:
-    """Locks the folder of a model; the system releases the lock of a killed process."""
+    """Locks a model's folder; the system releases the lock if the process is killed."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -233,7 +327,7 @@ def _fetch_and_check(
     download: Download,
     report: Report,
 ) -> str:
-    """Resumes a partial download; starts over if the result is wrong; returns its digest."""
+    """Resumes a partial download, starts over if the result is wrong, and returns its digest."""
     resumes = partial.exists()
     try:
         _fetch_from(source, partial, download, report)
@@ -264,7 +358,7 @@ def _fetch_from(
 
 
 def _copy_from_folder(folder: Path, partial: Path, download: Download) -> str:
-    """Copies the file, or takes it out of its wheel; returns where it was."""
+    """Copies the file, or extracts it from its wheel; returns its source."""
     found = _find_below(folder, download.name)
     if found is not None:
         _copy(found, partial, download.size_bytes)
@@ -293,7 +387,7 @@ def _partial(target: Path) -> Path:
 
 
 def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
-    """Copies as many bytes as the file has when opened, even if it grows in the meantime."""
+    """Copies as many bytes as the file has when it is opened, even if it grows meanwhile."""
     with open_user_file(found, "--from") as opened:
         size = os.fstat(opened.fileno()).st_size
         if size_bytes not in (None, size):
@@ -312,8 +406,8 @@ def _write(opened: IO[bytes], partial: Path, size_bytes: int | None) -> None:
 
 @contextlib.contextmanager
 def _new_file(partial: Path) -> Iterator[IO[bytes]]:
-    """Creates a file; flushes it to disk at the end, or deletes it if anything fails."""
-    # Unlink and use O_EXCL, because the name may be a link to another file.
+    """Creates a file; at the end, flushes it to disk, or deletes it if anything has failed."""
+    # Unlinks and uses O_EXCL, because the name may be a link to another file.
     partial.unlink(missing_ok=True)
     try:
         with open_partial(partial, os.O_EXCL) as written:
@@ -350,44 +444,37 @@ def _install_converted(
     """Installs a converted file if its digest and its outputs are as expected."""
     digest = _check(partial, conversion.sha256, conversion)
     recipe = RECIPES / conversion.recipe
-    _run("models.convert.reference", partial, recipe, created=partial, name=conversion.name)
+    _run("models.convert.reference", partial, recipe, created=[partial], name=conversion.name)
     _install(partial, installed, digest, source)
-
-
-def _check_converter(model_id: str, download: Download) -> None:
-    if importlib.util.find_spec("tflite2onnx") is None:
-        raise ConfigError(
-            f"{model_id}: {download.name} is a TensorFlow Lite file, and converting it needs "
-            f"tflite2onnx: run `pip install 'bestshot[convert]'`, then pull again"
-        )
 
 
 def _convert_tflite(published: Path, partial: Path, conversion: TfliteConversion) -> str:
     """Writes and checks the converted file; returns the versions of the converter."""
     partial.unlink(missing_ok=True)  # the name may be a link to another file
     arguments = (published, partial, conversion.model_dump_json())
-    return _run("models.convert.tflite", *arguments, created=partial, name=conversion.name)
+    return _run("models.convert.tflite", *arguments, created=[partial], name=conversion.name)
 
 
-def _run(module: str, *arguments: Path | str, created: Path, name: str) -> str:
-    """Runs a module that checks a file; deletes the file if it fails, else returns its output."""
+def _run(module: str, *arguments: Path | str, created: Sequence[Path], name: str) -> str:
+    """Runs a module that checks files; returns its output, or deletes the files if it fails."""
     command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if checked.returncode:
-        created.unlink(missing_ok=True)
+        for path in created:
+            path.unlink(missing_ok=True)
         reason = checked.stdout.strip() or checked.stderr.strip() or "the check was killed"
         raise ConfigError(f"{name} was not installed: {reason.splitlines()[-1]}")
     return checked.stdout.strip()
 
 
 def _install(partial: Path, target: Path, digest: str, source: str) -> None:
-    # The record comes first: without the move, its digest is not the file's, which voids it.
+    # The record comes first: if the move does not happen, its digest does not match and it is void.
     write_source(target, digest, source)
     partial.replace(target)
 
 
 def _without_secrets(source: str) -> str:
-    """A source without the user, password and query of an address, for the run record."""
+    """Removes the user, password and query of a URL from a source, for the run record."""
     return re.sub(r"^(\w+://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", source)
 
 

@@ -22,13 +22,13 @@ class State(StrEnum):
 
     READY = "ready"
     MISSING = "missing"
-    NOT_EXPORTED = "not exported"
+    NOT_CONVERTED = "not converted"
     NOT_PINNED = "not pinned"
     DAMAGED = "damaged"
 
 
 def state_of(models_folder: Path, models: Mapping[str, ModelEntry], model_id: str) -> State:
-    """Checks and hashes the files of a model and of its parts; returns the worst state."""
+    """Checks and hashes the files of a model and its parts; returns the worst state."""
     parts = with_parts(models, model_id)
     return _worst(own_state(models_folder, part, models[part]) for part in parts)
 
@@ -47,7 +47,7 @@ def own_state(models_folder: Path, model_id: str, entry: ModelEntry) -> State:
         file = download.installed
         files.append((folder / file.name, expected_digest(models_folder, model_id, key, file)))
     state = _worst(_file_state(path, expected) for path, expected in files)
-    return State.NOT_EXPORTED if entry.export is not None and state is State.READY else state
+    return State.NOT_CONVERTED if entry.export is not None and state is State.READY else state
 
 
 def _worst(states: Iterable[State]) -> State:

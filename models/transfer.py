@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 import httpx
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception_type,
-    stop_after_attempt,
     wait_random_exponential,
 )
 
@@ -21,6 +21,8 @@ from services.common.errors import ConfigError, UnavailableError
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 5
+SILENT_ATTEMPTS = 2
+"""Number of attempts if the server sends nothing for `TIMEOUT_S`."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
 _WORTH_ANOTHER_TRY = (
@@ -33,11 +35,22 @@ Report = Callable[[int], None]
 
 
 class _BrokenTransferError(Exception):
-    """The connection failed or the server is busy; the part fetched so far is kept."""
+    """The connection failed or the server is busy; the bytes fetched so far are kept."""
+
+
+class _SilentServerError(_BrokenTransferError):
+    """The server sent nothing for the time limit."""
+
+
+def _gives_up(state: RetryCallState) -> bool:
+    is_silent = state.outcome is not None and isinstance(
+        state.outcome.exception(), _SilentServerError
+    )
+    return state.attempt_number >= (SILENT_ATTEMPTS if is_silent else ATTEMPTS)
 
 
 def open_partial(partial: Path, flags: int) -> IO[bytes]:
-    """Opens a partial file for writing; refuses a link or a pipe in its place."""
+    """Opens a partial file for writing; refuses a link or a pipe."""
     flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.fdopen(os.open(partial, flags, 0o666), "wb")
 
@@ -54,13 +67,13 @@ def transfer(url: str, partial: Path, size_bytes: int | None, report: Report) ->
     """Downloads to `partial`, resuming an earlier attempt; error messages omit the URL.
 
     Raises:
-        ConfigError: The URL is not valid or leads to an unencrypted one, or the file is larger than
-            expected.
+        ConfigError: The URL is invalid or redirects to an unencrypted one, or the file is larger
+            than expected.
         UnavailableError: The server cannot be reached, or does not have the file.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(_BrokenTransferError),
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=_gives_up,
         wait=wait_random_exponential(FIRST_WAIT_S, LONGEST_WAIT_S),
         reraise=True,
     )
@@ -83,30 +96,38 @@ def _receive(
     headers = {"Accept-Encoding": "identity"}  # a range must count the bytes of the file
     if there:
         headers["Range"] = f"bytes={there}-"
-    try:
-        with client.stream("GET", url, headers=headers) as response:
-            _check_encryption(url, response)
-            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                partial.unlink()
-            _check_status(response)
-            goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT
-            there = there if goes_on else 0
-            if size_bytes is None:
-                size_bytes = there + int(response.headers.get("Content-Length", 0))
-            with open_partial(partial, os.O_APPEND if goes_on else os.O_TRUNC) as opened:
-                for chunk in response.iter_raw():
-                    there += len(chunk)
-                    if there > size_bytes:
-                        raise ConfigError(f"it sent more than the expected {size_bytes} bytes")
-                    opened.write(chunk)
-                    report(there)
-                os.fsync(opened.fileno())
-    except httpx.UnsupportedProtocol:
-        raise  # another attempt would fail the same way
-    except httpx.TransportError as error:
-        raise _BrokenTransferError(str(error) or type(error).__name__) from error
+    with _broken_transfers(), client.stream("GET", url, headers=headers) as response:
+        _check_encryption(url, response)
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            partial.unlink()
+        _check_status(response)
+        goes_on = response.status_code == httpx.codes.PARTIAL_CONTENT
+        there = there if goes_on else 0
+        if size_bytes is None:
+            size_bytes = there + int(response.headers.get("Content-Length", 0))
+        with open_partial(partial, os.O_APPEND if goes_on else os.O_TRUNC) as opened:
+            for chunk in response.iter_raw():
+                there += len(chunk)
+                if there > size_bytes:
+                    raise ConfigError(f"it sent more than the expected {size_bytes} bytes")
+                opened.write(chunk)
+                report(there)
+            os.fsync(opened.fileno())
     if there < size_bytes:
         raise _BrokenTransferError(f"the connection ended at byte {there} of {size_bytes}")
+
+
+@contextlib.contextmanager
+def _broken_transfers() -> Iterator[None]:
+    """Translates errors that another attempt may not meet again."""
+    try:
+        yield
+    except httpx.UnsupportedProtocol:
+        raise  # another attempt would fail in the same way
+    except httpx.TimeoutException as error:
+        raise _SilentServerError(f"it sent nothing for {TIMEOUT_S:.0f} s") from error
+    except httpx.TransportError as error:
+        raise _BrokenTransferError(str(error) or type(error).__name__) from error
 
 
 def _beginning(partial: Path, size_bytes: int | None) -> int:

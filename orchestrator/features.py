@@ -7,17 +7,19 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
-from orchestrator.ports import Embedding
+from orchestrator.ports import Embedding, Miniature
 from services.common.finite import check_finite, non_finite_place
+from services.common.imaging.miniature import MINIATURE_SIDE, STEPS_PER_LEVEL
 
-EMBEDDING_ROLE, THUMBNAIL_ROLE = "embedding", "thumbnail"
+EMBEDDING_ROLE, THUMBNAIL_ROLE, MINIATURE_ROLE = "embedding", "thumbnail", "miniature"
 """Cache roles whose payloads are not JSON."""
 
 
 def pack_embedding(embedding: Embedding) -> bytes:
-    """Little-endian float32 components; NonFiniteError if one is not finite."""
+    """Packs the components as little-endian float32; NonFiniteError if one is not finite."""
     check_finite(embedding, "the embedding model")
     return embedding.astype("<f4").tobytes()
 
@@ -27,18 +29,30 @@ def unpack_embedding(payload: bytes) -> Embedding:
     return np.frombuffer(payload, "<f4").astype(np.float32)
 
 
+def pack_miniature(found: NDArray[np.uint16]) -> bytes:
+    """Packs the values as little-endian uint16, row by row."""
+    return found.astype("<u2").tobytes()
+
+
+def unpack_miniature(payload: bytes) -> Miniature:
+    """Unpacks the 8-bit levels of a miniature: float32, (32, 32), 0 to 255."""
+    values = np.frombuffer(payload, "<u2").reshape(MINIATURE_SIDE, MINIATURE_SIDE)
+    return values.astype(np.float32) / np.float32(STEPS_PER_LEVEL)
+
+
 def quality_to_json(quality: QualityScores) -> dict[str, Any]:
-    """Fields by name; floats keep every digit in JSON."""
+    """Converts the fields to JSON data, keyed by name; floats keep every digit."""
     return dataclasses.asdict(quality)
 
 
 def quality_from_json(data: dict[str, Any]) -> QualityScores:
     """Inverse of `quality_to_json`."""
-    return QualityScores(**{**data, "ava_distribution": tuple(data["ava_distribution"])})
+    lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+    return QualityScores(**{**data, **lists})
 
 
 def faces_to_json(faces: tuple[FaceScores, ...]) -> list[dict[str, Any]]:
-    """A list of faces with fields by name."""
+    """Converts faces to JSON data, with fields keyed by name."""
     return [dataclasses.asdict(face) for face in faces]
 
 
@@ -51,7 +65,7 @@ def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:
 
 
 def pack_json(data: object) -> bytes:
-    """Compact JSON, keys sorted; NonFiniteError if a number is not finite."""
+    """Packs data as compact JSON with sorted keys; NonFiniteError if a number is not finite."""
     check_finite(data, "a model")
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
@@ -62,10 +76,10 @@ def unpack_json(payload: bytes) -> Any:  # noqa: ANN401
 
 
 def is_finite(role: str, payload: bytes) -> bool:
-    """Whether a cached payload holds only finite numbers; version 0.1.0 stored others."""
+    """Whether a cached payload contains only finite numbers; version 0.1.0 stored others too."""
     if role == EMBEDDING_ROLE:
         return bool(np.isfinite(unpack_embedding(payload)).all())
-    if role == THUMBNAIL_ROLE:
+    if role in (THUMBNAIL_ROLE, MINIATURE_ROLE):
         return True
     if b"NaN" not in payload and b"Infinity" not in payload:  # avoids parsing nearly all of them
         return True

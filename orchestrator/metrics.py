@@ -1,4 +1,4 @@
-"""Prometheus metrics of the orchestrator, in addition to those of its calls."""
+"""Prometheus metrics of the orchestrator, in addition to the metrics of its calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunMetrics:
         )
 
     def run_ended(self, state: str, stage_seconds: dict[str, float]) -> None:
-        """Counts a run, and how long its stages took."""
+        """Counts a run, and records how long its stages took."""
         self._runs.labels(state.lower()).inc()
         for stage, seconds in stage_seconds.items():
             self._run_stage_seconds.labels(stage).observe(seconds)

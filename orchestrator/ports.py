@@ -1,4 +1,4 @@
-"""Protocols for everything outside that the pipeline needs."""
+"""Protocols for everything that the pipeline needs from outside."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from services.common.imaging.decode import CanonicalImage, RgbImage
 
 Embedding = NDArray[np.float32]
 """float32, (d,), unit length."""
+Miniature = NDArray[np.float32]
+"""float32, (32, 32), mean 8-bit levels of the cells of a grid over the photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class ModelIdentity:
 class ModelPort(Protocol):
     """Any model service.
 
-    Its calls receive the model that the caller expects: FailedPreconditionError if a different one
-    answers. UnavailableError if none does.
+    Its calls receive the model that the caller expects. They raise FailedPreconditionError if a
+    different model answers, and UnavailableError if none does.
     """
 
     async def model(self) -> ModelIdentity:
@@ -56,7 +58,7 @@ class Embedder(ModelPort, Protocol):
     async def embed(
         self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[Embedding | BestshotError]:
-        """Embeds a batch; in order, each item a unit vector or its error."""
+        """Embeds a batch; returns a unit vector or an error for each item, in order."""
         ...
 
     async def calibration(self) -> tuple[float, float] | None:
@@ -70,7 +72,7 @@ class QualityScorer(ModelPort, Protocol):
     async def score(
         self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[QualityScores | BestshotError]:
-        """Scores a batch; in order, each item scores or its error."""
+        """Scores a batch; returns scores or an error for each item, in order."""
         ...
 
 
@@ -80,7 +82,7 @@ class FaceAnalyzer(ModelPort, Protocol):
     async def analyze(
         self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[tuple[FaceScores, ...] | BestshotError]:
-        """Analyses a batch; in order, each item the faces, largest first, or its error."""
+        """Analyses a batch; returns faces, largest first, or an error for each item, in order."""
         ...
 
 
@@ -93,7 +95,7 @@ class PhotoComparer(ModelPort, Protocol):
         pairs: Sequence[tuple[int, int]],
         model: ModelIdentity,
     ) -> list[float | BestshotError]:
-        """Compares pairs of `images`; in order, each the probability that the first is better."""
+        """Compares pairs of `images`; returns, in order, how likely the first is better."""
         ...
 
 
@@ -114,17 +116,20 @@ class PhotoFile:
     Attributes:
         path: Relative to the album.
         size_bytes: Size of the file.
-        companion_paths: Files that go with it: the RAW file of a pair, the video of a Live Photo.
+        companion_paths: Files that go with it: the RAW file of a pair, the video of a Live Photo,
+            sidecars.
+        version_of_path: The photo that it is an edited copy of, judging by names; empty if none.
     """
 
     path: str
     size_bytes: int
     companion_paths: tuple[str, ...] = ()
+    version_of_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPhotos:
-    """What a look through an album found.
+    """The photos found in an album.
 
     Attributes:
         photos: Ordered by path.
@@ -139,7 +144,7 @@ class PhotoSource(Protocol):
     """Photos of an album; blocking calls, for worker threads."""
 
     def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
-        """Finds the photos, except those that match a pattern as in .gitignore."""
+        """Finds the photos, except those that match one of the .gitignore patterns."""
         ...
 
     def size(self, path: str) -> int:
@@ -163,9 +168,9 @@ class PhotoSource(Protocol):
 
 
 class FeatureCache(Protocol):
-    """Computed features, by content; blocking calls, for worker threads.
+    """Computed features, keyed by content; blocking calls, for worker threads.
 
-    A key is (content_digest, role, model_digest); the canonicalisation version is the cache's own.
+    A key is (content_digest, role, model_digest); the cache adds the canonicalisation version.
     """
 
     def get(self, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], bytes]:

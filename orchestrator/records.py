@@ -1,4 +1,4 @@
-"""Albums, runs and results as the store keeps and the API shows them."""
+"""Albums, runs and results, as kept in the store and shown by the API."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.domain.exposure import exposure_caption
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import FaceScores, QualityScores
+from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, QualityScores
 from orchestrator.domain.scoring import FaceFault, face_caption
+from orchestrator.domain.sets import SetKind, SetPlace
 from services.common.errors import FailedPreconditionError
 
 
 class RunState(enum.StrEnum):
-    """State of a run; the names of orchestrator.proto."""
+    """State of a run; names as in orchestrator.proto."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -31,7 +33,7 @@ class RunState(enum.StrEnum):
 
 
 class ImageFilter(enum.StrEnum):
-    """A property of photos; the names of orchestrator.proto."""
+    """A property of photos; names as in orchestrator.proto."""
 
     SELECTED = "SELECTED"
     NOT_SELECTED = "NOT_SELECTED"
@@ -40,16 +42,33 @@ class ImageFilter(enum.StrEnum):
     WITH_FACES = "WITH_FACES"
     EYES_CLOSED = "EYES_CLOSED"
     DECIDED = "DECIDED"
+    DOCUMENT = "DOCUMENT"
+    SCREENSHOT = "SCREENSHOT"
+    BLANK = "BLANK"
+    MISFIRE = "MISFIRE"
+    ANIMATION = "ANIMATION"
 
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """A folder of photos."""
+    """One or more folders of photos.
+
+    Attributes:
+        folder: The first folder.
+        more_folders: The other folders; of identical photos, the one in the earlier folder is
+            preferred.
+    """
 
     id: str
     display_name: str
     folder: str
     create_time: datetime.datetime
+    more_folders: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders, in order of preference."""
+        return (self.folder, *self.more_folders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +101,12 @@ class Run:
     """One curation of an album.
 
     Attributes:
-        config: Pipeline settings in force, and under `resolved` the values that `auto` stood for.
+        config: Pipeline settings in force, with the resolved values of `auto` under `resolved`.
         models: Identity of each model by role.
         versions: Versions of the software that computed it.
-        decisions: The user's decisions about its photos, by content digest, at the last selection.
+        decisions: The user's decisions on its photos at the last selection, by content digest.
         corrections: The user's corrections of moments at the last grouping; see `Correction`.
-        notes: Sentences about how the results were made that a reader should know.
+        notes: Sentences about how the results were made, for the user.
     """
 
     id: str
@@ -116,7 +135,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """A photo with all its results of a run; fields as in orchestrator.proto."""
+    """A photo with all its results from a run; fields as in orchestrator.proto."""
 
     path: str
     content_digest: str
@@ -126,9 +145,15 @@ class ImageRecord:
     width_px: int = 0
     height_px: int = 0
     capture_time: str = ""
+    capture_time_source: str = ""
+    capture_utc_offset: str = ""
     camera: str = ""
+    camera_facts: CameraFacts = field(default_factory=CameraFacts)
+    owner_mark: OwnerMark = field(default_factory=OwnerMark)
     companion_paths: tuple[str, ...] = ()
+    version_of_path: str = ""
     format: str = ""
+    content_class: str = ""
     quality: QualityScores | None = None
     faces: tuple[FaceScores, ...] = field(default=())
     pose_score: float | None = None
@@ -143,6 +168,10 @@ class ImageRecord:
     reason_code: str = ""
     reason: str = ""
     lost_to_path: str = ""
+    set_kind: str = ""
+    set_id: int | None = None
+    set_place: int | None = None
+    set_size: int | None = None
 
     @property
     def is_readable(self) -> bool:
@@ -150,13 +179,30 @@ class ImageRecord:
         return self.quality is not None
 
     @property
+    def frame_set(self) -> SetPlace | None:
+        """Its place in a set of photos that belong together; None if it is not in a set."""
+        if self.set_id is None or self.set_place is None or self.set_size is None:
+            return None
+        return SetPlace(SetKind(self.set_kind), self.set_id, self.set_place, self.set_size)
+
+    @property
     def face_caption(self) -> str:
-        """Its faces in words; empty without faces."""
+        """Describes its faces in words; empty if it has none."""
         return face_caption(self.faces, self.face_faults)
 
     @property
+    def exposure_caption(self) -> str:
+        """Describes its exposure; empty if nothing is known."""
+        return exposure_caption(self.camera_facts)
+
+    @property
+    def megapixels(self) -> float:
+        """Size of the picture in megapixels; 0 if it was not read."""
+        return self.width_px * self.height_px / 1e6
+
+    @property
     def filename(self) -> str:
-        """Name without folders."""
+        """File name without its folder."""
         return self.path.rpartition("/")[2]
 
 
@@ -185,7 +231,7 @@ def summarize(records: list[ImageRecord], cached_count: int, elapsed_seconds: fl
 
 
 def moments_of(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
-    """The moment of every photo, as its paths in the order of `records`; a single shot is alone."""
+    """Maps each photo to the paths in its moment, in the order of `records`."""
     clusters: dict[int, list[str]] = {}
     for record in records:
         if record.cluster_id is not None and record.cluster_id != NOISE:
@@ -207,5 +253,5 @@ def check_completed(run: Run, purpose: str) -> None:
 
 
 def utc_now() -> datetime.datetime:
-    """The time now, with zone."""
+    """Returns the current time, with its zone."""
     return datetime.datetime.now(datetime.UTC)

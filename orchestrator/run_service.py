@@ -98,11 +98,11 @@ class Curator:
     async def start_run(
         self, album: Album, profile: str, overrides: dict[str, Any], run_id: str
     ) -> Run:
-        """Checks settings and services and queues a run; returns an existing one with that id.
+        """Checks settings and services and queues a run; if the id exists, returns that run.
 
         Raises:
-            InvalidArgumentError: A setting is wrong.
-            FailedPreconditionError: A model service cannot meet the settings.
+            InvalidArgumentError: A setting is invalid.
+            FailedPreconditionError: A model service does not fit the settings.
         """
         with contextlib.suppress(NotFoundError):
             return await self.run(run_id)
@@ -127,15 +127,15 @@ class Curator:
     def _describe_other_models(
         self, profile: str, served: Mapping[str, ModelIdentity]
     ) -> Iterator[str]:
-        """Says which models of a profile are not the served ones: a run cannot change those."""
+        """Lists models that differ from those of the profile; a run cannot change served models."""
         for role, model in served.items():
             model_id = self._config.model_id(role, profile)
             if model_id == model.fallback_for_model_id:
                 yield f"The {role} service uses {model.id}: the files of {model_id} are missing."
             elif model_id != model.id:
                 yield (
-                    f"The {role} service uses {model.id}, not the {model_id} of the profile "
-                    f"{profile or self._config.profile}."
+                    f"The {role} service uses {model.id}, not {model_id} from the "
+                    f"`{profile or self._config.profile}` profile."
                 )
 
     async def resume(self, run_id: str) -> Run:
@@ -152,7 +152,7 @@ class Curator:
         return pending
 
     def current(self, run: Run) -> Run:
-        """Returns a stored run with its latest progress, which is stored only every two seconds."""
+        """Adds the latest progress to a stored run: it is only stored every two seconds."""
         return self._worker.live(run.id) or run
 
     async def run(self, run_id: str) -> Run:
@@ -161,7 +161,7 @@ class Curator:
         return live if live else await asyncio.to_thread(self._store.run, run_id)
 
     async def watch(self, run_id: str) -> AsyncIterator[Run]:
-        """Yields the current state of a run, then newer ones; a slow reader misses some."""
+        """Yields the current state of a run, then later ones; a slow reader misses some."""
         seen = -1
         while True:
             run = await self.run(run_id)
@@ -185,11 +185,11 @@ class Curator:
     async def reselect(
         self, run: Run, overrides: dict[str, Any], new_run_id: str
     ) -> reselection.Reselection:
-        """Clusters and selects again, from a completed run's scores.
+        """Clusters and selects again, using a completed run's scores.
 
         Raises:
             FailedPreconditionError: The run is not completed.
-            InvalidArgumentError: A setting is wrong.
+            InvalidArgumentError: A setting is invalid.
         """
         check_completed(run, "reselected")
         async with self._threads.hold_results(run):
@@ -221,7 +221,7 @@ class Curator:
         """Adds decisions to the album's log; see `decision_entries.add_decisions`.
 
         Pairs that the run's selection then needs are compared if the Siamese service serves the
-        run's model, so that the result equals a new run's.
+        run's model, so that the result equals that of a new run.
 
         Returns:
             Number of entries added, and the photos of the run whose result changed.
@@ -251,7 +251,7 @@ class Curator:
         return await ask_models(self._ports)
 
     async def compare(self, run: Run, first_path: str, second_path: str) -> float:
-        """Probability that the first of two photos of a run is the better one."""
+        """Returns the probability that the first of two photos in a run is the better one."""
         first = await asyncio.to_thread(self._store.image, run.id, first_path)
         second = await asyncio.to_thread(self._store.image, run.id, second_path)
         for record in (first, second):
@@ -272,7 +272,7 @@ class Curator:
         return self._worker.comparer(album, model)
 
     async def _compare_missing(self, run: Run, pairs: list[tuple[str, str]]) -> list[str]:
-        """Compares pairs of a run; returns the content digests of photos that were."""
+        """Compares pairs of a run; returns the content digests of the compared photos."""
         try:
             async with asyncio.timeout(COMPARER_WAIT_S):
                 model = await self._ports.comparer.model()
@@ -304,7 +304,7 @@ def check_profile(name: str, known: Iterable[str]) -> None:
     """Refuses an unknown profile.
 
     Raises:
-        InvalidArgumentError: The message names the nearest one.
+        InvalidArgumentError: There is no such profile; the message names the nearest one.
     """
     names = sorted(known)
     if name not in names:
@@ -332,9 +332,9 @@ _WHOLE_REVISION = ("--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 @functools.cache
 def _git_revision() -> str:
-    """Commit of the checkout that this runs from, with `-dirty` if its files have changed.
+    """Commit of the checkout that this code runs from, with `-dirty` if its files have changed.
 
-    Empty if it was not started from a checkout.
+    Empty if it does not run from a checkout.
     """
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():

@@ -1,4 +1,4 @@
-"""The per-image scores of a result; the protos declare each of them once."""
+"""The per-image scores of a result, each declared once, in the protos."""
 
 from __future__ import annotations
 

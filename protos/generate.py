@@ -1,4 +1,4 @@
-"""Generates protos/gen from the .proto files, or proves that it is fresh (`--check`)."""
+"""Generates protos/gen from the .proto files, or checks that it is up to date (`--check`)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def generate(target: Path) -> None:
 
 
 def stale_files(fresh: Path) -> list[str]:
-    """Lists the files that differ between `fresh` and protos/gen, or stand in one of them only."""
+    """Lists the files that differ between `fresh` and protos/gen, or are in only one of them."""
 
     def names(root: Path) -> set[str]:
         return {
@@ -66,7 +66,7 @@ def stale_files(fresh: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="generates protos/gen")
-    parser.add_argument("--check", action="store_true", help="only prove that it is fresh")
+    parser.add_argument("--check", action="store_true", help="only check that it is up to date")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
@@ -74,7 +74,7 @@ def main() -> None:
         if check:
             if stale := stale_files(fresh):
                 raise SystemExit(f"protos/gen is stale, run `make protos`: {', '.join(stale)}")
-            print("protos/gen is fresh")
+            print("protos/gen is up to date")
             return
         shutil.rmtree(GENERATED, ignore_errors=True)
         shutil.copytree(fresh, GENERATED)

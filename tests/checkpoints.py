@@ -1,11 +1,12 @@
-"""Checkpoints with official names and random weights, in the place of the published ones."""
+"""Checkpoints with official names and random weights, in place of the published ones."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 import yaml
@@ -13,11 +14,45 @@ import yaml
 from tests.conftest import ROOT
 
 
+def zipped(path: Path | IO[bytes], content: Any) -> None:
+    """Writes the format of PyTorch 1.6 and later."""
+    torch.save(content, path)
+
+
+def legacy(path: Path | IO[bytes], content: Any) -> None:
+    """Writes the earlier format, a sequence of pickles."""
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def safetensors(path: Path | IO[bytes], state: dict[str, torch.Tensor]) -> None:
+    """Writes what https://github.com/huggingface/safetensors#format describes."""
+    names = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64"}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    content = b""
+    for key, tensor in state.items():
+        values = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        header[key] = {
+            "dtype": names[str(tensor.dtype).removeprefix("torch.")],
+            "shape": list(tensor.shape),
+            "data_offsets": [len(content), len(content) + len(values)],
+        }
+        content += values
+    text = json.dumps(header).encode()
+    whole = len(text).to_bytes(8, "little") + text + content
+    if isinstance(path, Path):
+        path.write_bytes(whole)
+    else:
+        path.write(whole)
+
+
+FORMATS = [zipped, legacy, safetensors]
+
+
 def put_checkpoint(base: Path, model_id: str, content: Any) -> tuple[Path, Path]:
-    """Makes a config folder whose registry wants `content` as the checkpoint of a model.
+    """Makes a config folder whose registry expects `content` as the checkpoint of a model.
 
     Returns:
-        The config folder, and a models folder that has the checkpoint.
+        The config folder, and a models folder with the checkpoint.
     """
     configs, folder = base / "configs", base / "models"
     shutil.copytree(ROOT / "configs", configs)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails when a commit subject is longer than 60 characters or ends in a full stop.
-# Takes the arguments of git log, such as main..HEAD (default: the newest commit); passes where there is no history.
+# Fails if a commit subject is longer than 60 characters or ends with a full stop.
+# Takes arguments for git log, such as main..HEAD (default: the newest commit); passes if there is no history.
 set -euo pipefail
 git rev-parse --verify --quiet HEAD > /dev/null 2>&1 || exit 0
 if [ $# = 0 ]; then set -- -1 HEAD; fi

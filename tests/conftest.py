@@ -21,14 +21,14 @@ from tests.integration.command import BUILTIN
 from tests.integration.up import free_ports
 from tests.postgresql import Postgresql, running_postgresql
 
-hypothesis.settings.register_profile("bestshot", deadline=None)  # speed is no property
+hypothesis.settings.register_profile("bestshot", deadline=None)  # speed is not what we test
 hypothesis.settings.load_profile("bestshot")
 
-os.environ.update(BUILTIN)  # for services that tests start themselves, in this process or others
+os.environ.update(BUILTIN)  # for services that tests start, in this process or in others
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = ("test_several_hosts.py", "test_faults.py", "test_journey.py", "test_troubles.py")
-"""Files of tests that begin first, or the last worker would end with one of them alone."""
+"""Test files to start first; otherwise one of them would keep the last worker busy at the end."""
 REAL_PHOTOS = ROOT.parent / "shared" / "photos"
 
 
@@ -39,27 +39,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Lets Ctrl-C reach the commands that tests start.
+    """Makes sure that Ctrl-C reaches the commands that tests start.
 
-    What a shell runs in the background ignores SIGINT, and so do its children. Not by `preexec_fn`:
-    that forks, and gRPC's threads in this process do not survive a fork.
+    Processes that a shell runs in the background ignore SIGINT, and so do their children.
+    `preexec_fn` is not an option: it forks, and gRPC's threads in this process do not survive that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)  # keeps the order otherwise
+    items.sort(key=lambda item: item.path.name not in LONGEST)  # stable: otherwise keeps the order
 
 
 @pytest.fixture(scope="session")
 def real_photos() -> Callable[[str], Path]:
-    """Finds a folder of real photos with ground truth; skips the test where there is none."""
+    """Finds a folder of real photos with ground truth; skips the test if there is none."""
 
     def find(name: str) -> Path:
         folder = REAL_PHOTOS / name
         if not folder.is_dir():
-            pytest.skip(f"the real photos {folder} are not here")
+            pytest.skip(f"the real photos {folder} are not available")
         return folder
 
     return find
@@ -67,7 +67,7 @@ def real_photos() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Postgresql]:
-    """A PostgreSQL server; without sync, since no test cuts its power."""
+    """A PostgreSQL server; without sync, because no test simulates a power failure."""
     (port,) = free_ports(1)
     with running_postgresql("127.0.0.1", port, settings=["fsync=off"]) as server:
         yield server
@@ -89,7 +89,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ignores everything that the developer has set or stored."""
+    """Isolates tests from the developer's settings and stored data."""
     monkeypatch.delenv("BESTSHOT_CONFIG_DIR", raising=False)
     monkeypatch.setenv("BESTSHOT_DATA_DIR", str(tmp_path / "data"))
 
@@ -123,7 +123,7 @@ def png_bomb() -> bytes:
 
 
 def draw_pairs(folder: Path, count: int, width: int, height: int) -> Path:
-    """Makes a folder of pictures in twos that are nearly the same: the comparator is asked."""
+    """Makes a folder with pairs of nearly identical pictures, which the comparator has to rank."""
     folder.mkdir(exist_ok=True)
     for number in range(count):
         picture = Image.fromarray(draw_picture(number // 2, width, height))

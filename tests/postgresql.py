@@ -34,7 +34,7 @@ class Postgresql:
     address: str
 
     def url(self, database: str) -> str:
-        """Of a database, for `orchestrator.database_url`."""
+        """URL of a database, for `orchestrator.database_url`."""
         return f"postgresql://{USER}:{PASSWORD}@{self.address}/{database}"
 
     @contextlib.contextmanager
@@ -53,28 +53,28 @@ class Postgresql:
 
 
 def find_binaries() -> Path:
-    """Folder of initdb and postgres; in CI they must be there, elsewhere a test is skipped."""
+    """Folder with initdb and postgres; without it, a test fails in CI and is skipped elsewhere."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if found:
         return found[-1].parent
     if named := shutil.which("postgres"):
         return Path(named).resolve().parent
     if "CI" in os.environ:
-        raise AssertionError("the tests need Debian's package postgresql")
-    pytest.skip("PostgreSQL is not here (Debian's package postgresql)")
+        raise AssertionError("the tests need the Debian package postgresql")
+    pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
 
 
 @contextlib.contextmanager
 def running_postgresql(
     host: str, port: int, prefix: Sequence[str] = (), settings: Sequence[str] = ()
 ) -> Iterator[Postgresql]:
-    """A server that listens on an address, its data in a folder that goes with it.
+    """A server that listens on an address and keeps its data in a temporary folder.
 
     Args:
-        host: An address of this machine's, or of the one that `prefix` leads to.
-        port: A free one.
-        prefix: What a command must begin with, such as that of another network namespace.
-        settings: "name=value" of postgresql.conf.
+        host: An address of this machine, or of the network namespace that `prefix` enters.
+        port: A free port.
+        prefix: Start of every command, for example to enter another network namespace.
+        settings: Lines "name=value" of postgresql.conf.
     """
     binaries = find_binaries()
     folder = Path(tempfile.mkdtemp(prefix="bestshot-postgresql-"))
@@ -90,9 +90,7 @@ def running_postgresql(
     options = ("--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
     subprocess.run([*user, *initdb, *options], check=True, capture_output=True, cwd=folder)
     with Path(data, "pg_hba.conf").open("a") as rules:
-        rules.write(
-            "host all all 0.0.0.0/0 scram-sha-256\n"
-        )  # from wherever the address can be reached
+        rules.write("host all all 0.0.0.0/0 scram-sha-256\n")  # from any address
     all_settings = (f"listen_addresses={host}", f"port={port}", *settings)
     command = [
         *(*prefix, *user, str(binaries / "postgres"), "-D", data, "-k", str(folder)),

@@ -14,7 +14,7 @@ BYTE, ASCII, SHORT, LONG, RATIONAL, SRATIONAL = 1, 2, 3, 4, 5, 10
 _FORMATS = {BYTE: "B", ASCII: "B", SHORT: "H", LONG: "I", RATIONAL: "II", SRATIONAL: "ii"}
 
 Entry = tuple[int, int, Sequence[int]]
-"""Tag, type, values (two numbers a rational)."""
+"""Tag, type, values (two numbers per rational)."""
 
 
 def dng(
@@ -25,9 +25,9 @@ def dng(
     has_preview: bool = True,
     metadata_first: bool = False,
 ) -> bytes:
-    """A DNG whose preview is `preview` (uint8, (height, width, 3)) as the sensor lay.
+    """A DNG with `preview` (uint8, (height, width, 3)) in the sensor's orientation.
 
-    Its pictures come before its tags, or after all of them with `metadata_first`, as from phones.
+    Its pictures come before its tags, or after them with `metadata_first`, as in files from phones.
     """
     height, width = preview.shape[:2]
     target = io.BytesIO()
@@ -87,7 +87,7 @@ def _tiff(
     folders: dict[int, list[Entry]],
     metadata_first: bool,
 ) -> bytes:
-    """Lays out a little-endian TIFF: the first folder, those that its tags point to, the strips."""
+    """Lays out a little-endian TIFF: the first directory, those that it points to, the strips."""
 
     def lay_out(start: int | None) -> tuple[bytes, bytes]:
         content, data = bytearray(b"II*\0\0\0\0\0"), bytearray()
@@ -115,9 +115,9 @@ def _folder(
     strips: list[bytes],
     start: int | None,
 ) -> int:
-    """Adds strips and a folder with them; returns where the folder begins.
+    """Adds strips and a directory with them; returns the offset of the directory.
 
-    The strips go into `content`, or, unless `start` is None, into `data`, which begins there.
+    The strips go into `content` or, if `start` is given, into `data`, which begins there.
     """
     whole = list(entries)
     if strips:

@@ -79,7 +79,7 @@ class TfliteWriter:
         self.operators.append(tflite.OperatorEnd(builder))
 
     def finish(self, first: int, last: int) -> bytes:
-        """The file, whose graph leads from one tensor to another."""
+        """Returns the file, with a graph from one tensor to another."""
         builder = self.builder
         tensors, operators = map(self._vector, (self.tensors, self.operators))
         inputs = builder.CreateNumpyVector(np.array([first], np.int32))
@@ -129,7 +129,7 @@ class TfliteWriter:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution with a ReLU that stops at 6, in half precision as the file has it."""
+    """A convolution with a ReLU6, in half precision as in the file."""
 
     weight: Array
     bias: Array
@@ -138,9 +138,9 @@ class Layer:
 
 
 class SmallMobileNet:
-    """MobileNet, version 1, but for its size: ten shares from a picture of `side` pixels.
+    """A small MobileNet, version 1: ten shares from a picture of `side` pixels.
 
-    Its operators are those that TensorFlow Lite writes for NIMA's Keras model in half precision:
+    It has the operators that TensorFlow Lite writes for NIMA's Keras model in half precision:
     padded convolutions with stride 2, depthwise and pointwise ones, a mean, a dense layer, softmax.
     """
 
@@ -164,7 +164,7 @@ class SmallMobileNet:
         self.dense_bias = half(self.OUTPUT_COUNT, scale=0.2)
 
     def file(self, last: Callable[[TfliteWriter, int], int] | None = None) -> bytes:
-        """The network as a file; `last` replaces the softmax."""
+        """Returns the network as a file; `last` replaces the softmax."""
         writer, side, channels = TfliteWriter(), self.side, 3
         first = current = writer.tensor("image", [BATCH, side, side, channels])
         for index, layer in enumerate(self.layers):
@@ -209,7 +209,7 @@ class SmallMobileNet:
         return writer.finish(first, shares)
 
     def shares(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the network computes, by PyTorch; pixels are (n, 3, side, side)."""
+        """Computes the network's output with PyTorch; pixels are (n, 3, side, side)."""
         functional, values = torch.nn.functional, torch.from_numpy(pixels)
         for layer in self.layers:
             padding = (0, 1, 0, 1) if layer.stride == 2 else (layer.weight.shape[2] // 2,) * 4

@@ -10,7 +10,7 @@ from functools import partial
 import httpx
 
 LIMIT_S = 20 * 60.0
-"""How long any wait may take. It only ends tests that hang: a slow machine must not reach it."""
+"""How long any wait may take. This only ends tests that hang; slow machines must not reach it."""
 
 PAUSE_S = 0.02
 
@@ -28,7 +28,7 @@ def wait_until(
     deadline = time.monotonic() + LIMIT_S
     while True:
         ended = [process for process in processes if process.poll() is not None]
-        if condition():  # checked after the processes, so that their last act counts
+        if condition():  # checked after the processes, so that their last actions count
             return
         for process in ended:
             raise AssertionError(f"{process.args} ended with {process.returncode}: {read_log()}")

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Runs the UI in this process; an invalid setting is a one-line error and exit code 2."""
+    """Runs the UI in this process; an invalid setting ends it with one line and exit code 2."""
     try:
         invocation = parse_arguments("ui")
         shared = invocation.settings("shared", SharedSettings)
@@ -53,7 +53,7 @@ async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSett
     host, _ = split_address(settings.address)
     if login is None and not invocation.insecure:
         check_loopback(host)
-    # late, because Gradio takes seconds to load: mistakes in settings are reported first
+    # imported late, because Gradio takes seconds to load and invalid settings are reported first
     from ui.client import Orchestrator
     from ui.server import build_server
 

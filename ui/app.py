@@ -35,7 +35,7 @@ ACTIONS = {
     "split": pb.DECISION_ACTION_SPLIT,
     "merge": pb.DECISION_ACTION_MERGE,
 }
-"""Decision actions by the names that the gallery and the detail view send."""
+"""Decision actions by the names that the gallery and detail view use."""
 POLL_S = 1.0
 NOTICE_S = 10.0
 LOST = "lost"
@@ -49,7 +49,7 @@ Decided = tuple[str, str]
 
 
 def build_app(api: Orchestrator) -> CheckedBlocks:
-    """Builds the page over the orchestrator's API."""
+    """Builds the page on top of the orchestrator's API."""
     blocks = CheckedBlocks(
         title="bestshot", analytics_enabled=False, fill_width=True, delete_cache=CLEANUP_S
     )
@@ -61,8 +61,8 @@ def build_app(api: Orchestrator) -> CheckedBlocks:
 class Page:
     """The components of the page, and the handlers of their events.
 
-    Stores no data of a run: every event asks the orchestrator, so a reload or a second browser tab
-    shows the same.
+    It stores no run data: every event queries the orchestrator, so a reload or a second browser tab
+    shows the same content.
     """
 
     def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
@@ -180,12 +180,12 @@ class Page:
 
     @staticmethod
     def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
-        """Wires an event; of those that arrive while one is handled, only the last counts."""
+        """Wires an event; if more arrive while one is being handled, only the last counts."""
         event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
 
     @staticmethod
     def _on_each(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
-        """Wires an event whose every occurrence is handled, one after the other."""
+        """Wires an event so that every occurrence is handled, one after the other."""
         options = {"show_progress": "hidden", "trigger_mode": "multiple"}
         event(call, inputs, outputs, concurrency_limit=1, concurrency_id="decisions", **options)
 
@@ -209,7 +209,7 @@ class Page:
         return await run_view.newest(self._api, album_id)
 
     async def poll(self, album_id: str | None, seen: str, run_id: str | None) -> Updates:
-        """Follows the newest run, and shows its results once it has ended, in every tab."""
+        """Follows the newest run and, once it has ended, shows its results in every tab."""
         try:
             newest = await self._api.runs(album_id, 1) if album_id else []
         except OrchestratorError as error:
@@ -225,7 +225,7 @@ class Page:
             return [now, finished, await self._run_choices(album_id, finished), *progress]
         choices = await self._run_choices(album_id, run_id)
         if run_id:
-            choices.pop("value", None)  # another event may be choosing a run just now
+            choices.pop("value", None)  # another event may be choosing a run at the moment
         return [now, gr.skip(), choices, *progress]
 
     async def notice(self, album_id: str | None) -> Updates:
@@ -238,13 +238,13 @@ class Page:
         return [notices, chosen]
 
     async def show_models(self) -> Updates:
-        """Shows which model serves each role now."""
+        """Shows the model that currently serves each role."""
         return list(await models.render_models(self._api))
 
     async def _first_album(self) -> Any:  # noqa: ANN401
         """Updates the album dropdown if none is chosen.
 
-        Without albums nothing is set: one may be created and chosen in the meantime.
+        If there are no albums, nothing is set, because one may be created and chosen meanwhile.
         """
         chosen = await albums.choices(self._api, None)
         return chosen if chosen["choices"] else gr.skip()
@@ -266,7 +266,7 @@ class Page:
         filter_by: str,
         order: str,
     ) -> Updates:
-        """Shows the run's table, charts and links to their files."""
+        """Shows the run's table and charts, with links to their files."""
         return [
             *await metrics.load_page(self._api, run_id, search, filter_by, order, 1),
             await metrics.distributions(self._api, run_id),
@@ -284,7 +284,7 @@ class Page:
     async def show_comparison(
         self, is_comparing: bool, album_id: str | None, run_id: str | None, other_id: str | None
     ) -> Updates:
-        """Compares the run with another one of its album if the tab is open, because it is slow."""
+        """Compares the run with another one in its album if the tab is open, because it is slow."""
         if not is_comparing:
             return [gr.skip(), gr.skip()]
         return await compare.load_runs(self._api, album_id, run_id, other_id)
@@ -294,11 +294,11 @@ class Page:
         return await compare.render_diff(self._api, run_id, other_id)
 
     async def show_downloads(self, run_id: str | None) -> Updates:
-        """Links to the run's files, and closes the open photo of another run."""
+        """Shows links to the run's files, and closes a photo that is open from another run."""
         return [export.render_links(run_id), "", ""]
 
     async def show_cull_link(self, run_id: str | None) -> str:
-        """Links to the Cull view of a completed run."""
+        """Shows a link to the Cull view of a completed run."""
         try:
             run = await self._api.run(run_id) if run_id else pb.Run()
         except OrchestratorError:
@@ -392,12 +392,12 @@ class Page:
     async def take_back(
         self, event: gr.EventData, undoable: list[Decided], run_id: str
     ) -> list[Decided]:
-        """Undoes any decision of the log."""
+        """Undoes a decision in the log."""
         answer = await report_errors(self._undo(run_id, event.entry))
         return [*undoable, (run_id, answer.entry.id)]
 
     async def show_log(self, run_id: str | None) -> str:
-        """Shows the decisions about the run's album."""
+        """Shows the decisions on photos of the run's album."""
         return await decisions.render_log(self._api, run_id)
 
     async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:
@@ -418,8 +418,8 @@ class Page:
     ) -> Updates:
         """Shows the effect of decisions on the gallery and the open photo.
 
-        Separate from the decisions themselves: answers to several may overtake one another, but
-        this runs after the last of them.
+        This is separate from the decisions themselves, whose answers may overtake one another: it
+        runs after the last of them.
         """
         panel = (
             await report_errors(detail.render_detail(self._api, run_id, opened)) if opened else ""
@@ -444,7 +444,7 @@ class Page:
         order: str,
         _: int | None,
     ) -> Updates:
-        """Orders the table by the heading that was clicked."""
+        """Sorts the table by the heading that was clicked."""
         wanted = metrics.toggle_order(order, event.order)
         shown = await metrics.load_page(self._api, run_id, search, filter_by, wanted, 1)
         return [wanted, *shown]

@@ -11,7 +11,7 @@ from ui.scores import SCORES, score_value
 
 
 def photo_url(run_id: str, path: str, long_side_px: int) -> str:
-    """Address of a photo's picture on this server."""
+    """URL of a photo's picture on this server."""
     return f"/photos/{quote(run_id)}/{long_side_px}/{quote(path)}"
 
 

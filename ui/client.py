@@ -1,4 +1,4 @@
-"""The orchestrator's API as the views call it."""
+"""The orchestrator's API, as used by the views."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from services.common.rpc.channels import (
     open_channel,
     service_name,
 )
+from services.common.rpc.status import from_rpc_error
 
 PAGE_SIZE = 1000
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
@@ -27,7 +28,7 @@ class OrchestratorError(Exception):
     """A failed call.
 
     Attributes:
-        message: What happened, for people.
+        message: What happened, for the user.
         advice: What to do about it; may be empty.
         code: gRPC status code.
     """
@@ -153,9 +154,11 @@ class Orchestrator:
                 "Try again. If it keeps happening, check the orchestrator's log.",
                 code,
             )
+        if code is grpc.StatusCode.INVALID_ARGUMENT:
+            details = from_rpc_error(error, self._address).sentence
         return OrchestratorError(details[:1].upper() + details[1:], "", code)
 
 
 def _is_answer(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the orchestrator itself reported the error; otherwise it was not reached."""
+    """Whether the orchestrator itself reported the error; if not, it could not be reached."""
     return any(key == STATUS_DETAILS_KEY for key, _ in error.trailing_metadata() or ())

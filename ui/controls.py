@@ -23,8 +23,8 @@ class Control:
     Attributes:
         key: As in pipeline.yaml.
         label: Shown beside it.
-        kind: How it is shown; a distance is `auto`, a number, or none.
-        maximum: Maximum of the slider if the setting has no upper bound.
+        kind: Kind of control; a distance is `auto`, a number, or none.
+        maximum: Maximum of the slider, if the setting has no upper bound.
     """
 
     key: str
@@ -42,7 +42,8 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
         Control("cluster_scenes.min_samples", "Minimum samples", "count"),
         Control("cluster_scenes.dbscan.eps", "DBSCAN eps", "number"),
-        Control("cluster_scenes.capture_time.enabled", "Use capture time and camera", "flag"),
+        Control("cluster_scenes.capture_time.weight", "Weight of capture time", "number"),
+        Control("cluster_scenes.capture_time.enabled", "Join bursts, split at pauses", "flag"),
     ),
     "Selection": (
         Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
@@ -51,7 +52,8 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
         Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),
         Control("select_best.siamese.duplicate_threshold", "Duplicate threshold", "number"),
-        Control("select_best.include_noise", "Select single shots too", "flag"),
+        Control("select_best.include_noise", "Also select single shots", "flag"),
+        Control("select_best.use_owner_ratings", "Use ratings from other programs", "flag"),
     ),
     "Weights": (
         Control("select_best.quality_weights.iqa", "Weight of technical quality (IQA)", "number"),
@@ -106,7 +108,7 @@ def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> l
 def overrides(
     values: Sequence[Value], start: pb.Run | pb.DescribeSettingsResponse
 ) -> struct_pb2.Struct:
-    """Returns the changes that the components make to the config `start`, nested like it."""
+    """Returns the components' changes to the config `start`, nested like it."""
     config = config_of(start)
     remaining = list(values)
     changed: Config = {}
@@ -132,7 +134,7 @@ def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:
 
 
 def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
-    """The value at a dotted key; None if it is missing in a run of an earlier version."""
+    """Returns the value at a dotted key; None if it is missing in a run of an earlier version."""
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -140,7 +142,7 @@ def get(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
 
 
 def _resolve_auto(config: Mapping[str, Any], key: str) -> float:
-    """The number that `auto` stood for in a run, for the slider beside it."""
+    """Returns the number that `auto` resolved to in a run, for the slider beside it."""
     found = config.get("resolved", {}).get("cluster_scenes", {}).get(key.rpartition(".")[2])
     return float(found) if isinstance(found, int | float) else 0.4
 

@@ -17,13 +17,18 @@ FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
     "faces": ("With faces", pb.IMAGE_FILTER_WITH_FACES),
     "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
     "decided": ("Decided by me", pb.IMAGE_FILTER_DECIDED),
+    "document": ("Documents", pb.IMAGE_FILTER_DOCUMENT),
+    "screenshot": ("Screenshots and drawings", pb.IMAGE_FILTER_SCREENSHOT),
+    "animation": ("Animations", pb.IMAGE_FILTER_ANIMATION),
+    "blank": ("Blank", pb.IMAGE_FILTER_BLANK),
+    "misfire": ("Misfires", pb.IMAGE_FILTER_MISFIRE),
 }
 """Title and filter by choice key, except ALL."""
 
 
 @dataclass(frozen=True)
 class ImagePage:
-    """One page: its photos, its number from 1, and the numbers of pages and photos."""
+    """A page with its photos and its number, from 1, and the total counts of pages and photos."""
 
     images: list[pb.ImageResult]
     number: int
@@ -41,7 +46,7 @@ async def image_page(
     order_by: str,
     search: str = "",
 ) -> ImagePage:
-    """Fetches a page; beyond the end, the last page."""
+    """Fetches a page; if the number is beyond the end, the last page."""
     number = max(1, int(number or 1))
     request = pb.ListImagesRequest(
         run_id=run_id,

@@ -1,4 +1,4 @@
-"""Checks what browsers send: only files uploaded here, and only where files are expected."""
+"""Checks browser input: only files uploaded here, and only in fields that expect files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPEN_PREFIXES = (
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )
 BODY_BYTES = 16 * 2**20
-"""Largest request that is not an upload: a decision about thousands of photos."""
+"""Maximum size of a request that is not an upload, such as a decision on thousands of photos."""
 MEGABYTE = 10**6
 DISK_BLOCK_BYTES = 4096
 """Counted for each file, because even an empty one takes up space."""
@@ -42,8 +42,8 @@ Json = Any
 class CheckedBlocks(gr.Blocks):
     """Blocks whose events accept files only from upload components, and only uploaded ones.
 
-    Gradio accepts any object with a `path` and a file's marker as a file, in any input and at any
-    depth, and copies what the path or URL names into the folder that it serves.
+    Gradio treats any object with a `path` and a file's marker as a file, in any input and at any
+    depth, and copies the file at its path or URL into the folder that it serves.
     """
 
     async def preprocess_data(
@@ -53,10 +53,10 @@ class CheckedBlocks(gr.Blocks):
         state: Any,  # noqa: ANN401
         explicit_call: bool = False,
     ) -> list[Any]:
-        """Checks the inputs of an event, however it was called.
+        """Checks the inputs of an event, no matter how it was called.
 
         Raises:
-            gr.Error: A file was not uploaded here, or is in an input that accepts none.
+            gr.Error: A file was not uploaded here, or is in an input that does not accept files.
         """
         for block, value in zip(block_fn.inputs, inputs, strict=False):
             if not isinstance(block, gr.File):
@@ -68,11 +68,11 @@ class CheckedBlocks(gr.Blocks):
         return checked
 
     def has_upload(self, path: str) -> bool:
-        """Whether this page's upload route stored the file, and it still exists."""
+        """Whether the file was stored by this page's upload route and still exists."""
         return path in self.upload_file_set and os.path.isfile(path) and not os.path.islink(path)
 
     def delete_upload(self, path: str) -> None:
-        """Deletes an upload that has been passed on."""
+        """Deletes an upload that has been forwarded."""
         self.upload_file_set.discard(path)
         Path(path).unlink(missing_ok=True)
 
@@ -106,12 +106,12 @@ class RequestLimits:
     """ASGI middleware that closes unneeded routes and limits what a request may send.
 
     Gradio has routes that fetch URLs, convert videos and edit the source code. Only the routes that
-    the page needs are open; one that a later version adds is closed.
+    the page needs are open; routes added by later versions stay closed.
 
     Args:
         app: The page.
-        page: Knows the uploads.
-        folder: Holds the uploads, each in its own folder; partial files are beside those folders.
+        page: The page, which keeps track of uploads.
+        folder: Contains each upload in a separate folder, with partial files beside these folders.
         max_uploads_bytes: Maximum total size of all uploads.
     """
 
@@ -176,12 +176,12 @@ def _upload_sizes(folder: Path) -> Iterator[int]:
     for path in folder.glob("*/*"):
         try:
             yield path.stat().st_size
-        except FileNotFoundError:  # has just become an album
+        except FileNotFoundError:  # it has just become an album
             continue
 
 
 def _delete_partial_files(folder: Path) -> None:
-    """Deletes the remains of interrupted uploads, and Gradio's own empty files."""
+    """Deletes leftovers of interrupted uploads, and Gradio's own empty files."""
     for path in folder.iterdir():
         if path.is_file():
             path.unlink(missing_ok=True)

@@ -12,11 +12,11 @@ from ui.client import OrchestratorError
 AnswerT = TypeVar("AnswerT")
 
 MESSAGE_S, NEWS_S = 12.0, 4.0
-"""Seconds that a failure and a success stay visible."""
+"""How many seconds a failure and a success stay visible."""
 
 
 async def report_errors(call: Awaitable[AnswerT]) -> AnswerT:
-    """Awaits a call for the user; a failure becomes a message."""
+    """Awaits a call made for the user; a failure becomes a message."""
     try:
         return await call
     except OrchestratorError as error:
@@ -24,7 +24,7 @@ async def report_errors(call: Awaitable[AnswerT]) -> AnswerT:
 
 
 def make_error(message: str) -> gr.Error:
-    """Builds the message for an action that cannot be done."""
+    """Builds the message for an action that cannot be performed."""
     return gr.Error(message, duration=MESSAGE_S, print_exception=False)
 
 

@@ -53,7 +53,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Row:
-    """One score of a photo and of the one beside it, and which of them is better, if either."""
+    """A score of a photo and of the one beside it, and which of the two is better, if either."""
 
     title: str
     value: str
@@ -81,7 +81,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A bar chart; `description` is for screen readers, which otherwise get the title."""
+    """A bar chart; screen readers read out `description`, or the title if it is empty."""
 
     title: str
     low: str
@@ -108,7 +108,7 @@ _SCORE_LABELS = {score.name: score.label for score in SCORES}
 def groups(
     images: Sequence[pb.ImageResult], clusters: dict[int, pb.Cluster], *, by_moment: bool
 ) -> list[Group]:
-    """Groups a page's photos by moment, in order; without moments they are one group."""
+    """Groups a page's photos by moment, in order; if not ordered by moment, into one group."""
     if not by_moment:
         return [Group("", "", list(images))] if images else []
     found = []
@@ -151,7 +151,7 @@ def stages(run: pb.Run) -> list[Stage]:
 
 
 def run_title(run: pb.Run) -> str:
-    """A line for a list of runs."""
+    """Describes a run in one line, for lists."""
     began = run.create_time.ToDatetime().astimezone()
     words = [f"{began:%Y-%m-%d %H:%M:%S}", run.profile, STATE_WORDS.get(run.state, "?")]
     if run.state == pb.RUN_STATE_COMPLETED:
@@ -162,7 +162,7 @@ def run_title(run: pb.Run) -> str:
 
 
 def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]:
-    """Every score of a photo next to another photo's."""
+    """Lists every score of a photo next to another photo's."""
     if image.status != pb.IMAGE_STATUS_SCORED:
         return []
     rival = other if other and other.status == pb.IMAGE_STATUS_SCORED else None
@@ -179,7 +179,7 @@ def score_rows(image: pb.ImageResult, other: pb.ImageResult | None) -> list[Row]
 
 
 def metrics_cells(image: pb.ImageResult) -> list[Cell]:
-    """The cells of a photo's row, in COLUMNS order."""
+    """Builds the cells of a photo's row, in the order of COLUMNS."""
     scored = image.status == pb.IMAGE_STATUS_SCORED
     return [
         Cell(image.path, is_number=False),
@@ -192,7 +192,7 @@ def metrics_cells(image: pb.ImageResult) -> list[Cell]:
 
 
 def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
-    """Charts of the score and cluster size distributions."""
+    """Builds charts of the score and cluster size distributions."""
     found = []
     for histogram in statistics.histograms:
         span = (histogram.maximum - histogram.minimum) / len(histogram.counts)
@@ -224,7 +224,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
 
 
 def votes_chart(image: pb.ImageResult) -> Chart | None:
-    """Chart of the predicted votes on a photo; None if its quality model predicts none."""
+    """Chart of the predicted votes on a photo; None if its quality model does not predict votes."""
     shares = list(image.quality.ava_distribution)
     if not shares:
         return None

@@ -127,7 +127,7 @@ async def _chunks(pieces: AsyncIterator[pb.DownloadRunResponse]) -> AsyncIterato
 
 
 class _SecurityHeaders:
-    """Forbids the browser to contact any other host; a page may have a stricter policy."""
+    """Forbids the browser from contacting any other host; a page may have a stricter policy."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -145,7 +145,7 @@ class _SecurityHeaders:
 
 
 class _BasicLogin:
-    """HTTP Basic authentication (RFC 7617) before everything but the health check."""
+    """HTTP Basic authentication (RFC 7617) for everything except the health check."""
 
     def __init__(self, app: ASGIApp, login: Login) -> None:
         self._app = app

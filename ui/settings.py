@@ -26,12 +26,12 @@ class UiSettings(Settings):
     call_timeout_s: Annotated[float, Field(gt=0)]
     """deadline of a call to the orchestrator, seconds"""
     username: str | None
-    """user name for the UI's login; `null`: no login, open to everyone who can reach it"""
+    """user name for the UI's login; `null`: no login, so anyone who can reach the UI can use it"""
     password_file: Path | None
     """file whose first line is the password for `ui.username`"""
     max_upload_mb: Count
-    """maximum size of an uploaded file, in MB. All uploads that are not yet in an album may take
-    fifty times that; abandoned ones are deleted after a day"""
+    """maximum size of an uploaded file, in MB. All uploads that are not yet in an album may take up
+    fifty times as much; abandoned ones are deleted after a day"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Login:
 
 
 def read_login(settings: UiSettings) -> Login | None:
-    """Reads the password; None without a login.
+    """Reads the user name and password; None if there is no login.
 
     Raises:
         ConfigError: Only one of user name and password file is set, or the file cannot be read.

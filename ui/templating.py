@@ -1,4 +1,4 @@
-"""Renders the HTML of templates/, with everything from outside escaped."""
+"""Renders the HTML in templates/, escaping all external values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def html(value: str = "", script: str = "") -> gr.HTML:
 
     Args:
         value: Initial content.
-        script: A file of static/ that runs once, with the component as `element`.
+        script: A file in static/ that runs once, with the component as `element`.
     """
     code = (_FOLDER / "static" / script).read_text(encoding="utf-8") if script else None
     return gr.HTML(value, js_on_load=code, apply_default_css=False)
@@ -58,5 +58,5 @@ def no_results() -> str:
 
 
 def empty(title: str, advice: str) -> str:
-    """Renders a placeholder, and what to do about it."""
+    """Renders a placeholder with advice on what to do."""
     return render("empty", title=title, advice=advice)

@@ -1,4 +1,4 @@
-"""The theme of the page; everything is served from this machine."""
+"""The theme of the page; all its files are served from this machine."""
 
 from __future__ import annotations
 

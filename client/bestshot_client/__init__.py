@@ -1,6 +1,6 @@
 """Calls bestshot's services and its orchestrator from Python.
 
-`Client` blocks, `AsyncClient` has the same methods for asyncio. Scores, faces, photos and
+`Client` blocks; `AsyncClient` has the same methods for asyncio. Scores, faces, photos and
 runs are the complete messages of the API (`bestshot.*.v1`).
 """
 

@@ -28,8 +28,8 @@ TRANSFER_TIMEOUT_S = 3600.0
 class AsyncClient:
     """Calls the model services and the orchestrator; use it in `async with`, or `close` it.
 
-    Every method raises BestshotError if a call fails, ValueError if it needs a part that has no
-    address or the token would be sent unencrypted, and OSError if a file cannot be read.
+    Every method raises BestshotError if a call fails, OSError if a file cannot be read, and
+    ValueError if it needs a part without an address or would send the token unencrypted.
 
     Args:
         addresses: Addresses of the parts.
@@ -110,7 +110,7 @@ class AsyncClient:
 
     async def curate(
         self,
-        folder: Path | str,
+        folder: Path | str | Sequence[Path | str],
         *,
         profile: str = "",
         settings: Mapping[str, Any] | None = None,
@@ -119,26 +119,25 @@ class AsyncClient:
         """Curates a folder on the orchestrator's host; `photos` then returns the results.
 
         Args:
-            folder: Absolute; under one of the orchestrator's allowed roots.
-            profile: One of the orchestrator's profiles; empty = its own.
+            folder: One or more absolute paths below the orchestrator's allowed roots. Of identical
+                photos, the one in the earlier folder is preferred.
+            profile: One of the orchestrator's profiles; empty = its default.
             settings: Settings that differ, nested like configs/pipeline.yaml.
             on_progress: Called with the run after every change.
 
         Returns:
-            The run, completed.
+            The completed run.
 
         Raises:
             BestshotError: The run failed or was cancelled.
         """
-        answer = await self._call(
-            self._orchestrator().CreateAlbum, pb.CreateAlbumRequest(folder=str(folder))
-        )
+        answer = await self._call(self._orchestrator().CreateAlbum, _messages.new_album(folder))
         return await self.run(
             answer.album.id, profile=profile, settings=settings, on_progress=on_progress
         )
 
     async def upload(self, display_name: str, files: Sequence[Path | str]) -> pb.Album:
-        """Uploads local files as an album, which the orchestrator keeps; `run` then curates it."""
+        """Uploads local files as an album that the orchestrator stores; `run` then curates it."""
         header = pb.UploadHeader(display_name=display_name)
 
         def send(timeout: float, metadata: Any) -> Any:  # noqa: ANN401
@@ -177,7 +176,7 @@ class AsyncClient:
     async def photos(
         self, run_id: str, *, selected_only: bool = False
     ) -> AsyncIterator[pb.ImageResult]:
-        """Yields the photos of a run by path, each with all its results."""
+        """Yields the photos of a run, ordered by path, each with all its results."""
         token = ""
         while True:
             request = _messages.images_request(run_id, token, selected_only=selected_only)

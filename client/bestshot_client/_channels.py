@@ -1,7 +1,7 @@
 """Addresses, credentials and channel options for the services.
 
-Its service config duplicates that of `services.common.rpc.channels`: this library is installed
-without the services, so neither imports the other.
+The service config duplicates that of `services.common.rpc.channels`, because this library is
+installed without the services and neither imports the other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 4
 class Addresses:
     """Addresses of the parts, each "host:port" or a gRPC target; None = not used.
 
-    The defaults are those of `bestshot up`.
+    The defaults match `bestshot up`.
     """
 
     orchestrator: str | None = "127.0.0.1:50050"
@@ -50,7 +50,7 @@ class Security:
 
     Attributes:
         token: Sent with every call; empty = none.
-        ca_file: PEM certificates of the trusted authorities; implies `tls`.
+        ca_file: PEM certificates of trusted authorities; implies `tls`.
         certificate_file: PEM certificate of the caller, if the servers require one.
         key_file: Its private key.
         tls: Whether connections use TLS; without `ca_file`, servers are verified against the
@@ -66,7 +66,7 @@ class Security:
     allow_plaintext_token: bool = False
 
     def __repr__(self) -> str:
-        """Without the token."""
+        """Hides the token."""
         return f"Security(token={'...' if self.token else ''!r}, ca_file={self.ca_file!r})"
 
     def credentials(self) -> grpc.ChannelCredentials | None:

@@ -29,7 +29,7 @@ BATCH_BYTES = 32 * 2**20
 UPLOAD_CHUNK_BYTES = 2**20
 PAGE_SIZE = 200
 REWATCH_S = 60.0
-"""How long a watched run's orchestrators may be unreachable: another takes over within 15 s."""
+"""How long to wait for an unreachable orchestrator: another one takes over within 15 s."""
 REWATCH_PAUSE_S = 0.5
 
 
@@ -48,7 +48,7 @@ class BestshotError(Exception):
 
 
 class ImageError(Exception):
-    """One picture could not be read or analysed; the others of its call could.
+    """A picture that could not be read or analysed; other pictures in the call are not affected.
 
     Attributes:
         message: Why, as a sentence.
@@ -57,6 +57,13 @@ class ImageError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+def new_album(folder: Path | str | Sequence[Path | str]) -> orchestrator_pb2.CreateAlbumRequest:
+    """Builds the request for an album of one or more folders."""
+    if isinstance(folder, Path | str):
+        return orchestrator_pb2.CreateAlbumRequest(folder=str(folder))
+    return orchestrator_pb2.CreateAlbumRequest(folders=map(str, folder))
 
 
 def error_of(error: grpc.RpcError) -> BestshotError:
@@ -73,7 +80,7 @@ def is_repeatable(request: Any) -> bool:  # noqa: ANN401
 
 
 def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
-    """Seconds to wait before a request is repeated; None if it must not be.
+    """Seconds to wait before repeating a request; None if it must not be repeated.
 
     Args:
         error: The error that the call raised.
@@ -104,7 +111,7 @@ def batches(pictures: Sequence[Picture]) -> Iterator[list[image_pb2.Image]]:
 
 
 def comparisons(pairs: Sequence[tuple[Picture, Picture]]) -> Iterator[siamese_pb2.CompareRequest]:
-    """Requests for pairs, each picture of a request sent once.
+    """Builds requests for pairs; each picture is sent once per request.
 
     Raises:
         OSError: A file cannot be read.
@@ -127,7 +134,7 @@ def comparisons(pairs: Sequence[tuple[Picture, Picture]]) -> Iterator[siamese_pb
 
 
 def results(items: Sequence[Any], read: Callable[[Any], ResultT]) -> list[ResultT | ImageError]:
-    """Each item's result, or its error."""
+    """Returns each item's result or error."""
     return [
         ImageError(item.error.message) if item.HasField("error") else read(item) for item in items
     ]
@@ -179,7 +186,7 @@ def has_ended(run: orchestrator_pb2.Run) -> bool:
 
 
 class Watching:
-    """Decides how long to resume a broken watch: orchestrators may be replaced during a run."""
+    """Decides how long to keep resuming a broken watch; orchestrators may be replaced."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -189,7 +196,7 @@ class Watching:
         self._last = time.monotonic()
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Returns the seconds to wait before the next try; BestshotError if there is none."""
+        """Returns the seconds to wait before the next try; BestshotError to give up."""
         is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         if not is_passing or time.monotonic() - self._last > REWATCH_S:
             raise error_of(error) from error
@@ -199,7 +206,7 @@ class Watching:
 def upload(
     header: orchestrator_pb2.UploadHeader, files: Sequence[Path | str]
 ) -> Iterator[orchestrator_pb2.UploadAlbumRequest]:
-    """The messages of an upload: header, then each file in pieces."""
+    """Yields the messages of an upload: the header, then each file in chunks."""
     request = orchestrator_pb2.UploadAlbumRequest
     yield request(header=header)
     for file in map(Path, files):

@@ -1,9 +1,9 @@
-"""Installs a component into the virtual environment that runs this, without unused packages.
+"""Installs a component into the virtual environment that runs this script, without unused packages.
 
     python install.py dependencies COMPONENT cpu|cuda
     python install.py project COMPONENT cpu|cuda
 
-In two steps, so that a change of the code does not install the dependencies again. The second one
+There are two steps, so that a code change does not install the dependencies again. The second step
 also fetches the networks that the component serves by default.
 """
 
@@ -61,7 +61,7 @@ def install_dependencies(component: str, accelerator: str) -> None:
     pip("install", *CONSTRAINTS, *project["dependencies"], *optional)
     unneeded = NEVER_IMPORTED[component]
     if component in MODEL_SERVICES and accelerator == "cpu":
-        # the same release without CUDA: a sixth of the size
+        # the same release without CUDA has a sixth of the size
         version = importlib.metadata.version("onnxruntime-gpu")
         pip("uninstall", "--yes", "onnxruntime-gpu")
         pip("install", *CONSTRAINTS, f"onnxruntime=={version}")
@@ -69,7 +69,7 @@ def install_dependencies(component: str, accelerator: str) -> None:
 
 
 def fetch_models(component: str) -> None:
-    """Pulls and verifies the model that a service has in the default profile."""
+    """Pulls and verifies the model that the default profile sets for a service."""
     from models.cli import app
     from models.profiles import models_by_role
     from services.common.config.layers import DEFAULT_PROFILE, config_dir, models_dir

@@ -1,7 +1,7 @@
 """Runs a converted network on a known input and compares its outputs with a reference.
 
-Runs in a separate process, because the orchestrator, which pulls models, never loads ONNX Runtime:
-`python -P -m models.convert.reference ONNX_FILE RECIPE_FOLDER`.
+This runs in a separate process, because the orchestrator, which pulls models, never loads ONNX
+Runtime: `python -P -m models.convert.reference ONNX_FILE RECIPE_FOLDER`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from services.common.inference.onnx import OrtSession, SessionOptions
 
 
 def reference_input(described: Input) -> NDArray[np.float32]:
-    """Computes a smooth pattern in integers, so that it is the same on every machine."""
+    """Computes a smooth pattern with integers, so that it is identical on every machine."""
     n, c, y, x = _coordinates(described)
     values = (x * x + 3 * y * y + 2 * x * y) // 16 + 85 * c + 50 * n
     triangle = np.abs(values % 510 - 255)  # 0 to 255, without the jumps that % makes
@@ -37,7 +37,7 @@ def check_against_reference(path: Path, recipe_folder: Path) -> None:
     """Compares a converted network with the reference of its recipe.
 
     Raises:
-        ConfigError: It does not load, or its outputs differ.
+        ConfigError: The network does not load, or its outputs differ.
     """
     recipe = read_recipe(recipe_folder)
     session = OrtSession(path, SessionOptions())

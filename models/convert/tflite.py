@@ -9,7 +9,6 @@ where CONVERSION is the registry's entry as JSON.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -19,14 +18,13 @@ import tflite2onnx
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.convert.pictures import MIN_DIFFERENCE, photo_paths
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import TfliteConversion
 
 CONVERTERS = ("tflite2onnx", "onnx")
 SUM_TOLERANCE = 1e-3
-MIN_DIFFERENCE = 1e-4
-"""Minimum difference between the shares of two photos; a graph that ignores its input has none."""
 
 
 def convert(published: Path, target: Path) -> None:
@@ -37,7 +35,7 @@ def convert(published: Path, target: Path) -> None:
     """
     tflite2onnx.convert(str(published), str(target))
     model = onnx.load(target)
-    # tflite2onnx keeps both in sets, whose order differs in every process
+    # tflite2onnx keeps both in sets, whose order differs between processes
     del model.graph.value_info[:]
     weights = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
     del model.graph.initializer[:]
@@ -51,7 +49,7 @@ def check_shares(path: Path, conversion: TfliteConversion) -> None:
     """Runs the network on the two photos that ship with scikit-learn.
 
     No output of the published file is known, so this only proves that the graph runs and computes
-    shares from its input, not that they are the right ones.
+    shares from its input, not that the shares are right.
 
     Raises:
         ConfigError: The graph does not load, or its output is not the expected number of shares.
@@ -62,7 +60,7 @@ def check_shares(path: Path, conversion: TfliteConversion) -> None:
     _, _, height, width = (axis.dim_value for axis in shape.dim)
     answers = [
         session.run({name: _tensor(photo, (width, height), conversion.input_range)})[0]
-        for photo in _photos()
+        for photo in photo_paths()
     ]
     for answer in answers:
         if answer.shape != (1, conversion.share_count):
@@ -76,14 +74,6 @@ def check_shares(path: Path, conversion: TfliteConversion) -> None:
             )
     if np.abs(answers[0] - answers[1]).max() < MIN_DIFFERENCE:
         raise ConfigError(f"{conversion.name} gives the same output for two different photos")
-
-
-def _photos() -> list[Path]:
-    package = importlib.util.find_spec("sklearn")  # importing it would take seconds
-    assert package is not None
-    assert package.origin is not None
-    folder = Path(package.origin).parent / "datasets" / "images"
-    return [folder / "china.jpg", folder / "flower.jpg"]
 
 
 def _tensor(

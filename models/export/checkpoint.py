@@ -1,32 +1,24 @@
-"""Reads PyTorch checkpoints without unpickling arbitrary objects."""
+"""Reads PyTorch checkpoints without unpickling anything."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from models.export.resnet import rename_to_torchvision
+from models.convert.tensor_file import open_tensors
 from services.common.errors import ConfigError
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Reads weights by name; accepts a state dict or a training checkpoint that has one.
+    """Reads weights by name; accepts the same files as `open_tensors`.
 
     Raises:
-        ConfigError: The file has anything other than tensors and plain values.
+        ConfigError: The file contains anything other than tensors and plain values.
     """
-    try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the errors of unpickling have no common base
-        # without PyTorch's own text, which tells how to load such a file despite the danger
-        raise ConfigError(
-            f"{path} is not a checkpoint with only weights: it is damaged, or has Python objects, "
-            f"which could run code"
-        ) from error
-    return rename_to_torchvision(found.get("model_state_dict", found))
+    with open_tensors(path) as tensors:
+        return {key: torch.from_numpy(tensor.read().copy()) for key, tensor in tensors.items()}
 
 
 def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

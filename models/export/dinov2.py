@@ -20,7 +20,7 @@ class Shape:
     """Size of a Vision Transformer.
 
     Attributes:
-        register_count: Tokens that belong to no patch (Darcet et al. 2024).
+        register_count: Number of tokens without a patch (Darcet et al. 2024).
     """
 
     width: int
@@ -97,7 +97,7 @@ class _PatchEmbed(nn.Module):
 
 
 class DinoV2(nn.Module):
-    """Normalised pictures (n, 3, 224, 224) to unit vectors (n, width): the class token."""
+    """Maps normalised pictures (n, 3, 224, 224) to unit vectors (n, width), the class token."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ def resize_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def resize_positions_smoothly(trained: torch.Tensor, side: int) -> torch.Tensor:
-    """Resizes as the official code does for networks with registers: antialiased, not shifted."""
+    """Resizes like the official code for networks with registers: antialiased, not shifted."""
     grid = _grid(trained)
     if side == grid.shape[-1]:
         return trained

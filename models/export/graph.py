@@ -1,4 +1,4 @@
-"""Exports networks to ONNX files, and checks that they compute the same."""
+"""Exports networks to ONNX files, and checks that both give the same results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def on_device(values: NDArray[np.float32]) -> torch.Tensor:
-    """Moves an array to the device on which exports run: the GPU if there is one."""
+    """Moves an array to the device that exports use: the GPU if there is one."""
     return torch.from_numpy(values).to(DEVICE)
 
 
@@ -52,7 +52,7 @@ class Graph:
 
 
 class _Half(nn.Module):
-    """Runs a network in half precision; inputs and outputs stay single."""
+    """Runs a network in half precision, with inputs and outputs in single precision."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> No
     In half precision this converts the network itself.
 
     Raises:
-        ConfigError: Its outputs differ from PyTorch's.
+        ConfigError: The file's outputs differ from PyTorch's.
     """
     wanted = graph.run()
     network = _Half(graph.network) if precision == "fp16" else graph.network
@@ -94,7 +94,7 @@ def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> No
 
 
 def plain_model(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Removes the exporter's notes: stack traces that have paths of this machine."""
+    """Removes the exporter's notes: stack traces with paths on this machine."""
     del model.metadata_props[:]
     for part in (model.graph, *model.functions):
         del part.metadata_props[:]
@@ -117,8 +117,8 @@ def _check(graph: Graph, wanted: NDArray[np.float32], path: Path, precision: str
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
     cosine = float(((rows * others).sum(1) / lengths).min())
     print(
-        f"{graph.output} against PyTorch in single precision on {len(wanted)} pictures: largest "
-        f"difference {worst:.1e}, smallest cosine {cosine:.6f}"
+        f"{graph.output} compared with PyTorch in single precision on {len(wanted)} pictures: "
+        f"largest difference {worst:.1e}, smallest cosine {cosine:.6f}"
     )
     limit = TOLERANCES[precision] * max(1.0, float(np.abs(wanted).max()))
     if worst > limit:

@@ -14,19 +14,9 @@ FEATURES = 2048
 LOWEST_VOTE, HIGHEST_VOTE = 1.0, 10.0
 """Range of the votes in the AVA data set (Murray et al. 2012)."""
 
-_SEQUENTIAL_NAMES = {
-    "0": "conv1",
-    "1": "bn1",
-    "4": "layer1",
-    "5": "layer2",
-    "6": "layer3",
-    "7": "layer4",
-}
-"""A trunk wrapped in nn.Sequential has numbers instead of names."""
-
 
 def resnet50_trunk() -> nn.Module:
-    """Normalised pictures (n, 3, h, w) to features (n, 2048); the classifier is left out."""
+    """Maps normalised pictures (n, 3, h, w) to features (n, 2048), without the classifier."""
     network: nn.Module = torchvision_models().resnet50(weights=None)
     network.fc = nn.Identity()
     return network
@@ -49,7 +39,7 @@ class AvaResNet50(nn.Module):
         self.output_count = output_count
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Score (n, 1), or the shares of the votes 1 to 10, (n, 10)."""
+        """Returns the score (n, 1), or the shares of the votes 1 to 10, (n, 10)."""
         answer = self.head(self.backbone(pixels))
         if self.output_count == 1:
             return answer.clamp(LOWEST_VOTE, HIGHEST_VOTE)
@@ -60,7 +50,7 @@ class SiameseResNet50(nn.Module):
     """The earlier system's comparator.
 
     Args:
-        hidden: Widths of the hidden layers of the head; none in the published checkpoint.
+        hidden: Widths of the head's hidden layers; the published checkpoint has none.
     """
 
     def __init__(self, hidden: Sequence[int]) -> None:
@@ -75,21 +65,10 @@ class SiameseResNet50(nn.Module):
 
 
 def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
-    """Widths of the hidden layers of a comparator's head, from the shapes of its weights."""
+    """Widths of the hidden layers in a comparator's head, from the shapes of its weights."""
     weights = {
         int(found[1]): tensor
         for key, tensor in state.items()
         if (found := re.match(r"^mlp\.(\d+)\.weight$", key))
     }
     return [weights[index].shape[0] for index in sorted(weights)][:-1]
-
-
-def rename_to_torchvision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Renames "backbone.4.0.conv1.weight" to "backbone.layer1.0.conv1.weight"; others stay."""
-    return {
-        re.sub(r"^backbone\.(\d)\.", lambda found: f"backbone.{_SEQUENTIAL_NAMES[found[1]]}.", key)
-        if re.match(r"^backbone\.[014567]\.", key)
-        else key: tensor
-        for key, tensor in state.items()
-        if not key.startswith("backbone.fc.")
-    }

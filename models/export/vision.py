@@ -1,4 +1,4 @@
-"""torchvision's networks, even if its compiled part does not load."""
+"""Imports torchvision's networks, even if its compiled extension does not load."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def torchvision_models() -> ModuleType:
     """Imports torchvision.models.
 
     The published wheel is compiled for a CUDA build of PyTorch. With a CPU build its import fails
-    because two object detection operators are missing, which the compiled part would define. Our
-    networks use neither, so it is enough to declare their names.
+    because two object detection operators, which the extension would define, are missing. Our
+    networks do not use them, so it is enough to declare their names.
     """
     try:
         return importlib.import_module("torchvision.models")

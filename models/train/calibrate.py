@@ -1,13 +1,13 @@
-"""Finds what `auto` means for an embedding: its scene_distance and cluster_selection_epsilon.
+"""Finds the `auto` values for an embedding: its scene_distance and cluster_selection_epsilon.
 
     python -P -m models.train.calibrate --pictures FOLDER [--photos FOLDER ...] [--album FOLDER ...]
 
 Builds many albums with known groups: single pictures, and scenes of several shots, which are
-simulated from one picture by changing what differs between two shots (viewpoint, framing, tilt,
-exposure, focus, noise). Because the scenes of a real album resemble one another, some scenes are
-the two halves of one picture. Each pair of distances is scored by the mean adjusted Rand index over
-the albums, with the same clustering as in a run. Simulated scenes differ from one another more than
-those of a real album, which show one place, and their shots vary more, so that simulated albums
+simulated from one picture by varying the properties that differ between shots (viewpoint, framing,
+tilt, exposure, focus, noise). Because the scenes of a real album resemble one another, some scenes
+are the two halves of one picture. Each pair of distances is scored by the mean adjusted Rand index
+over the albums, with the same clustering as in a run. Simulated scenes differ from one another more
+than those of a real album, which show one place, and their shots vary more, so simulated albums
 alone give a distance that is too large. Real albums with labelled moments (`--album`) therefore
 count as much as all simulated ones together. Of the pairs within one standard error of the best
 (Breiman et al. 1984), the one nearest to their middle is chosen, because it is on a plateau and not
@@ -47,12 +47,12 @@ SHOTS_PER_SCENE = 6
 ALBUM_COUNT = 100
 PICTURES_PER_ALBUM = (3, 30)
 HALVED_SHARE = 0.3
-"""Share of an album's pictures whose two halves are used as two scenes."""
+"""Share of an album's pictures whose halves are used as two scenes."""
 DISTANCES = [step / 100 for step in range(20, 72, 4)]
 EPSILON_SHARES = (0.6, 0.8, 1.0)
 """Values of cluster_selection_epsilon to try, as shares of scene_distance."""
 REAL_SHARE = 0.5
-"""Weight of all labelled albums together; the simulated ones have the rest."""
+"""Total weight of the labelled albums; the simulated ones have the rest."""
 
 Embeddings = NDArray[np.float32]
 Scores = NDArray[np.float64]
@@ -117,8 +117,8 @@ def read_album(embed: Callable[[RgbImage], Embeddings], folder: Path) -> Album:
 
     Args:
         embed: Embeds one picture.
-        folder: Has the photos; groups.csv (`file,group`), which does not list single photos; and
-            optionally ambiguous.csv (`file`), which lists photos to leave out.
+        folder: Folder with the photos; groups.csv (`file,group`), which does not list single
+            photos; and optionally ambiguous.csv (`file`), which lists photos to leave out.
     """
     groups = {row["file"]: row["group"] for row in _read_table(folder / "groups.csv")}
     left_out = {row["file"] for row in _read_table(folder / "ambiguous.csv")}
@@ -162,7 +162,7 @@ def _draw_album(shots: Embeddings, rng: np.random.Generator) -> Album:
 
 
 def read_parameters(configs: Path) -> ClusterParameters:
-    """Reads how runs cluster by default; simulated shots have no capture time."""
+    """Reads the default clustering settings; simulated shots have no capture time."""
     path = configs / "pipeline.yaml"
     settings = load(PipelineSettings, [Layer(str(path), read_yaml(path))]).cluster_scenes
     return replace(resolve_auto(settings, (0.0, 0.0)), capture_time=WITHOUT_TIME)
@@ -208,24 +208,24 @@ def calibrate(
     middle = np.mean(plateau, axis=0)
     chosen = min(plateau, key=lambda pair: (float(np.abs(pair - middle).sum()), pair))
     print(
-        f"best {grid[best]:.3f} at {best}, standard error {errors[best]:.3f}, over "
+        f"best {grid[best]:.3f} at {best}, standard error {errors[best]:.3f}, on "
         f"{len(simulated)} simulated and {len(labelled)} labelled albums"
     )
     print(
-        f"{len(plateau)} pairs within that error of it, distances "
+        f"{len(plateau)} pairs within that error of the best, distances "
         f"{min(d for d, _ in plateau)} to {max(d for d, _ in plateau)}"
     )
     print(f"scene_distance: {chosen[0]}\ncluster_selection_epsilon: {chosen[1]}")
     for _, albums in weighted:
         scored = rand_indices(albums, parameters, *chosen)
-        print(f"mean adjusted Rand index over {len(albums)} albums with these: {scored.mean():.3f}")
+        print(f"mean adjusted Rand index of {len(albums)} albums with these: {scored.mean():.3f}")
     return chosen
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="calibrates `auto` for an embedding model")
     parser.add_argument(
-        "--pictures", type=Path, required=True, help="made by models.train.pictures"
+        "--pictures", type=Path, required=True, help="folder made by models.train.pictures"
     )
     parser.add_argument(
         "--photos", type=Path, action="append", default=[], help="more single photos"

@@ -65,7 +65,7 @@ def jpeg(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage
 
 
 def tilt(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
-    """Rotates by 5 to 15 degrees; fills the corners or zooms until none shows."""
+    """Rotates by 5 to 15 degrees; fills the corners, or zooms until they are out of the frame."""
     angle = _between(5, 15, strength) * (1 if rng.uniform() < 0.5 else -1)
     height, width = image.shape[:2]
     radians = math.radians(abs(angle))

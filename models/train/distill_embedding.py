@@ -3,14 +3,14 @@
     python -P -m models.train.pictures FOLDER
     python -P -m models.train.distill_embedding --pictures FOLDER --teacher TEACHER.onnx
 
-Ends with a checkpoint (`--student`), from which scene_embedding.py makes the ONNX file.
+Writes a checkpoint (`--student`), from which scene_embedding.py makes the ONNX file.
 
 The teacher is MediaPipe's MobileNetV3-small image embedder (Apache-2.0), as ONNX; its weights are
 not part of this repository. The views are random crops, collages and pasted cut-outs of the
 pictures. The teacher sees them unchanged, the student recoloured, blurred, mirrored and with noise.
 The student learns the teacher's directions (cosine) and its pairwise similarities within a batch
 (relational distillation, Park et al. 2019). Asano and Saeed (2023), "Extrapolating from a single
-image to a thousand classes using distillation", show that heavy cropping makes a few pictures
+image to a thousand classes using distillation", show that with heavy cropping a few pictures are
 enough for this.
 """
 
@@ -72,7 +72,7 @@ class Block(nn.Module):
 
 
 class Student(nn.Module):
-    """Maps uint8-range RGB, (n, 3, 128, 128) in 0..255, to unit vectors (n, 256)."""
+    """Maps RGB (n, 3, 128, 128) in 0..255 to unit vectors (n, 256)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Student(nn.Module):
 
 
 class ViewMaker:
-    """Draws random views of the pictures: crops, collages, cut-outs pasted on crops."""
+    """Draws random views of the pictures: crops, collages, cut-outs pasted onto crops."""
 
     def __init__(self, found: pictures.Pictures, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -206,10 +206,10 @@ def train(
 ) -> None:
     """Trains for `minutes`, with one cosine schedule, and saves `checkpoint`.
 
-    An existing checkpoint is trained further.
+    If the checkpoint exists, training continues from it.
     """
     torch.manual_seed(SEED)
-    torch.set_flush_denormal(True)  # without it the CPU slows fivefold once weights have decayed
+    torch.set_flush_denormal(True)  # otherwise it gets five times slower once weights have decayed
     _, _, basis = np.linalg.svd(targets[:8192], full_matrices=False)
     kept = torch.from_numpy(targets @ basis[:DIMENSION].T)
     print(f"share of the teacher's energy in {DIMENSION}-d: {(kept**2).sum(1).mean():.3f}")

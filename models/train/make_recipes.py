@@ -3,9 +3,9 @@
     pip install onnx tflite2onnx==0.4.1 ai-edge-litert efficientnet-lite-pytorch torch
     PYTHONPATH=. python -P -m models.train.make_recipes FOLDER
 
-FOLDER has the published files. Each network is converted, its weights are found in the published
-file and cut out, and the reference output is computed by a runtime other than ONNX Runtime:
-TensorFlow Lite, OpenCV or PyTorch.
+FOLDER contains the published files. Each network is converted, its weights are located in the
+published file and cut out, and the reference output is computed by a runtime other than ONNX
+Runtime: TensorFlow Lite, OpenCV or PyTorch.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def face_mesh(published: Path) -> onnx.ModelProto:
 
 def iris(published: Path) -> onnx.ModelProto:
     model = from_tflite(published)
-    # a convolution outputs the points; its channels are x, y and z of each
+    # a convolution outputs the points; its channels are x, y and z of each point
     outputs = {"contour": ("conv_eyes_contours_and_brows", [71, 3]), "iris": ("conv_iris", [5, 3])}
     return finish(model, "input_1", 64, outputs)
 
@@ -93,10 +93,10 @@ def finish(
 
 
 def split_prelus(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replaces PRelu(x, s) by r = Relu(x) and r + s * (x - r), which is equal to the last bit.
+    """Replaces PRelu(x, s) with r = Relu(x) and r + s * (x - r), which is equal to the last bit.
 
     ONNX Runtime's PRelu with a slope per channel is slow on a CPU: without it the face mesh takes
-    1.2 ms instead of 3.1 and the iris network 1.2 instead of 2.8 (one core, version 1.31).
+    1.2 ms instead of 3.1 and the iris network takes 1.2 ms instead of 2.8 (one core, version 1.31).
     """
     nodes: list[onnx.NodeProto] = []
     for index, node in enumerate(model.graph.node):
@@ -119,7 +119,7 @@ def split_prelus(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def efficientnet_lite0(published: Path) -> onnx.ModelProto:
-    """Builds the network up to the classifier, padded as in TensorFlow, where it was trained."""
+    """Builds the network up to the classifier, with the padding of TensorFlow, which trained it."""
     import torch
 
     state = torch.load(published, map_location="cpu", weights_only=True)
@@ -191,7 +191,7 @@ def value(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
 
 
 def run_tflite(published: Path, inputs: Array) -> dict[str, Array]:
-    """Runs pictures one by one, because these networks take channels last and a batch of one."""
+    """Runs pictures one by one, because these networks take batches of one, channels last."""
     rows: dict[str, list[Array]] = {}
     for one in inputs:
         for name, answer in interpret(published, one.transpose(1, 2, 0)[None]).items():
@@ -370,7 +370,7 @@ def is_weight(tensor: onnx.TensorProto) -> bool:
 
 
 def cut(whole: bytes, published: bytes) -> tuple[bytes, list[Weight]]:
-    """Cuts the weights out of an ONNX file; returns the rest, and where each weight is found."""
+    """Cuts the weights out of an ONNX file; returns the rest, and the position of each weight."""
     rest, weights, place = bytearray(), [], 0
     tensors = [one for one in onnx.load_from_string(whole).graph.initializer if is_weight(one)]
     for tensor in tensors:
@@ -383,7 +383,7 @@ def cut(whole: bytes, published: bytes) -> tuple[bytes, list[Weight]]:
 
 
 def find(name: str, values: Array, published: bytes, gap: int) -> Weight:
-    """Searches for the values in either precision and any order of the axes longer than 1."""
+    """Searches for the values in both precisions and in every order of axes longer than 1."""
     flat = values.reshape([size for size in values.shape if size > 1])
     for dtype in ("float32", "float16"):
         if not np.array_equal(flat.astype(dtype).astype("float32"), flat):
@@ -420,7 +420,7 @@ def make(name: str, folder: Path) -> None:
     rows = ",\n".join(f"    {json.dumps(row)}" for row in content.pop("weights"))
     head = json.dumps(content)[1:-1]
     (target / "recipe.json").write_text(f'{{\n  {head},\n  "weights": [\n{rows}\n  ]\n}}\n')
-    print(f"{name}: {len(rest)} bytes besides {len(weights)} weights; of the ONNX file:")
+    print(f"{name}: {len(rest)} bytes and {len(weights)} weights; for the ONNX file:")
     print(f"  size_bytes: {len(whole)}\n  sha256: {hashlib.sha256(whole).hexdigest()}")
 
 

@@ -71,7 +71,7 @@ def fetch(folder: Path) -> None:
 
 
 def find(folder: Path | None) -> Pictures:
-    """Lists the pictures of the installed Python packages and of a fetched `folder`, sorted."""
+    """Lists the pictures in the installed Python packages and a fetched `folder`, sorted."""
     site = Path(sysconfig.get_paths()["purelib"])
     photos = [path for part in PYTHON_PICTURES for path in _pictures_below(site / part)]
     cutouts: list[Path] = []
@@ -86,7 +86,7 @@ def find(folder: Path | None) -> Pictures:
 
 
 def group_by_subject(paths: Sequence[Path]) -> list[list[Path]]:
-    """Groups renditions of the same wallpaper, which share a folder; other files are alone."""
+    """Groups renditions of the same wallpaper, which share a folder; other files stay single."""
     subjects: dict[Path, list[Path]] = {}
     for path in paths:
         key = path.parent if "contents" in path.parts else path

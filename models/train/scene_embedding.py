@@ -2,9 +2,9 @@
 
     python -P -m models.train.scene_embedding --pictures FOLDER
 
-The network is the checkpoint (`--student`) that distill_embedding.py makes.
+The network is the checkpoint (`--student`) that distill_embedding.py writes.
 
-The network captures what is in a picture, the descriptors how it is laid out: a colour histogram, a
+The network captures the content of a picture, the descriptors its layout: a colour histogram, a
 layout of colours and a layout of edge directions, each with its mean over many pictures
 subtracted. Every part is a unit vector; they are weighted by `WEIGHTS`, and the cosine of two
 embeddings is the weighted mean of the parts' cosines. The means are taken from the training
@@ -36,9 +36,9 @@ LAYOUT_CELLS = 8
 EDGE_CELLS = 4
 DIRECTIONS = 8
 SHARPENING_STEPS = 3
-"""Each squares the response: cos^8 of the doubled angle, half midway between two directions."""
+"""Each one squares the response: cos^8 of the doubled angle, half midway between directions."""
 COMMON_LUMA, GAIN_RANGE = 0.4, (0.25, 4.0)
-"""Mean luma, 0 to 1, to which the histogram scales pictures so that exposure does not matter, and
+"""Mean luma, 0 to 1, to which the histogram scales pictures, so that exposure does not matter, and
 the limits of the scale."""
 EDGE_FLOOR = 0.3
 """Relative to the mean edge strength; cells with weaker edges get less weight."""
@@ -143,7 +143,7 @@ def export(model: SceneEmbedding, out: Path) -> None:
     """Writes one ONNX file: pixels float32 (n, 3, 128, 128) RGB 0..255 -> embedding (n, d).
 
     Raises:
-        RuntimeError: The file does not compute what the model does.
+        RuntimeError: The file gives different results from the model.
     """
     program = torch.onnx.export(
         model,
@@ -165,12 +165,14 @@ def export(model: SceneEmbedding, out: Path) -> None:
         f"{out}: {out.stat().st_size} bytes, {got.shape[1]}-d, ONNX Runtime differs by {worst:.1e}"
     )
     if worst > PARITY_TOLERANCE:
-        raise RuntimeError("the exported graph does not compute what the model does")
+        raise RuntimeError("the exported graph gives different results from the model")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="builds the builtin scene embedding")
-    parser.add_argument("--pictures", type=Path, required=True, help="of models.train.pictures")
+    parser.add_argument(
+        "--pictures", type=Path, required=True, help="folder made by models.train.pictures"
+    )
     parser.add_argument("--student", type=Path, default=Path("build/distill/student.pt"))
     parser.add_argument("--out", type=Path, default=Path("models/builtin/scene-embedding.onnx"))
     arguments = parser.parse_args()

@@ -3,10 +3,10 @@
     python -P -m models.train.pictures FOLDER
     python -P -m models.train.train_siamese --pictures FOLDER
 
-Each pair has two versions of one picture: the original and a degraded one (two pairs of three), or
-a lightly and a strongly degraded one. They are cropped at slightly different places, so that pixels
-never line up. A seventh of the pictures is held out; the accuracy on pairs made from them, and on
-the pictures in --test folders, is printed per degradation.
+Each pair has two versions of one picture: the original and a degraded one (two pairs in three), or
+a lightly and a strongly degraded one. They are cropped at slightly different positions, so that
+pixels never line up. A seventh of the pictures is held out; the accuracy on pairs made from them,
+and on the pictures in --test folders, is printed per degradation.
 
 Architecture: both pictures share a small convolutional trunk; the mean and standard deviation of
 the input and of the first, third and last feature maps describe a picture of any size. A head
@@ -42,7 +42,7 @@ from services.siamese.model import SiameseModel
 
 SEED = 20261124
 WORK_SIDE_PX = 1024
-"""Largest size at which degradations are applied: that of canonical images."""
+"""Largest size at which degradations are applied: the size of canonical images."""
 INPUT_SIDE_PX = 512
 """Size at which the network sees pictures: the one that the service requests."""
 CROP_PX = 224
@@ -95,7 +95,7 @@ class Comparator(nn.Module):
         return self.norm(torch.cat(parts, dim=1))
 
     def compare(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """Logit that the first is better, from two descriptions."""
+        """Computes the logit that the first is better, from two descriptions."""
         mean = (first + second) / 2
         forward = self.head(torch.cat([first - second, mean], dim=1))
         backward = self.head(torch.cat([second - first, mean], dim=1))
@@ -107,7 +107,7 @@ class Comparator(nn.Module):
 
 def _statistics(x: torch.Tensor) -> torch.Tensor:
     mean = x.mean((2, 3))
-    # in float32 E[x^2] - E[x]^2 can be negative for a flat picture, and its square root NaN
+    # in float32 E[x^2] - E[x]^2 can be negative for a flat picture, which makes its square root NaN
     centred = x - x.mean((2, 3), keepdim=True)
     spread = torch.sqrt((centred * centred).mean((2, 3)) + 1e-4)
     return torch.cat([mean, spread], dim=1)
@@ -165,7 +165,7 @@ def make_pair(picture: RgbImage, name: str, rng: np.random.Generator) -> list[Rg
     picture = _shrink(picture, side)
     degrade = DEGRADATIONS[name]
     if rng.uniform() < 0.33:
-        seed = int(rng.integers(2**31))  # the same direction and sign for both
+        seed = int(rng.integers(2**31))  # so that both have the same direction and sign
         light, gross = np.random.default_rng(seed), np.random.default_rng(seed)
         better = degrade(picture, rng.uniform(-0.2, 0.2), light)
         worse = degrade(picture, rng.uniform(0.6, 1.0), gross)
@@ -198,7 +198,7 @@ def build_pairs(
 
 
 def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np.uint8]:
-    """The rows of `build_pairs` from `start`; depends only on its arguments."""
+    """The rows of `build_pairs` from `start` on; depends only on its arguments."""
     rng = np.random.default_rng([seed, start])
     picture = load_picture(paths[int(rng.integers(len(paths)))], WORK_SIDE_PX)
     rows = []
@@ -249,7 +249,7 @@ def accuracy_on_crops(
 
 
 def accuracy_on_whole(model: SiameseModel, paths: list[Path]) -> dict[str, float]:
-    """The same on whole pictures at the service's input size: original vs degraded."""
+    """Share of whole pictures, at the service's input size, that beat their degraded version."""
     rng = np.random.default_rng(SEED)
     right: dict[str, list[bool]] = {name: [] for name in NAMES}
     for path in paths:
@@ -291,7 +291,7 @@ class _Compare(nn.Module):
 def export(model: Comparator, folder: Path) -> SiameseModel:
     """Writes the describing and the comparing half as two graphs, and loads them.
 
-    That way a picture in many pairs is described only once.
+    This way, a picture that is in many pairs is described only once.
 
     siamese-describe.onnx: pixels float32 (1, 3, h, w) RGB 0..255 -> description (1, d);
     siamese-compare.onnx: first, second (1, d) -> first_better_probability (1,).
@@ -313,7 +313,7 @@ def export(model: Comparator, folder: Path) -> SiameseModel:
     width = model.norm.num_features
     compare = torch.onnx.export(
         _Compare(model),
-        # two tensors, because one passed twice would be traced as a single input
+        # two tensors, because one tensor passed twice would be traced as a single input
         (torch.zeros(1, width), torch.ones(1, width)),
         input_names=["first", "second"],
         output_names=["first_better_probability"],
@@ -342,9 +342,9 @@ def _check_parity(model: Comparator, exported: SiameseModel) -> None:
             wanted = float(model(*(torch.from_numpy(tensor) for tensor in tensors)))
         got = exported.compare(*(exported.describe(tensor) for tensor in tensors))
         worst = max(worst, abs(wanted - got))
-    print(f"largest difference of a probability, ONNX Runtime against PyTorch: {worst:.1e}")
+    print(f"largest difference in probability between ONNX Runtime and PyTorch: {worst:.1e}")
     if worst > PARITY_TOLERANCE:
-        raise RuntimeError("the exported graphs do not compute what the trained model does")
+        raise RuntimeError("the exported graphs give different results from the trained model")
 
 
 def _print_table(title: str, table: dict[str, float]) -> None:

@@ -5,8 +5,8 @@
 The weights of the builtin comparator were trained when `train_siamese` computed a deviation as
 sqrt(E[x^2] - E[x]^2 + 1e-4). In float32 that difference falls below -1e-4 for flat pictures, and
 its square root is NaN. This changes only those nodes, to sqrt(E[(x - E[x])^2] + 1e-4), which is
-equal in exact arithmetic, so the training stays valid; newly trained weights are exported in that
-form.
+equal in exact arithmetic, so the trained weights stay valid; newly trained weights are exported in
+this form.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GRAPH = Path("models/builtin/siamese-describe.onnx")
 
 
 def use_two_pass_deviation(model: onnx.ModelProto) -> int:
-    """Rewrites every E[x*x] - E[x]*E[x] of a graph in place; returns how many there were."""
+    """Rewrites every E[x*x] - E[x]*E[x] in a graph in place; returns their number."""
     producers = {output: node for node in model.graph.node for output in node.output}
     nodes = list(model.graph.node)
     count = 0

@@ -1,4 +1,4 @@
-"""The orchestrator's API for the commands: a running server, or one in this process."""
+"""The orchestrator's API for commands: a running server, or an orchestrator in this process."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ class LocalCalls:
 
 
 class Api:
-    """The API for commands, which do not have an event loop.
+    """The API for commands, which have no event loop.
 
     Attributes:
-        is_served: Whether the orchestrator, with the photos, may be on another machine.
+        is_served: Whether the orchestrator and its photos may be on another machine.
     """
 
     def __init__(self, runner: asyncio.Runner, calls: Calls, *, is_served: bool) -> None:
@@ -161,7 +161,7 @@ class Api:
 
     def album_folders(self) -> list[Path]:
         """Returns the folders of all albums, to which no command may write."""
-        return [Path(album.folder) for album in self.albums()]
+        return [Path(folder) for album in self.albums() for folder in album.folders]
 
     def runs(self) -> Iterator[Run]:
         """Yields the runs, newest first, without config, models and decisions."""
@@ -176,7 +176,7 @@ class Api:
         """Finds a run by the start of its id, or the newest run.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: There is no such run.
             ConfigError: Several ids start with it.
         """
         if prefix == LATEST:
@@ -192,21 +192,25 @@ class Api:
         return self.run(found[0] if found else prefix)
 
     def find_album(self, folder: str) -> Album:
-        """Finds the album of a folder, or that of the newest run.
+        """Finds the album of a folder, or the album of the newest run.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: There is no such album.
+            ConfigError: The folder is in several albums, none of which consists of it alone.
         """
         if folder == LATEST:
             return self.album(self.find_run(LATEST).album_id)
         named = {folder, str(Path(folder).resolve())}
-        for album in self.albums():
-            if album.folder in named:
-                return album
-        raise NotFoundError("album", folder)
+        found = [album for album in self.albums() if named.intersection(album.folders)]
+        alone = [album for album in found if not album.more_folders]
+        if not found:
+            raise NotFoundError("album", folder)
+        if len(found) > 1 and not alone:
+            raise ConfigError(f"{folder} is in {len(found)} albums that have several folders")
+        return (alone or found)[0]
 
     def images(self, run_id: str, search: str = "") -> list[ImageRecord]:
-        """Returns a run's photos by path; only those whose path or reason contains `search`."""
+        """Returns a run's photos whose path or reason contains `search`, ordered by path."""
         return [
             values.image_value(image)
             for page in self._pages(pb.ListImagesRequest, run_id=run_id, search=search)
@@ -217,7 +221,7 @@ class Api:
         """Finds a photo of a run by its path or, if that is unique, by its file name.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: There is no such photo.
             ConfigError: Several photos have that file name.
         """
         paths = [record.path for record in self.images(run.id, search=name)]
@@ -231,7 +235,7 @@ class Api:
         return same[0]
 
     def diff(self, run_id: str, other_run_id: str) -> RunDiff:
-        """Compares a second run with a first."""
+        """Compares two runs."""
         pages = list(self._pages(pb.DiffRunsRequest, run_id=run_id, other_run_id=other_run_id))
         changes = [change for page in pages for change in page.photo_changes]
         return values.diff_value(pages[0], changes)
@@ -243,7 +247,7 @@ class Api:
         return answer
 
     def evaluate(self, run_id: str) -> pb.EvaluateRunResponse:
-        """Compares a run's own choice with the user's decisions."""
+        """Compares the algorithm's choices with the user's decisions."""
         answer: pb.EvaluateRunResponse = self.call(pb.EvaluateRunRequest(run_id=run_id))
         return answer
 
@@ -266,7 +270,7 @@ class Api:
         return overrides_value(described.config)
 
     def download(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
-        """Downloads a run's results as one file, open at its start; the caller closes it."""
+        """Downloads a run's results as one file; the caller closes it."""
         target = temporary_file()
         request = pb.DownloadRunRequest(run_id=run_id, format=f"DOWNLOAD_FORMAT_{wanted.name}")
         try:
@@ -309,7 +313,7 @@ def open_api(
 
     Raises:
         ConfigError: There are no runs yet, both a folder and a server are given, or a setting is
-            wrong.
+            invalid.
     """
     configs = config_dir(config_folder)
     shared = load_section(configs, default_profile(), "shared", SharedSettings)
@@ -353,7 +357,7 @@ async def _open_local(
 
 
 def _open_stored(settings: OrchestratorSettings, data: Path | None) -> Engine:
-    """Opens the database that the settings name, or that of the data folder.
+    """Opens the database named in the settings, or the one in the data folder.
 
     Raises:
         ConfigError: There is no database yet.

@@ -1,6 +1,6 @@
 """The `bestshot` command.
 
-Functions import what takes long to load, so that `bestshot --help` answers at once.
+Slow modules are imported inside functions, so that `bestshot --help` responds at once.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class ExportedAs(enum.StrEnum):
 SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
-"""Takes a minute, because of the pauses: by then a photo that crashes a service has failed its run
-(`service_wait_s`), and everything else continues."""
+"""Because of the pauses, this many deaths take a minute. By then a photo that crashes a service has
+made its run fail (`service_wait_s`), and everything else continues."""
 
 
 def _parse_transfer(text: str) -> FileTransfer:
@@ -133,8 +133,8 @@ Exclude = Annotated[
     typer.Option(
         "--exclude",
         metavar="GLOB",
-        help="Leave out files or folders, as in .gitignore: 'screenshots/', '*.png'. Can be "
-        "repeated. Applies in addition to PHOTOS/.bestshotignore.",
+        help="Leave out files or folders matching a .gitignore pattern, such as 'screenshots/' or "
+        "'*.png'. Can be repeated. Applies in addition to PHOTOS/.bestshotignore.",
     ),
 ]
 Force = Annotated[
@@ -155,7 +155,13 @@ ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 @app.command()
 def curate(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos; subfolders are included.")],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="One or more folders of photos, with subfolders. Of identical photos, the one "
+            "in the earlier folder is preferred."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
@@ -184,7 +190,7 @@ def curate(
     config_dir_: ConfigDir = None,
     data: Data = None,
 ) -> None:
-    """Score, group and select the photos in a folder.
+    """Score, group and select the photos in one or several folders.
 
     Writes image_metrics.csv, results.json, run.json and index.html to OUT. A second run computes
     only what is new. All services are started for the run and stopped afterwards.
@@ -228,7 +234,7 @@ def demo(
     console.print(f"wrote {count} photos to {photos}", highlight=False)
     curating.curate(
         curating.Request(
-            photos=photos,
+            photos=[photos],
             out=out / "results",
             config_folder=config_dir(None),
             data_folder=data_folder(data),
@@ -263,7 +269,7 @@ def up(
 ) -> None:
     """Run everything until Ctrl-C: the four model services, the orchestrator and the web UI.
 
-    Their addresses are set in configs/services.yaml. A part that dies is restarted; if one keeps
+    Their addresses are set in configs/services.yaml. A part that dies is restarted; if it keeps
     dying, the command exits and shows its last log lines.
     """
     if ui and importlib.util.find_spec("gradio") is None:
@@ -320,7 +326,7 @@ def up(
     context_settings={
         "allow_extra_args": True,
         "ignore_unknown_options": True,
-        "allow_interspersed_args": False,  # options after PART, even --help, are the part's
+        "allow_interspersed_args": False,  # options after PART, even --help, belong to the part
     }
 )
 def serve(
@@ -363,12 +369,13 @@ def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = Non
     """List the newest 1000 runs, newest first."""
     from orchestrator.cli.api import open_api
 
-    # fold, because the end of a long path tells more than its beginning
+    # fold, because the end of a long path is more informative than its beginning
     album = Column("Album", overflow="fold")
     run_id, started = Column("Run", no_wrap=True), Column("Started", no_wrap=True)
-    table = Table(run_id, started, "State", "Photos", "Selected", album, box=None, pad_edge=False)
+    columns = (run_id, started, "State", "Profile", "Photos", "Selected", album)
+    table = Table(*columns, box=None, pad_edge=False)
     with open_api(orchestrator, data) as api:
-        folders = {album.id: album.folder for album in api.albums()}
+        folders = {album.id: ", ".join(album.folders) for album in api.albums()}
         found = list(itertools.islice(api.runs(), SHOWN_RUN_COUNT))
     if as_json:
         print_json({"runs": found, "albums": folders})
@@ -379,6 +386,7 @@ def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = Non
             run.id[:12],
             run.create_time.astimezone().strftime("%Y-%m-%d %H:%M"),
             run.state.value.lower(),
+            escape(run.profile),
             str(summary.photo_count) if summary else "",
             str(summary.selected_count) if summary else "",
             escape(folders.get(run.album_id, "")),
@@ -406,7 +414,7 @@ def show(
         return
     console = open_console()
     console.print(f"[bold]run {found.id}[/bold], {found.state.value.lower()}")
-    console.print(f"album {escape(album.folder)}")
+    console.print(f"album {escape(', '.join(album.folders))}")
     if found.error:
         console.print(f"[red]{escape(found.error)}[/red]")
     for role, model in found.models.items():
@@ -527,7 +535,7 @@ def export(
 
 
 def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
-    """Makes the orchestrator, which runs in this process and has the photos, write the files."""
+    """Exports using the orchestrator, which runs in this process and has access to the photos."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     transfer = options.selected_transfer
@@ -568,7 +576,7 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
 def evaluate(
     run: RunId = LATEST, as_json: AsJson = False, orchestrator: Address = None, data: Data = None
 ) -> None:
-    """Show how well a run's own choice agrees with your decisions."""
+    """Show how well the algorithm's choices agree with your decisions."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -702,5 +710,5 @@ def main() -> None:
 
 
 def _fail(error: BestshotError, code: int) -> None:
-    print(f"error: {error.message}", file=sys.stderr)
+    print(f"error: {error.sentence}", file=sys.stderr)
     raise SystemExit(code) from None

@@ -1,4 +1,4 @@
-"""`bestshot curate`: the whole job on one machine, from a folder of photos to results."""
+"""`bestshot curate`: from a folder of photos to its results, on one machine."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ from orchestrator.export.output_folder import (
 )
 from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.ports import PhotoFile
+from orchestrator.storage.album_folders import check_apart, open_folders
+from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
@@ -75,11 +77,11 @@ EXPORT_TIMEOUT_S = 3600.0
 LOCAL_ADDRESS = "127.0.0.1:0"
 LOG_FOLDER = "logs"
 MAX_DEATHS = 3
-"""A part that dies this many times in a row ends the command, after about five seconds."""
+"""The command fails once a part has died this many times in a row, after about five seconds."""
 MAX_RESUMES = 2
 MAX_ALBUM_COUNT = 100_000
 REWATCH_S = 60.0
-"""How long orchestrators may be unreachable during a watch: another takes over within 15 s."""
+"""How long to wait for an unreachable orchestrator: another one takes over within 15 s."""
 REWATCH_PAUSE_S = 0.5
 
 OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
@@ -94,7 +96,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
     ),
     "ui": None,
 }
-"""Keys of services.yaml that this command sets itself (see `start_all`); None = a whole section."""
+"""Keys of services.yaml that this command sets itself (see `start_all`); None = all keys."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ class Request:
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
     applies; if one is started, `standard`, or `builtin` if its networks are unavailable. With
     `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
-    otherwise the album of the folder `photos`.
+    otherwise the album for the folders `photos`.
     """
 
-    photos: Path
+    photos: Sequence[Path]
     out: Path | None
     config_folder: Path
     data_folder: Path
@@ -122,15 +124,16 @@ class Request:
 
 
 def curate(request: Request, console: Console) -> pb.Run:
-    """Curates a folder of photos into a folder of results.
+    """Curates folders of photos into a folder of results.
 
     Raises:
         BestshotError: Something failed; the message is for the user. Finished scores are kept for
             the next run.
     """
     with _check_request(request), interrupt_on_sigterm():
+        profile = _own_profile(request, console)
         try:
-            return asyncio.run(_curate(request, _own_profile(request, console), console))
+            return asyncio.run(_curate(request, profile, console))
         except KeyboardInterrupt:
             console.print(
                 "interrupted; finished scores are kept: run the same command again to continue"
@@ -141,25 +144,28 @@ def curate(request: Request, console: Console) -> pb.Run:
 @contextlib.contextmanager
 def _check_request(request: Request) -> Iterator[None]:
     """Checks the request before anything is started, and locks the output folder."""
-    photos = request.photos.resolve()
+    folders = [folder.resolve() for folder in request.photos]
+    check_apart(folders)
     found: list[PhotoFile] = []
     if request.orchestrator is None:
-        found = FolderPhotoSource(photos, max_pixels=0).list_photos()
+        source = open_folders(folders, lambda one: FolderPhotoSource(one, max_pixels=0))
+        found = source.list_photos()
     _check_services(request)
     layers = file_layers(request.config_files, request.flags)
     PipelineConfig(request.config_folder, _profile_or_default(request), layers)
     if request.out is None:
         yield
         return
-    albums = _list_album_folders(request)
-    # The export itself takes another lock, in the orchestrator's process.
+    photos, *albums = [*folders, *_list_album_folders(request)]
+    # The export itself takes a separate lock, in the orchestrator's process.
     with open_output(request.out, photos, albums, lock=CURATE_LOCK):
         with (
             open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
             translate_write_errors(output.path),
         ):
-            # Check all photos, because any may be selected: better to fail now than after scoring.
+            # Check all photos, as any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
+            selected = [path for path in selected if not is_sidecar(path)]  # never replaced
             transferred = selected if request.copy_selected else []
             names = [*TABLE_NAMES, *(f"{SELECTED_FOLDER}/{path}" for path in transferred)]
             output.check_names(names, force=request.force)
@@ -202,7 +208,7 @@ def _list_album_folders(request: Request) -> list[Path]:
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
         known = SqlRunStore(engine).list_albums(MAX_ALBUM_COUNT, 0)
-        return [Path(album.folder) for album in known]
+        return [Path(folder) for album in known for folder in album.folders]
     except SQLAlchemyError:  # the orchestrator reports it, and checks its albums itself
         return []
     finally:
@@ -210,7 +216,7 @@ def _list_album_folders(request: Request) -> list[Path]:
 
 
 def _own_profile(request: Request, console: Console) -> str:
-    """The profile for the parts that this command starts, and for the settings that it reads."""
+    """Returns the profile of the parts that this command starts and of the settings it reads."""
     if request.orchestrator is not None:
         return _profile_or_default(request)
     return choose_profile(
@@ -223,9 +229,9 @@ def _own_profile(request: Request, console: Console) -> str:
 
 
 def _profile_or_default(request: Request) -> str:
-    """The profile that the user names, or the default one.
+    """Returns the profile named by the user, or the default one.
 
-    A running orchestrator may have one that this machine does not know.
+    A running orchestrator may have a profile that does not exist on this machine.
     """
     named = request.profile or DEFAULT_PROFILE
     is_foreign = request.orchestrator is not None and named not in profile_names(
@@ -256,7 +262,7 @@ async def _curate(request: Request, profile: str, console: Console) -> pb.Run:
             return work.result()
         finally:
             work.cancel()
-            failure.cancel()  # the thread ends with the supervisor
+            failure.cancel()  # the thread itself ends with the supervisor
             await asyncio.gather(work, return_exceptions=True)
 
 
@@ -294,7 +300,7 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
 
 def _add_resume_advice(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.message}\nFinished scores are kept: run the same command again to continue"
+        f"{error.sentence}\nFinished scores are kept: run the same command again to continue"
     )
 
 
@@ -305,7 +311,7 @@ def _own_orchestrator(
     """Starts an orchestrator and its services; yields its address and the token that it expects."""
     common = ["--config-dir", str(request.config_folder), "--profile", profile]
     files = [read_config_file(path) for path in request.config_files]
-    common += config_flags(MODEL_SERVICES[0], files)  # those of the pipeline travel in StartRun
+    common += config_flags(MODEL_SERVICES[0], files)  # pipeline settings travel in StartRun
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
     with contextlib.ExitStack() as stack:
         token = ""
@@ -334,8 +340,8 @@ def _own_orchestrator(
 def _create_secret() -> Iterator[tuple[str, Path]]:
     """Creates a token that only the parts of this command accept and send.
 
-    So a part of another command, reached by mistake, refuses the calls, and other users of this
-    machine cannot call this orchestrator, which can read all of the user's files.
+    So if a call reaches a part of another command by mistake, that part refuses it. And other users
+    of this machine cannot call this orchestrator, which can read all of the user's files.
 
     Yields:
         The token, and a --config file that passes it to the parts.
@@ -356,7 +362,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
     """Starts the four services and the orchestrator on free ports; returns its address."""
     for name in MODEL_SERVICES:
         supervisor.start(name, ["--address", LOCAL_ADDRESS])
-    roots = [str(path.resolve()) for path in (request.photos, request.out) if path is not None]
+    roots = [str(path.resolve()) for path in (*request.photos, request.out) if path is not None]
     arguments = [
         *("--address", LOCAL_ADDRESS),
         *("--data", str(request.data_folder)),
@@ -380,7 +386,12 @@ async def _drive(
 ) -> pb.Run:
     album_id = request.album_id
     if not album_id:
-        new_album = pb.CreateAlbumRequest(folder=str(request.photos.resolve()))
+        folders = [str(folder.resolve()) for folder in request.photos]
+        new_album = (
+            pb.CreateAlbumRequest(folder=folders[0])  # older orchestrators only know this field
+            if len(folders) == 1
+            else pb.CreateAlbumRequest(folders=folders)
+        )
         created = await call_once(stub.CreateAlbum, new_album, CALL_TIMEOUT_S, options)
         album_id = created.album.id
     started = await call_once(
@@ -398,7 +409,7 @@ async def _drive(
         run = await show_progress(_snapshots(stub, run_id, options, supervisor), console)
     except asyncio.CancelledError:
         if supervisor is not None and supervisor.has_failed:
-            raise  # nobody wants the run cancelled: it is interrupted, and the cache has its scores
+            raise  # do not cancel the run: it ends as interrupted, and its scores are cached
         cancelled = pb.CancelRunRequest(run_id=run_id)
         with contextlib.suppress(grpc.RpcError):  # the orchestrator itself may have died
             await call_once(stub.CancelRun, cancelled, CALL_TIMEOUT_S, options)
@@ -426,7 +437,7 @@ async def _drive(
 class Watching:
     """Decides how long to keep trying to resume a broken watch.
 
-    Orchestrators may be replaced during a run.
+    The orchestrator may be replaced during a run.
     """
 
     def __init__(self) -> None:
@@ -437,7 +448,7 @@ class Watching:
         self._last = time.monotonic()
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Returns the seconds to wait before the next try, or raises `error` if no more follow."""
+        """Returns the seconds to wait before the next try, or raises `error` to give up."""
         is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         if not is_passing or time.monotonic() - self._last > REWATCH_S:
             raise error
@@ -452,8 +463,8 @@ async def _snapshots(
 ) -> AsyncIterator[pb.WatchRunResponse]:
     """Yields snapshots of a run until it ends, even if the orchestrator is replaced.
 
-    A running orchestrator's run is resumed by its replacement; our own has none, so its run is
-    resumed here.
+    If the orchestrator was already running, its replacement resumes the run. If we started it, it
+    has no replacement, so the run is resumed here.
     """
     watching = Watching()
     resume_count = 0
@@ -471,12 +482,12 @@ async def _snapshots(
                 await _wait_until_back(supervisor)
                 if supervisor.death_count("orchestrator") > death_count:
                     death_count = supervisor.death_count("orchestrator")
-                    watching.note_answer()  # the channel may be slower to notice that it is back
+                    watching.note_answer()  # the channel may take longer to notice that it is back
             await asyncio.sleep(watching.pause_after(error))
             continue
         if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
             return
-        if resume_count == MAX_RESUMES:  # the run itself may be what crashes it, however slowly
+        if resume_count == MAX_RESUMES:  # the run itself may be crashing it, however slowly
             raise _add_resume_advice(InternalError(supervisor.last_words("orchestrator")))
         resume_count += 1
         resume = pb.ResumeRunRequest(run_id=run_id)
@@ -484,7 +495,7 @@ async def _snapshots(
 
 
 def _overrides(request: Request) -> struct_pb2.Struct:
-    """All settings given by the user of this command, on top of the orchestrator's own."""
+    """Collects the settings given to this command, which override the orchestrator's own."""
     layers = [
         *environment_layers("PIPELINE"),
         *file_layers(request.config_files, request.flags),

@@ -88,7 +88,11 @@ def _names(photos: list[str]) -> list[str]:
 
 def _find(api: Api, run: Run, album: Album, name: str) -> str:
     """Finds the path in the album of a photo, which may also be named as a file on this machine."""
-    path, folder = Path(name).absolute(), Path(album.folder)
-    if path.is_relative_to(folder):
-        return api.find_photo(run, path.relative_to(folder).as_posix())
+    from orchestrator.storage.album_folders import AlbumFolders
+
+    path = Path(name).absolute()
+    for prefix, folder in AlbumFolders(album).named.items():
+        if path.is_relative_to(folder):
+            within = path.relative_to(folder).as_posix()
+            return api.find_photo(run, f"{prefix}/{within}" if prefix else within)
     return api.find_photo(run, name)

@@ -23,7 +23,7 @@ LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
-    help="The log of your decisions about photos and moments; every later run applies it.",
+    help="The log of your decisions on photos and moments; every later run applies it.",
     no_args_is_help=True,
 )
 
@@ -46,7 +46,7 @@ def list_(
         print_json({"album": found, "entries": entries})
         return
     console = open_console()
-    console.print(f"album {escape(found.folder)}")
+    console.print(f"album {escape(', '.join(found.folders))}")
     abouts = find_origins(entries)
     counting = {entry.id for entry in find_in_force(entries)}
     for entry in entries:
@@ -108,7 +108,7 @@ def import_(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Add the entries of a file to the log; entries that it already has are skipped."""
+    """Add the entries in a file to the log, skipping those that are already there."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api

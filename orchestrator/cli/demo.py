@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
     "5-recompressed": (lambda image: image, 12),
     "6-tilted": (_tilt, 92),
 }
-"""The change to each picture, and its JPEG quality."""
+"""The change applied to each picture, and the JPEG quality."""
 
 
 def make_album(folder: Path) -> int:

@@ -1,7 +1,6 @@
 """Entry point of the `bestshot` command: Ctrl-C ends it at any moment without a traceback.
 
-Imports next to nothing, because whatever is imported before `main` runs can still be interrupted
-with one.
+Imports next to nothing, because Ctrl-C during an import before `main` runs still causes one.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import sys
 from types import FrameType
 
 EXIT_INTERRUPTED = 130
-"""128 + SIGINT, as shells report it."""
+"""128 + SIGINT, the exit code that shells report."""
 
 
 def main() -> None:

@@ -32,12 +32,12 @@ Offline = Annotated[
     bool,
     typer.Option(
         "--offline",
-        help="Fetch no networks: use those on this machine, or the builtin models.",
+        help="Do not download networks: use those on this machine, or the builtin models.",
     ),
 ]
 RunId = Annotated[str, typer.Argument(help="Id of a run, or the start of the id.")]
 AlbumName = Annotated[
-    str, typer.Option("--album", help="Folder of an album. Default: the newest run's.")
+    str, typer.Option("--album", help="Folder of an album. Default: the album of the newest run.")
 ]
 
 

@@ -1,6 +1,6 @@
-"""A part's process; on Linux, forked from one that has imported the parts' common modules.
+"""A part's process; on Linux, forked from one that has imported the modules common to all parts.
 
-Imports take most of the start time of a part; forks share them and their memory.
+Imports take up most of a part's start time; forked processes share them and their memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PRELOADED = (
 """Modules that the fork server imports."""
 STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 LOST = 255
-"""Exit code by multiprocessing if the fork server was killed; the process may still be running."""
+"""multiprocessing's exit code if the fork server was killed; the process may still be running."""
 ORPHAN_WAIT_S = 15.0
 _NAME_FILE = Path("/proc/self/comm")
 MAX_SOCKET_BYTES = 107
@@ -42,18 +42,18 @@ MAX_SOCKET_BYTES = 107
 
 if sys.platform == "linux":
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
-# before Python 3.11.1 every user of the machine could reach the fork server (CVE-2022-42919)
+# before Python 3.11.1, any user of the machine could reach the fork server (CVE-2022-42919)
 multiprocessing.util.abstract_sockets_supported = False  # type: ignore[misc]
-# or the current folder, often with someone else's photos, comes first on the fork server's module
-# path, and a yaml.py there would be executed
+# otherwise the current folder, which often holds someone else's photos, comes first on the fork
+# server's module path, and a yaml.py there would be executed
 os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _choose_context() -> ForkServerContext | SpawnContext:
     """Chooses how processes are started.
 
-    Not by a fork of this process, whose other threads may hold locks that a child would wait for
-    forever. On macOS the system's own frameworks do not survive a fork.
+    This process itself is not forked, because its other threads may hold locks that a child would
+    wait for forever. On macOS, the system's own frameworks do not survive a fork.
     """
     socket_bytes = len(os.fsencode(tempfile.gettempdir())) + len("/pymp-12345678/listener-12345678")
     if sys.platform == "linux" and socket_bytes <= MAX_SOCKET_BYTES:
@@ -99,16 +99,16 @@ class PartProcess:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Exit code, or minus the signal that killed it; None while it runs."""
+        """Exit code, or the negated number of the signal that killed it; None while it runs."""
         return self._process.exitcode
 
     @property
     def is_lost(self) -> bool:
-        """Whether its end is unknown, because the fork server was killed before it."""
+        """Whether its exit code is unknown because the fork server was killed first."""
         return self._context.get_start_method() == "forkserver" and self.poll() == LOST
 
     def wait(self) -> int:
-        """Waits for its end; returns what `poll` does."""
+        """Waits until it ends; returns the same as `poll`."""
         self._process.join()
         self.close_stdin()
         if self.is_lost:
@@ -117,8 +117,8 @@ class PartProcess:
         return self._process.exitcode
 
     def close_stdin(self) -> None:
-        """Asks it to stop, as the end of this process would."""
-        with self._closing:  # `wait` closes it too, in another thread, once the process has ended
+        """Asks it to stop, just as the end of this process would."""
+        with self._closing:  # `wait`, in another thread, also closes it once the process has ended
             self._stdin.close()
 
     def kill(self) -> None:
@@ -130,10 +130,10 @@ class PartProcess:
 def _defer_signals() -> Iterator[None]:
     """Defers signals that stop this process until the end of the block.
 
-    The fork server, which the first start starts, inherits that for good: signals to the whole
-    process group, as by Ctrl-C, must not end it before the parts.
+    The fork server, which starts with the first part, inherits that for good: signals to the whole
+    process group, such as Ctrl-C, must not end it before the parts.
     """
-    multiprocessing.resource_tracker.ensure_running()  # its start would end the deferring
+    multiprocessing.resource_tracker.ensure_running()  # starting it later would unblock the signals
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
@@ -144,7 +144,7 @@ def _defer_signals() -> Iterator[None]:
 def _run_part(
     name: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
-    """Runs a part's module in this process, which was made for it.
+    """Runs a part's module in this process, which was started for it.
 
     Args:
         name: The part.
@@ -160,8 +160,8 @@ def _run_part(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     os.environ.clear()  # the fork server has those from when it started
     os.environ.update(variables)
-    # The command's own streams may have been closed: then their objects are None, and what was
-    # opened since may have their numbers.
+    # The command's own streams may have been closed. Then their objects are None, and files opened
+    # since may have their descriptors.
     source = fcntl.fcntl(stdin.fileno(), fcntl.F_DUPFD, 3)
     stdin.close()
     opened = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

@@ -1,4 +1,4 @@
-"""The parts of bestshot, and how to run each."""
+"""The parts of bestshot, and how to run each of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.common.config.layers import MODEL_SERVICES as MODEL_SERVICES
 from services.common.config.layers import ConfigFile
 
-MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
 PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 
 
@@ -19,12 +19,12 @@ def part_module(name: str) -> str:
 
 def part_command(name: str, arguments: Sequence[str]) -> list[str]:
     """The command that runs one part in the foreground."""
-    # -P: with -m alone the current folder, often with someone else's photos, comes first on the
-    # module path, and a yaml.py there would be executed
+    # -P: with -m alone, the current folder, which often holds someone else's photos, comes first on
+    # the module path, and a yaml.py there would be executed
     return [sys.executable, "-P", "-m", part_module(name), *arguments]
 
 
 def config_flags(name: str, files: Sequence[ConfigFile]) -> list[str]:
-    """Passes a part the --config files that it reads: only the orchestrator reads `pipeline`."""
+    """Makes flags for the --config files a part reads: only the orchestrator reads `pipeline`."""
     own = [file for file in files if name == "orchestrator" or file.section("services").data]
     return [flag for file in own for flag in ("--config", str(Path(file.source).absolute()))]

@@ -1,4 +1,4 @@
-"""Chooses the profile that the parts of a command serve; fetches its networks on first use."""
+"""Chooses the profile for the parts of a command; fetches its networks on first use."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from services.common.config.layers import (
     DEFAULT_PROFILE,
     PROFILE_VARIABLE,
     ConfigFile,
+    check_default_profile,
     environment_layers,
     models_dir,
 )
@@ -39,19 +40,21 @@ def choose_profile(
 ) -> str:
     """Makes the models of a profile available, and returns its name.
 
-    If the user names neither a profile nor a model, `builtin` replaces `standard` where its
-    networks cannot be had; the console then says why.
+    If the user names neither a profile nor a model, and the networks of `standard` are unavailable,
+    `builtin` is used instead, with a warning on the console.
 
     Args:
         configs: Config folder.
         files: Files of --config.
-        named: The profile that the user names, if any.
+        named: The profile named by the user, if any.
         is_offline: Whether the command line forbids fetching; the settings may forbid it too.
         console: Shows the progress.
 
     Raises:
-        BestshotError: A setting is wrong, or what the user names cannot be had.
+        BestshotError: A setting is invalid, or the models that the user names are unavailable.
     """
+    if named is None:
+        check_default_profile(configs, DEFAULT_PROFILE)
     profile = named or DEFAULT_PROFILE
     layers = [file.section("services", "models") for file in files]
     settings = load_section(configs, profile, "models", ModelsSettings, layers)
@@ -80,8 +83,15 @@ def _fetch(missing: MissingModels, policy: DownloadPolicy, console: Console) -> 
         markup=False,
         soft_wrap=True,
     )
-    with PullBars(console) as bars:
-        fetch_missing(models_dir(), missing, policy, bars)
+    try:
+        with PullBars(console) as bars:
+            fetch_missing(models_dir(), missing, policy, bars)
+    except KeyboardInterrupt:
+        console.print(
+            "interrupted before any photo was read; downloaded networks are kept: run the same "
+            "command again to download the rest"
+        )
+        raise
 
 
 def _names_models(files: Sequence[ConfigFile]) -> bool:

@@ -28,11 +28,12 @@ class Reproduction:
 
     Attributes:
         diff: From the stored run to the new one, under the stored run's settings.
-        settings_now: Differences between the stored run's settings and the current ones, which were
-            not used.
+        settings_now: Differences between the stored run's settings and the current settings, which
+            were not used.
         decisions_now: Differences between the decisions that the two runs applied.
-        photo_count: Photos of the stored run.
-        cached_count: Photos of the second run whose scores a served orchestrator had stored.
+        photo_count: Number of photos in the stored run.
+        cached_count: Number of photos in the second run whose scores were already cached by the
+            served orchestrator.
     """
 
     diff: RunDiff
@@ -56,7 +57,7 @@ def reproduce(
     orchestrator computes a new run of the same album, which it keeps.
 
     Args:
-        api: API that has the run.
+        api: API of the orchestrator that has the run.
         run: The run with all fields.
         config_folder: Config folder for started services.
         orchestrator: Address of the served orchestrator that `api` calls; None = `api` is local.
@@ -79,7 +80,7 @@ def reproduce(
             _prepare(data, album, run)
         again = curate(
             Request(
-                photos=Path(album.folder),
+                photos=[Path(folder) for folder in album.folders],
                 out=None,
                 config_folder=config_folder,
                 data_folder=data,
@@ -106,7 +107,7 @@ def reproduce(
 
 @contextlib.contextmanager
 def _open_second_api(api: Api, data: Path, config_folder: Path) -> Iterator[Api]:
-    """The API that has the second run."""
+    """Opens the API of the orchestrator that has the second run."""
     if api.is_served:
         yield api
         return
@@ -115,7 +116,7 @@ def _open_second_api(api: Api, data: Path, config_folder: Path) -> Iterator[Api]
 
 
 def _diff_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tuple[Change, ...]:
-    """Differences in the decisions of two runs, for photos of the first."""
+    """Lists differences between the decisions of two runs, for photos of the first."""
     found = [
         Change(record.path, "decision", before, after)
         for record in records

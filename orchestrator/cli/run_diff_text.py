@@ -11,7 +11,7 @@ from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
 from orchestrator.scores import SCORES
 
 SHOWN_COUNT = 20
-"""Maximum number of lines of one kind, unless all are requested."""
+"""Maximum number of lines per section, unless all are requested."""
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SCORES = ("faces.", *(f"{score.parent or score.name}" for score in SCORES))
 

@@ -29,16 +29,16 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 STEADY_S = 60.0
-"""After running this long a part counts as healthy again: earlier deaths are forgotten."""
+"""After running this long, a part counts as healthy again, and earlier deaths are forgotten."""
 NOTICE_S = 2.0
-"""A connection can break moments before the system reports the death of the process behind it."""
+"""A connection can break moments before the system reports that the process behind it died."""
 _POLL_S = 0.02
 _TAIL_BYTES, _TAIL_LINES = 16_384, 5
 
 
 @contextlib.contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """Makes SIGTERM raise KeyboardInterrupt in the block, then ends this process with it."""
+    """Makes SIGTERM raise KeyboardInterrupt in the block, then ends this process with SIGTERM."""
     is_terminated = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -53,7 +53,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
         if is_terminated:
             sys.stdout.flush()
-            atexit._run_exitfuncs()  # death by signal skips them and leaves temporary files behind
+            atexit._run_exitfuncs()  # a signal would skip them and leave temporary files behind
             signal.raise_signal(signal.SIGTERM)
 
 
@@ -62,8 +62,8 @@ class _Part:
 
     Attributes:
         address: Its current or last address; empty until it first serves.
-        death_count: Processes that have ended.
-        last_end: How the last of them ended; empty before.
+        death_count: Number of its processes that have ended.
+        last_end: How the last of them ended; empty if none has.
         failure: Why it will not be restarted; None while it is running or restarting.
     """
 
@@ -82,7 +82,7 @@ class _Part:
 
     def launch(self) -> None:
         """Starts a process on the previous address; OSError if that fails."""
-        # private, so that no other command's part can report its address here
+        # private, so that no part of another command can report its address here
         self._runtime = tempfile.TemporaryDirectory(prefix="bestshot-")
         arguments = [*self._arguments, "--exit-with-parent", "--port-file", str(self._port_file)]
         if self.address:
@@ -132,15 +132,15 @@ class _Part:
 class Supervisor:
     """Starts, restarts and stops parts, and knows their addresses.
 
-    A part that dies is restarted on its old address, which the others use, after a pause that
+    A part that dies is restarted on its old address, which the other parts use, after a pause that
     doubles each time. A part that dies before it ever serves is not restarted, because its settings
-    are wrong. Children watch their stdin: however this process ends, they end too.
+    must be wrong. Children watch their stdin, so they end when this process does, however it ends.
 
     Args:
         log_folder: Folder for one log file per part.
         common_arguments: Passed to every part: --config-dir, --profile.
         max_deaths: A part that dies this many times in a row is no longer restarted.
-        report: Called, from other threads, with a readable line about each death and restart.
+        report: Called from other threads with a readable line about each death and restart.
     """
 
     def __init__(
@@ -161,11 +161,11 @@ class Supervisor:
         self._lock: int | None = None
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Starts a part; `wait_for_address` returns once it serves.
+        """Starts a part; call `wait_for_address` to wait until it serves.
 
         Raises:
             ConfigError: Its log cannot be written.
-            FailedPreconditionError: Another command's parts write to the log folder.
+            FailedPreconditionError: Parts of another command are writing to the log folder.
         """
         if not self._parts:
             self._lock = _lock_logs(self._log_folder)
@@ -183,8 +183,8 @@ class Supervisor:
         """Waits until a part serves, and returns its address.
 
         Raises:
-            ConfigError: Its settings are invalid; the message is its own.
-            FailedPreconditionError: Something that it needs is in use; the message is its own.
+            ConfigError: Its settings are invalid; the message is the part's own.
+            FailedPreconditionError: Something it needs is in use; the message is the part's own.
             InternalError: It died too often.
             UnavailableError: It did not serve within two minutes.
         """
@@ -200,14 +200,14 @@ class Supervisor:
         )
 
     def wait_for_failure(self) -> BestshotError | None:
-        """Waits until a part is given up on, and returns why; None once the parts are stopped."""
+        """Waits until it gives up on a part, and returns why; None once the parts are stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
             return self._failure()
 
     @property
     def has_failed(self) -> bool:
-        """Whether a part has been given up on."""
+        """Whether the supervisor has given up on a part."""
         with self._changed:
             return self._failure() is not None
 
@@ -230,7 +230,7 @@ class Supervisor:
         return self._parts[name].process.pid
 
     def stop(self) -> None:
-        """Stops all parts, the youngest first, gracefully and then by force."""
+        """Stops all parts, newest first, gracefully and then by force."""
         with self._changed:
             self._stopping.set()
             self._changed.notify_all()

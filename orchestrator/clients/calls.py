@@ -42,14 +42,14 @@ _ORIGINS = {
 
 
 class _QueueFullError(ResourceExhaustedError):
-    """A service has no room for a call, and returns a retry delay.
+    """The queue of a service is full, and the service returns a retry delay.
 
-    gRPC itself uses the same code for messages that are too large, which never succeed.
+    gRPC itself uses the same code for messages that are too large, which would never succeed.
     """
 
 
 class _DownError(UnavailableError):
-    """No server of a service accepts or answers calls: it is dead, stopped or unreachable."""
+    """No server of a service accepts or answers calls: each is dead, stopped or unreachable."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class ServiceCaller:
     async def call(self, method: Any, request: Any) -> Any:  # noqa: ANN401
         """Calls a stub's idempotent method; raises BestshotError if it fails.
 
-        If a service is down, is not responding or has a full queue, the call is retried at growing
-        random intervals.
+        If a service is down, is not responding or has a full queue, the call is retried with
+        randomized exponential backoff.
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type((_QueueFullError, _DownError)),
@@ -105,7 +105,7 @@ class ServiceCaller:
         return await attempts(self.ask, method, request)
 
     async def ask(self, method: Any, request: Any) -> Any:  # noqa: ANN401
-        """Like `call`, with only the channel's own retries: for calls that a user waits for."""
+        """Like `call`, but with only the channel's own retries, for calls that a user waits for."""
         timeout_s = self._patience.call_timeout_s
         try:
             return await method(request, timeout=timeout_s, metadata=call_metadata(self._options))

@@ -55,7 +55,7 @@ def connect(
         if entry.parts:
             raise ConfigError(
                 f"orchestrator.{role}_open_inference: {wanted.model} is composed of several "
-                f"models, which only a bestshot service can join; name a model of one graph"
+                f"models, which only a bestshot service can join; name a model with one graph"
             )
         graphs = wanted.model_dump(exclude={"model"})
         model = HostedModel(wanted.model, entry, graphs, shared.max_batch_count)

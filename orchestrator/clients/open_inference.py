@@ -1,4 +1,4 @@
-"""Embedder and comparer over any server of the Open Inference Protocol that hosts our ONNX files.
+"""Embedder and comparer that use any Open Inference Protocol server that hosts our ONNX files.
 
 The protocol only transfers tensors: pictures are preprocessed here, as models.yaml defines.
 """
@@ -33,7 +33,7 @@ class HostedModel:
     Attributes:
         model_id: Its id.
         entry: Its entry in models.yaml.
-        graphs: Its graphs' names on the server, by their names in models.yaml.
+        graphs: Names of its graphs on the server, keyed by their names in models.yaml.
         max_batch_count: Maximum number of pictures or pairs per request.
     """
 
@@ -43,7 +43,7 @@ class HostedModel:
     max_batch_count: int
 
     def tensor(self, image: RgbImage) -> Tensor:
-        """Preprocesses a canonical image for the graph; the first axis is 1."""
+        """Preprocesses a canonical image for the graph; the first axis has length 1."""
         image = fit_long_side(image, self.entry.input_long_side_px)
         wanted = self.entry.preprocessing
         return to_full_tensor(image) if wanted is None else to_tensor(image, wanted)
@@ -107,11 +107,11 @@ class OpenInferenceClient:
 
         Args:
             graph: Its name in models.yaml.
-            items: Inputs of each item in the graph's order; the first axis of each array is 1.
+            items: Inputs of each item in the graph's order; each array's first axis has length 1.
             model: The model that the caller expects.
 
         Returns:
-            The first output of each item, in order, its first axis 1.
+            The first output of each item, in order; its first axis has length 1.
 
         Raises:
             FailedPreconditionError: A different model is hosted now.
@@ -168,7 +168,7 @@ class OpenInferenceEmbedder:
         tensors = await asyncio.to_thread(lambda: [[self._client.tensor(one)] for one in images])
         rows = await self._client.infer("graph", tensors, model)
         vectors = [picture_vector(row, self._client.entry.network) for row in rows]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector is not an embedding
+        with np.errstate(divide="ignore", invalid="ignore"):  # a zero vector becomes NaN
             units = [np.asarray(vector / np.linalg.norm(vector), np.float32) for vector in vectors]
         return [self._client.reject_non_finite(unit) for unit in units]
 
@@ -183,7 +183,7 @@ class OpenInferenceComparer:
     async def compare(
         self, images: Sequence[RgbImage], pairs: Sequence[tuple[int, int]], model: ModelIdentity
     ) -> list[float | BestshotError]:
-        """Compares pairs of `images`, both orders averaged."""
+        """Compares pairs of `images`, averaging both orders."""
         tensors = await asyncio.to_thread(lambda: [[self._client.tensor(one)] for one in images])
         described = await self._client.infer("describe", tensors, model)
         orders = [[described[a], described[b]] for a, b in pairs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 
@@ -44,9 +45,14 @@ class GrpcQualityScorer:
 
 def _to_domain(scores: quality_pb2.QualityScores) -> QualityScores:
     values = {
-        field.name: getattr(scores, field.name)
+        field.name: _plain(getattr(scores, field.name))
         for field in dataclasses.fields(QualityScores)
         if not scores.DESCRIPTOR.fields_by_name[field.name].has_presence
         or scores.HasField(field.name)
     }
-    return QualityScores(**{**values, "ava_distribution": tuple(scores.ava_distribution)})
+    return QualityScores(**values)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """A number as it is, a repeated field as a tuple."""
+    return value if isinstance(value, float) else tuple(value)

@@ -1,7 +1,7 @@
 """Types of settings with their bounds.
 
-The bounds are metadata that the domain itself never reads: `orchestrator.config` has pydantic check
-them, which supports `annotated_types`.
+The bounds are metadata that the domain itself never reads: in `orchestrator.config`, pydantic
+checks them, because it supports `annotated_types`.
 """
 
 from __future__ import annotations
@@ -18,4 +18,4 @@ Distance = Annotated[float, Ge(0), Le(2)]
 """A cosine distance, or a euclidean distance of unit vectors: both end at 2."""
 Count = Annotated[int, Ge(1)]
 Auto = Literal["auto"]
-"""Stands for the value calibrated for the embedding model."""
+"""Placeholder for the value calibrated for the embedding model."""

@@ -31,9 +31,9 @@ class DecisionAction(StrEnum):
 
 
 CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
-"""Actions on moments; the others concern single photos."""
+"""Actions on moments; all other actions concern single photos."""
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-"""Range of an entry's time: near the years 1 and 9999 no time zone can be applied."""
+"""Range of an entry's time: near the years 1 and 9999, no time zone can be applied."""
 _DECISIONS = {
     DecisionAction.KEEP: Decision.KEEP,
     DecisionAction.REJECT: Decision.REJECT,
@@ -43,7 +43,7 @@ _DECISIONS = {
 
 @dataclass(frozen=True, slots=True)
 class DecidedPhoto:
-    """A photo in an entry: identified by its content; its path at that time is for people."""
+    """A photo in an entry, identified by its content; the path at that time is for display."""
 
     content_digest: str
     path: str
@@ -51,7 +51,7 @@ class DecidedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class DecisionEntry:
-    """An entry of an album's log.
+    """An entry in an album's log.
 
     Attributes:
         id: Unique.
@@ -82,7 +82,7 @@ class DecisionEntry:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A MOVE, SPLIT or MERGE, as it is applied to a run.
+    """A MOVE, SPLIT or MERGE in the form that is applied to a run.
 
     Attributes:
         action: MOVE, SPLIT or MERGE.
@@ -97,7 +97,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class UserDecisions:
-    """The decisions in force in an album's log, as a run applies them.
+    """The decisions in force in an album's log, in the form that a run applies.
 
     Attributes:
         photos: Photos to keep or reject, by content digest; applied by `Selection`.
@@ -114,7 +114,7 @@ class UserDecisions:
 
 
 class LogChecker:
-    """Checks the entries of a growing log, each in time independent of its length."""
+    """Checks the entries of a growing log; the time per entry does not depend on its length."""
 
     def __init__(self, log: Iterable[DecisionEntry] = ()) -> None:
         self._undoers: dict[str, list[str]] = {}
@@ -128,7 +128,7 @@ class LogChecker:
             self._undoers[entry.undone_id].append(entry.id)
 
     def find_fault(self, entry: DecisionEntry) -> str:
-        """Describes what is wrong with an entry as the next one; empty if nothing."""
+        """Describes why an entry is not valid as the next one; empty if it is valid."""
         if (problem := _find_own_fault(entry)) or entry.action is not DecisionAction.UNDO:
             return problem
         if entry.undone_id not in self._undoers:
@@ -138,7 +138,7 @@ class LogChecker:
         return ""
 
     def _is_in_force(self, entry_id: str) -> bool:
-        # Undoers form a tree, because an undo names one entry: visited once each, children first.
+        # Undo entries form a tree, because each names one entry; visit each once, children first.
         order = [entry_id]
         for visited in order:
             order.extend(self._undoers[visited])
@@ -150,14 +150,14 @@ class LogChecker:
 
 
 def find_time_fault(time: datetime.datetime) -> str:
-    """Describes what is wrong with the time of an entry; empty if nothing."""
+    """Describes why the time of an entry is invalid; empty if it is valid."""
     if FIRST_YEAR <= time.year <= LAST_YEAR:
         return ""
     return f"create_time must be in the years {FIRST_YEAR} to {LAST_YEAR} (got {time.year})"
 
 
 def _find_own_fault(entry: DecisionEntry) -> str:
-    """Describes what is wrong with an entry, regardless of earlier ones."""
+    """Describes why an entry is invalid regardless of earlier ones; empty if it is valid."""
     if problem := find_time_fault(entry.create_time):
         return problem
     fewest = {DecisionAction.UNDO: 0, DecisionAction.MERGE: 2}.get(entry.action, 1)
@@ -176,7 +176,7 @@ def _find_own_fault(entry: DecisionEntry) -> str:
 
 
 def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
-    """Maps each id to the entry that it finally refers to, and the number of undos between."""
+    """Maps each id to the entry that it finally refers to and the number of undos in between."""
     found: dict[str, tuple[DecisionEntry, int]] = {}
     for entry in log:
         if entry.action is DecisionAction.UNDO:
@@ -205,7 +205,7 @@ def find_last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
 
 
 def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
-    """Photos to keep or reject, by content digest; the last entry in force on each counts."""
+    """Photos to keep or reject, by content digest; the last entry in force for each counts."""
     found: dict[str, Decision] = {}
     for entry in find_in_force(log):
         if entry.action not in _DECISIONS:
@@ -237,17 +237,17 @@ def correct_moments(
 ) -> Labels:
     """Applies corrections to the moments that the algorithm found.
 
-    Photos that are not in the run are skipped; a MOVE without its target does nothing. A moment
-    that is left with one photo becomes noise, like a single shot.
+    Photos that are not in the run are skipped; a MOVE whose target is missing does nothing. A
+    moment that is left with one photo becomes noise, like a single shot.
 
     Args:
         labels: int64, (n,), NOISE for single shots.
-        content_digests: (n,); two files of the same content go together.
+        content_digests: (n,); files with the same content stay together.
         corrections: In order.
 
     Returns:
-        int64, (n,), clusters numbered from 0 by the first photo in them; `labels` itself where
-        there are no corrections.
+        int64, (n,), clusters numbered from 0 by the first photo in them; `labels` itself if there
+        are no corrections.
     """
     if not corrections:
         return labels

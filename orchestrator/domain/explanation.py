@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
+from orchestrator.domain.moments.time_term import TimeTerm, time_term
 from orchestrator.domain.photo import Candidate
 from orchestrator.domain.scoring import check_faces, normalize_ava
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
 from orchestrator.domain.wording import format_comparison, pluralize
 
 MAX_DISTANCE_COUNT = 2**24
-"""Maximum number of distances computed to explain one photo: those among 4,096 photos."""
+"""Maximum number of distances computed to explain a photo: all distances among 4,096 photos."""
 _SWEEP_COUNT = 8
 _PENALTY_NAMES = {
     "eyes_closed": "eyes",
@@ -40,7 +42,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """A rule on the worst prominent face: a score below `threshold` costs `penalty`."""
+    """A rule on the worst prominent face: its score below `threshold` costs `penalty`."""
 
     name: str
     score: float
@@ -55,8 +57,8 @@ class Match:
 
     Attributes:
         path: The other photo.
-        probability: That this one is the better one.
-        is_won: Whether the comparator prefers this one.
+        probability: Probability that the explained photo is the better one.
+        is_won: Whether the comparator prefers the explained photo.
     """
 
     path: str
@@ -66,19 +68,21 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another photo of the run, and its similarity.
+    """Another photo in the run, and its similarity.
 
     Attributes:
         path: The other photo.
         similarity: Cosine similarity, -1 to 1.
         distance: Distance in the metric of the grouping.
         is_same_moment: Whether both are in the same moment.
+        time_part: Contribution of capture time to `distance`; negative if it brings them closer.
     """
 
     path: str
     similarity: float
     distance: float
     is_same_moment: bool
+    time_part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +94,23 @@ class Grouping:
     Attributes:
         method: "hdbscan" or "dbscan".
         metric: "cosine" or "euclidean".
-        scene_distance: No two photos of a cluster are farther apart; None = no bound.
-        cluster_selection_epsilon: Closer photos are not split.
+        scene_distance: Maximum distance between two photos of a cluster; None = no bound.
+        cluster_selection_epsilon: Photos closer than this are not split.
         dbscan_eps: Neighbourhood radius of DBSCAN.
-        cluster_size: Photos of its cluster, 1 for noise.
-        nearest_inside, farthest_inside: The nearest and farthest photo of its cluster.
+        cluster_size: Number of photos in its cluster, 1 for noise.
+        nearest_inside, farthest_inside: The nearest and farthest photo in its cluster.
         nearest_outside: The nearest photo of another moment.
         joint_distance: Largest distance within the union of its cluster and that of
-            `nearest_outside`. For more than 4,096 photos it is a lower bound, found by repeatedly
-            going to the farthest photo.
+            `nearest_outside`. For more than 4,096 photos, it is a lower bound, found by repeatedly
+            moving to the farthest photo.
         core_distance: Distance to its `min_samples`-th nearest photo: how sparse its surroundings
             are.
         outside_core_distance: The largest such distance in the cluster of `nearest_outside`;
             also None if computing it would take more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Parameter of HDBSCAN.
-        separate_hours: A longer pause splits moments; None if capture time is not used.
-        separate_distance: Photos this close are not split by it; None likewise.
-        pause_inside: Seconds between it and `nearest_inside`; None likewise, or if unknown.
+        separate_hours: A longer pause splits moments; None if pauses do not split them.
+        separate_distance: Photos this close are not split by a pause; None likewise.
+        pause_inside: Seconds between it and `nearest_inside`; None if unknown or not used.
         pause_outside: Seconds between it and `nearest_outside`.
     """
 
@@ -136,23 +140,23 @@ class Explanation:
     Attributes:
         path: The photo.
         reason: The sentence stored with it.
-        grouping_text: Sentences that explain its moment.
+        grouping_text: Sentences that explain why it is in its moment.
         terms: Their contributions and `person_penalty` add up to `composite_score`.
         penalties: Empty without faces.
-        person_penalty: Sum of those applied, never below `max_penalty`.
-        max_penalty: The setting.
+        person_penalty: Sum of the penalties that are applied, never below `max_penalty`.
+        max_penalty: The setting of that name.
         composite_score: The score by which it is ranked.
         lost_to_path: The preferred photo; empty if there is none.
-        similarity: Cosine similarity to a selected photo, if it decided.
-        rank: Place in its moment, from 1.
-        moment_size: Photos of its moment.
+        similarity: Cosine similarity to a selected photo, if it was decisive.
+        rank: Rank in its moment, from 1.
+        moment_size: Number of photos in its moment.
         points: Sum of its win probabilities; None if it was not tied.
-        tied_count: Other photos that it was tied with.
+        tied_count: Number of other photos that it was tied with.
         tiebreaker_range: Composite scores this close to the leader's are a tie.
-        matches: Its comparisons with them, the closest first.
-        neighbours: Most similar photos of the run, the nearest first.
+        matches: Its comparisons with them, closest first.
+        neighbours: Most similar photos in the run, nearest first.
         grouping: The numbers behind `grouping_text`.
-        decisions: Descriptions of the user's decisions in force about it.
+        decisions: Descriptions of the user's decisions on it that are in force.
         lines: The whole explanation as text.
     """
 
@@ -179,7 +183,7 @@ class Explanation:
 
 
 def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Term, ...]:
-    """The terms of the composite score that come from quality."""
+    """Returns the terms of the composite score that come from quality."""
     weights, quality = parameters.quality_weights, candidate.quality
     aesthetic = normalize_ava(quality.ava_score)
     return (
@@ -189,15 +193,15 @@ def terms_of(candidate: Candidate, parameters: SelectionParameters) -> tuple[Ter
 
 
 def penalties_of(verdict: Verdict, parameters: SelectionParameters) -> tuple[Penalty, ...]:
-    """The rules on faces, applied to a photo; none without faces."""
+    """Returns the face rules, checked for a photo; empty if it has no faces."""
     return tuple(
-        Penalty(check.fault.value, check.score, check.threshold, check.penalty, check.is_fault)
+        Penalty(check.fault.value, check.score, check.threshold, check.cost, check.is_fault)
         for check in check_faces(verdict.worst, parameters.person_penalties)
     )
 
 
 def matches_of(path: str, comparisons: Comparisons) -> tuple[Match, ...]:
-    """A photo's comparisons, the closest match first."""
+    """Returns a photo's comparisons, closest match first."""
     found = [
         (second, probability) if first == path else (first, 1.0 - probability)
         for (first, second), probability in comparisons.items()
@@ -211,23 +215,43 @@ def neighbours_of(
     index: int,
     paths: Sequence[str],
     embeddings: Embeddings,
+    captures: Captures,
     labels: Labels,
-    metric: str,
+    parameters: ClusterParameters,
     count: int,
 ) -> tuple[Neighbour, ...]:
-    """The most similar photos.
+    """Finds the most similar photos.
 
     Args:
         index: The photo's row.
         paths: (n,).
         embeddings: float32, (n, d), unit rows.
+        captures: Captures of the n photos.
         labels: (n,), moments in force.
-        metric: "cosine" or "euclidean".
+        parameters: Parameters of the grouping.
         count: Number of photos to return.
     """
-    similarity = _similarity(index, embeddings)
+    similarity = _closeness(index, _Photos(embeddings, None))
     order = [int(row) for row in np.argsort(-similarity, kind="stable") if row != index]
-    return tuple(_neighbour(index, row, paths, similarity, labels, metric) for row in order[:count])
+    term = time_term(captures, parameters.capture_time.weight)
+    photos = _Photos(embeddings, term)
+    return tuple(
+        _neighbour(index, row, paths, photos, labels, parameters.metric) for row in order[:count]
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Photos:
+    """The inputs of photos' distances; `term` is None if capture time does not count."""
+
+    embeddings: Embeddings
+    term: TimeTerm | None
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def take(self, rows: NDArray[np.intp]) -> _Photos:
+        return _Photos(self.embeddings[rows], None if self.term is None else self.term.take(rows))
 
 
 def grouping_of(
@@ -235,7 +259,7 @@ def grouping_of(
     paths: Sequence[str],
     embeddings: Embeddings,
     labels: Labels,
-    seconds: NDArray[np.float64],
+    captures: Captures,
     parameters: ClusterParameters,
 ) -> Grouping:
     """Finds the distances that explain a photo's moment.
@@ -245,28 +269,29 @@ def grouping_of(
         paths: (n,).
         embeddings: float32, (n, d), unit rows.
         labels: (n,), assigned by the algorithm.
-        seconds: (n,), when each was taken; NaN for unknown.
-        parameters: In force.
+        captures: Captures of the n photos.
+        parameters: The parameters in force.
     """
-    similarity = _similarity(index, embeddings)
+    photos = _Photos(embeddings, time_term(captures, parameters.capture_time.weight))
+    closeness = _closeness(index, photos)
     mine = _members(labels, index)
     inside = mine[mine != index]
     outside = np.setdiff1d(np.arange(len(paths)), mine)
 
     def neighbour(row: int) -> Neighbour:
-        return _neighbour(index, row, paths, similarity, labels, parameters.metric)
+        return _neighbour(index, row, paths, photos, labels, parameters.metric)
 
-    nearest = int(outside[np.argmax(similarity[outside])]) if len(outside) else None
+    nearest = int(outside[np.argmax(closeness[outside])]) if len(outside) else None
     theirs = _members(labels, nearest) if nearest is not None else np.empty(0, np.intp)
     joint = np.concatenate([mine, theirs])
-    near = int(inside[np.argmax(similarity[inside])]) if len(inside) else None
-    far = int(inside[np.argmin(similarity[inside])]) if len(inside) else None
+    near = int(inside[np.argmax(closeness[inside])]) if len(inside) else None
+    far = int(inside[np.argmin(closeness[inside])]) if len(inside) else None
     time = parameters.capture_time
 
     def pause(other: int | None) -> float | None:
-        if other is None or not time.enabled:
+        if other is None or not (time.enabled or _is_timed(photos, index, other)):
             return None
-        found = abs(float(seconds[index] - seconds[other]))
+        found = abs(float(captures.seconds[index] - captures.seconds[other]))
         return None if np.isnan(found) else found
 
     return Grouping(
@@ -279,11 +304,11 @@ def grouping_of(
         nearest_inside=neighbour(near) if near is not None else None,
         farthest_inside=neighbour(far) if far is not None else None,
         nearest_outside=neighbour(nearest) if nearest is not None else None,
-        joint_distance=_diameter(embeddings[joint], parameters.metric)
+        joint_distance=_diameter(photos.take(joint), parameters.metric)
         if nearest is not None
         else None,
-        core_distance=_core_distance(index, embeddings, parameters),
-        outside_core_distance=_largest_core_distance(theirs, embeddings, parameters),
+        core_distance=_core_distance(index, photos, parameters),
+        outside_core_distance=_largest_core_distance(theirs, photos, parameters),
         min_samples=parameters.min_samples,
         separate_hours=time.separate_hours if time.enabled else None,
         separate_distance=time.separate_distance if time.enabled else None,
@@ -302,60 +327,71 @@ def _neighbour(
     index: int,
     row: int,
     paths: Sequence[str],
-    similarity: NDArray[np.float64],
+    photos: _Photos,
     labels: Labels,
     metric: str,
 ) -> Neighbour:
     is_same = bool(labels[row] == labels[index] and labels[row] != NOISE)
-    distance = _distance(float(similarity[row]), metric)
-    return Neighbour(paths[row], float(similarity[row]), distance, is_same)
+    pair = photos.take(np.array([index, row]))
+    closeness = float(_closeness(0, pair)[1])
+    similarity = float(_closeness(0, _Photos(pair.embeddings, None))[1])
+    distance = _distance(closeness, metric)
+    time_part = distance - _distance(similarity, metric)
+    return Neighbour(paths[row], similarity, distance, is_same, time_part)
 
 
-def _distance(similarity: float, metric: str) -> float:
-    return from_cosine_distance(max(0.0, 1.0 - similarity), metric)
+def _is_timed(photos: _Photos, one: int, other: int) -> bool:
+    """Whether the time between two photos counts."""
+    term = photos.term
+    return term is not None and bool(term.cameras[one] == term.cameras[other])
 
 
-def _similarity(index: int, embeddings: Embeddings) -> NDArray[np.float64]:
-    """Cosine similarities of a row to all, float64 as the clustering takes them."""
-    found = embeddings.astype(np.float64) @ embeddings[index].astype(np.float64)
+def _distance(closeness: float, metric: str) -> float:
+    return from_cosine_distance(max(0.0, 1.0 - closeness), metric)
+
+
+def _closeness(index: int, photos: _Photos) -> NDArray[np.float64]:
+    """1 minus the distance of a row to each row, in float64 like the clustering."""
+    vectors = photos.embeddings
+    found = vectors.astype(np.float64) @ vectors[index].astype(np.float64)
+    if photos.term is not None:
+        found -= photos.term.of_pairs(np.array([index]), np.arange(len(vectors)))
     return np.asarray(found, np.float64)
 
 
-def _diameter(embeddings: Embeddings, metric: str) -> float:
-    if len(embeddings) ** 2 > MAX_DISTANCE_COUNT:
-        return _distance(_lowest_by_sweeps(embeddings), metric)
-    lowest = min(float(_similarity(row, embeddings).min()) for row in range(len(embeddings)))
+def _diameter(photos: _Photos, metric: str) -> float:
+    if len(photos) ** 2 > MAX_DISTANCE_COUNT:
+        return _distance(_lowest_by_sweeps(photos), metric)
+    lowest = min(float(_closeness(row, photos).min()) for row in range(len(photos)))
     return _distance(lowest, metric)
 
 
-def _lowest_by_sweeps(embeddings: Embeddings) -> float:
-    """Finds a low similarity of two rows by repeatedly going to the farthest row."""
+def _lowest_by_sweeps(photos: _Photos) -> float:
+    """Finds a low closeness of two rows by repeatedly moving to the farthest row."""
     lowest, row = np.inf, 0
     for _ in range(_SWEEP_COUNT):
-        similarity = _similarity(row, embeddings)
-        row = int(np.argmin(similarity))
-        if similarity[row] >= lowest:
+        closeness = _closeness(row, photos)
+        row = int(np.argmin(closeness))
+        if closeness[row] >= lowest:
             break
-        lowest = float(similarity[row])
+        lowest = float(closeness[row])
     return lowest
 
 
-def _core_distance(
-    index: int, embeddings: Embeddings, parameters: ClusterParameters
-) -> float | None:
-    similarity = np.delete(_similarity(index, embeddings), index)
-    if len(similarity) < parameters.min_samples:
+def _core_distance(index: int, photos: _Photos, parameters: ClusterParameters) -> float | None:
+    closeness = np.delete(_closeness(index, photos), index)
+    if len(closeness) < parameters.min_samples:
         return None
-    nth = np.partition(similarity, len(similarity) - parameters.min_samples)
-    return _distance(float(nth[len(similarity) - parameters.min_samples]), parameters.metric)
+    nth = np.partition(closeness, len(closeness) - parameters.min_samples)
+    return _distance(float(nth[len(closeness) - parameters.min_samples]), parameters.metric)
 
 
 def _largest_core_distance(
-    members: NDArray[np.intp], embeddings: Embeddings, parameters: ClusterParameters
+    members: NDArray[np.intp], photos: _Photos, parameters: ClusterParameters
 ) -> float | None:
-    if len(members) * len(embeddings) > MAX_DISTANCE_COUNT:
+    if len(members) * len(photos) > MAX_DISTANCE_COUNT:
         return None
-    found = [_core_distance(int(index), embeddings, parameters) for index in members]
+    found = [_core_distance(int(index), photos, parameters) for index in members]
     return max((value for value in found if value is not None), default=None)
 
 
@@ -401,7 +437,7 @@ def _faces(found: Explanation) -> str:
         )
         return f"No face penalty: lowest scores {scores}, none below its threshold."
     costs = ", ".join(
-        f"{penalty.name.replace('_', ' ')} {penalty.penalty:g} "
+        f"{penalty.name.replace('_', ' ')} {penalty.penalty:.4g} "
         f"({_PENALTY_NAMES[penalty.name]} {' below '.join(_format_check(penalty))})"
         for penalty in applied
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from orchestrator.domain.sets import SetPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,15 +13,15 @@ class FindParameters:
     """Which files of an album are photos."""
 
     exclude: list[str]
-    """patterns, as in .gitignore, of files and folders that are not photos of the album; they add
-    to those in the album's file `.bestshotignore`. `--exclude` sets it"""
+    """patterns, in the syntax of .gitignore, of files and folders to leave out of the album, in
+    addition to those in the album's file `.bestshotignore`; set by `--exclude`"""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityScores:
-    """Scores of one picture; ranges and meaning as in quality.proto.
+    """Scores of one picture; ranges and meanings are as in quality.proto.
 
-    A score with a default may be missing in results of older versions.
+    A score with a default may be missing in results from older versions.
     """
 
     iqa_score: float
@@ -32,6 +34,11 @@ class QualityScores:
     colourfulness: float
     laplacian_variance: float
     noise_level: float | None = None
+    brightness: float | None = None
+    tonal_range: float | None = None
+    flat_share: float | None = None
+    luminance_grid: tuple[int, ...] = ()
+    detail_grid: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +73,126 @@ class FaceScores:
         return self.width * self.height
 
 
+class ContentClass(StrEnum):
+    """What kind of picture a file holds; see `content.classify`."""
+
+    PHOTO = "photo"
+    DOCUMENT = "document"
+    SCREENSHOT = "screenshot"
+    BLANK = "blank"
+    MISFIRE = "misfire"
+    ANIMATION = "animation"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a photo's file; zero or empty where it is not.
+
+    Attributes:
+        width_px: Width of the upright photo.
+        height_px: Height of the upright photo.
+        size_bytes: Size of the file.
+        capture_time: Local time from EXIF, ISO 8601 without zone.
+        has_camera: Whether it names the camera.
+    """
+
+    width_px: int = 0
+    height_px: int = 0
+    size_bytes: int = 0
+    capture_time: str = ""
+    has_camera: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureTime:
+    """When a photo was taken, according to one source.
+
+    Attributes:
+        local: Local time, ISO 8601 without zone, with the fraction of a second if known; only a
+            date if the time of day is unknown; empty if unknown.
+        utc_offset: Its offset from UTC, for example "+02:00"; empty if unknown.
+        source: Where it was found: a tag, such as "EXIF DateTimeOriginal"; a sidecar with its tag;
+            or "file name". Empty if unknown.
+    """
+
+    local: str = ""
+    utc_offset: str = ""
+    source: str = ""
+
+    @property
+    def date(self) -> str:
+        """The date, ISO 8601; empty if unknown."""
+        return self.local[:10]
+
+    @property
+    def has_time_of_day(self) -> bool:
+        """Whether the time of day is known."""
+        return "T" in self.local
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """Facts about the shot, from its file; None or empty if the file does not contain them.
+
+    Attributes:
+        make: Manufacturer of the camera.
+        model: Model of the camera.
+        lens: Model of the lens, or else its focal lengths and apertures.
+        focal_length_mm: Above 0.
+        focal_length_35mm: Equivalent focal length on 35 mm film, in mm; above 0.
+        exposure_time_seconds: Above 0.
+        f_number: Above 0.
+        iso: Sensitivity; above 0.
+        exposure_bias_ev: Exposure compensation in EV.
+        exposure_mode: "auto", "manual" or "auto bracket", from EXIF's ExposureMode.
+        is_flash_fired: Whether the flash fired.
+        has_gps: Whether the file contains the location.
+        burst_id: Identifier shared by the shots of a burst.
+        sequence_number: Number of the shot within its burst or bracket, as counted by the camera.
+        drive_mode: "single" or "continuous".
+        bracket_mode: "none", or the property that varied from shot to shot: "exposure", "focus",
+            "white balance", "ISO", "aperture" or "other".
+    """
+
+    make: str = ""
+    model: str = ""
+    lens: str = ""
+    focal_length_mm: float | None = None
+    focal_length_35mm: float | None = None
+    exposure_time_seconds: float | None = None
+    f_number: float | None = None
+    iso: int | None = None
+    exposure_bias_ev: float | None = None
+    exposure_mode: str = ""
+    is_flash_fired: bool | None = None
+    has_gps: bool = False
+    burst_id: str = ""
+    sequence_number: int | None = None
+    drive_mode: str = ""
+    bracket_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerMark:
+    """How the photo's owner marked it in another program.
+
+    Attributes:
+        rating: Stars, 1 to 5, or -1 = rejected; None if there is none.
+        pick: "picked", "rejected", or empty.
+        label: Name of the colour label, in the language of the program that set it.
+        source: Path of the sidecar with the rating or pick, or else the label; "the file" if it is
+            the photo itself; empty if there is no mark.
+    """
+
+    rating: int | None = None
+    pick: str = ""
+    label: str = ""
+    source: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A readable photo, as the selection sees it.
+    """A readable photo with the data that the selection uses.
 
     Attributes:
         path: Relative to the album; unique.
@@ -76,6 +200,10 @@ class Candidate:
         quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
+        file: What is known of its file.
+        content: Its kind.
+        owner_mark: How its owner marked it in another program.
+        frame_set: Its place in a set of photos that belong together; None if it is not in a set.
     """
 
     path: str
@@ -83,17 +211,21 @@ class Candidate:
     quality: QualityScores
     faces: tuple[FaceScores, ...]
     cluster_id: int
+    file: FileFacts = FileFacts()
+    content: ContentClass = ContentClass.PHOTO
+    owner_mark: OwnerMark = field(default_factory=OwnerMark)
+    frame_set: SetPlace | None = None
 
 
 class Decision(StrEnum):
-    """What a user decided about a photo."""
+    """A user's decision on a photo."""
 
     KEEP = "keep"
     REJECT = "reject"
 
     @property
     def past_tense(self) -> str:
-        """For sentences: "kept" or "rejected"."""
+        """The past tense, for sentences: "kept" or "rejected"."""
         return "kept" if self is Decision.KEEP else "rejected"
 
 
@@ -110,6 +242,20 @@ class Reason(StrEnum):
     BLURRED = "BLURRED"
     TOO_SIMILAR = "TOO_SIMILAR"
     UNREADABLE = "UNREADABLE"
+    UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"
     USER_KEEP = "USER_KEEP"
     USER_REJECT = "USER_REJECT"
     NOISE_EXCLUDED = "NOISE_EXCLUDED"
+    COPY = "COPY"
+    MISFIRE = "MISFIRE"
+    CONTENT_EXCLUDED = "CONTENT_EXCLUDED"
+    CONTENT_KEPT = "CONTENT_KEPT"
+    OWNER_KEEP = "OWNER_KEEP"
+    OWNER_REJECT = "OWNER_REJECT"
+    SELECTED_WITH_SET = "SELECTED_WITH_SET"
+    IN_SET = "IN_SET"
+
+
+KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)
+REJECTED = (Reason.USER_REJECT, Reason.OWNER_REJECT)
+"""Reasons of photos that a person kept or rejected."""

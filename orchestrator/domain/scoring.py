@@ -13,7 +13,7 @@ from orchestrator.domain.wording import pluralize
 
 @dataclass(frozen=True, slots=True)
 class QualityWeights:
-    """Shares of the technical and the aesthetic score in the composite."""
+    """Shares of the technical and the aesthetic score in the composite score."""
 
     iqa: Share
     """weight of the technical score in the composite score"""
@@ -26,11 +26,12 @@ class PersonPenalties:
     """Penalties for face faults."""
 
     eyes_closed: Penalty
-    """added when the worst prominent face's eyes score is below `eyes_threshold`"""
+    """added when the worst prominent face's eyes score is below `eyes_threshold`: in full if it is
+    at most half of that and all faces are as bad, about half of it if the others are good"""
     face_turned: Penalty
-    """added when the worst prominent face's pose score is below `pose_threshold`"""
+    """likewise for the pose score and `pose_threshold`"""
     not_smiling: Penalty
-    """added when the worst prominent face's smile score is below `smile_threshold`"""
+    """likewise for the smile score and `smile_threshold`"""
     max_penalty: Penalty
     """lower limit for the sum of the penalties"""
     eyes_threshold: Share
@@ -43,23 +44,49 @@ class PersonPenalties:
     """faces count if they are at least this share of the largest face's width"""
 
 
-MIN_FACE_SIZE = 0.025
-"""Share of the picture's long side below which a face is too small for its scores to count."""
-MIN_FACE_CONFIDENCE = 0.6
-"""Below this, a face may be a statue, a poster or a false detection: its scores do not count."""
+MIN_FACE_SIZE, FULL_FACE_SIZE = 0.025, 0.05
+"""Shares of the picture's long side: up to the first, a face is too small for its scores to count;
+from the second on they count in full. On a canonical image these are 26 and 51 pixels; the networks
+look at eyes in 64 x 64."""
+MIN_FACE_CONFIDENCE, FULL_FACE_CONFIDENCE = 0.6, 0.8
+"""Up to the first, a face may be a statue, a poster or a false detection: its scores do not count;
+from the second on they count in full."""
+LEVEL_PITCH_DEGREES, LOWERED_PITCH_DEGREES = -12.0, -24.0
+"""From the second pitch on, a head is lowered so far that lids seen from above look closed: its
+eyes cannot be told. Frontal faces measure within 11 degrees of level."""
+SURELY_CLOSED, UNSURELY_CLOSED = 0.05, 0.25
+"""Up to the first eyes score, eyes are closed even in a laughing face; from the second on they may
+be narrowed by the laugh, which cannot be told. Closed eyes score 0.00 to 0.02."""
+SMILE, LAUGH = 0.5, 0.9
+"""Smile scores between which a face goes over to laughing."""
+CANNOT_TELL = 0.5
+"""Score of what cannot be told: it is no fault at the thresholds' defaults."""
+SURE_SHARE = 0.5
+"""Share of a threshold at which a fault is sure; from there to the threshold, its penalty falls to
+nothing, so that a hair's breadth does not decide."""
+SINGLE_SHARE = 0.5
+"""Share of a penalty that one face costs however many others there are; the rest is in proportion
+to the faces, so that of two frames of a group the one with fewer shut eyes wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorstFace:
-    """Face-size-weighted worst case over the prominent faces of a photo, each 0 to 1."""
+    """Face-size-weighted worst case over the prominent faces of a photo, each 0 to 1.
+
+    An extent is the weighted mean of what the faces lack of a full score, over what the worst one
+    lacks: 1 if all are equally bad, and the less, the fewer are.
+    """
 
     pose_score: float
     eyes_score: float
     smile_score: float
+    pose_extent: float = 1.0
+    eyes_extent: float = 1.0
+    smile_extent: float = 1.0
 
 
 class FaceFault(StrEnum):
-    """A face score below its threshold; named as the penalty in the settings."""
+    """A face score below its threshold; named like the penalty in the settings."""
 
     EYES_CLOSED = "eyes_closed"
     FACE_TURNED = "face_turned"
@@ -73,15 +100,24 @@ FAULT_WORDS = {
 }
 """Words for the faults in captions and reasons."""
 NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "smiling"}
-"""Words for captions if the fault is absent; a face that looks ahead is not mentioned."""
+"""Words for captions if a fault is absent; a face that looks ahead is not mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceCheck:
-    """A worst score beside its threshold, each 0 to 1, and the penalty for falling below it."""
+    """A worst score beside its threshold, each 0 to 1, and the penalty for falling below it.
+
+    Attributes:
+        fault: What a low score means.
+        score: The worst score.
+        extent: How many faces are as bad; see `WorstFace`.
+        threshold: Below it is a fault.
+        penalty: The setting, 0 or below.
+    """
 
     fault: FaceFault
     score: float
+    extent: float
     threshold: float
     penalty: float
 
@@ -90,48 +126,79 @@ class FaceCheck:
         """Whether the score is below its threshold."""
         return self.score < self.threshold
 
+    @property
+    def cost(self) -> float:
+        """What the fault costs: all of `penalty` if it is sure and on all faces; 0.0 without it."""
+        if not self.is_fault:
+            return 0.0
+        sure = _ramp(self.threshold - self.score, 0.0, self.threshold * (1 - SURE_SHARE))
+        return self.penalty * sure * (SINGLE_SHARE + (1 - SINGLE_SHARE) * self.extent)
+
 
 def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> WorstFace | None:
-    """Aggregates the prominent faces by a size-weighted minimum.
+    """Aggregates the prominent faces by a weighted minimum.
 
-    A face's score s counts as 1 - w (1 - s), where w is its area over the largest face's: the
-    largest face counts in full, and the smaller a face is, the less its faults count. Unlike in a
-    mean, a good face does not make up for a bad one. Tiny and uncertain faces never count.
+    A face's score s counts as 1 - w (1 - s). The weight w is its area over the largest face's, and
+    less for a tiny or uncertain face: the largest face counts in full, and the smaller or less
+    certain one is, the less its faults count. Unlike in a mean, a good face does not make up for a
+    bad one. Eyes that cannot be told, in a lowered or laughing face, are neither open nor closed.
 
     Returns:
-        The minimum of each score; None without faces that count.
+        The minimum of each score, and how many faces are as bad; None without faces that count.
     """
-    counting = [face for face in faces if _counts(face)]
+    counting = [face for face in faces if _trust(face) > 0]
     if not counting:
         return None
     largest = max(counting, key=lambda face: face.area)
     prominent = [face for face in counting if face.width >= prominent_face_ratio * largest.width]
-    weights = [face.area / largest.area if largest.area > 0 else 1.0 for face in prominent]
+    weights = [
+        (face.area / largest.area if largest.area > 0 else 1.0) * _trust(face) for face in prominent
+    ]
+    pose, pose_extent = _aggregate(weights, [face.pose_score for face in prominent])
+    eyes, eyes_extent = _aggregate(weights, [_eyes_told(face) for face in prominent])
+    smile, smile_extent = _aggregate(weights, [face.smile_score for face in prominent])
+    return WorstFace(pose, eyes, smile, pose_extent, eyes_extent, smile_extent)
 
-    def worst(scores: list[float]) -> float:
-        return min(1 - w * (1 - s) for w, s in zip(weights, scores, strict=True))
 
-    return WorstFace(
-        pose_score=worst([face.pose_score for face in prominent]),
-        eyes_score=worst([face.eyes_score for face in prominent]),
-        smile_score=worst([face.smile_score for face in prominent]),
+def _aggregate(weights: Sequence[float], scores: Sequence[float]) -> tuple[float, float]:
+    """The weighted minimum of scores, and its extent."""
+    lacks = [w * (1 - s) for w, s in zip(weights, scores, strict=True)]
+    most, total = max(lacks), sum(weights)
+    extent = sum(lacks) / total / most * max(weights) if most > 0 and total > 0 else 1.0
+    return 1 - most, min(1.0, extent)
+
+
+def _eyes_told(face: FaceScores) -> float:
+    """The eyes score, as far as it can be told."""
+    lowered = _ramp(face.pitch_degrees or 0.0, LEVEL_PITCH_DEGREES, LOWERED_PITCH_DEGREES)
+    laughing = _ramp(face.smile_score, SMILE, LAUGH) * _ramp(
+        face.eyes_score, SURELY_CLOSED, UNSURELY_CLOSED
     )
+    doubt = max(lowered, laughing)
+    return face.eyes_score + doubt * max(0.0, CANNOT_TELL - face.eyes_score)
 
 
-def _counts(face: FaceScores) -> bool:
-    """Whether a face is large and certain enough for its scores to be trusted.
+def _trust(face: FaceScores) -> float:
+    """How far a face is large and certain enough for its scores to count, 0 to 1.
 
     Width and height are relative to those of the picture, so the smaller of them is relative to the
     long side.
     """
-    size = min(face.width, face.height)
-    return size >= MIN_FACE_SIZE and face.confidence >= MIN_FACE_CONFIDENCE
+    size = _ramp(min(face.width, face.height), MIN_FACE_SIZE, FULL_FACE_SIZE)
+    return size * _ramp(face.confidence, MIN_FACE_CONFIDENCE, FULL_FACE_CONFIDENCE)
+
+
+def _ramp(value: float, start: float, end: float) -> float:
+    """0 up to `start`, 1 from `end` on (which may be below `start`), linear between them."""
+    if start == end:
+        return float(value >= end)
+    return min(1.0, max(0.0, (value - start) / (end - start)))
 
 
 def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:
     """Checks the worst scores against the thresholds; empty without faces.
 
-    The only place that maps scores to faults.
+    This is the only place that maps scores to faults.
     """
     if worst is None:
         return ()
@@ -139,18 +206,21 @@ def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
         FaceCheck(
             FaceFault.EYES_CLOSED,
             worst.eyes_score,
+            worst.eyes_extent,
             penalties.eyes_threshold,
             penalties.eyes_closed,
         ),
         FaceCheck(
             FaceFault.FACE_TURNED,
             worst.pose_score,
+            worst.pose_extent,
             penalties.pose_threshold,
             penalties.face_turned,
         ),
         FaceCheck(
             FaceFault.NOT_SMILING,
             worst.smile_score,
+            worst.smile_extent,
             penalties.smile_threshold,
             penalties.not_smiling,
         ),
@@ -165,12 +235,12 @@ def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
 def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> str:
     """For example "2 faces | eyes open | no smile".
 
-    Empty without faces; only their number if none counts.
+    Empty without faces; just the number of faces if none of them counts.
     """
     if not faces:
         return ""
     parts = [pluralize(len(faces), "face")]
-    if any(_counts(face) for face in faces):
+    if any(_trust(face) > 0 for face in faces):
         words = (
             FAULT_WORDS[fault] if fault in faults else NO_FAULT_WORDS.get(fault, "")
             for fault in FaceFault
@@ -186,10 +256,9 @@ def person_penalty(worst: WorstFace | None, penalties: PersonPenalties) -> float
         0.0 without faces, never below `max_penalty`.
     """
     total = 0.0
-    # a plain loop: sum() compensates rounding, and stored penalties would change in the last digit
+    # not sum(), which compensates for rounding: the last digit of stored penalties would change
     for check in check_faces(worst, penalties):
-        if check.is_fault:
-            total += check.penalty
+        total += check.cost
     return max(total, penalties.max_penalty)
 
 

@@ -1,4 +1,4 @@
-"""Selects the best photos of each moment, with reasons; lists the pairs to compare for that."""
+"""Selects the best photos of each moment, with reasons, and lists the pairs to compare first."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from orchestrator.domain.bounds import Count, Share, Similarity
+from orchestrator.domain.content import ContentTreatment, Treatment
+from orchestrator.domain.copies import Copy, CopyRule, find_copies
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.owner_marks import owner_decision
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,
     QualityWeights,
@@ -24,12 +27,17 @@ from orchestrator.domain.scoring import (
     person_penalty,
     worst_face,
 )
+from orchestrator.domain.sets import WITHOUT_SETS, SetParameters
 
 MAX_COMPARED_COUNT = 100
-"""Maximum number of a moment's photos, the best by score, that are compared with each other: a
-round robin of n photos takes n (n - 1) / 2 comparisons, 200 million for 20,000 photos."""
+"""Maximum number of photos per moment, the best by score, that are compared with each other: a
+round robin of n photos takes n (n - 1) / 2 comparisons, or 200 million for 20,000 photos."""
 
+FACE_DIFFERENCE = 0.02
+"""Difference of penalties from which on a photo that has worse faces than the best by score does
+not tie with it: the comparator sees whole pictures, in which a blink vanishes."""
 _MANY_TAKEN = 64
+_FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
 
 Pair = tuple[str, str]
 """Paths of two photos, first < second."""
@@ -39,7 +47,10 @@ Comparisons = Mapping[Pair, float]
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is not selected if another photo of its moment passes them."""
+    """Floors below which a photo is not selected if another photo of its moment passes them.
+
+    The best of a moment that is below them as a whole is selected, and says so.
+    """
 
     min_iqa_score: Share
     """technical quality, 0 to 1, below which a photo is not selected (`LOW_IQA`)"""
@@ -51,7 +62,7 @@ class FilterParameters:
 
 @dataclass(frozen=True, slots=True)
 class SiameseParameters:
-    """Settings of the pairwise comparison."""
+    """Settings for the pairwise comparison."""
 
     enabled: bool
     """whether the comparator decides ties; if it does, a run fails at its start when no Siamese
@@ -62,23 +73,29 @@ class SiameseParameters:
     duplicate_threshold: Similarity
     """cosine similarity at or above which two photos are duplicates and never both selected"""
     tiebreaker_range: Share
-    """scores at most this far below the best composite score are a tie"""
+    """scores at most this far below the best composite score are a tie, unless faces are clearly
+    worse"""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionParameters:
-    """Rules of the selection."""
+    """Rules for the selection."""
 
     max_images_per_cluster: Count
     """maximum number of photos selected from a moment"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
-    """minimum composite score of a second or later pick of a moment, and of a single shot"""
+    """minimum composite score of a second or later pick of a moment"""
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
     """whether single shots can be selected; if not, they never are"""
+    use_owner_ratings: bool
+    """whether ratings and flags from other programs, in the photo or its sidecar, count like your
+    decisions unless you decide otherwise: -1 stars or flagged as rejected = never selected, 4 or 5
+    stars or flagged as picked = always selected"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
+    content: ContentTreatment
     siamese: SiameseParameters
 
 
@@ -92,7 +109,7 @@ class Verdict:
         person_penalty: 0 or below.
         composite_score: The score by which it is ranked.
         is_selected: Whether it was picked.
-        reason: Why.
+        reason: Why it was picked or not.
         lost_to: Path of the preferred photo; None if there is none.
         similarity: Cosine similarity to `lost_to`, if it decided.
         probability: Probability that `lost_to` is better, if the comparator decided.
@@ -102,6 +119,8 @@ class Verdict:
         points: Sum of its win probabilities against those; None if it was not tied.
         rank: Place in its moment, from 1.
         moment_size: Photos of its moment.
+        copy_rule: By what `lost_to` is preferred, if it is the original of this copy; None if the
+            user keeps that one.
     """
 
     path: str
@@ -118,6 +137,31 @@ class Verdict:
     points: float | None
     rank: int
     moment_size: int
+    copy_rule: CopyRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fall:
+    """Why a photo may not compete.
+
+    Attributes:
+        reason: The reason.
+        copy: What it is a copy of, if that is the reason.
+    """
+
+    reason: Reason
+    copy: Copy | None = None
+
+    def judge(self, verdict: Verdict, best: str | None) -> Verdict:
+        """Completes the verdict; `best` is the path of the moment's best photo."""
+        if self.copy is None:
+            return replace(verdict, reason=self.reason, lost_to=best)
+        return replace(
+            verdict,
+            reason=self.reason,
+            lost_to=self.copy.original,
+            copy_rule=self.copy.rule,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +189,11 @@ class _Taken:
         self.photos.append(photo)
 
     def closest(self, photo: _Scored) -> tuple[float, _Scored]:
-        """The taken photo most similar to this one, or the last of equals; there must be one."""
+        """Returns the taken photo most similar to this one, the last one if several are equal."""
         own = self._embeddings[photo.index]
         near = self.photos
         if len(near) > _MANY_TAKEN:
-            # the user keeps many: one product, not a loop, finds the few that can be closest
+            # the user may keep many: a product, not a loop, finds the few that can be closest
             similarity = self._stack_taken() @ own
             doubt = 4.0 * (len(own) + 4) * 2.0**-24
             places = np.flatnonzero(similarity >= similarity.max() - doubt)
@@ -180,7 +224,9 @@ class Selection:
         filters: Floors.
         parameters: Rules.
         decisions: Photos that the user keeps or rejects, by content digest; they override
-            everything else.
+            everything else. If there is none, the mark of the photo's owner counts in the same way,
+            provided that the parameters allow it.
+        sets: What is done with photos that belong together.
     """
 
     candidates: Sequence[Candidate]
@@ -188,6 +234,7 @@ class Selection:
     filters: FilterParameters
     parameters: SelectionParameters
     decisions: Mapping[str, Decision]
+    sets: SetParameters = WITHOUT_SETS
 
     def take(self, rows: Sequence[int]) -> Selection:
         """Returns a selection over some of the photos."""
@@ -195,24 +242,24 @@ class Selection:
         return replace(self, candidates=candidates, embeddings=self.embeddings[rows])
 
     def pairs_to_compare(self) -> list[Pair]:
-        """Lists the pairs to ask the Siamese model about: all pairs of each tied group, sorted.
+        """Lists the pairs for the Siamese model: all pairs of each tied group, sorted.
 
-        A tied group of more than `MAX_COMPARED_COUNT` is cut to the best by score.
+        A tied group of more than `MAX_COMPARED_COUNT` photos is cut to the best by score.
         """
         if not self.parameters.siamese.enabled:
             return []
         pairs: list[Pair] = []
         for moment in self._moments():
-            tied = self._find_tied(_find_eligible(moment, self._check_floors(moment)))
+            tied = self._find_tied(_find_eligible(moment, self._find_fallen(moment)))
             pairs.extend(combinations(sorted(photo.path for photo in _cut_to_compare(tied)), 2))
         return sorted(pairs)
 
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
         """Picks the best photos of each moment.
 
-        A cluster always yields a photo, unless the user rejects all of it: people who press the
-        shutter several times expect one. If all are below the floors, the best of them is picked.
-        A noise photo must pass the floors and `min_score_threshold`.
+        A moment always yields a photo, unless the user rejects all of it: floors, scores and faces
+        rank the shots of a moment, and there is nothing better to keep instead of the only one. If
+        all are below the floors, the best of them is picked, and its reason says so.
 
         Args:
             comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
@@ -240,34 +287,77 @@ class Selection:
         return [moments[key] for key in sorted(moments)]
 
     def _decision(self, photo: _Scored) -> Decision | None:
-        return self.decisions.get(photo.candidate.content_digest)
+        """Returns the user's decision on a photo, or else its owner's from another program."""
+        if self._is_decided_by_user(photo) or not self.parameters.use_owner_ratings:
+            return self.decisions.get(photo.candidate.content_digest)
+        return owner_decision(photo.candidate.owner_mark)
 
-    def _check_floors(self, moment: Sequence[_Scored]) -> dict[str, Reason]:
+    def _is_decided_by_user(self, photo: _Scored) -> bool:
+        return photo.candidate.content_digest in self.decisions
+
+    def _find_fallen(self, moment: Sequence[_Scored]) -> dict[str, _Fall]:
         """Maps the paths of photos that may not compete to the reasons."""
-        reasons = {photo.path: self._check_floor(photo) for photo in moment}
-        return {path: reason for path, reason in reasons.items() if reason is not None}
+        copies = self._find_copies(moment)
+        falls = {photo.path: self._check(photo, copies.get(photo.path)) for photo in moment}
+        return {path: fall for path, fall in falls.items() if fall is not None}
 
-    def _check_floor(self, photo: _Scored) -> Reason | None:
-        """Reason why a photo may not compete; None if it may."""
+    def _find_copies(self, moment: Sequence[_Scored]) -> dict[str, Copy]:
+        """The copies of other photos, of those that the user has not rejected."""
+        if len(moment) < 2:
+            return {}
+        kept = {photo.path for photo in moment if self._decision(photo) is Decision.KEEP}
+        present = [
+            photo.candidate for photo in moment if self._decision(photo) is not Decision.REJECT
+        ]
+        return find_copies(present, frozenset(kept))
+
+    def _check(self, photo: _Scored, copy: Copy | None) -> _Fall | None:
+        """Why a photo may not compete; None if it may."""
         decision = self._decision(photo)
         if decision is not None:
-            return Reason.USER_REJECT if decision is Decision.REJECT else None
+            if decision is Decision.KEEP:
+                return None
+            is_users = self._is_decided_by_user(photo)
+            return _Fall(Reason.USER_REJECT if is_users else Reason.OWNER_REJECT)
+        if self._treatment(photo) == "exclude":
+            is_misfire = photo.candidate.content is ContentClass.MISFIRE
+            return _Fall(Reason.MISFIRE if is_misfire else Reason.CONTENT_EXCLUDED)
+        if copy is not None:
+            return _Fall(Reason.COPY, copy)
+        if self._treatment(photo) == "keep":
+            return None
         if photo.candidate.quality.focus_score < self.filters.min_sharpness:
-            return Reason.BLURRED
+            return _Fall(Reason.BLURRED)
         if photo.candidate.quality.iqa_score < self.filters.min_iqa_score:
-            return Reason.LOW_IQA
+            return _Fall(Reason.LOW_IQA)
         return None
 
+    def _treatment(self, photo: _Scored) -> Treatment:
+        return self.parameters.content.of(photo.candidate.content)
+
+    def _is_kept(self, photo: _Scored) -> bool:
+        """Whether it is selected in any case, by the user or for its kind."""
+        decision = self._decision(photo)
+        return decision is Decision.KEEP or (decision is None and self._treatment(photo) == "keep")
+
+    def _keep_reason(self, photo: _Scored) -> Reason:
+        """Why a photo is kept in any case."""
+        if self._is_decided_by_user(photo):
+            return Reason.USER_KEEP
+        is_owners = self._decision(photo) is Decision.KEEP
+        return Reason.OWNER_KEEP if is_owners else Reason.CONTENT_KEPT
+
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader."""
+        """The photos within `tiebreaker_range` of the leader, with faces about as good."""
         if not eligible:
             return []
-        leader = max(photo.composite for photo in eligible)
-        limit = leader - self.parameters.siamese.tiebreaker_range
-        return [photo for photo in eligible if photo.composite >= limit]
+        leader = min(eligible, key=_by_score)
+        limit = leader.composite - self.parameters.siamese.tiebreaker_range
+        worst = leader.penalty - FACE_DIFFERENCE
+        return [photo for photo in eligible if photo.composite >= limit and photo.penalty >= worst]
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
-        """Orders the photos of a moment, the tied ones by a round robin."""
+        """Ranks the photos of a moment, using a round robin for tied ones."""
         ordered = sorted(eligible, key=_by_score)
         all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
         tied = _cut_to_compare(all_tied)
@@ -290,24 +380,27 @@ class Selection:
     def _select_in_moment(
         self, moment: Sequence[_Scored], comparisons: Comparisons
     ) -> list[Verdict]:
-        floors = self._check_floors(moment)
-        ranking = self._rank(_find_eligible(moment, floors), comparisons)
+        fallen = self._find_fallen(moment)
+        ranking = self._rank(_find_eligible(moment, fallen), comparisons)
         points = ranking.points
-        # the photos that the user keeps come first and displace the others
-        kept = [photo for photo in ranking.photos if self._decision(photo) is Decision.KEEP]
-        others = [photo for photo in ranking.photos if self._decision(photo) is not Decision.KEEP]
+        # the photos that are kept in any case come first and displace the others
+        kept = [photo for photo in ranking.photos if self._is_kept(photo)]
+        kept.sort(key=lambda photo: self._decision(photo) is not Decision.KEEP)
+        others = [photo for photo in ranking.photos if not self._is_kept(photo)]
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
-        for rank, photo in enumerate([*kept, *others], start=1):
+        for rank, photo in enumerate([*kept, *self._with_middles_first(others)], start=1):
             base = _verdict(photo, Reason.SELECTED_BEST, rank, len(moment))
             if photo.path in points:
                 base = replace(base, tied_count=len(points) - 1, points=points[photo.path])
             if photo.path in points or photo.path in ranking.uncompared:
                 base = replace(base, uncompared_count=len(ranking.uncompared))
-            if self._decision(photo) is Decision.KEEP:
-                verdict = replace(base, is_selected=True, reason=Reason.USER_KEEP)
-            elif taken.photos and photo.path in floors:
-                verdict = replace(base, reason=floors[photo.path], lost_to=taken.photos[0].path)
+            if self._is_kept(photo):
+                verdict = replace(base, is_selected=True, reason=self._keep_reason(photo))
+            elif (first := self._find_of_set(photo, taken)) is not None:
+                verdict = self._decide_in_set(base, photo, first)
+            elif taken.photos and photo.path in fallen:
+                verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:
                 verdict = self._decide(base, photo, taken, comparisons, points)
             if verdict.is_selected:
@@ -315,11 +408,53 @@ class Selection:
             verdicts.append(verdict)
         best = taken.photos[0].path if taken.photos else None
         ranked = {verdict.path for verdict in verdicts}
-        fallen = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
-        for rank, photo in enumerate(fallen, start=len(ranked) + 1):
-            verdict = _verdict(photo, floors[photo.path], rank, len(moment))
-            verdicts.append(replace(verdict, lost_to=best))
+        others = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
+        for rank, photo in enumerate(others, start=len(ranked) + 1):
+            fall = fallen[photo.path]
+            base = _verdict(photo, fall.reason, rank, len(moment))
+            first = self._find_of_set(photo, taken)
+            if first is not None and self._uses_all(photo) and fall.reason in _FLOORS:
+                verdicts.append(self._decide_in_set(base, photo, first))
+            else:
+                verdicts.append(fall.judge(base, best))
         return verdicts
+
+    def _uses_all(self, photo: _Scored) -> bool:
+        own = photo.candidate.frame_set
+        return own is not None and self.sets.use_of(own.kind) == "all"
+
+    def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
+        """Swaps the best photo of each set for its middle one if that is to represent the set."""
+        found = list(ranked)
+        sets: dict[int, list[int]] = {}
+        for place, photo in enumerate(ranked):
+            own = photo.candidate.frame_set
+            if own is not None and self.sets.use_of(own.kind) == "middle":
+                sets.setdefault(own.number, []).append(place)
+        for places in sets.values():
+            by_place = sorted(places, key=lambda place: _place_in_set(ranked[place]))
+            middle = by_place[(len(by_place) - 1) // 2]
+            rest = [place for place in places if place != middle]
+            for place, source in zip(places, [middle, *rest], strict=True):
+                found[place] = ranked[source]
+        return found
+
+    def _find_of_set(self, photo: _Scored, taken: _Taken) -> _Scored | None:
+        """Returns the first photo taken from its set; None if there is none."""
+        own = photo.candidate.frame_set
+        if own is None or self.sets.use_of(own.kind) == "ignore":
+            return None
+        for other in taken.photos:
+            theirs = other.candidate.frame_set
+            if theirs is not None and theirs.number == own.number:
+                return other
+        return None
+
+    def _decide_in_set(self, base: Verdict, photo: _Scored, first: _Scored) -> Verdict:
+        """Decides on a photo whose set already has a taken photo."""
+        if self._uses_all(photo):
+            return replace(base, is_selected=True, reason=Reason.SELECTED_WITH_SET, lost_to=None)
+        return replace(base, reason=Reason.IN_SET, lost_to=first.path)
 
     def _decide(
         self,
@@ -331,13 +466,10 @@ class Selection:
     ) -> Verdict:
         """Decides whether an eligible photo is selected in addition to those selected so far."""
         parameters = self.parameters
-        is_noise = photo.candidate.cluster_id == NOISE
         below_min = photo.composite < parameters.min_score_threshold
-        if is_noise and not parameters.include_noise:
+        if photo.candidate.cluster_id == NOISE and not parameters.include_noise:
             return replace(base, reason=Reason.NOISE_EXCLUDED)
         if not taken.photos:
-            if is_noise and below_min:
-                return replace(base, reason=Reason.BELOW_MIN_SCORE)
             return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
         similarity, closest = taken.closest(photo)
         best = taken.photos[0]
@@ -378,7 +510,7 @@ class _Ranking:
 
     Attributes:
         photos: Best first.
-        points: Points of the compared photos by path: the sum of the probabilities that it is
+        points: Points of the compared photos by path: the sum of the probabilities that a photo is
             better than each of the others. Empty if there is no tie.
         uncompared: Paths of the tied photos beyond `MAX_COMPARED_COUNT`.
     """
@@ -388,12 +520,17 @@ class _Ranking:
     uncompared: set[str]
 
 
-def _find_eligible(moment: Sequence[_Scored], floors: Mapping[str, Reason]) -> list[_Scored]:
-    """The photos that compete: those above the floors, or all of a cluster if none is."""
-    above = [photo for photo in moment if photo.path not in floors]
-    if above or moment[0].candidate.cluster_id == NOISE:
+def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> list[_Scored]:
+    """The photos that compete: those above the floors, or if none is, all that only fell by one."""
+    above = [photo for photo in moment if photo.path not in fallen]
+    if above:
         return above
-    return [photo for photo in moment if floors[photo.path] is not Reason.USER_REJECT]
+    return [photo for photo in moment if fallen[photo.path].reason in _FLOORS]
+
+
+def _place_in_set(photo: _Scored) -> int:
+    own = photo.candidate.frame_set
+    return own.place if own is not None else 0
 
 
 def _by_score(photo: _Scored) -> tuple[float, str]:
@@ -401,12 +538,12 @@ def _by_score(photo: _Scored) -> tuple[float, str]:
 
 
 def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
-    """The photos of a tied group that are compared, best first."""
+    """Returns the photos of a tied group that are compared, best first."""
     return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
 
 
 def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
-    """Probability that `first` is better than `second`; 0.5 if they were not compared."""
+    """Returns the probability that `first` is better than `second`; 0.5 if not compared."""
     if first < second:
         return comparisons.get((first, second), 0.5)
     return 1.0 - comparisons.get((second, first), 0.5)
@@ -415,7 +552,7 @@ def _better_probability(first: str, second: str, comparisons: Comparisons) -> fl
 def _decisive_probability(
     winner: str, loser: str, points: Mapping[str, float], comparisons: Comparisons
 ) -> float | None:
-    """Probability that the winner is better; None if the round robin did not decide."""
+    """Returns the probability that the winner is better; None if the round robin did not decide."""
     if points.get(winner, 0.0) > points.get(loser, math.inf):
         return _better_probability(winner, loser, comparisons)
     return None

@@ -1,14 +1,16 @@
-"""Writes verdicts and groupings as sentences for people."""
+"""Describes verdicts and groupings in sentences for the user."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
-from orchestrator.domain.explanation import Grouping
+from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import Candidate, Reason
+from orchestrator.domain.owner_marks import describe_mark
+from orchestrator.domain.photo import Candidate, ContentClass, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
     PersonPenalties,
@@ -24,12 +26,22 @@ from orchestrator.domain.selection import (
 )
 from orchestrator.domain.wording import format_comparison, pluralize
 
+_NAMES = {
+    ContentClass.PHOTO: "a photo",
+    ContentClass.DOCUMENT: "a document",
+    ContentClass.SCREENSHOT: "a screenshot or drawing",
+    ContentClass.ANIMATION: "an animation",
+    ContentClass.BLANK: "a blank picture",
+    ContentClass.MISFIRE: "a misfire",
+}
+_KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
+_OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
-"""Smaller differences, on scores from 0 to 1, are not mentioned."""
+"""Smaller differences between scores, which range from 0 to 1, are not mentioned."""
 
 
 def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
-    """Writes one sentence per photo: why it was picked or not.
+    """Writes one sentence per photo that explains why it was or was not picked.
 
     Args:
         selection: The selection.
@@ -39,26 +51,64 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
         verdict.path: (candidate, verdict)
         for candidate, verdict in zip(selection.candidates, verdicts, strict=True)
     }
+    highest = _find_highest(by_path.values())
     return [
         _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
+        if verdict.reason is not Reason.SELECTED_BEST
+        else _explain_best(
+            candidate,
+            verdict,
+            highest.get(candidate.cluster_id),
+            selection.filters,
+            selection.parameters,
+        )
         for candidate, verdict in by_path.values()
     ]
 
 
+def _find_highest(judged: Iterable[tuple[Candidate, Verdict]]) -> dict[int, Verdict]:
+    """The verdict with the highest score of each cluster that was not picked."""
+    highest: dict[int, Verdict] = {}
+    for candidate, verdict in judged:
+        if candidate.cluster_id == NOISE or verdict.is_selected:
+            continue
+        known = highest.get(candidate.cluster_id)
+        if known is None or _by_score(verdict) < _by_score(known):
+            highest[candidate.cluster_id] = verdict
+    return highest
+
+
+def _by_score(verdict: Verdict) -> tuple[float, str]:
+    return -verdict.composite_score, verdict.path
+
+
 def describe_unreadable(error: str) -> str:
-    """The sentence for a photo that could not be read."""
+    """Writes the sentence for a photo that could not be read."""
     return f"Could not be read: {error}."
 
 
 def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
-    """A note that counts the photos of formats that cannot be read; none without photos."""
+    """Writes a note that counts photos in unsupported formats; none if there are none."""
     counts = sorted(Counter(formats).items())
     listed = ", ".join(f"{count} {name}" for name, count in counts)
     return (f"Not supported: {listed}.",) if listed else ()
 
 
+def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
+    """Writes a note on sidecars that could not be read; none if all could.
+
+    Args:
+        problems: Error messages by path.
+    """
+    if not problems:
+        return []
+    path = min(problems)
+    counted = f"{pluralize(len(problems), 'sidecar')} could not be read"
+    return [f"{counted}, so their ratings and times do not count ({path}: {problems[path]})."]
+
+
 def describe_damage(damage: str) -> str:
-    """An extra sentence for a photo whose file is damaged but readable."""
+    """Writes an extra sentence for a photo whose file is damaged but readable."""
     return f"Partially read: {damage}."
 
 
@@ -70,8 +120,8 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    seconds = grouping.pause_inside
-    pause = "" if seconds is None else f", taken {_format_span(seconds)} apart"
+    told = _tell_time(near, grouping.pause_inside)
+    pause = f", {told}" if told else ""
     if count == 2:
         text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
     else:
@@ -89,7 +139,7 @@ def grouping_text(grouping: Grouping) -> str:
 def correction_texts(
     content_digest: str, corrections: Sequence[Correction], paths: Mapping[str, str]
 ) -> list[str]:
-    """The user's corrections of moments that concern a photo, in words.
+    """Describes the user's corrections of moments that concern a photo.
 
     Args:
         content_digest: The photo.
@@ -128,6 +178,18 @@ def _format_span(seconds: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
+def _tell_time(near: Neighbour, pause: float | None) -> str:
+    """Describes the time between two photos and its effect on their distance."""
+    if pause is None:
+        return ""
+    taken = f"taken {_format_span(pause)} apart"
+    part = f"{abs(near.time_part):.3f}"
+    if float(part) == 0.0:
+        return taken
+    what = "less" if near.time_part < 0.0 else "of it"
+    return f"{part} {what} because they were {taken}"
+
+
 def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     """Explains a split caused by a pause between captures; empty if no pause caused one."""
     near, pause, hours = (
@@ -148,16 +210,19 @@ def _explain_alone(grouping: Grouping) -> str:
     if near is None:
         return "It is the only photo."
     start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
-    text = f"{start}{near.distance:.3f}"
+    told = _tell_time(near, grouping.pause_outside)
+    note = f" ({told})" if told else ""
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
         distance, radius = format_comparison(near.distance, grouping.dbscan_eps, 3)
-        return f"{start}{distance}; neighbours must be within {radius}."
+        return f"{start}{distance}{note}; neighbours must be within {radius}."
     if grouping.method == "hdbscan" and limit is not None and near.distance > limit:
         distance, span = format_comparison(near.distance, limit, 3)
-        return f"{start}{distance}; a moment may span at most {span}."
+        return f"{start}{distance}{note}; a moment may span at most {span}."
+    text = f"{start}{near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    text += note
     if grouping.method == "dbscan":
         return f"{text}; DBSCAN finds too few photos around it."
     if joint := _explain_joint(grouping):
@@ -168,8 +233,8 @@ def _explain_alone(grouping: Grouping) -> str:
         others = pluralize(grouping.min_samples, "other photo")
         return (
             f"{text}, but the area around it is sparser: it has {others} within {own}; photos in "
-            f"the nearest photo's moment have as many within {other}. HDBSCAN therefore labels it "
-            f"noise."
+            f"the nearest photo's moment have that many within {other}. HDBSCAN therefore labels "
+            f"it noise."
         )
     return f"{text}; HDBSCAN labels it noise because few photos are close to it."
 
@@ -182,6 +247,8 @@ def _explain_outside(grouping: Grouping) -> str:
     text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
+    if told := _tell_time(near, grouping.pause_outside):
+        text += f" ({told})"
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
     if joint := _explain_joint(grouping):
@@ -190,7 +257,7 @@ def _explain_outside(grouping: Grouping) -> str:
 
 
 def _explain_joint(grouping: Grouping) -> str:
-    """Says that the two moments together would span too much; empty if they would not."""
+    """Explains that the two moments together would span too much; empty if they would not."""
     joint, limit = grouping.joint_distance, grouping.scene_distance
     if joint is None or limit is None or joint <= limit:
         return ""
@@ -205,13 +272,17 @@ def _write_sentence(
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
+    if verdict.reason in _KIND_REASONS:
+        return _explain_kind(candidate, verdict)
     if verdict.is_selected:
-        return _explain_selected(candidate, verdict, filters, parameters)
+        return _explain_further(candidate, verdict, parameters)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
         case Reason.USER_REJECT:
             return "Not selected: you rejected this photo."
+        case Reason.OWNER_REJECT:
+            return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
         case Reason.BLURRED:
             value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
             return (
@@ -239,34 +310,68 @@ def _write_sentence(
     return _explain_lost(candidate, verdict, rival, parameters)
 
 
-def _explain_selected(
+def _explain_further(
+    candidate: Candidate, verdict: Verdict, parameters: SelectionParameters
+) -> str:
+    """The sentence for a photo that was picked otherwise than as the best of its moment."""
+    if verdict.reason is Reason.USER_KEEP:
+        return "Selected: you kept this photo."
+    if verdict.reason is Reason.OWNER_KEEP:
+        return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.SELECTED_WITH_SET:
+        return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
+    similarity, limit = format_comparison(
+        verdict.similarity or 0.0, parameters.dissimilarity_threshold
+    )
+    faults = _describe_faults(verdict, parameters.person_penalties)
+    return (
+        f"Also selected: score {verdict.composite_score:.2f}, and different enough from the other "
+        f"picks of this moment (similarity {similarity}, limit {limit}){faults}."
+    )
+
+
+def _explain_best(
     candidate: Candidate,
     verdict: Verdict,
+    highest: Verdict | None,
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence for a photo that was picked."""
-    score = f"{verdict.composite_score:.2f}"
-    faults = _describe_faults(verdict, parameters.person_penalties)
+    """The sentence for the pick of a moment; `highest` scores most of those not picked."""
+    place = (
+        "the only shot of its moment"
+        if verdict.moment_size == 1
+        else f"the best of {verdict.moment_size} shots of this moment"
+    )
+    score, other = f"{verdict.composite_score:.2f}", ""
+    if highest is not None and highest.composite_score > verdict.composite_score:
+        score, higher = format_comparison(verdict.composite_score, highest.composite_score)
+        if cause := _explain_outscored(highest, filters):
+            other = f"; {highest.path} scores {higher}, but {cause}"
+    return (
+        f"Selected: {place}, score {score}"
+        f"{_describe_faults(verdict, parameters.person_penalties)}{_describe_win(verdict)}"
+        f"{_describe_floor(candidate, verdict, filters)}{other}."
+    )
+
+
+def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
+    """Why a photo with a higher score was not picked, as the end of a sentence; empty if tied."""
     match verdict.reason:
-        case Reason.USER_KEEP:
-            return "Selected: you kept this photo."
-        case Reason.SELECTED_DISTINCT:
-            similarity, limit = format_comparison(
-                verdict.similarity or 0.0, parameters.dissimilarity_threshold
-            )
-            return (
-                f"Also selected: score {score}, and different enough from the other picks of "
-                f"this moment (similarity {similarity}, limit {limit}){faults}."
-            )
-        case _ if candidate.cluster_id == NOISE:
-            return f"Selected: the only shot of its moment, score {score}{faults}."
+        case Reason.BLURRED:
+            return f"its sharpest region is below {filters.min_sharpness:g}"
+        case Reason.LOW_IQA:
+            return f"its technical quality is below {filters.min_iqa_score:g}"
+        case Reason.MISFIRE | Reason.CONTENT_EXCLUDED:
+            return "is kept out for its kind"
+        case Reason.COPY:
+            return f"is a copy of {verdict.lost_to}"
+        case Reason.USER_REJECT:
+            return "you rejected it"
+        case Reason.OWNER_REJECT:
+            return "its owner rejected it"
         case _:
-            return (
-                f"Selected: the best of {verdict.moment_size} shots of this moment, "
-                f"score {score}{faults}{_describe_win(verdict)}"
-                f"{_describe_floor(candidate, filters)}."
-            )
+            return ""
 
 
 def _explain_lost(
@@ -275,17 +380,26 @@ def _explain_lost(
     rival: tuple[Candidate, Verdict],
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence for a photo that lost to another one."""
+    """Writes the sentence for a photo that lost to another one."""
     score, best = format_comparison(verdict.composite_score, rival[1].composite_score)
     winner = rival[1].path
     differences = _describe_differences(candidate, verdict, *rival)
-    kept = rival[1].reason is Reason.USER_KEEP
+    keeper = _name_keeper(rival[1])
     match verdict.reason:
+        case Reason.IN_SET:
+            return (
+                f"Not selected: {_place_in_set(candidate)}, represented by {winner}"
+                f"{f' because {keeper} kept it' if keeper else ''}{differences}."
+            )
+        case Reason.COPY:
+            return (
+                f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule, keeper)}."
+            )
         case Reason.DUPLICATE:
             return (
                 f"Not selected: nearly identical to {winner} "
                 f"(similarity {verdict.similarity or 0:.2f}), which "
-                f"{'you kept' if kept else 'ranks higher'}"
+                f"{keeper + ' kept' if keeper else 'ranks higher'}"
                 f"{'' if verdict.probability is None else ': ' + _describe_comparison(verdict)}"
                 f"{differences}."
             )
@@ -298,8 +412,8 @@ def _explain_lost(
                 f"{similarity}, limit {limit})"
                 f"{differences}."
             )
-        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if kept:
-            return f"Not selected: you kept {winner} instead."
+        case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if keeper:
+            return f"Not selected: {keeper} kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
                 f"Not selected: its score of {score} ties with {winner} ({best}), and "
@@ -312,8 +426,16 @@ def _explain_lost(
             )
 
 
+def _place_in_set(candidate: Candidate) -> str:
+    """Names a photo's place in its set."""
+    own = candidate.frame_set
+    if own is None:
+        raise ValueError(f"{candidate.path} is in no set")
+    return f"frame {own.place} of {own.size} of {own.kind.words}"
+
+
 def _describe_win(verdict: Verdict) -> str:
-    """Says that the comparator chose it from photos with about the same score."""
+    """Describes how the comparator chose it from photos with about the same score."""
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
@@ -324,47 +446,105 @@ def _describe_win(verdict: Verdict) -> str:
 
 
 def _describe_uncompared(verdict: Verdict) -> str:
-    """Says that a photo with about the best score was not compared."""
+    """Explains why a photo with about the best score was not compared."""
     if not verdict.uncompared_count or verdict.points is not None:
         return ""
     return f"; only the best {MAX_COMPARED_COUNT} shots with about that score were compared"
 
 
 def _describe_comparison(verdict: Verdict) -> str:
-    """Says how the comparator decided; the round robin can overrule a single pair."""
+    """Describes how the comparator decided; the round robin can overrule a single pair."""
     probability = verdict.probability or 0.0
     if probability > 0.5:
         return f"the direct comparison prefers the other with {probability:.0%} probability"
     return "the direct comparisons of all tied shots prefer the other"
 
 
-def _describe_floor(candidate: Candidate, filters: FilterParameters) -> str:
+def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParameters) -> str:
     """Names the fault of a pick whose moment has no photo that passed the floors."""
     quality = candidate.quality
-    if quality.focus_score < filters.min_sharpness:
-        value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
-        return (
-            f"; all of them are blurred or low in quality (this one's sharpest region {value}, "
-            f"minimum {limit})"
-        )
-    if quality.iqa_score < filters.min_iqa_score:
-        value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
-        return (
-            f"; all of them are blurred or low in quality (this one's technical quality {value}, "
-            f"minimum {limit})"
-        )
+    for name, score, floor, fault in (
+        ("sharpest region", quality.focus_score, filters.min_sharpness, "blurred"),
+        ("technical quality", quality.iqa_score, filters.min_iqa_score, "low in quality"),
+    ):
+        if score < floor:
+            value, limit = format_comparison(score, floor)
+            if verdict.moment_size == 1:
+                return f"; it is {fault} ({name} {value}, minimum {limit})"
+            return (
+                f"; all of them are blurred or low in quality (this one's {name} {value}, "
+                f"minimum {limit})"
+            )
     return ""
+
+
+def _explain_kind(candidate: Candidate, verdict: Verdict) -> str:
+    """The sentence for a picture whose kind decided."""
+    kind, file = candidate.content, candidate.file
+    setting = f"select_best.content.{kind.value}"
+    if verdict.reason is Reason.CONTENT_KEPT:
+        return f"Selected: {_NAMES[kind]}, and {setting} keeps them all."
+    if kind is ContentClass.MISFIRE:
+        brightness = candidate.quality.brightness or 0.0
+        look = "black" if brightness < 0.5 else "burnt out"
+        return (
+            f"Not selected: a misfire: the frame is {look} and shows nothing "
+            f"(brightness {brightness:.2f})."
+        )
+    if kind is ContentClass.BLANK:
+        return f"Not selected: {_NAMES[kind]} ({file.width_px} x {file.height_px} px)."
+    return f"Not selected: {_NAMES[kind]}, and {setting} keeps them out."
+
+
+def _describe_copy(
+    candidate: Candidate, original: Candidate, rule: CopyRule | None, keeper: str
+) -> str:
+    """Says what makes another file the original of this copy."""
+    mine, theirs, name = candidate.file, original.file, original.path
+    match rule:
+        case None:
+            return f"a copy of {name}, which {keeper} kept"
+        case CopyRule.OVERLAY:
+            return f"a copy of {name} with something laid over it, such as a watermark"
+        case CopyRule.ENLARGED:
+            return (
+                f"an enlarged copy of {name}: {long_side(candidate)} px on its long side instead "
+                f"of {long_side(original)}, but no more detail (focus "
+                f"{candidate.quality.focus_score:.2f} vs {original.quality.focus_score:.2f})"
+            )
+        case CopyRule.SMALLER:
+            return (
+                f"a smaller copy of {name} ({mine.width_px} x {mine.height_px} px; the original "
+                f"has {theirs.width_px} x {theirs.height_px})"
+            )
+        case CopyRule.CAMERA:
+            return f"a copy of {name} that lacks the camera's data"
+        case CopyRule.COMPRESSED:
+            ours, best = format_comparison(bits_per_pixel(candidate), bits_per_pixel(original))
+            return f"a more compressed copy of {name} ({ours} bits per pixel vs {best})"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
     if rival is None:
         return ""
-    if rival[1].reason is Reason.USER_KEEP:
-        return f"; you kept {rival[1].path}"
+    if keeper := _name_keeper(rival[1]):
+        return f"; {keeper} kept {rival[1].path}"
     return f"; {rival[1].path} is the best of this moment"
 
 
+def _name_keeper(verdict: Verdict) -> str:
+    """Who kept a photo; empty if nobody did."""
+    keepers = {
+        Reason.USER_KEEP: "you",
+        Reason.OWNER_KEEP: "its owner",
+        Reason.CONTENT_KEPT: "the setting for its kind",
+    }
+    return keepers.get(verdict.reason, "")
+
+
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:
+    if round(verdict.person_penalty, 2) == 0:
+        return ""
     faults = [FAULT_WORDS[fault] for fault in face_faults(verdict.worst, penalties)]
     return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formats numbers for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def pluralize(count: int, noun: str) -> str:
 
 
 def format_comparison(first: float, second: float, digits: int = 2) -> tuple[str, str]:
-    """Formats two numbers with as many digits as it takes to see which one is larger.
+    """Formats two numbers with enough digits to show which one is larger.
 
     Args:
         first: One number.

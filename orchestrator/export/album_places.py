@@ -1,7 +1,7 @@
-"""Locations of albums, by identity (device and inode) and not only by path.
+"""Locations of albums, by identity (device and inode) as well as by path.
 
-Two paths may lead to one folder: through links, mounts, or upper and lower case on a file system
-that ignores it. The mounts tell that of any folder in an album, without a look at each.
+Two paths may lead to the same folder: through links, through mounts, or because a file system
+ignores case. The list of mounts reveals this for every folder in an album, without visiting them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestrator.storage.photo_io import report_progress
 STAT_S = 2.0
 """How long an album's disk may take to identify the folder."""
 MAX_STALLED = 3
-"""Maximum number of albums that may take longer; after that, no others are checked."""
+"""Maximum number of albums that may take longer; after that, no more are checked."""
 
 Identity = tuple[int, int]
 
@@ -33,7 +33,7 @@ class AlbumPlace:
         resolved: Its path with links resolved, if the disk answered.
         identity: Device and inode; None if the folder does not exist or its disk is not responding.
         above: Identities of the folders that contain it.
-        places: Where it and what is mounted below it are in their file systems, as far as known.
+        places: Locations of the folder and of mounts below it in their file systems, if known.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class AlbumPlace:
     places: frozenset[Place] = frozenset()
 
     def find_around(self, folder: Path) -> Path | None:
-        """The folder, or its nearest parent, that is the album; None if none is."""
+        """Returns whichever of `folder` and its parents is the album; None if none of them is."""
         for place in (folder, *folder.parents):
             if place in (self.path, self.resolved):
                 return place
@@ -58,7 +58,7 @@ class AlbumPlace:
 
 
 def identity_of(path: Path | int) -> Identity | None:
-    """Device and inode of a file, links followed; None if it cannot be found."""
+    """Device and inode of a file, following links; None if it cannot be found."""
     try:
         status = os.stat(path)
     except OSError:
@@ -69,9 +69,9 @@ def identity_of(path: Path | int) -> Identity | None:
 def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
     """Locates albums.
 
-    An album on a network folder that is not responding must not block the exports of all others, so
-    it is known by its path alone. An output folder that is the same folder by another path is not
-    responding either, so nothing can be written to it.
+    An album on an unresponsive network folder must not block exports of all other albums, so it is
+    identified by its path alone. If an output folder is the same folder under another path, it is
+    unresponsive too, so nothing can be written to it.
     """
     found: dict[Path, AlbumPlace] = {}
     waiting = deque(dict.fromkeys(albums))
@@ -90,12 +90,12 @@ def locate_albums(albums: Sequence[Path]) -> list[AlbumPlace]:
 
 
 def _locate_all(waiting: deque[Path], found: dict[Path, AlbumPlace]) -> None:
-    known: dict[Path, Identity | None] = {}  # albums often have the folders above in common
+    known: dict[Path, Identity | None] = {}  # albums often share parent folders
     mounts = read_mounts()
     while waiting:
         try:
             album = waiting.popleft()
-        except IndexError:  # a thread that stalled before has gone on
+        except IndexError:  # a stalled thread has resumed
             return
         resolved = Path(os.path.realpath(album))
         for place in resolved.parents:

@@ -1,4 +1,4 @@
-"""decisions.json: an album's log of decisions, for backup or for another bestshot."""
+"""decisions.json: an album's log of decisions, as a backup or for another installation."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
     """Reads the output of `decisions_json`.
 
     Raises:
-        InvalidArgumentError: It is not a valid log; the message names the place.
+        InvalidArgumentError: It is not a valid log; the message names the location.
     """
     try:
         entries = _File.model_validate_json(text).entries

@@ -15,20 +15,21 @@ from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.pictures import thumbnail
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.results_json import results_json
-from orchestrator.export.sidecars import merged_sidecar, sidecar_paths
+from orchestrator.export.sidecars import merged_sidecar_of, sidecar_paths
 from orchestrator.export.zip_names import zip_names
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
+from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.containment import open_inside
 from orchestrator.storage.photo_io import report_progress
 from services.common.errors import FailedPreconditionError, InvalidImageError
 from services.common.temporary import temporary_file
 
 SKIPPED_NAME = "SKIPPED.txt"
-"""Entry of a zip that names the files left out; absent if there are none."""
+"""Entry of a zip that lists the files left out, if any."""
 _CHUNK_BYTES = 2**20
 _EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
-"""The range of times that a zip can store."""
+"""The range of times that a zip file can store."""
 
 
 class DownloadFormat(enum.StrEnum):
@@ -50,7 +51,7 @@ def download(
     cache: FeatureCache,
     roots: Sequence[Path] = (),
 ) -> IO[bytes]:
-    """Writes a temporary file, and returns it opened at its start.
+    """Writes a temporary file, and returns it positioned at its start.
 
     Links in the album are followed within it and `roots` (resolved); files that lead elsewhere are
     left out of a zip and named in its SKIPPED.txt.
@@ -79,7 +80,7 @@ def download(
 
 
 def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> list[ImageRecord]:
-    """The photos that a zip is about, which decide its names."""
+    """Returns the photos covered by a zip, which determine the names in it."""
     if wanted is DownloadFormat.SELECTED_ZIP:
         return [record for record in records if record.is_selected]
     return [record for record in records if record.is_readable]
@@ -88,7 +89,7 @@ def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> li
 def _write_results_zip(
     target: IO[bytes], album: Album, run: Run, records: Sequence[ImageRecord], cache: FeatureCache
 ) -> None:
-    """Tables and page compressed; thumbnails stored, because JPEGs do not shrink."""
+    """Writes tables and page compressed, and thumbnails uncompressed, as JPEGs do not shrink."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in tables(album, run, records).items():
             entry = zipfile.ZipInfo(name, _EPOCH)
@@ -107,21 +108,25 @@ def _write_zip(
     *,
     has_photos: bool = False,
 ) -> None:
-    """Sidecars, and the photos if requested; stored uncompressed, because photos do not shrink."""
-    photos = Path(album.folder)
+    """Writes sidecars, and photos if requested; uncompressed, because photos do not shrink."""
+    folders = AlbumFolders(album)
     sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
-            sidecar = sidecars[record.path]
-            report_progress()
-            archive.writestr(
-                zipfile.ZipInfo(names[sidecar], _EPOCH),
-                merged_sidecar(photos, record, sidecar, roots),
-            )
+            merged = sidecars[record.path]
+            for sidecar in merged:
+                report_progress()
+                archive.writestr(
+                    zipfile.ZipInfo(names[sidecar], _EPOCH),
+                    merged_sidecar_of(folders, record, sidecar, roots),
+                )
             for path in (record.path, *record.companion_paths) if has_photos else ():
+                if path in merged:
+                    continue
+                photos, within = folders.locate(path)
                 try:
-                    with open_inside(photos / path, photos, roots) as opened:
+                    with open_inside(photos / within, photos, roots) as opened:
                         _add(archive, names[path], opened)
                 except InvalidImageError as error:
                     skipped.append(f"{path}: {error.message}\n")

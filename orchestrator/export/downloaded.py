@@ -19,7 +19,7 @@ from services.common.temporary import temporary_file
 
 
 class DownloadedSource:
-    """Contents of the zips streamed by DownloadRun; each is fetched when first needed.
+    """Contents of the zips streamed by DownloadRun, each fetched when first needed.
 
     Args:
         album: The run's album.
@@ -56,11 +56,11 @@ class DownloadedSource:
             return opened.read()
 
     def thumbnail(self, name: str, record: ImageRecord) -> bytes:
-        """A photo's thumbnail, which is at `name` below the folder."""
+        """Returns a photo's thumbnail; `name` is its path below the folder."""
         return self._read(DownloadFormat.RESULTS_ZIP, name)
 
     def open_photo(self, path: str) -> IO[bytes]:
-        """Unpacks a selected photo, or a file that goes with it, into a temporary file.
+        """Unpacks a selected photo or one of its companions into a temporary file.
 
         Raises:
             InvalidImageError: The orchestrator left it out; the message says why.

@@ -18,13 +18,15 @@ from orchestrator.export.output_folder import (
 from orchestrator.export.pictures import thumbnail
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.sidecars import (
-    merged_sidecar,
+    merged_sidecar_of,
     sidecar_paths,
     stage_sidecars,
     write_sidecars_beside,
 )
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
+from orchestrator.storage.album_folders import AlbumFolders
+from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.containment import open_inside
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
@@ -52,7 +54,7 @@ class ExportSource(Protocol):
         ...
 
     def thumbnail(self, name: str, record: ImageRecord) -> bytes:
-        """A photo's thumbnail, which is at `name` below the folder."""
+        """Returns a photo's thumbnail; `name` is its path below the folder."""
         ...
 
     def open_photo(self, path: str) -> IO[bytes]:
@@ -97,12 +99,12 @@ class StoredSource:
 
     def open_photo(self, path: str) -> IO[bytes]:
         """Opens it in the album."""
-        photos = Path(self.album.folder)
-        return open_inside(photos / path, photos, self.roots)
+        photos, within = AlbumFolders(self.album).locate(path)
+        return open_inside(photos / within, photos, self.roots)
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
         """Merges it with the one beside the photo."""
-        return merged_sidecar(Path(self.album.folder), record, sidecar_path, self.roots)
+        return merged_sidecar_of(AlbumFolders(self.album), record, sidecar_path, self.roots)
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,8 @@ class ExportOptions:
         selected_transfer: How to put selected photos into `selected/`; None = not at all.
         write_xmp: Write sidecars to `xmp/`, and beside copied photos.
         write_xmp_beside_photos: Write sidecars into the album itself.
-        write_parquet: image_metrics.parquet.
-        force: Replace files with these names that bestshot did not write or that have changed
-            since.
+        write_parquet: Write image_metrics.parquet.
+        force: Replace files that bestshot did not write or that have changed since.
     """
 
     selected_transfer: FileTransfer | None = None
@@ -160,12 +161,12 @@ def export_run(
         cache: Contains their thumbnails.
         folder: Created if missing.
         options: Other files to write.
-        other_albums: Folders that must not be written to either.
+        other_albums: Other folders that must not be written to.
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
-        FailedPreconditionError: The run is not completed; or as `write_export`.
-        InvalidArgumentError: As `write_export`.
+        FailedPreconditionError: The run is not completed; or see `write_export`.
+        InvalidArgumentError: See `write_export`.
     """
     check_completed(run, "exported")
     source = StoredSource(album, run, records, cache, roots)
@@ -185,32 +186,33 @@ def write_export(
     Each file is replaced atomically, and if one cannot be written the folder is unchanged.
 
     Args:
-        source: Contents of the files. Links, and sidecars beside the photos, need the photos here.
+        source: Contents of the files. Links, and sidecars beside photos, need local photos.
         folder: Created if missing.
         options: Other files to write.
-        other_albums: Folders that must not be written to either.
+        other_albums: Other folders that must not be written to.
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
         FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
             read, or Parquet cannot be written here.
-        InvalidArgumentError: The folder cannot be written, is, contains or is inside an album, or
-            has files in the way that bestshot did not write.
+        InvalidArgumentError: The folder is not writable; it is, contains or is inside an album; or
+            it has files in the way that bestshot did not write.
     """
     records = source.records
-    photos = Path(source.album.folder)
+    folders = AlbumFolders(source.album)
+    first, *others = folders.named.values()
     files = dict(source.tables())
     if options.write_parquet:
         files["image_metrics.parquet"] = source.parquet()
     warnings: list[str] = []
     with (
-        open_output(folder, photos, other_albums, lock=EXPORT_LOCK) as output,
+        open_output(folder, first, [*others, *other_albums], lock=EXPORT_LOCK) as output,
         translate_write_errors(output.path),
     ):
         selected = _list_selected_files(records) if options.selected_transfer else []
         thumbnails = thumbnails_by_name(records)
-        transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected]
-        output.guard({(photos / record.path).parent for record in records})
+        transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected if not is_sidecar(path)]
+        output.guard({folders.place(record.path).parent for record in records})
         output.check_names([*files, *thumbnails, *transferred], force=options.force)
         for name, record in thumbnails.items():
             output.stage(name, source.thumbnail(name, record))
@@ -218,7 +220,7 @@ def write_export(
             output.stage(name, content)
         stale: list[str] = []
         if options.selected_transfer:
-            warnings += _stage_selected(source, selected, output, options.selected_transfer, roots)
+            warnings += _stage_selected(source, selected, output, options, roots)
             stale = _stale(output, records, selected)
         warnings += _stage_xmp(source, output, options)
         count = sum(
@@ -228,12 +230,15 @@ def write_export(
         )
         warnings += output.commit(stale)
     if options.write_xmp_beside_photos:
-        warnings += write_sidecars_beside(photos, records)
+        located = [folders.within(record) for record in records]
+        for place in folders.named.values():
+            there = [record for found, record in located if found == place]
+            warnings += write_sidecars_beside(place, there)
     return Exported(paths=list(files), transferred_count=count, warnings=warnings)
 
 
 def _stage_xmp(source: ExportSource, output: OutputFolder, options: ExportOptions) -> Iterator[str]:
-    """Stages the requested sidecars; yields what could not be written."""
+    """Stages the requested sidecars; yields those that could not be written."""
     if options.write_xmp:
         yield from stage_sidecars(source.records, output, XMP_FOLDER, source.sidecar)
         if options.selected_transfer:
@@ -242,7 +247,7 @@ def _stage_xmp(source: ExportSource, output: OutputFolder, options: ExportOption
 
 
 def _list_selected_files(records: Sequence[ImageRecord]) -> list[str]:
-    """Paths of the selected photos with their companions."""
+    """Paths of the selected photos and their companions."""
     selected = [record for record in records if record.is_selected]
     return [path for record in selected for path in (record.path, *record.companion_paths)]
 
@@ -251,26 +256,38 @@ def _stage_selected(
     source: ExportSource,
     paths: Sequence[str],
     output: OutputFolder,
-    transfer: FileTransfer,
+    options: ExportOptions,
     roots: Sequence[Path],
 ) -> Iterator[str]:
-    """Stages copies or links of photos; yields those left out, with reasons."""
+    """Stages copies or links of photos; yields those left out, with reasons.
+
+    A sidecar that another program has changed in the folder stays, because it holds somebody's
+    edits; with `write_xmp` sidecars are merged instead.
+    """
+    folders = AlbumFolders(source.album)
     for path in paths:
-        place, name = Path(source.album.folder) / path, f"{SELECTED_FOLDER}/{path}"
+        folder, within = folders.locate(path)
+        place, name = folder / within, f"{SELECTED_FOLDER}/{path}"
+        if is_sidecar(path) and (
+            options.write_xmp or (output.is_shared(name) and not options.force)
+        ):
+            continue
         try:
             opened = source.open_photo(path)
         except InvalidImageError as error:
             yield f"skipped {place}: {error.message}"
             continue
         except OSError as error:
+            if is_sidecar(path) and isinstance(error, FileNotFoundError):
+                continue  # it was removed after the run
             raise FailedPreconditionError(
                 f"{path} can no longer be read: {error.strerror}"
             ) from error
         with opened:
-            if transfer is FileTransfer.COPY:
+            if options.selected_transfer in (None, FileTransfer.COPY):
                 output.stage_copy(name, opened)
             else:
-                output.stage_link(name, opened, place, transfer, roots)
+                output.stage_link(name, opened, place, options.selected_transfer, [folder, *roots])
 
 
 def _stale(
@@ -278,6 +295,6 @@ def _stale(
 ) -> list[str]:
     """Files in `selected/` from earlier exports for photos that are no longer selected."""
     names = sidecar_paths(records)
-    current = {*selected, *(names[path] for path in selected if path in names)}
+    current = {*selected, *(name for path in selected for name in names.get(path, ()))}
     below = output.names_below(SELECTED_FOLDER)
     return [name for name in below if name.removeprefix(f"{SELECTED_FOLDER}/") not in current]

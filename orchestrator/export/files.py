@@ -1,4 +1,4 @@
-"""Writes files atomically: readers never see part of one, even after a power cut."""
+"""Writes files atomically: readers never see a partial file, even after a power cut."""
 
 from __future__ import annotations
 
@@ -100,18 +100,18 @@ def _rename_new(partial: Path, target: Path) -> None:
         os.link(partial, target)
     except FileExistsError as error:
         raise InvalidArgumentError(
-            "", f"{target} was created by another process in the meantime"
+            "", f"{target} has been created by another process in the meantime"
         ) from error
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         os.replace(partial, target)
 
 
 def _partial(target: Path) -> Path:
-    """A short name of our own: that of the target may be as long as names can be."""
+    """Makes a short temporary name, because the target's name may have the maximum length."""
     return target.with_name(f".bestshot-{uuid.uuid4().hex}.partial")
 
 
 def _remove(partial: Path) -> None:
-    """Removes leftovers of a failure; on a read-only disk, this fails even for a missing file."""
+    """Removes a leftover partial file; on a read-only disk, even a missing one raises an error."""
     with contextlib.suppress(OSError):
         partial.unlink()

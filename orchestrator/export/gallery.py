@@ -1,4 +1,4 @@
-"""index.html: the moments with their picks and the reasons; needs no server."""
+"""index.html: the moments with their picks and the reasons; works without a server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jinja2
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.records import Album, ImageRecord, Run
 from orchestrator.scores import SCORES, score_value
+from orchestrator.storage.album_folders import AlbumFolders
 from services.common.scores import score_caption
 
 
@@ -42,12 +43,12 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         records=records,
         scores=[score for score in SCORES if score.in_table],
         score_value=score_value,
-        photo_uri=lambda record: (Path(album.folder) / record.path).as_uri(),
+        photo_uri=lambda record: AlbumFolders(album).place(record.path).as_uri(),
     )
 
 
 def moments(records: Sequence[ImageRecord]) -> list[Moment]:
-    """Gathers the clusters, in order of their ids."""
+    """Gathers the clusters, ordered by id."""
     members: dict[int, list[ImageRecord]] = {}
     for record in records:
         if record.cluster_id is not None and record.cluster_id != NOISE:
@@ -64,7 +65,7 @@ def thumbnail_name(record: ImageRecord) -> str:
 
 
 def score_line(record: ImageRecord) -> str:
-    """Caption of a card, for example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"."""
+    """Returns a card's caption, such as "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"."""
     return score_caption((score, score_value(record, score)) for score in SCORES)
 
 
@@ -73,7 +74,7 @@ def _sort_selected_first(records: Sequence[ImageRecord]) -> list[ImageRecord]:
         records,
         key=lambda record: (
             not record.is_selected,
-            record.reason_code not in ("USER_KEEP", "SELECTED_BEST"),
+            record.reason_code not in ("USER_KEEP", "OWNER_KEEP", "SELECTED_BEST"),
             -(record.composite_score or 0.0),
             record.path,
         ),

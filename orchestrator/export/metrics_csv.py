@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 
+from orchestrator.domain.photo import CameraFacts
 from orchestrator.records import ImageRecord
 from orchestrator.scores import SCORES, score_value
 
@@ -54,10 +55,38 @@ _FIXED_COLUMNS = (
     "Companions",
     "Noise",
     "Face_Faults",
+    "Capture_Time_Source",
+    "Capture_UTC_Offset",
+    "Make",
+    "Model",
+    "Lens",
+    "Focal_Length_mm",
+    "Focal_Length_35mm",
+    "Exposure_Time_s",
+    "F_Number",
+    "ISO",
+    "Exposure_Bias_EV",
+    "Exposure_Mode",
+    "Flash",
+    "GPS",
+    "Burst_ID",
+    "Sequence_Number",
+    "Drive_Mode",
+    "Bracket_Mode",
+    "Megapixels",
+    "Owner_Rating",
+    "Owner_Pick",
+    "Owner_Label",
+    "Owner_Source",
+    "Version_Of",
+    "Set_Kind",
+    "Set",
+    "Set_Place",
+    "Content_Class",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
-scores follow by themselves. A new column that is not a score is appended here, after the columns of
-the scores that are not listed yet."""
+scores are added automatically. A new column that is not a score is appended here, after the columns
+of any scores that are not listed yet."""
 COLUMNS = (
     *_FIXED_COLUMNS,
     *(score.column for score in SCORES if score.column not in _FIXED_COLUMNS),
@@ -66,12 +95,12 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def metrics_csv(records: Sequence[ImageRecord]) -> str:
-    """Writes the table; rows in the order given, lines end with CRLF, as in RFC 4180.
+    """Writes the table with rows in the given order; lines end with CRLF, as in RFC 4180.
 
-    Pose, Eyes and Smile are the face-size-weighted worst case over the prominent faces, the Face_
-    columns list every face as JSON, largest first (boxes: left, top,
-    width, height). Text that a spreadsheet would take for a formula is
-    prefixed by an apostrophe. Numbers read back as the same float64.
+    Pose, Eyes and Smile are the face-size-weighted worst case over the prominent faces. The Face_
+    columns list every face as JSON, largest first (boxes: left, top, width, height). Text that a
+    spreadsheet would interpret as a formula is prefixed with an apostrophe. Numbers read back as
+    the same float64.
     """
     target = io.StringIO(newline="")
     writer = csv.writer(target)
@@ -125,7 +154,46 @@ def _row(record: ImageRecord) -> dict[str, str]:
         if record.companion_paths
         else "",
         "Face_Faults": json.dumps(record.face_faults) if record.face_faults else "",
+        "Capture_Time_Source": _text(record.capture_time_source),
+        "Capture_UTC_Offset": _text(record.capture_utc_offset),
+        **_camera_columns(record.camera_facts),
+        "Megapixels": f"{record.megapixels:.2f}" if quality else "",
+        "Owner_Rating": _number(record.owner_mark.rating),
+        "Owner_Pick": record.owner_mark.pick,
+        "Owner_Label": _text(record.owner_mark.label),
+        "Owner_Source": _text(record.owner_mark.source),
+        "Version_Of": _text(record.version_of_path),
+        "Set_Kind": record.set_kind,
+        "Set": _number(record.set_id),
+        "Set_Place": _number(record.set_place),
+        "Content_Class": record.content_class,
     }
+
+
+def _camera_columns(facts: CameraFacts) -> dict[str, str]:
+    return {
+        "Make": _text(facts.make),
+        "Model": _text(facts.model),
+        "Lens": _text(facts.lens),
+        "Focal_Length_mm": _number(facts.focal_length_mm),
+        "Focal_Length_35mm": _number(facts.focal_length_35mm),
+        "Exposure_Time_s": _number(facts.exposure_time_seconds),
+        "F_Number": _number(facts.f_number),
+        "ISO": _number(facts.iso),
+        "Exposure_Bias_EV": _number(facts.exposure_bias_ev),
+        "Exposure_Mode": facts.exposure_mode,
+        "Flash": _yes_or_no(facts.is_flash_fired),
+        "GPS": _yes_or_no(facts.has_gps),
+        "Burst_ID": _text(facts.burst_id),
+        "Sequence_Number": _number(facts.sequence_number),
+        "Drive_Mode": facts.drive_mode,
+        "Bracket_Mode": facts.bracket_mode,
+    }
+
+
+def _yes_or_no(value: bool | None) -> str:
+    """Formats a flag; empty if unknown."""
+    return {True: "yes", False: "no", None: ""}[value]
 
 
 def _number(value: float | None) -> str:
@@ -133,7 +201,7 @@ def _number(value: float | None) -> str:
 
 
 def _list(values: Sequence[float | None] | Sequence[list[float]]) -> str:
-    """A JSON list; empty for none."""
+    """Formats a JSON list; an empty list becomes an empty cell."""
     return json.dumps(list(values)) if values else ""
 
 

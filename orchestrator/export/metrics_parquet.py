@@ -15,7 +15,7 @@ from services.common.errors import FailedPreconditionError
 
 
 def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
-    """Writes one row per photo; fields named as in the protos, quality flattened, faces nested.
+    """Writes one row per photo, with fields named as in the protos: quality flat, faces nested.
 
     Raises:
         FailedPreconditionError: pyarrow is not installed.
@@ -41,7 +41,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
         ("is_selected", pa.bool_()),
         *((name, pa.string()) for name in ("reason_code", "reason", "lost_to_path")),
         *((name, pa.int32()) for name in ("width_px", "height_px")),
-        *((name, pa.string()) for name in ("format", "capture_time", "camera")),
+        *((name, pa.string()) for name in ("format", "capture_time", "camera", "content_class")),
         ("companion_paths", pa.list_(pa.string())),
         ("size_bytes", pa.int64()),
         *((name, pa.string()) for name in ("content_digest", "error", "damage")),
@@ -49,6 +49,16 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     known = {name for name, _ in fields}
     fields += [(score.name, pa.float64()) for score in SCORES if score.name not in known]
     fields += [("face_faults", pa.list_(pa.string())), ("face_caption", pa.string())]
+    fields += [(name, pa.string()) for name in ("capture_time_source", "capture_utc_offset")]
+    fields += [
+        ("camera_facts", _camera_type(pa)),
+        ("exposure_caption", pa.string()),
+        ("megapixels", pa.float64()),
+        ("owner_mark", _owner_type(pa)),
+    ]
+    fields += [("version_of_path", pa.string())]
+    fields += [("set_kind", pa.string())]
+    fields += [(name, pa.int32()) for name in ("set_id", "set_place", "set_size")]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()
@@ -68,7 +78,33 @@ def _row(record: ImageRecord) -> dict[str, object]:
         "filename": record.filename,
         "face_caption": record.face_caption,
         "status": status(record),
+        "camera_facts": dataclasses.asdict(record.camera_facts),
+        "exposure_caption": record.exposure_caption,
+        "megapixels": record.megapixels if record.is_readable else None,
+        "owner_mark": dataclasses.asdict(record.owner_mark),
     }
+
+
+def _camera_type(pa: ModuleType) -> Any:  # noqa: ANN401
+    return pa.struct(
+        [
+            *((name, pa.string()) for name in ("make", "model", "lens")),
+            *((name, pa.float64()) for name in ("focal_length_mm", "focal_length_35mm")),
+            *((name, pa.float64()) for name in ("exposure_time_seconds", "f_number")),
+            ("iso", pa.int32()),
+            ("exposure_bias_ev", pa.float64()),
+            ("exposure_mode", pa.string()),
+            *((name, pa.bool_()) for name in ("is_flash_fired", "has_gps")),
+            ("burst_id", pa.string()),
+            ("sequence_number", pa.int32()),
+            *((name, pa.string()) for name in ("drive_mode", "bracket_mode")),
+        ]
+    )
+
+
+def _owner_type(pa: ModuleType) -> Any:  # noqa: ANN401
+    texts = ((name, pa.string()) for name in ("pick", "label", "source"))
+    return pa.struct([("rating", pa.int32()), *texts])
 
 
 def _face_type(pa: ModuleType) -> Any:  # noqa: ANN401

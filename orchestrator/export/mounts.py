@@ -1,4 +1,4 @@
-"""Locations of folders within their file systems, which a bind mount under another path shares."""
+"""Locations of folders in their file systems: the same under every path, even with bind mounts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 _HIDES_ROOTS = ("nfs", "nfs4")
-"""File systems that state "/" as the root of every mount (`nfs_show_path` in Linux)."""
+"""File systems that report "/" as the root of every mount (`nfs_show_path` in Linux)."""
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 Place = tuple[str, Path]
@@ -23,7 +23,7 @@ class Mount:
 
     Attributes:
         device: Device number of the file system.
-        root: What is mounted, from the root of the file system.
+        root: The mounted folder, as a path from the root of the file system.
         point: Where it is mounted.
         kind: Type of the file system.
     """
@@ -35,7 +35,7 @@ class Mount:
 
 
 def read_mounts() -> dict[int, Mount]:
-    """The mounts that this process sees, by their ids; none on systems other than Linux."""
+    """Reads the mounts that this process sees, by id; none on systems other than Linux."""
     try:
         lines = os.fsdecode(MOUNTS.read_bytes()).splitlines()
     except OSError:
@@ -49,7 +49,7 @@ def read_mounts() -> dict[int, Mount]:
 
 
 def find_place(folder: Path, mounts: Mapping[int, Mount]) -> Place | None:
-    """Where a folder really is; None if that is unknown.
+    """Finds the actual location of a folder; None if that is unknown.
 
     Args:
         folder: Resolved; it need not exist.
@@ -75,7 +75,7 @@ def find_place(folder: Path, mounts: Mapping[int, Mount]) -> Place | None:
 
 
 def find_places(folder: Path, mounts: Mapping[int, Mount]) -> frozenset[Place]:
-    """Where a folder and everything mounted below it really are; arguments as for `find_place`."""
+    """Finds the locations of a folder and of all mounts below it; arguments as for `find_place`."""
     below = [
         (mount.device, mount.root)
         for mount in mounts.values()
@@ -86,19 +86,19 @@ def find_places(folder: Path, mounts: Mapping[int, Mount]) -> frozenset[Place]:
 
 
 def is_below(place: Place | None, places: Collection[Place]) -> bool:
-    """Whether a place is one of others, or below one."""
+    """Whether a place is one of `places`, or below one of them."""
     return place is not None and any(
         device == place[0] and place[1].is_relative_to(path) for device, path in places
     )
 
 
 def overlap(one: Collection[Place], other: Collection[Place]) -> bool:
-    """Whether two trees of folders have one in common."""
+    """Whether two sets of folder trees have a folder in common."""
     return any(is_below(place, other) for place in one) or any(
         is_below(place, one) for place in other
     )
 
 
 def _path(escaped: str) -> Path:
-    """A path in which spaces and the like are written as octal numbers of their bytes."""
+    """Decodes a path in which spaces and similar characters are written as octal byte values."""
     return Path(_ESCAPED.sub(lambda match: chr(int(match[1], 8)), escaped))

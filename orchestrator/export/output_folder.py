@@ -1,8 +1,8 @@
 """The folder that an export writes to: one writer at a time, and only our own files are replaced.
 
-A manifest in the folder lists what bestshot wrote, with digests. A file that is not in it, or has
-changed since, belongs to somebody else. Every path is opened one component at a time without
-following links, so nothing outside the folder can be reached, whatever is planted in it.
+A manifest in the folder lists the files that bestshot wrote, with digests. A file that is not in
+it, or has changed since, belongs to somebody else. Every path is opened one component at a time
+without following links, so nothing outside the folder can be reached, whatever is planted inside.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ True}."""
 def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
     """Resolves an output folder and refuses one that is, contains or is inside an album.
 
-    Mounts under other paths count too.
+    The same folder mounted under another path counts too.
 
     Raises:
-        InvalidArgumentError: It is; the message names the album.
+        InvalidArgumentError: It is, contains or is inside an album; the message names the album.
     """
     resolved = Path(os.path.realpath(folder))
     places = find_places(resolved, read_mounts())
@@ -78,7 +78,7 @@ def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
             raise InvalidArgumentError(
                 "output_folder",
                 f"the output folder {resolved} and the album {album.path} have folders in common, "
-                f"because one is mounted inside the other; choose a folder outside",
+                f"because one is mounted inside the other; choose a folder outside the album",
             )
     return resolved
 
@@ -90,7 +90,7 @@ def open_output(
     """Creates the folder if missing and locks it for one writer.
 
     Raises:
-        InvalidArgumentError: The folder cannot be written, or is, contains or is inside an album.
+        InvalidArgumentError: The folder is not writable, or is, contains or is inside an album.
         FailedPreconditionError: Another bestshot command is writing to it.
     """
     albums = locate_albums([album, *other_albums])
@@ -132,7 +132,7 @@ def _hold_lock(root: int, name: str, folder: Path) -> Iterator[None]:
         descriptor = os.open(name, flags, 0o666, dir_fd=root)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The previous holder removes the file: then our lock is on a file that has no name.
+            # The previous holder removes the file, so our lock may be on a file without a name.
             is_held = _is_named(descriptor, name, root)
         except BlockingIOError as error:
             raise FailedPreconditionError(
@@ -185,7 +185,7 @@ class OutputFolder:
         self._entries = found or {}
 
     def guard(self, folders: Iterable[Path]) -> None:
-        """Refuses these folders of the album by identity: another mount has another path.
+        """Refuses these album folders by identity, because a mount gives one another path.
 
         Raises:
             InvalidArgumentError: The output folder is one of them.
@@ -193,7 +193,7 @@ class OutputFolder:
         self._guard({identity_of(folder): self.album for folder in folders})
 
     def guard_albums(self, albums: Iterable[AlbumPlace]) -> None:
-        """The same for the folders that are albums."""
+        """Refuses the folders of these albums, likewise by identity."""
         self._guard({album.identity: album.path for album in albums})
 
     def _guard(self, albums: dict[Identity | None, Path]) -> None:
@@ -216,7 +216,7 @@ class OutputFolder:
 
         Args:
             names: Paths below the folder that will be written.
-            force: Replace them anyway; folders and paths that lead out are still refused.
+            force: Replace them anyway; folders and paths that lead outside are still refused.
 
         Raises:
             InvalidArgumentError: There are such files; the message names the first.
@@ -258,7 +258,7 @@ class OutputFolder:
             return None
 
     def _is_ours(self, name: str) -> bool:
-        """Whether an existing file is the one that the manifest says we wrote."""
+        """Whether an existing file is the one that we wrote according to the manifest."""
         with self._parent(name) as (parent, leaf):
             status = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
             return any(
@@ -266,7 +266,7 @@ class OutputFolder:
             )
 
     def read(self, name: str) -> bytes | None:
-        """Reads a file of the folder; None if there is none.
+        """Reads a file in the folder; None if it does not exist.
 
         Raises:
             OSError: It cannot be read; ELOOP for a symbolic link.
@@ -283,19 +283,19 @@ class OutputFolder:
     # Staging
 
     def is_shared(self, name: str) -> bool:
-        """Whether there is a file that others created, even if we have merged into it since."""
+        """Whether the file exists and was created by others, even if we merged into it since."""
         if self._status(name) is None:
             return False
         entries = self._entries.get(name, [])
         return any("shared" in entry for entry in entries) or not self._is_ours(name)
 
     def stage(self, name: str, content: bytes, *, is_shared: bool = False) -> None:
-        """Stages a file; an existing one with this content is left as it is.
+        """Stages a file; an existing file with the same content is left as it is.
 
         Args:
             name: Its path below the folder.
             content: Content of the file.
-            is_shared: It also has others' content, so it is never removed.
+            is_shared: It also contains data from other programs, so it is never removed.
         """
         entry: Entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
         if is_shared:
@@ -323,7 +323,7 @@ class OutputFolder:
                     digest.update(chunk)
                     size += len(chunk)
                 target.flush()
-                # Typed for paths, but accepts descriptors, which cannot be swapped.
+                # Typed for paths, but accepts descriptors, whose files cannot be swapped.
                 shutil.copystat(source.fileno(), target.fileno())  # type: ignore[arg-type]
         entry.update(sha256=digest.hexdigest(), size=size)
 
@@ -335,14 +335,14 @@ class OutputFolder:
         transfer: FileTransfer,
         roots: Sequence[Path],
     ) -> None:
-        """Stages a link to a file of the album.
+        """Stages a link to a file in the album.
 
         Args:
             name: Its path below the folder.
             source: The file, opened.
             path: Its path.
             transfer: HARDLINK or SYMLINK.
-            roots: Resolved; `path` must lead into one of them, or the album.
+            roots: Resolved; `path` must lead into one of them or into the album.
 
         Raises:
             FailedPreconditionError: The file system refuses such links.
@@ -385,17 +385,17 @@ class OutputFolder:
     # Putting in place
 
     def commit(self, stale: Iterable[str] = ()) -> list[str]:
-        """Puts staged files in place, and removes files of ours that are no longer current.
+        """Puts staged files in place, and removes our files that are no longer current.
 
         Everything is written before the first name changes. If a step fails, the files replaced so
         far are put back. If the process is killed or the power fails, some files are new and some
-        old, each of them whole, and the manifest lists both.
+        old, but each is complete, and the manifest lists both versions.
 
         Args:
-            stale: Paths to remove if they are still what we wrote.
+            stale: Paths to remove if their files have not changed since we wrote them.
 
         Returns:
-            Files that were not removed, with reasons.
+            The files that were not removed, with reasons.
         """
         kept: list[str] = []
         removed = [name for name in stale if self._may_remove(name, kept)]
@@ -427,7 +427,7 @@ class OutputFolder:
         return kept
 
     def _sync_folders(self, names: Iterable[str]) -> None:
-        """Writes the new names to the disk before the final manifest says that they are there."""
+        """Flushes the new names to the disk before the final manifest lists them."""
         folders = {parent for name in names for parent in PurePosixPath(name).parents}
         for folder in folders:
             with (
@@ -458,7 +458,7 @@ class OutputFolder:
         """Renames a staged file into place; returns where the old one is kept, "" if it is not.
 
         The old file gets a second name first. On a file system without hard links it cannot be put
-        back: renaming it would leave a moment with no file at all.
+        back, because moving it away first would leave a moment with no file at all.
         """
         old: str | None = f"old{self._count}"
         self._count += 1
@@ -516,14 +516,14 @@ class OutputFolder:
         return [name for name in self._entries if name.startswith(f"{folder}/")]
 
     def claim_logs(self, names: Sequence[str], *, force: bool) -> None:
-        """Makes way for log files, which change after they are listed, and marks them as ours.
+        """Makes room for log files, which change after they are listed, and marks them as ours.
 
         Raises:
-            InvalidArgumentError: There are files with these names that are not ours.
+            InvalidArgumentError: Files with these names exist but are not ours.
         """
         self.check_names(names, force=force)
         for name in names:
-            # Unlink, do not truncate: the name may be a link to a photo.
+            # Unlink rather than truncate, because the name may be a link to a photo.
             with (
                 self._parent(name, makes=True) as (parent, leaf),
                 contextlib.suppress(FileNotFoundError),
@@ -543,12 +543,12 @@ class OutputFolder:
         """Opens the folder of a path below the root component by component, following no links.
 
         Raises:
-            InvalidArgumentError: A component is a link or not a folder, or the path leads out.
+            InvalidArgumentError: A component is a link or not a folder, or the path leads outside.
             FileNotFoundError: A folder is missing and `makes` is false.
         """
         parts = name.split("/")
         if not _is_plain(name):
-            raise InvalidArgumentError("output_folder", f"{name!r} leads out of {self.path}")
+            raise InvalidArgumentError("output_folder", f"{name!r} leads outside {self.path}")
         current = os.dup(self.root)
         try:
             for number, part in enumerate(parts[:-1], start=1):
@@ -581,7 +581,7 @@ class OutputFolder:
         return found
 
     def remove_staging(self) -> None:
-        """Removes what was staged, by this process or one that was killed; nothing else."""
+        """Removes files staged by this process or by one that was killed, and nothing else."""
         try:
             staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
         except FileNotFoundError:
@@ -592,12 +592,12 @@ class OutputFolder:
                     os.unlink(name, dir_fd=staging)
         finally:
             os.close(staging)
-        with contextlib.suppress(OSError):  # a file manager may have put something into it
+        with contextlib.suppress(OSError):  # a file manager may have put something there
             os.rmdir(_STAGING_NAME, dir_fd=self.root)
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a path is relative and only goes down."""
+    """Whether a path is relative and never goes up."""
     return (
         bool(name)
         and "\0" not in name
@@ -606,19 +606,19 @@ def _is_plain(name: str) -> bool:
 
 
 def _matches(name: str, entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bool:
-    """Whether a file matches an entry of the manifest."""
+    """Whether a file matches an entry in the manifest."""
     if "symlink" in entry:
         return stat.S_ISLNK(status.st_mode) and os.readlink(leaf, dir_fd=parent) == entry["symlink"]
     if not stat.S_ISREG(status.st_mode):
         return False
     if "hardlink" in entry:
-        # Ours only while the photo has its own name too: otherwise this is its last name.
+        # Ours only while the photo's own name exists too; otherwise this is its last name.
         try:
             source = os.stat(entry["hardlink"], follow_symlinks=False)
         except (OSError, ValueError, TypeError):
             return False
         return os.path.samestat(source, status) and status.st_nlink > 1
-    # A log has no digest, so its entry is trusted for log names only: a manifest may be forged.
+    # A log has no digest, and a manifest may be forged, so its entry is only trusted for log names.
     if entry.get("log") is True and _LOG_NAME.fullmatch(name):
         return True
     if status.st_size != entry.get("size"):
@@ -639,7 +639,7 @@ def _write_new(folder: int, name: str, content: bytes, mode: int | None) -> None
 
 
 def _read_manifest(root: int) -> dict[str, list[Entry]] | None:
-    """Reads the manifest; None if there is none that we wrote."""
+    """Reads the manifest; None if it does not exist or is not ours."""
     try:
         with open_regular(MANIFEST_NAME, os.O_NOFOLLOW, root) as opened:
             found = json.loads(opened.read(_MAX_MANIFEST_BYTES))

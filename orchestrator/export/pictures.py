@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from orchestrator.ports import FeatureCache
-from orchestrator.records import Album, ImageRecord
+from orchestrator.records import ImageRecord
 from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.rendition_files import RenditionFiles
-from services.common.errors import FailedPreconditionError, NotFoundError
+from services.common.errors import NotFoundError
 from services.common.imaging.decode import CANONICAL_VERSION, encode_thumbnail
 
 MAX_LONG_SIDE_PX = 65_500
-"""libjpeg's limit."""
+"""The limit of libjpeg."""
 SCREEN_PX = 2048
-"""Up to here a picture is for a first look; larger ones are to judge the focus by."""
+"""Pictures up to this size are for a first look; larger ones are for checking focus."""
 _BYTES_PER_PIXEL = 3
 
 
 def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
-    """Returns the JPEG that the score stage made; NotFoundError if the photo was not readable."""
+    """Returns the JPEG made by the score stage; NotFoundError if the photo was unreadable."""
     key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
     found = cache.get([key])
     if key not in found:
@@ -30,20 +29,19 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
 
 
 async def large_picture(
-    album: Album,
     record: ImageRecord,
-    source: FolderPhotoSource,
+    source: FolderPhotoSource | AlbumPhotoSource,
     threads: PhotoThreads,
     kept: RenditionFiles,
     long_side_px: int,
 ) -> bytes:
-    """Returns a photo, as it was scored, as a JPEG of at most `long_side_px`.
+    """Returns a photo in its scored version, as a JPEG of at most `long_side_px`.
 
-    Decodes it unless a picture of this size is kept.
+    The photo is decoded unless a picture of this size is already stored.
 
     Raises:
-        FailedPreconditionError: The file is gone, or has changed since it was scored.
-        NotFoundError: The photo was not readable then either.
+        FailedPreconditionError: The file is missing, or has changed since it was scored.
+        NotFoundError: The photo was unreadable when it was scored, too.
     """
     if not record.is_readable:
         raise NotFoundError("picture", record.path)
@@ -54,27 +52,21 @@ async def large_picture(
         return found
     async with (
         threads.pixels.hold(_pixel_bytes(record, long_side_px)),
-        threads.hold_content(source, record.path, threads.looks) as content,
+        threads.hold_content(source, record.path, record.content_digest, threads.looks) as content,
     ):
-        if await threads.decodes.run(_digest, content) != record.content_digest:
-            raise FailedPreconditionError(
-                f"{record.path} in {album.folder} has changed since it was scored; start a new run"
-            )
         jpeg = await threads.decodes.run(_encode, source, content, long_side_px)
     await threads.looks.run(kept.keep, key, jpeg)
     return jpeg
 
 
 def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
-    """Memory of the picture once it is decoded."""
+    """Memory that the decoded picture needs."""
     scale = long_side_px / max(record.width_px, record.height_px, 1)
     return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _encode(source: FolderPhotoSource, content: bytes, long_side_px: int) -> bytes:
+def _encode(
+    source: FolderPhotoSource | AlbumPhotoSource, content: bytes, long_side_px: int
+) -> bytes:
     pixels = source.decode(content, long_side_px).pixels
     return encode_thumbnail(pixels, long_side_px, quality=85 if long_side_px <= SCREEN_PX else 92)

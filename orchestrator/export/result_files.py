@@ -1,4 +1,4 @@
-"""The files in every export: tables, the page, and its thumbnails."""
+"""The files that every export contains: tables, the page, and its thumbnails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tables(album: Album, run: Run, records: Sequence[ImageRecord]) -> dict[str, 
 
 
 def thumbnails_by_name(records: Sequence[ImageRecord]) -> dict[str, ImageRecord]:
-    """The photo of each thumbnail, by the thumbnail's path in the folder."""
+    """Maps the path of each thumbnail in the folder to its photo."""
     return {
         f"{THUMBNAIL_FOLDER}/{thumbnail_name(record)}": record
         for record in records

@@ -1,4 +1,4 @@
-"""results.json and run.json: all data on the photos and the run."""
+"""results.json and run.json: all data about the photos and the run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchestrator.records import Album, ImageRecord, Run
 
 
 def results_json(records: Sequence[ImageRecord]) -> str:
-    """Writes the photos: fields named as in orchestrator.proto, floats at full precision."""
+    """Writes the photos with field names as in orchestrator.proto and floats at full precision."""
     return _dump({"images": [_image(record) for record in records]})
 
 
 def run_json(album: Album, run: Run) -> str:
-    """Writes the run: config in force, models with digests, versions, timings, summary."""
+    """Writes the run: config in force, models with digests, versions, timings and summary."""
     data = dataclasses.asdict(run)
     for name in ("create_time", "start_time", "end_time"):
         data[name] = data[name].isoformat() if data[name] else None
@@ -26,6 +26,7 @@ def run_json(album: Album, run: Run) -> str:
         "id": album.id,
         "display_name": album.display_name,
         "folder": album.folder,
+        "folders": album.folders,
     }
     return _dump(data)
 
@@ -38,6 +39,10 @@ def _image(record: ImageRecord) -> dict[str, Any]:
     }
     data["filename"] = record.filename
     data["face_caption"] = record.face_caption
+    data["exposure_caption"] = record.exposure_caption
+    data["megapixels"] = record.megapixels
+    data["camera_facts"] = dataclasses.asdict(record.camera_facts)
+    data["owner_mark"] = dataclasses.asdict(record.owner_mark)
     data["status"] = status(record)
     data["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     data["faces"] = codec.faces_to_json(record.faces)

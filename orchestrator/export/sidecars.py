@@ -11,36 +11,44 @@ from typing import IO
 from orchestrator.export.files import replace_file
 from orchestrator.export.output_folder import OutputFolder
 from orchestrator.export.xmp import sidecar
+from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES
 from orchestrator.records import ImageRecord
+from orchestrator.storage.album_folders import AlbumFolders
+from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.containment import check_inside, open_inside
 from services.common.errors import InvalidArgumentError
 
-SIDECAR_LIMIT_BYTES = 16_000_000
 _SUFFIXES = (".xmp", ".XMP")
 
 
-def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, str]:
-    """Path of each photo's sidecar: its suffix replaced, as in Adobe's programs.
+def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
+    """Paths of each photo's sidecars: those that the run found, otherwise one.
 
-    Photos whose names differ only in the suffix keep it before the sidecar's.
+    By default, it is named like the photo, with the suffix replaced, as in Adobe's programs. If the
+    names of photos differ only in the suffix, ".xmp" is appended instead.
     """
     stems = Counter(PurePosixPath(record.path).with_suffix("") for record in records)
-    return {
-        record.path: f"{stem}.xmp" if stems[stem] == 1 else f"{record.path}.xmp"
-        for record in records
-        for stem in [PurePosixPath(record.path).with_suffix("")]
-    }
+    names: dict[str, tuple[str, ...]] = {}
+    for record in records:
+        stem = PurePosixPath(record.path).with_suffix("")
+        new = f"{stem}.xmp" if stems[stem] == 1 else f"{record.path}.xmp"
+        names[record.path] = tuple(filter(is_sidecar, record.companion_paths)) or (new,)
+    return names
 
 
-def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list[Path]:
-    """The sidecars that a photo has in its album: by its whole name, or by its stem alone.
+def sidecars_beside(album: Path, record: ImageRecord, sidecar_paths: Sequence[str]) -> list[Path]:
+    """Finds the sidecars that a photo has in its album now, including those of its RAW file.
 
     Args:
         album: Folder of the album.
         record: The photo.
-        sidecar_path: Its name by `sidecar_paths`.
+        sidecar_paths: Their paths from the function `sidecar_paths`.
     """
-    stems = {record.path, sidecar_path.rpartition(".")[0]}
+    stems = {
+        record.path,
+        *(path.rpartition(".")[0] for path in sidecar_paths),
+        *(path for path in record.companion_paths if not is_sidecar(path)),
+    }
     places = [album / f"{stem}{suffix}" for stem in sorted(stems) for suffix in _SUFFIXES]
     found: list[Path] = []
     for place in places:
@@ -52,11 +60,14 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_path: str) -> list
 def merged_sidecar(
     album: Path, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
 ) -> bytes:
-    """Makes a photo's sidecar for another place, merged with the one beside the photo.
+    """Makes a photo's sidecar for another folder, merged with the one beside the photo.
 
-    An existing one that is not XMP, or leads out of the album and the roots, is ignored.
+    If the photo has several, the one at `sidecar_path` is used. A sidecar that is not XMP, or leads
+    outside the album and the roots, is ignored.
     """
-    for place in sidecars_beside(album, record, sidecar_path):
+    same = album / sidecar_path
+    found = sidecars_beside(album, record, [sidecar_path])
+    for place in sorted(found, key=lambda place: place != same):
         try:
             with open_inside(place, album, roots) as opened:
                 return sidecar(record, _read_whole(opened))
@@ -65,32 +76,40 @@ def merged_sidecar(
     return sidecar(record)
 
 
+def merged_sidecar_of(
+    folders: AlbumFolders, record: ImageRecord, sidecar_path: str, roots: Sequence[Path] = ()
+) -> bytes:
+    """Like `merged_sidecar`, for an album that may have several folders."""
+    folder, within = folders.within(record)
+    return merged_sidecar(folder, within, folders.locate(sidecar_path)[1], roots)
+
+
 def stage_sidecars(
     records: Sequence[ImageRecord],
     output: OutputFolder,
     folder: str,
     make: Callable[[ImageRecord, str], bytes],
 ) -> Iterator[str]:
-    """Stages sidecars for a folder below an output folder; existing ones are merged into.
+    """Stages sidecars for a folder below an output folder; content from other programs is kept.
 
     Args:
         records: The photos.
         output: The output folder.
         folder: Name of the folder below it.
-        make: Returns the sidecar of a photo that has none there yet, by what `sidecar_paths` names
-            it.
+        make: Makes a photo's sidecar, given its path from `sidecar_paths`. Used if there is no
+            sidecar yet, or only one of ours.
 
     Yields:
         Sidecars that could not be written, with reasons; existing files are left unchanged.
     """
     names = sidecar_paths(records)
     for record in records:
-        if record.is_readable:
-            own = names[record.path]
+        for own in names[record.path] if record.is_readable else ():
             name = f"{folder}/{own}"
             place = output.path / name
+            is_shared = output.is_shared(name)
             try:
-                existing = output.read(name)
+                existing = output.read(name) if is_shared else None
             except OSError as error:  # unreadable, or a link, which may lead anywhere
                 yield f"cannot write {place}: {error.strerror}"
                 continue
@@ -99,15 +118,19 @@ def stage_sidecars(
             except InvalidArgumentError as error:
                 yield f"left {place} unchanged: {error.message}"
                 continue
-            output.stage(name, content, is_shared=existing is not None and output.is_shared(name))
+            output.stage(name, content, is_shared=is_shared)
 
 
 def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
-    """Writes sidecars beside the photos themselves; merges into existing ones.
+    """Writes sidecars beside the photos themselves, merging into existing ones.
+
+    Args:
+        album: Folder of the album; if the album has several, one of them, with its photos.
+        records: The photos, with paths relative to it.
 
     Yields:
-        Sidecars that could not be written, with reasons; if the whole album is not writable, only
-        that.
+        Sidecars that could not be written, with reasons; one message if the whole album is not
+        writable.
     """
     if os.path.realpath(album) != str(album):
         yield f"wrote no sidecars beside the photos: {album} is reached through a symbolic link"
@@ -119,14 +142,14 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
     for record in records:
         if record.is_readable:
             existing = sidecars_beside(album, record, names[record.path])
-            for target in existing or [album / names[record.path]]:
+            for target in existing or [album / name for name in names[record.path]]:
                 yield from _write_beside(target, album, record)
 
 
 def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[str]:
     try:
-        # Only below the album itself, not in the other roots: a link may lead to a sidecar that
-        # belongs to another photo.
+        # Only below the album itself, not in the other roots, because a link may lead to a sidecar
+        # that belongs to another photo.
         real = check_inside(target, album, ())
         if not os.path.lexists(real):
             replace_file(real, sidecar(record))

@@ -1,55 +1,66 @@
-"""XMP sidecars (ISO 16684-1): rating, label and keywords, as photo managers read them.
+"""XMP sidecars (ISO 16684-1): rating, label and keywords in the form that photo managers read.
 
-Existing content is kept: properties and keywords of other programs, and a rating or label set by
-somebody else.
+Existing content is kept: properties and keywords written by other programs, and a rating or label
+set by somebody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from lxml import etree
 
+from orchestrator.domain.owner_marks import RATING_REJECTED
+from orchestrator.domain.photo import REJECTED
+from orchestrator.metadata.xmp_packet import (
+    NAMESPACES,
+    find_rdf,
+    get_property,
+    iterate_descriptions,
+    parse_xmp,
+    qualify,
+)
 from orchestrator.records import ImageRecord
-from services.common.errors import InvalidArgumentError
 
-_NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "bestshot": "https://bestshot.invalid/xmp/1.0/",
-}
-RATING_BEST, RATING_FURTHER, RATING_LEFT, RATING_REJECTED = 5, 4, 1, -1
-"""Stars; -1 is XMP's own value for a rejected photo."""
+RATING_BEST, RATING_FURTHER, RATING_LEFT = 5, 4, 1
+"""Stars."""
 LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
-"""Names of Lightroom's default set of colour labels; digiKam takes the same."""
+"""Names from Lightroom's default set of colour labels; digiKam accepts them too."""
 KEYWORD_PREFIX = "bestshot:"
-"""Keywords with this prefix are ours to replace."""
+"""Keywords with this prefix are ours and may be replaced."""
 _UNSET = ("", "0")
-"""Values that programs write for no rating or label."""
+"""Values that programs write when there is no rating or label."""
 
 
 def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
-    """Writes rating, label, keywords, composite score and reason of a photo that was scored.
+    """Writes the rating, label, keywords, composite score and reason of a scored photo.
 
     Args:
         record: The photo.
         existing: Sidecar to merge them into. A rating or label in it that bestshot did not write is
-            kept; bestshot's own values are in `bestshot:Rating` and `bestshot:Label` in any case.
+            kept, and bestshot's is in `bestshot:Rating` or `bestshot:Label` alone if it differs.
+            If both are equal in a sidecar, bestshot wrote both, and `read_sidecar` does not
+            attribute them to the owner.
+
+    If the owner set a rating or label in the photo itself or in another sidecar, that is written
+    instead of bestshot's.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
     """
-    tree = _parse(existing) if existing else _empty()
-    rdf = next(tree.iter(_name("rdf:RDF")), None)
-    if rdf is None:
-        raise InvalidArgumentError("", "it is not XMP: rdf:RDF is missing")
-    for key, value in (("xmp:Rating", str(_rating(record))), ("xmp:Label", _label(record))):
+    tree = parse_xmp(existing) if existing else _empty()
+    rdf = find_rdf(tree)
+    mark = record.owner_mark
+    ratings = str(_rating(record)), "" if mark.rating is None else str(mark.rating)
+    labels = _label(record), mark.label
+    for key, (own, owners) in (("xmp:Rating", ratings), ("xmp:Label", labels)):
         last = f"bestshot:{key.partition(':')[2]}"
-        if _get(rdf, key) in (*_UNSET, _get(rdf, last)):
-            _set(rdf, key, value)
-        _set(rdf, last, value)
+        present = get_property(rdf, key)
+        if present in (*_UNSET, get_property(rdf, last)):
+            _set(rdf, key, owners or own)
+            _set(rdf, last, owners or own)
+        else:
+            _set(rdf, last, "" if own == present else own)
     _set(rdf, "bestshot:CompositeScore", repr(record.composite_score))
     _set(rdf, "bestshot:Reason", record.reason)
     _set_keywords(rdf, _keywords(record))
@@ -59,7 +70,7 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
 
 
 def _rating(record: ImageRecord) -> int:
-    if record.reason_code == "USER_REJECT":
+    if record.reason_code in REJECTED:
         return RATING_REJECTED
     if not record.is_selected:
         return RATING_LEFT
@@ -67,7 +78,7 @@ def _rating(record: ImageRecord) -> int:
 
 
 def _label(record: ImageRecord) -> str:
-    if record.reason_code == "USER_REJECT":
+    if record.reason_code in REJECTED:
         return LABEL_REJECTED
     return LABEL_SELECTED if record.is_selected else ""
 
@@ -76,7 +87,7 @@ def _keywords(record: ImageRecord) -> list[str]:
     found = []
     if record.is_selected:
         found.append(f"{KEYWORD_PREFIX}selected")
-    if record.reason_code == "USER_REJECT":
+    if record.reason_code in REJECTED:
         found.append(f"{KEYWORD_PREFIX}rejected")
     if record.cluster_id is not None and record.cluster_id >= 0:
         found.append(f"{KEYWORD_PREFIX}moment-{record.cluster_id + 1}")
@@ -84,43 +95,22 @@ def _keywords(record: ImageRecord) -> list[str]:
 
 
 def _empty() -> etree._ElementTree:
-    root = etree.Element(_name("x:xmpmeta"), nsmap=_nsmap("x"))
-    rdf = etree.SubElement(root, _name("rdf:RDF"), nsmap=_nsmap("rdf"))
+    root = etree.Element(qualify("x:xmpmeta"), nsmap=_nsmap("x"))
+    rdf = etree.SubElement(root, qualify("rdf:RDF"), nsmap=_nsmap("rdf"))
     _description(rdf)
     return root.getroottree()
 
 
-def _parse(content: bytes) -> etree._ElementTree:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-    try:
-        tree = etree.fromstring(content, parser).getroottree()
-    except etree.XMLSyntaxError as error:
-        raise InvalidArgumentError("", f"it is not XML: {error}") from error
-    if tree.docinfo.doctype:
-        raise InvalidArgumentError("", "it has a document type declaration, which XMP forbids")
-    return tree
-
-
-def _get(rdf: etree._Element, key: str) -> str:
-    """A simple property, as attribute or element of any description; empty for none."""
-    for description in _descriptions(rdf):
-        if (value := description.get(_name(key))) is not None:
-            return str(value)
-        if (child := description.find(_name(key))) is not None:
-            return (child.text or "").strip()
-    return ""
-
-
 def _set(rdf: etree._Element, key: str, value: str) -> None:
-    """Sets a simple property in place, or in a description; an empty value removes it."""
+    """Sets a simple property in place, or adds it to a description; an empty value removes it."""
     is_set = False
-    for description in _descriptions(rdf):
-        child = description.find(_name(key))
-        if _name(key) in description.attrib:
+    for description in iterate_descriptions(rdf):
+        child = description.find(qualify(key))
+        if qualify(key) in description.attrib:
             if value and not is_set:
-                description.set(_name(key), value)
+                description.set(qualify(key), value)
             else:
-                del description.attrib[_name(key)]
+                del description.attrib[qualify(key)]
             is_set = True
         elif child is not None:
             if value and not is_set:
@@ -130,14 +120,14 @@ def _set(rdf: etree._Element, key: str, value: str) -> None:
             is_set = True
     if value and not is_set:
         prefix = key.partition(":")[0]
-        element = etree.SubElement(_description(rdf), _name(key), nsmap=_nsmap(prefix))
+        element = etree.SubElement(_description(rdf), qualify(key), nsmap=_nsmap(prefix))
         element.text = value
 
 
 def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
-    """Replaces our keywords among those of dc:subject."""
-    subject = next(rdf.iter(_name("dc:subject")), None)
-    bag = subject.find(_name("rdf:Bag")) if subject is not None else None
+    """Replaces our keywords among those in dc:subject."""
+    subject = next(rdf.iter(qualify("dc:subject")), None)
+    bag = subject.find(qualify("rdf:Bag")) if subject is not None else None
     items = list(bag) if bag is not None else []
     ours = [item for item in items if (item.text or "").startswith(KEYWORD_PREFIX)]
     if [item.text for item in ours] == keywords:
@@ -147,28 +137,19 @@ def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
     if not keywords:
         return
     if subject is None:
-        subject = etree.SubElement(_description(rdf), _name("dc:subject"), nsmap=_nsmap("dc"))
+        subject = etree.SubElement(_description(rdf), qualify("dc:subject"), nsmap=_nsmap("dc"))
     if bag is None:
-        bag = etree.SubElement(subject, _name("rdf:Bag"))
+        bag = etree.SubElement(subject, qualify("rdf:Bag"))
     for keyword in keywords:
-        etree.SubElement(bag, _name("rdf:li")).text = keyword
+        etree.SubElement(bag, qualify("rdf:li")).text = keyword
 
 
 def _description(rdf: etree._Element) -> etree._Element:
-    """The first description, created if there is none."""
-    for description in _descriptions(rdf):
+    """Returns the first description, creating one if there is none."""
+    for description in iterate_descriptions(rdf):
         return description
-    return etree.SubElement(rdf, _name("rdf:Description"), {_name("rdf:about"): ""})
-
-
-def _descriptions(rdf: etree._Element) -> Iterator[etree._Element]:
-    yield from rdf.iterchildren(_name("rdf:Description"))
+    return etree.SubElement(rdf, qualify("rdf:Description"), {qualify("rdf:about"): ""})
 
 
 def _nsmap(prefix: str) -> Mapping[str, str]:
-    return {prefix: _NAMESPACES[prefix]}
-
-
-def _name(key: str) -> str:
-    prefix, _, local = key.partition(":")
-    return f"{{{_NAMESPACES[prefix]}}}{local}"
+    return {prefix: NAMESPACES[prefix]}

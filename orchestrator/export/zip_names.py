@@ -1,4 +1,4 @@
-"""Names of photos in a zip that can be unpacked on Windows and macOS too."""
+"""Names of photos in a zip file that can also be unpacked on Windows and macOS."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _RESERVED = re.compile(
     r"(?=\s*(\.|$))",
     re.IGNORECASE,
 )
-"""Source: "Naming Files, Paths, and Namespaces", Microsoft. The suffix makes no difference."""
+"""Reserved with any suffix. Source: "Naming Files, Paths, and Namespaces", Microsoft."""
 
 
 def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
-    """Names in a zip of photos, of the files that go with them, and of their sidecars.
+    """Chooses the names of photos, companion files and sidecars in a zip.
 
-    Characters that Windows forbids become "_", as do dots and spaces at the end; a device's name
-    like CON gets one. Of names that are equal but for case or Unicode form, later ones get " (2)",
-    " (3)", ..., on all files of that photo alike.
+    Characters that Windows forbids become "_", as do trailing dots and spaces; a device name such
+    as CON has one added. If names differ only in case or Unicode form, later ones get " (2)",
+    " (3)", ..., applied to all files of a photo.
 
     Returns:
-        Names by path; a sidecar's path is that of `sidecar_paths`.
+        Names by path; sidecars' paths are those of `sidecar_paths`.
     """
     sidecars = sidecar_paths(records)
     groups = {
-        record.path: (record.path, *record.companion_paths, sidecars[record.path])
+        record.path: dict.fromkeys((record.path, *record.companion_paths, *sidecars[record.path]))
         for record in sorted(records, key=lambda record: record.path)  # the same for all callers
     }
     taken = {
@@ -57,7 +57,7 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
 
 
 def _number(path: str, stem: str, number: int) -> str:
-    """A safe name; from the second on, with the number after the part that the files share."""
+    """Makes a safe name; from the second on, with the number after the stem the files share."""
     folder, _, name = path.rpartition("/")
     if number > 1:
         shared = len(stem) if name.startswith(stem) else len(PurePosixPath(name).stem)

@@ -26,10 +26,10 @@ def new_entry(
     target_path: str = "",
     decided_by: str = "",
 ) -> DecisionEntry:
-    """Makes an entry about photos of an album, identified by the newest run that has them.
+    """Creates an entry about photos of an album, identified by the newest run that contains them.
 
     Raises:
-        NotFoundError: No run of the album has one of the photos.
+        NotFoundError: One of the photos is not in any run of the album.
     """
     photos = [DecidedPhoto(runs.content_digest(album_id, path), path) for path in paths]
     target = None
@@ -41,13 +41,13 @@ def new_entry(
 def undo_entry(
     log: Sequence[DecisionEntry], entry_id: str, new_id: str = "", decided_by: str = ""
 ) -> DecisionEntry:
-    """Makes an entry that undoes another one.
+    """Creates an entry that undoes an earlier one.
 
     Args:
         log: The album's log.
         entry_id: The entry to undo; empty = the newest one that can be undone.
-        new_id: Id of the new entry; empty = a random one. If the log already has it, that entry is
-            returned.
+        new_id: Id of the new entry; empty = a random one. If the log already contains an entry
+            with this id, that entry is returned.
         decided_by: Who undoes it; empty if unknown.
 
     Raises:
@@ -74,8 +74,8 @@ def add_decisions(
     Args:
         stores: The stores of this orchestrator.
         album_id: The album.
-        entries: In order; those that the log already has are skipped.
-        run: Completed run of the album to apply them to immediately; None = none.
+        entries: In order; those that are already in the log are skipped.
+        run: Completed run of the album to apply them to immediately, if any.
 
     Returns:
         Number of entries added to the log, and their changes to the run.

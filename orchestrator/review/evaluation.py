@@ -1,4 +1,4 @@
-"""`bestshot evaluate`: compares a run's own choice with the user's decisions."""
+"""`bestshot evaluate`: compares the algorithm's choices with the user's decisions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.common.errors import FailedPreconditionError
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Decided photos, counted by the user's decision and the algorithm's own choice."""
+    """Counts of decided photos by the user's decision and the algorithm's own choice."""
 
     kept_selected: int = 0
     kept_missed: int = 0
@@ -43,7 +43,7 @@ class Counts:
 
     @property
     def agreement(self) -> float:
-        """Share of `agreed`, 0 to 1."""
+        """Share of decisions on which they agree, 0 to 1."""
         return self.agreed / self.total
 
     @property
@@ -65,7 +65,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class DecidedMoments:
-    """The moments with decided photos, to select from again without the decisions.
+    """The moments that contain decided photos, for selecting again without the decisions.
 
     Attributes:
         records: Their photos.
@@ -97,10 +97,10 @@ class Evaluation:
 
     Attributes:
         counts: Counts of the decided photos.
-        disagreements: Photos with the algorithm's own result, and the user's decision.
+        disagreements: Photos with the algorithm's own result, each with the user's decision.
         corrected_count: Photos whose moment the user changed.
-        moments_agreement: Adjusted Rand index of the algorithm's moments and the user's, over
-            all photos of the run: 1 = the same.
+        moments_agreement: Adjusted Rand index between the algorithm's moments and the user's,
+            over all photos of the run; 1 = identical.
     """
 
     counts: Counts
@@ -110,18 +110,18 @@ class Evaluation:
 
 
 def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run) -> Evaluation:
-    """Selects from a run's photos without the decisions, and compares.
+    """Selects from a run's photos without the decisions, and compares the result with them.
 
     Raises:
-        FailedPreconditionError: The run is not completed, or nothing was decided about its photos.
+        FailedPreconditionError: The run is not completed, or there are no decisions on its photos.
     """
     check_completed(run, "evaluated")
     records = [record for record in store.images(run.id) if record.is_readable]
     user = UserDecisions.from_log(log.entries(run.album_id))
     if not user.corrections and not any(record.content_digest in user.photos for record in records):
         raise FailedPreconditionError(
-            f"no decisions about the photos of run {run.id}; keep or reject some first, on "
-            "the page or with `bestshot keep` and `bestshot reject`"
+            f"no decisions on the photos of run {run.id}; keep or reject some first, in the web UI "
+            "or with `bestshot keep` and `bestshot reject`"
         )
     by_machine = [
         dataclasses.replace(record, cluster_id=record.machine_cluster_id) for record in records
@@ -144,11 +144,11 @@ def find_decided_moments(
     records: Sequence[ImageRecord],
     decisions: Mapping[str, Decision],
 ) -> DecidedMoments:
-    """Gathers the moments with decided photos."""
+    """Gathers the moments that contain decided photos."""
     moments = {moment_key(record) for record in records if record.content_digest in decisions}
     found = [record for record in records if moment_key(record) in moments]
     by_moment: dict[str, list[str]] = {}
-    # other settings tie other photos, but in a crowd only the best by score can matter much
+    # which photos tie depends on the settings, but in a crowd only the best scores matter much
     for record in sorted(found, key=lambda record: -(record.composite_score or 0.0)):
         paths = by_moment.setdefault(moment_key(record), [])
         if len(paths) < 2 * MAX_COMPARED_COUNT:
@@ -180,7 +180,7 @@ def count_under(decided: DecidedMoments, settings: PipelineSettings) -> Counts:
 def count_agreement(
     selected: Iterable[tuple[str, bool]], decisions: Mapping[str, Decision]
 ) -> Counts:
-    """Counts decided photos; copies of one file count each.
+    """Counts decided photos; each copy of a file counts.
 
     Args:
         selected: Content digest of each photo, and whether it would be selected.

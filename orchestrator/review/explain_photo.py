@@ -17,7 +17,7 @@ from orchestrator.domain.explanation import (
     penalties_of,
     terms_of,
 )
-from orchestrator.domain.moments.capture_time import capture_seconds
+from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
 from orchestrator.ports import FeatureCache
@@ -27,7 +27,7 @@ from orchestrator.runs.recorded_settings import (
     read_corrections,
     read_settings,
 )
-from orchestrator.runs.selection import build_selection
+from orchestrator.runs.selection import build_selection, captures_of
 from orchestrator.runs.stored_features import read_embeddings
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
@@ -36,7 +36,7 @@ NEIGHBOUR_COUNT = 5
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
-    """Collects the numbers behind a photo's result, by selecting from its moment again.
+    """Collects the numbers behind a photo's result by selecting from its moment again.
 
     Raises:
         FailedPreconditionError: The run is not completed, or the photo could not be read.
@@ -60,12 +60,13 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     place = rows.index(index)
     candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
+    captures = captures_of(records)
     grouping = grouping_of(
         index,
         paths,
         embeddings,
         _labels([found.machine_cluster_id for found in records]),
-        np.array([capture_seconds(found.capture_time) for found in records]),
+        captures,
         clustering,
     )
     found = Explanation(
@@ -89,8 +90,9 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
             index,
             paths,
             embeddings,
+            captures,
             _labels([found.cluster_id for found in records]),
-            clustering.metric,
+            clustering,
             NEIGHBOUR_COUNT,
         ),
         grouping=grouping,
@@ -106,8 +108,11 @@ def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:
 def _decisions(
     run: Run, record: ImageRecord, records: list[ImageRecord], corrections: list[Correction]
 ) -> list[str]:
-    """Describes the decisions about a photo and its moment that the run applies."""
+    """Describes the decisions on a photo and its moment that the run applies."""
     decision = run.decisions.get(record.content_digest)
     paths = {found.content_digest: found.path for found in reversed(records)}
     texts = correction_texts(record.content_digest, corrections, paths)
-    return [*([f"you {Decision(decision).past_tense} it"] if decision else []), *texts]
+    own = [f"you {Decision(decision).past_tense} it"] if decision else []
+    if decision and owner_decision(record.owner_mark) is not None:
+        own = [f"{own[0]}, although {describe_mark(record.owner_mark)}"]
+    return [*own, *texts]

@@ -1,4 +1,4 @@
-"""Reselection on stored scores: under changed settings, or after a user's decision."""
+"""Reselection from stored scores: with changed settings, or after a user's decision."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from orchestrator.runs.recorded_settings import (
     record_corrections,
 )
 from orchestrator.runs.selection import (
+    Moments,
     add_verdicts,
     assign_moments,
     build_selection,
     find_moments,
 )
-from orchestrator.runs.stored_features import read_comparisons, read_embeddings
+from orchestrator.runs.stored_features import read_comparisons, read_embeddings, read_miniatures
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 
@@ -46,8 +47,8 @@ class RunUpdate:
 
     Attributes:
         changed: Photos whose result changed, ordered by path.
-        missing_pairs: Pairs of paths without a comparison that the selection needs; they count as
-            even.
+        missing_pairs: Pairs of paths that the selection needs but that have no comparison; these
+            photos count as equally good.
     """
 
     changed: list[ImageRecord]
@@ -56,7 +57,7 @@ class RunUpdate:
 
 @dataclass(frozen=True)
 class Reselection:
-    """The result of new settings on stored scores."""
+    """The result of applying new settings to stored scores."""
 
     run: Run
     gained_paths: list[str]
@@ -81,9 +82,12 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     embeddings = read_embeddings(stores.cache, run, readable)
     notes: list[str] = []
     parameters = resolve_auto(settings.cluster_scenes, calibration)
-    labels = find_moments(embeddings, readable, parameters, notes.append)
+    miniatures = read_miniatures(stores.cache, readable)
+    moments = find_moments(
+        embeddings, miniatures, readable, parameters, settings.keep_sets, notes.append
+    )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
-    in_moments = assign_moments(readable, labels, decisions.corrections)
+    in_moments = assign_moments(readable, moments, decisions.corrections)
     found = _select(stores.cache, run, settings, in_moments, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
@@ -103,7 +107,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         notes=tuple(notes),
     )
     known = stores.runs.find_run(new_run_id) if new_run_id else None
-    if known is not None:  # by an earlier attempt of a repeated call
+    if known is not None:  # stored by an earlier attempt of a repeated call
         new_run, records = known, stores.runs.images(known.id)
     elif new_run_id:
         stores.runs.save_results(new_run, records, found.comparisons)
@@ -118,17 +122,17 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
 
 
 def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry]) -> RunUpdate:
-    """Applies entries of its album's log to a completed run.
+    """Applies entries in its album's log to a completed run.
 
-    Selects again in the moments that the entries change or refer to, and stores the result, all or
-    nothing. A moment that is only renumbered is stored, but not reported as changed.
+    Selects again in the moments that the entries change or refer to, and stores the results, all or
+    nothing. A moment that is only renumbered is stored but not reported as changed.
     """
     with stores.runs.lock(run_id):
         run = stores.runs.run(run_id)
         log = stores.log.entries(run.album_id)
         decisions = UserDecisions.from_log(log)
         known = find_origins(log)
-        meant = [known[entry.id][0] for entry in entries]  # undo is about what it takes back
+        meant = [known[entry.id][0] for entry in entries]  # for an undo, the entry that it undoes
         digests = {
             digest
             for entry in meant
@@ -138,15 +142,16 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         if any(entry.action in CORRECTIONS for entry in meant):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
-            after = assign_moments(before, labels, decisions.corrections)
+            moments = Moments(labels, [record.frame_set for record in before])
+            after = assign_moments(before, moments, decisions.corrections)
             run = run.revise(corrections=record_corrections(decisions.corrections))
-        else:  # moments stay what they are: no need to read those of a whole album
+        else:  # no moment changes, so there is no need to read the whole album
             before = after = _read_moments(stores, run, sorted(digests))
         return _update(stores, run, before, after, digests, decisions)
 
 
 def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]) -> RunUpdate:
-    """Selects again in the moments of some photos of a completed run, and stores the result."""
+    """Selects again in the moments of given photos of a completed run, and stores the result."""
     with stores.runs.lock(run_id):
         run = stores.runs.run(run_id)
         decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
@@ -167,7 +172,7 @@ def _update(
     content_digests: Collection[str],
     decisions: UserDecisions,
 ) -> RunUpdate:
-    """Selects again in moments that differ or hold some contents, and stores what changed."""
+    """Selects again in moments that differ or contain given photos, and stores the changes."""
     affected = _find_affected(before, after, content_digests)
     chosen = [record for record in after if record.path in affected]
     embeddings = read_embeddings(stores.cache, run, chosen)
@@ -191,12 +196,12 @@ def _update(
 def _find_affected(
     before: Sequence[ImageRecord], after: Sequence[ImageRecord], content_digests: Collection[str]
 ) -> set[str]:
-    """Paths of all photos of moments that differ, or that hold some contents."""
+    """Paths of all photos in moments that differ or contain given photos."""
     named = {record.path for record in after if record.content_digest in content_digests}
     old = moments_of(before)
     affected: set[str] = set()
     for path, moment in moments_of(after).items():
-        # look at a moment once, not once for each of its photos: a crowd has thousands
+        # visit each moment once, not once for each photo: a crowd has thousands
         if path == moment[0] and (moment != old[path] or not named.isdisjoint(moment)):
             affected.update(moment)
     return affected
@@ -217,7 +222,7 @@ def _select(
     embeddings: Embedding,
     decisions: UserDecisions,
 ) -> _Selected:
-    """Selects with the cached comparisons."""
+    """Selects using cached comparisons."""
     selection = build_selection(records, embeddings, settings, decisions.photos)
     pairs = selection.pairs_to_compare()
     digests = {record.path: record.content_digest for record in records}

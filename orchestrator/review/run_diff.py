@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.records import ImageRecord, Run, moments_of
+from orchestrator.storage.companions import is_sidecar
 
 Scalar = str | float | int | bool | None
 
-INPUT_FIELDS = ("content_digest", "size_bytes", "companion_paths")
+INPUT_FIELDS = (
+    "content_digest",
+    "size_bytes",
+    "companion_paths",
+    "version_of_path",
+    "owner_mark",
+)
 """Fields of a photo that describe its files."""
 
 
@@ -28,8 +35,8 @@ class Change:
     Attributes:
         subject: Path of the photo; empty for values of the whole run.
         field: Dotted, as "quality.iqa_score" or "faces.0.smile_score".
-        before: Value in the first run; also None if it has none.
-        after: Value in the second run.
+        before: Value in the first run; also None if the value is missing there.
+        after: Value in the second run; likewise.
     """
 
     subject: str
@@ -39,7 +46,7 @@ class Change:
 
     @property
     def is_input(self) -> bool:
-        """Whether it is about a photo's files."""
+        """Whether it concerns a photo's files."""
         return self.field.partition(".")[0] in INPUT_FIELDS
 
     @property
@@ -58,8 +65,8 @@ class Regrouping:
     """Photos whose moments differ between the two runs.
 
     Attributes:
-        before: The moments of the first run, each a tuple of paths, of one path for a single shot.
-        after: The same photos in the second.
+        before: The moments in the first run, each a tuple of paths (one path for a single shot).
+        after: The moments of the same photos in the second run.
     """
 
     before: tuple[tuple[str, ...], ...]
@@ -67,7 +74,7 @@ class Regrouping:
 
     @property
     def kind(self) -> str:
-        """One of "split", "merged" and "regrouped", the latter for anything else."""
+        """One of "split", "merged" and, for anything else, "regrouped"."""
         if len(self.before) == 1:
             return "split"
         return "merged" if len(self.after) == 1 else "regrouped"
@@ -75,7 +82,7 @@ class Regrouping:
 
 @dataclass(frozen=True, slots=True)
 class RunDiff:
-    """Differences of a second run from a first.
+    """Differences between a first and a second run.
 
     Attributes:
         settings: Changes of the configuration in force.
@@ -83,8 +90,8 @@ class RunDiff:
         versions: Changed versions of the orchestrator or of the software behind a model.
         added_paths: Photos only in the second run.
         removed_paths: Photos only in the first run.
-        photos: Changes of photos that both have.
-        regroupings: Moments that were split, merged or both, of photos that both have read.
+        photos: Changes of photos that are in both runs.
+        regroupings: Moments that were split, merged or both, among photos that both runs read.
         gained_paths: Photos selected only in the second run.
         lost_paths: Photos selected only in the first run.
     """
@@ -154,9 +161,7 @@ def compare_runs(
             change
             for path in common
             if before[path] != after[path]
-            for change in changes(
-                path, dataclasses.asdict(before[path]), dataclasses.asdict(after[path])
-            )
+            for change in changes(path, _comparable(before[path]), _comparable(after[path]))
         ),
         regroupings=tuple(regroupings(before, after)),
         gained_paths=tuple(sorted(selected_after - selected_before)),
@@ -165,7 +170,7 @@ def compare_runs(
 
 
 def changes(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    """Yields every value that differs between two trees of values, in order of its name."""
+    """Yields every value that differs between two trees of values, ordered by name."""
     first, second = dict(_walk_leaves(before)), dict(_walk_leaves(after))
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
@@ -175,7 +180,7 @@ def changes(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -
 def regroupings(
     before: Mapping[str, ImageRecord], after: Mapping[str, ImageRecord]
 ) -> Iterator[Regrouping]:
-    """Yields moments that differ between the two, in order of their photos."""
+    """Yields the moments that differ between two runs, ordered by their photos."""
     common = [
         path
         for path in sorted(before.keys() & after.keys())
@@ -193,6 +198,12 @@ def regroupings(
             yield Regrouping(old, new)
 
 
+def _comparable(record: ImageRecord) -> dict[str, Any]:
+    """Returns a photo's values without its sidecars, which an export may have added."""
+    companions = [path for path in record.companion_paths if not is_sidecar(path)]
+    return {**dataclasses.asdict(record), "companion_paths": companions}
+
+
 def _walk_leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:
     if isinstance(tree, Mapping):
         items: list[tuple[object, object]] = list(tree.items())
@@ -208,14 +219,14 @@ def _walk_leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]
 def _list_distinct(
     paths: set[str], moments: Mapping[str, tuple[str, ...]]
 ) -> tuple[tuple[str, ...], ...]:
-    """The distinct moments of photos, in order."""
+    """Lists the distinct moments of photos, in order."""
     return tuple(sorted(moments[path] for path in paths if moments[path][0] == path))
 
 
 def _find_entangled(
     path: str, first: Mapping[str, tuple[str, ...]], second: Mapping[str, tuple[str, ...]]
 ) -> set[str]:
-    """All photos connected to a photo by shared moments in either run."""
+    """Finds all photos connected to a photo through shared moments in either run."""
     found: set[str] = set()
     walked: set[int] = set()
     open_paths = [path]

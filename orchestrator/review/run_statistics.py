@@ -17,7 +17,7 @@ _RANGES = {score.name: (score.minimum, score.maximum) for score in SCORES}
 
 @dataclass(frozen=True)
 class Histogram:
-    """Distribution of a score; fields as in orchestrator.proto."""
+    """Distribution of a score; the fields are those in orchestrator.proto."""
 
     score: str
     minimum: float
@@ -26,7 +26,7 @@ class Histogram:
 
 
 def histograms(scores: Mapping[str, Sequence[float]]) -> list[Histogram]:
-    """Bins every score that has values, over its range, extended if values lie outside."""
+    """Bins every score that has values, over its range, which is extended to fit all values."""
     found = []
     for name, values in scores.items():
         if not values:
@@ -40,7 +40,7 @@ def histograms(scores: Mapping[str, Sequence[float]]) -> list[Histogram]:
 
 
 def cluster_sizes(clusters: Sequence[Cluster], noise_count: int) -> list[tuple[int, int]]:
-    """(photos in a cluster, clusters of that size), smallest first; noise as clusters of one."""
+    """Lists (photos per cluster, cluster count), smallest first; each noise photo is a cluster."""
     counts = Counter(cluster.image_count for cluster in clusters)
     if noise_count:
         counts[1] += noise_count

@@ -1,4 +1,4 @@
-"""`bestshot tune`: settings of the selection that fit the user's decisions better."""
+"""`bestshot tune`: proposes selection settings that fit the user's decisions better."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
 
 MIN_DECISION_COUNT, MIN_MOMENT_COUNT = 10, 5
-"""With fewer decisions, or in fewer moments, a fit would be meaningless."""
+"""With fewer decisions, or decisions in fewer moments, a fit would be meaningless."""
 FOLD_COUNT = 5
 
 Values = Mapping[str, float]
-"""Settings by their dotted keys."""
+"""Values of settings by dotted key."""
 
 CANDIDATES: dict[str, tuple[float, ...]] = {
     "select_best.quality_weights.iqa": tuple(step / 10 for step in range(11)),
@@ -72,10 +72,10 @@ class Proposal:
 
 
 def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run) -> Proposal:
-    """Fits the settings of the selection to the user's decisions; changes nothing.
+    """Fits the selection settings to the user's decisions; changes nothing.
 
-    Coordinate ascent on the agreement, from the settings in force, over `CANDIDATES`. Photos are
-    in the moments that the user corrected. Folds split moments, never the photos of one.
+    Coordinate ascent on the agreement, starting from the settings in force, over `CANDIDATES`.
+    Photos are grouped into moments as corrected by the user. Folds never split a moment.
 
     Raises:
         FailedPreconditionError: The run is not completed, or there are too few decisions.
@@ -137,7 +137,7 @@ def proposal_lines(found: Proposal) -> Iterator[str]:
     total = found.fit_before.total
     yield f"current settings: agree with {found.fit_before.agreed} of {total} decisions"
     if not found.after:
-        yield "nothing to propose: no other setting tried agrees with more of them"
+        yield "nothing to propose: none of the settings tried agrees with more of them"
         return
     yield (
         f"proposed settings: agree with {found.fit_after.agreed}, measured on the decisions that "

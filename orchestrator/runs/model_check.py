@@ -30,7 +30,7 @@ RECONNECT_S = 1.5
 async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Services:
     """Asks each service required by the settings which model it serves.
 
-    A service that has just started is found within a moment.
+    Waits briefly for services that are still starting.
 
     Raises:
         FailedPreconditionError: A Siamese model is needed, but none or a different one is served.
@@ -116,17 +116,17 @@ def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
         is_served = False
     if not is_served:
         raise FailedPreconditionError(
-            "select_best.siamese.checkpoint_path: the Siamese service loaded another model, or "
+            "select_best.siamese.checkpoint_path: the Siamese service loaded a different model, or "
             "this is not a file in the models folder; name the model in models.yaml and in "
             "services.yaml (siamese.model), or set checkpoint_path to null"
         )
 
 
 def _model_digest(path: Path) -> str:
-    """Hex sha256 of a file in one of the models folders, to which relative paths refer.
+    """Hex sha256 of a file in the models folder, which relative paths start from.
 
     Raises:
-        OSError, ValueError, RuntimeError: It does not exist, is not a regular file or is too large.
+        OSError, ValueError, RuntimeError: It is missing, not a regular file, or too large.
     """
     for folder in (models_dir(), BUILTIN_FOLDER):
         found = (folder / path.expanduser()).resolve()

@@ -18,7 +18,7 @@ from services.common.imaging.decode import CANONICAL_LONG_SIDE_PX, RgbImage, fit
 logger = logging.getLogger(__name__)
 
 COMPARE_BLOCK_COUNT = 12
-"""Pictures per side of a Compare call: 24 pictures, at most 144 pairs, split by batch limit."""
+"""Pictures per side of a block: 24 pictures, at most 144 pairs; calls respect the batch limit."""
 
 
 class PairComparer:
@@ -59,7 +59,7 @@ class PairComparer:
         return find_comparisons(self._cache, pairs, digests, self._model.digest)
 
     async def compare(self, pairs: Sequence[Pair], digests: Mapping[str, str]) -> dict[Pair, float]:
-        """Compares any number of pairs, block by block; as `compare_block`."""
+        """Compares any number of pairs, block by block; see `compare_block`."""
         answers: dict[Pair, float] = {}
         for block in split_into_blocks(pairs):
             answers.update(await self.compare_block(block, digests))
@@ -71,11 +71,11 @@ class PairComparer:
         """Compares pairs of paths using the service and stores the results.
 
         Args:
-            pairs: A block of `split_into_blocks`, because all their photos are in memory at once.
+            pairs: A block from `split_into_blocks`, because all its photos are in memory at once.
             digests: Content digests by path.
 
         Returns:
-            Probabilities that the first photo is the better one; a pair that fails is left out.
+            Probabilities that the first photo is the better one, without the pairs that failed.
         """
         paths = sorted({path for pair in pairs for path in pair})
         async with self._threads.pixels.hold(len(paths) * 3 * self._long_side_px**2):
@@ -106,12 +106,17 @@ class PairComparer:
         return answers
 
     async def _read_pixels(self, path: str, digest: str) -> RgbImage:
-        """A photo at the model's size: kept from its first decode, or decoded again."""
+        """Returns a photo at the model's size, kept from its first decode or decoded again.
+
+        Raises:
+            FailedPreconditionError: The file has changed since, so that the answer would be stored
+                for another picture.
+        """
         kept = self._renditions.get(digest)
         if kept is not None:
             return kept
         threads = self._threads
-        async with threads.hold_content(self._source, path, threads.reads) as content:
+        async with threads.hold_content(self._source, path, digest, threads.reads) as content:
             decoded = await threads.decodes.run(self._source.decode, content)
         return self.keep_pixels(digest, decoded.pixels)
 

@@ -1,4 +1,4 @@
-"""One run: discover, score, cluster, compare, select. Resumable, because features are cached."""
+"""One run: discover, score, cluster, compare, select. Can be resumed, as features are cached."""
 
 from __future__ import annotations
 
@@ -12,20 +12,35 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.content import classify
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
-from orchestrator.domain.verdict_sentences import describe_unreadable, describe_unsupported
+from orchestrator.domain.verdict_sentences import (
+    describe_unreadable,
+    describe_unsupported,
+    describe_unused_sidecars,
+)
+from orchestrator.metadata.reader import (
+    METADATA_VERSION,
+    FileMetadata,
+    assemble_facts,
+    metadata_from_json,
+    metadata_to_json,
+    read_metadata,
+    read_sidecar,
+)
+from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES, order_sidecars
 from orchestrator.ports import (
     Embedder,
     Embedding,
     FaceAnalyzer,
     FeatureCache,
+    Miniature,
     ModelIdentity,
     PhotoComparer,
     PhotoFile,
@@ -35,21 +50,33 @@ from orchestrator.ports import (
 from orchestrator.records import ImageRecord, StageProgress
 from orchestrator.runs.pair_comparison import PairComparer, split_into_blocks
 from orchestrator.runs.selection import (
+    Moments,
     add_verdicts,
     assign_moments,
     build_selection,
+    file_facts,
     find_moments,
 )
-from orchestrator.runs.stored_features import Key, stack_embeddings
+from orchestrator.runs.stored_features import (
+    Key,
+    miniature_key,
+    stack_embeddings,
+    stack_miniatures,
+)
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
-from services.common.errors import BestshotError, InvalidImageError
-from services.common.imaging import unsupported
+from services.common.errors import (
+    BestshotError,
+    InvalidArgumentError,
+    InvalidImageError,
+    UnsupportedImageError,
+)
 from services.common.imaging.decode import (
     CANONICAL_VERSION,
     RgbImage,
     encode_thumbnail,
     is_canonical,
 )
+from services.common.imaging.miniature import miniature
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +85,11 @@ BATCH_BYTES = 64 * 10**6
 """Maximum total size of the files in a batch; larger files are read one at a time."""
 
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
+METADATA_ROLE = "metadata"
 FIRST_VERSION = "1"
-"""Version of the canonical image behind facts that do not state it."""
+"""Version of the canonical image for stored facts that do not state one."""
 NO_MODEL = "-"
-"""Model digest for features that are not computed by a model."""
+"""Model digest of features that are not computed by a model."""
 
 ResultT = TypeVar("ResultT")
 Parameters = ParamSpec("Parameters")
@@ -81,7 +109,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Concurrency:
-    """How many photos are in a batch, and how many batches are processed at a time."""
+    """How many photos make up a batch, and how many batches are processed at a time."""
 
     batch_count: int
     concurrent_batches: int
@@ -94,11 +122,13 @@ class ScoredPhoto:
     Attributes:
         record: With scores, or with its error.
         embedding: Unit vector; None where unreadable.
+        miniature: Its miniature; None if the photo is unreadable.
         is_cached: Whether all its features came from the cache.
     """
 
     record: ImageRecord
     embedding: Embedding | None
+    miniature: Miniature | None
     is_cached: bool
 
 
@@ -151,6 +181,7 @@ class Pipeline:
             PairComparer(source, cache, services.comparer, model, threads) if model else None
         )
         self._notes: list[str] = []
+        self._unused_sidecars: dict[str, str] = {}
 
     async def run(self, decisions: UserDecisions) -> Outcome:
         """Curates the album.
@@ -159,8 +190,8 @@ class Pipeline:
             decisions: The user's decisions, applied to the moments and the selection.
 
         Raises:
-            BestshotError: The album holds no photos, or a service fails. Scores finished by then
-                stay in the cache.
+            BestshotError: The album contains no photos, or a service fails. Scores that are
+                finished by then stay in the cache.
         """
         photos = await self._discover()
         scored = await self._score(photos)
@@ -168,8 +199,11 @@ class Pipeline:
         embeddings = stack_embeddings(
             [photo.embedding for photo in scored if photo.embedding is not None]
         )
-        labels = await self._cluster(embeddings, readable)
-        records = assign_moments(readable, labels, decisions.corrections)
+        miniatures = stack_miniatures(
+            [photo.miniature for photo in scored if photo.miniature is not None]
+        )
+        moments = await self._cluster(embeddings, miniatures, readable)
+        records = assign_moments(readable, moments, decisions.corrections)
         selection = build_selection(records, embeddings, self._settings, decisions.photos)
         comparisons = await self._compare(
             selection, {record.path: record.content_digest for record in records}
@@ -180,12 +214,13 @@ class Pipeline:
         self._notes.extend(
             describe_unsupported(
                 [
-                    record.error.removeprefix(unsupported.PREFIX)
+                    record.format
                     for record in broken
-                    if record.error.startswith(unsupported.PREFIX)
+                    if record.reason_code == Reason.UNSUPPORTED_FORMAT
                 ]
             )
         )
+        self._notes.extend(describe_unused_sidecars(self._unused_sidecars))
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(
@@ -228,9 +263,9 @@ class Pipeline:
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
         read: dict[str, _Read] = {}
         features: dict[Key, bytes] = {}
-        decoded: dict[str, _Decoded | str] = {}
+        decoded: dict[str, _Decoded | InvalidImageError] = {}
         for part in await self._find_parts(photos, read):
-            # All at once: parts that hold some and wait for more could wait for each other.
+            # Take all room at once: parts that hold some and wait for more could deadlock.
             async with self._threads.contents.hold(sum(photo.size_bytes for photo in part)):
                 known, fresh = await self._decode_part(part, read)
             features.update(known)
@@ -238,15 +273,22 @@ class Pipeline:
         computed, errors = await self._compute(decoded)
         await asyncio.to_thread(self._cache.put, computed)
         features.update(computed)
+        sidecars = await asyncio.gather(*map(self._read_sidecars, photos))
         return [
-            self._assemble(item, features, errors, is_cached=item.digest not in decoded)
-            for item in (read[photo.path] for photo in photos)
+            self._assemble(
+                read[photo.path],
+                features,
+                errors,
+                found,
+                is_cached=read[photo.path].digest not in decoded,
+            )
+            for photo, found in zip(photos, sidecars, strict=True)
         ]
 
     async def _find_parts(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
     ) -> list[list[PhotoFile]]:
-        """Splits photos by their present sizes, which may have changed since they were listed."""
+        """Splits photos by their current sizes, which may have changed since they were listed."""
         sizes = await asyncio.gather(
             *(self._try(self._source.size, photo.path) for photo in photos)
         )
@@ -260,7 +302,7 @@ class Pipeline:
 
     async def _decode_part(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
-    ) -> tuple[dict[Key, bytes], dict[str, _Decoded | str]]:
+    ) -> tuple[dict[Key, bytes], dict[str, _Decoded | InvalidImageError]]:
         """Reads photos; returns their cached features, and decodes, by digest, those without."""
         contents: dict[str, bytes] = {}
         found = await asyncio.gather(
@@ -274,15 +316,45 @@ class Pipeline:
                 contents[digest] = content
                 read[photo.path] = _Read(photo, digest, "")
         keys = [key for digest in sorted(contents) for key in self._keys(digest).values()]
+        keys += map(_metadata_key, sorted(contents))
         known = await asyncio.to_thread(self._cache.get, keys)
+        known.update(await self._read_metadata(contents, known))
         missing = [digest for digest in contents if not self._is_complete(digest, known)]
         decoded = await asyncio.gather(
             *(self._threads.decodes.run(self._decode, contents[digest]) for digest in missing)
         )
         return known, dict(zip(missing, decoded, strict=True))
 
+    async def _read_metadata(
+        self, contents: Mapping[str, bytes], known: Mapping[Key, bytes]
+    ) -> dict[Key, bytes]:
+        """Reads and stores missing metadata of files, by digest."""
+        missing = [digest for digest in contents if _metadata_key(digest) not in known]
+        found = await asyncio.gather(
+            *(self._threads.decodes.run(read_metadata, contents[digest]) for digest in missing)
+        )
+        fresh = {
+            _metadata_key(digest): codec.pack_json(metadata_to_json(metadata))
+            for digest, metadata in zip(missing, found, strict=True)
+        }
+        await asyncio.to_thread(self._cache.put, fresh)
+        return fresh
+
+    async def _read_sidecars(self, photo: PhotoFile) -> dict[str, FileMetadata]:
+        """Reads a photo's readable sidecars, most important first."""
+        found: dict[str, FileMetadata] = {}
+        for path in order_sidecars(photo.path, photo.companion_paths):
+            content = await self._try(self._source.read, path, SIDECAR_LIMIT_BYTES)
+            try:
+                if isinstance(content, str):
+                    raise InvalidArgumentError("", content)
+                found[path] = read_sidecar(content, path)
+            except InvalidArgumentError as error:
+                self._unused_sidecars[path] = error.message
+        return found
+
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
-        """Whether a photo's features are cached, and of pixels that are still canonical."""
+        """Whether a photo's features are cached, and based on pixels that are still canonical."""
         keys = self._keys(digest)
         if any(key not in known for key in keys.values()):
             return False
@@ -295,14 +367,14 @@ class Pipeline:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> ResultT | str:
-        """Reads something of a photo; returns the reason if that fails."""
+        """Calls a function that reads a photo; returns the reason if that fails."""
         try:
             return await self._threads.reads.run(call, *args, **kwargs)
         except InvalidImageError as error:
             return error.message
         except StalledError as error:
-            # a single file that hangs counts as unreadable, but a whole album of them would take
-            # forever
+            # a single file that hangs counts as unreadable, but if the whole album is gone, waiting
+            # for every file would take forever
             await self._threads.reads.run(self._source.check_reachable)
             return error.message
 
@@ -318,17 +390,17 @@ class Pipeline:
         }
         for role in (FACTS_ROLE, THUMBNAIL_ROLE):
             keys[role] = (digest, role, NO_MODEL)
-        return keys
+        return {**keys, codec.MINIATURE_ROLE: miniature_key(digest)}
 
     async def _compute(
-        self, decoded: Mapping[str, _Decoded | str]
-    ) -> tuple[dict[Key, bytes], dict[str, str]]:
+        self, decoded: Mapping[str, _Decoded | InvalidImageError]
+    ) -> tuple[dict[Key, bytes], dict[str, InvalidImageError]]:
         """Scores decoded photos by digest; returns cache entries, and errors by digest."""
         pixels: dict[str, RgbImage] = {}
         entries: dict[Key, bytes] = {}
-        errors: dict[str, str] = {}
+        errors: dict[str, InvalidImageError] = {}
         for digest, outcome in decoded.items():
-            if isinstance(outcome, str):
+            if isinstance(outcome, InvalidImageError):
                 errors[digest] = outcome
             else:
                 pixels[digest] = outcome.pixels
@@ -337,12 +409,16 @@ class Pipeline:
                 keys = self._keys(digest)
                 entries[keys[FACTS_ROLE]] = codec.pack_json(outcome.facts)
                 entries[keys[THUMBNAIL_ROLE]] = outcome.thumbnail
+                entries[keys[codec.MINIATURE_ROLE]] = outcome.miniature
         if pixels:
             await self._infer(pixels, entries, errors)
         return {key: payload for key, payload in entries.items() if key[0] not in errors}, errors
 
     async def _infer(
-        self, pixels: Mapping[str, RgbImage], entries: dict[Key, bytes], errors: dict[str, str]
+        self,
+        pixels: Mapping[str, RgbImage],
+        entries: dict[Key, bytes],
+        errors: dict[str, InvalidImageError],
     ) -> None:
         """Calls the three services in parallel on decoded photos."""
         images, models = list(pixels.values()), self._services.models
@@ -361,31 +437,38 @@ class Pipeline:
                 ("face", found),
             ):
                 if isinstance(result, BestshotError):
-                    errors[digest] = f"the {role} service could not analyse it: {result.message}"
+                    errors[digest] = InvalidImageError(
+                        f"the {role} service could not analyse it: {result.message}"
+                    )
                 else:
                     entries[keys[role]] = _pack(result)
 
-    def _decode(self, content: bytes) -> _Decoded | str:
+    def _decode(self, content: bytes) -> _Decoded | InvalidImageError:
         try:
             image = self._source.decode(content)
         except InvalidImageError as error:
-            return error.message
+            return error
         facts = {
             "width_px": image.source_width_px,
             "height_px": image.source_height_px,
             "format": image.format,
-            "capture_time": image.capture_time,
-            "camera": image.camera,
             "damage": image.damage,
+            "is_animated": image.is_animated,
             "canonical_version": CANONICAL_VERSION,
         }
-        return _Decoded(image.pixels, encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX), facts)
+        return _Decoded(
+            pixels=image.pixels,
+            thumbnail=encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX),
+            miniature=codec.pack_miniature(miniature(image.pixels)),
+            facts=facts,
+        )
 
     def _assemble(
         self,
         item: _Read,
         features: Mapping[Key, bytes],
-        errors: Mapping[str, str],
+        errors: Mapping[str, InvalidImageError],
+        sidecars: Mapping[str, FileMetadata],
         *,
         is_cached: bool,
     ) -> ScoredPhoto:
@@ -394,40 +477,64 @@ class Pipeline:
             content_digest=item.digest,
             size_bytes=item.photo.size_bytes,
             companion_paths=item.photo.companion_paths,
+            version_of_path=item.photo.version_of_path,
         )
-        error = item.error or errors.get(item.digest, "")
+        if item.digest:
+            metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))
+            facts = assemble_facts(record.path, metadata, sidecars)
+            record = dataclasses.replace(record, **facts)
+        found = errors.get(item.digest)
+        error = item.error or (found.message if found else "")
         if error:
+            reason, known_format = Reason.UNREADABLE, ""
+            if isinstance(found, UnsupportedImageError):
+                reason, known_format = Reason.UNSUPPORTED_FORMAT, found.format
             broken = dataclasses.replace(
                 record,
                 error=error,
-                reason_code=Reason.UNREADABLE.value,
+                format=known_format,
+                reason_code=reason.value,
                 reason=describe_unreadable(error),
             )
-            return ScoredPhoto(broken, None, is_cached=False)
+            return ScoredPhoto(broken, None, None, is_cached=False)
         keys = self._keys(item.digest)
-        facts = codec.unpack_json(features[keys[FACTS_ROLE]])
-        facts.pop("canonical_version", None)
+        pixels = codec.unpack_json(features[keys[FACTS_ROLE]])
+        quality = codec.quality_from_json(codec.unpack_json(features[keys["quality"]]))
         record = dataclasses.replace(
             record,
-            quality=codec.quality_from_json(codec.unpack_json(features[keys["quality"]])),
+            width_px=pixels["width_px"],
+            height_px=pixels["height_px"],
+            format=pixels["format"],
+            damage=pixels["damage"],
+            quality=quality,
             faces=codec.faces_from_json(codec.unpack_json(features[keys["face"]])),
-            **facts,
         )
+        kind = classify(quality, file_facts(record), is_animated=pixels.get("is_animated", False))
+        record = dataclasses.replace(record, content_class=kind.value)
         return ScoredPhoto(
-            record, codec.unpack_embedding(features[keys["embedding"]]), is_cached=is_cached
+            record,
+            codec.unpack_embedding(features[keys["embedding"]]),
+            codec.unpack_miniature(features[keys[codec.MINIATURE_ROLE]]),
+            is_cached=is_cached,
         )
 
     async def _cluster(
-        self, embeddings: NDArray[np.float32], records: Sequence[ImageRecord]
-    ) -> NDArray[np.int64]:
+        self, embeddings: Embedding, miniatures: Miniature, records: Sequence[ImageRecord]
+    ) -> Moments:
         progress = _Stage("cluster", self._report, total=len(embeddings))
         await progress.report()
-        labels = await asyncio.to_thread(
-            find_moments, embeddings, records, self._clustering, self._notes.append
+        moments = await asyncio.to_thread(
+            find_moments,
+            embeddings,
+            miniatures,
+            records,
+            self._clustering,
+            self._settings.keep_sets,
+            self._notes.append,
         )
         await progress.advance(len(embeddings))
         await progress.report()
-        return labels
+        return moments
 
     async def _compare(self, selection: Selection, digests: Mapping[str, str]) -> dict[Pair, float]:
         """Compares the pairs that the selection needs, except those in the cache."""
@@ -463,6 +570,7 @@ class _Read:
 class _Decoded:
     pixels: RgbImage
     thumbnail: bytes
+    miniature: bytes
     facts: dict[str, Any]
 
 
@@ -501,6 +609,11 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _metadata_key(digest: str) -> Key:
+    """Cache key of a file's own metadata."""
+    return digest, METADATA_ROLE, METADATA_VERSION
 
 
 def _pack(result: Embedding | QualityScores | tuple[FaceScores, ...]) -> bytes:

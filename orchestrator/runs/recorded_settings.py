@@ -9,27 +9,36 @@ from typing import Any
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.moments.parameters import WITHOUT_TIME
+from orchestrator.domain.photo import ContentClass
+from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.records import Run
 from services.common.config.layers import Layer, load
 from services.common.errors import ConfigError, InvalidArgumentError
 
+_PHOTO = ContentClass.PHOTO
 _SINCE = Layer(
     "defaults for older runs",
     {
         "find_photos": {"exclude": []},
         "cluster_scenes": {
             "max_joint_count": None,
+            "compare_structure": False,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
+        },
+        "keep_sets": dataclasses.asdict(WITHOUT_SETS),
+        "select_best": {
+            "use_owner_ratings": False,
+            "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},
         },
     },
 )
-"""Values of newer settings for runs stored before these settings existed."""
+"""Values of newer settings, for runs that were stored before these settings existed."""
 
 
 def record_config(
     settings: PipelineSettings, calibration: tuple[float, float] | None
 ) -> dict[str, Any]:
-    """All settings, with the values that `auto` stood for under `resolved`."""
+    """Returns all settings, with the resolved values of `auto` under `resolved`."""
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
     if calibration is not None:
@@ -38,10 +47,10 @@ def record_config(
 
 
 def read_settings(run: Run, overrides: dict[str, Any] | None = None) -> PipelineSettings:
-    """The settings that a run recorded, changed by `overrides`.
+    """Reads the settings recorded by a run, and applies `overrides`.
 
     Raises:
-        InvalidArgumentError: An override is wrong.
+        InvalidArgumentError: An override is invalid.
     """
     stored = {key: value for key, value in run.config.items() if key != "resolved"}
     layers = [_SINCE, Layer(f"run {run.id}", stored), Layer("config_overrides", overrides or {})]

@@ -1,4 +1,4 @@
-"""Small renditions of decoded photos, kept for the comparator so that none is decoded twice."""
+"""Small renditions of decoded photos, kept for comparisons so that none is decoded twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import OrderedDict
 from services.common.imaging.decode import RgbImage
 
 MAX_KEPT_BYTES = 256 * 2**20
-"""About 450 photos of 512 x 384; beyond that, the oldest are decoded again when needed."""
+"""About 450 photos of 512 x 384 pixels; older ones are decoded again when needed."""
 
 
 class Renditions:
@@ -26,7 +26,7 @@ class Renditions:
             return self._kept.get(digest)
 
     def keep(self, digest: str, pixels: RgbImage) -> RgbImage:
-        """Keeps a rendition, forgets the oldest beyond the bound, returns it."""
+        """Keeps and returns a rendition; drops the oldest ones over the limit."""
         with self._lock:
             if digest not in self._kept:
                 self._kept[digest] = pixels

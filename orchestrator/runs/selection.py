@@ -5,72 +5,141 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.copies import find_copies
 from orchestrator.domain.decisions import Correction, correct_moments
-from orchestrator.domain.moments.capture_time import capture_seconds
-from orchestrator.domain.moments.parameters import ClusterParameters
-from orchestrator.domain.photo import Candidate, Decision
+from orchestrator.domain.moments.capture_time import Captures, capture_seconds
+from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
+from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import describe_damage, explain
-from orchestrator.ports import Embedding
+from orchestrator.ports import Embedding, Miniature
 from orchestrator.records import ImageRecord
 
 logger = logging.getLogger(__name__)
 
+PAGES = (ContentClass.DOCUMENT, ContentClass.SCREENSHOT)
+"""Kinds of pictures whose embeddings hardly tell one from another."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """How a run groups its photos.
+
+    Attributes:
+        labels: int64, (n,), NOISE for single shots.
+        places: The place of each photo in a set; None for photos that are not in a set.
+    """
+
+    labels: NDArray[np.int64]
+    places: Sequence[SetPlace | None]
+
 
 def find_moments(
     embeddings: Embedding,
+    miniatures: Miniature,
     records: Sequence[ImageRecord],
     parameters: ClusterParameters,
+    sets: SetParameters,
     note: Callable[[str], object] = logger.warning,
-) -> NDArray[np.int64]:
-    """Clusters photos with `cluster_scenes`, and with time evidence if that is enabled.
+) -> Moments:
+    """Clusters photos with `cluster_scenes`, corrects moments by time and structure, finds sets.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
-        records: Readable photos.
+        miniatures: float32, (n, 32, 32), likewise; NaN where there is none.
+        records: Readable photos, ordered by path.
         parameters: In force.
+        sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
-
-    Returns:
-        int64, (n,), NOISE for single shots.
     """
-    # these libraries take a second to load, which a command that clusters nothing should not pay
+    # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
-
-    seconds = np.array([capture_seconds(record.capture_time) for record in records])
-    labels = cluster_scenes(embeddings, parameters, seconds, note)
-    if not parameters.capture_time.enabled:
-        return labels
-    captures = Captures(seconds, [record.camera for record in records])
-    return with_time_evidence(
-        labels, embeddings, captures, parameters.capture_time, parameters.metric
+    from orchestrator.domain.moments.frame_sets import (
+        Frames,
+        find_sets,
+        join_pairs,
+        join_sets,
+        places_in_sets,
     )
+    from orchestrator.domain.moments.labels import labels_of
+    from orchestrator.domain.moments.look_alikes import dark_frames, split_look_alikes
+    from orchestrator.domain.moments.structure import Structures
+    from orchestrator.domain.moments.time_evidence import with_time_evidence
+
+    captures = captures_of(records)
+    labels = cluster_scenes(embeddings, parameters, captures, note)
+    if parameters.capture_time.enabled:
+        time = parameters.capture_time
+        labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
+    structures = Structures.of(miniatures)
+    if parameters.compare_structure:
+        is_page = np.array([record.content_class in PAGES for record in records], np.bool_)
+        is_doubtful = dark_frames(miniatures) | is_page
+        labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
+        labels = labels_of(join_pairs(labels, _copy_pairs(records)))
+    if sets == WITHOUT_SETS:
+        return Moments(labels, [None] * len(records))
+    folders = [record.path.rpartition("/")[0] for record in records]
+    shapes = [(record.width_px, record.height_px) for record in records]
+    facts = [record.camera_facts for record in records]
+    found = find_sets(Frames(folders, shapes, captures, structures, facts), sets)
+    joined = labels_of(join_sets(labels, found))
+    return Moments(joined, places_in_sets(len(records), found))
+
+
+def _copy_pairs(records: Sequence[ImageRecord]) -> list[tuple[int, int]]:
+    """The row of each copy of another photo, and that of its original."""
+    rows = {record.path: row for row, record in enumerate(records)}
+    photos = [
+        _candidate(dataclasses.replace(record, cluster_id=NOISE))
+        for record in records
+        if record.quality is not None
+    ]
+    copies = find_copies(photos, kept=frozenset())
+    return [(rows[path], rows[copy.original]) for path, copy in sorted(copies.items())]
+
+
+def captures_of(records: Sequence[ImageRecord]) -> Captures:
+    """When and with which camera photos were taken."""
+    seconds = np.array([capture_seconds(record.capture_time) for record in records])
+    return Captures(seconds, [record.camera for record in records])
 
 
 def assign_moments(
     records: Sequence[ImageRecord],
-    labels: NDArray[np.int64],
+    moments: Moments,
     corrections: Sequence[Correction],
 ) -> list[ImageRecord]:
-    """Puts photos into the moments that the algorithm found and the user corrected.
+    """Assigns photos to the moments that the algorithm found, as corrected by the user.
 
     Args:
         records: Readable photos, ordered by path.
-        labels: int64, (n,), assigned by the algorithm.
+        moments: The moments found by the algorithm.
         corrections: The user's corrections, in order.
     """
     digests = [record.content_digest for record in records]
-    final = correct_moments(labels, digests, corrections)
+    final = correct_moments(moments.labels, digests, corrections)
     return [
-        dataclasses.replace(record, machine_cluster_id=int(machine), cluster_id=int(label))
-        for record, machine, label in zip(records, labels, final, strict=True)
+        dataclasses.replace(
+            record,
+            machine_cluster_id=int(machine),
+            cluster_id=int(label),
+            set_kind=place.kind.value if place else "",
+            set_id=place.number if place else None,
+            set_place=place.place if place else None,
+            set_size=place.size if place else None,
+        )
+        for record, machine, label, place in zip(
+            records, moments.labels, final, moments.places, strict=True
+        )
     ]
 
 
@@ -80,12 +149,12 @@ def build_selection(
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
 ) -> Selection:
-    """Builds the selection over the photos of a run.
+    """Builds the selection from the photos of a run.
 
     Args:
         records: Readable photos in their moments.
         embeddings: float32, (n, d), row i for record i.
-        settings: In force.
+        settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
     """
     return Selection(
@@ -94,6 +163,7 @@ def build_selection(
         settings.filter_quality,
         settings.select_best,
         decisions,
+        settings.keep_sets,
     )
 
 
@@ -121,7 +191,30 @@ def _candidate(record: ImageRecord) -> Candidate:
     if record.quality is None or record.cluster_id is None:
         raise ValueError(f"{record.path} is neither scored nor clustered")
     return Candidate(
-        record.path, record.content_digest, record.quality, record.faces, record.cluster_id
+        record.path,
+        record.content_digest,
+        record.quality,
+        record.faces,
+        record.cluster_id,
+        file_facts(record),
+        ContentClass(record.content_class or ContentClass.PHOTO),
+        record.owner_mark,
+        record.frame_set,
+    )
+
+
+def file_facts(record: ImageRecord) -> FileFacts:
+    """What a record knows of its file.
+
+    A capture time counts only if the camera wrote it: copies have others by their names and edits.
+    """
+    is_original = "DateTimeOriginal" in record.capture_time_source
+    return FileFacts(
+        record.width_px,
+        record.height_px,
+        record.size_bytes,
+        record.capture_time if is_original else "",
+        bool(record.camera),
     )
 
 

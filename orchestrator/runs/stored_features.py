@@ -9,13 +9,14 @@ import numpy as np
 
 from orchestrator import features as codec
 from orchestrator.domain.selection import Pair
-from orchestrator.ports import Embedding, FeatureCache
+from orchestrator.ports import Embedding, FeatureCache, Miniature
 from orchestrator.records import ImageRecord, Run
+from services.common.imaging.miniature import MINIATURE_SIDE, MINIATURE_VERSION
 
 Key = tuple[str, str, str]
 COMPARE_ROLE = "siamese"
 READ_COUNT = 500
-"""Keys per read, because an SQL statement takes a limited number of values."""
+"""Keys per read, because an SQL statement can have only so many values."""
 
 
 def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord]) -> Embedding:
@@ -30,15 +31,41 @@ def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord
     return stack_embeddings(vectors)
 
 
+def miniature_key(content_digest: str) -> Key:
+    """Cache key of a photo's miniature."""
+    return content_digest, codec.MINIATURE_ROLE, MINIATURE_VERSION
+
+
+def read_miniatures(cache: FeatureCache, records: Sequence[ImageRecord]) -> Miniature:
+    """Reads the miniatures of photos: float32, (n, 32, 32); NaN if an older run stored none."""
+    found = np.full((len(records), MINIATURE_SIDE, MINIATURE_SIDE), np.nan, np.float32)
+    for start in range(0, len(records), READ_COUNT):
+        keys = [
+            miniature_key(record.content_digest) for record in records[start : start + READ_COUNT]
+        ]
+        known = cache.get(keys)
+        for place, key in enumerate(keys, start=start):
+            if key in known:
+                found[place] = codec.unpack_miniature(known[key])
+    return found
+
+
 def stack_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
-    """Stacks vectors to float32, (n, d); (0, 1) for none."""
+    """Stacks vectors into float32, (n, d); the shape is (0, 1) if there are none."""
     return np.stack(embeddings) if embeddings else np.empty((0, 1), np.float32)
+
+
+def stack_miniatures(miniatures: Sequence[Miniature]) -> Miniature:
+    """Stacks miniatures into float32, (n, 32, 32)."""
+    if not miniatures:
+        return np.empty((0, MINIATURE_SIDE, MINIATURE_SIDE), np.float32)
+    return np.stack(miniatures)
 
 
 def read_comparisons(
     cache: FeatureCache, run: Run, pairs: Sequence[Pair], digests: Mapping[str, str]
 ) -> dict[Pair, float]:
-    """Reads the comparisons by a run's Siamese model; see `find_comparisons`."""
+    """Reads the comparisons made by a run's Siamese model; see `find_comparisons`."""
     model_digest = run.models.get("siamese", {}).get("digest", "")
     return find_comparisons(cache, pairs, digests, model_digest)
 
@@ -46,7 +73,7 @@ def read_comparisons(
 def find_comparisons(
     cache: FeatureCache, pairs: Sequence[Pair], digests: Mapping[str, str], model_digest: str
 ) -> dict[Pair, float]:
-    """Looks up pairs in the cache; two copies of one file are an even match.
+    """Looks up pairs in the cache; two copies of a file count as equally good.
 
     Args:
         cache: The feature cache.
@@ -72,7 +99,7 @@ def find_comparisons(
 
 
 def comparison_key(pair: Pair, digests: Mapping[str, str], model_digest: str) -> tuple[Key, bool]:
-    """Cache key of a pair, its digests in order, and whether that swaps the pair."""
+    """Cache key of a pair, with its digests sorted, and whether sorting swaps the pair."""
     first, second = (digests[path] for path in pair)
     low, high = sorted((first, second))
     joint = hashlib.sha256(f"{low}{high}".encode()).hexdigest()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.config import resolve_auto
+from orchestrator.domain.album_changes import describe_album_changes, find_album_changes
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.metrics import RunMetrics
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts, PhotoSource
@@ -34,9 +35,9 @@ from services.common.process.tracing import span
 logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""How often to look for runs that other orchestrators have queued or abandoned."""
+"""Interval between checks for runs that other orchestrators have queued or abandoned."""
 RENEW_S = 2.0
-"""How often a run's lease is renewed and its progress stored."""
+"""Interval at which a run's lease is renewed and its progress stored."""
 
 
 @dataclass
@@ -57,7 +58,7 @@ class _Work:
 class Worker:
     """Claims runs and works on them.
 
-    An error in a run fails that run, never the worker.
+    An error in a run makes that run fail, never the worker.
 
     Args:
         queue: The queued runs.
@@ -67,7 +68,7 @@ class Worker:
         ports: Model services.
         concurrency: Photos per batch, and batches at a time.
         open_source: Opens the photos of an album.
-        metrics: Counts the runs that have ended here.
+        metrics: Counts the runs that ended here.
         threads: Threads for reading and decoding photos; None = its own.
     """
 
@@ -97,7 +98,7 @@ class Worker:
         self._changed = asyncio.Condition()
         self._work: _Work | None = None
         self._unstored: dict[str, Run] = {}
-        """Runs that have failed here and whose end is not stored in the database yet."""
+        """Runs that failed here and whose final state is not stored in the database yet."""
         self._last_trouble = ""
 
     async def work(self) -> None:
@@ -121,7 +122,7 @@ class Worker:
             run = await asyncio.to_thread(self._queue.claim)
         except Exception as error:  # the next try may succeed, once the disk has space again
             trouble = error.message if isinstance(error, BestshotError) else repr(error)
-            if trouble != self._last_trouble:  # not every second, on a disk that may be full
+            if trouble != self._last_trouble:  # a log line every second could fill up the disk
                 known = isinstance(error, BestshotError)
                 logger.error("cannot claim runs: %s", trouble, exc_info=not known)
             self._last_trouble = trouble
@@ -136,7 +137,7 @@ class Worker:
             except DATABASE_ERRORS:
                 raise
             except Exception:  # must not keep other runs from being claimed
-                logger.exception("cannot store the end of run %s", run.id)
+                logger.exception("cannot store the final state of run %s", run.id)
             del self._unstored[run.id]
 
     def wake(self) -> None:
@@ -144,7 +145,7 @@ class Worker:
         self._wake.set()
 
     def live(self, run_id: str) -> Run | None:
-        """The current state of a run that is in progress here or whose end is not stored yet."""
+        """Current state of a run that is in progress here, or whose end is not stored yet."""
         if self._work is not None and self._work.run.id == run_id:
             return self._work.run
         return self._unstored.get(run_id)
@@ -156,7 +157,7 @@ class Worker:
             work.task.cancel()
 
     async def wait_for_change(self, run_id: str, revision: int) -> None:
-        """Returns once the run may be newer than `revision`; polls other orchestrators' runs."""
+        """Returns once the run may be newer than `revision`; polls if it is executed elsewhere."""
         async with self._changed:
             live = self.live(run_id)
             if live is None or live.revision <= revision:
@@ -182,7 +183,7 @@ class Worker:
             task.cancel()
             lease.cancel()
             await asyncio.wait([task, lease])
-            with contextlib.suppress(Exception):  # else taken over at the next start
+            with contextlib.suppress(Exception):  # otherwise it is taken over at the next start
                 await asyncio.to_thread(self._queue.release, work.run)
             raise
         lease.cancel()
@@ -193,7 +194,7 @@ class Worker:
             await self._fail_or_abandon(work.run, error)
 
     async def _hold(self, work: _Work, task: asyncio.Task[Outcome]) -> None:
-        """Renews the lease; cancels `task` when its run is cancelled or no longer ours."""
+        """Renews the lease; cancels `task` if its run is cancelled or no longer ours."""
         while True:
             await asyncio.sleep(RENEW_S)
             try:
@@ -224,10 +225,10 @@ class Worker:
             await self._finish(_end(run, RunState.COMPLETED), task.result())
 
     async def _fail_or_abandon(self, run: Run, error: Exception) -> None:
-        """Fails a run whose end could not be stored, or leaves it to another orchestrator.
+        """Fails a run whose results could not be stored, or leaves it to another orchestrator.
 
-        If even that cannot be stored, watchers of the run see the failure at once, and it is stored
-        as soon as possible.
+        If even the failure cannot be stored, watchers of the run still see it at once, and it is
+        stored as soon as possible.
         """
         if isinstance(error, DatabaseUnavailableError) and self._queue.is_shared:
             logger.warning("abandoning run %s to another orchestrator: %s", run.id, error.message)
@@ -239,7 +240,7 @@ class Worker:
         try:
             await self._finish(failed)
         except Exception as again:
-            logger.error("cannot store the end of run %s yet: %s", run.id, _cause(again))
+            logger.error("cannot store the final state of run %s yet: %s", run.id, _cause(again))
             self._unstored[run.id] = failed
 
     async def _finish(self, run: Run, outcome: Outcome | None = None) -> None:
@@ -249,7 +250,8 @@ class Worker:
             end = run.end_time or utc_now()
             elapsed = (end - (run.start_time or end)).total_seconds()
             summary = summarize(records, outcome.cached_count, elapsed)
-            run = run.revise(summary=summary, notes=(*run.notes, *outcome.notes))
+            changes = await asyncio.to_thread(self._describe_changes, run, outcome)
+            run = run.revise(summary=summary, notes=(*run.notes, *changes, *outcome.notes))
             for note in outcome.notes:
                 logger.warning("run %s: %s", run.id, note)
         if not await asyncio.to_thread(self._queue.finish, run, records, comparisons):
@@ -258,6 +260,14 @@ class Worker:
         self._metrics.run_ended(
             run.state.value, {stage.stage: stage.elapsed_seconds for stage in run.stages}
         )
+
+    def _describe_changes(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
+        """Says what has happened to the album since its last run, if there was one."""
+        before = self._store.last_contents(run.album_id)
+        after = {record.path: record.content_digest for record in outcome.records}
+        changes = find_album_changes(before, after) if before else None
+        note = describe_album_changes(changes, outcome.cached_count) if changes else ""
+        return (note,) if note else ()
 
     async def _curate(self, work: _Work) -> Outcome:
         run = work.run
@@ -291,7 +301,7 @@ class Worker:
             return await pipeline.run(decisions)
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
-        """Builds a comparer for use outside of a run; it keeps no pictures, because many may be."""
+        """Builds a comparer for use outside a run; it keeps no pictures, as many may be in use."""
         source = self._open_source(album)
         return PairComparer(
             source, self._cache, self._ports.comparer, model, self._threads, kept_bytes=0

@@ -1,4 +1,4 @@
-"""Which files and folders of an album are left out, and how many."""
+"""Decides which files and folders of an album are left out, and counts them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SYSTEM_FOLDERS = (
     *("$recycle.bin", "recycler", "system volume information", "lost+found"),
     *("__macosx", ".thumbnails", ".trash*", "*.lrdata"),
 )
-"""Names, in lower case, of folders with thumbnails, previews and deleted files: of Synology and
-QNAP, Windows, macOS, Linux, and Lightroom."""
+"""Lower-case names of the folders in which Synology and QNAP devices, Windows, macOS, Linux and
+Lightroom keep thumbnails, previews and deleted files."""
 SYSTEM_FILES = ("._*",)
-"""macOS keeps a file's attributes in such a file beside it, with the same suffix."""
+"""macOS may store a file's attributes beside it, in a file named "._" plus the file's name."""
 VIDEO_SUFFIXES = frozenset(
     {
         *(".3gp", ".avi", ".flv", ".insv", ".lrv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -32,7 +32,7 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass
 class LeftOut:
-    """Numbers of what was left out of an album."""
+    """Counts of the files and folders left out of an album."""
 
     system_folders: int = 0
     system_files: int = 0
@@ -41,7 +41,7 @@ class LeftOut:
     videos: int = 0
 
     def notes(self) -> tuple[str, ...]:
-        """What was left out, as sentences for a person."""
+        """Describes what was left out, in sentences for the user."""
         counted = (
             (self.system_folders, "folder", " of thumbnails or deleted files"),
             (self.system_files, "system file", ""),
@@ -57,11 +57,11 @@ class AlbumRules:
     """Decides what is left out of one album, and counts it.
 
     Args:
-        patterns: As in .gitignore, relative to the album; later ones win.
+        patterns: In the syntax of .gitignore, relative to the album; later patterns win.
         photo_suffixes: Suffixes of photos, in lower case; other files are not counted.
 
     Raises:
-        InvalidArgumentError: A pattern is wrong.
+        InvalidArgumentError: A pattern is invalid.
     """
 
     def __init__(self, patterns: Sequence[str], photo_suffixes: frozenset[str]) -> None:
@@ -78,11 +78,11 @@ class AlbumRules:
             except ValueError as error:
                 raise InvalidArgumentError(
                     "find_photos.exclude",
-                    f"a pattern in find_photos.exclude or {IGNORE_FILE} is wrong: {error}",
+                    f"invalid pattern here or in {IGNORE_FILE}: {error}",
                 ) from error
 
     def keep_folders(self, place: str, names: Iterable[str]) -> list[str]:
-        """The folders to descend into, of those in the folder `place` (relative, "" = album)."""
+        """Returns the subfolders of `place` (relative, "" = the album) to descend into."""
         kept = []
         for name in names:
             if self._is_system_folder.fullmatch(name.lower()):
@@ -96,7 +96,7 @@ class AlbumRules:
         return kept
 
     def keep_files(self, place: str, names: Iterable[str]) -> list[str]:
-        """The files to look at, of those in the folder `place`."""
+        """Returns the files in the folder `place` that are not left out."""
         kept = []
         for name in names:
             is_photo = _suffix(name) in self._photo_suffixes

@@ -1,12 +1,12 @@
 """Answers to changing calls, stored in SQL so that a repeated call changes nothing.
 
-Some changes (a delete, a cancellation) leave nothing by which a repeated call could recognize them.
+Some changes (a delete, a cancellation) leave no trace that a repeated call could recognize.
 These are recorded in their own transaction, with `record_change`. If the process dies before the
 answer is stored, the repeated call finds the record with `earlier_change`, changes nothing, and
-builds its answer again.
+rebuilds its answer.
 
-The table is bounded: see `KEPT`, `MAX_ANSWER_COUNT` and `MAX_ANSWERS_BYTES`. An answer of more than
-`MAX_ANSWER_BYTES` is not stored; it is built again like one that was lost.
+The table is bounded: see `KEPT`, `MAX_ANSWER_COUNT` and `MAX_ANSWERS_BYTES`. An answer larger than
+`MAX_ANSWER_BYTES` is not stored; if the call is repeated, it is rebuilt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from orchestrator.storage.tables import answers
 from services.common.errors import InvalidArgumentError
 
 KEPT = datetime.timedelta(hours=24)
-"""How long an answer is kept; documented in orchestrator.proto, like the next two."""
+"""How long an answer is kept; this and the next two limits are documented in orchestrator.proto."""
 MAX_ANSWER_COUNT = 10_000
 """Maximum number of stored answers; the oldest are dropped first."""
 MAX_ANSWERS_BYTES = 64 * 2**20
@@ -76,8 +76,8 @@ def record_change(connection: Connection, **values: object) -> None:
 
     Args:
         connection: The connection with the transaction.
-        values: JSON data for the answer that the tables will not have later. Added to what was
-            recorded before.
+        values: JSON data that the answer needs but the tables will no longer contain. Added to
+            any data recorded earlier.
     """
     request = _current.get()
     if request is None:
@@ -142,11 +142,11 @@ class SqlAnswers:
                 "request_id",
                 f"{request_id} was used for a different request; use a new UUID for each change",
             )
-        # a change without an answer, or with an empty one, is answered by its handler again
+        # no answer, or an empty one: the handler of the change builds its answer again
         return bytes(found.answer) or None
 
     def remember(self, request_id: str, request_digest: str, answer: bytes) -> None:
-        """Stores an answer unless it is too large, and deletes those beyond the bounds."""
+        """Stores an answer unless it is too large, and deletes the oldest ones over the limits."""
         request = Request(request_id, request_digest)
         with self._engine.begin() as connection:
             if len(answer) <= self._max_answer_bytes:
@@ -176,20 +176,20 @@ class SqlAnswers:
     def try_lock(self, request_id: str) -> bool:
         """Reserves a request for this orchestrator; returns False if another one is working on it.
 
-        PostgreSQL frees the lock when the connection ends, however this process ends. SQLite has
-        one orchestrator, which orders its own calls.
+        PostgreSQL frees the lock when the connection ends, however this process ends. With SQLite
+        there is only one orchestrator, which serializes its own calls.
         """
         if not is_shared(self._engine):
             return True
         return self._call_lock(func.pg_try_advisory_lock(_key(request_id)))
 
     def unlock(self, request_id: str) -> None:
-        """Frees what `try_lock` reserved."""
+        """Releases the lock taken by `try_lock`."""
         if is_shared(self._engine):
             self._call_lock(func.pg_advisory_unlock(_key(request_id)))
 
     def _call_lock(self, call: Function[bool]) -> bool:
-        """Calls a lock function on the one connection that has all locks of this process.
+        """Calls a lock function on the one connection that holds all locks of this process.
 
         If each call held its own connection, concurrent calls could exhaust the pool and wait
         forever for another one.

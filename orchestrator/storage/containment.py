@@ -26,14 +26,14 @@ def check_inside(path: Path, folder: Path, roots: Sequence[Path]) -> Path:
         roots: Resolved roots.
 
     Raises:
-        InvalidImageError: The path leads out.
+        InvalidImageError: The path leads outside.
     """
     return _check_resolved(Path(os.path.realpath(path)), folder, roots)
 
 
 def _check_resolved(real: Path, folder: Path, roots: Sequence[Path]) -> Path:
     if not any(real.is_relative_to(root) for root in (folder, *roots)):
-        raise InvalidImageError("a symbolic link leads out of the album and the allowed roots")
+        raise InvalidImageError("a symbolic link leads outside the album and the allowed roots")
     return real
 
 
@@ -41,7 +41,7 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
     """Opens a regular file of an album for reading; arguments as in `check_inside`.
 
     Raises:
-        InvalidImageError: The path leads out, or is not a regular file.
+        InvalidImageError: The path leads outside, or is not a regular file.
         OSError: The file cannot be opened.
     """
     check_inside(path, folder, roots)  # first, so that nothing outside is even opened
@@ -62,7 +62,7 @@ def _check_opened(descriptor: int, path: Path, folder: Path, roots: Sequence[Pat
     """Checks the location of an opened file."""
     try:
         _check_resolved(Path(os.readlink(f"/proc/self/fd/{descriptor}")), folder, roots)
-    except OSError:  # no /proc: the file must be the one that its resolved path names
+    except OSError:  # without /proc, check that the resolved path still names the opened file
         real = check_inside(path, folder, roots)
         if not os.path.samestat(os.fstat(descriptor), os.stat(real, follow_symlinks=False)):
             raise InvalidImageError("the file was replaced while it was being opened") from None

@@ -1,4 +1,4 @@
-"""The database, SQLite in a folder or PostgreSQL by URL: opened, locked, migrated."""
+"""Opens, locks and migrates the database: SQLite in a folder, or PostgreSQL by URL."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _CONNECT_ARGUMENTS = {
 
 
 class DatabaseUnavailableError(UnavailableError):
-    """The database cannot be reached: a server that is gone, a file that is locked or unreadable.
+    """The database cannot be reached: its server is gone, or its file is locked or unreadable.
 
     It may recover by itself.
     """
@@ -90,7 +90,7 @@ DATABASE_ERRORS = (DatabaseUnavailableError, DatabaseFullError, DatabaseUnusable
 
 
 def open_database(folder: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
-    """Opens the SQLite database in `folder`; creates folder and tables if missing.
+    """Opens the SQLite database in `folder`; creates the folder and the tables if missing.
 
     WAL with synchronous=FULL: a committed result survives power loss.
 
@@ -119,7 +119,7 @@ def open_postgresql(url: str, password_file: Path | None) -> Engine:
 
     Args:
         url: "postgresql://user@host:port/database", with libpq's options as its query.
-        password_file: File whose first line is the password; None = the URL or libpq has it.
+        password_file: File whose first line is the password; None = it comes from the URL or libpq.
 
     Raises:
         ConfigError: The URL is wrong, the file cannot be read, the extra `postgres` is not
@@ -161,7 +161,7 @@ def insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401
 
 
 def database_time(connection: Connection) -> datetime.datetime:
-    """The time now by the database's clock, which all orchestrators share."""
+    """Returns the current time on the database's clock, which all orchestrators share."""
     if connection.dialect.name == POSTGRESQL:
         time: datetime.datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         return time
@@ -172,8 +172,8 @@ def lock_folder(folder: Path) -> IO[str]:
     """Locks the data folder for this process; the system frees it however the process ends.
 
     Raises:
-        ConfigError: It cannot be written.
-        FailedPreconditionError: Another orchestrator holds it.
+        ConfigError: The folder is not writable.
+        FailedPreconditionError: Another orchestrator holds the lock.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
 
 
 def _check_options(parsed: URL) -> None:
-    from psycopg import ProgrammingError  # an extra
+    from psycopg import ProgrammingError  # an optional dependency
     from psycopg.conninfo import make_conninfo
 
     for name in parsed.query:
@@ -231,30 +231,30 @@ def _check_options(parsed: URL) -> None:
         except (ProgrammingError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"orchestrator.database_url: {name[:100]!r} is not an option of libpq; "
-                f"write for example ?sslmode=verify-full"
+                f"an example of an option is ?sslmode=verify-full"
             ) from error
 
 
 def _translate_sqlite(path: Path, busy_timeout_s: float, context: ExceptionContext) -> None:
     """Turns SQLite's errors about its file, in any statement, into ours."""
     problem = context.original_exception
-    if isinstance(problem, BestshotError):  # about a value; SQLAlchemy would wrap it
+    if isinstance(problem, BestshotError):  # raised for a bad value; SQLAlchemy would wrap it
         raise problem
-    # errors of the Python module itself have no code
+    # errors raised by the Python module itself have no code
     if not isinstance(problem, sqlite3.Error) or not hasattr(problem, "sqlite_errorcode"):
         return
-    code = problem.sqlite_errorcode & 0xFF  # the rest is detail: SQLITE_IOERR_WRITE
+    code = problem.sqlite_errorcode & 0xFF  # the higher bits are detail, as in SQLITE_IOERR_WRITE
     said = f"SQLite says {problem.sqlite_errorname}: {problem}"
     restore = "restore a backup, or move the file away to start with an empty one"
     if code == sqlite3.SQLITE_FULL:
         raise DatabaseFullError(
-            f"cannot write the database {path}: no space left, its disk has {_free_room(path)} "
+            f"cannot write the database {path}: its disk is full, with {_free_room(path)} "
             f"({said}); free some space"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         raise DatabaseUnavailableError(
             f"another program has locked the database {path} for more than {busy_timeout_s:g} s "
-            f"({said}); stop that program, or wait until it is done"
+            f"({said}); stop that program, or wait until it has finished"
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         raise DatabaseUnusableError(f"the database {path} is damaged ({said}); {restore}")
@@ -278,7 +278,7 @@ def _free_room(path: Path) -> str:
 
 def _say_what_is_wrong(context: ExceptionContext) -> None:
     """Turns psycopg errors about lost connections or invalid text into our own."""
-    if isinstance(context.original_exception, BestshotError):  # about a value; SQLAlchemy wraps it
+    if isinstance(context.original_exception, BestshotError):  # a bad value; SQLAlchemy wraps it
         raise context.original_exception
     if isinstance(context.sqlalchemy_exception, DataError) and "NUL" in str(
         context.original_exception
@@ -300,7 +300,7 @@ def migrate(engine: Engine) -> None:
     """Migrates the tables to the current version; concurrent migrations run one at a time.
 
     Raises:
-        ConfigError: They are newer than the code.
+        ConfigError: The tables are newer than the code.
     """
     import alembic.command  # takes a quarter of a second: commands without a database skip it
     import alembic.config
@@ -316,5 +316,5 @@ def migrate(engine: Engine) -> None:
             alembic.command.upgrade(config, "head")
         except alembic.util.CommandError as error:
             raise ConfigError(
-                f"the database was made by a newer bestshot than this one ({error}); use that"
+                f"the database was created by a newer version of bestshot ({error}); use that one"
             ) from error

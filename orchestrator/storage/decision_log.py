@@ -40,7 +40,7 @@ class SqlDecisionLog:
             return connection.execute(query).scalar_one() or 0
 
     def find(self, album_id: str, entry_id: str) -> DecisionEntry | None:
-        """An entry of an album's log; None if the log does not have it."""
+        """Finds an entry in an album's log; None if it is not there."""
         query = select(decision_log).where(
             decision_log.c.album_id == album_id, decision_log.c.id == entry_id
         )
@@ -57,14 +57,14 @@ class SqlDecisionLog:
             return {row[0]: Decision(row[1]) for row in connection.execute(query)}
 
     def append(self, album_id: str, entries: Sequence[DecisionEntry]) -> int:
-        """Adds all entries or none; those that the log already has are skipped.
+        """Adds all entries or none, skipping those that are already in the log.
 
         Returns:
             Number of entries added; for a repeated request, the number added by its first attempt.
 
         Raises:
-            InvalidArgumentError: An entry makes no sense at its position, or the log has a
-                different entry with its id.
+            InvalidArgumentError: An entry is not valid at its position, or the log has a
+                different entry with the same id.
             NotFoundError: There is no such album.
         """
         with self._engine.begin() as connection:

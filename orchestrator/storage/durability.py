@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def sync_file(folder: int, name: str) -> None:
-    """Writes a file's content to the disk; a symbolic link has none.
+    """Flushes a file's content to the disk; a symbolic link has no content.
 
     Args:
         folder: Descriptor of the file's folder.
@@ -28,7 +28,7 @@ def sync_file(folder: int, name: str) -> None:
 
 
 def sync_folder(folder: Path | str, parent: int | None = None) -> None:
-    """Writes a folder's names to the disk: new ones, and those that were renamed or removed.
+    """Flushes a folder's entries to the disk, which makes additions, renames and deletions durable.
 
     Args:
         folder: The folder.
@@ -36,7 +36,7 @@ def sync_folder(folder: Path | str, parent: int | None = None) -> None:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
     try:
-        with contextlib.suppress(OSError):  # some network file systems refuse it for folders
+        with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The FeatureCache port in SQL: computed features, by content."""
+"""The FeatureCache port in SQL: computed features, keyed by content."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class SqlFeatureCache:
         self._metrics = metrics
 
     def get(self, keys: Sequence[Key]) -> dict[Key, bytes]:
-        """Returns the stored payloads, of the newest version of the canonical image.
+        """Returns the stored payloads for the newest version of the canonical image.
 
-        A payload with a number that is not finite, which version 0.1.0 could store, is removed and
+        A payload that contains NaN or infinity, which version 0.1.0 could store, is removed and
         counts as missing, so it is computed again.
         """
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)
@@ -42,7 +42,7 @@ class SqlFeatureCache:
                 *(column.in_({key[part] for key in keys}) for part, column in enumerate(columns)),
                 features.c.canonical_version.in_(CANONICAL_VERSIONS),
             )
-            .order_by(features.c.canonical_version)  # the newest replaces the others
+            .order_by(features.c.canonical_version)  # so that the newest one wins
         )
         wanted = set(keys)
         with self._engine.connect() as connection:
@@ -57,7 +57,7 @@ class SqlFeatureCache:
         return found
 
     def put(self, entries: Mapping[Key, bytes]) -> None:
-        """Stores payloads in one transaction; existing ones stay.
+        """Stores payloads in one transaction; existing ones are kept.
 
         Raises:
             NonFiniteError: A payload contains a number that is not finite; nothing is stored.

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, case, cast, func, select
 
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.photo import ContentClass
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter
 from orchestrator.scores import SCORES
@@ -25,7 +26,7 @@ SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
 
 IS_READABLE = images.c.error == ""
 MOMENT = "moment"
-_BEST_REASONS = ("USER_KEEP", "SELECTED_BEST")
+_BEST_REASONS = ("USER_KEEP", "OWNER_KEEP", "SELECTED_BEST")
 
 _STATUS = case((~IS_READABLE, 2), (images.c.is_selected, 0), else_=1)
 _ORDERS: dict[str, ColumnElement[Any]] = {
@@ -69,7 +70,7 @@ class ImageQuery:
         """Adds the order to a statement on the `images` table.
 
         Raises:
-            InvalidArgumentError: There is no such order.
+            InvalidArgumentError: `order_by` is not a valid sort order.
         """
         words = self.order_by.split() or ["path"]
         name, direction = words[0], words[1:] or ["asc"]
@@ -79,7 +80,7 @@ class ImageQuery:
             raise InvalidArgumentError(
                 "order_by",
                 f"{self.order_by!r} is not a valid sort order; use {MOMENT} or one of "
-                f'{", ".join(sorted(_ORDERS))}, followed by "desc" for the highest first',
+                f'{", ".join(sorted(_ORDERS))}, followed by "desc" to put the highest first',
             )
         column = _ORDERS[name]
         by = column.desc() if direction == ["desc"] else column.asc()
@@ -101,7 +102,7 @@ class ImageQuery:
 
 
 def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
-    """The condition of one filter on the `images` table."""
+    """Returns the condition for one filter on the `images` table."""
     match wanted:
         case ImageFilter.SELECTED:
             return images.c.is_selected
@@ -116,6 +117,14 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
         case ImageFilter.EYES_CLOSED:
             # as text: SQLite and PostgreSQL search JSON lists with different functions
             return cast(images.c.face_faults, Text).contains(f'"{FaceFault.EYES_CLOSED}"')
+        case (
+            ImageFilter.DOCUMENT
+            | ImageFilter.SCREENSHOT
+            | ImageFilter.BLANK
+            | ImageFilter.MISFIRE
+            | ImageFilter.ANIMATION
+        ):
+            return images.c.content_class == ContentClass[wanted.name].value
         case ImageFilter.DECIDED:
             album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
             decided = select(decisions.c.content_digest).where(decisions.c.album_id == album)

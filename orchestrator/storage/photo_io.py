@@ -1,4 +1,4 @@
-"""Threads for reading photos, separate from those that answer calls: a read may never return.
+"""Threads for reading photos, separate from those that answer calls, as a read may never return.
 
 A network folder whose server is gone blocks a thread within the kernel, where nothing can end it.
 These threads are daemons, so they do not keep the process alive, and a thread that hangs is
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import hashlib
 import os
 import threading
 import time
@@ -19,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from services.common.errors import UnavailableError
+from services.common.errors import FailedPreconditionError, UnavailableError
 from services.common.rpc.turns import Turns
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 STALL_S = 30.0
 """How long a read may go without any progress."""
 MAX_CONTENT_BYTES = 640 * 10**6
-"""Total size of files in memory, from their reading to their decoding; one may be as large."""
+"""Total size of files in memory between reading and decoding; a single file may need all of it."""
 MAX_PIXEL_BYTES = 256 * 10**6
 """Total size of decoded pictures that are being compared."""
 MAX_RESULT_BYTES = 500 * 10**6
 RESULT_BYTES = 12_000
-"""Memory per photo of an export or an explanation, which load a whole run: measured on 20,000."""
+"""Memory per photo for an export or explanation, which loads a whole run; measured on 20,000."""
 EXPORT_STALL_S = 120.0
-"""As `STALL_S`, for exports, which build tables of all photos between two files."""
+"""Like `STALL_S`, for exports, which build tables of all photos between two files."""
 MAX_THREADS = 8
 MAX_STALLED_THREADS = 56
 
@@ -68,7 +69,7 @@ class PhotoIo:
     """Runs blocking calls on daemon threads.
 
     Args:
-        max_threads: Calls in progress at a time, not counting those that hang.
+        max_threads: Maximum number of calls in progress, not counting those that hang.
         stall_s: Time without progress after which a call counts as hanging; None = no limit.
         max_stalled: Maximum number of hanging threads; beyond it, further calls fail at once.
     """
@@ -95,7 +96,7 @@ class PhotoIo:
         """Awaits a blocking call; cancelling returns at once, although the call may continue.
 
         Raises:
-            StalledError: It made no progress for `stall_s`, or too many others hang.
+            StalledError: It made no progress for `stall_s`, or too many other calls hang.
         """
         context = contextvars.copy_context()
         job = _Job(lambda: context.run(call, *args, **kwargs))
@@ -118,7 +119,7 @@ class PhotoIo:
         return result
 
     def _seconds_left(self, job: _Job) -> float | None:
-        """Seconds until the job must be checked; for a waiting one, until a thread may hang."""
+        """Seconds until the job, or for a waiting job any running one, could count as hanging."""
         if self._stall_s is None:
             return None
         with self._lock:
@@ -186,13 +187,13 @@ class PhotoIo:
 
 @dataclass(frozen=True)
 class PhotoThreads:
-    """The threads of one process for its photos, and the room for what they have in memory.
+    """The threads of one process that handle photos, and the limits on their memory.
 
     Attributes:
         reads: For runs, which read files and folders.
         looks: For API calls that read a file or a folder; they do not wait behind a run.
         decodes: For calls that compute; they may wait for memory.
-        contents: Bytes of files in memory, of runs and of API calls.
+        contents: Bytes of files in memory, for runs and for API calls.
         pixels: Bytes of pictures that are being compared; taken before any of `contents`.
         exports: For calls that write or copy many files, one after the other.
         results: Bytes of the results of whole runs that API calls have loaded.
@@ -210,24 +211,34 @@ class PhotoThreads:
     results: Turns = field(default_factory=lambda: Turns(MAX_RESULT_BYTES))
 
     def hold_results(self, *runs: Run) -> contextlib.AbstractAsyncContextManager[None]:
-        """Takes room for all results of these runs; a larger run waits until it is the only one."""
+        """Reserves room for the results of these runs; a run over the limit waits to be alone."""
         count = sum(run.summary.photo_count for run in runs if run.summary)
         return self.results.hold(count * RESULT_BYTES)
 
     @contextlib.asynccontextmanager
     async def hold_content(
-        self, source: PhotoSource, path: str, reads: PhotoIo
+        self, source: PhotoSource, path: str, content_digest: str, reads: PhotoIo
     ) -> AsyncIterator[bytes]:
-        """Reads a photo once there is room for it, which it takes within the block.
+        """Reads a photo again once there is room for it, and keeps the room reserved in the block.
 
-        A caller that holds one must not wait for another: use `contents` itself for several.
+        A caller that holds one photo must not wait for another: for several, use `contents`.
 
         Raises:
             InvalidImageError, UnavailableError: As for `PhotoSource.read`.
+            FailedPreconditionError: Its sha256 is not `content_digest`.
         """
         size = await reads.run(source.size, path)
         async with self.contents.hold(size):
-            yield await reads.run(source.read, path, size)
+            content = await reads.run(source.read, path, size)
+            if await self.decodes.run(_digest, content) != content_digest:
+                raise FailedPreconditionError(
+                    f"{path} has changed since it was scored; start a new run"
+                )
+            yield content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _retrieve_error(future: asyncio.Future[Any]) -> None:

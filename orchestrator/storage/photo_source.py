@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from orchestrator.ports import FoundPhotos, PhotoFile
-from orchestrator.records import Album
 from orchestrator.storage.album_rules import IGNORE_FILE, AlbumRules
+from orchestrator.storage.companions import (
+    OTHER_SUFFIXES,
+    PHOTO_SUFFIXES,
+    PICTURE_SUFFIXES,
+    RAW_SUFFIXES,
+    FileGroup,
+    group_files,
+)
 from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
 from orchestrator.storage.photo_io import report_progress
 from services.common.errors import (
@@ -26,42 +33,14 @@ from services.common.imaging.memory_budget import MemoryBudget
 
 logger = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-        *(".heic", ".heif", ".hif", ".avif"),
-    }
-)
-RAW_SUFFIXES = frozenset(
-    {
-        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25"),
-        *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
-        *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-    }
-)
-OTHER_SUFFIXES = frozenset(
-    {
-        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
-        *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr"),
-        *(".pbm", ".pgm", ".pnm", ".ppm"),
-    }
-)
-"""Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are
-of formats that cannot be decoded; they become rows all the same."""
-PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
-"""Suffixes of candidate files; their magic bytes decide what they really are."""
-COMPANION_SUFFIXES = frozenset({".mov", ".mp4", ".aae"})
-"""Videos of Live Photos, and Apple's edits: they belong to the photo of the same name."""
-
-
 MAX_FILE_BYTES = 640 * 10**6
-"""Maximum size of a photo file: 100 megapixels with 16 bits per colour, uncompressed."""
+"""Maximum size of a photo file: 100 megapixels at 16 bits per colour, uncompressed."""
 _CHUNK_BYTES = 2**22
 _MAX_IGNORE_BYTES = 2**20
 
 
 class FolderPhotoSource:
-    """The photos below a folder, without hidden files, system folders and what is excluded.
+    """All photos below a folder, except hidden, system and excluded files and folders.
 
     Args:
         folder: The album's folder.
@@ -85,22 +64,25 @@ class FolderPhotoSource:
         self._identity: tuple[int, int] | None = None
 
     def list_photos(self) -> list[PhotoFile]:
-        """Finds the photos as `find_photos` does, without any exclusion of the caller's."""
+        """Finds the photos as `find_photos` does, without exclude patterns from the caller."""
         return self.find_photos().photos
 
-    def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
+    def find_photos(
+        self, exclude: Sequence[str] = (), *, may_be_empty: bool = False
+    ) -> FoundPhotos:
         """Finds the photos, ordered by path, except what .bestshotignore or `exclude` matches.
 
         Args:
             exclude: Patterns as in .gitignore, relative to the album. They follow those in the
                 album's file .bestshotignore.
+            may_be_empty: Whether a folder without photos is not an error.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
-        photo; so is the video of a Live Photo.
+        photo; so are the video of a Live Photo and sidecars. See `group_files`.
 
         Raises:
-            InvalidArgumentError: The folder is missing, cannot be read, or holds no photo.
-            UnavailableError: It disappears in the meantime.
+            InvalidArgumentError: The folder is missing, cannot be read, or contains no photos.
+            UnavailableError: The folder disappears during the search.
         """
         check_folder(self._folder)
         try:
@@ -108,7 +90,7 @@ class FolderPhotoSource:
         except InvalidImageError as error:
             raise InvalidArgumentError(
                 "folder",
-                f"{self._folder} now leads out of the allowed roots through a symbolic link; see "
+                f"{self._folder} now leads outside the allowed roots through a symbolic link; see "
                 f"orchestrator.allowed_roots",
             ) from error
         self._identity = _identity(self._folder)
@@ -119,12 +101,12 @@ class FolderPhotoSource:
             place = "" if root == str(self._folder) else self._relative(Path(root))
             folders[:] = rules.keep_folders(place, folders)
             files = rules.keep_files(place, names)
-            groups = list(_with_companions([Path(root, name) for name in files]))
-            found += [self._photo(*paths) for paths in groups]
-            rules.count_videos(files, (path.name for _, others in groups for path in others))
+            groups = group_files(files)
+            found += [self._photo(Path(root), group) for group in groups]
+            rules.count_videos(files, (name for group in groups for name in group.companions))
         self.check_reachable()
         notes = rules.left_out.notes()
-        if not found:
+        if not found and not may_be_empty:
             raise InvalidArgumentError(
                 "folder",
                 f"no photos found in {self._folder} or its subfolders (looked for RAW files and "
@@ -137,8 +119,8 @@ class FolderPhotoSource:
         """Lines of the album's .bestshotignore; none if there is no such file.
 
         Raises:
-            InvalidArgumentError: It cannot be read. It is not skipped, because what its owner
-                excluded would be curated.
+            InvalidArgumentError: The file cannot be read. If it were skipped, photos that the
+                owner excluded would be curated.
         """
         try:
             with open_inside(self._folder / IGNORE_FILE, self._folder, self._roots) as opened:
@@ -167,12 +149,12 @@ class FolderPhotoSource:
 
         Args:
             path: The photo.
-            size: Its expected size, for which the caller has room; None = any.
+            size: Its expected size, for which the caller has reserved room; None = any.
 
         Raises:
-            InvalidImageError: It is not a regular file, leads out of the album and the roots, is
+            InvalidImageError: It is not a regular file, leads outside the album and the roots, is
                 too large, is larger than `size`, or cannot be read.
-            UnavailableError: The whole album has gone since it was listed.
+            UnavailableError: The whole album has disappeared since it was listed.
         """
         with self._opened(path) as opened:
             return _read_whole(opened, _checked_size(opened) if size is None else size)
@@ -197,15 +179,22 @@ class FolderPhotoSource:
             long_side_px=long_side_px,
         )
 
-    def _photo(self, path: Path, companions: Sequence[Path]) -> PhotoFile:
+    def _photo(self, folder: Path, group: FileGroup) -> PhotoFile:
+        path = folder / group.photo
         return PhotoFile(
             self._relative(path),
             self._size(path),
-            tuple(self._relative(other) for other in companions),
+            tuple(
+                self._relative(folder / name)
+                for name in group.companions
+                # keep a RAW file that is a broken link, so that copying it reports the problem
+                if _suffix(name) in RAW_SUFFIXES or (folder / name).is_file()
+            ),
+            self._relative(folder / group.version_of) if group.version_of else "",
         )
 
     def _size(self, path: Path) -> int:
-        """Size of a file; 0 for a link that is dangling or leads out, reported when it is read."""
+        """Size of a file; 0 for a dangling link or one that leads outside: `read` reports these."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
@@ -225,7 +214,7 @@ class FolderPhotoSource:
         """Distinguishes a broken file from a disk or a network folder that has gone away.
 
         Raises:
-            UnavailableError: The album's folder is gone, or another one is in its place.
+            UnavailableError: The album's folder is gone, or a different one has taken its place.
         """
         try:
             identity = _identity(self._folder)
@@ -235,7 +224,7 @@ class FolderPhotoSource:
                 f"the folder {self._folder} is no longer available: {error.strerror}"
             ) from error
         if self._identity is not None and identity != self._identity:
-            raise UnavailableError(f"the folder {self._folder} was replaced by another one")
+            raise UnavailableError(f"the folder {self._folder} was replaced by a different one")
 
 
 def _checked_size(opened: IO[bytes]) -> int:
@@ -253,33 +242,8 @@ def _read_whole(opened: IO[bytes], size: int) -> bytes:
         report_progress()
         content += chunk
         if len(content) > size:
-            raise InvalidImageError("the file has grown while it was being read")
+            raise InvalidImageError("the file grew while it was being read")
     return bytes(content)
-
-
-def _with_companions(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]:
-    """Yields the photos of a folder, each with the files that go with it."""
-    by_stem: dict[str, list[Path]] = {}
-    for path in sorted(paths):
-        by_stem.setdefault(path.stem, []).append(path)
-    for same in by_stem.values():
-        kinds = [path.suffix.lower() for path in same]
-        pictures = _of(same, kinds, PICTURE_SUFFIXES)
-        raws = _of(same, kinds, RAW_SUFFIXES)
-        companions = [path for path in _of(same, kinds, COMPANION_SUFFIXES) if path.is_file()]
-        if pictures:
-            companions, raws = [*raws, *companions], []
-        others = _of(same, kinds, OTHER_SUFFIXES)
-        for number, photo in enumerate([*pictures, *raws, *others]):
-            yield photo, companions if number == 0 else []
-
-
-def _of(paths: Sequence[Path], kinds: Sequence[str], wanted: frozenset[str]) -> list[Path]:
-    return [path for path, kind in zip(paths, kinds, strict=True) if kind in wanted]
-
-
-OpenSource = Callable[[Album], FolderPhotoSource]
-"""Opens the photos of an album."""
 
 
 def check_folder(folder: Path) -> None:
@@ -293,36 +257,38 @@ def check_folder(folder: Path) -> None:
 
 
 def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) -> Path:
-    """Resolves `folder`, symlinks and all, and refuses it outside the allowed roots.
+    """Resolves `folder`, including symlinks, and refuses it if it is outside the allowed roots.
 
     Args:
-        folder: From a request.
-        allowed_roots: "~" is the home of the user that the orchestrator runs as.
+        folder: From a request. "~" is the home of the user that the orchestrator runs as ...
+        allowed_roots: ... here too.
         field: Name of the request's field, for the error.
 
     Raises:
         InvalidArgumentError: The path is not absolute, or is not in an allowed root.
     """
+    with contextlib.suppress(RuntimeError):  # no such user
+        folder = folder.expanduser()
     if not folder.is_absolute():
         raise InvalidArgumentError(field, f"{folder} is not an absolute path")
     try:
         resolved = folder.resolve()
     except (OSError, ValueError, RuntimeError):  # RuntimeError: symlink loop
-        resolved = Path()  # in no root: callers must not learn what is wrong outside the roots
+        resolved = Path()  # in no root: callers must not learn what exists outside the roots
     if problem := _find_outside(folder, resolved, resolved_roots(allowed_roots)):
         raise InvalidArgumentError(field, problem)
     return resolved
 
 
 def check_still_allowed(folder: str, roots: Sequence[Path]) -> None:
-    """Refuses an album that is not in an allowed root of today; touches no disk.
+    """Refuses an album that is no longer in an allowed root; does not access the disk.
 
     Args:
         folder: The album's folder, as resolved when the album was created.
         roots: Resolved roots.
 
     Raises:
-        FailedPreconditionError: It is in none of them.
+        FailedPreconditionError: The album is not in any of them.
     """
     if problem := _find_outside(Path(folder), Path(folder), roots):
         raise FailedPreconditionError(problem)
@@ -338,9 +304,13 @@ def _find_outside(folder: Path, resolved: Path, roots: Sequence[Path]) -> str:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Identifies a folder, to detect a different one mounted in its place."""
+    """Identifies a folder, so that a different one mounted in its place is detected."""
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _printable(path: str) -> str:

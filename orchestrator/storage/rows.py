@@ -4,27 +4,53 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert
 
 from orchestrator import features as codec
+from orchestrator.domain.photo import CameraFacts, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
 from orchestrator.storage.tables import comparisons, images, runs
 
 HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
-"""Models of version 0.1.0 that use heuristics; its runs do not record that."""
+"""Heuristic models of version 0.1.0, whose runs do not record that they are heuristic."""
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 
 
+def album_values(album: Album) -> dict[str, Any]:
+    """Returns the columns of an album."""
+    folders = json.dumps(album.folders) if album.more_folders else album.folder
+    return {
+        "id": album.id,
+        "display_name": album.display_name,
+        "folder": folders,
+        "create_time": album.create_time,
+    }
+
+
 def album_from_row(row: Row[Any]) -> Album:
-    """An album."""
+    """Builds an album from a row."""
     values = row._asdict()
-    return Album(**{**values, "create_time": utc(values["create_time"])})
+    first, *others = album_folders(values["folder"])
+    return Album(
+        **{
+            **values,
+            "folder": first,
+            "more_folders": tuple(others),
+            "create_time": utc(values["create_time"]),
+        }
+    )
+
+
+def album_folders(stored: str) -> list[str]:
+    """Parses the folders in the column of albums."""
+    return list(json.loads(stored)) if stored.startswith("[") else [stored]
 
 
 def run_values(run: Run) -> dict[str, Any]:
@@ -64,7 +90,7 @@ def replace_all_images(connection: Connection, run_id: str, records: Sequence[Im
 def replace_comparisons(
     connection: Connection, run_id: str, paths: Sequence[str] | None, found: Comparisons
 ) -> None:
-    """Replaces the comparisons among `paths`, or all of a run."""
+    """Replaces the comparisons among `paths`, or all comparisons of a run."""
     old = delete(comparisons).where(comparisons.c.run_id == run_id)
     if paths is None:
         connection.execute(old)
@@ -92,12 +118,14 @@ def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecor
 
 
 def image_from_row(row: Row[Any]) -> ImageRecord:
-    """A result."""
+    """Builds a result from a row."""
     values = row._asdict()
     del values["run_id"]
     quality = values["quality"]
     values["quality"] = codec.quality_from_json(quality) if quality else None
     values["faces"] = codec.faces_from_json(values["faces"])
+    values["camera_facts"] = CameraFacts(**values["camera_facts"])
+    values["owner_mark"] = OwnerMark(**values["owner_mark"])
     values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
     return ImageRecord(**values)
@@ -108,13 +136,15 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in fields}
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)
+    values["camera_facts"] = dataclasses.asdict(record.camera_facts)
+    values["owner_mark"] = dataclasses.asdict(record.owner_mark)
     values["companion_paths"] = list(record.companion_paths)
     values["face_faults"] = list(record.face_faults)
     return values
 
 
 def utc(time: datetime.datetime | None) -> datetime.datetime | None:
-    """All our times are UTC: SQLite drops the zone, PostgreSQL returns its session's."""
+    """Converts a stored time to UTC: SQLite drops the zone, PostgreSQL returns its session's."""
     if time is None:
         return None
     if time.tzinfo is None:

@@ -1,4 +1,4 @@
-"""The run queue: runs are claimed under PostgreSQL's row locks and held by a lease.
+"""The run queue: runs are claimed under PostgreSQL's row locks and held with a lease.
 
     PENDING --claim--> RUNNING --finish--> COMPLETED, FAILED, CANCELLED
        ^                  |  release (the orchestrator stops)
@@ -7,8 +7,8 @@
                           +--claim--> RUNNING, by another orchestrator
 
 An orchestrator that has lost its lease can no longer store anything about the run: every write
-checks that it is still the owner. With SQLite there is only one orchestrator, so there is no
-competition.
+checks that it is still the owner. With SQLite there is only one orchestrator, so none competes
+with it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class SqlRunQueue:
     def claim(self) -> Run | None:
         """Claims the oldest run that is queued or has lost its orchestrator; None if there is none.
 
-        The run is then RUNNING, and this orchestrator's for as long as it renews the lease.
+        The run is then RUNNING and belongs to this orchestrator for as long as it renews the lease.
         """
         with self._engine.begin() as connection:
             now = database_time(connection)
@@ -140,10 +140,10 @@ class SqlRunQueue:
         records: Sequence[ImageRecord] | None,
         comparisons: Comparisons = MappingProxyType({}),
     ) -> bool:
-        """Stores the end of a claimed run and its results, if any; all or nothing.
+        """Stores the final state of a claimed run and its results, if any; all or nothing.
 
         Returns:
-            Whether the run was still this orchestrator's; if not, nothing was stored.
+            Whether this orchestrator still owned the run; if not, nothing was stored.
         """
         values = {**run_values(run), **_OWNERLESS}
         with self._engine.begin() as connection:
@@ -178,10 +178,10 @@ class SqlRunQueue:
         with self._engine.begin() as connection:
             if earlier_change(connection) is not None:
                 return
-            # the request first, so that a concurrent change of state sees it
+            # the request is stored first, so that a concurrent change of state sees it
             if connection.execute(wanted.values(is_cancel_requested=True)).rowcount == 0:
                 raise FailedPreconditionError(
-                    f"run {run_id} has already ended, it is {_state(connection, run_id)}"
+                    f"run {run_id} has already ended: it is {_state(connection, run_id)}"
                 )
             ended = _end_values(RunState.CANCELLED, database_time(connection))
             connection.execute(update(runs).where(waits).values(ended))
@@ -227,7 +227,7 @@ class SqlRunQueue:
         if row.takeover_count >= MAX_TAKEOVER_COUNT:
             error = (
                 f"gave up: {row.takeover_count + 1} orchestrators ended, or lost the database, "
-                f"while they worked on this run; check their logs and memory limits"
+                f"while working on this run; check their logs and memory limits"
             )
             return {**_end_values(RunState.FAILED, now), "error": error}
         return None

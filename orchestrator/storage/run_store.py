@@ -32,7 +32,9 @@ from orchestrator.storage.image_query import (
 from orchestrator.storage.rows import (
     RUN_COLUMNS,
     add_images,
+    album_folders,
     album_from_row,
+    album_values,
     image_from_row,
     replace_all_images,
     replace_comparisons,
@@ -54,11 +56,12 @@ class SqlRunStore:
     # Albums
 
     def add_album(self, album: Album) -> Album:
-        """Stores an album; returns the existing one for its folder, if any."""
+        """Stores an album; returns the existing one for its folders, if any."""
         with self._engine.begin() as connection:
-            new = insert(connection, albums).values(dataclasses.asdict(album))
-            connection.execute(new.on_conflict_do_nothing())
-            row = connection.execute(select(albums).where(albums.c.folder == album.folder)).one()
+            values = album_values(album)
+            connection.execute(insert(connection, albums).values(values).on_conflict_do_nothing())
+            same = albums.c.folder == values["folder"]
+            row = connection.execute(select(albums).where(same)).one()
         return album_from_row(row)
 
     def album(self, album_id: str) -> Album:
@@ -106,7 +109,8 @@ class SqlRunStore:
     def album_folders(self) -> list[str]:
         """The folders of all albums."""
         with self._engine.connect() as connection:
-            return list(connection.execute(select(albums.c.folder)).scalars())
+            stored = connection.execute(select(albums.c.folder)).scalars()
+            return [folder for one in stored for folder in album_folders(one)]
 
     # Runs
 
@@ -142,7 +146,7 @@ class SqlRunStore:
         return None
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
-        """Runs of an album (empty = of all), newest first."""
+        """Runs of an album (empty = all albums), newest first."""
         query = select(*RUN_COLUMNS).order_by(runs.c.create_time.desc(), runs.c.id)
         if album_id:
             query = query.where(runs.c.album_id == album_id)
@@ -157,7 +161,7 @@ class SqlRunStore:
 
     @contextlib.contextmanager
     def lock(self, run_id: str) -> Iterator[None]:
-        """Keeps other threads and orchestrators from reselecting in the same run concurrently."""
+        """Prevents other threads and orchestrators from reselecting in the run at the same time."""
         with self._local_lock, self._engine.begin() as connection:
             if is_shared(self._engine):
                 key = func.hashtextextended(run_id, 0)
@@ -201,7 +205,7 @@ class SqlRunStore:
         return [self.image(run_id, path) for path in changes.get("changed_paths", [])]
 
     def comparisons(self, run_id: str, path: str) -> dict[tuple[str, str], float]:
-        """The comparisons that the selection used in a photo's moment, by its pairs of paths."""
+        """The comparisons that the selection used in a photo's moment, keyed by pairs of paths."""
         cluster = select(images.c.cluster_id).where(
             images.c.run_id == run_id, images.c.path == path, images.c.cluster_id > NOISE
         )
@@ -222,13 +226,13 @@ class SqlRunStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[ImageRecord]:
-        """Results of a run that match a query; without one, all, ordered by path."""
+        """Results of a run that match a query; without a query, all results ordered by path."""
         query = query or ImageQuery()
         statement = query.order(query.restrict(select(images), run_id))
         return [image_from_row(row) for row in self._page(statement, limit, offset)]
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
-        """Number of results that `images` would give without a limit."""
+        """Number of results that `images` would return without a limit."""
         counted = (query or ImageQuery()).restrict(select(func.count()).select_from(images), run_id)
         with self._engine.connect() as connection:
             return int(connection.execute(counted).scalar_one())
@@ -241,7 +245,7 @@ class SqlRunStore:
         return dict(zip(ImageFilter, row, strict=True))
 
     def scores(self, run_id: str) -> dict[str, list[float]]:
-        """The known values of every score of a run."""
+        """All known values of each score in a run."""
         query = select(*SCORE_COLUMNS.values()).where(images.c.run_id == run_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
@@ -252,7 +256,7 @@ class SqlRunStore:
         }
 
     def clusters(self, run_id: str, limit: int | None = None, offset: int = 0) -> list[Cluster]:
-        """The clusters of a run, ordered by id; noise left out."""
+        """The clusters of a run, ordered by id, without noise."""
         query = (
             select(
                 images.c.cluster_id,
@@ -266,6 +270,20 @@ class SqlRunStore:
         )
         return [Cluster(**row._asdict()) for row in self._page(query, limit, offset)]
 
+    def last_contents(self, album_id: str) -> dict[str, str]:
+        """Content digests by path in an album's newest completed run; empty if there is none."""
+        last = (
+            select(runs.c.id)
+            .where(runs.c.album_id == album_id, runs.c.state == RunState.COMPLETED.value)
+            .order_by(runs.c.create_time.desc(), runs.c.id)
+            .limit(1)
+        )
+        query = select(images.c.path, images.c.content_digest).where(
+            images.c.run_id == last.scalar_subquery()
+        )
+        with self._engine.connect() as connection:
+            return {row.path: row.content_digest for row in connection.execute(query)}
+
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""
         query = select(images).where(images.c.run_id == run_id, images.c.path == path)
@@ -276,7 +294,7 @@ class SqlRunStore:
         return image_from_row(row)
 
     def clusters_of(self, run_id: str, content_digests: Sequence[str]) -> list[ImageRecord]:
-        """Results of photos' contents and of the clusters that they are in, ordered by path."""
+        """Results for photos with these contents and for their clusters, ordered by path."""
         same = (images.c.run_id == run_id) & images.c.content_digest.in_(content_digests)
         clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
         query = (
@@ -288,7 +306,7 @@ class SqlRunStore:
         return [image_from_row(row) for row in self._page(query, None, 0)]
 
     def content_digest(self, album_id: str, path: str) -> str:
-        """Digest of a photo in the newest run that has it; NotFoundError if none has."""
+        """Digest of a photo in the newest run that contains it; NotFoundError if none does."""
         query = (
             select(images.c.content_digest)
             .join(runs, runs.c.id == images.c.run_id)
@@ -321,7 +339,7 @@ def _record_changed(connection: Connection, paths: set[str]) -> None:
 
 
 def _counts(run_id: str) -> Select[int, int, int]:
-    """The parts of a run's summary that depend on the user's decisions."""
+    """Counts the parts of a run's summary that depend on the user's decisions."""
     labels = images.c.cluster_id
     return select(
         func.count(labels.distinct()).filter(labels > NOISE).label("cluster_count"),

@@ -1,4 +1,4 @@
-"""The tables. Migrations create them; a test checks that both agree."""
+"""The tables. Migrations create them; a test checks that the two agree."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ albums = Table(
     Column("folder", Text, nullable=False, unique=True),
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
+"""`folder` is an absolute path, or a JSON list of several, which never equals an absolute path."""
 
 runs = Table(
     "runs",
@@ -89,7 +90,7 @@ runs = Table(
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("takeover_count", Integer, nullable=False, server_default="0"),
 )
-"""The last four belong to `run_queue`: which orchestrator works on the run, and until when."""
+"""The last four columns belong to `run_queue`: which orchestrator owns the run, and until when."""
 
 images = Table(
     "images",
@@ -103,9 +104,15 @@ images = Table(
     Column("width_px", Integer, nullable=False),
     Column("height_px", Integer, nullable=False),
     Column("capture_time", String(40), nullable=False),
+    Column("capture_time_source", Text, nullable=False, server_default=""),
+    Column("capture_utc_offset", String(6), nullable=False, server_default=""),
     Column("camera", Text, nullable=False, server_default=""),
+    Column("camera_facts", JSON, nullable=False, server_default="{}"),
+    Column("owner_mark", JSON, nullable=False, server_default="{}"),
     Column("companion_paths", JSON, nullable=False, server_default="[]"),
+    Column("version_of_path", Text, nullable=False, server_default=""),
     Column("format", String(16), nullable=False),
+    Column("content_class", String(16), nullable=False, server_default=""),
     Column("quality", JSON),
     Column("faces", JSON, nullable=False),
     Column("pose_score", SCORE),
@@ -120,6 +127,10 @@ images = Table(
     Column("reason_code", String(32), nullable=False),
     Column("reason", Text, nullable=False),
     Column("lost_to_path", Text, nullable=False),
+    Column("set_kind", String(32), nullable=False, server_default=""),
+    Column("set_id", Integer),
+    Column("set_place", Integer),
+    Column("set_size", Integer),
 )
 
 comparisons = Table(
@@ -177,4 +188,4 @@ answers = Table(
     Column("changes", LargeBinary, nullable=False, server_default=""),
 )
 """Answers to changing calls that had a request_id; `answer` is the serialized response, empty until
-it is stored; `changes` is what `record_change` recorded, as JSON."""
+it is stored; `changes` is the JSON data from `record_change`."""

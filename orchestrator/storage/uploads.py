@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from orchestrator.storage.companions import PHOTO_SUFFIXES
 from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.durability import sync_folder
-from orchestrator.storage.photo_source import PHOTO_SUFFIXES
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 UPLOADS_NAME = "uploads"
@@ -30,7 +30,7 @@ def album_roots(allowed_roots: Sequence[Path], data_folder: Path) -> tuple[Path,
 
 
 class Upload:
-    """Receives the photos of one album; as a context manager it leaves nothing half behind.
+    """Receives the photos of one album; as a context manager, it leaves no partial upload behind.
 
     Once the album is stored, call `keep`.
 
@@ -70,7 +70,7 @@ class Upload:
         """Begins a photo.
 
         Raises:
-            InvalidArgumentError: The name is not a photo's.
+            InvalidArgumentError: The name is not that of a photo.
         """
         self._close()
         first = path = self._partial / _safe_name(filename)
@@ -82,7 +82,7 @@ class Upload:
         self.photo_count += 1
 
     def write(self, chunk: bytes) -> None:
-        """Adds to the photo that was begun last.
+        """Appends to the current photo.
 
         Raises:
             InvalidArgumentError: No photo was begun, or the upload is too large.
@@ -112,7 +112,7 @@ class Upload:
         sync_folder(self.folder.parent)
 
     def keep(self) -> None:
-        """Marks the folder as an album's; before that it is removed at the next start."""
+        """Marks the folder as an album's; an unmarked folder is removed at the next start."""
         (self.folder / _MARK_NAME).unlink(missing_ok=True)
 
     def _not_stored(self, error: OSError) -> FailedPreconditionError:
@@ -163,7 +163,7 @@ def remove_abandoned_uploads(
 
 
 def _safe_name(filename: str) -> str:
-    """A name without folders, control characters and a leading dot."""
+    """Strips folders, control characters and leading dots from a name."""
     name = re.sub(r"[\x00-\x1f/\\:]", "_", filename).strip().lstrip(".")
     if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""Assembles an orchestrator, for the server and for commands that work without one."""
+"""Assembles an orchestrator, for the server and for commands that run without one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from orchestrator.records import Album
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import Concurrency
 from orchestrator.runs.worker import Worker
+from orchestrator.storage.album_folders import AlbumPhotoSource, open_folders
 from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
@@ -80,10 +81,11 @@ def build_orchestrator(
         shared: Section `shared` of services.yaml.
         settings: Section `orchestrator` of services.yaml.
         config: Source of run settings.
-        data_folder: Folder for uploads and for pictures to view.
+        data_folder: Folder for uploads and for pictures made for viewing.
         registry: Registry for the metrics of runs.
-        allowed_roots: Folders that must contain new albums and exports, for a command of this
-            machine's user, who may read every album; None = those of `settings`, for all albums.
+        allowed_roots: Folders that must contain new albums and exports, for a command run by the
+            user of this machine, who may read every album; None = those of `settings`, which then
+            apply to all albums.
 
     Raises:
         ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
@@ -97,14 +99,15 @@ def build_orchestrator(
     decoding = MemoryBudget(settings.max_decode_mb * 10**6)
     roots = album_roots(settings.allowed_roots, data_folder)
 
-    def open_source(album: Album) -> FolderPhotoSource:
-        if allowed_roots is None:  # made by a command on this machine, or before the roots changed
-            check_still_allowed(album.folder, roots)
-        return FolderPhotoSource(
-            Path(album.folder),
-            max_pixels=shared.max_image_pixels,
-            budget=decoding,
-            roots=roots,
+    def open_source(album: Album) -> FolderPhotoSource | AlbumPhotoSource:
+        if allowed_roots is None:  # a local command or an older setting may have allowed it
+            for folder in album.folders:
+                check_still_allowed(folder, roots)
+        return open_folders(
+            list(map(Path, album.folders)),
+            lambda folder: FolderPhotoSource(
+                folder, max_pixels=shared.max_image_pixels, budget=decoding, roots=roots
+            ),
         )
 
     owner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

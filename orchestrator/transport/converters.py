@@ -50,6 +50,7 @@ def album_message(album: Album) -> pb.Album:
         id=album.id,
         display_name=album.display_name,
         folder=album.folder,
+        folders=album.folders,
         create_time=_timestamp(album.create_time),
     )
 
@@ -99,8 +100,15 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         width_px=record.width_px,
         height_px=record.height_px,
         capture_time=record.capture_time,
+        capture_time_source=record.capture_time_source,
+        capture_utc_offset=record.capture_utc_offset,
         camera=record.camera,
+        camera_facts=pb.CameraFacts(**dataclasses.asdict(record.camera_facts)),
+        exposure_caption=record.exposure_caption,
+        megapixels=record.megapixels,
+        owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
         companion_paths=record.companion_paths,
+        version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
         format=record.format,
         quality=_quality_message(record.quality) if record.quality else None,
@@ -119,6 +127,11 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         machine_cluster_id=record.machine_cluster_id,
         face_faults=[f"FACE_FAULT_{fault.name}" for fault in record.face_faults],
         face_caption=record.face_caption,
+        set_kind=record.set_kind,
+        set_id=record.set_id,
+        set_place=record.set_place,
+        set_size=record.set_size,
+        content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
     )
 
 
@@ -222,7 +235,7 @@ def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
 
 
 def download_format(number: int) -> DownloadFormat:
-    """Translates a format; InvalidArgumentError if it is unspecified or unknown."""
+    """Translates a download format; InvalidArgumentError if it is unspecified or unknown."""
     names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
     name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
     if name not in names:
@@ -238,7 +251,7 @@ def role_model_message(role: str, answer: ModelIdentity | BestshotError) -> pb.S
 
 
 def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
-    """Translates counted photos."""
+    """Translates the photo counts of a run."""
     return pb.GetRunStatisticsResponse(
         image_count=found.image_count,
         filter_counts=[
@@ -261,7 +274,7 @@ def setting_message(setting: SettingDescription) -> pb.Setting:
 
 
 def overrides_value(overrides: struct_pb2.Struct) -> dict[str, Any]:
-    """Translates settings; whole numbers come out as int."""
+    """Translates settings; whole numbers become int."""
     return {
         key: _whole_numbers(value) for key, value in json_format.MessageToDict(overrides).items()
     }
@@ -350,7 +363,7 @@ def evaluation_message(found: Evaluation) -> pb.EvaluateRunResponse:
 
 
 def proposal_message(found: Proposal) -> pb.TuneRunResponse:
-    """Translates a proposal of settings."""
+    """Translates proposed settings."""
     return pb.TuneRunResponse(
         proposed_settings=[
             pb.ProposedSetting(key=key, before=found.before[key], after=value)
@@ -384,7 +397,7 @@ def _correction_message(correction: Correction) -> pb.Correction:
 
 
 def explanation_message(found: Explanation) -> pb.Explanation:
-    """Translates an explanation; fields have the names that they have in the domain."""
+    """Translates an explanation; fields have the same names as in the domain."""
     return pb.Explanation(**dataclasses.asdict(found))
 
 

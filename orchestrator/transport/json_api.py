@@ -58,7 +58,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    # Bounds that the reader checks, as it does for gRPC, are only described here.
+    # The bounds are only described here; the reader checks them, as it does for gRPC.
     page_size: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
     """maximum number of items to return; 0 = 50, at most 1000"""
     page_token: str = ""
@@ -73,7 +73,7 @@ class RunsQuery(PageQuery):
 
 
 class SkippingQuery(PageQuery):
-    """A page of a list in which one can skip."""
+    """A page of a list that supports skipping items."""
 
     skip: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
     """items to skip before the page; not together with page_token"""
@@ -89,7 +89,7 @@ class ImagesQuery(SkippingQuery):
     search: str = ""
     """only photos whose path or reason contains this text"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
-    """as ListImagesRequest.order_by in orchestrator.proto"""
+    """same as ListImagesRequest.order_by in orchestrator.proto"""
 
 
 PhotoPath = Annotated[str, Query(min_length=1, description="Path of the photo in its album.")]
@@ -103,11 +103,11 @@ LongSide = Annotated[
 
 
 class JsonApi:
-    """The handlers; arguments and answers as `_ROUTES` and their annotations say.
+    """The handlers; `_ROUTES` and their annotations define the arguments and answers.
 
     Args:
         reader: Reads stored results.
-        curator: Explains, compares runs, asks the model services.
+        curator: Explains results, compares runs and queries the model services.
     """
 
     def __init__(self, reader: Reader, curator: Curator) -> None:
@@ -141,7 +141,7 @@ class JsonApi:
         }
 
     async def runs(self, query: Annotated[RunsQuery, Query()]) -> object:
-        """Runs of an album, or of all, newest first."""
+        """Runs of an album, or of all albums, newest first."""
         page = await self._reader.runs(query.album_id, _page_request(query))
         return {"runs": page.items, "next_page_token": page.next_page_token}
 
@@ -159,7 +159,7 @@ class JsonApi:
         return dataclasses.asdict(await self._reader.statistics(run_id))
 
     async def diff(self, run_id: str, other_run_id: str) -> object:
-        """How a second run differs from a first."""
+        """How another run differs from this one."""
         return await self._curator.diff(run_id, other_run_id)
 
     async def images(self, run_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
@@ -180,7 +180,7 @@ class JsonApi:
         return await self._curator.explain(run_id, path)
 
     async def evaluation(self, run_id: str) -> object:
-        """How well a run's own picks agree with the user's decisions."""
+        """How well the algorithm's picks agree with the user's decisions."""
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
     async def thumbnail(self, run_id: str, path: PhotoPath, long_side_px: LongSide = 0) -> Response:
@@ -285,7 +285,7 @@ def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> F
     Args:
         api: The handlers.
         authorize: Authorizes a call by the gRPC method of the same name.
-        has_tokens: Whether callers need one.
+        has_tokens: Whether callers need a token.
     """
     app = FastAPI(
         title="bestshot",
@@ -319,14 +319,14 @@ def _page_request(query: PageQuery) -> PageRequest:
 
 
 def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
-    """Authorizes as the gRPC method of that name does."""
+    """Authorizes callers like the gRPC method of that name."""
 
     def check(request: Request) -> None:
         authorize(f"{_SERVICE}/{method}", request.headers.getlist(AUTHORIZATION_KEY))
         items = request.query_params.multi_items()
         if len(items) > MAX_ITEMS:
             raise InvalidArgumentError(
-                "", f"the query has {len(items)} parameters, at most {MAX_ITEMS} allowed"
+                "", f"the query has {len(items)} parameters; at most {MAX_ITEMS} are allowed"
             )
         for name, value in (*request.path_params.items(), *items):
             check_text(name, value)
@@ -335,7 +335,7 @@ def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
 
 
 def _describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The OpenAPI document, without FastAPI's 422 responses, which this server never sends."""
+    """Builds the OpenAPI document without FastAPI's 422 responses, which are never sent."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:

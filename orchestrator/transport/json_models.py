@@ -19,14 +19,14 @@ Status = Literal["selected", "not_selected", "unreadable"]
 
 
 class Problem(BaseModel):
-    """An error as in RFC 9457 (application/problem+json).
+    """An error in the format of RFC 9457 (application/problem+json).
 
     Attributes:
         status: HTTP status.
         title: Title of the status.
-        detail: Message for people.
-        reason: Reason for programs, as in google.rpc.ErrorInfo.
-        field: The invalid parameter; empty if it is none.
+        detail: Human-readable message.
+        reason: Machine-readable reason, as in google.rpc.ErrorInfo.
+        field: The invalid parameter; empty if the error is not about a parameter.
     """
 
     status: int
@@ -37,7 +37,7 @@ class Problem(BaseModel):
 
 
 class ResultImage(BaseModel):
-    """A photo with its scores in a flat structure; fields named as in the earlier system."""
+    """A photo with its scores in a flat structure; field names are those of the earlier system."""
 
     path: str
     filename: str
@@ -106,7 +106,7 @@ def image(record: ImageRecord, decision: Decision | None) -> BaseModel:
 
 
 class LoggedDecision(BaseModel):
-    """An entry of an album's log; as DecisionEntry in orchestrator.proto."""
+    """An entry in an album's log; see DecisionEntry in orchestrator.proto."""
 
     id: str
     action: DecisionAction
@@ -144,7 +144,7 @@ class Disagreement(BaseModel):
 
 
 class EvaluatedRun(BaseModel):
-    """How well a run's own picks agree with the user's decisions; as EvaluateRunResponse."""
+    """How well the algorithm's picks agree with the user's decisions; see EvaluateRunResponse."""
 
     counts: Counts
     moments_agreement: float
@@ -203,7 +203,7 @@ class Decisions(_Page):
 
 
 class Images(_Page):
-    """A page of photos, every field."""
+    """A page of photos with every field."""
 
     images: list[Image]
     total_count: int

@@ -14,7 +14,7 @@ MAX_OFFSET = 2**31 - 1
 
 
 def page_size(requested: int) -> int:
-    """Default for 0, at most the maximum; InvalidArgumentError below 0."""
+    """Returns the page size: 0 = default, capped at the maximum; InvalidArgumentError below 0."""
     if requested < 0:
         raise InvalidArgumentError("page_size", f"must not be negative (got {requested})")
     return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
@@ -41,20 +41,20 @@ def decode(token: str, *query: object) -> int:
         valid = False
     if not valid:
         raise InvalidArgumentError(
-            "page_token", "is not the next_page_token of a call with the same other fields"
+            "page_token", "is not the next_page_token of a call whose other fields are the same"
         )
     return int(offset)
 
 
 def offset(token: str, skip: int, *query: object) -> int:
-    """Where a page begins: where its token says, or after `skip` items.
+    """Returns the offset of a page: from its token, or `skip`.
 
     Raises:
-        InvalidArgumentError: The token is wrong, `skip` is negative, or both are given.
+        InvalidArgumentError: The token is invalid, `skip` is negative, or both are given.
     """
     if skip < 0 or (skip and token):
         raise InvalidArgumentError(
-            "skip", "must not be negative, nor given together with page_token"
+            "skip", "must not be negative, and cannot be combined with page_token"
         )
     return skip or decode(token, *query)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
-from orchestrator.config import PipelineConfig
+from orchestrator.config import PipelineConfig, Profile
 from orchestrator.domain.decisions import DecisionEntry, find_in_force
 from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat, download
@@ -21,10 +21,10 @@ from orchestrator.review.run_statistics import Histogram, cluster_sizes, histogr
 from orchestrator.review.tuning import Proposal, tune
 from orchestrator.run_service import Curator, check_profile
 from orchestrator.runs.pipeline import THUMBNAIL_LONG_SIDE_PX
+from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_io import PhotoThreads
-from orchestrator.storage.photo_source import OpenSource
 from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.transport import page_token
@@ -49,7 +49,7 @@ class Page(Generic[ItemT]):
     Attributes:
         items: In order.
         next_page_token: Empty at the end.
-        total_count: Total over all pages; None if not counted.
+        total_count: Number of items on all pages; None if not counted.
     """
 
     items: list[ItemT]
@@ -74,12 +74,12 @@ class ProfileSettings:
     Attributes:
         profile: Its name.
         config: Values in force, nested like configs/pipeline.yaml.
-        profiles: Descriptions of all profiles by name.
+        profiles: All profiles by name.
     """
 
     profile: str
     config: dict[str, Any]
-    profiles: dict[str, str]
+    profiles: dict[str, Profile]
 
 
 class Reader:
@@ -124,7 +124,7 @@ class Reader:
         return await self._curator.run(run_id)
 
     async def runs(self, album_id: str, wanted: PageRequest) -> Page[Run]:
-        """Runs of an album (empty = of all), newest first."""
+        """Runs of an album (empty = all albums), newest first."""
         query = ("runs", album_id)
         size, offset = _bounds(wanted, *query)
         found = await asyncio.to_thread(self._store.list_runs, album_id, size + 1, offset)
@@ -190,15 +190,15 @@ class Reader:
         )
 
     async def picture(self, run_id: str, path: str, long_side_px: int) -> bytes:
-        """A JPEG of a photo; 0 = a small one.
+        """A JPEG of a photo; 0 = thumbnail size.
 
         Raises:
-            InvalidArgumentError: `long_side_px` is out of its bounds.
+            InvalidArgumentError: `long_side_px` is out of bounds.
         """
         long_side_px = long_side_px or THUMBNAIL_LONG_SIDE_PX
         if not 0 < long_side_px <= MAX_LONG_SIDE_PX:
             raise InvalidArgumentError(
-                "long_side_px", f"{long_side_px} is not within 1 to {MAX_LONG_SIDE_PX}"
+                "long_side_px", f"{long_side_px} is not between 1 and {MAX_LONG_SIDE_PX}"
             )
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
@@ -206,12 +206,10 @@ class Reader:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
-        return await large_picture(
-            album, record, source, self.threads, self._renditions, long_side_px
-        )
+        return await large_picture(record, source, self.threads, self._renditions, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
-        """A run's results as one file, opened at its start; the caller closes it."""
+        """Opens a run's results as one file; the caller closes it."""
         run = await self._curator.run(run_id)
         album = await self.album(run.album_id)
         async with self.threads.hold_results(run):
@@ -226,7 +224,7 @@ class Reader:
         """The diff of two runs, a page of its photo changes, and the next page token."""
         query = ("diff", run_id, other_run_id)
         size, offset = _bounds(wanted, *query)
-        # Comparing takes seconds for large runs, so the pages that follow the first share its diff.
+        # Comparing large runs takes seconds, so later pages reuse the diff of the first.
         key = (run_id, other_run_id)
         if offset and self._last_diff is not None and self._last_diff[0] == key:
             diff = self._last_diff[1]
@@ -237,7 +235,7 @@ class Reader:
         return diff, diff.photos[offset : offset + size], token
 
     async def evaluation(self, run_id: str) -> Evaluation:
-        """How well a run's own picks agree with the user's decisions."""
+        """How well the algorithm's picks agree with the user's decisions."""
         run = await self._curator.run(run_id)
         async with self.threads.hold_results(run):
             return await self.threads.decodes.run(
@@ -247,7 +245,7 @@ class Reader:
     async def proposal(self, run_id: str) -> Proposal:
         """Settings that agree with more of the user's decisions."""
         run = await self._curator.run(run_id)
-        # each one can keep a core busy for minutes
+        # one at a time, because each can keep a core busy for minutes
         async with self._tuning, self.threads.hold_results(run):
             return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
 
@@ -266,7 +264,7 @@ class Reader:
     async def decisions(
         self, album_id: str, wanted: PageRequest
     ) -> Page[tuple[DecisionEntry, bool]]:
-        """An album's log, oldest first; whether each entry is in force."""
+        """An album's log, oldest first, and whether each entry is in force."""
         query = ("decisions", album_id)
         size, offset = _bounds(wanted, *query)
         await self.album(album_id)

@@ -1,7 +1,7 @@
-"""Makes mutating calls safe to repeat, by their request_id (AIP-155).
+"""Makes mutating calls safe to repeat, based on their request_id (AIP-155).
 
 If a process dies between making a change and storing its answer, the repeated call runs again and
-changes nothing: created objects have an id derived from the request_id, by which the call finds
+changes nothing: the ids of created objects are derived from the request_id, so the call finds
 existing ones, and all other changes are recorded in their own transaction (see `storage.answers`).
 An export is written again.
 """
@@ -37,7 +37,7 @@ class Repeatable(Protocol):
 
 
 class Repeats:
-    """Runs each request once, and repeats its answer to callers that ask again."""
+    """Runs each request once, and returns the same answer to callers that repeat it."""
 
     def __init__(self, answers: SqlAnswers) -> None:
         self._answers = answers
@@ -51,8 +51,8 @@ class Repeats:
 
         Args:
             method: Name of the rpc.
-            request: Identifies the content of the call.
-            request_id: A UUID; empty = nothing is remembered.
+            request: The content of the call.
+            request_id: A UUID; empty = the answer is not stored.
             work: Makes the change.
 
         Raises:
@@ -81,7 +81,7 @@ class Repeats:
                 await asyncio.to_thread(self._answers.unlock, key)
 
     async def shield(self, work: Awaitable[AnswerT]) -> AnswerT:
-        """Awaits `work`, which continues if the caller disconnects: a retry may want its answer."""
+        """Awaits `work`, which goes on if the caller disconnects: a retry may need its answer."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -90,7 +90,7 @@ class Repeats:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # raised to the caller, unless it has gone
+            task.exception()  # already raised in the caller, unless it has disconnected
 
 
 def deduplicate(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaitable[AnswerT]]:
@@ -110,7 +110,7 @@ def deduplicate(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awa
 
 
 def new_id(request_id: str) -> str:
-    """Id for an object that a request creates; the same whenever the request is repeated."""
+    """Id for an object created by a request; it is the same whenever the request is repeated."""
     return uuid.uuid5(_IDS, _check_id(request_id)).hex if request_id else uuid.uuid4().hex
 
 

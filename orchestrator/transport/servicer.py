@@ -20,6 +20,7 @@ from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageFilter, utc_now
 from orchestrator.review.decision_entries import new_entry, undo_entry
 from orchestrator.run_service import Curator
+from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
 from orchestrator.storage.run_store import SqlRunStore
@@ -33,11 +34,11 @@ CHUNK_BYTES = 2**20
 MAX_HEADER_BYTES = 2**16
 MAX_WARNING_COUNT = 100
 MAX_ALBUM_COUNT = 100_000
-"""More albums than anyone has: an export checks all of them, so as not to write into one."""
+"""More albums than anyone has; an export checks all of them to avoid writing into one."""
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
-    """The API over curator, store and cache."""
+    """The API on top of curator, store and cache."""
 
     def __init__(
         self,
@@ -69,17 +70,26 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CreateAlbum(
         self, request: pb.CreateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.CreateAlbumResponse:
-        """Creates an album from a folder."""
+        """Creates an album from one or more folders."""
+        if not request.folder and not request.folders:
+            raise InvalidArgumentError("folder", "must not be empty unless folders is set")
+        if request.folder and request.folders:
+            raise InvalidArgumentError("folders", "folder is also set; name all folders here")
         looks = self._reader.threads.looks
-        folder = await looks.run(
-            check_allowed, Path(request.folder), self._allowed_roots, field="folder"
-        )
-        await looks.run(check_folder, folder)
+        folders: list[Path] = []
+        for named in request.folders or [request.folder]:
+            folder = await looks.run(
+                check_allowed, Path(named), self._allowed_roots, field="folder"
+            )
+            await looks.run(check_folder, folder)
+            folders.append(folder)
+        check_apart(folders)
         album = Album(
             id=uuid.uuid4().hex,
-            display_name=request.display_name or folder.name,
-            folder=str(folder),
+            display_name=request.display_name or ", ".join(folder.name for folder in folders),
+            folder=str(folders[0]),
             create_time=utc_now(),
+            more_folders=tuple(map(str, folders[1:])),
         )
         stored = await asyncio.to_thread(self._store.add_album, album)
         return pb.CreateAlbumResponse(album=converters.album_message(stored))
@@ -91,17 +101,17 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.UploadAlbumResponse:
         """Creates an album from uploaded photos."""
         first = await anext(aiter(request_iterator), pb.UploadAlbumRequest())
-        if first.ByteSize() > MAX_HEADER_BYTES:  # it stays in memory
-            raise InvalidArgumentError("header", "the first message must hold only a header")
+        if first.ByteSize() > MAX_HEADER_BYTES:  # the header stays in memory
+            raise InvalidArgumentError("header", "the first message must contain only a header")
         request_id = first.header.request_id
 
         async def messages() -> AsyncIterator[pb.UploadAlbumRequest]:
             yield first
             async for message in request_iterator:
                 yield message
-                del message  # nothing may keep it while the next one is awaited
+                del message  # do not keep it in memory while waiting for the next one
 
-        # without `shield`: an upload whose caller has gone is not complete
+        # without `shield`, because an upload is incomplete if its caller disconnects
         return await self.repeats.run_once(
             "UploadAlbum", first, request_id, lambda: self._receive(messages(), request_id)
         )
@@ -242,7 +252,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         answer = pb.DescribeSettingsResponse(
             profile=found.profile,
             settings=map(converters.setting_message, describe_settings()),
-            profiles=[pb.Profile(name=n, description=text) for n, text in found.profiles.items()],
+            profiles=[
+                pb.Profile(name=name, description=one.description, models=one.models)
+                for name, one in found.profiles.items()
+            ],
             allowed_roots=[str(root.expanduser()) for root in self._allowed_roots],
         )
         answer.config.update(found.config)
@@ -317,7 +330,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def Reselect(
         self, request: pb.ReselectRequest, context: grpc.aio.ServicerContext
     ) -> pb.ReselectResponse:
-        """Clusters and selects again, from stored scores."""
+        """Clusters and selects again using stored scores."""
         run = await self._curator.run(request.run_id)
         overrides = converters.overrides_value(request.config_overrides)
         new_run_id = "" if request.validate_only else new_id(request.request_id)
@@ -350,7 +363,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def EvaluateRun(
         self, request: pb.EvaluateRunRequest, context: grpc.aio.ServicerContext
     ) -> pb.EvaluateRunResponse:
-        """Compares a run's own picks with the user's decisions."""
+        """Compares the algorithm's picks with the user's decisions."""
         return converters.evaluation_message(await self._reader.evaluation(request.run_id))
 
     async def TuneRun(
@@ -460,7 +473,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> DecisionEntry:
         album_id, entry_id = request.album_id, new_id(request.request_id)
         await asyncio.to_thread(self._store.album, album_id)
-        if request.request_id:  # its first attempt may have ended before its answer was stored
+        if request.request_id:  # the first attempt may have ended before its answer was stored
             known = await asyncio.to_thread(self._log.find, album_id, entry_id)
             if known is not None:
                 return known
@@ -472,17 +485,17 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def _decide(
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
     ) -> list[pb.ImageResult]:
-        """Adds entries, applied to the named run, if any; returns the photos that changed."""
+        """Adds entries and applies them to the named run, if any; returns the changed photos."""
         _, changed = await self._add(album_id, entries, run_id)
         return changed
 
     async def _add(
         self, album_id: str, entries: Sequence[DecisionEntry], run_id: str
     ) -> tuple[int, list[pb.ImageResult]]:
-        """As `_decide`; also returns the number of entries that the log did not have."""
+        """Like `_decide`, but also returns the number of entries that were new to the log."""
         run = await self._curator.run(run_id) if run_id else None
         added_count, changed = await self._curator.decide(album_id, entries, run)
-        if run is not None:  # an earlier attempt at this request may have changed some
+        if run is not None:  # an earlier attempt may already have changed some photos
             earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
             by_path = {record.path: record for record in (*earlier, *changed)}
             changed = [by_path[path] for path in sorted(by_path)]
@@ -528,7 +541,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                     write_parquet=request.write_parquet,
                     force=request.overwrite_foreign_files,
                 ),
-                other_albums=[Path(known.folder) for known in albums],
+                other_albums=[Path(one) for known in albums for one in known.folders],
                 roots=self._linked_roots,
             )
         return pb.ExportRunResponse(
@@ -550,5 +563,5 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
 
 
 def _page_request(request: Any) -> PageRequest:  # noqa: ANN401
-    """The requested page of a List request; not all of them support `skip`."""
+    """Returns the page that a List request selects; not all List requests support `skip`."""
     return PageRequest(request.page_size, request.page_token, getattr(request, "skip", 0))

@@ -14,7 +14,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
 from orchestrator.domain.decisions import Correction
-from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
+from orchestrator.domain.photo import CameraFacts, FaceScores, Landmark, OwnerMark, QualityScores
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
@@ -34,19 +34,20 @@ def album_value(message: pb.Album) -> Album:
         id=message.id,
         display_name=message.display_name,
         folder=message.folder,
+        more_folders=tuple(message.folders[1:]),
         create_time=_time(message.create_time),
     )
 
 
 def run_value(message: pb.Run) -> Run:
-    """Translates a run; whole numbers of its config come out as int."""
+    """Translates a run; whole numbers in its config become int."""
     return Run(
         id=message.id,
         album_id=message.album_id,
         state=RunState(pb.RunState.Name(message.state).removeprefix("RUN_STATE_")),
         profile=message.profile,
         config=overrides_value(message.config),
-        # a map has no order, so sort as stored runs do
+        # a map has no order, so sort it like stored runs
         models={role: _model_value(message.models[role]) for role in _by_role(message.models)},
         versions=dict(message.versions),
         create_time=_time(message.create_time),
@@ -80,7 +81,13 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
             FaceFault[pb.FaceFault.Name(fault).removeprefix("FACE_FAULT_")]
             for fault in message.face_faults
         ),
+        camera_facts=_plain(CameraFacts, message.camera_facts),
+        owner_mark=_plain(OwnerMark, message.owner_mark),
         reason_code=_reason_code(message),
+        content_class=pb.ContentClass.Name(message.content_class)
+        .removeprefix("CONTENT_CLASS_")
+        .lower()
+        .replace("unspecified", ""),
     )
     return value
 
@@ -151,7 +158,7 @@ def _face_value(message: face_pb2.Face) -> FaceScores:
 
 
 def _model_value(message: Any) -> dict[str, Any]:  # noqa: ANN401
-    """A model as runs record it: the fields of ModelIdentity."""
+    """Translates a model to the form in which runs record it: the fields of ModelIdentity."""
     stored = json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
@@ -174,14 +181,14 @@ def _change_value(message: pb.ValueChange) -> Change:
 
 
 def _scalar(message: struct_pb2.Value) -> Scalar:
-    """A value of a change; whole numbers come out as int."""
+    """Translates a changed value; whole numbers become int."""
     value: Any = json_format.MessageToDict(message)
     scalar: Scalar = int(value) if isinstance(value, float) and value.is_integer() else value
     return scalar
 
 
 def _reason_code(message: pb.ImageResult) -> str:
-    """Empty where the photo has not been selected from yet."""
+    """Empty if no selection has considered the photo yet."""
     if message.reason_code == pb.REASON_CODE_UNSPECIFIED:
         return ""
     return pb.ReasonCode.Name(message.reason_code).removeprefix("REASON_CODE_")

@@ -6,8 +6,8 @@ BestshotError
 │   └── InvalidImageError     a picture cannot be read
 ├── UnauthenticatedError      the call has no token, or an unknown one
 ├── PermissionDeniedError     the call's token does not allow it
-├── NotFoundError             the named thing does not exist
-├── FailedPreconditionError   it exists, but not in a state that allows the call
+├── NotFoundError             the named resource does not exist
+├── FailedPreconditionError   it exists, but its state does not allow the call
 ├── ResourceExhaustedError    a limit was reached
 ├── UnavailableError          a service cannot be reached or is not ready yet; try again
 └── InternalError             a service returned an invalid answer or failed internally
@@ -33,12 +33,16 @@ MAX_QUOTED_BYTES = 200
 
 
 def shorten(text: str, max_bytes: int = MAX_QUOTED_BYTES) -> str:
-    """Cuts the middle out of a text that is too long, because it may quote what a caller sent."""
+    """Cuts the middle out of a text that is too long, because it may quote a caller's input."""
     content = text.encode("utf-8", "replace")
     if len(content) <= max_bytes:
         return content.decode()
     head, tail = content[: max_bytes * 2 // 3], content[-max_bytes // 4 :]
     return f"{head.decode('utf-8', 'ignore')} ... {tail.decode('utf-8', 'ignore')}"
+
+
+_VERBS = ("comes", "ends", "has", "holds", "is", "must")
+"""First words of problems that have the field as their subject."""
 
 
 class BestshotError(Exception):
@@ -51,6 +55,11 @@ class BestshotError(Exception):
         super().__init__(message)
         self.message = message
 
+    @property
+    def sentence(self) -> str:
+        """The message for people, who do not know the fields of a request."""
+        return self.message
+
 
 class ConfigError(BestshotError):
     """A setting is wrong: unknown key, bad value, missing file, port in use."""
@@ -60,14 +69,27 @@ class ConfigError(BestshotError):
 
 
 class InvalidArgumentError(BestshotError):
-    """A field of a request is wrong."""
+    """A field of a request is wrong.
+
+    Args:
+        field: Its name; empty if the problem is not about one field.
+        problem: A sentence, or the rest of one after the field's name ("must not be empty").
+    """
 
     code = grpc.StatusCode.INVALID_ARGUMENT
     reason = "ARGUMENT_INVALID"
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}" if field else message)
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
+        self._problem = problem
+
+    @property
+    def sentence(self) -> str:
+        """The problem; names the field only if it is the subject."""
+        if self.field and self._problem.partition(" ")[0] in _VERBS:
+            return f"{self.field} {self._problem}"
+        return self._problem
 
 
 class InvalidImageError(InvalidArgumentError):
@@ -77,6 +99,19 @@ class InvalidImageError(InvalidArgumentError):
 
     def __init__(self, message: str) -> None:
         super().__init__("", message)
+
+
+class UnsupportedImageError(InvalidImageError):
+    """A picture has a known format that cannot be decoded.
+
+    Args:
+        format: Name of the format.
+        description: Name of the format in the message.
+    """
+
+    def __init__(self, format: str, description: str) -> None:
+        super().__init__(f"not supported: {description}")
+        self.format = format
 
 
 class UnauthenticatedError(BestshotError):
@@ -94,7 +129,7 @@ class PermissionDeniedError(BestshotError):
 
 
 class NotFoundError(BestshotError):
-    """A named thing does not exist."""
+    """A named resource does not exist."""
 
     code = grpc.StatusCode.NOT_FOUND
     reason = "NOT_FOUND"
@@ -106,7 +141,7 @@ class NotFoundError(BestshotError):
 
 
 class FailedPreconditionError(BestshotError):
-    """The system is not in the state that the call needs."""
+    """The system is not in the state that the call requires."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
     reason = "PRECONDITION_FAILED"
@@ -131,6 +166,6 @@ class InternalError(BestshotError):
 
 
 class NonFiniteError(InternalError):
-    """A model returned NaN or infinity, which is not a score."""
+    """A model returned NaN or infinity, which is not a valid score."""
 
     reason = "NON_FINITE"

@@ -1,6 +1,6 @@
 """Finds NaN and infinity before they are sent, accepted, cached or stored.
 
-A NaN passes every comparison unnoticed, and SQLite keeps it as NULL: a model's result for one photo
+A NaN passes comparisons unnoticed, and SQLite stores it as NULL, so a model's result for one photo
 could fail the run of a whole album.
 """
 
@@ -48,10 +48,10 @@ def check_finite(value: object, source: str) -> None:
 
     Args:
         value: As in `non_finite_place`.
-        source: Where it came from, for the message: "the model".
+        source: The source of the result, for the message: "the model".
 
     Raises:
-        NonFiniteError: It contains such a number; names its place.
+        NonFiniteError: The result contains such a number; the message says where.
     """
     place = non_finite_place(value)
     if place is not None:

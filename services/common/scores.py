@@ -53,14 +53,14 @@ def read_scores(descriptor: Any, parent: str = "") -> tuple[Score, ...]:  # noqa
         options = field.GetOptions()
         if options.HasExtension(score_pb2.score):
             found.append(_score(field.name, parent, options.Extensions[score_pb2.score]))
-        # faces repeat: their scores belong to a face, not to the photo
+        # faces are a repeated field: their scores belong to a face, not to the photo
         elif field.message_type is not None and not field.is_repeated and not parent:
             found.extend(read_scores(field.message_type, field.name))
     return tuple(found)
 
 
 def score_caption(values: Iterable[tuple[Score, float | None]]) -> str:
-    """For example "IQA: 0.72 | AVA: 6.3"; scores without a caption or a value are left out."""
+    """A caption such as "IQA: 0.72 | AVA: 6.3"; omits scores without a caption or a value."""
     return " | ".join(
         f"{score.caption}: {value:.{_decimals(score)}f}"
         for score, value in values
@@ -69,7 +69,7 @@ def score_caption(values: Iterable[tuple[Score, float | None]]) -> str:
 
 
 def _decimals(score: Score) -> int:
-    """Two decimals for a range of 1; one for longer scales, where more would feign precision."""
+    """Two decimals for a range of 1; one for wider ranges, to avoid false precision."""
     is_long = score.maximum is not None and score.maximum > 1
     return 1 if is_long else 2
 

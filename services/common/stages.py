@@ -9,4 +9,4 @@ STAGE_TITLES = {
     "compare": "comparing near ties",
     "select": "selecting",
 }
-"""By the names of orchestrator.proto, in order; other names are shown unchanged."""
+"""Keys are the names in orchestrator.proto, in order; other names are shown unchanged."""

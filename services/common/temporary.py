@@ -1,4 +1,4 @@
-"""Temporary files and folders; if none can be created, the error says what to set."""
+"""Temporary files and folders; if they cannot be created, the error says which variable to set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.common.errors import ConfigError
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Creates a folder that only this user can read, and deletes it in the end.
+    """Creates a folder that only this user can read, and deletes it at the end of the block.
 
     Raises:
         ConfigError: There is no writable temporary folder.

@@ -1,4 +1,4 @@
-"""Opens files that users name or provide: regular, of bounded size, never hanging."""
+"""Opens files that users name or provide: only regular ones of limited size, and never hangs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NotRegularError(OSError):
 
 
 def open_regular(path: Path | str, flags: int = 0, dir_fd: int | None = None) -> io.BufferedReader:
-    """Opens a regular file for reading; refuses anything else, without blocking on it.
+    """Opens a regular file for reading; refuses anything else without blocking.
 
     Args:
         path: The file, or a link to one.
@@ -36,10 +36,10 @@ def open_regular(path: Path | str, flags: int = 0, dir_fd: int | None = None) ->
         dir_fd: Descriptor of the folder that a relative path starts from.
 
     Raises:
-        NotRegularError: It is not a regular file.
-        OSError: It cannot be opened.
+        NotRegularError: The path is not a regular file.
+        OSError: The file cannot be opened.
     """
-    # Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
+    # Without O_NONBLOCK, opening a pipe without a writer would never return.
     flags |= os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     descriptor = os.open(path, flags, dir_fd=dir_fd)
     mode = os.fstat(descriptor).st_mode

@@ -1,4 +1,4 @@
-"""The scene embedding: a picture to a unit vector, with one network or two joined ones."""
+"""The scene embedding: turns a picture into a unit vector, with one network or two joined ones."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Prepared = tuple[Tensor, ...]
 
 
 class Joining(Settings):
-    """How the networks of a joined embedding are weighted.
+    """The weights of the networks in a joined embedding.
 
     Attributes:
         image_features_share: Share of the image features network in the squared length of the
             vector; the other network has the rest. The cosine of two joined vectors is the mean of
-            the networks' cosines, weighted by these shares. 0.7 did better than either network
-            alone on six albums with known moments.
+            the networks' cosines, weighted by these shares. On six albums with known moments, 0.7
+            did better than either network alone.
     """
 
     image_features_share: float = 0.7
@@ -43,9 +43,9 @@ class Network:
 
     Attributes:
         session: A graph with one input; its output is (n, d), not normalised, or (n, tokens, d).
-        preprocessing: How a picture is turned into its input.
+        preprocessing: How to turn a picture into its input.
         share: Its share of the squared length of the embedding; all shares sum to 1.
-        kind: The model's `network` in models.yaml: how the output describes a picture.
+        kind: The model's `network` in models.yaml, which determines how to read the output.
     """
 
     session: ModelSession
@@ -90,7 +90,7 @@ def load_networks(model: LocalModel, load_graph: LoadGraph) -> list[Network]:
     """Loads the networks of a model: its own, or those of its parts.
 
     Raises:
-        ConfigError: models.yaml does not say how a picture becomes the input of a network.
+        ConfigError: models.yaml does not specify the preprocessing for a network.
     """
     if not model.parts:
         return [_load(model, load_graph, 1.0)]

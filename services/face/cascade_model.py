@@ -1,9 +1,9 @@
 """Finds faces with OpenCV's cascades, and scores pose, eyes and smile.
 
 All scores are calibrated heuristics on the cascades' level weights, not trained classifiers. The
-constants were fitted on 17 portraits with labels (smile) and 15 with poses and eyes; they classify
-those correctly, and we claim no accuracy beyond that. Faces tilted by more than about 20
-degrees, or less than about 4 percent of the picture wide (profiles: 8), are not found.
+constants were fitted on 17 portraits labelled for smiles and 15 labelled for pose and eyes; they
+classify those correctly, and we claim no accuracy beyond that. Faces tilted by more than about 20
+degrees, or narrower than about 4 percent of the picture (profiles: 8 percent), are not found.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from services.face.preprocess import (
 
 FACE_SCALE_STEP, FACE_NEIGHBOURS, MIN_FACE_PX = 1.1, 4, 24
 MIN_PROFILE_PX = 48
-"""The profile search runs twice, left and right, and small sizes take most of its time."""
+"""The profile search runs twice, for left and right, and small sizes take most of its time."""
 EYE_SCALE_STEP, EYE_NEIGHBOURS, MIN_EYE_PX = 1.05, 3, 36
 SMILE_SCALE_STEP, SMILE_NEIGHBOURS, MIN_SMILE_PX = 1.1, 15, 50
 
 FRONTAL_WEIGHT, FRONTAL_SCALE = 54.5, 0.7
-"""Logistic on the frontal cascade's weight (alt2 gives 54 to 58): the confidence."""
+"""The confidence is a logistic of the frontal cascade's weight (alt2 gives 54 to 58)."""
 PROFILE_WEIGHT = 1.5
-"""Logistic, of scale 1, on the profile cascade's weight: the confidence."""
+"""The confidence is a logistic, of scale 1, of the profile cascade's weight."""
 SURE_FRONTAL_WEIGHT = 56.0
 """Frontal hits with a lower weight count only if both eyes are found."""
 SURE_PROFILE_WEIGHT = 2.15
-"""Profile hits with a lower weight and no frontal hit in the same place were mostly clothes."""
+"""Profile hits with a lower weight and no frontal hit at the same position were mostly clothes."""
 PROFILE_YAW_DEGREES = 75.0
-"""Yaw assumed for a face that only the profile cascade finds."""
+"""Assumed yaw of a face that only the profile cascade finds."""
 ONE_EYE_YAW_DEGREES, TURNED_ONE_EYE_YAW_DEGREES = 45.0, 60.0
-"""Yaw assumed for a frontal hit with at most one eye, without and with a profile hit."""
+"""Assumed yaw of a frontal hit with at most one eye, without and with a profile hit."""
 FRONTAL_EYE_DISTANCE = 0.375
-"""Eye distance over face width at 0 degrees; it shrinks by the cosine of the yaw."""
+"""Eye distance over face width at 0 degrees; it shrinks with the cosine of the yaw."""
 EYES_OPEN_WEIGHT, EYES_OPEN_SCALE = 2.13, 0.12
-"""Logistic on the more certain eye's mean weight of both cascades: closed 2.0, open 2.2 to 4.6."""
+"""Logistic of the more certain eye's mean weight in both cascades: closed 2.0, open 2.2 to 4.6."""
 SMILE_WEIGHT, SMILE_SCALE = 3.1, 0.35
-"""Logistic on the smile cascade's weight: clear smiles 2.7 to 4.7, none 0.9 to 2.8."""
+"""Logistic of the smile cascade's weight: clear smiles 2.7 to 4.7, no smile 0.9 to 2.8."""
 
 EYE_BAND = (20, 160)
 MOUTH_BAND = (140, FACE_SIDE_PX)
@@ -64,7 +64,7 @@ class Eye:
     Attributes:
         x: Centre, pixels.
         y: Centre, pixels.
-        weight: Mean level weight of the two eye cascades, 0.0 for one that missed it.
+        weight: Mean level weight of the two eye cascades, with 0.0 for a cascade that missed it.
     """
 
     x: float
@@ -76,7 +76,7 @@ class CascadeFaceModel:
     """Finds and describes faces.
 
     Args:
-        paths: Cascade files named frontal, profile, eye, eyeglasses, smile.
+        paths: Cascade files, under the names frontal, profile, eye, eyeglasses, smile.
     """
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
@@ -161,7 +161,7 @@ class CascadeFaceModel:
         )
 
     def _find_eyes(self, crop: Gray) -> list[Eye]:
-        """The most certain eye in each half of the face, left first; a half may have none."""
+        """Finds the most certain eye in each half of the face, if any, left first."""
         top, bottom = EYE_BAND
         band = crop[top:bottom]
         hits = [
@@ -207,7 +207,7 @@ def _find(cascade: Cascade, gray: Gray, min_side_px: int) -> list[Detection]:
 
 
 def _eye_landmarks(box: Box, eyes: Sequence[Eye]) -> dict[str, tuple[float, float]]:
-    """Returns both eyes in pixels of the picture; empty if only one was found."""
+    """Returns both eyes in pixels of the picture; empty unless both were found."""
     if len(eyes) < 2:
         return {}
     return {
@@ -220,7 +220,7 @@ def _eye_landmarks(box: Box, eyes: Sequence[Eye]) -> dict[str, tuple[float, floa
 
 
 def _signed_profile_weight(box: Box, profiles: Sequence[tuple[Detection, int]]) -> float:
-    """Weight of the most certain profile hit on the same face; negative if it faces left."""
+    """Weight of the most certain profile hit on the same face; negative if facing left."""
     for hit, sign in profiles:
         if hit.box.holds(box.centre):
             return sign * hit.weight

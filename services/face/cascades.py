@@ -1,4 +1,4 @@
-"""OpenCV's cascades, with a weight for each detection."""
+"""OpenCV's cascades, which return a weight with each detection."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Detection:
     """A hit of a cascade.
 
     Attributes:
-        box: In pixels of the searched picture.
-        weight: Sum of the last stage reached (the "level weight"): higher = more certain, on a
-            scale that differs between cascades.
+        box: Position in pixels of the searched picture.
+        weight: Sum of the last stage that it reached (the "level weight"): higher = more certain,
+            on a scale that differs between cascades.
     """
 
     box: Box
@@ -27,7 +27,7 @@ class Detection:
 
 
 class Cascade:
-    """A cascade file. Classifiers keep state while they search, so each thread has its own."""
+    """A cascade file. Classifiers keep state during a search, so each thread has its own one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -50,8 +50,8 @@ class Cascade:
 
         Args:
             gray: uint8, (height, width).
-            scale_step: Factor between the sizes tried, above 1.
-            neighbours: Minimum number of overlapping raw hits in a detection.
+            scale_step: Factor between the sizes that are tried, above 1.
+            neighbours: Minimum number of overlapping raw hits per detection.
             min_side_px: Smallest box side.
         """
         boxes, _, weights = self._classifier().detectMultiScale3(

@@ -1,4 +1,4 @@
-"""What every face model returns: faces with position, pose, eyes and smile."""
+"""The result of every face model: faces with their position, pose, eyes and smile."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from services.common.imaging.decode import RgbImage
 from services.face.preprocess import Box
 
 FULL_TURN_DEGREES = 90.0
-"""Yaw of a profile. pose_score is 1 facing the camera, and falls to 0 at this angle."""
+"""Yaw of a profile. pose_score is 1 for a face towards the camera, and falls to 0 at this angle."""
 
 
 NEUTRAL_SCORE = 0.5
-"""Score of eyes or a mouth that are out of sight, as in a profile: no penalty, no bonus."""
+"""Score of eyes or a mouth that cannot be seen, as in a profile: no penalty, no bonus."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Face:
     """A face; scores and angles as in face.proto.
 
     Attributes:
-        box: Where it is.
-        confidence: Of the detector, 0 to 1.
+        box: Position of the face.
+        confidence: Confidence of the detector, 0 to 1.
         landmarks: Points (x, y) by their name in face.proto, in lower case: "left_eye".
         yaw_degrees: Turn, positive towards the right edge of the picture.
         pitch_degrees: Nod, positive up; None if the model does not measure it.

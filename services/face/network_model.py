@@ -14,7 +14,7 @@ from services.face.networks.meshes import FaceLandmarks
 from services.face.networks.poses import HeadPose
 
 HIDDEN_YAW_DEGREES = 45.0
-"""From here on, half of the face is hidden and scores of eyes and mouth would be guesses."""
+"""At larger yaws half of the face is hidden, and scores of eyes and mouth would be guesses."""
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 
 

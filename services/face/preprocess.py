@@ -17,8 +17,8 @@ Point = tuple[float, float]
 DETECTION_LONG_SIDE_PX = 640
 FACE_SIDE_PX = 256
 MAX_SAMPLES = 16
-"""Maximum number of samples per output pixel, in each direction: enough for a face as large as a
-canonical image, and a bound on memory for a box of thousands of pixels."""
+"""Maximum number of samples per output pixel, in each direction: enough for a face that fills a
+canonical image, and a limit on the memory for a box of thousands of pixels."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Box:
         return self.left + self.width / 2, self.top + self.height / 2
 
     def scale(self, factor: float) -> Box:
-        """The same box in a picture `factor` times as large."""
+        """Scales the box to a picture that is `factor` times as large."""
         return Box(self.left * factor, self.top * factor, self.width * factor, self.height * factor)
 
     def holds(self, point: tuple[float, float]) -> bool:
@@ -61,7 +61,7 @@ def to_detection_gray(pixels: RgbImage) -> Gray:
 
 
 def letterbox(pixels: RgbImage, long_side_px: int, step_px: int) -> tuple[RgbImage, float]:
-    """Scales a picture to a given long side, and pads it with black on the right and bottom.
+    """Scales a picture to a given long side, and pads it with black on the right and the bottom.
 
     Args:
         pixels: uint8, (height, width, 3).
@@ -90,7 +90,7 @@ def crop_rotated(
         pixels: uint8, (height, width, 3); edge pixels are repeated outside it.
         centre: Centre of the rectangle, pixels.
         size: Width and height, pixels; less than one counts as one.
-        angle_degrees: Angle of its upper edge, positive clockwise.
+        angle_degrees: Angle of the rectangle's upper edge, positive clockwise.
         out_size: Width and height of the result, pixels.
     """
     angle = math.radians(angle_degrees)
@@ -113,7 +113,7 @@ def crop_rotated(
 
 
 def crop_face(gray: Gray, box: Box) -> Gray:
-    """Crops a face and scales it to 256 x 256, to search it for eyes and mouth."""
+    """Crops a face and scales it to 256 x 256, for the search for eyes and mouth."""
     height, width = gray.shape
     top, left = max(0, round(box.top)), max(0, round(box.left))
     bottom = min(height, max(top + 1, round(box.top + box.height)))

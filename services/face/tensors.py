@@ -21,10 +21,10 @@ SCORES = (
 
 
 def tensor_api(servicer: FaceServicer) -> TensorApi:
-    """Input `image`; `face_count` says how many rows of the other outputs belong to each picture.
+    """Input `image`; `face_count` is the number of rows of the other outputs for each picture.
 
     Outputs: `face_count`, INT32 (n,); `box`, FP32 (faces, 4): left, top, width, height, relative to
-    the picture; and one per score, FP64 (faces,), named as in face.proto, NaN if unknown.
+    the picture; and one output per score, FP64 (faces,), named as in face.proto, NaN if unknown.
     """
 
     async def infer(images: Images) -> Tensors:

@@ -15,18 +15,15 @@ class IqaConstants(Settings):
         exposure_weight: Share of exposure.
         colourfulness_weight: Share of colourfulness.
         contrast_weight: Share of contrast.
-        laplacian_full_scale: Laplacian variance that counts as fully sharp (sharpness 1.0) on the
-            canonical image, in grey levels squared.
         colourfulness_full_scale: Hasler-Suesstrunk colourfulness that counts as 1.0; their scale
             calls 82 "highly colourful" and 109 "extremely colourful".
-        contrast_full_scale: Ratio of standard deviation and mean that counts as 1.0.
+        contrast_full_scale: Ratio of standard deviation to mean that counts as 1.0.
     """
 
     sharpness_weight: float
     exposure_weight: float
     colourfulness_weight: float
     contrast_weight: float
-    laplacian_full_scale: float
     colourfulness_full_scale: float
     contrast_full_scale: float
 
@@ -36,9 +33,8 @@ IQA_CONSTANTS = IqaConstants(
     exposure_weight=0.30,
     colourfulness_weight=0.20,
     contrast_weight=0.10,
-    laplacian_full_scale=1000.0,
     colourfulness_full_scale=100.0,
     contrast_full_scale=0.8,
 )
-"""Not settings: `min_iqa_score`, `min_sharpness` and the weights of the composite were chosen on
-scores made with these, and mean something else with others."""
+"""These are not settings, because `min_iqa_score`, `min_sharpness` and the composite's weights were
+chosen for scores with these values, and would have a different meaning with other values."""

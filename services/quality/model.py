@@ -1,4 +1,4 @@
-"""Technical quality by formulas; aesthetics by a heuristic, labelled as one, or by a network."""
+"""Technical quality from formulas; aesthetics from a heuristic, labelled as one, or a network."""
 
 from __future__ import annotations
 
@@ -9,23 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.imaging.decode import RgbImage
+from services.common.imaging.decode import CANONICAL_LONG_SIDE_PX, RgbImage
 from services.common.inference.onnx import ModelSession
 from services.common.inference.registry import Preprocessing
 from services.common.inference.tensor import to_tensor
 from services.quality.config import IqaConstants
+from services.quality.focus import NOISE_KERNEL, Gray, focus_scale, measure_focus, to_gray
 
-Gray = NDArray[np.uint8]
 Response = NDArray[np.int16]
-"""A Laplacian's, (height, width): whole grey levels."""
+"""Response of a Laplacian, (height, width): whole grey levels."""
 Histogram = NDArray[np.int64]
-"""Pixels of each grey level, (256,)."""
-
-FOCUS_GRID = 5
-"""Regions per side. On the portraits and bursts examined, the sharpest of 25 scored 0.2 and more
-in every photo with something in focus, and less than 0.1 in defocused and shaken ones."""
-
-NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+"""Number of pixels of each grey level, (256,)."""
 
 HEURISTIC_LOW, HEURISTIC_HIGH = 2.0, 8.0
 """Mean votes in AVA rarely leave the range 2 to 8 (Murray et al. 2012, figure 3)."""
@@ -38,7 +32,9 @@ HEURISTIC_WEIGHTS = {
     "simplicity": 0.05,
 }
 """Chosen by hand, not learned."""
-HEURISTIC_GRID = 3
+
+SIGNATURE_SIDE_PX, SIGNATURE_GRID = 256, 16
+"""Size to which a picture is squashed for its signature, and cells per side."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +51,19 @@ class Quality:
     colourfulness: float
     laplacian_variance: float
     noise_level: float | None
+    brightness: float
+    tonal_range: float
+    flat_share: float
+    luminance_grid: tuple[int, ...]
+    detail_grid: tuple[int, ...]
 
 
 class AestheticNetwork:
     """Predicts the votes that a picture would get.
 
     Args:
-        session: A graph of one input, whose output is (1, 1), the mean vote, or (1, 10), the shares
-            of the votes 1 to 10.
+        session: A graph with one input, whose output is (1, 1), the mean vote, or (1, 10), the
+            shares of the votes 1 to 10.
         preprocessing: The preprocessing that the graph was trained with.
     """
 
@@ -71,7 +72,7 @@ class AestheticNetwork:
         self._preprocessing = preprocessing
 
     def votes(self, pixels: RgbImage) -> tuple[float, tuple[float, ...]]:
-        """Mean vote, 1 to 10, and the shares of the votes 1 to 10, empty if unknown."""
+        """Mean vote, 1 to 10, and the shares of the votes 1 to 10 (empty if unknown)."""
         (name,) = self._session.input_names
         answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
         if len(answer) == 1:
@@ -82,7 +83,7 @@ class AestheticNetwork:
 
 
 class QualityModel:
-    """Scores pictures by formulas, the aesthetics by a network if there is one.
+    """Scores pictures with formulas, and their aesthetics with a network if there is one.
 
     Args:
         constants: Constants of the formulas.
@@ -96,11 +97,17 @@ class QualityModel:
     def score(self, pixels: RgbImage) -> Quality:
         """Scores one canonical image, uint8 (height, width, 3), RGB."""
         constants = self._constants
-        gray = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)  # ITU-R BT.601
+        gray = to_gray(pixels)
         response = laplacian_response(gray)
+        luminance_grid, detail_grid = sign(gray)
         histogram = count_levels(gray)
-        laplacian = laplacian_variance(response)
-        sharpness = _clip(laplacian / constants.laplacian_full_scale)
+        whole, sharpest = measure_focus(gray)
+        whole_at_scale, sharpest_at_scale = (
+            measure_focus(to_reference_scale(gray))
+            if max(gray.shape) < CANONICAL_LONG_SIDE_PX
+            else (whole, sharpest)
+        )
+        sharpness = focus_scale(whole_at_scale)
         exposure = exposure_score(histogram)
         colour = colourfulness(pixels)
         colourful = _clip(colour / constants.colourfulness_full_scale)
@@ -108,8 +115,8 @@ class QualityModel:
         if self._aesthetic is not None:
             ava_score, ava_distribution = self._aesthetic.votes(pixels)
         else:
-            full_scale = constants.laplacian_full_scale
-            ava_score = heuristic_aesthetic(pixels, response, histogram, colour, full_scale)
+            focus = focus_scale(sharpest_at_scale)
+            ava_score = heuristic_aesthetic(pixels, response, histogram, colour, focus)
             ava_distribution = ()
         return Quality(
             iqa_score=constants.sharpness_weight * sharpness
@@ -119,19 +126,47 @@ class QualityModel:
             ava_score=ava_score,
             ava_distribution=ava_distribution,
             sharpness=sharpness,
-            focus_score=_clip(
-                sharpest_region(response, FOCUS_GRID) / constants.laplacian_full_scale
-            ),
+            focus_score=focus_scale(sharpest),
             exposure=exposure,
             contrast=contrast,
             colourfulness=colourful,
-            laplacian_variance=laplacian,
+            laplacian_variance=laplacian_variance(response),
             noise_level=noise_level(gray),
+            brightness=_mean_level(histogram) / 255.0,
+            tonal_range=_tonal_width(histogram),
+            flat_share=1.0 - cv2.countNonZero(response) / response.size,
+            luminance_grid=luminance_grid,
+            detail_grid=detail_grid,
         )
 
 
+def to_reference_scale(gray: Gray) -> Gray:
+    """Enlarges a picture to the long side of a canonical image, so that detail it lacks shows."""
+    factor = CANONICAL_LONG_SIDE_PX / max(gray.shape)
+    size = (max(1, round(gray.shape[1] * factor)), max(1, round(gray.shape[0] * factor)))
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What a picture shows, coarsely and at any size: copies of one picture have about the same.
+
+    The picture is squashed to 256 x 256, and that divided into 16 x 16 cells.
+
+    Returns:
+        The mean luminance of the cells and the mean size of their Laplacian, 256 each, row by row,
+        rounded to 0 to 255.
+    """
+    side, grid = (SIGNATURE_SIDE_PX,) * 2, (SIGNATURE_GRID,) * 2
+    small = cv2.resize(gray, side, interpolation=cv2.INTER_AREA)
+    edges = cv2.convertScaleAbs(cv2.Laplacian(small, cv2.CV_16S))
+    luminance, detail = (
+        cv2.resize(values, grid, interpolation=cv2.INTER_AREA) for values in (small, edges)
+    )
+    return tuple(map(int, luminance.ravel())), tuple(map(int, detail.ravel()))
+
+
 def laplacian_response(gray: Gray) -> Response:
-    """The 3x3 Laplacian; whole numbers, so that 16 bits hold it exactly."""
+    """The 3x3 Laplacian; its values are whole numbers, which 16 bits hold exactly."""
     return np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
 
 
@@ -145,20 +180,6 @@ def laplacian_variance(response: Response) -> float:
     return float(cv2.meanStdDev(response)[1][0, 0] ** 2)
 
 
-def sharpest_region(response: Response, grid: int) -> float:
-    """Variance of the Laplacian in the sharpest of `grid` x `grid` regions, in grey levels squared.
-
-    A sharp subject in front of a soft background has little variance overall, but a lot in one
-    region.
-    """
-    regions = (
-        region
-        for band in np.array_split(response, grid)
-        for region in np.array_split(band, grid, axis=1)
-    )
-    return max(laplacian_variance(region) for region in regions if region.size)
-
-
 def noise_level(gray: Gray) -> float | None:
     """Estimates the standard deviation of additive white noise.
 
@@ -168,7 +189,7 @@ def noise_level(gray: Gray) -> float | None:
     count as noise; noise that JPEG or scaling has smoothed counts less.
 
     Returns:
-        Grey levels, 0.0 and up; None for a picture of less than 3 x 3 pixels.
+        Grey levels, 0.0 and up; None for a picture smaller than 3 x 3 pixels.
     """
     if min(gray.shape) < 3:
         return None
@@ -178,7 +199,7 @@ def noise_level(gray: Gray) -> float | None:
 
 
 def exposure_score(levels: Histogram) -> float:
-    """Half the share of unclipped pixels, half the entropy of the histogram over its maximum.
+    """Mean of the share of unclipped pixels and the entropy of the histogram over its maximum.
 
     Returns:
         0.0 to 1.0. Source: the earlier system's rule-based score.
@@ -191,7 +212,7 @@ def exposure_score(levels: Histogram) -> float:
 
 
 def contrast_score(levels: Histogram, full_scale: float) -> float:
-    """Standard deviation over mean, over `full_scale`, clipped; 0.0 for a black picture."""
+    """Ratio of standard deviation to mean, over `full_scale`, clipped; 0.0 for a black picture."""
     mean = _mean_level(levels)
     if mean == 0:
         return 0.0
@@ -205,7 +226,7 @@ def colourfulness(pixels: RgbImage) -> float:
     Returns:
         0.0 for a grey picture; above 100 for an extremely colourful one.
     """
-    # red - green, and twice yellow - blue, which are whole numbers
+    # red - green, and twice yellow - blue, so that both are whole numbers
     opponents = cv2.transform(pixels.astype(np.int16), np.array([[1.0, -1, 0], [1, 1, -2]]))
     means, deviations = (values.ravel() / (1, 2) for values in cv2.meanStdDev(opponents))
     return math.hypot(*deviations) + 0.3 * math.hypot(*means)
@@ -216,22 +237,22 @@ def heuristic_aesthetic(
     response: Response,
     levels: Histogram,
     colour: float,
-    laplacian_full_scale: float,
+    focus: float,
 ) -> float:
     """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
 
-    Focus is the Laplacian variance of the sharpest ninth (a sharp subject in front of a soft
-    background is not a fault), contrast the width of the middle 98 percent of the luminance, light
-    how close it is to a middle grey, colour the colourfulness up to "moderately colourful",
-    compactness how small a frame holds 81 percent of the edges, simplicity how few hues there are.
-    Contrast, compactness and simplicity after Ke, Tang and Jing (2006), "The Design of High-Level
-    Features for Photo Quality Assessment", sections 4.1 to 4.3.
+    Focus, 0 to 1, is that of the sharpest region (a sharp subject in front of a soft background is
+    not a fault), contrast is the width of the middle 98 percent of the luminance,
+    light is its closeness to middle grey, colour is the colourfulness up to "moderately colourful",
+    compactness measures how small a frame holds 81 percent of the edges, simplicity how few hues
+    there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006), "The Design of
+    High-Level Features for Photo Quality Assessment", sections 4.1 to 4.3.
 
     Returns:
         2.0 to 8.0, on the scale of AVA (1 to 10).
     """
     parts = {
-        "focus": math.sqrt(sharpest_region(response, HEURISTIC_GRID) / laplacian_full_scale),
+        "focus": focus,
         "contrast": _tonal_width(levels),
         "light": 1.0 - abs(_mean_level(levels) - 118.0) / 137.0,
         "colour": _clip(colour / 45.0),
@@ -252,7 +273,7 @@ def _tonal_width(levels: Histogram) -> float:
 
 
 def percentile(levels: Histogram, share: float) -> float:
-    """As NumPy's `percentile` of the pixels, interpolated between the two nearest."""
+    """NumPy's `percentile` of the pixels, interpolated between the two nearest levels."""
     place = share * (int(levels.sum()) - 1)
     rank = math.floor(place)
     low, high = np.searchsorted(levels.cumsum(), [rank, math.ceil(place)], side="right")
@@ -274,7 +295,7 @@ def _edge_frame_area(response: Response) -> float:
 
 
 def _hue_count(pixels: RgbImage) -> int:
-    """Hues of 20 that hold at least a twentieth of the most frequent one, among coloured pixels."""
+    """Counts the hues, of 20, with at least a twentieth of the most frequent hue's pixels."""
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     coloured = (hsv[..., 1] > 51) & (hsv[..., 2] > 38) & (hsv[..., 2] < 242)
     histogram = np.bincount(hsv[..., 0][coloured].astype(np.int64) // 9, minlength=20)

@@ -17,13 +17,12 @@ from services.common.inference.open_inference import (
 from services.quality.model import Quality
 from services.quality.servicer import QualityServicer
 
-SCORES = tuple(
-    field.name for field in dataclasses.fields(Quality) if field.name != "ava_distribution"
-)
+_LISTS = ("ava_distribution", "luminance_grid", "detail_grid")
+SCORES = tuple(field.name for field in dataclasses.fields(Quality) if field.name not in _LISTS)
 
 
 def tensor_api(servicer: QualityServicer) -> TensorApi:
-    """Input `image`; one output a score, FP64 (n,), named as in quality.proto; NaN = unknown."""
+    """Input `image`; one output per score, FP64 (n,), named as in quality.proto; NaN = unknown."""
 
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)

@@ -13,7 +13,7 @@ Description = NDArray[np.float32]
 
 
 class SiameseModel:
-    """Runs the two halves of the comparator: describe each picture once, compare descriptions.
+    """Runs the two halves of the comparator: one describes pictures, one compares descriptions.
 
     Args:
         describe: Graph from pixels to a description.
@@ -29,15 +29,15 @@ class SiameseModel:
         return self.describe_batch([tensor])[0]
 
     def describe_batch(self, tensors: Sequence[NDArray[np.float32]]) -> list[Description]:
-        """Describes pictures, in one inference if graph and sizes allow it."""
+        """Describes pictures, in one inference if the graph and the sizes allow it."""
         return run_items(self._describe, [{"pixels": tensor} for tensor in tensors])
 
     def compare(self, first: Description, second: Description) -> float:
         """Compares two described pictures.
 
         Returns:
-            Probability that the first is the better photo, 0.0 to 1.0; both orders are averaged, so
-            the swapped pair gives one minus this.
+            Probability that the first photo is better, 0.0 to 1.0; both orders are averaged, so the
+            swapped pair gives one minus this.
         """
         return self.compare_batch([(first, second)])[0]
 

@@ -17,7 +17,7 @@ from services.siamese.servicer import SiameseServicer
 
 
 def tensor_api(servicer: SiameseServicer) -> TensorApi:
-    """Inputs `first` and `second`, of one length; output `first_better_probability`, FP64 (n,)."""
+    """Inputs `first` and `second`, equally long; output `first_better_probability`, FP64 (n,)."""
 
     async def infer(images: Images) -> Tensors:
         first, second = images["first"], images["second"]

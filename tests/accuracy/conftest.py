@@ -19,12 +19,12 @@ PROFILES = ("builtin", "standard", "lite")
 
 Curate = Callable[..., Curated]
 Figures = dict[str, dict[str, str]]
-"""What was measured, by profile."""
+"""Measured values, by profile."""
 
 
 @pytest.fixture(scope="session")
 def figures() -> Iterator[Figures]:
-    """Collects what the tests measure, and prints it as one table at the end."""
+    """Collects the measured values, and prints them as one table at the end."""
     found: Figures = {}
     yield found
     if found:
@@ -39,7 +39,7 @@ def figures() -> Iterator[Figures]:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """Address of an orchestrator with the models of a profile, which is started once."""
+    """Starts an orchestrator with the models of a profile, once; returns its address."""
     started: dict[str, str] = {}
     base = tmp_path_factory.mktemp("running")
     with contextlib.ExitStack() as stack:
@@ -60,11 +60,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
 
 def pull_real_models(profile: str, data: Path, changes: dict[str, str]) -> None:
-    """Makes a profile usable; skips the test where its networks cannot be had."""
+    """Pulls the networks of a profile; skips the test if they are not available."""
     pull = ["models", "pull", "--profile", profile]
     if profile == "lite":
         if not REAL_MODELS.is_dir():
-            pytest.skip(f"the real networks {REAL_MODELS} are not here")
+            pytest.skip(f"the real networks {REAL_MODELS} are not available")
         pull += ["--from", str(REAL_MODELS)]
     finished = bestshot(pull, data=data, changes=changes)
     if profile == "standard" and finished.code != 0:
@@ -73,14 +73,14 @@ def pull_real_models(profile: str, data: Path, changes: dict[str, str]) -> None:
 
 
 def pull_embedding(model_id: str, folder: Path) -> None:
-    """Pulls an embedding from the real networks or from its source; skips the test otherwise."""
+    """Pulls an embedding from the real networks or its source; skips the test if that fails."""
     changes = {"BESTSHOT_MODELS_DIR": str(folder)}
     pull = ["models", "pull", model_id]
     for source in (["--from", REAL_MODELS], []):
         finished = bestshot([*pull, *source], data=folder / "data", changes=changes)
         if finished.code == 0:
             return
-    pytest.skip(f"{model_id} cannot be had here: {finished.text.strip()}")
+    pytest.skip(f"{model_id} is not available: {finished.text.strip()}")
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,7 @@ def curated_folder(
     running: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Curate:
-    """Curates a folder of real photos under a profile, each once; all share a feature cache."""
+    """Curates a folder of real photos with a profile, once each; all runs share a feature cache."""
     base = tmp_path_factory.mktemp("accuracy")
     done: dict[tuple[str, str], Curated] = {}
 

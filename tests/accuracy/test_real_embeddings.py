@@ -1,4 +1,4 @@
-"""The clustering without a matrix on embeddings of real photos: hdbscan's labels."""
+"""Clustering without a matrix gives hdbscan's labels on embeddings of real photos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.unit.orchestrator.domain.moments.test_spanning_tree import assert_sam
 
 @pytest.fixture(scope="module")
 def embeddings(real_photos: Callable[[str], Path]) -> NDArray[np.float32]:
-    """Of all real photos that can be read, by the builtin model."""
+    """Embeddings of all readable real photos, from the builtin model."""
     embed, long_side_px = model_here("embedding")
     found = []
     for name in ("album", "trip", "faces", "portraits"):
@@ -42,7 +42,7 @@ def embeddings(real_photos: Callable[[str], Path]) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("tile_count", [16, 50, 4096])
-def test_the_labels_are_those_of_hdbscan(embeddings: NDArray[np.float32], tile_count: int) -> None:
+def test_labels_equal_those_of_hdbscan(embeddings: NDArray[np.float32], tile_count: int) -> None:
     assert len(embeddings) > 90
     for min_samples, epsilon, method, size in product(
         (1, 2, 3, 5), (0.0, 0.2, 0.32), ("eom", "leaf"), (2, 3, 5)

@@ -1,4 +1,4 @@
-"""Face models made of the parts of `standard` and of `lite`, on real photos."""
+"""Face models combined from the parts of `standard` and `lite`, on real photos."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load(role: Role, part: LocalModel) -> Any:
 
 @pytest.mark.parametrize("swapped", [None, *ARGUMENTS])
 @pytest.mark.parametrize(("base", "other"), [("standard", "lite"), ("lite", "standard")])
-def test_each_part_can_be_replaced_by_the_other_profiles(
+def test_each_part_can_be_replaced_with_the_other_profiles_part(
     parts: Parts,
     real_photos: Callable[[str], Path],
     base: str,

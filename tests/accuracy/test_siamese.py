@@ -105,11 +105,11 @@ EARLIER_KINDS: dict[str, list[Callable[[Rgb], Rgb]]] = {
         for sides in ((0.1, 0, 0.1, 0), (0, 0.1, 0, 0.1), (0.2, 0, 0.2, 0), (0, 0.2, 0, 0.2))
     ],
 }
-"""The kinds of pairs of the earlier system's benchmark, 27 a picture; its strengths are unknown."""
+"""Kinds of pairs in the earlier system's benchmark, 27 per picture; its strengths are unknown."""
 
 
 def add_figures(figures: Figures, title: str, right: dict[str, list[bool]]) -> float:
-    """Records the share of pairs decided correctly, by kind and overall; returns the latter."""
+    """Records the share of correctly ranked pairs, by kind and overall; returns the latter."""
     every = [hit for hits in right.values() for hit in hits]
     for kind, hits in {f"{title}, all {len(every)}": every, **right}.items():
         what = kind if kind.startswith(title) else f"  {kind.replace('_', ' ')}, {len(hits)}"
@@ -133,17 +133,17 @@ def test_the_undegraded_photo_is_preferred(
     for folder in ("album", "trip"):
         for path in sorted(real_photos(folder).glob("*.jpg")):
             if path.name.startswith(("176_HONOR-7X_F", "176_HONOR-7X_M", "thompson")):
-                continue  # blurred as they are; 150 pixels wide
+                continue  # already blurred; 150 pixels wide
             picture = decode(path.read_bytes(), max_pixels=10**9).pixels
             whole = model.describe(to_full_tensor(fit_long_side(picture, INPUT_SIDE_PX)))
             for degrade in DEGRADATIONS:
                 worse = to_full_tensor(fit_long_side(degrade(picture), INPUT_SIDE_PX))
                 probability = model.compare(whole, model.describe(worse))
                 right[degrade.__name__].append(probability > 0.5)
-    assert add_figures(figures, "pairs of a photo and its worsened copy", right) >= 0.90
+    assert add_figures(figures, "pairs of a photo and its degraded copy", right) >= 0.90
 
 
-def test_the_sharp_one_of_a_real_triplet_is_preferred(
+def test_the_sharp_photo_of_a_real_triplet_is_preferred(
     model: SiameseModel, real_photos: Callable[[str], Path]
 ) -> None:
     sharp, defocused, shaken = (
@@ -167,7 +167,7 @@ def test_the_sharp_one_of_a_real_triplet_is_preferred(
 def test_the_pairs_of_the_earlier_benchmark(
     model: SiameseModel, figures: Figures, real_photos: Callable[[str], Path]
 ) -> None:
-    """This comparator does not count a crop as worse, so only the other kinds must be right."""
+    """This comparator does not count a crop as worse, so only the other kinds have a threshold."""
     paths = [
         path
         for folder in ("album", "trip")
@@ -182,6 +182,6 @@ def test_the_pairs_of_the_earlier_benchmark(
             for change in variants:
                 changed = to_full_tensor(fit_long_side(change(picture), INPUT_SIDE_PX))
                 right[kind].append(model.compare(whole, model.describe(changed)) > 0.5)
-    add_figures(figures, "pairs of the earlier benchmark's kinds", right)
+    add_figures(figures, "pairs as in the earlier benchmark", right)
     seen = [hit for kind, hits in right.items() if "crop" not in kind for hit in hits]
     assert np.mean(seen) >= 0.90

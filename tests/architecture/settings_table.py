@@ -2,7 +2,7 @@
 
     python -P -m tests.architecture.settings_table [--check]
 
-A test runs the check, so that the page cannot differ from the code.
+A test runs the check, so the page cannot differ from the code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEAD = ["| key | default | meaning |", "|---|---|---|"]
 
 
 def render_page(page: str) -> str:
-    """The page with its tables as they should be."""
+    """Returns the page with up-to-date tables."""
     services = {
         f"{section}.{setting.key}": setting
         for section, settings in SECTIONS.items()
@@ -42,7 +42,7 @@ def render_page(page: str) -> str:
 
 
 def _rows(name: str, declared: dict[str, SettingDescription]) -> Iterator[str]:
-    """One row per setting; services that share one share its row."""
+    """One row per setting; settings with the same description share a row."""
     defaults = read_yaml(ROOT / "configs" / name)
     keys_of: dict[str, list[str]] = {}
     for key, setting in declared.items():

@@ -1,4 +1,4 @@
-"""The structure of the project: what must exist, be documented and agree."""
+"""The structure of the project: files that must exist, be documented and agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOMS = ("__main__", "model", "servicer", "tensors")
 
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)
-def test_every_model_service_has_the_same_rooms_and_a_model_card(name: str) -> None:
+def test_every_model_service_has_the_same_modules_and_a_model_card(name: str) -> None:
     folder = ROOT / "services" / name
     for room in ROOMS:
         assert (folder / f"{room}.py").is_file()
@@ -42,7 +42,7 @@ def test_every_model_service_has_the_same_rooms_and_a_model_card(name: str) -> N
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
-def test_every_element_of_the_contract_has_a_comment(path: Path) -> None:
+def test_every_element_of_the_protos_has_a_comment(path: Path) -> None:
     lines = path.read_text().splitlines()
     element = re.compile(
         r"^\s*(package|service|rpc|message|enum|oneof|repeated|optional|map<|"
@@ -55,14 +55,14 @@ def test_every_element_of_the_contract_has_a_comment(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
-def test_a_contract_lies_where_its_package_says(path: Path) -> None:
+def test_the_folder_of_a_proto_matches_its_package(path: Path) -> None:
     package = re.search(r"^package ([\w.]+);", path.read_text(), re.MULTILINE)
     assert package is not None
     assert package[1].split(".") == list(path.relative_to(ROOT / "protos").parts[:-1])
     assert package[1] in (ROOT / "protos" / "README.md").read_text()
 
 
-def test_codes_of_the_domain_are_those_of_the_contract() -> None:
+def test_codes_of_the_domain_match_the_protos() -> None:
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     def names(enum: Any, prefix: str) -> set[str]:
@@ -79,7 +79,7 @@ def test_codes_of_the_domain_are_those_of_the_contract() -> None:
 
 
 def test_no_module_of_ours_is_started_with_the_current_folder_on_its_path() -> None:
-    """With `-m` alone Python would execute a yaml.py in a folder of photos."""
+    """With just `-m`, Python would execute a yaml.py in a folder of photos."""
     listed = subprocess.run(
         ["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout.splitlines()
@@ -111,7 +111,7 @@ def test_every_make_target_that_a_page_names_exists() -> None:
             assert target in targets, f"{page.relative_to(ROOT)}: make {target}"
 
 
-def test_the_calls_by_grpcurl_that_the_page_shows_are_in_the_contract() -> None:
+def test_the_grpcurl_calls_on_the_page_are_in_the_protos() -> None:
     text = (ROOT / "protos" / "README.md").read_text().replace("\\\n", " ")
     calls = re.findall(
         r"^\$ grpcurl .*-d (\"(?:\\.|[^\"])*\"|'[^']*') \S+\s+(\S+)$", text, re.MULTILINE
@@ -137,7 +137,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_between_pages_lead_somewhere(path: Path) -> None:
+def test_links_between_pages_are_not_broken(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
@@ -161,7 +161,7 @@ def test_the_registry_names_sources_that_exist() -> None:
 
 
 def test_the_card_of_every_model_of_a_profile_states_its_licence() -> None:
-    """In the first two columns of a table: ids and licence."""
+    """The ids and the licence are in the first two columns of a table."""
     configs = ROOT / "configs"
     registry = read_registry(configs).models
     stated = {}
@@ -190,14 +190,14 @@ def test_exact_versions_of_all_dependencies_are_locked() -> None:
         *(one for extra in ("export", "parquet", "ui", "dev") for one in extras[extra]),
     ]:
         name = re.split(r"[\[<>=;]", requirement)[0].strip().lower().replace("_", "-")
-        if name not in ("bestshot", "onnxruntime"):  # ourselves; the build for other platforms
+        if name not in ("bestshot", "onnxruntime"):  # this project; the build for other platforms
             assert name in locked, name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_imports_only_what_it_uses(name: str) -> None:
-    """Start-up time: no service loads the database or the clustering, no orchestrator a model."""
+    """For a fast start: services load neither database nor clustering, the rest no model."""
     module = f"services.{name}.__main__" if name in MODEL_SERVICES else f"{name}.__main__"
     code = f"import sys, {module}; print(' '.join(sys.modules))"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Words that a reader stumbles over."""
+"""Finds words that a reader would stumble over."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ PARTICIPLES = re.compile(
     r"|recorded|removed|reserved|selected|served|shared|shown|sorted|stored|taken|tied|wanted"
     r"|written)(_|$)"
 )
-"""First words of function names that describe a state; a function is named for what it does."""
+"""Function names must not begin with these words for a state: a name says what a function does."""
 
 
 def _function_names(path: Path) -> Iterator[str]:
-    """Functions and methods of a module; properties and pytest's fixtures are things, not acts."""
+    """Functions and methods of a module, except properties and pytest fixtures, which are nouns."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)

@@ -1,1 +1,1 @@
-"""How fast it is: every figure a ratio against a baseline of the same run."""
+"""Measures speed: every figure is a ratio against a baseline in the same run."""

@@ -1,10 +1,10 @@
-"""What many callers cost the quality service: memory, calls lost, and calls of each caller.
+"""Measures the quality service under many callers: memory, lost calls, and calls per caller.
 
-First each has a connection of its own and sends photos of 12 megapixels, one after the other, for
-some time. Then some send at once, through one connection of the client library, one uncompressed
-picture almost as large as a message may be; this process needs about 0.13 GiB for each. The
-baseline is the memory limit of the service's container in the Kubernetes manifest. Arguments: how
-many callers, and how many of them with the largest messages.
+First each caller has a separate connection and sends photos of 12 megapixels, one after the other,
+for some time. Then some of them simultaneously send, through one connection of the client library,
+an uncompressed picture of almost the maximum message size; this process needs about 0.13 GiB for
+each. The baseline is the memory limit of the service's container in the Kubernetes manifest.
+Arguments: the number of callers, and how many of them send the largest messages.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.conftest import ROOT
 
 CALLERS, LARGE_CALLERS = 128, 24
 FILL = 0.95
-"""Size of a message, relative to the largest allowed."""
+"""Size of a message, relative to the maximum."""
 TIMEOUT_S = 1800.0
 SECONDS = 20.0
 MANIFEST = ROOT / "deploy" / "kubernetes" / "base" / "model-service" / "model-service.yaml"
@@ -45,7 +45,7 @@ UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
 def picture() -> bytes:
-    """An uncompressed TIFF, 4:3, of `FILL` times the largest message."""
+    """An uncompressed TIFF, 4:3, with `FILL` times the maximum message size."""
     shared = load_section(ROOT / "configs", "builtin", "shared", SharedSettings)
     height = int((FILL * shared.max_message_bytes / 4) ** 0.5)
     pixels = np.zeros((height, height * 4 // 3, 3), np.uint8)
@@ -65,7 +65,7 @@ def photo() -> bytes:
 
 
 def memory_limit() -> int:
-    """Bytes that the manifest allows the service's container."""
+    """Memory limit of the service's container in the manifest, bytes."""
     for manifest in yaml.safe_load_all(MANIFEST.read_text()):
         if manifest["kind"] == "Deployment":
             (container,) = manifest["spec"]["template"]["spec"]["containers"]
@@ -77,13 +77,13 @@ def memory_limit() -> int:
 
 
 def peak_bytes(pid: int) -> int:
-    """Most memory that a process has had."""
+    """Peak memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
 
 
 async def call_at_once(address: str, callers: int) -> int:
-    """Returns how many of the calls were lost."""
+    """Makes all calls simultaneously; returns how many of them were lost."""
     content = picture()
 
     async with AsyncClient(Addresses(quality=address), timeout_s=TIMEOUT_S) as client:
@@ -100,7 +100,7 @@ async def call_at_once(address: str, callers: int) -> int:
 
 
 async def call_for(address: str, callers: int, seconds: float) -> dict[str, float]:
-    """Lets each caller send for some time; returns how many calls they completed, and lost."""
+    """Makes each caller send for some time; returns how many calls they completed and lost."""
     request = quality_pb2.ScoreRequest(images=[image_pb2.Image(encoded=photo())])
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
     end = time.monotonic() + seconds
@@ -154,7 +154,7 @@ def main() -> None:
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(result, indent=2) + "\n")
     ratio = "peak memory, ratio to the manifest's limit"
-    table = Table(f"{callers} callers", ratio, "calls lost", "calls of a caller")
+    table = Table(f"{callers} callers", ratio, "lost calls", "calls per caller")
     calls = f"{steady['fewest']} to {steady['most']}"
     table.add_row(
         f"photos, {SECONDS:g} s", f"{steady_peak / memory_limit():.2f}", str(steady["lost"]), calls

@@ -1,14 +1,15 @@
-"""How clustering grows: ours against hdbscan's generic path (the baseline) and fast_hdbscan.
+"""Measures how clustering scales: ours, hdbscan's generic path (the baseline) and fast_hdbscan.
 
-Every measurement is a process of its own, on the same vectors: scenes of a few shots each, 384-d.
-Time is of the clustering alone, memory the process's peak less what it held before it began.
-The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix with
-its own transpose crashes on some processors.
+Every measurement is a separate process, on the same vectors: scenes of a few shots each, 384-d.
+Time is that of the clustering alone; memory is the process's peak minus its memory beforehand.
+The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix and
+its transpose crashes on some processors.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -33,7 +34,7 @@ Vectors = NDArray[np.float32]
 
 
 def scenes(count: int) -> Vectors:
-    """Unit vectors around random centres, five a centre on average."""
+    """Unit vectors around random centres, five per centre on average."""
     rng = np.random.default_rng(count)
     sizes = rng.geometric(1 / 5, count)
     owners = np.repeat(np.arange(count), sizes)[:count]
@@ -43,7 +44,16 @@ def scenes(count: int) -> Vectors:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
+def _captures(count: int) -> Any:
+    """Two cameras in turns of a thousand photos, a photo every 20 seconds, and nights."""
+    from orchestrator.domain.moments.capture_time import Captures
+
+    number = np.arange(count)
+    seconds = 20.0 * number + 50_000.0 * (number // 1500)
+    return Captures(seconds, [str(turn % 2) for turn in (number // 1000).tolist()])
+
+
+def _ours(scene_distance: float | None, time_weight: float = 0.0) -> Callable[[Vectors], Any]:
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.parameters import (
         WITHOUT_TIME,
@@ -60,10 +70,11 @@ def _ours(scene_distance: float | None) -> Callable[[Vectors], Any]:
         cluster_selection_method="eom",
         scene_distance=scene_distance,
         dbscan=DbscanParameters(eps=0.3, min_samples=1),
-        capture_time=WITHOUT_TIME,
+        capture_time=dataclasses.replace(WITHOUT_TIME, weight=time_weight),
         max_joint_count=None,
+        compare_structure=False,
     )
-    return lambda vectors: cluster_scenes(vectors, wanted)
+    return lambda vectors: cluster_scenes(vectors, wanted, _captures(len(vectors)))
 
 
 def _generic() -> Callable[[Vectors], Any]:
@@ -85,6 +96,7 @@ METHODS: dict[str, Callable[[], Callable[[Vectors], Any]]] = {
     "hdbscan generic": _generic,
     "bestshot, plain": lambda: _ours(None),
     "bestshot, scene_distance": lambda: _ours(0.4),
+    "bestshot, scene_distance and time": lambda: _ours(0.4, 0.12),
     "fast_hdbscan": _fast,
 }
 
@@ -94,7 +106,7 @@ def measure(method: str, count: int) -> None:
     cluster = METHODS[method]()
     cluster(scenes(64))
     vectors = scenes(count)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _memory_mib("VmRSS")
     began = time.perf_counter()
     labels = cluster(vectors)

@@ -1,8 +1,8 @@
-"""What a crowd costs: one moment of look-alikes, such as a time-lapse, at every step that sees all.
+"""Measures a crowd, one moment of look-alikes such as a time-lapse, at each step that sees it all.
 
 The baseline is "all similarities once": the products of all embeddings with each other, computed in
-blocks and thrown away. Each step is a process of its own; memory is its peak during the step, less
-what it held before. Argument: how many photos.
+blocks and discarded. Each step is a separate process; memory is its peak during the step minus its
+memory before. Argument: the number of photos.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COUNT = 20_000
 DIMENSIONS = 384
 BLOCK_COUNT = 1024
 CALIBRATION = (0.4, 0.32)
-"""Scene distance and epsilon, as an embedding model states them."""
+"""Scene distance and epsilon, as from an embedding model's calibration."""
 BASELINE = "all similarities once"
 MODEL = "m" * 64
 EMBEDDING = {"id": "m", "description": "", "fallback_for_model_id": ""}
@@ -87,7 +87,7 @@ def cluster(profile: str, count: int, folder: Path) -> Callable[[], Any]:
 
 
 def time_evidence(seconds_between: float, count: int, folder: Path) -> Callable[[], Any]:
-    """One camera, a photo every `seconds_between`, and nights of which no photo is known."""
+    """One camera, a photo every `seconds_between`, and nights without photos."""
     parameters = settings("builtin").cluster_scenes.parameters(CALIBRATION)
     time = dataclasses.replace(parameters.capture_time, enabled=True)
     seconds = np.arange(count) * seconds_between

@@ -1,12 +1,12 @@
-"""A whole run over photos of camera size, against one process that does the same without gRPC.
+"""Compares a whole run on camera-sized photos with one process that does the same without gRPC.
 
 The baseline is a script: it reads, decodes and analyses one photo after the other, and clusters.
-The limit is what is left where everything but the models costs nothing: their processor time,
-shared by all cores. Each is a process of its own on the same photos; the better of two rounds
-counts. Near ties are not compared by the Siamese model: the script does not select.
+The limit is the speed if everything except the models took no time: their processor time, shared
+by all cores. Each measurement is a separate process on the same photos; the better of two rounds
+counts. The Siamese model does not compare near ties, because the script does not select.
 
-Both use the builtin models; a run with the profile `standard` is measured against that one, if its
-networks are on this machine or can be fetched.
+Both use the builtin models. A run with the `standard` profile is compared with the builtin run, if
+its networks are on this machine or can be fetched.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from services.common.config.layers import BUILTIN_PROFILE, PROFILE_VARIABLE, config_dir
 from services.common.imaging.decode import decode, fit_long_side
+from services.common.inference.registry import find_entry
 from tests.benchmarks.models_here import model_here
 from tests.conftest import ROOT
 
@@ -49,7 +51,7 @@ SCENES = (
 
 
 def make_album(folder: Path, count: int) -> None:
-    """JPEGs of 12 megapixels: crops of real pictures, enlarged, with grain as of a sensor."""
+    """Makes JPEGs of 12 megapixels: enlarged crops of real pictures, with grain like a sensor's."""
     rng = np.random.default_rng(0)
     grain = rng.normal(0, 4, (SIZE[1], SIZE[0], 1)).astype(np.float32)
     for number in range(count):
@@ -63,13 +65,16 @@ def make_album(folder: Path, count: int) -> None:
 
 def single_process(folder: Path) -> None:
     """Prints photos per second and the models' processor seconds of a run without gRPC, as JSON."""
+    from orchestrator.config import PipelineConfig, resolve_auto
     from orchestrator.domain.moments.clustering import cluster_scenes
-    from orchestrator.domain.moments.parameters import (
-        WITHOUT_TIME,
-        ClusterParameters,
-        DbscanParameters,
-    )
 
+    config = PipelineConfig(config_dir(None), BUILTIN_PROFILE)
+    calibration = find_entry(config_dir(None), config.model_id("embedding")).calibration
+    assert calibration is not None
+    parameters = resolve_auto(
+        config.load().cluster_scenes,
+        (calibration.scene_distance, calibration.cluster_selection_epsilon),
+    )
     models = {name: model_here(name) for name in ("embedding", "quality", "face")}
     paths = sorted(folder.iterdir())
 
@@ -93,21 +98,7 @@ def single_process(folder: Path) -> None:
         analysed("quality", pixels)
         analysed("face", pixels)
         model_seconds += time.process_time() - before
-    cluster_scenes(
-        np.stack(embeddings),
-        ClusterParameters(
-            method="hdbscan",
-            metric="cosine",
-            min_cluster_size=2,
-            min_samples=2,
-            cluster_selection_epsilon=0.32,
-            cluster_selection_method="eom",
-            scene_distance=0.4,
-            max_joint_count=None,
-            dbscan=DbscanParameters(eps=0.3, min_samples=1),
-            capture_time=WITHOUT_TIME,
-        ),
-    )
+    cluster_scenes(np.stack(embeddings), parameters)
     seconds = time.perf_counter() - began
     print(json.dumps({"per_s": len(paths) / seconds, "model_seconds": model_seconds}))
 
@@ -119,7 +110,7 @@ def can_have(profile: str) -> bool:
 
 
 def whole_run(photos: Path, base: Path, profile: str) -> dict[str, float]:
-    """Photos per second of `bestshot curate`: within the run, and with all processes' start."""
+    """Photos per second of `bestshot curate`: of the run alone, and including process start-up."""
     without_ties = ("--set", "select_best.siamese.enabled=false")
     command = [BESTSHOT, "curate", photos, "--out", base / "out", *without_ties]
     command += ["--profile", profile]
@@ -136,7 +127,7 @@ def whole_run(photos: Path, base: Path, profile: str) -> dict[str, float]:
 
 
 def decoding(photos: Path) -> dict[str, float]:
-    """Photos per second: ours, scaled within the decoder, and Pillow's of the full size."""
+    """Photos per second: our decoder, which scales while decoding, and Pillow at full size."""
     contents = [path.read_bytes() for path in sorted(photos.iterdir())[:24]]
 
     def full_size(content: bytes) -> None:
@@ -157,7 +148,10 @@ def decoding(photos: Path) -> dict[str, float]:
 
 def _baseline(photos: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "tests.benchmarks.curation", "--single-process", str(photos)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    environment = {**os.environ, PROFILE_VARIABLE: BUILTIN_PROFILE}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -1,4 +1,4 @@
-"""A service's own model in this process: the same preparation and inference, without gRPC."""
+"""Runs a service's model in this process: the same preparation and inference, without gRPC."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def model_here(name: str, worker_threads: int = 1) -> tuple[Analyse, int]:
     """Loads the model of a service.
 
     Returns:
-        What analyses one picture, a pair with itself where the service compares; and the long side
-        in pixels that it wants, 0 = the whole canonical picture.
+        A function that analyses one picture (or compares it with itself), and the long side in
+        pixels that the model requires (0 = the whole canonical picture).
     """
     arguments = ["--address", "127.0.0.1:0", "--set", f"worker_threads={worker_threads}"]
     invocation = parse_arguments(name, arguments)
@@ -40,7 +40,7 @@ def model_here(name: str, worker_threads: int = 1) -> tuple[Analyse, int]:
 
 
 class _Catcher:
-    """Stands in for a server at registration, to get at the servicer."""
+    """Takes the place of a server at registration, to capture the servicer."""
 
     def __init__(self, servicers: list[Any]) -> None:
         self._servicers = servicers

@@ -1,10 +1,10 @@
-"""Grouping of near-duplicates: bestshot against imagededup's hashes, on the same photos.
+"""Compares bestshot with imagededup's hashes at grouping near-duplicates, on the same photos.
 
-Made photos: scikit-image's and scikit-learn's pictures, each with copies that were recompressed,
-made smaller, brighter or darker, cropped, blurred and turned. Real ones with groups made by people
-where they lie beside the project. Precision and recall are of the pairs in one group; imagededup's
-groups are the linked duplicates at its default distance of 10 bits. The baseline of speed is its
-PHash.
+The generated photos are scikit-image's and scikit-learn's pictures, each with copies that were
+recompressed, made smaller, brighter or darker, cropped, blurred and rotated. Real photos grouped by
+people are used if they are in a folder beside the project. Precision and recall count the pairs in
+one group; imagededup's groups are the linked duplicates at its default distance of 10 bits. The
+baseline for speed is its PHash.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ REQUIREMENTS = (
 HASHES = ("PHash", "DHash", "WHash", "AHash")
 PICTURES = ("astronaut", "chelsea", "coffee", "rocket", "retina", "hubble_deep_field")
 Groups = dict[str, str]
-"""Name of the group of each file; every single is a group of its own."""
+"""Name of each file's group; every single photo is a separate group."""
 
 
 def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image, int]]:
-    """The picture, and near-duplicates of it: name, pixels, JPEG quality."""
+    """Yields the picture and near-duplicates of it: name, pixels, JPEG quality."""
     width, height = picture.size
     yield "original", picture, 92
     yield "recompressed", picture, 30
@@ -60,7 +60,7 @@ def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image, int]]:
 
 
 def make_photos(folder: Path) -> Groups:
-    """Writes originals and near-duplicates; returns whose each is."""
+    """Writes originals and near-duplicates; returns the original of each file."""
     arrays = {name: getattr(skimage.data, name)() for name in PICTURES}
     arrays |= {f"sample{n}": one for n, one in enumerate(load_sample_images().images)}
     groups = {}
@@ -73,7 +73,7 @@ def make_photos(folder: Path) -> Groups:
 
 
 def real_groups(folder: Path) -> Groups:
-    """How people grouped the photos of a folder."""
+    """Reads how people grouped the photos of a folder."""
     with (folder / "groups.csv").open(newline="") as opened:
         known = {row["file"]: row["group"] for row in csv.DictReader(opened)}
     names = [path.name for path in folder.iterdir() if path.suffix != ".csv"]
@@ -81,7 +81,7 @@ def real_groups(folder: Path) -> Groups:
 
 
 def by_bestshot(photos: Path, base: Path) -> tuple[Groups, float]:
-    """Groups by `bestshot curate`, and its seconds."""
+    """Groups with `bestshot curate`; also returns the seconds."""
     command = [Path(sys.executable).with_name("bestshot"), "curate", photos, "--out", base / "out"]
     command += ["--profile", "builtin"]
     environment = {**os.environ, "BESTSHOT_DATA_DIR": str(base / "data")}
@@ -97,7 +97,7 @@ def by_bestshot(photos: Path, base: Path) -> tuple[Groups, float]:
 
 
 def by_hash(name: str, photos: Path) -> tuple[Groups, float]:
-    """Groups by one of imagededup's hashes, and its seconds."""
+    """Groups with one of imagededup's hashes; also returns the seconds."""
     from imagededup import methods
 
     method = getattr(methods, name)(verbose=False)
@@ -129,7 +129,7 @@ def judged(groups: Groups, truth: Groups) -> dict[str, float]:
 
 
 def _load_imagededup() -> None:
-    """Puts it on the path, and torchvision into a state in which it can import that."""
+    """Puts imagededup on the path, and prepares torchvision so that it can be imported."""
     if not LIBRARY.exists():
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", LIBRARY]
         subprocess.run([*command, *REQUIREMENTS], check=True)

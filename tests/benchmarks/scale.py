@@ -1,7 +1,8 @@
-"""How a run grows with the number of photos, with model services that answer at once.
+"""Measures how a run scales with the number of photos, with model services that answer at once.
 
-What is left is the orchestrator: listing, reading, decoding small files, the database, clustering,
-selection, and the calls. Every photo is another file of 64 x 48 pixels. Arguments: how many.
+Only the orchestrator's work remains: listing, reading, decoding small files, the database,
+clustering, selection, and the calls. Every photo is a different file of 64 x 48 pixels. Arguments:
+the numbers of photos.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Found = dict[str, float]
 
 
 def make_photos(folder: Path, count: int) -> None:
-    """Files with the same pixels and a comment of their own each."""
+    """Makes files with the same pixels but different comments."""
     buffer = io.BytesIO()
     Image.fromarray(draw_picture(1, 64, 48)).save(buffer, "JPEG")
     content = buffer.getvalue()
@@ -41,7 +42,7 @@ def make_photos(folder: Path, count: int) -> None:
 
 
 def measure(count: int) -> Found:
-    """Seconds of each stage, the orchestrator's largest memory and the database, in MiB."""
+    """Seconds of each stage, and the orchestrator's peak memory and the database size in MiB."""
     command = [sys.executable, "-m", "tests.fakes.model_services"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos' / 'gen'}"}
     with (

@@ -1,7 +1,7 @@
-"""What serving costs: each service against its own model in this process, on the same pictures.
+"""Measures the cost of serving: each service compared with its model in this process.
 
-The model in the process is the baseline: prepared and inferred one picture after the other, on as
-many threads as the service has workers.
+Both get the same pictures. The model in this process is the baseline: it prepares and infers one
+picture after the other, on as many threads as the service has workers.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ CALLS: dict[str, Call] = {
 
 
 def pictures(count: int) -> list[RgbImage]:
-    """Crops of scikit-learn's real pictures, 512 pixels wide."""
+    """Crops of scikit-learn's photos, 512 pixels wide."""
     whole = load_sample_images().images
     rng = np.random.default_rng(0)
     found = []
@@ -74,7 +74,7 @@ def pictures(count: int) -> list[RgbImage]:
 
 
 def message(pixels: RgbImage, long_side_px: int) -> image_pb2.Image:
-    """What the orchestrator sends: the size that the service asks for."""
+    """Builds the message that the orchestrator sends, in the size that the service requests."""
     small = np.ascontiguousarray(fit_long_side(pixels, long_side_px))
     height, width = small.shape[:2]
     return image_pb2.Image(
@@ -83,7 +83,7 @@ def message(pixels: RgbImage, long_side_px: int) -> image_pb2.Image:
 
 
 def in_process(name: str, images: list[image_pb2.Image]) -> float:
-    """Pictures a second of the same servicer's own prepare and infer, without gRPC."""
+    """Pictures per second with the servicer's own prepare and infer, without gRPC."""
     analyse, _ = model_here(name, WORKERS)
 
     def once() -> float:
@@ -99,7 +99,7 @@ def in_process(name: str, images: list[image_pb2.Image]) -> float:
 async def served(
     name: str, address: str, images: list[image_pb2.Image], callers: int, batch: int
 ) -> float:
-    """Pictures a second over gRPC, `callers` calls of `batch` pictures at a time."""
+    """Pictures per second over gRPC, with `callers` concurrent calls of `batch` pictures."""
     async with grpc.aio.insecure_channel(address) as channel:
         stub, call = STUBS[name](channel), CALLS[name]
         parts = [images[start : start + batch] for start in range(0, len(images), batch)]
@@ -121,7 +121,7 @@ async def served(
 
 
 def measure(name: str, logs: str) -> dict[str, float]:
-    """One service: at saturation, at one caller, and merged."""
+    """Measures one service: saturated, with one caller, and with merged calls."""
     side = {"embedding": 256, "siamese": 512}.get(name, 0)
     images = [message(pixels, side) for pixels in pictures(COUNT[name])]
     baseline = in_process(name, images)

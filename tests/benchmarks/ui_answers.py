@@ -1,7 +1,7 @@
-"""How long the UI takes to show results of many photos, against the orchestrator's own answer.
+"""Measures how long the UI takes to show many photos, compared with the orchestrator's response.
 
-The results are made up (scores at random, one thumbnail for all), since only their number matters;
-database, orchestrator, UI and browser are real.
+The results are made up (random scores, one thumbnail for all photos), because only their number
+matters; the database, orchestrator, UI and browser are real.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TARGET = ROOT / "build" / "bench" / "ui_answers.json"
 
 
 def record(index: int, rng: np.random.Generator) -> ImageRecord:
-    """A scored photo; of every moment the first shot is selected."""
+    """A scored photo; the first shot of every moment is selected."""
     scores = {
         field.name: float(rng.random())
         for field in dataclasses.fields(QualityScores)
@@ -113,7 +113,7 @@ def median_ms(call: Callable[[], object]) -> float:
 
 
 def measure(page: Page, stub: orchestrator_pb2_grpc.OrchestratorServiceStub) -> dict[str, object]:
-    """Times what a user waits for, and the orchestrator's answer to the same question."""
+    """Times the UI's actions, and the orchestrator's responses to the same queries."""
     run_id = "b" * 32
 
     def answer(**query: object) -> float:
@@ -125,7 +125,7 @@ def measure(page: Page, stub: orchestrator_pb2_grpc.OrchestratorServiceStub) -> 
     pages = iter(range(2, 2 + REPEATS))
 
     def shows(selector: str, text: str) -> None:
-        """Looks at every frame, where `expect` waits longer from look to look."""
+        """Checks in every frame, while `expect` waits longer between checks."""
         page.wait_for_function(
             "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)",
             arg=[selector, text],

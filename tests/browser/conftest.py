@@ -1,4 +1,4 @@
-"""A real browser and a real system, on real pictures that anyone may publish."""
+"""A real browser and a real system, on real pictures that are free to publish."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHROMIUM_FLAGS = (
 TIMEOUT_MS = 120_000
 NO_MESSAGES = "[class*=toast] { display: none !important }"
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
-"""Pictures of scikit-image that are in the public domain or CC0."""
+"""Pictures from scikit-image that are in the public domain or CC0."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class System:
     """A running bestshot.
 
     Attributes:
-        url: Of the UI.
-        stub: Of the orchestrator.
-        folder: Where albums and exports may lie.
+        url: URL of the UI.
+        stub: Stub of the orchestrator.
+        folder: Folder for albums and exports.
     """
 
     url: str
@@ -46,18 +46,18 @@ class System:
 
 
 def find_chromium() -> str:
-    """Debian's chromium; in CI it must be there, elsewhere its tests are skipped without it."""
+    """Path of Debian's chromium; without it, tests fail in CI and are skipped elsewhere."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
     if "CI" in os.environ:
-        raise AssertionError("the browser tests need Debian's package chromium")
-    pytest.skip("the browser tests need chromium (Debian's package of that name)")
+        raise AssertionError("the browser tests need the Debian package chromium")
+    pytest.skip("the browser tests need the Debian package chromium")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Closed with its module: Playwright's event loop keeps other tests from running theirs."""
+    """Closed after each module: other tests cannot run an event loop beside Playwright's."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield opened
@@ -65,7 +65,7 @@ def browser() -> Iterator[Browser]:
 
 
 def make_shots(folder: Path) -> None:
-    """Four scenes in three or four shots each, one of them blurred, one dark; and a letter."""
+    """Makes four scenes of three or four shots, one blurred and one dark; and a letter."""
     folder.mkdir(parents=True)
     for name in NAMES:
         picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
@@ -95,7 +95,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser profile in which every request goes to this machine, or the test fails."""
+    """A browser profile; a request to any other machine fails the test."""
     opened = browser.new_context(viewport=DESKTOP, accept_downloads=True)
     opened.set_default_timeout(TIMEOUT_MS)
     expect.set_options(timeout=TIMEOUT_MS)
@@ -122,7 +122,7 @@ def page(context: BrowserContext) -> Page:
 
 @pytest.fixture
 def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
-    """With --screenshots, writes one at desktop and at phone width into build/screenshots."""
+    """With --screenshots, saves one at desktop and one at phone width in build/screenshots."""
     wanted = request.config.getoption("--screenshots")
 
     def write(page: Page, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Screenshots of the browser tests as the README's pictures: smaller, as JPEG."""
+"""Turns screenshots from the browser tests into the README's pictures: smaller, as JPEG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a photographer does, from an empty page to the exported files."""
+"""A photographer's work, from an empty page to the exported files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def card(page: Page, path: str) -> Locator:
 
 
 def set_slider(page: Page, label: str, value: str) -> None:
-    """Types into the number beside a slider of the open tab."""
+    """Types into the number field beside a slider in the open tab."""
     field = page.get_by_role("spinbutton", name=f"number input for {label}")
     field.locator("visible=true").first.fill(value)
     field.locator("visible=true").first.press("Enter")
@@ -130,7 +130,7 @@ def test_the_whole_journey(
     page.keyboard.press("Escape")
     expect(page.locator(".detail")).to_have_count(0)
 
-    # keep and reject by keyboard, undone in turn
+    # keep and reject by keyboard, then undo each
     rejected = next(image for image in images.values() if image.is_selected)
     card(page, rejected.path).locator(".name").click()
     expect(page.locator(".detail")).to_be_visible()
@@ -150,7 +150,7 @@ def test_the_whole_journey(
     decide(page, "k", kept, "kept")
     shoot(page, "decided")
 
-    # keys pressed faster than they are answered all count, in their order
+    # keys pressed faster than they are handled all count, in order
     for key in ("x", "ArrowRight", "k", "ArrowRight", "x", "u", "u", "u"):
         page.keyboard.press(key)
     expect(card(page, kept).locator(".badge")).to_have_text("kept")
@@ -177,7 +177,7 @@ def test_the_whole_journey(
     page.keyboard.press("Escape")
     expect(page.locator(".detail")).to_have_count(0)
 
-    # a photo that the algorithm put into another moment is moved to the right one, and back
+    # a photo that the algorithm put into the wrong moment is moved to the right one, and back
     def moment_of(path: str) -> set[str]:
         listed = images_of(system, run.id)
         same = listed[path].cluster_id
@@ -217,14 +217,14 @@ def test_the_whole_journey(
     assert decisions() == {rejected.path: pb.DECISION_REJECT, kept: pb.DECISION_KEEP}
     open_tab(page, "Results")
 
-    # the same in a second tab and after a reload
+    # a second tab and a reload show the same
     second = context.new_page()
     second.goto(system.url)
     open_tab(second, "Results")
     expect(card(second, rejected.path).locator(".badge")).to_have_text("rejected")
     second.close()
 
-    # filters and orders
+    # filters and sort orders
     page.get_by_label("Show", exact=True).locator("visible=true").first.click()
     page.get_by_role("option", name=re.compile("Unreadable")).click()
     expect(page.locator(".card")).to_have_count(1)
@@ -251,7 +251,7 @@ def test_the_whole_journey(
     assert reselected[rejected.path].reason_code == pb.REASON_CODE_USER_REJECT
     assert reselected[kept].reason_code == pb.REASON_CODE_USER_KEEP
 
-    # compared with the run that it was made from
+    # comparison with the run that it was made from
     open_tab(page, "Compare")
     expect(page.locator(".diff table").first).to_contain_text("select_best.max_images_per_cluster")
     lost = [
@@ -297,7 +297,7 @@ def test_the_whole_journey(
         names = {name for name in archive.namelist() if name.endswith(".jpg")}
     assert names == {path for path, image in reselected.items() if image.is_selected}
     target = system.folder / "out"
-    page.get_by_placeholder("/home/me/Pictures/trip-best").fill(str(target))
+    page.get_by_placeholder("~/Pictures/trip-best").fill(str(target))
     page.get_by_role("button", name="Write").click()
     expect(page.get_by_text("Wrote to")).to_be_visible()
     copied = {path.name for path in (target / "selected").iterdir()}

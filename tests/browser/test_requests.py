@@ -1,4 +1,4 @@
-"""What a browser, or anyone who forges its requests, can make the page do."""
+"""Requests that a browser, or anyone who forges its requests, can send to the page."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Json = Any
 
 @dataclass(frozen=True)
 class PageUnderAttack:
-    """A page, and what an attacker would want from it.
+    """A page, and the things that an attacker would look for.
 
     Attributes:
-        client: Calls the page.
-        secret: A file of the page's user that nobody may see.
+        client: HTTP client of the page.
+        secret: A private file of the page's user.
         uploads: The folder of uploads.
         upload: A genuine upload.
         seen: Paths that were requested from a web server on this machine.
-        url: Of that server.
+        url: URL of that server.
     """
 
     client: httpx.Client
@@ -66,7 +66,7 @@ def upload(client: httpx.Client, *files: tuple[str, bytes]) -> httpx.Response:
 
 @contextlib.contextmanager
 def web_server() -> Iterator[tuple[str, list[str]]]:
-    """A server on this machine that the page must not be made to call."""
+    """A server on this machine that the page must never call."""
     seen: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -103,7 +103,7 @@ def file_data(path: str, **more: Json) -> dict[str, Json]:
 
 
 def forged(attacked: PageUnderAttack, kind: str) -> dict[str, Json]:
-    """An object that Gradio takes for a file, or for something that contains one."""
+    """An object that Gradio treats as a file, or as something that contains one."""
     secret, honest = str(attacked.secret), str(attacked.upload)
     text = base64.b64encode(SECRET.encode()).decode()
     beside = attacked.uploads / "x" / ".." / ".." / secret.removeprefix("/")
@@ -137,7 +137,7 @@ def wrapped(value: Json, wrapping: list[str]) -> Json:
 
 
 def queued(client: httpx.Client, bodies: list[dict[str, Json]]) -> str:
-    """Calls through the queue, as browsers do; returns all that comes back."""
+    """Calls through the queue, as browsers do; returns the whole response."""
     session = uuid.uuid4().hex
     for body in bodies:
         client.post("/gradio_api/queue/join", json={**body, "session_hash": session})
@@ -155,7 +155,7 @@ def queued(client: httpx.Client, bodies: list[dict[str, Json]]) -> str:
 @example(0, [], 0)
 @example(4, [], 1)
 @example(8, ["list"], 2)
-def test_no_endpoint_reads_what_was_not_uploaded(
+def test_no_endpoint_reads_a_file_that_was_not_uploaded(
     attacked: PageUnderAttack, first: int, wrapping: list[str], way: int
 ) -> None:
     """Every endpoint gets a forged file in every input, each of a different kind."""
@@ -234,7 +234,7 @@ def test_routes_of_gradio_that_the_page_does_not_need_are_closed(
 
 @dataclass(frozen=True)
 class PageAlone:
-    """A page that needs no orchestrator, with uploads limited to 50 MB."""
+    """A page without an orchestrator, with uploads limited to 50 MB."""
 
     client: httpx.Client
     folder: Path
@@ -289,12 +289,12 @@ def test_other_sites_are_refused_on_every_route(alone: PageAlone, method: str, p
             assert stream.status_code != 403, stream.read()
 
 
-def test_the_health_check_needs_no_name(alone: PageAlone) -> None:
+def test_the_health_check_accepts_any_host_name(alone: PageAlone) -> None:
     answer = alone.client.get("/healthz", headers={"host": "10.1.2.3:7860"})
     assert answer.json() == {"status": "ok"}
 
 
-def test_all_uploads_together_are_bounded_and_partial_ones_are_deleted(alone: PageAlone) -> None:
+def test_uploads_are_limited_in_total_and_partial_ones_are_deleted(alone: PageAlone) -> None:
     before = len(list(alone.uploads.glob("*/*.jpg")))
     files = [(f"{number}.jpg", bytes([number]) * 900_000) for number in range(30)]
     kept = upload(alone.client, *files)

@@ -1,4 +1,4 @@
-"""What the page says when something is missing, and what it never reveals."""
+"""The page when something is missing or fails, and what it must never reveal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Shoot = Callable[[Page, str], None]
 
 
 def make_album(page: Page, folder: Path) -> None:
-    """Creates the only album, from a folder, once the page has loaded."""
+    """Creates the first album, from a folder, once the page has loaded."""
     expect(page.get_by_text("No albums yet")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
     page.get_by_role("button", name="Create album from folder").click()
@@ -52,7 +52,7 @@ def ui_alone(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def test_an_orchestrator_that_is_down_is_told_everywhere(
+def test_every_tab_reports_an_orchestrator_that_is_down(
     page: Page, ui_alone: str, shoot: Shoot
 ) -> None:
     page.goto(ui_alone)
@@ -74,7 +74,7 @@ def test_an_orchestrator_that_is_down_is_told_everywhere(
 
 @contextmanager
 def without_service(name: str, base: Path) -> Iterator[tuple[str, str]]:
-    """Everything but one model service; yields the address of UI and orchestrator."""
+    """Everything except one model service; yields the addresses of UI and orchestrator."""
     supervisor = Supervisor(base / "logs", [])
     services = [part for part in ("embedding", "quality", "face", "siamese") if part != name]
     arguments = ["--address", "127.0.0.1:0", "--data", str(base / "data")]
@@ -93,7 +93,7 @@ def without_service(name: str, base: Path) -> Iterator[tuple[str, str]]:
         supervisor.stop()
 
 
-def test_a_model_service_that_is_down_is_told_and_runs_wait(
+def test_a_model_service_that_is_down_is_reported_and_runs_wait(
     page: Page, tmp_path: Path, shoot: Shoot
 ) -> None:
     photos = tmp_path / "photos"
@@ -229,7 +229,7 @@ def test_wrong_settings_stop_the_start_with_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_in_use_is_told_and_sigterm_ends_it(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_and_sigterm_stops_the_ui(tmp_path: Path) -> None:
     with serving_ui(tmp_path) as (url, supervisor):
         address = url.removeprefix("http://").strip("/")
         command = [str(BESTSHOT), "serve", "ui", "--address", address]

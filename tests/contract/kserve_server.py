@@ -1,4 +1,4 @@
-"""KServe's own model server over ONNX files, in a separate Python.
+"""KServe's own model server for ONNX files, in a separate Python environment.
 
 kserve needs other versions of our dependencies, so it has its own virtual environment, and this
 file imports none of our code. Arguments: gRPC port, HTTP port, and name=file of each model.

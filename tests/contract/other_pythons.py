@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 
 def python_with(*requirements: str) -> Path:
-    """A Python that has the given packages; skips if they cannot be installed, except in CI."""
+    """A Python with the given packages; skips if they cannot be installed, except in CI."""
     try:
         return installed_python(*requirements)
     except subprocess.CalledProcessError as error:
@@ -24,10 +24,10 @@ def python_with(*requirements: str) -> Path:
 
 
 def installed_python(*requirements: str) -> Path:
-    """A Python that has the given packages, made once.
+    """A Python with the given packages; the environment is created once.
 
     Raises:
-        CalledProcessError: They cannot be installed.
+        CalledProcessError: The packages cannot be installed.
     """
     name = re.split(r"[\[<>=]", requirements[0])[0]
     folder = ROOT / "build" / name
@@ -36,8 +36,8 @@ def installed_python(*requirements: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         uv = [Path(sys.executable).with_name("uv"), "pip", "install", "-q", "--python", python]
         pip = [python, "-m", "pip", "install", "-q", "--no-compile"]
-        # uv needs seconds where pip takes a minute, but reads other settings: pip's index may be
-        # the only one in reach
+        # uv takes seconds, while pip takes a minute; but it reads other settings, and pip's index
+        # may be the only one that can be reached
         quick = subprocess.run([*uv, *requirements], capture_output=True, check=False)
         if quick.returncode:
             subprocess.run([*pip, *requirements], capture_output=True, text=True, check=True)

@@ -24,7 +24,7 @@ SHARED = load_section(ROOT / "configs", "builtin", "shared", SharedSettings)
 
 @dataclass(frozen=True)
 class Running:
-    """A service that answers."""
+    """A running service."""
 
     server: Server
     channel: grpc.aio.Channel
@@ -35,13 +35,13 @@ class Running:
 async def running(
     name: str, *flags: str, address: str = "127.0.0.1:0", insecure: bool = False
 ) -> AsyncIterator[Running]:
-    """Starts a service as its process would, and stops it.
+    """Starts a service in the same way as its process, and stops it afterwards.
 
     Args:
         name: The service.
-        flags: Of --set.
-        address: To listen on.
-        insecure: As of the command line.
+        flags: Arguments of --set.
+        address: Address to listen on.
+        insecure: As on the command line.
     """
     arguments = ["--address", address]
     for flag in flags:

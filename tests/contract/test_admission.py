@@ -1,4 +1,4 @@
-"""Callers that send nothing, too much or too often: they must not harm the service or others."""
+"""Callers that send nothing, too much or too often must not harm the service or other callers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IDLE_CALLS = 64
 
 @contextlib.asynccontextmanager
 async def connection(service: Running) -> AsyncIterator[grpc.aio.Channel]:
-    """A connection of its own; channels of one process share theirs otherwise."""
+    """A separate connection; by default the channels of a process share one."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(service.server.address, options=options) as channel:
         yield channel
@@ -41,7 +41,7 @@ async def connection(service: Running) -> AsyncIterator[grpc.aio.Channel]:
 async def idle_calls(
     *channels: grpc.aio.Channel, token: str = ""
 ) -> AsyncIterator[Sequence[grpc.aio.StreamUnaryCall]]:
-    """`IDLE_CALLS` on each channel that the server knows of; none sends its request."""
+    """Opens `IDLE_CALLS` calls on each channel; none of them sends its request."""
     calls = [
         channel.stream_unary(SCORE)(nothing(), metadata=metadata(token))
         for channel in channels
@@ -50,7 +50,7 @@ async def idle_calls(
     try:
         await asyncio.gather(*(call.wait_for_connection() for call in calls))
         for channel in channels:
-            # The server takes up the calls of a connection in order: it has those before this one.
+            # The server accepts a connection's calls in order, so it has all calls before this one.
             await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         yield calls
     finally:
@@ -90,7 +90,7 @@ def tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 
 @pytest.fixture
 def no_read_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps places held: nobody gets in because a call was ended."""
+    """Keeps places occupied, so that no call is admitted because another was ended."""
     monkeypatch.setattr(admission, "REQUEST_READ_S", 2 * LIMIT_S)
 
 
@@ -151,7 +151,7 @@ async def test_a_call_that_ends_without_a_request_is_invalid() -> None:
         assert await call.details() == "the call has no request"
 
 
-async def test_more_calls_than_are_allowed_are_told_when_to_retry(
+async def test_excess_calls_are_refused_with_a_retry_delay(
     picture: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = IDLE_CALLS + 1  # a connection's own limit leaves room for a health check
@@ -165,7 +165,7 @@ async def test_more_calls_than_are_allowed_are_told_when_to_retry(
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await score(other, picture())
             assert is_queue_full(refused.value)
-            await health.Check(health_pb2.HealthCheckRequest())  # has places of its own
+            await health.Check(health_pb2.HealthCheckRequest())  # has separate places
             last.cancel()
 
 
@@ -178,7 +178,7 @@ async def test_more_calls_than_are_allowed_are_told_when_to_retry(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     ],
 )
-async def test_only_methods_that_need_it_take_large_requests(method: str) -> None:
+async def test_only_methods_with_pictures_or_lists_take_large_requests(method: str) -> None:
     async with running("quality") as service:
         unknown_field = (
             StringValue(value="x" * 2**21).SerializeToString().replace(b"\n", b"\x7a", 1)
@@ -212,7 +212,7 @@ def test_many_large_requests_take_the_memory_of_a_few(
     finally:
         supervisor.stop()
     assert codes == {grpc.StatusCode.INVALID_ARGUMENT}
-    # each is in memory up to three times: as received, as bytes, as a message
+    # each is in memory up to three times: as received data, as bytes, as a message
     assert peak - before < 3 * ADMITTED_MESSAGES * largest + FEW_BYTES
 
 

@@ -1,4 +1,4 @@
-"""How our clients treat servers that hang, or return something that is not a number."""
+"""Our clients when a server hangs or returns a value that is not a finite number."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Foreign(
     face_pb2_grpc.FaceServiceServicer,
     siamese_pb2_grpc.SiameseServiceServicer,
 ):
-    """All roles: the first item is `number`, the second is valid; may hang a few calls."""
+    """All roles: the first item is `number`, the second is valid; a few calls may hang."""
 
     def __init__(self, number: float = 0.5, hang_count: int = 0) -> None:
         self._numbers = (number, 0.5)
@@ -86,7 +86,7 @@ class Foreign(
 
 
 class ForeignInference(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
-    """An Open Inference server: the first row of every answer is `number`, the others 0.5."""
+    """An Open Inference server: the first row of every response is `number`, the rest are 0.5."""
 
     def __init__(self, number: float) -> None:
         self._number = number
@@ -148,7 +148,9 @@ ASK: dict[str, Callable[[ServiceCaller], Any]] = {
 
 @pytest.mark.parametrize("role", ASK)
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-async def test_a_number_that_is_not_finite_is_that_items_error(role: str, number: float) -> None:
+async def test_a_number_that_is_not_finite_becomes_an_error_of_its_item(
+    role: str, number: float
+) -> None:
     async with called(role, Foreign(number)) as caller:
         spoiled, sound = await ASK[role](caller)
     assert isinstance(spoiled, NonFiniteError)
@@ -158,7 +160,7 @@ async def test_a_number_that_is_not_finite_is_that_items_error(role: str, number
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 0.0])
-async def test_a_number_of_an_open_inference_server_that_is_not_finite_is_that_items_error(
+async def test_a_non_finite_number_from_an_open_inference_server_becomes_an_error_of_its_item(
     number: float,
 ) -> None:
     graphs = {"embedding": {"graph": "graph"}, "siamese": {"describe": "d", "compare": "compare"}}

@@ -1,4 +1,4 @@
-"""Services that host an exported checkpoint."""
+"""Services that host a checkpoint, exported with PyTorch or built without it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 from numpy.typing import NDArray
 
+from models.convert.pictures import real_pictures
 from models.export.__main__ import export
-from models.export.architectures import real_pictures
 from models.export.resnet import AvaResNet50, SiameseResNet50
 from models.export.vision import torchvision_models
+from models.pull import Location, fetch_model
 from services.common.inference.registry import find_entry
 from services.common.inference.tensor import to_tensor
 from tests.checkpoints import put_checkpoint
 from tests.conftest import ROOT
 from tests.contract.servers import pixels_message, running
+from tests.unit.models.test_pull import Heard
 
 AVA, SIAMESE = "ava-resnet50", "siamese-resnet50"
 NUMBERS = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
 
 
 def shorten_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One block a stage instead of the three to six that are alike, and a fifth of the time."""
+    """Uses one block per stage instead of three to six, which takes a fifth of the time."""
 
     def trunk() -> torch.nn.Module:
         resnet = torchvision_models().resnet
@@ -51,7 +53,7 @@ def ava_network(output_count: int) -> AvaResNet50:
 
 
 def as_in_a_sequential(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The names that the weights have where the trunk was wrapped in nn.Sequential."""
+    """Renames weights as if the trunk had been wrapped in nn.Sequential."""
     renamed = {}
     for key, tensor in state.items():
         part, name, *rest = key.split(".")
@@ -59,22 +61,27 @@ def as_in_a_sequential(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
     return renamed
 
 
+def build(configs: Path, folder: Path, model_id: str) -> None:
+    fetch_model(folder, model_id, find_entry(configs, model_id), Location(), Heard())
+
+
 @pytest.mark.parametrize("output_count", [1, 10])
-async def test_the_quality_service_answers_the_votes_that_the_network_expects(
+async def test_the_quality_service_returns_the_votes_that_the_network_predicts(
     output_count: int,
     picture: Callable[..., NDArray[np.uint8]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if output_count == 1:  # the other one is exported as it is
-        shorten_trunk(monkeypatch)
     network = ava_network(output_count)
     state: dict[str, Any] = dict(network.state_dict())
     if output_count == 10:
         state = as_in_a_sequential(state)
     content = {"model_state_dict": state, "epoch": 14, "config": {"mode": "x"}, "val_spearman": 0.6}
     configs, folder = put_checkpoint(tmp_path, AVA, content)
-    export(configs, folder, AVA, "fp32")
+    if output_count == 1:
+        build(configs, folder, AVA)  # what is published
+    else:
+        export(configs, folder, AVA, "fp32")
     monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))
     monkeypatch.setenv("BESTSHOT_MODELS_DIR", str(folder))
 
@@ -103,11 +110,14 @@ async def test_the_quality_service_answers_the_votes_that_the_network_expects(
     assert len({result.scores.ava_score for result in answer.results}) == 3
 
 
-@pytest.mark.parametrize("answer", [0, 1])
-async def test_the_siamese_service_prefers_the_first_whatever_answer_means_it(
-    answer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("answer", "is_exported"), [(0, True), (1, True), (0, False)], ids=["0", "1", "built"]
+)
+async def test_the_siamese_service_handles_either_meaning_of_the_output(
+    answer: int, is_exported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten_trunk(monkeypatch)
+    if is_exported:
+        shorten_trunk(monkeypatch)
     preprocessing = find_entry(ROOT / "configs", SIAMESE).preprocessing
     assert preprocessing is not None
     good = real_pictures()[0]
@@ -120,13 +130,16 @@ async def test_the_siamese_service_prefers_the_first_whatever_answer_means_it(
             for picture in (good, bad)
         ]
     difference = described[0] - described[1]
-    with torch.no_grad():  # a head that knows blur, and leans towards answer 1 whatever it sees
+    with torch.no_grad():  # a head that recognizes blur, and is biased towards answer 1
         network.mlp[0].weight.zero_()
         network.mlp[0].weight[answer] = difference / difference.square().sum()
         network.mlp[0].bias.copy_(torch.tensor([-2.0, 2.0]))
     content = {"model_state_dict": as_in_a_sequential(dict(network.state_dict())), "val_acc": 0.7}
     configs, folder = put_checkpoint(tmp_path, SIAMESE, content)
-    export(configs, folder, SIAMESE, "fp32")
+    if is_exported:
+        export(configs, folder, SIAMESE, "fp32")
+    else:
+        build(configs, folder, SIAMESE)
     monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))
     monkeypatch.setenv("BESTSHOT_MODELS_DIR", str(folder))
 

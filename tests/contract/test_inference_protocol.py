@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: what it answers is what the typed call answers."""
+"""The Open Inference Protocol returns the same results as the typed call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.contract.test_model_services import CALLS, INFOS, every_service
 
 @pytest.fixture(scope="session")
 def triton_python() -> Path:
-    """A Python that has tritonclient as it is published."""
+    """A Python with the published tritonclient."""
     return python_with("tritonclient[grpc]==2.73.0")
 
 
@@ -48,7 +48,7 @@ async def typed_answer(name: str, service: Running, files: list[Path]) -> Any:
 
 
 @every_service
-async def test_tritonclient_gets_what_the_typed_call_gives(
+async def test_tritonclient_gets_the_results_of_the_typed_call(
     name: str, triton_python: Path, files: list[Path]
 ) -> None:
     paths = [str(path) for path in files]
@@ -105,7 +105,7 @@ def bytes_input(name: str, files: list[bytes]) -> pb.ModelInferRequest.InferInpu
     )
 
 
-async def test_pixels_and_typed_contents_give_the_same(files: list[Path]) -> None:
+async def test_pixels_and_typed_contents_give_equal_results(files: list[Path]) -> None:
     pixels = np.asarray(Image.open(files[0]).convert("RGB"))
     assert max(pixels.shape) <= 1024
     height, width = pixels.shape[:2]
@@ -181,7 +181,7 @@ def _no_input(request: pb.ModelInferRequest) -> None:
         (_no_input, "'image' is missing"),
     ],
 )
-async def test_what_is_wrong_with_a_request_is_told(
+async def test_the_error_for_a_wrong_request_names_the_problem(
     files: list[Path], spoil: Spoil, message: str
 ) -> None:
     request = pb.ModelInferRequest(
@@ -194,7 +194,7 @@ async def test_what_is_wrong_with_a_request_is_told(
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_model_that_is_not_here_is_not_found() -> None:
+async def test_a_model_that_is_not_served_is_not_found() -> None:
     async with running("quality") as service:
         for request in (
             pb.ModelMetadataRequest(name="resnet"),

@@ -1,4 +1,4 @@
-"""An embedding that is joined of two networks, served: every door, dynamic batches, one digest."""
+"""Serving an embedding joined from two networks: both interfaces, dynamic batches, one digest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CALIBRATION = {"scene_distance": 0.5, "cluster_selection_epsilon": 0.25, "source
 
 @pytest.fixture
 def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings in which both networks are files of this package: the features see the centre."""
+    """Settings in which both networks are files of this package; the features see the centre."""
     folder = tmp_path / "configs"
     shutil.copytree(ROOT / "configs", folder)
     registry = yaml.safe_load((folder / "models.yaml").read_text())
@@ -48,7 +48,7 @@ async def embed(service: Running, images: list[image_pb2.Image]) -> list[list[fl
     return [list(result.embedding.values) for result in answer.results]
 
 
-async def test_both_doors_serve_the_joined_embedding(configs: Path) -> None:
+async def test_both_interfaces_serve_the_joined_embedding(configs: Path) -> None:
     images = [pixels_message(draw_picture(seed, 96, 64)) for seed in range(2)]
     async with running("embedding") as service:
         alone = await embed(service, images)

@@ -1,4 +1,4 @@
-"""What every model service promises, whatever its model."""
+"""The guarantees of every model service, with any model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Picture = Callable[..., NDArray[np.uint8]]
 
 
 def siamese_request(images: list[image_pb2.Image]) -> siamese_pb2.CompareRequest:
-    """Compares every picture with the first."""
+    """Compares every picture with the first one."""
     pairs = [siamese_pb2.Pair(first=index, second=0) for index in range(len(images))]
     return siamese_pb2.CompareRequest(images=images, pairs=pairs)
 
@@ -98,7 +98,7 @@ async def test_reflection_lists_the_service(name: str) -> None:
 
 
 @every_service
-async def test_model_info_tells_what_serves(name: str) -> None:
+async def test_model_info_describes_the_model_in_use(name: str) -> None:
     async with running(name) as service:
         model = (await INFOS[name](service)).model
     assert model.id.startswith("builtin-")
@@ -240,7 +240,7 @@ async def test_comparison_is_symmetric_and_a_picture_ties_with_itself(picture: P
     for a, b in pairs:
         assert found[a, b] + found[b, a] == pytest.approx(1.0, abs=1e-6)
     assert found[2, 2] == 0.5
-    assert len({round(value, 6) for value in found.values()}) > 4  # it does not answer 0.5 to all
+    assert len({round(value, 6) for value in found.values()}) > 4  # not 0.5 for every pair
 
 
 async def test_an_index_outside_the_request_is_named(picture: Picture) -> None:
@@ -253,7 +253,7 @@ async def test_an_index_outside_the_request_is_named(picture: Picture) -> None:
             await stub.Compare(request)
 
 
-async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> None:
+async def test_an_unexpected_failure_returns_a_request_id_and_no_internals() -> None:
     class Failing(quality_pb2_grpc.QualityServiceServicer):
         async def Score(self, request: object, context: object) -> quality_pb2.ScoreResponse:
             raise RuntimeError("secret")
@@ -281,7 +281,7 @@ async def test_an_unforeseen_failure_tells_a_request_id_and_no_internals() -> No
 
 
 @every_service
-async def test_a_full_queue_is_told_with_when_to_come_again(name: str, picture: Picture) -> None:
+async def test_a_full_queue_is_reported_with_a_retry_delay(name: str, picture: Picture) -> None:
     images = [pixels_message(picture(seed, 96, 80)) for seed in range(4)]
     async with running(name, "max_queue_count=3") as service:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -326,7 +326,7 @@ def numbers_of(message: Any) -> list[float]:
     return found
 
 
-async def test_our_own_client_comes_again_where_a_queue_is_full(picture: Picture) -> None:
+async def test_our_own_client_retries_if_a_queue_is_full(picture: Picture) -> None:
     images = [picture(seed, 200, 160) for seed in range(2)]
     async with running("quality", "max_queue_count=2") as service:
         caller = caller_to(service)
@@ -337,7 +337,7 @@ async def test_our_own_client_comes_again_where_a_queue_is_full(picture: Picture
     assert all(answer == answers[0] for answer in answers)
 
 
-async def test_a_message_that_is_too_large_is_told_at_once(picture: Picture) -> None:
+async def test_a_message_that_is_too_large_fails_at_once(picture: Picture) -> None:
     async with running("quality") as service:
         caller = caller_to(service, max_message_bytes=1000)
         model = await GrpcQualityScorer(caller).model()
@@ -348,7 +348,7 @@ async def test_a_message_that_is_too_large_is_told_at_once(picture: Picture) -> 
         await caller.close()
 
 
-async def test_an_answer_by_another_model_is_refused(picture: Picture) -> None:
+async def test_a_response_from_another_model_is_refused(picture: Picture) -> None:
     async with running("quality") as service:
         caller = caller_to(service)
         scorer = GrpcQualityScorer(caller)

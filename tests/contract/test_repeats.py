@@ -1,4 +1,4 @@
-"""Which calls each of our clients repeats when no answer comes."""
+"""The calls that each of our clients repeats when there is no response."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["OrchestratorService"]
 
 
 class LosingServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
-    """Does what it is asked, but every answer is lost."""
+    """Executes every call, but loses the response."""
 
     def __init__(self) -> None:
         self.requests: list[Any] = []

@@ -39,7 +39,7 @@ Setter = Callable[..., None]
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Setter:
-    """Sets keys of `shared` as a user does, by environment."""
+    """Sets keys of `shared` through the environment, as users do."""
 
     def set_keys(**keys: object) -> None:
         for key, value in keys.items():
@@ -54,7 +54,7 @@ def shared() -> SharedSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Of one part: its certificate, key and authority."""
+    """A part's certificate, key and authority."""
 
     ca: Path
     certificate: Path
@@ -85,7 +85,7 @@ def files(tmp_path: Path) -> Files:
 
 
 async def score(address: str, options: ClientOptions) -> Any:
-    """One call of our own client."""
+    """Makes one call with our own client."""
     pixels = pixels_message(np.zeros((64, 64, 3), np.uint8))
     async with open_channel(address, QUALITY, options) as channel:
         return await quality_pb2_grpc.QualityServiceStub(channel).Score(
@@ -101,7 +101,7 @@ async def failure(address: str, options: ClientOptions) -> tuple[grpc.StatusCode
     return caught.value.code(), caught.value.details() or ""
 
 
-async def test_mutual_tls_lets_in_who_has_a_certificate_and_nobody_else(
+async def test_mutual_tls_accepts_only_clients_with_a_certificate(
     files: Files, tmp_path: Path, configure: Setter
 ) -> None:
     configure(**files.keys, tls__require_client_certificate=True)
@@ -121,7 +121,7 @@ async def test_mutual_tls_lets_in_who_has_a_certificate_and_nobody_else(
             assert code is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_server_with_a_certificate_by_a_stranger_is_not_believed(
+async def test_a_server_certificate_from_another_authority_is_not_trusted(
     files: Files, tmp_path: Path, configure: Setter
 ) -> None:
     stranger = write_files(tmp_path / "stranger", trustme.CA())
@@ -133,7 +133,7 @@ async def test_a_server_with_a_certificate_by_a_stranger_is_not_believed(
     assert "CERTIFICATE_VERIFY_FAILED" in details
 
 
-async def test_a_renewed_certificate_counts_for_the_next_connection(
+async def test_a_renewed_certificate_applies_from_the_next_connection(
     tmp_path: Path, configure: Setter
 ) -> None:
     authority = trustme.CA()
@@ -157,7 +157,7 @@ async def test_a_renewed_certificate_counts_for_the_next_connection(
 
 @pytest.fixture
 def tokens(tmp_path: Path, configure: Setter) -> dict[str, str]:
-    """A token of each scope, known to the servers of this test."""
+    """A token for each scope, accepted by the servers in this test."""
     made = {scope: new_token() for scope in ("read", "run", "admin")}
     path = tmp_path / "tokens.yaml"
     lines = [f"  {s}-er: {{sha256: {token_digest(t)}, scope: {s}}}" for s, t in made.items()]
@@ -166,7 +166,7 @@ def tokens(tmp_path: Path, configure: Setter) -> dict[str, str]:
     return made
 
 
-async def test_a_token_allows_what_its_scope_says(
+async def test_a_token_allows_only_calls_within_its_scope(
     tokens: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -288,7 +288,7 @@ async def test_probes_need_no_token_and_inference_of_the_open_protocol_does(
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_every_method_says_what_it_asks_for() -> None:
+def test_every_method_declares_its_required_scope() -> None:
     modules = [
         importlib.import_module(f"bestshot.{name}.v1.{name}_pb2")
         for name in (*MODEL_SERVICES, "orchestrator")
@@ -303,7 +303,7 @@ def test_every_method_says_what_it_asks_for() -> None:
     assert required_scope("/a.b.Unknown/Method") == 3
 
 
-def test_files_may_lie_in_the_home_folder(
+def test_files_may_be_in_the_home_folder(
     files: Files, tmp_path: Path, configure: Setter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -350,7 +350,7 @@ def test_a_wrong_file_is_named(
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
-async def test_it_listens_beyond_loopback_only_where_somebody_is_asked(
+async def test_it_listens_beyond_loopback_only_with_authentication(
     address: str, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="allow_plaintext_token"):
@@ -367,6 +367,6 @@ async def test_it_listens_beyond_loopback_only_where_somebody_is_asked(
         pass
 
 
-def test_the_command_line_knows_insecure() -> None:
+def test_the_command_line_has_the_option_insecure() -> None:
     assert parse_arguments("quality", ["--insecure"]).insecure
     assert not parse_arguments("quality", []).insecure

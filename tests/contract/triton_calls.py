@@ -1,4 +1,4 @@
-"""Calls a service with tritonclient, from a separate Python; prints the result as JSON.
+"""Calls a service with tritonclient, in a separate Python; prints the result as JSON.
 
 tritonclient needs an older protobuf than bestshot, so it has its own virtual environment, and
 this file imports none of our code.
@@ -13,7 +13,7 @@ import tritonclient.grpc as triton
 
 
 def main() -> None:
-    """Arguments: address, model, and for each input its name and the files of its pictures."""
+    """Arguments: address, model, and for each input its name and its picture files."""
     address, model, *inputs = sys.argv[1:]
     client = triton.InferenceServerClient(address)
     tensors = []

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the image of every component and sees it serve as it will be deployed: as its own user, on a
-# read-only root file system. As root, with Debian's packages buildah and debootstrap:
+# Builds the image of every component and checks that it serves as it will be deployed: as its own
+# user, on a read-only root file system. Run as root, with the Debian packages buildah and debootstrap:
 #
 #   tests/deploy/images.sh [COMPONENT...]
 #
-# Where the pinned base image cannot be pulled, a new Debian with its Python stands in for it.
+# If the pinned base image cannot be pulled, a new Debian system with its Python is used instead.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 components=("$@")
@@ -18,10 +18,10 @@ base=$(sed -n 's/^ARG PYTHON_IMAGE=//p' deploy/docker/Dockerfile)
 if ! buildah pull -q "$base" > /dev/null 2>&1; then
   base=localhost/python-stand-in:bookworm
   if ! buildah inspect --type image "$base" > /dev/null 2>&1; then
-    echo "the base image cannot be pulled: a new Debian stands in for it"
+    echo "the base image cannot be pulled: using a new Debian system instead"
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/root" > "$work/debootstrap.log"
     touch "$work/root/etc/hosts"
-    # the host's authorities, for hosts behind a proxy with one of its own
+    # the host's authorities, because a proxy may have a private one
     cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
     printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' > "$work/root/etc/pip.conf"
     container=$(buildah from scratch)
@@ -31,7 +31,7 @@ if ! buildah pull -q "$base" > /dev/null 2>&1; then
   fi
 fi
 
-# Becomes a command in a mounted image: its user and environment, nothing writable but /tmp and /data.
+# Runs a command in a mounted image as its user, with its environment; only /tmp and /data are writable.
 exec_in() { # MOUNTED ENVIRONMENT COMMAND...
   local root=$1 environment=$2
   shift 2
@@ -65,7 +65,7 @@ for component in "${components[@]}"; do
     fi
     served=no
   done
-  pkill -TERM --parent "$part" || true  # the component itself: it stops as it would be told to
+  pkill -TERM --parent "$part" || true  # the component itself, which stops as in a container
   stopped=0
   wait "$part" || stopped=$?
   buildah rm "$container" > /dev/null

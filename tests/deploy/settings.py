@@ -27,7 +27,7 @@ SECTIONS: dict[str, type[Settings]] = {
 
 
 def load_all(environment: Mapping[str, str], profile: str) -> dict[str, Settings]:
-    """All sections under an environment; a wrong or unknown key is an error."""
+    """Loads all sections with an environment; a wrong or unknown key is an error."""
     folder = ROOT / "configs"
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
@@ -39,7 +39,7 @@ def load_all(environment: Mapping[str, str], profile: str) -> dict[str, Settings
 
 
 def port_of(settings: Mapping[str, Settings], part: str) -> int:
-    """Where a part listens."""
+    """The port on which a part listens."""
     section = settings[part]
     assert isinstance(section, ModelServiceSettings | OrchestratorSettings | UiSettings)
     host, port = section.address.rsplit(":", 1)
@@ -48,13 +48,13 @@ def port_of(settings: Mapping[str, Settings], part: str) -> int:
 
 
 def metrics_port_of(settings: Mapping[str, Settings], part: str) -> int | None:
-    """Where it serves its metrics."""
+    """The port on which a part serves its metrics."""
     address = getattr(settings[part], "metrics_address", None)
     return int(address.rsplit(":", 1)[1]) if address else None
 
 
 def called_addresses(settings: Mapping[str, Settings]) -> dict[tuple[str, str], tuple[str, int]]:
-    """Host and port at which a part calls another one, by caller and callee."""
+    """Host and port that a part uses to call another one, by caller and callee."""
     orchestrator, ui = settings["orchestrator"], settings["ui"]
     targets = {
         ("orchestrator", name): getattr(orchestrator, f"{name}_address") for name in MODEL_SERVICES

@@ -28,14 +28,14 @@ Document = dict[str, Any]
 
 
 def load(file_name: str) -> Document:
-    """A file with every variable set."""
+    """Loads a file with every variable set."""
     text = re.sub(r"\$\{\w+:\?[^}]+\}", "/set/by/the/user", (COMPOSE / file_name).read_text())
     document = yaml.safe_load(text)
     return {key: value for key, value in document.items() if not key.startswith("x-")}
 
 
 def stack(overrides: tuple[str, ...]) -> Document:
-    """The base with overrides on top, as compose merges what we use of it."""
+    """The base with overrides on top, merged like compose merges the keys that we use."""
     files = ["compose.yaml", *(f"compose.{name}.yaml" for name in overrides)]
     return merge(load(name) for name in files)
 
@@ -53,7 +53,7 @@ def test_every_stack_is_valid(overrides: tuple[str, ...]) -> None:
     assert set(PARTS) <= set(document["services"])
 
 
-def test_the_validation_refuses_what_compose_would_not_know() -> None:
+def test_the_validation_refuses_unknown_keys() -> None:
     document = stack(())
     document["services"]["face"]["imag"] = "x"
     with pytest.raises(ValueError, match="imag"):
@@ -71,7 +71,7 @@ def test_the_code_reads_every_setting_and_finds_every_part(overrides: tuple[str,
     assert published == f"127.0.0.1:7860:{port_of(settings, 'ui')}"
     for name in PARTS:
         if name != "ui":
-            assert "ports" not in document["services"][name], "only the page is for outside"
+            assert "ports" not in document["services"][name], "only the page is published"
 
 
 @pytest.mark.parametrize("overrides", STACKS)
@@ -89,7 +89,9 @@ def test_images_are_built_by_the_dockerfile(overrides: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("overrides", STACKS)
-def test_containers_are_confined_and_wait_for_whom_they_need(overrides: tuple[str, ...]) -> None:
+def test_containers_are_confined_and_wait_for_their_dependencies(
+    overrides: tuple[str, ...],
+) -> None:
     document = stack(overrides)
     for name, service in document["services"].items():
         assert service["read_only"] is True, name
@@ -102,7 +104,7 @@ def test_containers_are_confined_and_wait_for_whom_they_need(overrides: tuple[st
     assert document["networks"]["parts"]["internal"] is True
 
 
-def test_prometheus_asks_every_part_where_it_tells_its_metrics() -> None:
+def test_prometheus_scrapes_the_metrics_address_of_every_part() -> None:
     settings = settings_of(stack(()))
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yaml").read_text())
     found = {
@@ -126,7 +128,7 @@ def test_passwords_come_from_files(override: str) -> None:
 
 
 @pytest.mark.parametrize("overrides", STACKS)
-def test_the_models_are_the_image_s_own_unless_a_volume_has_others(
+def test_models_come_from_the_image_unless_a_volume_is_mounted(
     overrides: tuple[str, ...],
 ) -> None:
     for name in MODEL_SERVICES:

@@ -1,4 +1,4 @@
-"""The Dockerfile agrees with the project; `tests/deploy/images.sh` builds it for real."""
+"""The Dockerfile agrees with the project; `tests/deploy/images.sh` actually builds the images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMPORTED_AS = {
     "pillow-heif": "pillow_heif",
     "onnxruntime-gpu": "onnxruntime",
 }
-"""Where a distribution's module is called otherwise."""
+"""Distributions whose module has a different name."""
 BLOCKED_IMPORT = """
 import importlib, sys
 
@@ -57,7 +57,7 @@ def test_bases_are_pinned_by_digest_and_nothing_runs_as_root() -> None:
     assert re.findall(r"^USER (.*)", DOCKERFILE, re.MULTILINE) == ["65532:65532"]
 
 
-def test_what_is_copied_is_there_and_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for line in re.findall(r"^COPY (?!--from)(.*)", DOCKERFILE, re.MULTILINE):
         for source in line.split()[:-1]:
@@ -70,14 +70,14 @@ def test_every_part_is_a_component(install: ModuleType) -> None:
     assert set(install.EXTRAS) == set(install.NEVER_IMPORTED) == set(PARTS)
 
 
-def test_what_is_removed_is_pinned_so_it_was_there(install: ModuleType) -> None:
+def test_removed_packages_are_pinned_so_they_were_installed(install: ModuleType) -> None:
     constraints = (ROOT / "constraints.txt").read_text().lower().replace("_", "-")
     pinned = set(re.findall(r"^([\w.-]+)==", constraints, re.MULTILINE))
     for names in install.NEVER_IMPORTED.values():
         assert set(names) <= pinned
 
 
-def test_what_cuda_brings_is_pinned_too() -> None:
+def test_packages_of_cuda_are_pinned_too() -> None:
     requirements = importlib.metadata.requires("onnxruntime-gpu") or []
     wanted = {
         re.split(r"[~=<>! ;]", line)[0]
@@ -90,7 +90,7 @@ def test_what_cuda_brings_is_pinned_too() -> None:
 
 
 @pytest.mark.parametrize("component", PARTS)
-def test_a_component_never_imports_what_its_image_lacks(
+def test_a_component_never_imports_packages_missing_from_its_image(
     component: str, install: ModuleType
 ) -> None:
     absent = {IMPORTED_AS.get(name, name) for name in install.NEVER_IMPORTED[component]}
@@ -103,7 +103,7 @@ def test_a_component_never_imports_what_its_image_lacks(
         for path in (ROOT / package).rglob("*.py")
         if path.name not in ("__init__.py", "env.py") and "migrations" not in path.parts
     )
-    if component == "orchestrator":  # the commands are for a whole installation
+    if component == "orchestrator":  # the commands need a full installation
         modules = [name for name in modules if name != "orchestrator.cli.app"]
     code = BLOCKED_IMPORT.format(absent=absent, modules=modules)
     answer = subprocess.run(

@@ -29,7 +29,7 @@ OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
 KUBERNETES_VERSIONS = ("1.35", "1.36", "1.37")
 CUSTOM_KINDS = {"Certificate", "Issuer", "InferenceService", "PodMonitor", "PrometheusRule"}
 KSERVE_FIELDS = ("labels", "maxReplicas", "minReplicas", "scaleMetric", "scaleTarget")
-"""Of a predictor, besides those of a pod."""
+"""Fields of a predictor in addition to those of a pod."""
 CLUSTER_KINDS = {"Namespace"}
 MADE_BY_USER = {("Secret", "database"), ("Secret", "ui-login"), ("ClusterIssuer", "letsencrypt")}
 """What deploy/README.md says to create before `production` is applied."""
@@ -55,7 +55,7 @@ Document = dict[str, Any]
 def built(overlay: str) -> list[Document]:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
-        pytest.skip("kubectl (1.27 or newer) is not here")
+        pytest.skip("kubectl (1.27 or newer) is not installed")
     command = [kubectl, "kustomize", str(KUBERNETES / "overlays" / overlay)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
@@ -72,7 +72,7 @@ def named(overlay: str, kind: str, name: str) -> Document:
 
 
 def pods(overlay: str) -> dict[str, tuple[dict[str, str], Document]]:
-    """Labels and spec of every component's pods."""
+    """Labels and specs of every component's pods."""
     found = {}
     for document in built(overlay):
         if document["kind"] in ("Deployment", "StatefulSet"):
@@ -105,7 +105,7 @@ def settings_of(overlay: str) -> dict[str, Settings]:
 
 
 def profile(overlay: str) -> str:
-    """The profile that all parts run under."""
+    """The profile that all parts use."""
     profiles = {
         argument.removeprefix("--profile=")
         for container in parts(overlay).values()
@@ -147,7 +147,7 @@ def test_the_code_reads_every_setting_and_serves_where_the_manifests_look(overla
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_probes_ask_the_code_s_own_services(overlay: str) -> None:
+def test_probes_check_the_services_of_the_code(overlay: str) -> None:
     settings = settings_of(overlay)
     is_tls = settings["shared"].tls.certificate_file is not None  # type: ignore[attr-defined]
     for name, container in parts(overlay).items():
@@ -156,7 +156,7 @@ def test_probes_ask_the_code_s_own_services(overlay: str) -> None:
             for probe in probes:
                 assert probe["httpGet"]["path"] == "/healthz"
                 assert probe["httpGet"].get("scheme", "HTTP") == ("HTTPS" if is_tls else "HTTP")
-        elif is_tls:  # the kubelet's gRPC probe knows no TLS
+        elif is_tls:  # the kubelet's gRPC probe does not support TLS
             for probe in probes[:2]:
                 assert "services.common.rpc.probe" in probe["exec"]["command"][-1]
             assert probes[2]["tcpSocket"]
@@ -169,7 +169,7 @@ def test_probes_ask_the_code_s_own_services(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_images_are_those_that_the_dockerfile_builds(overlay: str) -> None:
+def test_images_match_the_dockerfile(overlay: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for name, container in parts(overlay).items():
         image, tag = container["image"].rsplit(":", 1)
@@ -190,7 +190,7 @@ def test_every_address_that_a_part_calls_is_a_service_of_the_right_pods(overlay:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_network_lets_through_what_is_called_and_nothing_else(overlay: str) -> None:
+def test_the_network_policies_allow_only_the_necessary_calls(overlay: str) -> None:
     settings = settings_of(overlay)
     labels = {name: found for name, (found, _) in pods(overlay).items()}
     wanted = {(caller, called, port) for (caller, called), (_, port) in
@@ -204,16 +204,16 @@ def test_the_network_lets_through_what_is_called_and_nothing_else(overlay: str) 
         for caller in labels
         for called in labels
         for port in ports
-        if lets(policies, "egress", labels[caller], labels[called], port)
-        and lets(policies, "ingress", labels[called], labels[caller], port)
+        if allows(policies, "egress", labels[caller], labels[called], port)
+        and allows(policies, "ingress", labels[called], labels[caller], port)
     }
     assert allowed == wanted
 
 
-def lets(
+def allows(
     policies: list[Document], way: str, own: Mapping[str, str], peer: Mapping[str, str], port: int
 ) -> bool:
-    """Whether policies let a pod with the labels `own` be called by, or call, one of `peer`."""
+    """Whether policies allow calls to, or from, a pod with the labels `own` for one with `peer`."""
     for policy in policies:
         if not matches(policy["spec"]["podSelector"], own):
             continue
@@ -244,7 +244,7 @@ def selected(pairs: Mapping[str, str], labels: Mapping[str, Mapping[str, str]]) 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_are_restricted(overlay: str) -> None:
     for name, (_, spec) in pods(overlay).items():
-        assert spec["enableServiceLinks"] is False, "BESTSHOT_ variables that nobody reads"
+        assert spec["enableServiceLinks"] is False, "these would set unknown BESTSHOT_ variables"
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -258,7 +258,7 @@ def test_pods_are_restricted(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_budgets_and_autoscalers_mean_what_is_there(overlay: str) -> None:
+def test_budgets_and_autoscalers_refer_to_existing_objects(overlay: str) -> None:
     labels = {name: found for name, (found, _) in pods(overlay).items()}
     deployments = {document["metadata"]["name"] for document in of_kind(overlay, "Deployment")}
     for budget in of_kind(overlay, "PodDisruptionBudget"):
@@ -272,7 +272,7 @@ def test_budgets_and_autoscalers_mean_what_is_there(overlay: str) -> None:
         assert scaled == {f"{name}-service" for name in MODEL_SERVICES}
 
 
-def test_production_lets_nobody_in_who_does_not_say_who_they_are() -> None:
+def test_production_requires_authentication_everywhere() -> None:
     settings = settings_of("production")
     tls = settings["shared"].tls  # type: ignore[attr-defined]
     assert tls.require_client_certificate
@@ -292,12 +292,12 @@ def test_production_lets_nobody_in_who_does_not_say_who_they_are() -> None:
         (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "tls"]
         names = certificates[volume["secret"]["secretName"]]["dnsNames"]
         assert called[name] in names
-        assert "localhost" in names, "where the probe asks"
+        assert "localhost" in names, "the probe uses this name"
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert mounts["tls"] == str(tls.certificate_file.parent)
 
 
-def test_production_s_orchestrators_share_a_database_and_their_files() -> None:
+def test_the_orchestrators_of_production_share_a_database_and_files() -> None:
     settings: Any = settings_of("production")["orchestrator"]
     assert settings.database_url.startswith("postgresql://")
     deployment = named("production", "Deployment", "orchestrator")
@@ -305,12 +305,12 @@ def test_production_s_orchestrators_share_a_database_and_their_files() -> None:
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     for claim in of_kind("production", "PersistentVolumeClaim"):
         assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    for overlay in set(OVERLAYS) - {"production"}:  # SQLite has one orchestrator
+    for overlay in set(OVERLAYS) - {"production"}:  # SQLite supports one orchestrator
         alone = named(overlay, "Deployment", "orchestrator")
         assert (alone["spec"]["replicas"], alone["spec"]["strategy"]["type"]) == (1, "Recreate")
 
 
-def test_the_alerts_of_the_operator_are_those_of_prometheus() -> None:
+def test_the_alerts_of_the_operator_equal_those_of_prometheus() -> None:
     rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yaml").read_text())
     (custom,) = of_kind("production", "PrometheusRule")
     assert custom["spec"] == rules
@@ -324,7 +324,7 @@ def test_the_page_answers_to_the_name_of_its_ingress(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_models_are_the_image_s_own_unless_a_volume_has_others(overlay: str) -> None:
+def test_models_come_from_the_image_unless_a_volume_is_mounted(overlay: str) -> None:
     folder = environment(overlay).get("BESTSHOT_MODELS_DIR")
     assert (folder is not None) == (overlay == "gpu")
     for name in MODEL_SERVICES:

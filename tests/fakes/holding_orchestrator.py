@@ -1,7 +1,7 @@
-"""An orchestrator that stops each changing call between its change and the storing of its answer.
+"""An orchestrator that holds each changing call after its change, before it stores the response.
 
-It does so while the current folder has a named pipe HELD, and writes a line into it for each call
-that is held.
+It does so while there is a named pipe HELD in the current folder, and writes a line to it for each
+held call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HELD = "held"
 
 
 def hold_answers() -> None:
-    """Replaces the storing of answers in this process."""
+    """Replaces the method that stores responses in this process."""
     remember = SqlAnswers.remember
 
     def hold(self: SqlAnswers, request_id: str, request_digest: str, answer: bytes) -> None:
@@ -32,5 +32,5 @@ def hold_answers() -> None:
 
 if __name__ == "__main__":
     hold_answers()
-    os.cpu_count = lambda: 32  # asyncio has four more threads than that; each call held takes one
+    os.cpu_count = lambda: 32  # asyncio has four more threads than that; each held call takes one
     main()

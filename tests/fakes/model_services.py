@@ -1,7 +1,7 @@
 """The four model services without models, to measure everything around them.
 
-They answer at once: embeddings of scenes of five shots in the order of the calls, made-up scores,
-no faces. Prints its address as JSON and serves until its stdin ends.
+They answer at once: embeddings of scenes with five shots, in the order of the calls, made-up
+scores, no faces. The process prints its address as JSON and serves until its stdin ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def model(role: str) -> model_pb2.ModelInfo:
         digest=f"{role:0<64}",
         input_long_side_px=64,
         origin=model_pb2.MODEL_ORIGIN_BUILTIN,
-        description="Made up: a measurement of what is around the models.",
+        description="A fake, for measuring everything around the models.",
         max_batch_count=64,
     )
 
@@ -111,7 +111,7 @@ class FakeSiamese(siamese_pb2_grpc.SiameseServiceServicer):
 
 
 async def serve() -> None:
-    """All four on one port."""
+    """Serves all four on one port."""
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     server = grpc.aio.server(options=options)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(FakeEmbedding(), server)

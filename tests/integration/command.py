@@ -33,7 +33,7 @@ _processes.set_forkserver_preload(
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended; both outputs together in `text`."""
+    """The exit code and the output of a command; `text` has both stdout and stderr."""
 
     code: int
     text: str
@@ -68,9 +68,9 @@ class Curated:
 
 
 def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a command: this one, with a data folder of its own and no settings.
+    """The environment of a command: this process's, with a separate data folder and no settings.
 
-    The models are the builtin ones, so that no test fetches any that does not mean to.
+    The models are the builtin ones, so that no test downloads models by accident.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BESTSHOT_")}
     own = {"BESTSHOT_DATA_DIR": str(data), "COLUMNS": "200", **BUILTIN}
@@ -84,10 +84,10 @@ def bestshot(
     changes: Mapping[str, str] | None = None,
     timeout_s: float = LIMIT_S,
 ) -> Finished:
-    """Runs the command to its end, in a process of its own; no traceback may show.
+    """Runs the command to its end in a separate process; fails if there is a traceback.
 
-    It and all that it starts are forked from one process that has imported everything, which would
-    take seconds each time.
+    The command and all processes that it starts are forked from one process that has already
+    imported everything, because that would take seconds each time.
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
@@ -99,17 +99,17 @@ def bestshot(
         text = output.read().decode()
         if process.exitcode is None:
             process.kill()
-            raise AssertionError(f"{command} goes on after {timeout_s} s: {text}")
+            raise AssertionError(f"{command} is still running after {timeout_s} s: {text}")
     assert "Traceback" not in text, text
     return Finished(process.exitcode, text)
 
 
 def _main(command: list[str], variables: dict[str, str], output: str) -> None:
-    """What the installed script does."""
+    """Does the same as the installed script."""
     from orchestrator.cli.main import main
 
-    # the fork server of this process is there for its children too, as its documentation says; yet
-    # Python 3.11 to 3.13 start another one
+    # according to its documentation, a process and its children share the fork server; but Python
+    # 3.11 to 3.13 start another one
     server = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
     server.ensure_running = multiprocessing.resource_tracker.ensure_running
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
@@ -128,7 +128,7 @@ def curate(
     *arguments: object,
     changes: Mapping[str, str] | None = None,
 ) -> Curated:
-    """Curates, and expects that to succeed."""
+    """Curates, and expects success."""
     command = ["curate", photos, "--out", out, *arguments]
     finished = bestshot(command, data=data, changes=changes)
     assert finished.code == 0, finished.text

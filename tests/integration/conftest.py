@@ -1,4 +1,4 @@
-"""What several test files share: an album, its results, running model services."""
+"""Fixtures that several test files share: an album, its results, running model services."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.parts import Part, model_services
 
 @pytest.fixture(scope="session")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two scenes in six shots each, a subfolder, and three files that are not pictures."""
+    """Two scenes of six shots each, a subfolder, and three files that are not pictures."""
     folder = tmp_path_factory.mktemp("album")
     make_album(folder)
     (folder / "more").mkdir()
@@ -35,6 +35,6 @@ def curated(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    """The four model services as processes; a test that ends one starts it again."""
+    """The four model services as processes; a test that stops one has to restart it."""
     with model_services(tmp_path_factory.mktemp("services")) as parts:
         yield parts

@@ -15,11 +15,11 @@ from tests.integration.parts import Part, orchestrator
 
 @dataclass(frozen=True)
 class Door:
-    """Runs, and how the command is pointed at them.
+    """Runs, and how the command accesses them.
 
     Attributes:
-        curated: The first of the runs.
-        address: Of the orchestrator that serves them; empty = the local data folder.
+        curated: The first run.
+        address: Address of the orchestrator that serves them; empty = the local data folder.
     """
 
     curated: Curated
@@ -54,7 +54,7 @@ class Door:
         return finished.text
 
     def curate(self, out: Path, *arguments: object) -> Curated:
-        """Curates the photos once more."""
+        """Curates the photos again."""
         return curate(self.photos, out, self.data, *arguments, *self._flags)
 
     @property
@@ -69,7 +69,7 @@ def copy_data(curated: Curated, folder: Path) -> None:
 
 @contextlib.contextmanager
 def served(folder: Path, services: Mapping[str, Part], curated: Curated) -> Iterator[Door]:
-    """Serves the copy of what was curated that `copy_data` made in a folder."""
+    """Serves the copy of a data folder that `copy_data` made in `folder`."""
     addresses = {name: part.address for name, part in services.items()}
     allowed = curated.photos.parents[1]  # contains the folders of all tests
     with orchestrator(folder, addresses, allowed) as part:

@@ -1,4 +1,4 @@
-"""Several hosts on one machine: network namespaces with addresses of their own on one bridge."""
+"""Several hosts on one machine: network namespaces with separate addresses on one bridge."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Host:
     """A machine with an address.
 
     Args:
-        name: Of its network namespace.
-        address: In the network that it shares with the others and with this process.
-        link: Its cable's end at the bridge.
-        folder: Gets the logs of its parts.
+        name: Name of its network namespace.
+        address: Address in the network that the hosts and this process share.
+        link: The end of its cable at the bridge.
+        folder: Folder for the logs of its parts.
     """
 
     def __init__(self, name: str, address: str, link: str, folder: Path) -> None:
@@ -41,18 +41,18 @@ class Host:
 
     @property
     def prefix(self) -> list[str]:
-        """What a command begins with that runs there."""
+        """Start of a command that runs on this host."""
         return ["ip", "netns", "exec", self._name]
 
     def cut(self) -> None:
-        """Pulls its cable: nothing arrives or leaves, and nobody is told."""
+        """Pulls its cable: packets are silently dropped in both directions."""
         ip("link", "set", self._link, "down")
 
     def reconnect(self) -> None:
         ip("link", "set", self._link, "up")
 
     def know(self, names: Mapping[str, Sequence[str]]) -> None:
-        """Sets the names that it can look up, each with its addresses."""
+        """Sets the names that the host can resolve, each with its addresses."""
         lines = [f"{address} {name}\n" for name, found in names.items() for address in found]
         self._names.parent.mkdir(parents=True, exist_ok=True)
         self._names.write_text("".join(["127.0.0.1 localhost\n", *lines]))
@@ -62,12 +62,12 @@ class HostedPart:
     """One part as a process of a host.
 
     Args:
-        host: Where it runs.
+        host: Host on which it runs.
         name: The part.
-        port: Where it listens.
-        settings: Of --set.
-        arguments: Further ones.
-        variables: Environment variables, besides those of this process.
+        port: Port on which it listens.
+        settings: Arguments of --set.
+        arguments: Further arguments.
+        variables: Environment variables, in addition to those of this process.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class HostedPart:
 
     @property
     def pid(self) -> int:
-        """Of its process: `ip netns exec` becomes the command."""
+        """Process id: `ip netns exec` is replaced by the command."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def log_text(self) -> str:
-        """All that it has logged so far."""
+        """Its log so far."""
         return self._log.read_text()
 
     def start(self) -> None:
@@ -112,7 +112,7 @@ class HostedPart:
         wait_until(self._port_file.exists, processes=[self._process], read_log=self._log.read_text)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends it and waits for its end."""
+        """Stops it and waits for its end."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
@@ -122,14 +122,14 @@ class HostedPart:
             self._process = None
 
     def restart(self) -> None:
-        """Gracefully, as an upgrade does."""
+        """Restarts it gracefully, as in an upgrade."""
         self.stop()
         self.start()
 
 
 @contextlib.contextmanager
 def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
-    """Makes hosts; skips the test where this process may not."""
+    """Makes hosts; skips the test if this process is not allowed to."""
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
     tag = f"{random.SystemRandom().randrange(16**4):04x}"

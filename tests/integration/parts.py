@@ -26,9 +26,9 @@ class Part:
 
     Args:
         name: The part.
-        folder: Gets its log.
-        arguments: Besides its address.
-        settings: Of --set.
+        folder: Folder for its log.
+        arguments: Arguments in addition to its address.
+        settings: Arguments of --set.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Part:
 
     @property
     def peak_memory_mib(self) -> float:
-        """Its maximum so far."""
+        """Maximum resident memory so far."""
         return self._memory("VmHWM")
 
     def _memory(self, field: str) -> float:
@@ -91,7 +91,7 @@ def model_services(folder: Path) -> Iterator[dict[str, Part]]:
 
 
 class Orchestrator(Part):
-    """An orchestrator with a data folder of its own, and what a caller does with it."""
+    """An orchestrator with a separate data folder, and the calls that tests make to it."""
 
     def __init__(
         self, folder: Path, addresses: Mapping[str, str], photos: Path, **settings: str
@@ -120,7 +120,7 @@ class Orchestrator(Part):
         return str(self.stub.StartRun(pb.StartRunRequest(album_id=album.id)).run.id)
 
     def until(self, run_id: str, stage: str, count: int) -> None:
-        """Waits until a stage of a run has done some items."""
+        """Waits until a stage of a run has processed some items."""
         for snapshot in self.stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S):
             assert snapshot.run.state in (pb.RUN_STATE_PENDING, pb.RUN_STATE_RUNNING)
             for progress in snapshot.run.stages:
@@ -154,7 +154,7 @@ class Orchestrator(Part):
 def orchestrator(
     folder: Path, addresses: Mapping[str, str], photos: Path, **settings: str
 ) -> Iterator[Orchestrator]:
-    """An orchestrator that serves."""
+    """A running orchestrator."""
     part = Orchestrator(folder, addresses, photos, **settings)
     try:
         part.start()

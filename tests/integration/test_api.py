@@ -1,4 +1,4 @@
-"""The orchestrator's gRPC API, on a system that `bestshot up` runs."""
+"""The orchestrator's gRPC API, on a system started by `bestshot up`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.waiting import LIMIT_S, http_get
 
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, str]:
-    """Where each model service serves its metrics."""
+    """The metrics address of each model service."""
     ports = free_ports(len(MODEL_SERVICES))
     return {name: f"127.0.0.1:{port}" for name, port in zip(MODEL_SERVICES, ports, strict=True)}
 
@@ -49,7 +49,7 @@ def system(
     metrics: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """`bestshot up` on either database; yields the orchestrator's address."""
+    """`bestshot up` on each kind of database; yields the orchestrator's address."""
     base = tmp_path_factory.mktemp("up")
     with contextlib.ExitStack() as stack:
         changes = {
@@ -127,7 +127,7 @@ def test_health_and_reflection_of_the_orchestrator(system: str) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_an_album_is_made_once_a_folder(stub: Stub, run: pb.Run, album: Path) -> None:
+def test_a_folder_becomes_one_album(stub: Stub, run: pb.Run, album: Path) -> None:
     again = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(album))).album
     assert again.id == run.album_id
     assert again.display_name == "Trip"
@@ -143,8 +143,10 @@ def test_a_folder_outside_the_allowed_roots_is_refused(stub: Stub) -> None:
     assert request.field_violations[0].field == "folder"
 
 
-def test_the_api_tells_what_the_files_tell(stub: Stub, run: pb.Run, curated: Curated) -> None:
-    """Curate and the API return the same numbers, to the last digit."""
+def test_the_api_returns_the_content_of_the_files(
+    stub: Stub, run: pb.Run, curated: Curated
+) -> None:
+    """The command and the API return the same numbers, to the last digit."""
     images = all_images(stub, run.id)
     assert [image.path for image in images] == sorted(curated.images)
     for image in images:
@@ -162,7 +164,7 @@ def test_the_api_tells_what_the_files_tell(stub: Stub, run: pb.Run, curated: Cur
         assert len(image.faces) == len(wanted["faces"])
 
 
-def test_a_run_tells_config_models_and_summary(stub: Stub, run: pb.Run) -> None:
+def test_a_run_has_config_models_and_summary(stub: Stub, run: pb.Run) -> None:
     assert run.config["cluster_scenes"]["min_cluster_size"] == 2
     assert set(run.models) == {"embedding", "quality", "face", "siamese"}
     assert run.summary.photo_count == 15
@@ -204,7 +206,7 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
 
 
 def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
-    """Pictures, or pairs of them, that each model service has worked on so far."""
+    """Number of pictures, or pairs, that each model service has processed so far."""
     texts = {name: http_get(f"http://{address}/metrics").text for name, address in metrics.items()}
     return {
         name: sum(map(float, re.findall(r"^bestshot_batch_items_sum(?:\{.*\})? (\S+)", text, re.M)))
@@ -212,7 +214,7 @@ def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
     }
 
 
-def test_reselect_tells_and_makes_what_changes_without_inference(
+def test_reselect_previews_and_applies_changes_without_inference(
     stub: Stub, run: pb.Run, metrics: dict[str, str]
 ) -> None:
     before_it = count_inferences(metrics)
@@ -276,7 +278,7 @@ def test_runs_are_compared_page_by_page(stub: Stub, run: pb.Run) -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_decisions_win_outlive_runs_and_can_be_undone(stub: Stub, run: pb.Run) -> None:
+def test_decisions_win_and_outlive_runs_and_can_be_undone(stub: Stub, run: pb.Run) -> None:
     path = "china-3-blurred.jpg"
 
     def decide(decision: int) -> pb.ImageResult:
@@ -298,7 +300,7 @@ def images_by(stub: Stub, run: pb.Run, **query: object) -> list[pb.ImageResult]:
 
 
 @pytest.mark.parametrize("order", ["composite_score", "iqa_score", "ava_score", "sharpness"])
-def test_photos_are_ordered_by_any_score_those_without_it_last(
+def test_photos_are_sorted_by_any_score_with_missing_scores_last(
     stub: Stub, run: pb.Run, order: str
 ) -> None:
     def value(image: pb.ImageResult) -> float:
@@ -313,7 +315,7 @@ def test_photos_are_ordered_by_any_score_those_without_it_last(
         assert {image.status for image in found[len(readable) :]} == {pb.IMAGE_STATUS_UNREADABLE}
 
 
-def test_the_order_of_moments_has_the_best_of_each_first(stub: Stub, run: pb.Run) -> None:
+def test_sorting_by_moment_puts_the_best_photo_of_each_first(stub: Stub, run: pb.Run) -> None:
     found = images_by(stub, run, order_by="moment")
     assert [image.cluster_id for image in found[:12]] == [0] * 6 + [1] * 6
     assert found[0].is_selected
@@ -333,7 +335,7 @@ def test_photos_are_found_by_name_and_reason(stub: Stub, run: pb.Run) -> None:
     assert stub.GetImage(request).image == unreadable[0]
 
 
-def test_statistics_count_what_is_listed(stub: Stub, run: pb.Run) -> None:
+def test_statistics_count_the_listed_photos(stub: Stub, run: pb.Run) -> None:
     found = stub.GetRunStatistics(pb.GetRunStatisticsRequest(run_id=run.id))
     assert found.image_count == 15
     for entry in found.filter_counts:
@@ -344,7 +346,7 @@ def test_statistics_count_what_is_listed(stub: Stub, run: pb.Run) -> None:
     assert [(size.image_count, size.cluster_count) for size in found.cluster_sizes] == [(6, 2)]
 
 
-def test_a_query_that_makes_no_sense_names_its_field(stub: Stub, run: pb.Run) -> None:
+def test_the_error_for_a_wrong_query_names_its_field(stub: Stub, run: pb.Run) -> None:
     for query, field in (
         ({"order_by": "beauty"}, "order_by"),
         ({"order_by": "path up"}, "order_by"),
@@ -441,7 +443,7 @@ def test_moments_are_corrected_at_once_in_later_runs_and_undone(stub: Stub, run:
     moved = append(pb.DECISION_ACTION_MOVE, "china-2-shifted.jpg", target=china)
     assert frozenset({china, "china-2-shifted.jpg"}) in moments(stub, own.id)
     later = stub.Reselect(pb.ReselectRequest(run_id=run.id)).run
-    assert moments(stub, later.id) == moments(stub, own.id), "every later run heeds them"
+    assert moments(stub, later.id) == moments(stub, own.id), "every later run applies them"
 
     def undo(entry_id: str = "") -> pb.UndoDecisionResponse:
         return stub.UndoDecision(
@@ -465,7 +467,7 @@ def test_moments_are_corrected_at_once_in_later_runs_and_undone(stub: Stub, run:
     undo(redone.entry.id)
 
 
-def test_decisions_that_make_no_sense_are_refused(stub: Stub, run: pb.Run) -> None:
+def test_invalid_decisions_are_refused(stub: Stub, run: pb.Run) -> None:
     def append(action: int, *paths: str, target: str = "") -> grpc.RpcError:
         request = pb.AppendDecisionRequest(
             album_id=run.album_id, action=action, paths=paths, target_path=target
@@ -574,7 +576,7 @@ def test_an_upload_that_fails_leaves_nothing(stub: Stub, album: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.RpcError, match="no photos"):
         upload(stub)
-    with pytest.raises(grpc.RpcError, match="must hold only a header"):
+    with pytest.raises(grpc.RpcError, match="must contain only a header"):
         stub.UploadAlbum(iter([pb.UploadAlbumRequest(chunk=bytes(10**6))]))
 
 
@@ -606,7 +608,7 @@ def downloaded(stub: Stub, run: pb.Run, wanted: int) -> tuple[str, bytes]:
     return pieces[0].filename, b"".join(piece.chunk for piece in pieces)
 
 
-def test_downloads_hold_what_the_files_hold(stub: Stub, run: pb.Run, curated: Curated) -> None:
+def test_downloads_equal_the_files(stub: Stub, run: pb.Run, curated: Curated) -> None:
     name, content = downloaded(stub, run, pb.DOWNLOAD_FORMAT_CSV)
     assert (name, content) == ("image_metrics.csv", curated.csv_bytes)
     _, content = downloaded(stub, run, pb.DOWNLOAD_FORMAT_JSON)
@@ -626,7 +628,7 @@ def test_parquet_has_every_score_of_every_photo(stub: Stub, run: pb.Run, curated
         assert row["faces"] == wanted["faces"]
 
 
-def test_zips_hold_sidecars_that_exiftool_reads(
+def test_exiftool_reads_the_sidecars_in_zips(
     stub: Stub, run: pb.Run, album: Path, tmp_path: Path
 ) -> None:
     images = images_by(stub, run)
@@ -796,8 +798,8 @@ def test_a_run_that_needs_an_absent_siamese_service_fails_at_its_start(
     assert "Siamese comparison enabled" not in log
 
 
-def test_a_repeated_call_changes_nothing_twice(stub: Stub, run: pb.Run) -> None:
-    """A lost answer is returned again: after the first call, and while it is in progress."""
+def test_a_repeated_call_is_applied_once(stub: Stub, run: pb.Run) -> None:
+    """A lost response is returned again: after the first call, and while it is in progress."""
     paths = [image.path for image in all_images(stub, run.id)][:2]
     for path in paths:
         stub.AppendDecision(
@@ -850,7 +852,7 @@ def draw_jpeg() -> bytes:
 def test_a_setting_or_profile_reveals_nothing_about_files_elsewhere(
     stub: Stub, run: pb.Run, tmp_path: Path
 ) -> None:
-    """Callers name models: no path outside the models folder is read, or revealed."""
+    """Callers name models: paths outside the models folder are neither read nor revealed."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "there.yaml").write_text("secret: 1")
@@ -891,11 +893,11 @@ def test_a_checkpoint_that_the_siamese_service_did_not_load_is_an_error(
         ["curate", curated.photos, "--out", tmp_path / "out", "--set", flag], data=curated.data
     )
     assert finished.code == 1
-    assert "the Siamese service loaded another model" in finished.text
+    assert "the Siamese service loaded a different model" in finished.text
 
 
-def test_a_face_fault_is_what_the_thresholds_of_the_run_say(stub: Stub, album: Path) -> None:
-    """Penalty, faults, caption, filter and gallery agree, for a run and for its reselections."""
+def test_face_faults_follow_the_thresholds_of_the_run(stub: Stub, album: Path) -> None:
+    """Penalty, faults, caption, filter and gallery agree, for a run and its reselections."""
     folder = album.parent / "portrait"
     folder.mkdir(exist_ok=True)
     Image.fromarray(skimage.data.astronaut()).save(folder / "astronaut.png")

@@ -1,4 +1,4 @@
-"""A user's mistakes: each a clear message, a non-zero exit, nothing lost, no traceback."""
+"""A user's mistakes lead to a clear message and a non-zero exit code, without loss or traceback."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_output_that_is_a_file(tmp_path: Path, photos: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["index.html", "selected/a.jpg", "logs/quality.log"])
-def test_files_of_others_in_the_output_are_named_before_anything_starts(
+def test_foreign_files_in_the_output_are_reported_before_anything_starts(
     tmp_path: Path, photos: Path, name: str
 ) -> None:
     place = tmp_path / "out" / name
@@ -187,7 +187,7 @@ def test_up_reads_the_service_settings_of_a_config_file(tmp_path: Path) -> None:
     assert f"'worker_thread' in {file}; did you mean 'worker_threads'" in text
 
 
-def test_a_variable_that_nobody_reads(tmp_path: Path, photos: Path) -> None:
+def test_an_unknown_variable(tmp_path: Path, photos: Path) -> None:
     changes = {"BESTSHOT_MIN_SHARPNESS": "0.1"}
     text = fails(tmp_path, "curate", photos, "--out", tmp_path / "out", changes=changes)
     assert "unknown environment variable BESTSHOT_MIN_SHARPNESS" in text

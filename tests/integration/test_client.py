@@ -1,4 +1,4 @@
-"""The client library as users have it: installed alone, following its README to the letter."""
+"""The client library as users get it: installed without bestshot, used exactly as in its README."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.waiting import LIMIT_S
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pictures in the README: two, and one file that is not a picture."""
+    """The files in the README: two pictures, and one file that is not a picture."""
     folder = tmp_path_factory.mktemp("client") / "photos"
     folder.mkdir()
     for seed, name in enumerate(("first", "second")):
@@ -61,7 +61,7 @@ def addresses(services: dict[str, Part], running: Orchestrator) -> Addresses:
     return Addresses(orchestrator=running.address, **own)
 
 
-def test_installed_alone_it_is_light_and_its_page_runs(
+def test_the_library_alone_is_small_and_the_examples_on_its_page_run(
     addresses: Addresses, photos: Path, tmp_path: Path
 ) -> None:
     python = tmp_path / "venv" / "bin" / "python"
@@ -96,13 +96,13 @@ def test_installed_alone_it_is_light_and_its_page_runs(
         cwd=tmp_path,
     )
     assert ran.returncode == 0, ran.stderr
-    assert "photos/letter.txt cannot be scored: " in ran.stdout
+    assert "photos/letter.txt could not be scored: " in ran.stdout
     assert re.search(r"^similarity -?0\.\d+", ran.stdout, re.MULTILINE)
     assert re.search(r"^2 photos, \d selected", ran.stdout, re.MULTILINE)
     assert "['first.jpg', 'second.jpg']" in ran.stdout
 
 
-def test_it_answers_what_the_services_answer(addresses: Addresses, photos: Path) -> None:
+def test_it_returns_the_results_of_the_services(addresses: Addresses, photos: Path) -> None:
     paths = [photos / "first.jpg", (photos / "second.jpg").read_bytes(), photos / "letter.txt"]
     with Client(addresses) as client:
         vectors = client.embed(paths)
@@ -134,7 +134,9 @@ def test_many_pictures_travel_in_several_calls(addresses: Addresses, photos: Pat
         assert client.score([]) == []
 
 
-def test_curation_tells_how_it_goes_and_gives_all(addresses: Addresses, photos: Path) -> None:
+def test_curation_reports_progress_and_returns_all_photos(
+    addresses: Addresses, photos: Path
+) -> None:
     seen: list[pb.Run] = []
     with Client(addresses) as client:
         run = client.curate(photos, on_progress=seen.append)
@@ -152,7 +154,7 @@ def test_curation_tells_how_it_goes_and_gives_all(addresses: Addresses, photos: 
     assert len(picked) < 2
 
 
-def test_what_goes_wrong_is_one_kind_of_error(addresses: Addresses, photos: Path) -> None:
+def test_every_failure_is_the_same_kind_of_error(addresses: Addresses, photos: Path) -> None:
     with Client(addresses, timeout_s=LIMIT_S) as client:
         with pytest.raises(BestshotError, match="allowed") as caught:
             client.curate("/etc")
@@ -169,7 +171,7 @@ def test_what_goes_wrong_is_one_kind_of_error(addresses: Addresses, photos: Path
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_it_shows_a_token_and_a_certificate(
+def test_it_sends_a_token_and_a_certificate(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = write_files(tmp_path / "tls", trustme.CA())
@@ -204,7 +206,7 @@ def me_files(files: object) -> tuple[Path, Path, Path]:
     return files.ca, files.certificate, files.key  # type: ignore[attr-defined]
 
 
-def test_both_clients_have_the_same_methods_and_call_as_our_own_parts_do() -> None:
+def test_both_clients_have_the_same_methods_and_channel_options() -> None:
     def signatures(kind: type) -> dict[str, list[str]]:
         return {
             name: list(inspect.signature(member).parameters)

@@ -1,4 +1,4 @@
-"""`bestshot curate` from a folder of photos to a folder of results, five real processes."""
+"""`bestshot curate`, from a folder of photos to a folder of results, with five real processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_photo_has_a_row_and_a_reason(curated: Curated) -> None:
         assert row["Reason_Code"]
 
 
-def test_broken_files_are_unreadable_rows_and_the_run_goes_on(curated: Curated) -> None:
+def test_broken_files_become_unreadable_rows_and_the_run_continues(curated: Curated) -> None:
     for name, message in BROKEN.items():
         row = curated.rows[name]
         assert row["Status"] == "unreadable"
@@ -92,7 +92,7 @@ def test_every_score_survives_to_csv_and_json(curated: Curated) -> None:
         assert row["Content_Digest"] == hashlib.sha256(content).hexdigest()
 
 
-def test_run_json_tells_what_was_in_force(curated: Curated) -> None:
+def test_run_json_records_settings_and_models(curated: Curated) -> None:
     run = curated.run
     assert run["state"] == "COMPLETED"
     assert set(run["models"]) == {"embedding", "quality", "face", "siamese"}
@@ -109,7 +109,7 @@ def test_run_json_tells_what_was_in_force(curated: Curated) -> None:
     ]
 
 
-def test_the_gallery_shows_every_photo_and_asks_for_no_other_host(curated: Curated) -> None:
+def test_the_gallery_shows_every_photo_and_contacts_no_other_host(curated: Curated) -> None:
     page = (curated.out / "index.html").read_text()
     for image in curated.images.values():
         assert image["path"] in page
@@ -121,7 +121,7 @@ def test_the_gallery_shows_every_photo_and_asks_for_no_other_host(curated: Curat
     assert "heuristic" in page
 
 
-def test_the_logs_say_that_the_siamese_model_was_loaded_and_used(curated: Curated) -> None:
+def test_the_logs_report_that_the_siamese_model_was_loaded_and_used(curated: Curated) -> None:
     loaded = (curated.out / "logs" / "siamese.log").read_text()
     assert "Loading Siamese model from /" in loaded
     assert "siamese-describe.onnx" in loaded
@@ -135,7 +135,7 @@ def test_the_summary_counts(curated: Curated) -> None:
     assert "photos per second" in curated.text
 
 
-def test_a_file_name_is_no_formula_in_the_csv(curated: Curated) -> None:
+def test_a_file_name_is_not_a_formula_in_the_csv(curated: Curated) -> None:
     (row,) = [row for path, row in curated.rows.items() if "2+5" in path]
     assert row["Image"] == "'=2+5 flower.jpg"
     assert row["Path"] == "more/=2+5 flower.jpg"
@@ -197,7 +197,7 @@ def test_both_sections_of_a_config_file_and_exclusions_take_effect(
     curated: Curated, tmp_path: Path
 ) -> None:
     document = {
-        "description": "One photo of a moment, and logs for a machine.",
+        "description": "One photo per moment, and machine-readable logs.",
         "pipeline": {"select_best": {"max_images_per_cluster": 1}},
         "services": {
             "shared": {"log_format": "json", "token_file": str(tmp_path / "token")},
@@ -223,7 +223,7 @@ def test_both_sections_of_a_config_file_and_exclusions_take_effect(
         assert all(isinstance(json.loads(line), dict) for line in lines)
 
 
-def test_the_reference_profile_clusters_as_hdbscan_does(curated: Curated, tmp_path: Path) -> None:
+def test_the_reference_profile_clusters_like_hdbscan(curated: Curated, tmp_path: Path) -> None:
     import hdbscan
     import numpy as np
     from sklearn.metrics import adjusted_rand_score
@@ -253,7 +253,7 @@ def test_the_reference_profile_clusters_as_hdbscan_does(curated: Curated, tmp_pa
     assert adjusted_rand_score(direct.labels_, labels) == 1.0
 
 
-def test_selected_photos_are_copied_and_only_own_copies_taken_back(
+def test_selected_photos_are_copied_and_only_our_copies_are_removed(
     curated: Curated, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -269,11 +269,13 @@ def test_selected_photos_are_copied_and_only_own_copies_taken_back(
     assert len(left) == 3
 
 
-def test_runs_and_show_tell_what_is_stored(curated: Curated) -> None:
+def test_runs_and_show_print_stored_results(curated: Curated) -> None:
     listed = bestshot(["runs"], data=curated.data)
     assert listed.code == 0
     assert str(curated.photos) in listed.text
-    assert curated.run["id"][:12] in listed.text
+    head, *rows = listed.text.splitlines()
+    (row,) = (row for row in rows if row.startswith(curated.run["id"][:12]))
+    assert row[head.index("Profile") :].startswith("builtin ")
     shown = bestshot(["show", curated.run["id"][:12]], data=curated.data)
     assert shown.code == 0
     for path, image in curated.images.items():
@@ -281,7 +283,7 @@ def test_runs_and_show_tell_what_is_stored(curated: Curated) -> None:
         assert image["reason"] in shown.text
 
 
-def test_demo_curates_and_says_where_the_results_are(tmp_path: Path) -> None:
+def test_demo_curates_and_prints_where_the_results_are(tmp_path: Path) -> None:
     finished = bestshot(["demo", "--out", tmp_path / "demo"], data=tmp_path / "data")
     assert finished.code == 0, finished.text
     assert "wrote 12 photos to" in finished.text
@@ -293,14 +295,14 @@ def test_demo_curates_and_says_where_the_results_are(tmp_path: Path) -> None:
     assert summary["cluster_count"] == 2
 
 
-def test_a_watched_orchestrator_may_be_killed_and_return(
+def test_curate_survives_the_restart_of_its_orchestrator(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
     count = 40
     photos, out = draw_pairs(tmp_path / "photos", count, 320, 240), tmp_path / "out"
     addresses = {name: part.address for name, part in services.items()}
     folder = tmp_path / "orchestrator"
-    # small batches: most photos are still to be scored when the first is done
+    # small batches: most photos are not scored yet when the first one is done
     with orchestrator(folder, addresses, tmp_path, batch_count="2", concurrent_batches="1") as part:
         command = [BESTSHOT, "curate", photos, "--out", out, "--orchestrator", part.address]
         with subprocess.Popen(

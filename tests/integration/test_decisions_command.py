@@ -16,7 +16,7 @@ from tests.integration.doors import Door, copy_data, served
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    """Four scenes in three or four shots each."""
+    """Four scenes of three or four shots each."""
     base = tmp_path_factory.mktemp("decisions")
     make_shots(base / "photos")
     curated = curate(base / "photos", base / "out", base / "data")
@@ -26,7 +26,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Curated:
 
 @pytest.fixture(scope="module", params=["local", "served"])
 def done(request: pytest.FixtureRequest, once: Curated) -> Iterator[Door]:
-    """Those runs, asked for in their data folder and from an orchestrator that serves a copy."""
+    """These runs, accessed in their data folder and through an orchestrator with a copy of it."""
     base = once.data.parent
     if request.param == "local":
         yield Door(once)
@@ -57,7 +57,7 @@ def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     assert len(moments) == 4
     selected = [path for path, image in scored.items() if image["is_selected"]]
     left = [path for path, image in scored.items() if not image["is_selected"]]
-    assert "no decisions about" in run(done, "evaluate", code=1)
+    assert "no decisions on" in run(done, "evaluate", code=1)
     assert "there is no decision to undo" in run(done, "decisions", "undo", code=1)
 
     # the user reverses every choice except one, and merges two moments
@@ -152,7 +152,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     assert "cannot write" in run(done, "export", "--out", "/proc/x/y", "--as", "csv", code=1)
 
 
-def test_mistakes_are_told(done: Door, tmp_path: Path) -> None:
+def test_mistakes_are_reported(done: Door, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text('{"entries": [{"id": "x"}]}')
     assert "entries.0.action: Field required" in run(done, "decisions", "import", bad, code=1)

@@ -1,4 +1,4 @@
-"""gRPC, JSON and the command line refuse the same mistakes with the same words."""
+"""gRPC, JSON and the command line report the same mistakes in the same words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUN = "{run}"
 
 @dataclass(frozen=True)
 class Doors:
-    """One served orchestrator without model services, and the data folder that it serves."""
+    """An orchestrator without model services, and the data folder that it serves."""
 
     stub: orchestrator_pb2_grpc.OrchestratorServiceStub
     url: str
@@ -116,7 +116,7 @@ def by_json(doors: Doors, place: str) -> tuple[int, dict[str, Any]]:
     ],
     ids=lambda value: value.DESCRIPTOR.name if isinstance(value, Message) else "",
 )
-def test_a_mistake_has_one_answer(
+def test_a_mistake_has_the_same_error_everywhere(
     doors: Doors, request_: Message, place: str, command: list[str] | None
 ) -> None:
     code, message, reason, field = by_grpc(doors, request_)
@@ -132,7 +132,7 @@ def test_a_mistake_has_one_answer(
         assert (served.code, served.text) == (1, f"error: {message}\n")
 
 
-def test_pages_larger_than_the_largest_are_the_largest(doors: Doors) -> None:
+def test_larger_pages_are_reduced_to_the_maximum(doors: Doors) -> None:
     request = pb.ListImagesRequest(run_id=doors.run_id, page_size=100_000)
     by_stub = [image.path for image in doors.stub.ListImages(request).images]
     answer = http_get(f"{doors.url}/runs/{doors.run_id}/images?page_size=100000").json()
@@ -140,7 +140,7 @@ def test_pages_larger_than_the_largest_are_the_largest(doors: Doors) -> None:
     assert len(by_stub) == 15
 
 
-def test_an_unknown_profile_of_a_run_is_named_as_such(doors: Doors, tmp_path: Path) -> None:
+def test_an_unknown_profile_of_a_run_is_reported(doors: Doors, tmp_path: Path) -> None:
     asked = by_grpc(doors, pb.DescribeSettingsRequest(profile="builtn"))
     (album,) = doors.stub.ListAlbums(pb.ListAlbumsRequest()).albums
     assert by_grpc(doors, pb.StartRunRequest(album_id=album.id, profile="builtn")) == asked
@@ -149,7 +149,7 @@ def test_an_unknown_profile_of_a_run_is_named_as_such(doors: Doors, tmp_path: Pa
     assert (finished.code, finished.text) == (1, f"error: {asked[1]}\n")
 
 
-def test_an_address_without_an_orchestrator_and_two_places_are_refused(tmp_path: Path) -> None:
+def test_an_unreachable_orchestrator_and_two_sources_are_refused(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     gone = bestshot(["runs", "--orchestrator", address], data=tmp_path)
@@ -161,7 +161,7 @@ def test_an_address_without_an_orchestrator_and_two_places_are_refused(tmp_path:
     assert "--data cannot be combined" in both.text
 
 
-def test_reports_of_both_places_are_the_same(doors: Doors) -> None:
+def test_local_and_served_reports_are_equal(doors: Doors) -> None:
     photo = "china-1-sharp.jpg"
     for command in (["runs"], ["show"], ["explain", photo], ["diff", doors.run_id[:8]]):
         served = bestshot([*command, "--orchestrator", doors.address], data=Path("/nowhere"))
@@ -171,7 +171,7 @@ def test_reports_of_both_places_are_the_same(doors: Doors) -> None:
         assert len(served.text) > 10
 
 
-def test_an_export_is_the_same_wherever_it_is_written(doors: Doors, tmp_path: Path) -> None:
+def test_local_and_served_exports_are_equal(doors: Doors, tmp_path: Path) -> None:
     flags = ("--selected", "copy", "--xmp")
     for name, place in (("local", []), ("served", ["--orchestrator", doors.address])):
         arguments = ["export", "--out", tmp_path / name, *flags, *place]

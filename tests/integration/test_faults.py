@@ -1,4 +1,4 @@
-"""Processes that are killed in the middle of a run."""
+"""Processes that are killed during a run."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ SLOWLY = {
     "BESTSHOT_SERVICES__QUALITY__PREFERRED_BATCH_COUNT": "64",
     "BESTSHOT_SERVICES__QUALITY__MAX_QUEUE_DELAY_MS": "400",
 }
-"""The quality service waits for pictures that never come, so that runs take long enough for
-something to happen, without using the processor."""
+"""The quality service waits for pictures that never arrive, so that runs take long enough for a
+test to interfere, without using the processor."""
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +49,18 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The results where nothing happens."""
+    """The results of an undisturbed run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     return curate(photos, folder / "out", folder / "data").csv_bytes
 
 
 def finished_photos(data: Path) -> int:
-    """Photos whose scores are stored."""
+    """Number of photos whose scores are stored."""
     try:
         with sqlite3.connect(f"file:{data / 'bestshot.db'}?mode=ro", uri=True) as connection:
             query = "SELECT count(*) FROM features WHERE role = 'face'"
             return int(connection.execute(query).fetchone()[0])
-    except sqlite3.OperationalError:  # not made yet
+    except sqlite3.OperationalError:  # not created yet
         return 0
 
 
@@ -72,7 +72,7 @@ def service_pid(out: Path, name: str) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended may wait for its parent to take notice."""
+    """Whether a process is running; a zombie that waits for its parent does not count."""
     try:
         os.kill(pid, 0)
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
@@ -81,14 +81,14 @@ def is_alive(pid: int) -> bool:
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    """All that it has written; reading to the end requires that it has ended."""
+    """The whole output of a process; returns when the process has ended."""
     process.kill()
     return process.communicate()[0]
 
 
 @pytest.fixture
 def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A curation of which some photos are scored and others are not."""
+    """A curation in progress: some photos are scored, others are not."""
     with subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data", SLOWLY),
@@ -106,7 +106,7 @@ def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def resume(photos: Path, tmp_path: Path, undisturbed: bytes) -> None:
-    """Runs the same command again: what was finished comes from the cache, nothing is missing."""
+    """Runs the same command again: finished scores come from the cache, nothing is missing."""
     before = finished_photos(tmp_path / "data")
     assert 0 < before < PHOTO_COUNT
     again = curate(photos, tmp_path / "out", tmp_path / "data")
@@ -139,7 +139,7 @@ def test_the_run_continues_when_a_part_dies_and_comes_back(
 
 
 @pytest.mark.parametrize("name", ["face", "orchestrator"])
-def test_a_part_that_keeps_dying_ends_the_command_with_its_last_words(
+def test_a_part_that_keeps_dying_ends_the_command_with_its_last_log_lines(
     name: str,
     started: subprocess.Popen[str],
     photos: Path,
@@ -227,7 +227,7 @@ def temporary() -> Iterator[Path]:
 
 
 def group(photos: Path, tmp_path: Path, temporary: Path) -> subprocess.Popen[str]:
-    """A curation in a process group of its own."""
+    """A curation in a separate process group."""
     return subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data", {**SLOWLY, "TMPDIR": str(temporary)}),
@@ -242,7 +242,7 @@ def test_ctrl_c_while_the_parts_start_is_one_line(
     photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
     with group(photos, tmp_path, temporary) as process:
-        # the fork server has its folder before it imports what takes it a second
+        # the fork server creates its folder before the imports, which take a second
         wait_until(lambda: any(temporary.glob("pymp-*")), processes=[process])
         os.killpg(process.pid, signal.SIGINT)
         text, _ = process.communicate(timeout=LIMIT_S)
@@ -267,7 +267,7 @@ def test_sigterm_to_all_ends_the_parts_and_leaves_no_temporary_files(
     assert not [name for name in left if name.startswith(("bestshot", "pymp"))]
 
 
-def test_a_killed_fork_server_is_survived_or_told(
+def test_a_killed_fork_server_is_survived_or_reported(
     photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
     with group(photos, tmp_path, temporary) as process:

@@ -1,4 +1,4 @@
-"""The default profile on a new machine: fetched once, replaced loudly where it cannot be had."""
+"""The default profile on a new machine: fetched once, or replaced with a clear warning."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Machine, Curated]:
-    """The first curation of a machine that has the package index and nothing else."""
+    """The first curation on a machine that has only the package index."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     curated = machine.curate()
     if UNREACHABLE in curated.text and "CI" not in os.environ:
-        pytest.skip("the package index cannot be reached from here")
+        pytest.skip("the package index cannot be reached")
     return machine, curated
 
 
@@ -180,7 +180,7 @@ def test_an_index_that_is_down_leaves_builtin_and_a_warning(bare: Machine) -> No
     assert by_model.code == 1
 
 
-def test_nothing_is_fetched_where_that_is_forbidden(bare: Machine, tmp_path: Path) -> None:
+def test_nothing_is_fetched_if_downloads_are_off(bare: Machine, tmp_path: Path) -> None:
     file = tmp_path / "never.yaml"
     file.write_text("services: {models: {download: never}}")
     curated = bare.curate("--config", file)

@@ -1,4 +1,4 @@
-"""Names, pairs and folders as cameras, phones and networks make them."""
+"""Names, pairs and folders as they come from cameras, phones and networks."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ NAMES = (
     "n" * 251 + ".jpg",
     "/".join(["a folder within a folder"] * 40) + "/deep.jpg",
 )
+PIXEL = "PXL_20250126_164931991"
 EXIF_MAKE, EXIF_IFD, DATE_TIME_ORIGINAL = 0x010F, 0x8769, 0x9003
 
 
@@ -43,9 +44,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     exif[EXIF_MAKE] = "Bestshot"
     exif.get_ifd(EXIF_IFD)[DATE_TIME_ORIGINAL] = "2026:05:17 10:00:00"
     Image.fromarray(draw_picture(50)).save(photos / "pair.JPG", exif=exif)
-    (photos / "pair.DNG").write_bytes(dng(draw_picture(50)))
+    (photos / "PAIR.DNG").write_bytes(dng(draw_picture(50)))
+    (photos / "pair.xmp").write_text("Lightroom's")
     pillow_heif.from_pillow(Image.fromarray(draw_picture(51))).save(photos / "live.HEIC")
     (photos / "live.MOV").write_bytes(b"a film")
+    Image.fromarray(draw_picture(54)).save(photos / f"{PIXEL}.RAW-01.COVER.jpg")
+    (photos / f"{PIXEL}.RAW-02.ORIGINAL.dng").write_bytes(dng(draw_picture(54)))
+    (photos / f"{PIXEL}.RAW-02.ORIGINAL.dng.xmp").write_text("darktable's")
+    Image.fromarray(draw_picture(55)).save(photos / f"{PIXEL}.RAW-01.COVER~2.jpg")
     Image.fromarray(draw_picture(52)).save(photos / "new.avif")
     (photos / "raw.nef").write_bytes(dng(draw_picture(53), orientation=6))
     before = {path: path.stat().st_mtime_ns for path in [photos, *photos.rglob("*")]}
@@ -55,11 +61,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     return found
 
 
-def test_whatever_photos_are_named_they_are_read_shown_and_exported(done: Curated) -> None:
+def test_photos_with_any_name_are_read_shown_and_exported(done: Curated) -> None:
     images = done.images
     assert {path for path in images if images[path]["quality"]} == {
         *NAMES,
         *("pair.JPG", "live.HEIC", "new.avif", "raw.nef"),
+        *(f"{PIXEL}.RAW-01.COVER.jpg", f"{PIXEL}.RAW-01.COVER~2.jpg"),
     }
     rows = done.rows
     assert set(rows) == {f"'{path}" if path.startswith("=") else path for path in images}
@@ -80,27 +87,40 @@ def test_whatever_photos_are_named_they_are_read_shown_and_exported(done: Curate
 
 def test_a_raw_file_and_a_jpeg_are_one_photo_and_so_is_a_live_photo(done: Curated) -> None:
     pair, live, raw = (done.images[name] for name in ("pair.JPG", "live.HEIC", "raw.nef"))
-    assert pair["companion_paths"] == ["pair.DNG"]
+    assert pair["companion_paths"] == ["PAIR.DNG", "pair.xmp"]
     assert (pair["camera"], pair["capture_time"]) == ("Bestshot", "2026-05-17T10:00:00")
     assert live["companion_paths"] == ["live.MOV"]
-    assert json.loads(done.rows["pair.JPG"]["Companions"]) == ["pair.DNG"]
+    assert json.loads(done.rows["pair.JPG"]["Companions"]) == ["PAIR.DNG", "pair.xmp"]
     assert done.rows["pair.JPG"]["Camera"] == "Bestshot"
     assert (raw["format"], raw["width_px"], raw["height_px"]) == ("RAW", 240, 320)
     assert done.images["new.avif"]["format"] == "AVIF"
     assert live["format"] == "HEIF"
-    for image in (pair, live):
+    pixel = done.images[f"{PIXEL}.RAW-01.COVER.jpg"]
+    assert pixel["companion_paths"] == [
+        f"{PIXEL}.RAW-02.ORIGINAL.dng",
+        f"{PIXEL}.RAW-02.ORIGINAL.dng.xmp",
+    ]
+    for image in (pair, live, pixel):
         for path in image["companion_paths"]:
             assert (done.out / "selected" / path).exists() == image["is_selected"]
 
 
+def test_an_edited_copy_names_its_original(done: Curated) -> None:
+    original, edited = f"{PIXEL}.RAW-01.COVER.jpg", f"{PIXEL}.RAW-01.COVER~2.jpg"
+    versions = {path: image["version_of_path"] for path, image in done.images.items()}
+    assert {path: of for path, of in versions.items() if of} == {edited: original}
+    assert done.rows[edited]["Version_Of"] == original
+    assert done.rows[original]["Version_Of"] == ""
+
+
 @pytest.fixture
 def read_only(done: Curated, tmp_path: Path) -> Iterator[Path]:
-    """The album on a disk that cannot be written to; skips where this process may not mount one."""
+    """The album on a read-only disk; skips if this process may not mount one."""
     place = tmp_path / "read-only"
     place.mkdir()
     bind = ["mount", "--bind", done.photos, place]
     if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounts need root and the right to")
+        pytest.skip("mounting needs root and the permission to mount")
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
         yield place
@@ -108,7 +128,7 @@ def read_only(done: Curated, tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_read_only_album_is_curated_and_exported_like_any_other(
+def test_a_read_only_album_is_curated_and_exported(
     done: Curated, read_only: Path, tmp_path: Path
 ) -> None:
     found = curate(read_only, tmp_path / "out", done.data, "--copy-selected")
@@ -140,7 +160,7 @@ def system(tmp_path: Path) -> Iterator[orchestrator_pb2_grpc.OrchestratorService
         yield orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
 
 
-def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
+def test_a_folder_that_vanishes_during_a_run_stops_it_without_loss(
     system: orchestrator_pb2_grpc.OrchestratorServiceStub, tmp_path: Path
 ) -> None:
     photos = tmp_path / "network"
@@ -169,7 +189,7 @@ def test_a_folder_that_vanishes_in_mid_run_stops_the_run_and_loses_nothing(
     assert stage("score").cached_count >= 4
 
 
-def test_an_album_outside_the_roots_of_a_server_is_shown_but_its_folder_not_read(
+def test_an_album_outside_the_allowed_roots_is_shown_but_its_folder_is_not_read(
     done: Curated, services: dict[str, Part], tmp_path: Path
 ) -> None:
     """`curate` may create albums anywhere that its user can read."""

@@ -1,4 +1,4 @@
-"""The profile `full` with small networks in the place of the published ones."""
+"""The `full` profile with small networks in place of the published ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKEN_COUNT, SIZE = 5, 12
 
 
 def tokens_graph() -> bytes:
-    """Tokens like DINOv2's, of which the first one depends on the picture."""
+    """A graph whose output has the form of DINOv2's tokens; the first depends on the picture."""
     weight = np.random.default_rng(0).normal(size=(3, SIZE)).astype(np.float32)
     others = np.ones((1, TOKEN_COUNT - 1, SIZE), np.float32)
     nodes = [
@@ -67,7 +67,7 @@ def tokens_graph() -> bytes:
 
 @dataclass(frozen=True)
 class Full:
-    """What the profile made of three photos."""
+    """The results of the profile for three photos."""
 
     configs: Path
     pull: str
@@ -91,7 +91,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
     registry["models"][NIMA]["preprocessing"]["side_px"] = NETWORK.side
     (configs / "models.yaml").write_text(yaml.safe_dump(registry))
     profile = yaml.safe_load((configs / "profiles" / "full.yaml").read_text())
-    profile["services"]["face"]["model"] = "builtin-face"  # its networks are not here
+    profile["services"]["face"]["model"] = "builtin-face"  # the profile's are not available
     (configs / "profiles" / "full.yaml").write_text(yaml.safe_dump(profile))
     for seed in range(3):
         Image.fromarray(draw_picture(seed, 96, 64)).save(photos / f"{seed}.png")
@@ -127,7 +127,7 @@ def test_the_learned_votes_reach_every_file(full: Full) -> None:
         assert float(row["AVA"]) == quality["ava_score"]
 
 
-async def test_and_the_apis_and_the_page(full: Full) -> None:
+async def test_the_learned_votes_reach_the_apis_and_the_page(full: Full) -> None:
     (port,) = free_ports(1)
     folder, http_address = full.data.parent, f"127.0.0.1:{port}"
     with orchestrator(folder, {}, full.curated.photos, http_address=http_address) as part:

@@ -1,7 +1,6 @@
-"""Thousands of damaged picture files through every call that takes pictures.
+"""Sends thousands of damaged picture files through every call that takes pictures.
 
-None may crash or hang a process, be answered with an error that we did not foresee, or leave memory
-behind.
+None of them may crash or hang a process, cause an unexpected error, or leak memory.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ INPUTS_OF_THE_ORCHESTRATOR = 320
 BATCH = 16
 WARM_UP = 256
 MEMORY_GROWTH_MIB = 96
-"""Growth of a process from its 256th to its last damaged picture: heaps fragment, leaks add up."""
+"""Growth of a process from the 256th to the last damaged picture: heaps fragment, leaks add up."""
 
 
 def real_pictures() -> list[bytes]:
-    """A real picture in every format that is read, and in the formats' own variants."""
+    """A real picture in every supported format and its variants."""
     pillow_heif.register_heif_opener()
     picture = Image.fromarray(skimage.data.astronaut()).resize((128, 128))
     found = []
@@ -68,7 +67,7 @@ def real_pictures() -> list[bytes]:
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
-    """One to three kinds of damage: bits, bytes, numbers, cuts, repeated and misplaced pieces."""
+    """Applies one to three changes to bits, bytes, numbers, length, or the order of pieces."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 3)):
         at, size = rng.randrange(len(data)), rng.choice([1, 2, 4, 16, 256])
@@ -95,7 +94,7 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
 
 
 def call(name: str, channel: grpc.Channel, images: list[image_pb2.Image]) -> Any:
-    """The results of one call."""
+    """Makes one call and returns the results."""
     if name == "embedding":
         embed = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed
         return embed(embedding_pb2.EmbedRequest(images=images), timeout=LIMIT_S).results
@@ -135,12 +134,12 @@ def test_no_damaged_picture_harms_a_service(name: str, services: dict[str, Part]
                 outcomes["refused" if result.HasField("error") else "read"] += 1
     assert before is not None
     assert part.memory_mib - before < MEMORY_GROWTH_MIB
-    assert min(outcomes.values()) > INPUTS_OF_A_SERVICE / 10  # both ways are gone
+    assert min(outcomes.values()) > INPUTS_OF_A_SERVICE / 10  # both outcomes occur
 
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)
 def test_no_damaged_picture_harms_the_open_protocol(name: str, services: dict[str, Part]) -> None:
-    """Whole requests fail there, so each has one picture."""
+    """In this protocol whole requests fail, so each has one picture."""
     rng = random.Random(f"{name}-2")
     seeds = real_pictures()
     inputs = ("first", "second") if name == "siamese" else ("image",)
@@ -163,7 +162,7 @@ def test_no_damaged_picture_harms_the_open_protocol(name: str, services: dict[st
 
 
 def test_no_damaged_pixels_harm_a_service(services: dict[str, Part]) -> None:
-    """Pixels whose size differs from the stated one."""
+    """The size of the pixels differs from the stated one."""
     rng = np.random.default_rng(1)
     for name, part in services.items():
         images = []
@@ -244,7 +243,7 @@ STRUCTS = [
 
 
 def hostile_values(field: FieldDescriptor) -> Iterator[Any]:
-    """Values of one field that no honest caller would send."""
+    """Values of a field that no honest caller would send."""
     kind = field.message_type
     if kind is None and field.type == FieldDescriptor.TYPE_BYTES:
         values: list[Any] = [b"", b"\0" * 100]
@@ -265,7 +264,7 @@ def hostile_values(field: FieldDescriptor) -> Iterator[Any]:
 
 
 def put(message: Any, field: FieldDescriptor, value: Any) -> Any:
-    """Sets a field of any kind."""
+    """Sets a field of any type."""
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return message
     if field.is_repeated:
@@ -278,7 +277,7 @@ def put(message: Any, field: FieldDescriptor, value: Any) -> Any:
 
 
 def attempts(request: Any) -> Iterator[Any]:
-    """The request, with one hostile field at a time."""
+    """Yields the request with one hostile field at a time."""
     for field in request.DESCRIPTOR.fields:
         for value in hostile_values(field):
             changed = type(request)()
@@ -288,7 +287,7 @@ def attempts(request: Any) -> Iterator[Any]:
 
 
 def end_code(channel: grpc.Channel, method: MethodDescriptor, content: bytes) -> tuple[Any, str]:
-    """How a call that sends these bytes ends."""
+    """Sends these bytes in a call; returns how the call ended."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     kind = f"{'stream' if method.client_streaming else 'unary'}_"
     kind += "stream" if method.server_streaming else "unary"
@@ -327,7 +326,7 @@ def test_no_field_of_any_call_causes_an_internal_error(
                     for name in request.DESCRIPTOR.fields_by_name.keys() & known.keys():
                         setattr(request, name, known[name])
                     if method.name == "DeleteAlbum":
-                        request.album_id = "none"  # the others need it
+                        request.album_id = "none"  # other fields require it
                     contents = [one.SerializeToString() for one in attempts(request)]
                     for content in (b"\xff", b"\x0a\x02\xff\xfe", *contents):
                         code, details = end_code(channel, method, content)

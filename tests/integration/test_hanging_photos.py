@@ -57,7 +57,7 @@ def test_pipes_named_as_photos_are_unreadable_rows(
 
 
 class ThisMachine(Host):
-    """No network of its own."""
+    """A host without a separate network namespace."""
 
     @property
     def prefix(self) -> list[str]:
@@ -75,7 +75,7 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     (hook / "sitecustomize.py").write_text(HANGING.replace("FOLDER", repr(str(hung))))
     found = addresses(services)
     (port,) = free_ports(1)
-    hanging = HostedPart(  # an interpreter of its own, which runs the hook as it starts
+    hanging = HostedPart(  # a separate interpreter, which runs the hook when it starts
         ThisMachine("", "127.0.0.1", "", tmp_path),
         "orchestrator",
         port,
@@ -99,9 +99,9 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
             ended = list(stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S))[-1]
             assert ended.run.state == pb.RUN_STATE_CANCELLED
             pending = stub.StartRun(start).run.id
-        hanging.stop()  # by itself: it is not killed, and the run not lost
+        hanging.stop()  # it stops by itself: it is not killed, and the run is not lost
     finally:
         hanging.stop(signal.SIGKILL)
     with orchestrator(tmp_path, found, photos) as part:
-        # the lock of the data folder is free, and nothing hangs now
+        # the lock on the data folder is released, and nothing hangs any more
         assert part.end(pending).state == pb.RUN_STATE_COMPLETED

@@ -1,4 +1,4 @@
-"""/api/v1 returns what gRPC returns, and schemathesis finds no fault in it."""
+"""/api/v1 returns the same data as gRPC, and schemathesis finds no faults."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class System:
     """A running bestshot with a completed run.
 
     Attributes:
-        url: Of the JSON mirror, with /api/v1.
-        stub: Of the orchestrator.
+        url: URL of the JSON API, with /api/v1.
+        stub: Stub of the orchestrator.
         run: The run.
     """
 
@@ -46,7 +46,7 @@ class System:
 def system(
     request: pytest.FixtureRequest, album: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
-    """On PostgreSQL, which refuses more input: text with NUL, numbers that are too large."""
+    """Uses PostgreSQL, which refuses more input: text with NUL, numbers that are too large."""
     base = tmp_path_factory.mktemp("json")
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
@@ -125,7 +125,7 @@ def test_pages_filters_and_orders(system: System) -> None:
     assert get(system, path, search="flower", filters=["SELECTED"])["total_count"] >= 1
 
 
-def test_everything_else_that_can_be_read(system: System) -> None:
+def test_all_other_resources_can_be_read(system: System) -> None:
     run, base = system.run, f"/runs/{system.run.id}"
     assert [album["id"] for album in get(system, "/albums")["albums"]] == [run.album_id]
     assert get(system, f"/albums/{run.album_id}")["id"] == run.album_id
@@ -181,7 +181,7 @@ def test_everything_else_that_can_be_read(system: System) -> None:
         ("/nowhere", 404, "", "Not Found"),
     ],
 )
-def test_a_problem_is_told_as_json(
+def test_a_problem_is_returned_as_json(
     system: System, path: str, status: int, field: str, problem: str
 ) -> None:
     answer = http_get(system.url + path.replace("{run}", system.run.id))
@@ -208,11 +208,11 @@ def test_other_sites_are_refused_on_every_route(system: System) -> None:
             assert "shared.allowed_hosts" in answer.json()["detail"]
 
 
-def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_faults(system: System, tmp_path: Path) -> None:
     names = ("run_id", "other_run_id", "job_id")
     known = {f"path.{name}": system.run.id for name in names}
     known["path.album_id"] = system.run.album_id
-    opaque = {"query.page_token": ""}  # no schema can say which tokens there are
+    opaque = {"query.page_token": ""}  # a schema cannot describe the valid tokens
     config = tmp_path / "schemathesis.toml"
     lines = [f'"{name}" = "{value}"' for name, value in {**known, **opaque}.items()]
     config.write_text("\n".join(["[parameters]", *lines]))
@@ -226,7 +226,7 @@ def test_schemathesis_finds_no_fault(system: System, tmp_path: Path) -> None:
     assert "Selected: 17/17" in finished.stdout
 
 
-def test_tokens_are_asked_for(album: Path, tmp_path: Path) -> None:
+def test_tokens_are_required(album: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.yaml"
     tokens.write_text(TOKENS % token_digest("secret"))
     token = tmp_path / "token"

@@ -1,4 +1,4 @@
-"""An orchestrator is killed between changes and the storing of their answers."""
+"""An orchestrator is killed after it makes a change and before it stores the response."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class Calls:
     def __init__(self, folder: Path) -> None:
         self._held = folder / HELD
         self._made: list[tuple[str, Callable[[], Any]]] = []
-        self._open: list[Any] = []  # gRPC cancels calls that nobody has a reference to
+        self._open: list[Any] = []  # gRPC cancels calls without a reference
         os.mkfifo(self._held)
 
     def make(self, stub: Stub, method: str, message: Callable[[str], Any]) -> str:
-        """Makes a call and returns, with its id, once its change is stored."""
+        """Makes a call; returns its id once its change is stored."""
         request_id = str(uuid.uuid4())
         self._made.append((method, lambda: message(request_id)))
         call = getattr(stub, method).future(message(request_id), timeout=TIMEOUT_S)
@@ -82,13 +82,13 @@ class Calls:
         return request_id
 
     def _report_end(self, call: Any) -> None:
-        with contextlib.suppress(OSError):  # there is no reader once the process has been killed
+        with contextlib.suppress(OSError):  # there is no reader once the process is killed
             pipe = os.open(self._held, os.O_WRONLY | os.O_NONBLOCK)
             os.write(pipe, b"ended before it was held")
             os.close(pipe)
 
     def repeat(self, stub: Stub) -> list[Any]:
-        """Repeats all calls twice, in order; returns the answers."""
+        """Repeats all calls twice, in order; returns the responses."""
         self._held.unlink(missing_ok=True)
         return [getattr(stub, method)(made(), timeout=TIMEOUT_S) for method, made in self._made]
 
@@ -98,7 +98,7 @@ def end(stub: Stub, run_id: str) -> pb.Run:
     return [snapshot.run for snapshot in snapshots][-1]
 
 
-def test_repeated_calls_change_nothing_again_and_get_their_answer(tmp_path: Path) -> None:
+def test_repeated_calls_are_applied_once_and_get_their_response(tmp_path: Path) -> None:
     photos, old, calls = tmp_path / "photos", tmp_path / "old", Calls(tmp_path)
     for folder in (photos, old):
         folder.mkdir()

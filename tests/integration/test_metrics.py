@@ -1,4 +1,4 @@
-"""What Prometheus reads of a running service."""
+"""The metrics that Prometheus reads from a running service."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def values(address: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_calls_inferences_and_the_model_are_told(tmp_path: Path) -> None:
+def test_calls_inferences_and_the_model_are_reported(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     supervisor = Supervisor(tmp_path, [])

@@ -16,7 +16,7 @@ import torch
 import yaml
 from PIL import Image
 
-from models.export.dinov2 import SHAPES, DinoV2
+from models.train.checkpoint_recipes import random_network
 from tests.conftest import ROOT, draw_picture
 from tests.integration.command import Finished, bestshot
 
@@ -24,7 +24,7 @@ CONTENT = (ROOT / "models" / "builtin" / "scene-embedding.onnx").read_bytes()
 
 
 class Models:
-    """A config folder whose profile `lite` wants `published`, and an empty models folder."""
+    """A config folder whose profile `lite` needs `published`, and an empty models folder."""
 
     def __init__(self, base: Path) -> None:
         self.configs, self.folder, self.stick = base / "configs", base / "models", base / "stick"
@@ -106,7 +106,7 @@ def test_a_profile_names_the_models_to_pull(models: Models) -> None:
     assert "builtin-face ships with bestshot" in finished.text
 
 
-def test_a_model_that_nobody_confirms_must_be_pinned(models: Models) -> None:
+def test_a_model_without_a_known_sha256_must_be_pinned(models: Models) -> None:
     models.entry["downloads"]["graph"]["sha256"] = None
     models.write()
     assert "bestshot models pin published" in models.pull().text
@@ -119,7 +119,7 @@ def test_a_model_that_nobody_confirms_must_be_pinned(models: Models) -> None:
     assert "published: damaged" in models.run("models", "verify").text
 
 
-def test_info_tells_all_that_is_known(models: Models) -> None:
+def test_info_shows_everything_about_a_model(models: Models) -> None:
     shown = yaml.safe_load(models.run("models", "info", "published").text)
     assert shown["licence"] == "Apache-2.0"
     assert shown["downloads"]["graph"]["size_bytes"] == len(CONTENT)
@@ -140,7 +140,7 @@ def test_info_tells_all_that_is_known(models: Models) -> None:
         (["verify", "published"], "damaged: published"),
     ],
 )
-def test_mistakes_are_told(models: Models, arguments: list[str], message: str) -> None:
+def test_mistakes_are_reported(models: Models, arguments: list[str], message: str) -> None:
     finished = models.run("models", *arguments)
     assert finished.code == 2
     assert message in finished.text
@@ -164,7 +164,7 @@ def test_a_run_without_the_model_says_how_to_get_it(models: Models, one_photo: P
     assert "`bestshot models pull --profile lite`" in served.text
 
 
-def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_photo: Path) -> None:
+def test_a_builtin_replacement_is_reported_everywhere(models: Models, one_photo: Path) -> None:
     profile = models.configs / "profiles" / "lite.yaml"
     wanted = {"model": "published", "fallback": "builtin"}
     profile.write_text(yaml.safe_dump({"description": "", "services": {"embedding": wanted}}))
@@ -182,13 +182,16 @@ def test_a_builtin_model_that_stands_in_is_told_everywhere(models: Models, one_p
     assert "used instead of published" in shown.text
 
 
-def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
+def test_a_checkpoint_is_pulled_from_a_server_built_without_pytorch_and_served(
     models: Models, one_photo: Path
 ) -> None:
-    torch.manual_seed(0)
+    # no process of the command can import it
+    no_torch = models.data.parent / "without"
+    no_torch.mkdir()
+    (no_torch / "torch.py").write_text('raise ImportError("PyTorch is not installed")')
     download = models.registry["models"]["dinov2-vits14"]["downloads"]["checkpoint"]
     checkpoint = models.stick / download["name"]
-    torch.save(DinoV2(SHAPES["dinov2-vits14"]).state_dict(), checkpoint)
+    torch.save(random_network("dinov2-vits14").state_dict(), checkpoint)
     download["size_bytes"] = checkpoint.stat().st_size
     download["sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     models.write()
@@ -196,10 +199,13 @@ def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         mirror = f"http://127.0.0.1:{server.server_port}"
-        pulled = models.run("models", "pull", "dinov2-vits14", "--mirror", mirror)
+        pulled = bestshot(
+            ["models", "pull", "dinov2-vits14", "--mirror", mirror],
+            data=models.data,
+            changes={**models.environment, "PYTHONPATH": str(no_torch)},
+        )
         server.shutdown()
     assert pulled.code == 0, pulled.text
-    assert "embedding against PyTorch in single precision on 8 pictures" in pulled.text
     assert "dinov2-vits14: ready" in models.run("models", "verify").text
 
     profile = models.configs / "profiles" / "lite.yaml"
@@ -219,7 +225,7 @@ def test_a_checkpoint_is_pulled_from_a_server_exported_and_served(
     assert "dinov2-vits14: damaged" in models.run("models", "verify").text
 
 
-def test_another_model_of_a_role_leaves_the_cache_of_the_others(
+def test_a_new_model_for_a_role_keeps_the_cache_of_other_roles(
     models: Models, one_photo: Path
 ) -> None:
     models.pull()

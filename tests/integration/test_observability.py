@@ -1,4 +1,4 @@
-"""What an operator sees of a run: JSON logs, traces and metrics of all parts, joined by its id."""
+"""A run as operators see it: JSON logs, traces and metrics of all parts, linked by its id."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
 @dataclass(frozen=True)
 class Observed:
-    """What was seen of two runs over the same photos."""
+    """The logs, traces and metrics of two runs on the same photos."""
 
     run_id: str
     spans: list[tuple[str, Any]]
@@ -125,7 +125,7 @@ def samples(metrics: str) -> dict[str, float]:
     }
 
 
-def test_the_orchestrator_counts_runs_stages_and_what_the_cache_knew(observed: Observed) -> None:
+def test_the_orchestrator_counts_runs_stages_and_cache_hits(observed: Observed) -> None:
     found = samples(observed.metrics)
     assert found["bestshot_runs_total[('state', 'completed')]"] == 2
     assert found["bestshot_run_stage_seconds_count[('stage', 'score')]"] == 2
@@ -134,7 +134,7 @@ def test_the_orchestrator_counts_runs_stages_and_what_the_cache_knew(observed: O
         assert found[key] == PHOTO_COUNT
 
 
-def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are(observed: Observed) -> None:
+def test_the_dashboard_and_the_alerts_use_existing_metrics(observed: Observed) -> None:
     import re
 
     from services.common.process.metrics import Metrics

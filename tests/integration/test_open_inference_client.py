@@ -1,4 +1,4 @@
-"""Embedding and comparison by KServe's own server, which hosts the same ONNX files."""
+"""Embedding and comparison on KServe's own server, which hosts the same ONNX files."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def kserve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def answers(**changes: Any) -> dict[str, Any]:
-    """What the ports answer on some pictures, under changed settings."""
+    """The results of the ports for some pictures, with changed settings."""
     settings = load_section(ROOT / "configs", "builtin", "orchestrator", OrchestratorSettings)
     data = {**settings.model_dump(), **changes}
     callers, ports = connect(ROOT / "configs", SHARED, OrchestratorSettings.model_validate(data))
@@ -93,7 +93,7 @@ async def _ask(ports: ModelPorts) -> dict[str, Any]:
     }
 
 
-def test_a_foreign_server_answers_as_our_services_do(
+def test_a_foreign_server_gives_the_results_of_our_services(
     kserve: str, services: dict[str, Part]
 ) -> None:
     typed = asyncio.run(
@@ -109,11 +109,11 @@ def test_a_foreign_server_answers_as_our_services_do(
     assert hosted["comparisons"][0] + hosted["comparisons"][1] == pytest.approx(1.0, abs=1e-6)
     for ours, theirs in zip(typed["models"], hosted["models"], strict=True):
         assert theirs.id == ours.id
-        assert theirs.digest != ours.digest  # features of another server are kept apart
+        assert theirs.digest != ours.digest  # features from another server are cached separately
         assert "kserve" in theirs.description
 
 
-def test_a_run_on_a_foreign_server_groups_and_picks_the_same(
+def test_a_run_on_a_foreign_server_gives_the_same_groups_and_picks(
     kserve: str, services: dict[str, Part], tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"
@@ -134,7 +134,7 @@ def test_a_run_on_a_foreign_server_groups_and_picks_the_same(
         assert any(stage.stage == "compare" and stage.total_count for stage in run.stages)
 
 
-def test_a_model_that_the_server_does_not_host_is_told_before_a_run_begins(
+def test_a_model_that_the_server_does_not_host_is_reported_before_a_run_begins(
     kserve: str, services: dict[str, Part], tmp_path: Path
 ) -> None:
     own = {name: part.address for name, part in services.items()}

@@ -1,4 +1,4 @@
-"""The parts as processes of one command: where their code comes from, what a death causes."""
+"""The parts as processes of one command: the source of their code, and what happens if they die."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_two_commands_never_share_logs_or_read_each_others_addresses(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["siamese.log"]
 
 
-def test_up_restarts_what_dies_and_stops_all_on_sigterm(tmp_path: Path) -> None:
+def test_up_restarts_parts_that_die_and_stops_all_on_sigterm(tmp_path: Path) -> None:
     names = (*MODEL_SERVICES, "orchestrator")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     settings = {
@@ -135,7 +135,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 
 def pids(logs: Path) -> dict[str, int]:
-    """Process id of each part, the latest."""
+    """The latest process id of each part."""
     found = {}
     for path in logs.glob("*.log"):
         matches = re.findall(r"listening on \S+ \(pid (\d+)\)", path.read_text())

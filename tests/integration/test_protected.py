@@ -1,4 +1,4 @@
-"""Everything under mutual TLS and tokens, as a user sets it up: it works the same as without."""
+"""With mutual TLS and tokens, set up as a user would, everything works as it does without."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def files(tmp_path: Path) -> Files:
 
 @pytest.fixture
 def protected(files: Files, tmp_path: Path) -> dict[str, str]:
-    """Settings of all parts, made with the commands that the README names."""
+    """Settings of all parts, created with the commands in the README."""
     made = subprocess.run(
         [BESTSHOT, "token", "parts", "--scope", "admin"],
         capture_output=True,
@@ -44,7 +44,7 @@ def protected(files: Files, tmp_path: Path) -> dict[str, str]:
     return {f"BESTSHOT_SERVICES__SHARED__{key}": str(value) for key, value in settings.items()}
 
 
-def test_curate_gives_the_same_and_logs_no_secret(
+def test_curate_gives_the_same_results_and_logs_no_secrets(
     protected: dict[str, str], curated: Curated, tmp_path: Path
 ) -> None:
     protected["BESTSHOT_SERVICES__SHARED__LOG_LEVEL"] = "debug"
@@ -56,7 +56,7 @@ def test_curate_gives_the_same_and_logs_no_secret(
     assert secret not in logs + found.text + (tmp_path / "out" / "run.json").read_text()
 
 
-def test_a_token_of_too_small_a_scope_is_told(
+def test_a_token_with_an_insufficient_scope_is_reported(
     protected: dict[str, str], curated: Curated, tmp_path: Path
 ) -> None:
     tokens = tmp_path / "tokens.yaml"
@@ -66,10 +66,10 @@ def test_a_token_of_too_small_a_scope_is_told(
         ["curate", curated.photos, "--out", out], data=tmp_path / "data", changes=protected
     )
     assert done.code == 1
-    assert "CreateAlbum needs a token of scope 'admin'" in done.text
+    assert "CreateAlbum needs a token with the scope 'admin'" in done.text
 
 
-def test_up_serves_the_page_by_https_and_the_page_may_call(
+def test_up_serves_the_page_over_https_and_the_page_may_call(
     protected: dict[str, str], files: Files, tmp_path: Path
 ) -> None:
     with running_up(tmp_path, [tmp_path], changes=protected) as addresses:

@@ -1,4 +1,4 @@
-"""Two replicas of a model service under load, of which one is stopped."""
+"""Two replicas of a model service under load; one of them is stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALLERS = 6
 async def call_until(
     stub: embedding_pb2_grpc.EmbeddingServiceStub, stop: asyncio.Event, seed: int
 ) -> list[bytes]:
-    """Embeds one picture over and over; a failure fails the test."""
+    """Embeds one picture repeatedly; a failed call fails the test."""
     pixels = draw_picture(seed, 256, 192)
     image = image_pb2.Image(
         pixels=image_pb2.Pixels(width_px=256, height_px=192, rgb=pixels.tobytes())
@@ -39,7 +39,7 @@ async def call_until(
     return found
 
 
-def test_a_replica_that_is_stopped_under_load_ends_cleanly_and_the_other_goes_on(
+def test_a_replica_that_is_stopped_under_load_ends_cleanly_and_the_other_continues(
     tmp_path: Path,
 ) -> None:
     supervisor = Supervisor(tmp_path / "first", [])

@@ -1,4 +1,4 @@
-"""`bestshot reproduce` and `bestshot diff`: exactly what differs is named."""
+"""`bestshot reproduce` and `bestshot diff` report exactly the differences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 6
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    """A small album's results, the photos in twos that are nearly the same."""
+    """The results of a small album with pairs of nearly identical photos."""
     base = tmp_path_factory.mktemp("reproduce")
     photos = draw_pairs(base / "photos", COUNT, 480, 360)
     return curate(photos, base / "out", base / "data")
@@ -30,7 +30,7 @@ def reproduce(done: Curated, *arguments: object) -> Finished:
 
 
 def configs(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
-    """The settings with one place in a file changed."""
+    """A config folder with one change per file."""
     shutil.copytree(ROOT / "configs", folder)
     for name, (old, new) in changes.items():
         text = (folder / name).read_text()
@@ -45,7 +45,7 @@ def told(finished: Finished) -> list[str]:
     return [line for line in lines if line and " ━" not in line]
 
 
-def test_an_untouched_run_is_reproduced_whole(done: Curated) -> None:
+def test_an_unchanged_run_is_reproduced_completely(done: Curated) -> None:
     found = reproduce(done)
     assert found.code == 0, found.text
     assert told(found) == [
@@ -56,7 +56,7 @@ def test_an_untouched_run_is_reproduced_whole(done: Curated) -> None:
     assert listed.count("completed") == 1, "nothing was added to the store"
 
 
-def test_a_byte_of_a_photo_and_a_setting_are_named_and_nothing_else(
+def test_only_a_changed_byte_of_a_photo_and_a_changed_setting_are_reported(
     done: Curated, tmp_path: Path
 ) -> None:
     photo = done.photos / "03.jpg"
@@ -105,7 +105,7 @@ def test_a_served_orchestrator_computes_a_new_run(
     assert "inputs differ" in text
 
 
-def test_another_model_is_named(done: Curated, tmp_path: Path) -> None:
+def test_another_model_is_reported(done: Curated, tmp_path: Path) -> None:
     change = {
         "models.yaml": (
             "mean: [0.0, 0.0, 0.0]\n      std: [1.0, 1.0, 1.0]",

@@ -1,4 +1,4 @@
-"""Runs whose services are killed, stopped, slow, full, cut off or someone else's.
+"""Runs whose services are killed, stopped, slow, full, cut off or foreign.
 
 A run that completes has the same results as an undisturbed one.
 """
@@ -50,7 +50,7 @@ def undisturbed(
 
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)
-def test_a_service_that_is_killed_and_comes_back_is_waited_for(
+def test_a_run_waits_for_a_service_that_is_killed_and_restarted(
     name: str, services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     with orchestrator(tmp_path, addresses(services), photos) as part:
@@ -66,7 +66,7 @@ def test_a_service_that_is_killed_and_comes_back_is_waited_for(
         assert part.results(run_id) == undisturbed
 
 
-def test_a_service_that_stays_away_fails_the_run_which_can_be_resumed(
+def test_a_service_that_does_not_return_fails_the_run_which_can_be_resumed(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     quality = services["quality"]
@@ -106,7 +106,7 @@ def test_a_service_that_hangs_fails_the_run_at_the_deadline(
         assert part.results(run_id) == undisturbed
 
 
-def test_a_full_queue_slows_the_run_and_no_more(
+def test_a_full_queue_only_slows_the_run(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     small = Part("face", tmp_path / "face", settings={"max_queue_count": "4"})
@@ -133,10 +133,10 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Drops every connection silently; new ones can be made."""
+        """Drops every connection silently; new connections can be made."""
         count = len(self._open)
         while self._open:
-            with self._open.pop() as end, contextlib.suppress(OSError):  # its thread has closed it
+            with self._open.pop() as end, contextlib.suppress(OSError):  # closed by its thread
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         return count
 
@@ -166,7 +166,7 @@ class Wire:
             end.close()
 
 
-def test_a_dropped_connection_is_made_again(
+def test_a_dropped_connection_is_reopened(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     wire = Wire(services["embedding"].address)
@@ -192,7 +192,7 @@ def test_a_dropped_connection_is_made_again(
         ("certificate", "cannot be reached"),
     ],
 )
-def test_a_stranger_is_told_so_before_a_run_begins(
+def test_missing_authorization_is_reported_before_a_run_begins(
     own: str,
     message: str,
     services: dict[str, Part],

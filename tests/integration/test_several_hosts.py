@@ -1,6 +1,6 @@
 """Services and two orchestrators on separate hosts, with one PostgreSQL.
 
-Whatever happens to one of them, a run ends with the results that one machine gives.
+Whatever happens to one of them, a run ends with the results of a single machine.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ORCHESTRATOR_HOSTS = ("orchestrator-a", "orchestrator-b")
 PORTS = {name: 50051 + number for number, name in enumerate(MODEL_SERVICES)}
 METRICS_PORT = 9000
 SLOWLY = {"preferred_batch_count": "64", "max_queue_delay_ms": "400"}
-"""A quality service waits for pictures that do not come: runs take long enough for something to
-happen, and no processor meanwhile."""
+"""A quality service waits for pictures that never arrive: runs take long enough for a test to
+interfere, without using the processor."""
 _ANY_REPLICA = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": "bestshot.orchestrator.v1.OrchestratorService"},
@@ -45,11 +45,11 @@ _ANY_REPLICA = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """Everything that runs, except the orchestrators.
+    """Everything except the orchestrators.
 
     Attributes:
-        hosts: By name.
-        services: Of both model hosts.
+        hosts: The hosts, by name.
+        services: The services on both model hosts.
         postgresql: The database server.
     """
 
@@ -58,12 +58,12 @@ class Cluster:
     postgresql: Postgresql
 
     def calls(self, host: str, service: str) -> float:
-        """Calls that a replica has answered so far."""
+        """Number of calls that a replica has answered so far."""
         return calls_at(f"{self.hosts[host].address}:{METRICS_PORT + PORTS[service]}")
 
 
 def calls_at(metrics_address: str) -> float:
-    """Calls that a part has answered so far, but for questions about its health."""
+    """Number of calls that a part has answered so far, without health checks."""
     text = http_get(f"http://{metrics_address}/metrics").text
     found = re.findall(
         r'grpc_server_handled_total\{grpc_code="OK".*grpc_service="bestshot.*\} (\S+)', text
@@ -117,7 +117,7 @@ def cluster(on_one_machine: bytes, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 class Orchestrators:
-    """Both orchestrators on a database, and what a caller of whichever of them does."""
+    """Two orchestrators on one database, and the calls that tests make to either of them."""
 
     def __init__(
         self, cluster: Cluster, photos: Path, database: str, changes: Mapping[str, str]
@@ -154,7 +154,7 @@ class Orchestrators:
         self._stub = orchestrator_pb2_grpc.OrchestratorServiceStub(self.channel)
 
     def ask_only(self, part: HostedPart) -> None:
-        """From now on: the other one is out of reach, and a call to it would hang."""
+        """Calls only this one from now on: calls to the other, unreachable one would hang."""
         self.channel.close()
         self._ask([part])
 
@@ -178,7 +178,7 @@ class Orchestrators:
         return found[0]
 
     def run(self, run_id: str) -> pb.Run:
-        """Asks whichever orchestrator is up, and asks again if that one has just gone."""
+        """Gets a run from either orchestrator; retries if the called one has just stopped."""
         deadline = time.monotonic() + LIMIT_S
         while True:
             try:
@@ -188,14 +188,14 @@ class Orchestrators:
                 time.sleep(0.1)
 
     def until(self, run_id: str, count: int) -> None:
-        """Waits until some photos are scored, by what the database knows."""
+        """Waits until some photos are scored, according to the database."""
         self.wait_for(run_id, lambda run: _scored(run) >= count)
 
     def end(self, run_id: str) -> pb.Run:
         return self.wait_for(run_id, lambda run: run.HasField("end_time"))
 
     def ends_as(self, run_id: str, wanted: bytes) -> pb.Run:
-        """Waits for the end of a run, which must be completed with the wanted results."""
+        """Waits for the end of a run, which must complete with the expected results."""
         run = self.end(run_id)
         assert run.state == pb.RUN_STATE_COMPLETED, run.error
         assert self.results(run_id) == wanted
@@ -213,7 +213,7 @@ class Orchestrators:
         return b"".join(piece.chunk for piece in self._stub.DownloadRun(request, timeout=LIMIT_S))
 
     def owner(self, run_id: str) -> HostedPart:
-        """The orchestrator that works on a run."""
+        """The orchestrator that executes a run."""
         with psycopg.connect(self._database) as connection:
             query = "SELECT owner_id FROM runs WHERE id = %s"
             (owner_id,) = connection.execute(query, [run_id]).fetchone() or (None,)
@@ -232,7 +232,7 @@ def _scored(run: pb.Run) -> int:
 
 @contextlib.contextmanager
 def both(cluster: Cluster, photos: Path, **changes: str) -> Iterator[Orchestrators]:
-    """Both of them, on a new database, under some other settings."""
+    """Starts both orchestrators on a new database, with some changed settings."""
     with cluster.postgresql.database() as url:
         made = Orchestrators(cluster, photos, url, changes)
         try:
@@ -248,7 +248,7 @@ def both(cluster: Cluster, photos: Path, **changes: str) -> Iterator[Orchestrato
 def quality_replicas(
     cluster: Cluster, settings: Mapping[str, str], variables: Mapping[str, str] | None = None
 ) -> dict[str, HostedPart]:
-    """Further ones, by host, under other settings; not yet started."""
+    """Further replicas, by host, with other settings; not started yet."""
     return {
         host: HostedPart(
             cluster.hosts[host],
@@ -281,7 +281,7 @@ def test_a_run_spreads_over_both_replicas_of_every_service(
         assert min(shares) > 0.3 * sum(shares), gained
 
 
-def test_a_replica_whose_link_is_cut_costs_time_and_nothing_else(
+def test_a_replica_whose_link_is_cut_only_costs_time(
     cluster: Cluster, orchestrators: Orchestrators, on_one_machine: bytes
 ) -> None:
     run_id = orchestrators.begin()
@@ -293,7 +293,7 @@ def test_a_replica_whose_link_is_cut_costs_time_and_nothing_else(
         cluster.hosts["model-b"].reconnect()
 
 
-def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
+def test_the_run_of_a_killed_orchestrator_is_taken_over(
     orchestrators: Orchestrators, on_one_machine: bytes
 ) -> None:
     run_id = orchestrators.begin()
@@ -304,7 +304,7 @@ def test_the_run_of_an_orchestrator_that_is_killed_is_taken_over(
     assert run.summary.cached_count >= 8
 
 
-def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_more(
+def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_more(
     cluster: Cluster, orchestrators: Orchestrators, on_one_machine: bytes
 ) -> None:
     run_id = orchestrators.begin()
@@ -325,7 +325,7 @@ def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_any_mo
 def test_a_rolling_restart_of_every_part_loses_nothing(
     cluster: Cluster, photos: Path, on_one_machine: bytes
 ) -> None:
-    """The quality services come last, and with other settings: until then they let no run end."""
+    """The quality services restart last, with new settings: until then they delay every run."""
     slow = quality_replicas(cluster, {**SLOWLY, "max_queue_delay_ms": "3000"})
     quick = quality_replicas(cluster, {})
     address = "ipv4:" + ",".join(replica.address for replica in slow.values())
@@ -351,7 +351,7 @@ def test_a_rolling_restart_of_every_part_loses_nothing(
             part.stop()
 
 
-def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
+def test_a_run_is_cancelled_and_resumed_through_either_orchestrator(
     orchestrators: Orchestrators, on_one_machine: bytes
 ) -> None:
     run_id = orchestrators.begin()
@@ -366,7 +366,7 @@ def test_a_run_is_cancelled_and_resumed_through_whichever_orchestrator(
     orchestrators.ends_as(run_id, on_one_machine)
 
 
-def test_a_replica_that_comes_later_is_found_by_its_name(cluster: Cluster, photos: Path) -> None:
+def test_a_new_replica_is_found_by_its_name(cluster: Cluster, photos: Path) -> None:
     variables = {"BESTSHOT_SERVICES__SHARED__MAX_CONNECTION_AGE_S": "2"}
     replicas = quality_replicas(cluster, SLOWLY, variables)
     address = {"quality_address": "dns:///quality.models:50061"}
@@ -396,7 +396,7 @@ def test_a_replica_that_comes_later_is_found_by_its_name(cluster: Cluster, photo
             part.stop()
 
 
-def test_a_caller_of_the_client_library_notices_nothing(
+def test_a_caller_of_the_client_library_does_not_notice(
     orchestrators: Orchestrators, photos: Path, on_one_machine: bytes
 ) -> None:
     target = "ipv4:" + ",".join(part.address for part in orchestrators.parts)

@@ -1,4 +1,4 @@
-"""Plain values with sensible fields, for tests that care about one of them."""
+"""Plain values with sensible fields, for tests that need only some of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.domain.content import ContentTreatment
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.photo import Candidate, FaceScores, QualityScores
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
@@ -72,8 +73,16 @@ def rules(**changes: Any) -> SelectionParameters:
         min_score_threshold=0.4,
         dissimilarity_threshold=0.85,
         include_noise=True,
+        use_owner_ratings=True,
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),
         person_penalties=PENALTIES,
+        content=ContentTreatment(
+            document="photo",
+            screenshot="photo",
+            animation="photo",
+            blank="exclude",
+            misfire="exclude",
+        ),
         siamese=SiameseParameters(
             enabled=True, checkpoint_path=None, duplicate_threshold=0.95, tiebreaker_range=0.05
         ),

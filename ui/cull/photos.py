@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from bestshot.face.v1 import face_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from services.common.scores import Score
+from ui.facts import fact_lines
 from ui.scores import SCORES, score_value
 
 Json = dict[str, Any]
@@ -70,24 +70,12 @@ def photo_json(image: pb.ImageResult) -> Json:
         "width": image.width_px,
         "height": image.height_px,
         "taken": image.capture_time,
-        "facts": _facts(image),
+        "facts": fact_lines(image),
         "caption": image.face_caption,
         "damage": image.damage,
         "scores": [score_value(image, score) if readable else None for score in SHOWN_SCORES],
         "faces": [_face(face) for face in image.faces],
     }
-
-
-def _facts(image: pb.ImageResult) -> list[str]:
-    """What the camera recorded, in the words of photographers; unknown facts are left out."""
-    facts = []
-    if image.capture_time:
-        facts.append(f"{datetime.fromisoformat(image.capture_time):%Y-%m-%d %H:%M:%S}")
-    if image.camera:
-        facts.append(image.camera)
-    if image.width_px and image.height_px:
-        facts.append(f"{image.width_px * image.height_px / 1e6:.1f} MP")
-    return facts
 
 
 def _face(face: face_pb2.Face) -> Json:

@@ -1,4 +1,4 @@
-// Undoes any entry of the log.
+// Undoes an entry in the log.
 element.addEventListener("click", (event) => {
   const entry = event.target.dataset.entry;
   if (entry) trigger("take_back", { entry });

@@ -1,4 +1,4 @@
-// The detail view: zooming both photos together, face boxes, the photo beside it.
+// The detail view: zooming both photos together, face boxes, and the photo beside it.
 const root = () => element.querySelector(".detail");
 
 element.addEventListener("click", (event) => {

@@ -1,4 +1,4 @@
-// The keyboard of the whole page, and the cards of the gallery.
+// Keyboard shortcuts for the whole page, and the cards of the gallery.
 const marked = new Set(); // photos that are marked for split, merge or move
 let focused = null; // the photo that keys act on
 let asked = null; // the photo whose detail view was requested but is not shown yet

@@ -1,9 +1,10 @@
-"""The Albums tab: create them from folders and uploads, rename and delete them."""
+"""The Albums tab: creates albums from folders and uploads; renames and deletes them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -38,9 +39,12 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
-                    info="Includes subfolders. Photos are never changed.",
-                    placeholder="/home/me/Pictures/trip",
+                    info="Or several, one per line; of identical photos, the one in the earlier "
+                    "folder is preferred. Includes subfolders. Photos are never changed.",
+                    placeholder="~/Pictures/trip",
                     value="",
+                    lines=1,
+                    max_lines=5,
                 )
                 folder_name = gr.Textbox(label="Name", placeholder="same as the folder", value="")
                 create = gr.Button("Create album from folder", variant="primary")
@@ -55,7 +59,8 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
                 upload = gr.Button("Create album from uploads")
 
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
-        request = pb.CreateAlbumRequest(folder=path.strip(), display_name=name.strip())
+        lines = [line.strip() for line in path.splitlines() if line.strip()]
+        request = pb.CreateAlbumRequest(folders=lines, display_name=name.strip())
         made = await report_errors(api.call(api.stub.CreateAlbum, request))
         show_success(f"Created {made.album.display_name}. Start a run in the Run tab.")
         return ["", "", *await _both(api, made.album.id)]
@@ -112,7 +117,8 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     rows = [
         {
             "album": album,
-            "created": f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}",
+            "folders": join_folders(album),
+            "created": _creation_time(album),
             "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
         }
         for album in reversed(albums)
@@ -127,8 +133,33 @@ async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
     if wanted not in known:
         runs = await api.runs(count=1)
         wanted = runs[0].album_id if runs else (known[-1] if known else None)
-    named = [(album.display_name, album.id) for album in reversed(albums)]
-    return gr.update(choices=named, value=wanted)
+    return gr.update(choices=dropdown_names(albums), value=wanted)
+
+
+def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
+    """Lists the dropdown's label and the id of each album, newest first.
+
+    Albums of one name also show their folders and when they were created.
+    """
+    count = Counter(album.display_name for album in albums)
+    return [
+        (
+            album.display_name
+            if count[album.display_name] == 1
+            else f"{album.display_name} ({join_folders(album)}, created {_creation_time(album)})",
+            album.id,
+        )
+        for album in reversed(albums)
+    ]
+
+
+def join_folders(album: pb.Album) -> str:
+    """Returns the folders of an album; an older orchestrator reports only one."""
+    return ", ".join(album.folders or [album.folder])
+
+
+def _creation_time(album: pb.Album) -> str:
+    return f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}"
 
 
 async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The Compare tab: how the shown run differs from another one."""
+"""The Compare tab: how the current run differs from another one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ui.templating import empty, html, no_results, problem, render
 TITLE = "Compare"
 SHOWN_COUNT = 40
 CHANGE_COUNT = 200
-"""Maximum number of photo changes shown; `bestshot diff --all` and the API have the rest."""
+"""Maximum number of photo changes shown; `bestshot diff --all` and the API return the rest."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CompareView:
 
     Attributes:
         other: Chooses the run to compare with.
-        changes: How the shown run differs from it.
+        changes: How the current run differs from it.
     """
 
     other: gr.Dropdown

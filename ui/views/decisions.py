@@ -23,7 +23,7 @@ _VERBS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the log."""
+    """A line in the log."""
 
     entry_id: str
     time: str

@@ -7,6 +7,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.captions import moment_title
 from ui.client import Orchestrator, OrchestratorError
+from ui.facts import fact_lines
 from ui.pages import score_rows, votes_chart
 from ui.templating import html, render
 
@@ -33,9 +34,9 @@ async def render_detail(
         api: The orchestrator.
         run_id: The photo's run.
         path: The photo.
-        other_path: The photo beside it; empty = the one it lost to.
+        other_path: The photo beside it; empty = the photo that it lost to.
         ask: Whether to ask the Siamese model which of them is better.
-        explain: Whether to show the full explanation of its result.
+        explain: Whether to show the full explanation of the result.
     """
     image = await api.image(run_id, path)
     other, trouble, probability = None, "", None
@@ -62,6 +63,7 @@ async def render_detail(
         other=other,
         other_side="preferred: " if lost else "",
         title=moment_title(image),
+        facts=fact_lines(image),
         rows=score_rows(image, other),
         votes_chart=votes_chart,
         neighbours=[near for near in await _moment(api, run_id, image) if near.path != path],

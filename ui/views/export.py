@@ -18,7 +18,7 @@ FILES = (
     ("selected", "Selected photos (zip)", "the originals, with XMP sidecars"),
     ("xmp", "XMP sidecars (zip)", "rating, label and keywords, for Lightroom or digiKam"),
     *TABLES,
-    ("parquet", "Table (Parquet)", "image_metrics.parquet: typed, faces nested"),
+    ("parquet", "Table (Parquet)", "image_metrics.parquet: typed columns, nested faces"),
 )
 TRANSFERS = {
     "copies": pb.FileTransfer.FILE_TRANSFER_COPY,
@@ -33,7 +33,7 @@ FORMATS = {
     "xmp": pb.DOWNLOAD_FORMAT_XMP_ZIP,
     "selected": pb.DOWNLOAD_FORMAT_SELECTED_ZIP,
 }
-"""Formats by their names in download addresses."""
+"""Formats by their names in download URLs."""
 
 
 def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
@@ -45,7 +45,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         folder = gr.Textbox(
             label="Folder",
             info="Created if missing; must be outside every album.",
-            placeholder="/home/me/Pictures/trip-best",
+            placeholder="~/Pictures/trip-best",
             value="",
             scale=3,
         )
@@ -99,7 +99,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
 
 
 def render_links(run_id: str | None, files: tuple[tuple[str, str, str], ...] = FILES) -> str:
-    """Links to a run's files."""
+    """Renders links to a run's files."""
     if not run_id:
         return no_results()
     items = [{"kind": kind, "title": title, "text": text} for kind, title, text in files]

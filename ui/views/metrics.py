@@ -23,9 +23,9 @@ class MetricsView:
 
     Attributes:
         search: Text to find in names and reasons.
-        filter_by: Which photos.
+        filter_by: Which photos to show.
         page: Page number, from 1.
-        order: Field that the table is sorted by, in a session.
+        order: Session state: the field that the table is sorted by.
         downloads: Links to the files.
     """
 
@@ -77,7 +77,7 @@ def build() -> MetricsView:
 
 
 def toggle_order(order: str, asked: str) -> str:
-    """The order after a click on a heading: highest first, then lowest first."""
+    """Returns the order after a click on a heading: highest first, then lowest first."""
     return asked if order == f"{asked} desc" else f"{asked} desc"
 
 

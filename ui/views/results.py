@@ -30,12 +30,12 @@ class ResultsView:
     """Components of the tab that the page wires.
 
     Attributes:
-        filter_by: Which photos.
-        order_by: In which order.
+        filter_by: Which photos to show.
+        order_by: In which order to show them.
         page: Page number, from 1.
-        pages: How many pages there are.
+        pages: Number of pages.
         gallery: The photos.
-        previous, following: Turn the page.
+        previous, following: Buttons that turn the page.
     """
 
     filter_by: gr.Dropdown
@@ -136,7 +136,7 @@ async def _nothing(api: Orchestrator, run_id: str, filter_title: str) -> str:
 async def _clusters(
     api: Orchestrator, run_id: str, images: list[pb.ImageResult]
 ) -> dict[int, pb.Cluster]:
-    """The clusters of a page's photos; their ids are dense and ordered, so one page of them."""
+    """Fetches the clusters of a page's photos: one page of them, as ids are dense and ordered."""
     ids = [image.cluster_id for image in images if image.HasField("cluster_id")]
     ids = [cluster_id for cluster_id in ids if cluster_id >= 0]
     if not ids:

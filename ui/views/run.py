@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from ui.templating import empty, html, problem, render
 
 _ADVICE = {
     pb.RUN_STATE_FAILED: "Finished scores are kept: fix the problem, then resume the run.",
-    pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was done. "
+    pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was complete. "
     "Finished scores are kept: resume the run.",
 }
 _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
@@ -28,9 +30,9 @@ class RunView:
 
     Attributes:
         progress: Progress of the newest run.
-        start: Begins a run.
-        cancel: Stops it.
-        resume: Continues it if it did not complete.
+        start: Starts a run.
+        cancel: Stops the run.
+        resume: Continues the run if it did not complete.
         profile: Profile that the settings start from.
         settings: The components of controls.build.
     """
@@ -95,11 +97,41 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
 
 async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
-    """Updates for profile and settings; without a profile the orchestrator's own."""
-    described = await api.settings(wanted)
+    """Updates for profile and settings; without a profile, those of the orchestrator."""
+    described, served = await asyncio.gather(api.settings(wanted), api.models())
+    return [
+        profile_update(described, served),
+        *controls.fill(described, controls.config_of(described)),
+    ]
+
+
+def profile_update(
+    described: pb.DescribeSettingsResponse, served: Sequence[pb.ServedModel]
+) -> dict[str, Any]:
+    """Updates the dropdown, which offers the profiles whose models the services use.
+
+    A run cannot change those, so under another profile it would have settings for other models.
+    """
+    ids = {
+        entry.role: {entry.model.id, entry.model.fallback_for_model_id}
+        for entry in served
+        if entry.HasField("model")
+    }
+    offered = [
+        entry.name
+        for entry in described.profiles
+        if entry.name == described.profile
+        or all(model in ids.get(role, {model}) for role, model in entry.models.items())
+    ]
+    others = [entry.name for entry in described.profiles if entry.name not in offered]
     texts = {entry.name: entry.description.replace("`", "") for entry in described.profiles}
-    profile = gr.update(choices=list(texts), value=described.profile, info=texts[described.profile])
-    return [profile, *controls.fill(described, controls.config_of(described))]
+    info = texts[described.profile]
+    if others:
+        info += (
+            f" Not offered: {', '.join(others)}, because the services use other models. To use "
+            f"them, restart bestshot with --profile NAME."
+        )
+    return dict(gr.update(choices=offered, value=described.profile, info=info))
 
 
 async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
@@ -112,12 +144,12 @@ async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
 
 
 def unknown(error: OrchestratorError) -> list[Any]:
-    """Updates like those of `newest`, if the orchestrator cannot be reached."""
+    """Updates like those of `newest`, for when the orchestrator cannot be reached."""
     return [problem(error), gr.skip(), gr.skip(), gr.skip()]
 
 
 def progress(album_id: str | None, runs: list[pb.Run]) -> list[Any]:
-    """Updates like those of `newest`, of the album's runs, the newest first."""
+    """Updates like those of `newest`, from the album's runs, newest first."""
     active = bool(runs) and runs[0].state in ACTIVE_STATES
     shown = progress_of(runs[0]) if runs else _nothing_yet(album_id)
     resumable = bool(runs) and runs[0].state in _RESUMABLE

@@ -25,7 +25,7 @@ class WhatIfView:
         settings: The components of controls.build.
         changes: The resulting changes.
         apply: Creates a run with them.
-        reset: Goes back to the run's own settings.
+        reset: Returns to the run's own settings.
     """
 
     settings: list[gr.components.Component]
@@ -48,7 +48,7 @@ def build() -> WhatIfView:
 
 
 async def load_settings(api: Orchestrator, run_id: str | None) -> list[Any]:
-    """Updates for settings and changes: the run's own settings, nothing changed."""
+    """Updates for settings and changes: the run's own settings, and no changes."""
     skipped = [gr.skip()] * controls.COMPONENT_COUNT
     if not run_id:
         return [*skipped, no_results()]
@@ -62,7 +62,7 @@ async def load_settings(api: Orchestrator, run_id: str | None) -> list[Any]:
 
 
 async def preview(api: Orchestrator, run_id: str | None, values: Sequence[controls.Value]) -> str:
-    """Renders the changes that the values would make to a run."""
+    """Renders the changes that these values would make to a run."""
     if not run_id:
         return no_results()
     try:
@@ -97,7 +97,7 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
 async def reselect(
     api: Orchestrator, run_id: str, values: Sequence[controls.Value], *, validate_only: bool
 ) -> pb.ReselectResponse:
-    """Reselects with the values."""
+    """Reselects with these values."""
     request = pb.ReselectRequest(
         run_id=run_id,
         config_overrides=controls.overrides(values, await api.run(run_id)),

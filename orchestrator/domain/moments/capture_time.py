@@ -1,16 +1,40 @@
-"""Splits photos by capture time."""
+"""Capture times and cameras of photos, and splitting photos by them."""
 
 from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+@dataclass(frozen=True, slots=True)
+class Captures:
+    """Capture times and cameras of photos.
+
+    Attributes:
+        seconds: float64, (n,), by the camera's own clock; NaN if unknown.
+        cameras: (n,); empty if unknown.
+    """
+
+    seconds: NDArray[np.float64]
+    cameras: Sequence[str]
+
+    def take(self, rows: NDArray[np.intp]) -> Captures:
+        """Returns the captures of some photos, in the given order."""
+        return Captures(self.seconds[rows], [self.cameras[row] for row in rows.tolist()])
+
+
 def capture_seconds(text: str) -> float:
-    """Seconds of a local time without zone, ISO 8601; NaN if it is unknown or invalid."""
+    """Converts an ISO 8601 local time without zone to seconds.
+
+    NaN if it is unknown, invalid, or only a date, which does not show the order of a day's shots.
+    """
+    if "T" not in text:
+        return math.nan
     try:
         time = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -21,11 +45,11 @@ def capture_seconds(text: str) -> float:
 def parts_by_time(seconds: NDArray[np.float64], max_count: int) -> list[NDArray[np.intp]]:
     """Splits photos at the longest pauses until no part is too large.
 
-    A part that is too large is cut at the longest pause of its middle half. Photos of unknown time
-    come after the others, in their own order, and are cut anywhere.
+    A part that is too large is cut at the longest pause in its middle half. Photos of unknown time
+    come last, in their original order, and may be cut anywhere.
 
     Args:
-        seconds: (n,), when each was taken, NaN for unknown.
+        seconds: (n,), when each was taken, NaN if unknown.
         max_count: Maximum number of photos in a part.
 
     Returns:

@@ -1,17 +1,18 @@
 """Clusters photos into scenes: HDBSCAN or DBSCAN on embeddings, limited by a scene distance.
 
-Memory grows with the number of photos and of near pairs, not with the square of the photos: beyond
-`DENSE_COUNT` photos no matrix of all distances is made, and beyond `MAX_PAIR_COUNT` near pairs they
-are streamed instead of listed (see `crowds`).
+Memory grows with the number of photos and of near pairs, not with the square of the number of
+photos: beyond `DENSE_COUNT` photos, no matrix of all distances is built, and beyond
+`MAX_PAIR_COUNT` near pairs, pairs are streamed instead of listed (see `crowds`).
 
-scikit-learn and all of hdbscan take two seconds to load: only the functions that need them import
-them.
+scikit-learn and the whole of hdbscan take two seconds to load, so only the functions that need them
+import them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-from orchestrator.domain.moments.capture_time import parts_by_time
+from orchestrator.domain.moments.capture_time import Captures, parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
 from orchestrator.domain.moments.crowds import BLOCK_COUNT, crowd_groups
 from orchestrator.domain.moments.dbscan import dbscan_of_crowd
@@ -29,9 +30,10 @@ from orchestrator.domain.moments.metric import from_cosine_distance, to_cosine_d
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
 from orchestrator.domain.moments.tiles import Rows, components
+from orchestrator.domain.moments.time_term import TimeTerm, time_term
 
 DENSE_COUNT = 3072
-"""Maximum number of photos whose distances are held as a matrix: 72 MiB, which hdbscan copies a few
+"""Maximum number of photos whose distances are kept in a matrix: 72 MiB, which hdbscan copies a few
 times."""
 MAX_PAIR_COUNT = 2**22
 """Maximum number of near pairs listed at a time: up to 1 GiB with the arrays derived from them. A
@@ -39,7 +41,7 @@ single moment of 2,897 photos reaches that."""
 DENSE_PAIR_COUNT = 200_000
 DENSE_CELLS_PER_PAIR = 10
 """Linked photos with more than DENSE_PAIR_COUNT pairs are grouped from their distance matrix if
-that has fewer cells per pair than this: a pair takes 250 bytes, a matrix cell with its copies
+that has fewer cells per pair than this: a pair takes 250 bytes, a matrix cell with its copies takes
 28."""
 
 logger = logging.getLogger(__name__)
@@ -56,28 +58,28 @@ _ROW_BLOCK = 1024
 def cluster_scenes(
     embeddings: Embeddings,
     parameters: ClusterParameters,
-    capture_seconds: NDArray[np.float64] | None = None,
+    captures: Captures | None = None,
     note: Note = logger.warning,
 ) -> Labels:
-    """Groups photos of one scene.
+    """Groups photos into scenes.
 
-    Without `scene_distance`, the labels are those of `hdbscan.HDBSCAN` itself. With it, photos are
-    first split so that no part holds two photos farther apart than `scene_distance` (complete
-    linkage: a walk through a street, each shot near the next, does not end in one scene); HDBSCAN
-    then works within each part, where the whole part may be one scene; and last, photos of a part
-    within `cluster_selection_epsilon` of each other are joined regardless of HDBSCAN, because a
-    pair of photos has no density.
+    Without `scene_distance` and without a weight for capture time, the labels are those of
+    `hdbscan.HDBSCAN` itself. With `scene_distance`, photos are first split so that no part contains
+    two photos farther apart than that (complete linkage, so that a walk along a street, with each
+    shot near the next, does not become one scene). HDBSCAN then works within each part, and the
+    whole part may be one scene. Finally, photos in a part within `cluster_selection_epsilon` of
+    each other are joined regardless of HDBSCAN, because a pair of photos has no density.
 
     Args:
         embeddings: float32, (n, d), rows of unit length.
         parameters: See `ClusterParameters`; distances in the metric's unit.
-        capture_seconds: (n,), when each photo was taken, NaN for unknown; used only above
-            `max_joint_count`. None = all unknown.
-        note: Receives notes about deviations because of too many photos.
+        captures: Captures of the n photos, which add to the distances (see `time_term`) and split
+            albums above `max_joint_count`. None = all unknown.
+        note: Receives notes about deviations that are due to too many photos.
 
     Returns:
-        int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty for no photos;
-        all noise for fewer than `min_cluster_size`.
+        int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty if there are
+        no photos; all noise if there are fewer than `min_cluster_size`.
 
     Source: Campello, Moulavi and Sander (2013); epsilon by Malzer and Baum (2020).
     """
@@ -85,26 +87,61 @@ def cluster_scenes(
         return np.empty(0, np.int64)
     limit = parameters.max_joint_count
     if limit is not None and len(embeddings) > limit:
-        return _renumber(_cluster_by_parts(embeddings, parameters, limit, capture_seconds, note))
+        return _renumber(_cluster_by_parts(embeddings, parameters, limit, captures, note))
+    term = time_term(captures, parameters.capture_time.weight)
+    if term is None:
+        return _renumber(_cluster(_Shots(embeddings, None), parameters, note))
+    order = term.order()
+    labels = np.empty(len(embeddings), np.int64)
+    labels[order] = _cluster(_Shots(embeddings, term).take(order), parameters, note)
+    return _renumber(labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shots:
+    """Photos to be clustered.
+
+    Attributes:
+        embeddings: float32, (n, d), rows of unit length.
+        term: Contribution of capture time to their distances; None if there is none.
+    """
+
+    embeddings: Embeddings
+    term: TimeTerm | None
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def take(self, rows: NDArray[np.intp]) -> _Shots:
+        return _Shots(self.embeddings[rows], None if self.term is None else self.term.take(rows))
+
+    def rows(self) -> Rows:
+        return Rows(self.embeddings, term=self.term)
+
+    def distances(self, metric: str) -> Distances:
+        return pairwise_distances(self.embeddings, metric, self.term)
+
+
+def _cluster(shots: _Shots, parameters: ClusterParameters, note: Note) -> Labels:
     if parameters.method == "dbscan":
-        return _renumber(_dbscan(embeddings, parameters))
+        return _dbscan(shots, parameters)
     if parameters.scene_distance is None:
-        return _renumber(_hdbscan(embeddings, parameters))
-    return _renumber(_run_bounded_hdbscan(embeddings, parameters, parameters.scene_distance, note))
+        return _hdbscan(shots, parameters)
+    return _run_bounded_hdbscan(shots, parameters, parameters.scene_distance, note)
 
 
 def _cluster_by_parts(
     embeddings: Embeddings,
     parameters: ClusterParameters,
     max_count: int,
-    capture_seconds: NDArray[np.float64] | None,
+    captures: Captures | None,
     note: Note,
 ) -> Labels:
     """Clusters each part separately."""
-    if capture_seconds is None:
-        capture_seconds = np.full(len(embeddings), np.nan)
+    if captures is None:
+        captures = Captures(np.full(len(embeddings), np.nan), [""] * len(embeddings))
     labels = np.full(len(embeddings), NOISE, np.int64)
-    parts = parts_by_time(capture_seconds, max_count)
+    parts = parts_by_time(captures.seconds, max_count)
     note(
         f"{len(embeddings):,} photos are too many to group at once "
         f"(cluster_scenes.max_joint_count is {max_count:,}): they were split into {len(parts)} "
@@ -112,13 +149,15 @@ def _cluster_by_parts(
     )
     for part in parts:
         members = np.sort(part)
-        local = cluster_scenes(embeddings[members], parameters, note=note)
+        local = cluster_scenes(embeddings[members], parameters, captures.take(members), note)
         labels[members] = np.where(local == NOISE, NOISE, local + labels.max() + 1)
     return labels
 
 
-def pairwise_distances(embeddings: Embeddings, metric: str) -> Distances:
-    """Distances between unit vectors: float64, (n, n), zero diagonal, exactly symmetric.
+def pairwise_distances(
+    embeddings: Embeddings, metric: str, term: TimeTerm | None = None
+) -> Distances:
+    """Distances between photos: float64, (n, n), zero diagonal, exactly symmetric.
 
     Works in blocks of rows: some BLAS builds crash on a large product with its own transpose.
     """
@@ -130,16 +169,22 @@ def pairwise_distances(embeddings: Embeddings, metric: str) -> Distances:
         ]
     )
     similarity = np.minimum((similarity + similarity.T) / 2, 1.0)
-    distances = from_cosine_distance(1.0 - similarity, metric)
+    cosine = 1.0 - similarity
+    if term is not None:
+        own = np.arange(len(vectors))
+        cosine = np.maximum(cosine + term.of_pairs(own[:, np.newaxis], own), 0.0)
+    distances = from_cosine_distance(cosine, metric)
     np.fill_diagonal(distances, 0.0)
     return np.asarray(distances, np.float64)
 
 
-def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
-    if len(embeddings) < max(2, parameters.min_cluster_size):
-        return np.full(len(embeddings), NOISE, np.int64)
-    if parameters.metric == "cosine" and len(embeddings) > DENSE_COUNT:
-        tree = spanning_tree(Rows(embeddings), parameters.min_samples)
+def _hdbscan(shots: _Shots, parameters: ClusterParameters) -> Labels:
+    if len(shots) < max(2, parameters.min_cluster_size):
+        return np.full(len(shots), NOISE, np.int64)
+    if len(shots) > DENSE_COUNT and (parameters.metric == "cosine" or shots.term is not None):
+        return select_clusters(_spanning_tree(shots, parameters), parameters)
+    if shots.term is not None:
+        tree = link_by_distances(shots.distances(parameters.metric), parameters.min_samples)
         return select_clusters(tree, parameters)
     import hdbscan
 
@@ -152,10 +197,17 @@ def _hdbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
         algorithm="generic" if parameters.metric == "cosine" else "best",
         allow_single_cluster=False,
     )
-    return np.asarray(model.fit(embeddings.astype(np.float64)).labels_, np.int64)
+    return np.asarray(model.fit(shots.embeddings.astype(np.float64)).labels_, np.int64)
 
 
-def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+def _spanning_tree(shots: _Shots, parameters: ClusterParameters) -> Distances:
+    """Builds the tree; it is the same in both metrics except for the lengths of its edges."""
+    tree = spanning_tree(shots.rows(), parameters.min_samples)
+    tree[:, 2] = from_cosine_distance(tree[:, 2], parameters.metric)
+    return tree
+
+
+def _dbscan(shots: _Shots, parameters: ClusterParameters) -> Labels:
     from sklearn.cluster import DBSCAN
 
     model = DBSCAN(
@@ -163,15 +215,14 @@ def _dbscan(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
         min_samples=parameters.dbscan.min_samples,
         metric="precomputed",
     )
-    if len(embeddings) > DENSE_COUNT:
-        rows = Rows(embeddings)
+    if len(shots) > DENSE_COUNT:
+        rows = shots.rows()
         radius = to_cosine_distance(parameters.dbscan.eps, parameters.metric)
         near = _near(rows, parameters, radius)
         if near is None:
             return dbscan_of_crowd(rows, radius, parameters.dbscan.min_samples)
         return np.asarray(model.fit(near).labels_, np.int64)
-    distances = pairwise_distances(embeddings, parameters.metric)
-    return np.asarray(model.fit(distances).labels_, np.int64)
+    return np.asarray(model.fit(shots.distances(parameters.metric)).labels_, np.int64)
 
 
 def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix | None:
@@ -191,33 +242,30 @@ def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matri
 
 
 def _run_bounded_hdbscan(
-    embeddings: Embeddings, parameters: ClusterParameters, scene_distance: float, note: Note
+    shots: _Shots, parameters: ClusterParameters, scene_distance: float, note: Note
 ) -> Labels:
-    labels = np.full(len(embeddings), NOISE, np.int64)
+    labels = np.full(len(shots), NOISE, np.int64)
     next_label = 0
-    for members in _find_bounded_groups(embeddings, parameters.metric, scene_distance, note):
+    for members in _find_bounded_groups(shots, parameters.metric, scene_distance, note):
         if len(members) < max(2, parameters.min_cluster_size):
             continue
-        local = _labels_of_part(embeddings[members], parameters)
+        local = _labels_of_part(shots.take(members), parameters)
         labels[members] = np.where(local == NOISE, NOISE, local + next_label)
         next_label += int(local.max()) + 1
     return labels
 
 
-def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> Labels:
+def _labels_of_part(shots: _Shots, parameters: ClusterParameters) -> Labels:
     """Runs HDBSCAN, which may find a single scene, then joins photos within epsilon."""
-    if len(embeddings) <= DENSE_COUNT:
-        part = pairwise_distances(embeddings, parameters.metric)
+    if len(shots) <= DENSE_COUNT:
+        part = shots.distances(parameters.metric)
         linked = _find_linked_groups(part, parameters.cluster_selection_epsilon)
         return _join_close(_fit_part(part, parameters), linked, parameters)
-    rows = Rows(embeddings)
     epsilon = to_cosine_distance(parameters.cluster_selection_epsilon, parameters.metric)
-    component = rows.components_within(epsilon)
+    component = shots.rows().components_within(epsilon)
     if not component.any():  # all will be joined, regardless of HDBSCAN
-        return np.zeros(len(embeddings), np.int64)
-    tree = spanning_tree(rows, parameters.min_samples)
-    # The tree is the same in both metrics, only the lengths of its edges differ.
-    tree[:, 2] = from_cosine_distance(tree[:, 2], parameters.metric)
+        return np.zeros(len(shots), np.int64)
+    tree = _spanning_tree(shots, parameters)
     order = np.argsort(component, kind="stable")
     linked = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
     return _join_close(
@@ -226,7 +274,7 @@ def _labels_of_part(embeddings: Embeddings, parameters: ClusterParameters) -> La
 
 
 def _fit_part(part: Distances, parameters: ClusterParameters) -> Labels:
-    if len(part) == 2:  # a pair has no meaningful density: its distance alone makes it a scene
+    if len(part) == 2:  # a pair has no meaningful density, so its distance alone makes it a scene
         return np.zeros(2, np.int64)
     tree = link_by_distances(part, parameters.min_samples)
     return select_clusters(tree, parameters, allow_single_cluster=True)
@@ -248,50 +296,46 @@ def _join_close(
 
 
 def _find_bounded_groups(
-    embeddings: Embeddings, metric: str, diameter: float, note: Note
+    shots: _Shots, metric: str, diameter: float, note: Note
 ) -> list[NDArray[np.intp]]:
-    """Complete linkage at `diameter`: groups of which no two members are farther apart."""
-    group = _link_completely(embeddings, metric, diameter)
+    """Complete linkage at `diameter`: no two members of a group are farther apart than that."""
+    group = _link_completely(shots, metric, diameter)
     if group is None:  # one component at a time: complete linkage never joins two of them
-        group = np.arange(len(embeddings))
-        component = Rows(embeddings).components_within(to_cosine_distance(diameter, metric))
+        group = np.arange(len(shots))
+        component = shots.rows().components_within(to_cosine_distance(diameter, metric))
         for linked in _groups_of(component):
             if len(linked) > 1:
-                local = _link_completely(embeddings[linked], metric, diameter)
+                local = _link_completely(shots.take(linked), metric, diameter)
                 if local is None:
-                    local = _crowd_groups(embeddings[linked], metric, diameter, note)
+                    local = _crowd_groups(shots.take(linked), metric, diameter, note)
                 group[linked] = linked[local]
     return _groups_of(group)
 
 
-def _crowd_groups(
-    embeddings: Embeddings, metric: str, diameter: float, note: Note
-) -> NDArray[np.intp]:
+def _crowd_groups(shots: _Shots, metric: str, diameter: float, note: Note) -> NDArray[np.intp]:
     note(
-        f"{len(embeddings):,} photos look so alike that they have too many pairs to group them all "
+        f"{len(shots):,} photos look so alike that they form too many pairs to be grouped all "
         f"at once. They were grouped in blocks of {BLOCK_COUNT:,}, and the groups were then "
         f"joined. No two photos of a group are farther apart than the scene distance "
         f"({diameter:g}), but moments may be split differently from those of a smaller album."
     )
-    return crowd_groups(Rows(embeddings), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
+    return crowd_groups(shots.rows(), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
 
 
-def _link_completely(
-    embeddings: Embeddings, metric: str, diameter: float
-) -> NDArray[np.intp] | None:
-    """Complete linkage from a list of all near pairs: (n,), groups named by their lowest photo.
+def _link_completely(shots: _Shots, metric: str, diameter: float) -> NDArray[np.intp] | None:
+    """Complete linkage from a list of all near pairs: (n,), groups named after their lowest photo.
 
     None if there are more than `MAX_PAIR_COUNT`.
     """
-    found = Rows(embeddings).pairs_within(to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
+    found = shots.rows().pairs_within(to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
     if found is None:
         return None
     first, second, distance = found
-    count = len(embeddings)
+    count = len(shots)
     group = np.arange(count)
     is_dense = np.zeros(count, np.bool_)
     for linked in _find_dense_groups(count, first, second):
-        part = pairwise_distances(embeddings[linked], metric)
+        part = shots.take(linked).distances(metric)
         local = fcluster(linkage(squareform(part, checks=False), "complete"), diameter, "distance")
         group[linked] = linked[np.unique(local, return_index=True)[1][local - 1]]
         is_dense[linked] = True

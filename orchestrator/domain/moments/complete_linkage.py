@@ -1,7 +1,7 @@
 """Complete linkage up to a diameter, on the pairs that are no farther apart than that.
 
-Two groups with a missing pair are farther apart than the diameter and never joined, so the
-missing distances are not needed, and neither is their matrix.
+Two groups with a missing pair are farther apart than the diameter and are never joined, so the
+missing distances are not needed, and neither is a full matrix.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def complete_linkage(
 ) -> Indices:
     """Groups items so that all pairs of a group are among the given ones.
 
-    The two groups whose farthest members are nearest are joined first; ties go to the group with
-    the lowest item, then to the lower second.
+    The two groups whose farthest members are closest are joined first; ties go to the pair with the
+    lowest first group, then to the lowest second group, each named after its lowest item.
 
     Args:
         count: Number of items.
@@ -29,7 +29,7 @@ def complete_linkage(
         distance: The distance of each pair.
 
     Returns:
-        (count,): group of each item, named by its lowest item.
+        (count,): group of each item, named after its lowest item.
     """
     farthest: list[dict[int, float]] = [{} for _ in range(count)]
     for one, other, apart in zip(first.tolist(), second.tolist(), distance.tolist(), strict=True):
@@ -59,7 +59,7 @@ def _join(
     other: int,
     queue: list[tuple[float, int, int]],
 ) -> None:
-    """Merges the group `other` into `one`, the lower; only groups near both stay near it."""
+    """Merges group `other` into `one`, which is lower; only groups near both remain near it."""
     near, near_other = farthest[one], farthest[other]
     joined: dict[int, float] = {}
     for third in near:

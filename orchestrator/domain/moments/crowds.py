@@ -1,7 +1,7 @@
 """Complete linkage of a crowd: linked photos with too many near pairs to list.
 
 A crowd is grouped in two steps, both with memory linear in the number of photos. First, each block
-of neighbouring photos is grouped on its own, from its distance matrix. Then the groups are joined
+of neighbouring photos is grouped separately, using its distance matrix. Then the groups are joined
 by their farthest members, in one pass over all pairs. No two members of a group are farther apart
 than the diameter, as with complete linkage of all photos at once; only the order in which groups
 are joined can differ.
@@ -20,21 +20,21 @@ from orchestrator.domain.moments.tiles import Indices, Rows, Singles, Tile
 BLOCK_COUNT = 2048
 """Photos per block: their matrix takes 32 MiB."""
 _SHARES = (0.25, 0.5, 1.0)
-"""Diameters of a block's groups, as fractions of the full one: small ones leave the order of
-joining to the second step, and are used if there are few enough groups for it."""
+"""Diameters of a block's groups, as fractions of the full diameter. Small ones leave the order of
+joining to the second step; they are used if that leaves few enough groups."""
 
 
 def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
-    """Groups of which no two members are farther apart than `diameter`.
+    """Forms groups in which no two members are farther apart than `diameter`.
 
     Args:
-        rows: The crowd; blocks are of rows that follow each other.
+        rows: The crowd; a block consists of consecutive rows.
         diameter: A cosine distance.
-        max_pair_count: Maximum number of pairs of near groups to hold. If even groups of full
+        max_pair_count: Maximum number of pairs of near groups to keep. If even groups of full
             diameter have more, no group spans two blocks.
 
     Returns:
-        (n,): group of each row, named by its lowest row.
+        (n,): group of each row, named after its lowest row.
     """
     blocks = [
         np.arange(start, min(start + BLOCK_COUNT, len(rows)))
@@ -54,7 +54,7 @@ def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
 
 
 def _block_tree(rows: Rows, block: Indices) -> NDArray[np.float64] | None:
-    """The full complete-linkage tree of a block; None for a single row."""
+    """Builds the full complete-linkage tree of a block; None for a single row."""
     if len(block) == 1:
         return None
     return np.asarray(linkage(squareform(rows.matrix(block), checks=False), "complete"))
@@ -63,7 +63,7 @@ def _block_tree(rows: Rows, block: Indices) -> NDArray[np.float64] | None:
 def _join_groups(
     rows: Rows, group: Indices, diameter: float, max_pair_count: int
 ) -> Indices | None:
-    """Joins groups by complete linkage; None if too many pairs of them are near."""
+    """Joins groups by complete linkage; None if too many pairs of groups are near."""
     names, number = np.unique(group, return_inverse=True)
     order = np.argsort(number, kind="stable")
     pairs = _near_groups(rows.take(order), number[order], diameter, max_pair_count)
@@ -76,12 +76,12 @@ def _join_groups(
 def _near_groups(
     rows: Rows, number: Indices, diameter: float, max_pair_count: int
 ) -> tuple[Indices, Indices, NDArray[np.float64]] | None:
-    """Pairs of groups whose members are all near, and the distance of their farthest members.
+    """Finds pairs of groups whose members are all near, and the largest distance between members.
 
     Args:
         rows: In the order of their groups.
         number: (n,): group of each row, from 0, ascending.
-        diameter: Members farther apart are not near, nor are those that float32 leaves in doubt.
+        diameter: Members farther apart than this, or possibly so in float32, are not near.
         max_pair_count: If there are more pairs, the result is None.
     """
     floor = np.float32(1.0 - diameter + 2.0 * rows.tolerance)
@@ -99,7 +99,7 @@ def _near_groups(
 
 
 def _lowest_of_groups(tile: Tile, number: Indices) -> tuple[Indices, Indices, Singles]:
-    """Groups of a tile's rows and of its columns, and the lowest similarity of each pair."""
+    """Returns the groups of a tile's rows and columns, and the lowest similarity of each pair."""
     first, row_starts = np.unique(number[tile.rows], return_index=True)
     second, column_starts = np.unique(number[tile.columns], return_index=True)
     by_row = np.minimum.reduceat(tile.similarity, row_starts, axis=0)
@@ -109,7 +109,7 @@ def _lowest_of_groups(tile: Tile, number: Indices) -> tuple[Indices, Indices, Si
 def _pairs_near_in_all_tiles(
     found: list[tuple[Indices, Indices, Singles]], number: Indices, tile_count: int
 ) -> tuple[Indices, Indices, NDArray[np.float64]]:
-    """Combines the tiles' results; a tile in which two groups are not near rules the pair out."""
+    """Combines the results of tiles; a pair that is not near in some tile is ruled out."""
     first, second, lowest = (np.concatenate(parts) for parts in zip(*found, strict=True))
     group_count = int(number[-1]) + 1
     code = first.astype(np.int64) * group_count + second
@@ -118,7 +118,7 @@ def _pairs_near_in_all_tiles(
     if not len(codes):
         return np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float64)
     farthest = 1.0 - np.minimum.reduceat(lowest[order], starts).astype(np.float64)
-    # a group spans some tile rows; two groups meet in one tile for each pair of these
+    # a group spans several tile rows, and two groups meet in one tile for each pair of these
     begins = np.searchsorted(number, np.arange(group_count))
     ends = np.append(begins[1:], len(number)) - 1
     spans = ends // tile_count - begins // tile_count + 1

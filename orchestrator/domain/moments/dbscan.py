@@ -1,4 +1,4 @@
-"""DBSCAN of a crowd: the labels that scikit-learn would give, without a list of near pairs."""
+"""DBSCAN for a crowd: the same labels as scikit-learn's, without a list of near pairs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from orchestrator.domain.moments.tiles import Indices, Rows, Tile
 
 
 def dbscan_of_crowd(rows: Rows, eps: float, min_samples: int) -> NDArray[np.int64]:
-    """Clusters numbered by their first core point, NOISE for noise; memory linear in the rows.
+    """Labels clusters by the order of their first core points; memory is linear in the rows.
 
     Args:
         rows: The photos.
         eps: Neighbourhood radius, as a cosine distance.
-        min_samples: Neighbours, including the point itself, that make a core point.
+        min_samples: Number of neighbours, including the point itself, that make a core point.
     """
     core = np.flatnonzero(rows.degrees_within(eps) + 1 >= min_samples)
     labels = np.full(len(rows), NOISE, np.int64)
@@ -34,7 +34,7 @@ def dbscan_of_crowd(rows: Rows, eps: float, min_samples: int) -> NDArray[np.int6
 def _label_borders(
     rows: Rows, eps: float, labels: NDArray[np.int64], is_core: NDArray[np.bool_]
 ) -> None:
-    """Gives each non-core point the lowest label of a core point near it, as scikit-learn does."""
+    """Gives each non-core point the lowest label of any core point near it, like scikit-learn."""
     lowest = np.full(len(rows), len(rows), np.int64)
 
     def one_is_core(tile: Tile) -> NDArray[np.bool_]:

@@ -1,8 +1,8 @@
-"""HDBSCAN's steps by the compiled functions of the hdbscan package, without the package's imports.
+"""HDBSCAN's steps, using compiled functions of the hdbscan package without the package's imports.
 
-`import hdbscan` loads scikit-learn, and with it SciPy's statistics and pandas where that is
-installed: over two seconds of processor time in every start, against milliseconds for the two
-compiled modules that do the work.
+`import hdbscan` loads scikit-learn and, with it, SciPy's statistics and, if installed, pandas. That
+takes over two seconds of processor time at every start; the two compiled modules that do the work
+load in milliseconds.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _linkage, _tree = _load_compiled("_hdbscan_linkage", "_hdbscan_tree")
 
 
 def link_by_distances(distances: Doubles, min_samples: int) -> Doubles:
-    """The spanning tree of mutual reachability in a matrix of distances.
+    """Builds the spanning tree of mutual reachability for a matrix of distances.
 
     Args:
-        distances: (n, n), symmetric, n of at least two.
-        min_samples: Neighbours that make a core point, the point itself left out.
+        distances: (n, n), symmetric, n at least two.
+        min_samples: Number of neighbours that make a core point, excluding the point itself.
 
     Returns:
         (n - 1, 3): row in the tree, row found, weight; in the order in which the rows are found.
@@ -56,13 +56,13 @@ def link_by_distances(distances: Doubles, min_samples: int) -> Doubles:
 
 
 def build_hierarchy(tree: Doubles) -> Doubles:
-    """Turns a spanning tree into single linkage's merges.
+    """Turns a spanning tree into the merges of single linkage.
 
     Args:
         tree: (n - 1, 3): row, row, weight, by ascending weight.
 
     Returns:
-        (n - 1, 4), as SciPy's `linkage`: group, group, weight, rows in both.
+        (n - 1, 4), like SciPy's `linkage`: group, group, weight, number of rows in both.
     """
     return np.asarray(_linkage.label(np.ascontiguousarray(tree, np.float64)), np.float64)
 
@@ -70,11 +70,11 @@ def build_hierarchy(tree: Doubles) -> Doubles:
 def select_clusters(
     tree: Doubles, parameters: ClusterParameters, *, allow_single_cluster: bool = False
 ) -> Labels:
-    """Repeats hdbscan's steps after its spanning tree: hierarchy, condensed tree, clusters.
+    """Runs hdbscan's steps after the spanning tree: hierarchy, condensed tree, clusters.
 
     Args:
         tree: (n - 1, 3): row, row, weight.
-        parameters: Minimum size, method and epsilon count.
+        parameters: Only minimum size, method and epsilon are used.
         allow_single_cluster: Whether all rows may be one cluster.
 
     Returns:

@@ -15,7 +15,7 @@ def labels_of(moments: NDArray[np.integer]) -> NDArray[np.int64]:
         moments: (n,), any number for each moment; each single shot has its own number.
 
     Returns:
-        int64, (n,), clusters from 0 by the first photo in them; NOISE for single shots.
+        int64, (n,), clusters numbered from 0 by their first photo; NOISE for single shots.
     """
     _, begins, number, sizes = np.unique(
         moments, return_index=True, return_inverse=True, return_counts=True

@@ -22,8 +22,8 @@ def from_cosine_distance(
     """Converts cosine distances, 0 or more, to the unit of `metric` ("cosine" or "euclidean")."""
     if metric == "cosine":
         return distance
-    # np.sqrt for numbers too: x ** 0.5 can differ from it in the last bit, and an explanation must
-    # show the very distance that the clustering compared.
+    # np.sqrt for plain numbers too: x ** 0.5 can differ in the last bit, and an explanation must
+    # show the exact distance that the clustering compared.
     root = np.sqrt(2.0 * distance)
     return float(root) if isinstance(distance, float) else root
 

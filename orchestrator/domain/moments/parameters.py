@@ -18,7 +18,7 @@ NOISE = -1
 
 @dataclass(frozen=True, slots=True)
 class DbscanParameters:
-    """Parameters of DBSCAN, under its own names."""
+    """Parameters of DBSCAN, with its own names."""
 
     eps: Annotated[float, Gt(0), Le(2)]
     """neighbourhood radius (DBSCAN)"""
@@ -30,14 +30,19 @@ class DbscanParameters:
 class CaptureTimeParameters:
     """How capture time and camera affect the grouping."""
 
+    weight: Annotated[float, Ge(0), Le(2)]
+    """how much the time between two photos from the same camera (EXIF) changes their cosine
+    distance: not at all at half a minute; within 2 seconds, it subtracts this much (but no distance
+    is below 0); above half a minute, it adds this much per power of ten, up to 2.5 times this much
+    from 2.6 hours on; 0: capture time does not affect distances. Photos from different cameras are
+    compared by content alone"""
     enabled: bool
-    """whether capture time and camera (from EXIF) affect the grouping; `false`: HDBSCAN or DBSCAN
-    alone decide"""
+    """whether the limits below also join bursts and split moments at pauses"""
     burst_seconds: Annotated[float, Ge(0)]
     """photos taken by the same camera at most this many seconds apart belong to one moment if they
     are within `burst_distance`"""
     burst_distance: Distance
-    """maximum distance of photos in a burst"""
+    """maximum distance between photos in a burst"""
     separate_hours: Annotated[float, Ge(0)]
     """a moment is split at a pause of more than this many hours, unless photos before and after it
     are within `separate_distance`; assumes that all camera clocks agree"""
@@ -46,23 +51,24 @@ class CaptureTimeParameters:
 
 
 WITHOUT_TIME = CaptureTimeParameters(
+    weight=0.0,
     enabled=False,
     burst_seconds=0.0,
     burst_distance=0.0,
     separate_hours=0.0,
     separate_distance=0.0,
 )
-"""Capture time and camera are not used."""
+"""Settings that do not use capture time and camera."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """Settings of `cluster_scenes`, named as HDBSCAN and DBSCAN name them."""
+    """Settings of `cluster_scenes`, named as in HDBSCAN and DBSCAN."""
 
     method: Literal["hdbscan", "dbscan"]
     """how photos are grouped into moments: `hdbscan` or `dbscan`"""
     metric: Literal["cosine", "euclidean"]
-    """`cosine`, or `euclidean` on the unit vectors; distances below are in its unit"""
+    """`cosine`, or `euclidean` on the unit vectors; the distances below are in its unit"""
     min_cluster_size: Annotated[int, Ge(2)]
     """minimum number of photos in a cluster, at least 2 (HDBSCAN)"""
     min_samples: Count
@@ -74,19 +80,23 @@ class ClusterSettings:
     """which clusters of the tree are selected: `eom`, the most stable ones, or `leaf`, the smallest
     (HDBSCAN)"""
     scene_distance: Distance | Auto | None
-    """maximum distance of two photos in a cluster: a distance, `null` for no limit, or `auto`
+    """maximum distance between two photos in a cluster: a distance, `null` for no limit, or `auto`
     (HDBSCAN)"""
     max_joint_count: Count | None
     """maximum number of photos clustered together, because time and memory grow superlinearly;
     larger albums are first split at the longest pauses between captures, and no cluster spans two
     parts; `null` for no limit"""
+    compare_structure: bool
+    """whether pages of text, pictures of screens and nearly black frames, whose embeddings are
+    alike whatever they show, are of one moment only if they are also lighter and darker in the same
+    places, and whether copies of one picture always share a moment"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterParameters(ClusterSettings):
-    """`ClusterSettings` with `auto` replaced by numbers, as `cluster_scenes` expects."""
+    """`ClusterSettings` with `auto` replaced by numbers, for `cluster_scenes`."""
 
     cluster_selection_epsilon: float
     scene_distance: float | None

@@ -1,15 +1,15 @@
-"""The minimum spanning tree of mutual reachability that HDBSCAN works on, in memory linear in n.
+"""The minimum spanning tree of mutual reachability for HDBSCAN, with memory linear in n.
 
-hdbscan's own tree for the cosine metric takes several (n, n) matrices. This one is the same tree:
+For the cosine metric, hdbscan itself needs several (n, n) matrices. This builds the same tree:
 
 1. One pass over all pairs finds every row's nearest rows, and with them its core distance.
-2. A first tree joins each row to its nearest, then groups of rows by one row each. Every weight in
-   it is exact, so the largest weight on the path between two rows is an upper bound for the
-   minimum spanning tree there (the cycle property).
-3. With the rows laid out in the tree's own order that bound is the largest of the gaps between
-   them. A second pass takes the pairs that are no farther apart than their bound; the first tree
+2. A first tree joins each row to its nearest one, then groups of rows using one row from each.
+   Every weight in it is exact, so the largest weight on the path between two rows is an upper bound
+   for the minimum spanning tree there (the cycle property).
+3. If the rows are laid out in the tree's own order, that bound is the largest of the gaps between
+   them. A second pass takes the pairs that are no farther apart than their bound. The first tree
    and these pairs contain the minimum spanning tree and everything tied with it.
-4. Prim's algorithm on those pairs, ties by index: the order in which hdbscan finds the tree.
+4. Prim's algorithm runs on those pairs, with ties broken by index, in the same order as hdbscan.
 
 Source: Campello, Moulavi and Sander (2013); for the cycle property Tarjan (1983), chapter 6.
 """
@@ -35,7 +35,7 @@ _PAIRS_HELD = 8
 
 @dataclass(frozen=True)
 class _Edges:
-    """Pairs of rows with their mutual reachability; first < second, no pair twice, in order."""
+    """Distinct pairs of rows with their mutual reachability; first < second, sorted."""
 
     first: Indices
     second: Indices
@@ -56,18 +56,18 @@ class _Edges:
         return _Edges(low[kept], high[kept], weight[kept], self.row_count)
 
     def take(self, which: NDArray[np.bool_] | Indices) -> _Edges:
-        """Some of them, in the same order."""
+        """Returns some of them, in the same order."""
         return _Edges(self.first[which], self.second[which], self.weight[which], self.row_count)
 
     def weigh(self, rows: Rows, core: Doubles) -> _Edges:
-        """With exact weights."""
+        """Returns them with exact weights."""
         distance = rows.distances(self.first, self.second)
         return replace(self, weight=_reachability(distance, self.first, self.second, core))
 
     def tree(self) -> _Edges:
-        """A minimum spanning forest of them."""
+        """Returns a minimum spanning forest of them."""
         shape = (self.row_count, self.row_count)
-        ranks = np.empty(len(self), np.float64)  # scipy takes a weight of zero for no edge
+        ranks = np.empty(len(self), np.float64)  # SciPy interprets a weight of zero as no edge
         order = np.argsort(self.weight, kind="stable")
         ranks[order] = np.arange(1, len(self) + 1)
         found = minimum_spanning_tree(csr_matrix((ranks, (self.first, self.second)), shape))
@@ -78,10 +78,10 @@ class _Layout:
     """Rows in the order of a spanning tree's hierarchy.
 
     Attributes:
-        order: Row of each place.
-        place: Place of each row.
-        gaps: (n - 1,): the largest weight on the path between the rows of a place and the next;
-            for two rows farther apart it is the largest of the gaps between them.
+        order: The row at each place.
+        place: The place of each row.
+        gaps: (n - 1,): the largest weight on the path between the rows at a place and at the next;
+            for two rows farther apart, it is the largest of the gaps between them.
     """
 
     def __init__(self, tree: _Edges) -> None:
@@ -104,12 +104,12 @@ class _Layout:
         self.gaps[gap_places] = merges[:, 2]
 
     def bounds(self, first: Indices, second: Indices) -> Doubles:
-        """The largest weight on the path between the rows of each pair."""
+        """Returns the largest weight on the path between the rows of each pair."""
         ends = self.place[first], self.place[second]
         return self._largest_between(np.minimum(*ends), np.maximum(*ends))
 
     def _largest_between(self, low: Indices, high: Indices) -> Doubles:
-        """Largest gap from `low` to `high` places, low < high: two overlapping powers of two."""
+        """Largest gap from place `low` to `high`, low < high, using two overlapping powers of 2."""
         levels = [self.gaps]
         while (width := 2 ** len(levels)) <= len(self.gaps):
             below = levels[-1]
@@ -124,15 +124,15 @@ class _Layout:
 
 
 def spanning_tree(rows: Rows, min_samples: int) -> Doubles:
-    """The minimum spanning tree of mutual reachability under cosine distance.
+    """Builds the minimum spanning tree of mutual reachability under cosine distance.
 
     Args:
         rows: At least two.
-        min_samples: Neighbours that make a core point.
+        min_samples: Number of neighbours that make a core point.
 
     Returns:
-        float64, (n - 1, 3), as hdbscan's: row in the tree, row found, weight; in the order in which
-        Prim's algorithm finds the rows from row 0, ties by index.
+        float64, (n - 1, 3), like hdbscan's: row in the tree, row found, weight; in the order in
+        which Prim's algorithm finds the rows from row 0, with ties broken by index.
     """
     min_samples = min(min_samples, len(rows) - 1)
     near, similarity = rows.nearest(min(len(rows) - 1, min_samples + NEIGHBOUR_COUNT))
@@ -148,14 +148,14 @@ def _core_distances(rows: Rows, near: Indices, similarity: Singles, min_samples:
     distances = np.full(similarity.shape, np.inf)
     distances[row, place] = rows.distances(row, near[row, place])
     core = np.sort(distances, axis=1)[:, min_samples - 1]
-    if near.shape[1] < len(rows) - 1:  # one that is not listed may be equally near in float32
+    if near.shape[1] < len(rows) - 1:  # a row that is not listed may be equally near in float32
         crowded = np.flatnonzero(np.isfinite(distances[:, -1]))
         core[crowded] = rows.distances_of_neighbours(crowded, min_samples)
     return core
 
 
 def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -> _Edges:
-    """A spanning tree with exact weights, close to the minimum one."""
+    """Builds a spanning tree with exact weights that is close to the minimum one."""
     count = len(rows)
     none = np.empty(0, np.intp)
     edges = _Edges(none, none, np.empty(0), count)
@@ -175,7 +175,7 @@ def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -
 
 
 def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:
-    """All pairs that a minimum spanning tree could contain, and few others."""
+    """Finds all pairs that a minimum spanning tree could contain, and few others."""
     layout = _Layout(tree)
     gaps = layout.gaps
     held: list[tuple[Indices, Indices, Doubles]] = []
@@ -208,7 +208,7 @@ def _sift(
     tree = edges.tree()
     better = _Layout(tree)
     kept = edges.take(edges.weight <= better.bounds(edges.first, edges.second))
-    if len(kept) > _PAIRS_HELD * edges.row_count:  # unlimited ties: any of the trees will do
+    if len(kept) > _PAIRS_HELD * edges.row_count:  # too many ties: any of the trees will do
         kept = tree
     return kept, better.bounds(layout.order[:-1], layout.order[1:])
 
@@ -230,12 +230,12 @@ def _within_bounds(tile: Tile, gaps: Doubles, tolerance: float) -> NDArray[np.bo
 
 
 def _reachability(distance: Doubles, first: Indices, second: Indices, core: Doubles) -> Doubles:
-    """Mutual reachability of pairs that are so far apart."""
+    """Returns the mutual reachability of pairs with the given distances."""
     return np.maximum(distance, np.maximum(core[first], core[second]))
 
 
 def _prim(edges: _Edges) -> Doubles:
-    """Prim's algorithm from row 0; ties go to the lower row, and from the one found first."""
+    """Prim's algorithm from row 0; ties go to the lower row, then to the parent found first."""
     count = edges.row_count
     source = np.concatenate([edges.first, edges.second])
     order = np.argsort(source, kind="stable")

@@ -1,8 +1,11 @@
-"""Cosine distances between many unit vectors, tile by tile: never a whole matrix.
+"""Cosine distances between many photos, tile by tile: never a whole matrix.
 
-A tile is a float32 product of two blocks of rows; what it leaves in doubt is computed again in
-float64. `Rows.tolerance` bounds how far a float32 similarity can be from the float64 one, so
-nothing that a float64 matrix would show is missed.
+If capture times count, a distance is the cosine distance of two unit vectors plus the term for the
+time between them, and at least 0; a similarity is 1 minus the distance.
+
+A tile is a float32 product of two blocks of rows; doubtful cases are computed again in float64.
+`Rows.tolerance` limits how far a float32 similarity can be from the float64 one, so the results are
+those of a float64 matrix.
 """
 
 from __future__ import annotations
@@ -17,16 +20,18 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from orchestrator.domain.moments.time_term import TimeTerm
+
 Indices = NDArray[np.intp]
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 TILE_COUNT = 2048
-"""Rows of a block: a tile takes 16 MiB, and its product outweighs the calls around it."""
+"""Rows per block: a tile takes 16 MiB, and its product outweighs the overhead of the calls."""
 _PAIRS_AT_A_TIME = 4096
 _DENSE_PAIRS = 2**18
-"""From this many pairs on, if they fill their rows and columns, one float64 product is much faster
-than gathering both vectors of every pair."""
+"""From this many pairs on, if they nearly fill a matrix, one float64 product is much faster than
+gathering both vectors of every pair."""
 _ROWS_AT_A_TIME = 64
 
 
@@ -56,20 +61,24 @@ class Tile:
 
     @property
     def is_diagonal(self) -> bool:
-        """Whether it has each of its pairs twice, and each row with itself."""
+        """Whether it contains each of its pairs twice, and each row paired with itself."""
         return self.first_row == self.first_column
 
 
 class Rows:
-    """Unit vectors to be compared with each other.
+    """Photos to be compared with each other.
 
     Args:
-        vectors: float32, (n, d), no row zero.
+        vectors: float32, (n, d), without zero rows.
         tile_count: Rows per block.
+        term: Time term of the n photos; None if capture times do not count.
     """
 
-    def __init__(self, vectors: Singles, tile_count: int = TILE_COUNT) -> None:
+    def __init__(
+        self, vectors: Singles, tile_count: int = TILE_COUNT, term: TimeTerm | None = None
+    ) -> None:
         self.tile_count = tile_count
+        self._term = term
         exact = vectors.astype(np.float64)
         exact /= np.sqrt(np.einsum("ij,ij->i", exact, exact))[:, np.newaxis]
         self._exact = exact
@@ -80,21 +89,23 @@ class Rows:
         return len(self._units)
 
     def take(self, rows: Indices) -> Rows:
-        """Some rows, in the given order; the float64 ones are shared."""
+        """Returns some rows, in the given order; the float64 rows are shared."""
         found = copy.copy(self)
         found._units = self._units[rows]
         found._place = rows if self._place is None else self._place[rows]
+        found._term = None if self._term is None else self._term.take(rows)
         return found
 
     @property
     def tolerance(self) -> float:
-        """Bound of the float32 error: (d + 4) 2^-24, of a sum of d products of unit vectors.
+        """Bound for the float32 error: (d + 4) 2^-24, for a sum of d products, plus the term's.
 
         Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), 3.1: |error| <=
-        d u / (1 - d u) of the sum of the absolute products, which is at most 1; the rest is for the
-        rounding of the operands.
+        d u / (1 - d u) times the sum of the absolute products, which is at most 1; the rest is for
+        the rounding of the operands.
         """
-        return float((self._units.shape[1] + 4) * 2.0**-24)
+        own = float((self._units.shape[1] + 4) * 2.0**-24)
+        return own if self._term is None else own + self._term.tolerance
 
     def tiles(self) -> Iterator[Tile]:
         """Yields the upper triangle, tile by tile; a tile is overwritten by the next."""
@@ -104,13 +115,23 @@ class Rows:
             above = self._units[row : row + side]
             for column in range(row, count, side):
                 left = self._units[column : column + side]
-                # not above @ left.T: some BLAS builds crash on a product with its own transpose
+                # not above @ left.T, because some BLAS builds crash on a product with its transpose
                 room = buffer[: len(above), : len(left)]
                 np.matmul(above, left.T.copy() if row == column else left.T, out=room)
-                yield Tile(row, column, room)
+                tile = Tile(row, column, room)
+                if self._term is not None:
+                    self._term.lower(room, tile.rows, tile.columns)
+                yield tile
 
     def distances(self, first: Indices, second: Indices) -> Doubles:
-        """Cosine distances of pairs, computed in float64: 0 to 2."""
+        """Distances of pairs, computed in float64."""
+        found = self._cosine_distances(first, second)
+        if self._term is not None:
+            found += self._term.of_pairs(first, second)
+            np.maximum(found, 0.0, out=found)
+        return found
+
+    def _cosine_distances(self, first: Indices, second: Indices) -> Doubles:
         if self._place is not None:
             first, second = self._place[first], self._place[second]
         if (
@@ -126,7 +147,7 @@ class Rows:
         return np.clip(found, 0.0, 2.0, out=found)
 
     def _dense_distances(self, first: Indices, second: Indices) -> Doubles | None:
-        """The distances from one product, or None if the pairs would leave most of it unused."""
+        """Computes the distances from one product; None if the pairs would use little of it."""
         rows, row = np.unique(first, return_inverse=True)
         columns, column = np.unique(second, return_inverse=True)
         if len(rows) * len(columns) > 4 * len(first):
@@ -148,7 +169,7 @@ class Rows:
                 yield row + tile.first_row, column + tile.first_column
 
     def pairs_within(self, radius: float, most: int) -> tuple[Indices, Indices, Doubles] | None:
-        """All pairs at most `radius` apart, first < second, with their distances.
+        """Finds all pairs at most `radius` apart, first < second, with their distances.
 
         None if there are more than `most`, counting those that float32 leaves in doubt.
         """
@@ -182,7 +203,7 @@ class Rows:
             yield first[is_near], second[is_near]
 
     def degrees_within(self, radius: float) -> Indices:
-        """How many other rows are at most `radius` from each: (n,)."""
+        """Counts the other rows at most `radius` from each row: (n,)."""
         sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
         possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
         degree = np.zeros(len(self), np.intp)
@@ -199,10 +220,12 @@ class Rows:
         return degree
 
     def matrix(self, rows: Indices) -> Doubles:
-        """Cosine distances between some rows: symmetric, with a zero diagonal."""
+        """Distances between some rows: symmetric, with a zero diagonal."""
         exact = self._exact[rows if self._place is None else self._place[rows]]
         similarity = exact @ exact.T.copy()  # not exact.T itself: see `tiles`
         distances = np.clip(1.0 - (similarity + similarity.T) / 2.0, 0.0, 2.0)
+        if self._term is not None:
+            distances = np.maximum(distances + self._term.of_pairs(rows[:, None], rows), 0.0)
         np.fill_diagonal(distances, 0.0)
         return np.asarray(distances, np.float64)
 
@@ -216,7 +239,7 @@ class Rows:
         possible = np.float32(1.0 - radius - 2.0 * self.tolerance)
         component = np.arange(len(self))
         for tile in self.tiles():
-            # what float32 leaves in doubt is decided second, when few pairs are left to decide
+            # doubtful cases of float32 come second, when few pairs are left to decide
             for floor in (sure, possible):
                 apart = component[tile.rows, np.newaxis] != component[tile.columns]
                 row, column = np.nonzero((tile.similarity >= floor) & apart)
@@ -229,13 +252,13 @@ class Rows:
         return components(len(self), np.arange(len(self)), component)
 
     def nearest(self, count: int) -> tuple[Indices, Singles]:
-        """The rows most similar to each row, by float32, itself left out.
+        """Finds the rows most similar to each row, in float32, excluding itself.
 
         Args:
             count: Number of rows to return, fewer than there are.
 
         Returns:
-            Indices and similarities, (n, count) each, the most similar first.
+            Indices and similarities, (n, count) each, most similar first.
         """
         lists = _BestLists(len(self), count)
         for tile in self.tiles():
@@ -247,13 +270,18 @@ class Rows:
         return lists.indices, lists.similarities
 
     def distances_of_neighbours(self, rows: Indices, number: int) -> Doubles:
-        """Distance of each of some rows to its neighbour `number`, 1 = the nearest, in float64."""
+        """Distance of each given row to its neighbour `number`, 1 = the nearest, in float64."""
         places = rows if self._place is None else self._place[rows]
         everyone = self._exact if self._place is None else self._exact[self._place]
         found = np.empty(len(rows), np.float64)
         for start in range(0, len(rows), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
             distances = np.clip(1.0 - self._exact[places[part]] @ everyone.T, 0.0, 2.0)
+            if self._term is not None:
+                own = rows[part, np.newaxis]
+                distances = np.maximum(
+                    distances + self._term.of_pairs(own, np.arange(len(self))), 0.0
+                )
             distances[np.arange(len(distances)), rows[part]] = np.inf
             found[part] = np.partition(distances, number - 1, axis=1)[:, number - 1]
         return found
@@ -266,7 +294,7 @@ def components(count: int, first: Indices, second: Indices) -> Indices:
 
 
 def _join_components(component: Indices, first: Indices, second: Indices) -> Indices:
-    """Joins components, each named by one of its items, by pairs of items."""
+    """Joins components, each named after one of its items, that are linked by pairs of items."""
     count = len(component)
     codes = np.unique(component[first].astype(np.int64) * count + component[second])
     names = components(count, *np.divmod(codes, count))
@@ -284,7 +312,7 @@ class _BestLists:
     def offer(
         self, first_own: int, first_candidate: int, similarity: Singles, *, axis: Literal[0, 1]
     ) -> None:
-        """Inserts the candidates that are better than the worst of each list.
+        """Inserts the candidates that are better than the worst in each list.
 
         Args:
             first_own: Row of the first list.

@@ -1,15 +1,13 @@
-"""Corrects moments by capture time and camera."""
+"""Corrects moments by limits on capture time."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, CaptureTimeParameters
@@ -18,19 +16,6 @@ from orchestrator.domain.moments.tiles import Rows, Tile
 Labels = NDArray[np.int64]
 BLOCK_COUNT = 512
 """Photos per side of a matrix of distances."""
-
-
-@dataclass(frozen=True, slots=True)
-class Captures:
-    """Capture times and cameras of photos.
-
-    Attributes:
-        seconds: float64, (n,), on one clock for all cameras; NaN for unknown.
-        cameras: (n,); empty for unknown.
-    """
-
-    seconds: NDArray[np.float64]
-    cameras: Sequence[str]
 
 
 def with_time_evidence(
@@ -42,17 +27,17 @@ def with_time_evidence(
 ) -> Labels:
     """Splits and joins moments by the capture times of their photos.
 
-    First a moment is split at every pause of more than `separate_hours`; parts that have two
-    photos within `separate_distance` stay together, and a photo of unknown time stays with the part
-    that has the one nearest to it. Then photos that one camera took within `burst_seconds` of each
-    other are joined, with the moments that they are in, where they are within `burst_distance`.
+    First, a moment is split at every pause of more than `separate_hours`. Parts stay together if
+    they have two photos within `separate_distance`, and a photo of unknown time stays with the part
+    that contains the photo nearest to it. Then photos that a camera took within `burst_seconds` of
+    each other are joined, along with their moments, if they are within `burst_distance`.
 
     Args:
         labels: (n,), assigned by the algorithm; NOISE for single shots.
         embeddings: float32, (n, d), unit rows.
         captures: Captures of the n photos.
-        parameters: In force.
-        metric: "cosine" or "euclidean"; distances are in it.
+        parameters: The parameters in force.
+        metric: "cosine" or "euclidean"; the metric of all distances.
 
     Returns:
         int64, (n,), clusters numbered by their first photo; single photos are NOISE.
@@ -72,7 +57,7 @@ def _parts(
     parameters: CaptureTimeParameters,
     metric: str,
 ) -> list[NDArray[np.intp]]:
-    """The parts of one cluster; the cluster itself if it has no long pause."""
+    """Returns the parts of one cluster; the cluster itself if it has no long pause."""
     seconds = captures.seconds[members]
     known = members[~np.isnan(seconds)]
     known = known[np.argsort(captures.seconds[known], kind="stable")]
@@ -97,9 +82,9 @@ def _parts(
 def _join_near_parts(
     part: NDArray[np.intp], embeddings: NDArray[np.float32], distance: float, metric: str
 ) -> NDArray[np.intp]:
-    """Joins parts that have two photos within a distance: the joined part of each part.
+    """Joins parts that have two photos within a distance; returns the joined part of each part.
 
-    Pairs within parts that are joined already are skipped, so memory is linear in the photos.
+    Pairs within parts that are already joined are skipped, so memory is linear in the photos.
     """
     joined = np.arange(int(part.max()) + 1)
 
@@ -120,7 +105,7 @@ def _join_bursts(
     parameters: CaptureTimeParameters,
     metric: str,
 ) -> NDArray[np.intp]:
-    """Joins the groups of photos of one burst; pairs that are in one group already are skipped."""
+    """Joins the groups of photos in a burst, skipping pairs that are already in the same group."""
     by_camera: dict[str, list[int]] = {}
     for index, camera in enumerate(captures.cameras):
         if camera and not np.isnan(captures.seconds[index]):
@@ -151,7 +136,7 @@ def _join_bursts(
 def _join(
     group: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """Joins the groups of pairs of members; groups are numbered below the number of members."""
+    """Joins the groups that contain each pair of members; group numbers are below their count."""
     if len(first) == 0:
         return group
     count = len(group)

@@ -1,4 +1,4 @@
-"""Alembic's environment: migrates over the connection that the caller passes."""
+"""Alembic's environment: runs migrations on the connection that the caller passes."""
 
 from __future__ import annotations
 

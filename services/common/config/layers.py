@@ -1,4 +1,4 @@
-"""Typed settings from layers of YAML, environment and flags, in which no key is ignored.
+"""Typed settings from layers of YAML, environment and flags; no key is ever ignored.
 
 Defaults are only in `configs/*.yaml`; the models give types and bounds. A layer overrides
 the layers before it key by key. An unknown key is an error that names the key, its source and the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import EnumType
 from functools import reduce
@@ -31,15 +31,14 @@ PROFILE_VARIABLE = "BESTSHOT_PROFILE"
 SECTIONS = ("PIPELINE", "SERVICES")
 DEFAULT_PROFILE = "standard"
 BUILTIN_PROFILE = "builtin"
-"""Needs no download."""
+"""The profile that needs no download."""
+SHIPPED_CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PROFILE_KEYS = ("description", "pipeline", "services")
-SERVICE_NAMES = (
-    *("shared", "models"),
-    *("embedding", "quality", "face", "siamese", "orchestrator", "ui"),
-)
+MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
+SERVICE_NAMES = ("shared", "models", *MODEL_SERVICES, "orchestrator", "ui")
 
 PROBLEMS_SHOWN = 20
-"""Limit per set of settings, because a long list of wrong values is usually one mistake."""
+"""Limit per set of settings, because a long list of wrong values usually comes from one mistake."""
 
 Tree = dict[str, Any]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -67,7 +66,7 @@ def config_dir(override: Path | None) -> Path:
     """Finds the folder of the YAML files: flag, then BESTSHOT_CONFIG_DIR, then the built-in one."""
     if override is None and (named := os.environ.get(CONFIG_DIR_VARIABLE)):
         override = Path(named)
-    folder = override or Path(__file__).resolve().parents[3] / "configs"
+    folder = override or SHIPPED_CONFIGS
     if not folder.is_dir():
         raise ConfigError(f"the config folder {folder} does not exist")
     return folder
@@ -82,21 +81,21 @@ def models_dir() -> Path:
 
 
 def profile_of_environment() -> str | None:
-    """The profile that BESTSHOT_PROFILE names, if any."""
+    """The profile that BESTSHOT_PROFILE names; None if it is not set."""
     return os.environ.get(PROFILE_VARIABLE) or None
 
 
 def default_profile() -> str:
-    """The profile where a command line names none: BESTSHOT_PROFILE, else `standard`."""
+    """The profile to use if the command line does not name one: BESTSHOT_PROFILE or `standard`."""
     return profile_of_environment() or DEFAULT_PROFILE
 
 
 def read_yaml(path: Path) -> Tree:
-    """Reads a YAML file whose top is a mapping.
+    """Reads a YAML file with a mapping at the top level.
 
     Raises:
-        ConfigError: The file cannot be read, is not valid YAML within the bounds, or its top is
-            not a mapping.
+        ConfigError: The file cannot be read, is not valid YAML within the bounds, or is not a
+            mapping.
     """
     data = parse_yaml(read_user_text(path), str(path))
     if data is None:
@@ -111,7 +110,7 @@ def read_yaml(path: Path) -> Tree:
 def load_profile(folder: Path, name: str) -> Layer:
     """Reads `profiles/<name>.yaml`: keys description, pipeline, services."""
     path = folder / "profiles" / f"{name}.yaml"
-    if name not in profile_names(folder):  # callers choose the name: never build a path from it
+    if name not in profile_names(folder):  # checked first, because callers choose the name
         raise ConfigError(
             f"there is no profile {name!r} in {path.parent}{nearest(name, profile_names(folder))}"
         )
@@ -127,15 +126,15 @@ class ConfigFile:
 
     Attributes:
         source: Its path.
-        sections: Its sections, keyed as in a profile. A file whose keys are those of pipeline.yaml
-            counts as the section `pipeline`.
+        sections: Its sections, keyed as in a profile. A file with keys of pipeline.yaml counts as
+            the section `pipeline`.
     """
 
     source: str
     sections: Tree
 
     def section(self, *keys: str) -> Layer:
-        """The settings below `keys`, for example ("services", "face"); empty if there are none."""
+        """The settings below `keys`, such as ("services", "face"); empty if there are none."""
         return Layer(self.source, _below(Layer(self.source, self.sections), keys))
 
 
@@ -166,8 +165,53 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def profile_names(folder: Path) -> list[str]:
-    """Lists the profiles that `folder` offers."""
+    """Lists the profiles in `folder`."""
     return sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
+
+
+def check_default_profile(folder: Path, profile: str) -> None:
+    """Refuses a default profile that overrides a value that the user set in a base file.
+
+    Args:
+        folder: Config folder.
+        profile: The profile that is used because the user did not name one.
+
+    Raises:
+        ConfigError: A value in the folder's services.yaml or pipeline.yaml differs from both the
+            shipped one and the profile's.
+    """
+    if folder.resolve() == SHIPPED_CONFIGS:
+        return
+    chosen = load_profile(folder, profile)
+    for section in ("services", "pipeline"):
+        own, shipped = (read_yaml(one / f"{section}.yaml") for one in (folder, SHIPPED_CONFIGS))
+        for key, value in leaves(_below(chosen, (section,))):
+            found = _value(own, key)
+            if found not in (value, _value(shipped, key)):
+                dotted = ".".join(key)
+                raise ConfigError(
+                    f"{folder / f'{section}.yaml'} sets {dotted} to {quote(found)}, but the "
+                    f"`{profile}` profile, which is used because none was named, sets it to "
+                    f"{quote(value)}. Set it in a --config file instead, or name a profile that "
+                    f"leaves it alone: --profile {BUILTIN_PROFILE}"
+                )
+
+
+def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yields the values of a nested mapping, each with its keys."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _value(tree: Tree, path: Sequence[str]) -> object:
+    """The value below the keys of `path`; None if there is none."""
+    found: Any = tree
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def layers_of(
@@ -179,7 +223,7 @@ def layers_of(
         folder: Config folder.
         file_name: Base file, for example "services.yaml".
         section: Section of profiles and variables: "pipeline" or "services".
-        profile: Name of the profile in force.
+        profile: Name of the selected profile.
         keys: Path below the section, for example ("quality",).
     """
     base = Layer(str(folder / file_name), read_yaml(folder / file_name))
@@ -197,7 +241,7 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
     """Reads `BESTSHOT_<SECTION>__<KEY>__<KEY>=value` variables, one layer each; values are YAML.
 
     Raises:
-        ConfigError: A `BESTSHOT_` variable belongs to no section.
+        ConfigError: A `BESTSHOT_` variable does not belong to any section.
     """
     reserved = {CONFIG_DIR_VARIABLE, DATA_DIR_VARIABLE, MODELS_DIR_VARIABLE, PROFILE_VARIABLE}
     layers = []
@@ -232,18 +276,18 @@ def flag_layer(assignment: str) -> Layer:
     source = f"--set {shorten(assignment)}"
     keys = path.split(".")
     if len(keys) > DEPTH_LIMIT:
-        raise ConfigError(f"{source}: it has more than {DEPTH_LIMIT} keys")
+        raise ConfigError(f"{source}: the key has more than {DEPTH_LIMIT} parts")
     return Layer(source, tree_of(keys, parse_yaml(value, source)))
 
 
 def tree_of(path: Sequence[str], value: object) -> Tree:
-    """Nests `value` under the keys of `path`, of which there is at least one."""
+    """Nests `value` under the keys of `path`, which must not be empty."""
     *outer, last = path
     return reduce(lambda inner, key: {key: inner}, reversed(outer), {last: value})
 
 
 def merge(trees: Iterable[Tree]) -> Tree:
-    """Merges mappings key by key, later ones on top."""
+    """Merges mappings key by key; later ones override earlier ones."""
     merged: Tree = {}
     for tree in trees:
         for key, value in tree.items():
@@ -261,7 +305,7 @@ def read_service(
         folder: Config folder.
         profile: Name of the profile.
         part: Section of services.yaml.
-        files: Files of --config, on top of it.
+        files: --config files, which override the profile.
     """
     layers = layers_of(folder, "services.yaml", "services", profile, (part,))
     return merge(layer.data for layer in (*layers, *(f.section("services", part) for f in files)))
@@ -285,7 +329,7 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
 
 
 def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, ...] = ()) -> None:
-    """Refuses keys of `data` that `settings`, a model or a dataclass, lacks, at any depth."""
+    """Refuses keys of `data`, at any depth, that `settings` (a model or dataclass) lacks."""
     annotations = get_type_hints(settings) if is_dataclass(settings) else {}
     if issubclass(settings, BaseModel):
         annotations = {key: field.annotation for key, field in settings.model_fields.items()}
@@ -310,7 +354,7 @@ def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, .
 def _model_within(annotation: object, data: Mapping[str, object]) -> type | None:
     """Finds the settings class in `X`, `X | None` or `dict[str, X]`.
 
-    If there are several, as in `X | Y`, the one whose `kind` is that of the data.
+    If there are several, as in `X | Y`, it is the one whose `kind` matches the data.
     """
     models = _models_within(annotation)
     for model in models[1:]:
@@ -329,7 +373,7 @@ def _models_within(annotation: object) -> list[type]:
 
 
 def _key_names(annotation: object) -> list[str]:
-    """Names that the keys of a `dict[SomeEnum, X]` may have; none for other annotations."""
+    """Allowed keys of a `dict[SomeEnum, X]`; empty for other annotations."""
     if get_origin(annotation) is not dict:
         return []
     key = get_args(annotation)[0]
@@ -338,7 +382,7 @@ def _key_names(annotation: object) -> list[str]:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Suggests the known name that was probably meant, or lists all of them."""
+    """Suggests the known name that the user probably meant, or lists all known names."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
@@ -369,7 +413,7 @@ def _below(layer: Layer, keys: Sequence[str]) -> Tree:
 def _explain(
     problems: Sequence[Mapping[str, Any]], layers: Sequence[Layer], is_secret: bool
 ) -> list[str]:
-    """One line per wrong key; a value that may be of several types has a problem with each."""
+    """One line per wrong key; a value that may have several types has one problem per type."""
     lines: dict[str, str] = {}
     for problem in problems:
         path = [str(part) for part in problem["loc"]]

@@ -11,19 +11,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.common.config.layers import (
+    DEFAULT_PROFILE,
     ConfigFile,
     Layer,
     Settings,
     SettingsT,
     UserPath,
+    check_default_profile,
     config_dir,
-    default_profile,
     flag_layer,
     layers_of,
     load,
     load_profile,
     models_dir,
     profile_names,
+    profile_of_environment,
     read_config_file,
 )
 from services.common.config.tls import TlsSettings
@@ -42,7 +44,7 @@ class SharedSettings(Settings):
     log_format: Literal["text", "json"]
     """`text`, or `json`: one object per line"""
     max_message_bytes: Count
-    """maximum size of a gRPC message, the same for servers and clients"""
+    """maximum size of a gRPC message, for servers and clients"""
     max_batch_count: Count
     """maximum number of pictures or pairs per call"""
     max_image_pixels: Count
@@ -53,13 +55,13 @@ class SharedSettings(Settings):
     replicas; `null` for never. Calls in progress are completed first"""
     max_concurrent_calls: Count
     """maximum number of concurrent calls to a server; further calls fail with `RESOURCE_EXHAUSTED`
-    and a time to retry after. A single connection may use all of them. Health checks and reflection
-    may be as many again"""
+    and a retry delay. A single connection may use all of them. Health checks and reflection have a
+    separate limit of the same size"""
     allowed_hosts: list[HostName]
-    """additional host names, without port, under which clients reach the page and the JSON mirror,
-    such as an ingress's: `[photos.example.com]`. The servers' own addresses and loopback are always
-    accepted, and any IP address if a server listens beyond loopback. Requests for other names are
-    refused, so that no web site can reach the servers through a browser"""
+    """additional host names, without port, under which clients reach the page and the JSON API,
+    for example through an ingress: `[photos.example.com]`. The servers' own addresses and loopback
+    are always accepted, and any IP address if a server listens beyond loopback. Requests for other
+    names are refused, so that no web site can reach the servers through a browser"""
     tls: TlsSettings
     tokens_file: UserPath | None
     """YAML file of accepted tokens, by name: `sha256` and `scope` (`read` < `run` < `admin`);
@@ -83,7 +85,7 @@ class ModelServiceSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; listening beyond loopback has the same requirements as for the part
+    it can read the metrics; to listen beyond loopback, it needs the same protection as the part
     itself: tokens, client certificates or `--insecure`"""
     model: str
     """id in `models.yaml`"""
@@ -97,8 +99,8 @@ class ModelServiceSettings(Settings):
     which is faster on a GPU, but the last bits of a score can depend on the rest of its batch. The
     formulas and the cascades always process one picture at a time"""
     max_queue_delay_ms: Annotated[float, Field(ge=0)]
-    """how long an inference with room for more items waits for them; 0: it takes only those already
-    queued"""
+    """how long an inference with room for more items waits for them; 0: it takes only items that
+    are already queued"""
     max_queue_count: Count
     """maximum number of items queued or in progress. A call that would exceed it waits, first come,
     first served; a single call with more items fails with `RESOURCE_EXHAUSTED`. The requests held
@@ -134,10 +136,10 @@ class Invocation:
         profile: Profile in force.
         config_files: Files given with --config.
         flags: Assignments given with --set.
-        address: Overrides the config's address.
-        port_file: Receives the bound address once the part serves.
-        exit_with_parent: Whether the end of stdin stops the part.
-        insecure: Whether it may listen beyond loopback without authentication.
+        address: Overrides the configured address.
+        port_file: File to which the bound address is written once the part serves.
+        exit_with_parent: Whether the part stops when stdin reaches its end.
+        insecure: Whether the part may listen beyond loopback without authentication.
     """
 
     folder: Path
@@ -151,7 +153,7 @@ class Invocation:
     insecure: bool
 
     def settings(self, name: str, settings: type[SettingsT]) -> SettingsT:
-        """Loads the section `name` of services.yaml, with the flags if it is the part's own."""
+        """Loads the section `name` of services.yaml; flags apply only to the part's own section."""
         own = [file.section("services", name) for file in self.config_files]
         if name != "shared":
             own += [flag_layer(flag) for flag in self.flags]
@@ -163,7 +165,7 @@ class Invocation:
 def load_section(
     folder: Path, profile: str, name: str, settings: type[SettingsT], flags: Sequence[Layer] = ()
 ) -> SettingsT:
-    """Loads a section of services.yaml, and checks it in all other profiles too.
+    """Loads a section of services.yaml, and checks it in every other profile too.
 
     Args:
         folder: Config folder.
@@ -186,7 +188,7 @@ def parse_arguments(
     *,
     own: Sequence[argparse.ArgumentParser] = (),
 ) -> Invocation:
-    """Reads the command line that all parts have in common.
+    """Reads the command line that all parts share.
 
     Args:
         name: The part.
@@ -197,7 +199,7 @@ def parse_arguments(
     parser.add_argument("--address", help="host:port to listen on; port 0 picks a free one")
     parser.add_argument("--config-dir", type=Path, help="folder with services.yaml and so on")
     parser.add_argument(
-        "--profile", default=default_profile(), help="profile from configs/profiles"
+        "--profile", default=profile_of_environment(), help="profile from configs/profiles"
     )
     parser.add_argument(
         "--config",
@@ -224,10 +226,13 @@ def parse_arguments(
         help="listen on non-loopback addresses without authentication",
     )
     parsed = parser.parse_args(arguments)
+    folder = config_dir(parsed.config_dir)
+    if parsed.profile is None:
+        check_default_profile(folder, DEFAULT_PROFILE)
     return Invocation(
-        folder=config_dir(parsed.config_dir),
+        folder=folder,
         models_folder=models_dir(),
-        profile=parsed.profile,
+        profile=parsed.profile or DEFAULT_PROFILE,
         config_files=tuple(_read_own_file(name, path) for path in parsed.config),
         flags=parsed.set,
         address=parsed.address,
@@ -238,7 +243,7 @@ def parse_arguments(
 
 
 def _read_own_file(name: str, path: Path) -> ConfigFile:
-    """Reads a --config file, which must have a section that the part reads."""
+    """Reads a --config file, which must have a section that this part uses."""
     file = read_config_file(path)
     if name != "orchestrator" and not file.section("services").data:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Parses YAML from users within bounds, with one-line errors."""
+"""Parses YAML from users, within limits on its size and depth, and with one-line errors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _brief.maxlevel = 3
 
 
 def quote(value: object) -> str:
-    """`repr(value)`, short enough for a message; bounds the work too, unlike `shorten(repr())`."""
+    """`repr(value)`, short enough for a message; unlike `shorten(repr())`, limits the work too."""
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
         return f"a number of {value.bit_length()} bits"  # repr refuses more than 4,300 digits
     return shorten(_brief.repr(value), 300)
 
 
 class _StrictLoader(yaml.CSafeLoader):
-    """A YAML loader that refuses duplicate keys and keys that are not plain values."""
+    """A YAML loader that refuses duplicate keys and non-scalar keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -55,7 +55,7 @@ class _StrictLoader(yaml.CSafeLoader):
 
     def construct_bounded_int(self, node: yaml.ScalarNode) -> int:
         problem = f"a whole number must fit into {INTEGER_BITS} bits"
-        if len(node.value) > 100:  # int() of a long text takes quadratic time
+        if len(node.value) > 100:  # int() takes quadratic time
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         value: int = self.construct_yaml_int(node)
         if value.bit_length() > INTEGER_BITS:
@@ -74,7 +74,7 @@ def parse_yaml(text: str, source: str) -> object:
         source: Where it comes from, for messages.
 
     Raises:
-        ConfigError: It is not valid, too deep, or too large once its aliases are expanded.
+        ConfigError: The document is invalid, too deep, or too large once its aliases are expanded.
     """
     try:
         _check_size(text)
@@ -93,7 +93,7 @@ def parse_yaml(text: str, source: str) -> object:
 
 
 def _check_size(text: str) -> None:
-    """Counts the nodes that composing would make, from events, which need no recursion."""
+    """Counts the nodes that composing would create, using events, which need no recursion."""
     sizes: dict[str, int] = {}
     enclosing: list[tuple[str | None, int]] = []
     count = 0
@@ -120,5 +120,5 @@ def _check_size(text: str) -> None:
 
 
 def _make_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
-    mark: Any = event.start_mark  # the C parser's marks are of another class, used the same way
+    mark: Any = event.start_mark  # the C parser's marks have another class with the same interface
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

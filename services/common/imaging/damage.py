@@ -1,4 +1,4 @@
-"""Damage that decoders ignore silently: they fill in what is missing and report success."""
+"""Finds damage that decoders silently ignore: they fill in missing data and report success."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def find_damage(content: bytes, image_format: str) -> str:
 
     Args:
         content: The whole file.
-        image_format: As Pillow names it: "JPEG", "MPO", "HEIF", "AVIF"; others are not checked.
+        image_format: Pillow's name of the format; only JPEG, MPO, HEIF and AVIF are checked.
 
     Returns:
-        What is wrong, as a sentence; empty if nothing was found.
+        A description of the damage; empty if none was found.
     """
     if image_format in ("JPEG", "MPO"):
         return _jpeg_damage(content)
@@ -28,9 +28,9 @@ def find_damage(content: bytes, image_format: str) -> str:
 
 
 def _jpeg_damage(content: bytes) -> str:
-    """Finds a break in the restart markers, which repeatedly count from 0 to 7 in each scan.
+    """Finds a gap in the restart markers, which repeatedly count from 0 to 7 in each scan.
 
-    Source: ITU-T T.81, B.2.1. A JPEG without restart markers shows no damage here.
+    Source: ITU-T T.81, B.2.1. Finds nothing in a JPEG without restart markers.
     """
     scan = _first_scan(content)
     expected = 0
@@ -53,13 +53,13 @@ def _first_scan(content: bytes) -> int:
 
 
 def scan_component_count(content: bytes) -> int:
-    """How many components the first scan of a JPEG has; 0 if its header cannot be parsed."""
+    """Number of components in the first scan of a JPEG; 0 if its header cannot be parsed."""
     start, end = _first_scan_header(content)
     return content[start + 4] if start + 4 < min(end, len(content)) else 0
 
 
 def _first_scan_header(content: bytes) -> tuple[int, int]:
-    """Offsets at which the header of the first scan begins and ends."""
+    """Offsets of the start and end of the first scan's header."""
     start = offset = 2
     while offset + 4 <= len(content) and content[offset] == 0xFF:
         marker, (length,) = content[offset + 1], struct.unpack_from(">H", content, offset + 2)

@@ -1,17 +1,15 @@
 """Decodes image files to the canonical image that every model sees.
 
-Canonical: upright, sRGB by its ICC profile or its code points if it has any, alpha flattened on
-white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
-so scores do not depend on who decoded a photo.
+Canonical: upright, converted to sRGB using the ICC profile or code points if there are any, alpha
+flattened onto white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
+so scores do not depend on which of them decoded a photo.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,25 +20,25 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from services.common.errors import InvalidImageError
 from services.common.imaging import nclx
 from services.common.imaging.damage import find_damage
-from services.common.imaging.decode_memory import decode_bytes, raw_bytes
+from services.common.imaging.decode_memory import decode_bytes, has_frames, raw_bytes
 from services.common.imaging.float_tiff import (
     MAX_LIGHT,
     develop_float_tiff,
+    find_float_size,
     float_bytes,
-    open_float_tiff,
 )
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.imaging.raw import develop_raw, is_raw, open_raw
-from services.common.imaging.unsupported import name_unsupported
+from services.common.imaging.unsupported import find_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "2"
-"""Keys the feature cache: raise it whenever this module returns different pixels for the same file,
-and list in `_UNCHANGED` the formats whose pixels stay."""
+"""Part of the feature cache's key: raise it whenever this module returns different pixels for the
+same file, and list in `_UNCHANGED` the formats whose pixels do not change."""
 CANONICAL_VERSIONS = ("1", "2")
 """All versions so far, oldest first."""
 _UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
-"""Formats whose pixels are those of `CANONICAL_VERSION`, by earlier version."""
+"""By earlier version, the formats with the same pixels as in `CANONICAL_VERSION`."""
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"),
@@ -50,8 +48,7 @@ FORMATS = (
 RgbImage = NDArray[np.uint8]
 """uint8, (height, width, 3), sRGB."""
 
-_MAKE, _MODEL, _ORIENTATION, _BODY_SERIAL_NUMBER = 0x010F, 0x0110, 0x0112, 0xA431
-_CAMERA_LENGTH = 200
+_ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -66,18 +63,14 @@ _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
 """Pixels converted at a time: the temporaries of a stripe are small compared with the photo."""
 _SRGB_TOLERANCE = 4
-"""Of 255. The profiles of cameras and programs that are called sRGB differ from it by 1."""
+"""Of 255. The sRGB profiles of cameras and programs differ from sRGB by 1."""
 _END_OF_JPEG = b"\xff\xd9"
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _MAX_BLANK_FRAMES = 100
 _BLANK_RANGE = 8
 """Of 255: compression adds noise to a blank frame."""
 _GARBAGE = 0.01
-"""Share of a JPEG's pixels that libjpeg may make up if no data follow its header."""
-_EXIF_IFD = 0x8769
-_DATE_TIME_ORIGINAL = 0x9003
-_SUBSEC_TIME_ORIGINAL = 0x9291
-_EXIF_TIME = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+"""Share of a JPEG's pixels that libjpeg may make up if no data follows its header."""
 
 
 @dataclass(frozen=True)
@@ -89,39 +82,35 @@ class CanonicalImage:
         source_width_px: Width of the upright photo before scaling.
         source_height_px: Height of the upright photo before scaling.
         format: Format by the magic bytes, for example "JPEG".
-        capture_time: Local time from EXIF, ISO 8601 without zone; empty if unknown.
-        camera: Make, model and serial number from EXIF; empty if unknown.
-        damage: What is wrong with a file that could still be decoded; empty if nothing.
+        damage: The damage in a file that could still be decoded; empty if there is none.
+        is_animated: Whether the file contains an animation, of which one frame was decoded.
     """
 
     pixels: RgbImage
     source_width_px: int
     source_height_px: int
     format: str
-    capture_time: str
-    camera: str
     damage: str
+    is_animated: bool = False
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file whose header has been read, but no pixel yet.
+    """A file whose header has been read, but whose pixels have not.
 
     Attributes:
         image: None for a RAW file without a preview or a TIFF of floats, which are developed.
         size: Width and height as stored.
         format: Format by the magic bytes.
-        raw_exif: EXIF of a file that is not opened by Pillow; None if `image` has it.
-        raw_orientation: EXIF orientation of a RAW file.
+        orientation: EXIF orientation of a file that Pillow does not open; None if `image` has it.
         encoded: The file that `image` was opened from.
-        damage: What is wrong with a RAW file; empty if nothing was found.
+        damage: The damage in a RAW file; empty if none was found.
     """
 
     image: Image.Image | None
     size: tuple[int, int]
     format: str
-    raw_exif: Image.Exif | None = None
-    raw_orientation: int = 0
+    orientation: int | None = None
     encoded: bytes = b""
     damage: str = ""
 
@@ -138,10 +127,10 @@ def decode(
     Args:
         content: The whole file.
         max_pixels: Maximum number of pixels in the header; checked before anything is decoded.
-        budget: Memory of all decodes in this process; a decode waits until its share is free.
-            None = no bound.
-        long_side_px: Limit of the result; a value other than the canonical one is for people, not
-            for models.
+        budget: Memory for all decodes in this process; a decode waits until its share is free.
+            None = no limit.
+        long_side_px: Limit for the result; a value other than the canonical one is for display,
+            not for models.
 
     Raises:
         InvalidImageError: The bytes are empty, not an image of a known format, cut off, damaged, or
@@ -149,7 +138,7 @@ def decode(
     """
     if not content:
         raise InvalidImageError("the file is empty (0 bytes)")
-    _register_formats()
+    register_formats()
     opened = _open(content)
     width, height = opened.size
     if width * height > max_pixels:
@@ -165,7 +154,7 @@ def decode(
                 image, damage = _load(opened.image, opened.encoded, long_side_px)
             if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
                 width, height = image.size
-            exif, orientation = _exif(opened, image)
+            orientation = _orientation(opened, image)
             convert = _Conversion(image, nclx.find_conversion(image, content))
             fitted = _canonical(image, convert, orientation, long_side_px)
         except InvalidImageError:
@@ -181,14 +170,13 @@ def decode(
         source_width_px=width,
         source_height_px=height,
         format=opened.format,
-        capture_time=_capture_time(exif),
-        camera=_camera(exif),
         damage=opened.damage or damage or find_damage(content, opened.format),
+        is_animated=opened.image is not None and _is_animated(opened.image),
     )
 
 
 def is_canonical(image_format: str, version: str) -> bool:
-    """Whether pixels of an earlier version, for a photo of that format, are still canonical."""
+    """Whether the pixels that an earlier version returned for a format are still canonical."""
     return version == CANONICAL_VERSION or image_format in _UNCHANGED.get(version, ())
 
 
@@ -227,13 +215,14 @@ def _fitted_size(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
 
 
 def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
-    """Width once the rows are scaled; Pillow scales those of very tall pictures last."""
+    """Width after the rows are scaled; Pillow scales the rows of very tall pictures last."""
     is_very_tall = size[1] > _VERY_TALL * size[0]
     return size[0] if is_very_tall else _fitted_size(size, long_side_px)[0]
 
 
 @functools.cache
-def _register_formats() -> None:
+def register_formats() -> None:
+    """Registers all of `FORMATS` with Pillow."""
     import pillow_heif
 
     Image.init()
@@ -245,27 +234,26 @@ def _open(content: bytes) -> _Opened:
     if is_raw(content):
         raw = open_raw(content)
         size = raw.sensor_size if raw.image is None else raw.image.size
-        return _Opened(raw.image, size, "RAW", raw.exif, raw.orientation, raw.encoded, raw.damage)
-    if floats := open_float_tiff(content):
-        return _Opened(None, floats.size, "TIFF", floats.exif)
+        return _Opened(raw.image, size, "RAW", raw.orientation, raw.encoded, raw.damage)
+    if float_size := find_float_size(content):
+        return _Opened(None, float_size, "TIFF", orientation=0)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         known = ", ".join((*FORMATS, "RAW"))
-        reason = name_unsupported(content) or f"not an image of a known format ({known})"
-        raise InvalidImageError(reason) from error
+        unknown = InvalidImageError(f"not an image of a known format ({known})")
+        raise find_unsupported(content) or unknown from error
     except Exception as error:  # decoders may raise any exception on hostile headers
-        if reason := name_unsupported(content):
-            raise InvalidImageError(reason) from error
-        raise InvalidImageError(f"the image header is damaged: {error}") from error
+        damaged = InvalidImageError(f"the image header is damaged: {error}")
+        raise find_unsupported(content) or damaged from error
     return _Opened(image, image.size, image.format or "unknown", encoded=content)
 
 
 def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.Image, str]:
-    """Decodes an image; returns it, or a new one, and what is wrong with the file.
+    """Decodes an image; returns it, or a new one, and a description of any damage.
 
-    A JPEG that ends early is read as far as it goes, as by other programs: libjpeg fills up what is
-    missing once it finds an end mark.
+    A JPEG that ends early is partially read, as other programs do: given an end marker, libjpeg
+    fills in the missing data.
     """
     _draft(image, long_side_px)
     try:
@@ -279,7 +267,7 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
         if _is_blank(image, ignored=_GARBAGE):
             raise
         return image, "the file ends early, so the end of the picture may be missing"
-    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+    if _is_animated(image):
         _seek_content(image)
     return image, ""
 
@@ -295,8 +283,12 @@ def _draft(image: Image.Image, long_side_px: int) -> None:
     image.draft("RGB", square if is_canonical_size else _fitted_size(image.size, long_side_px))
 
 
+def _is_animated(image: Image.Image) -> bool:
+    return image.format in _ANIMATED and has_frames(image)
+
+
 def _seek_content(image: Image.Image) -> None:
-    """Goes on from the first frame of an animation to the first one that is not of one colour."""
+    """Skips to the first frame of an animation that has more than one colour."""
     for frame in range(1, _MAX_BLANK_FRAMES):
         if not _is_blank(image):
             return
@@ -311,7 +303,7 @@ def _seek_content(image: Image.Image) -> None:
 
 
 def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
-    """Whether all pixels, but for the given shares of the darkest and brightest, look the same."""
+    """Whether all pixels look the same, ignoring the given shares of the darkest and brightest."""
     counts = np.array(image.convert("RGB").histogram()).reshape(3, 256)
     shares = counts.cumsum(axis=1) / (image.width * image.height)
     darkest, brightest = (shares <= ignored).sum(axis=1), (shares < 1 - ignored).sum(axis=1)
@@ -319,7 +311,7 @@ def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
-    """Maximum number of bytes that the decode takes."""
+    """Maximum number of bytes that the decoding takes."""
     if opened.image is None and opened.format == "TIFF":
         return float_bytes(opened.size, content)
     if opened.image is None:
@@ -349,62 +341,23 @@ def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterat
         yield
 
 
-def _exif(opened: _Opened, image: Image.Image) -> tuple[Image.Exif, int]:
-    """EXIF, and the orientation that still has to be applied to the loaded `image`.
+def _orientation(opened: _Opened, image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8, that still has to be applied to the loaded `image`; 0 for none.
 
-    This is the only place that decides it. Only once loaded does an image say what is left to do:
-    Pillow turns a TIFF, and libheif a HEIF, while loading, and both then drop the orientation from
-    the EXIF and the XMP. OpenCV turns a TIFF of floats. Pillow reads the XMP if the EXIF has no
-    orientation.
+    This is the only place that decides it. Only the metadata of a loaded image shows what is left
+    to do: Pillow rotates a TIFF, and libheif a HEIF, while loading, and both then drop the
+    orientation from the EXIF and the XMP. OpenCV rotates a TIFF of floats. Pillow reads the XMP if
+    the EXIF has no orientation.
     """
-    if opened.raw_exif is not None:
-        return opened.raw_exif, opened.raw_orientation
+    if opened.orientation is not None:
+        return opened.orientation
     if opened.format == "AVIF":  # irot and imir, which Pillow returns as EXIF, override the XMP
         image.info.pop("xmp", None)
     try:
-        exif = image.getexif()
+        value = image.getexif().get(_ORIENTATION, 0)
     except Exception:  # a damaged EXIF block does not make the picture unreadable
-        exif = Image.Exif()
-    return exif, _orientation(exif)
-
-
-def _orientation(exif: Image.Exif) -> int:
-    """Returns the EXIF orientation, 1 to 8, or 0 if there is none or EXIF is damaged."""
-    try:
-        value = exif.get(_ORIENTATION, 0)
-    except Exception:  # as above
         return 0
     return value if isinstance(value, int) and 1 <= value <= 8 else 0
-
-
-def _camera(exif: Image.Exif) -> str:
-    try:
-        number = exif.get_ifd(_EXIF_IFD).get(_BODY_SERIAL_NUMBER, "")
-        parts = [exif.get(_MAKE, ""), exif.get(_MODEL, ""), number]
-    except Exception:  # as above
-        return ""
-    make, model, serial = (str(part).strip("\0 ") for part in parts)
-    name = model if model.startswith(make) else f"{make} {model}"
-    words = f"{name} {serial}".split()
-    return " ".join(word for word in words if word.isprintable())[:_CAMERA_LENGTH]
-
-
-def _capture_time(exif: Image.Exif) -> str:
-    try:
-        tags = exif.get_ifd(_EXIF_IFD)
-        match = _EXIF_TIME.match(str(tags.get(_DATE_TIME_ORIGINAL, "")))
-        fraction = str(tags.get(_SUBSEC_TIME_ORIGINAL, "")).strip()
-    except Exception:  # as above
-        return ""
-    if match is None:
-        return ""
-    year, month, day, hour, minute, second = match.groups()
-    time = f"{year}-{month}-{day}T{hour}:{minute}:{second}"
-    try:
-        datetime.datetime.fromisoformat(time)
-    except ValueError:  # cameras whose clock was never set write 0000:00:00
-        return ""
-    return f"{time}.{fraction}" if fraction.isdigit() else time
 
 
 def _canonical(
@@ -412,7 +365,7 @@ def _canonical(
 ) -> Image.Image:
     """Rotates upright, converts to sRGB and scales down; the stripes do not affect the pixels.
 
-    As in Pillow's own `resize`, the rows are scaled first, which needs no other rows.
+    As in Pillow's own `resize`, rows are scaled first, because that does not depend on other rows.
     """
     is_swapped = orientation in _SIDES_SWAPPED
     width, height = image.size[::-1] if is_swapped else image.size
@@ -433,7 +386,7 @@ def _canonical(
 def _to_stored_box(
     size: tuple[int, int], orientation: int, top: int, bottom: int
 ) -> tuple[int, int, int, int]:
-    """Where the rows `top` to `bottom` of the upright picture are in the stored one."""
+    """Position in the stored picture of the rows `top` to `bottom` of the upright one."""
     width, height = size
     match orientation:
         case 3 | 4:
@@ -447,11 +400,11 @@ def _to_stored_box(
 
 
 class _Conversion:
-    """Converts stripes of one image to sRGB, all in the same way.
+    """Converts stripes of one image to sRGB, all of them in the same way.
 
     Args:
         image: Loaded.
-        convert_rgb: Converts RGB to sRGB where the image has no profile; None = it is sRGB.
+        convert_rgb: Converts RGB to sRGB if the image has no profile; None = it is already sRGB.
     """
 
     def __init__(self, image: Image.Image, convert_rgb: nclx.Convert | None) -> None:
@@ -468,7 +421,7 @@ class _Conversion:
             stripe = Image.new("RGBA", rgba.size, "white")
             stripe.alpha_composite(rgba)
             stripe = stripe.convert("RGB")
-        if stripe.mode == "P":  # its profile is that of the palette's colours
+        if stripe.mode == "P":  # the profile applies to the palette's colours
             stripe = stripe.convert("RGB")
         if not self._has_transform:
             self._transform = _transform_to_srgb(self._profile, stripe.mode)
@@ -510,7 +463,7 @@ def _grey_factor(image: Image.Image) -> float | None:
 
 
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """None if the pixels are already sRGB, or the profile is broken or for another colour model."""
+    """Builds the transform; None if the profile is sRGB, broken or for another colour model."""
     if mode == "RGB" and _is_srgb(profile):
         return None
     try:
@@ -522,9 +475,9 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
 
 @functools.lru_cache(maxsize=16)
 def _is_srgb(profile: bytes) -> bool:
-    """Whether a profile called sRGB changes no colour noticeably.
+    """Whether a profile with sRGB in its name leaves all colours visibly unchanged.
 
-    The name alone does not say so: there are linear profiles called sRGB. A profile that is sRGB
+    The name alone is not enough, because linear profiles can have it too. A profile that is sRGB
     under another name is applied, which changes a channel by at most 1.
     """
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)

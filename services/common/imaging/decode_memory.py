@@ -1,8 +1,8 @@
 """Estimates the memory for decoding an image file from its header.
 
 The figures are upper bounds for the allocations of Pillow and its decoders, measured at up to 250
-megapixels; a test compares them with the real peaks. They count the file itself, its decoded pixels
-in Pillow's own layout, and what else the decoder needs. The steps after decoding work in stripes
+megapixels; a test compares them with the real peaks. They cover the file itself, its decoded pixels
+in Pillow's layout, and the decoder's other memory. The steps after decoding work in stripes
 (see `decode`) and take little more.
 """
 
@@ -13,10 +13,10 @@ from PIL import BmpImagePlugin, Image, TiffImagePlugin
 from services.common.imaging.damage import scan_component_count
 
 OVERHEAD_BYTES = 48 * 2**20
-"""Stripes of a few megapixels with their temporaries, and small buffers of decoders."""
+"""For stripes of a few megapixels with their temporaries, and small decoder buffers."""
 
 _NATIVE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
-"""Bytes per pixel as Pillow stores it; all other modes take 4."""
+"""Bytes per pixel in Pillow's memory; all other modes take 4."""
 
 _OTHER_BYTES = {"AVIF": 9, "JPEG2000": 24, "WEBP": 12}
 """Bytes per pixel. OpenJPEG keeps every sample in 4 bytes; libwebp two animation
@@ -32,13 +32,13 @@ _BMP_MAX_SKIPPED_ROWS = 255
 def decode_bytes(
     image: Image.Image, content: bytes, source_size: tuple[int, int], narrowed_pixels: int
 ) -> int:
-    """Maximum memory that a decode takes.
+    """Maximum memory that decoding takes.
 
     Args:
-        image: Opened and not loaded; a JPEG after its `draft`.
+        image: Opened but not loaded; if it is a JPEG, after its `draft`.
         content: The whole file.
         source_size: Width and height before any `draft`.
-        narrowed_pixels: Pixels of the picture once it is scaled in one direction only.
+        narrowed_pixels: Pixels of the picture after scaling in one direction only.
     """
     native = _NATIVE_BYTES.get(image.mode, 4)
     pixels = image.width * image.height
@@ -64,19 +64,27 @@ def _decoder_bytes(
     match image.format:
         case "JPEG" | "MPO":
             return _coefficient_bytes(image, content, source_size)
-        case "PNG" if getattr(image, "is_animated", False):
-            return 2 * native * pixels  # the previous frame, and what this one leaves behind
+        case "PNG" if has_frames(image):
+            return 2 * native * pixels  # the previous frame, and the remains of this one
         case "TIFF":
             return _tiff_bytes(image, native)
         case "BMP" if _is_run_length_coded(image):
             return 3 * (pixels + _BMP_MAX_SKIPPED_ROWS * image.width)
-        case "GIF":  # animated: colours, the frame, and what the previous one leaves behind
-            return (16 if getattr(image, "is_animated", False) else 1) * pixels
+        case "GIF":  # animated: colours, the frame, and the remains of the previous one
+            return (16 if has_frames(image) else 1) * pixels
         case "HEIF":
             is_deep = image.info.get("bit_depth", 8) > 8
             return (_HEIF_DEEP_BYTES if is_deep else _HEIF_BYTES) * pixels // 2
         case _:
             return _OTHER_BYTES.get(image.format or "", 0) * pixels
+
+
+def has_frames(image: Image.Image) -> bool:
+    """Whether it is an animation; a file that ends within its second frame is none."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # Pillow looks for the second frame, and raises whatever it meets
+        return False
 
 
 def _is_run_length_coded(image: Image.Image) -> bool:
@@ -98,7 +106,7 @@ def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[in
 
 
 def _tiff_bytes(image: Image.Image, native: int) -> int:
-    """A strip or tile as libtiff unpacks it, and a copy if Pillow rotates the picture."""
+    """A strip or tile unpacked by libtiff, and a copy if Pillow rotates the picture."""
     assert isinstance(image, TiffImagePlugin.TiffImageFile)
     pixels = image.width * image.height
     turned = native * pixels if _number(image, _ORIENTATION, 1) != 1 else 0
@@ -111,7 +119,7 @@ def _tiff_bytes(image: Image.Image, native: int) -> int:
 
 
 def _number(image: TiffImagePlugin.TiffImageFile, tag: int, default: int) -> int:
-    """The largest value of a tag; `default` if it has no number."""
+    """The largest value of a tag; `default` if it does not have a number."""
     values = image.tag_v2.get(tag, default)
     numbers = values if isinstance(values, tuple) else (values,)
     return max((value for value in numbers if isinstance(value, int)), default=default)

@@ -1,8 +1,6 @@
-"""TIFFs with three or four floats a pixel, which Pillow cannot read: by OpenCV."""
+"""TIFFs with three or four floats per pixel, which Pillow cannot read; OpenCV decodes them."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,43 +12,28 @@ from services.common.imaging.tiff_tags import TIFF_MAGICS, read_tags
 _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _ICC_PROFILE = 256, 257, 258, 339, 34675
 _FLOAT = 3
 MAX_LIGHT = 16.0
-"""A picture with larger values is on a scale to 255, not to 1 with highlights beyond it."""
+"""A picture with larger values is scaled to 255, instead of to 1 with highlights above it."""
 
 
-@dataclass(frozen=True)
-class FloatTiff:
-    """What the header of such a file states.
-
-    Attributes:
-        size: Width and height as stored.
-        exif: Its tags.
-    """
-
-    size: tuple[int, int]
-    exif: Image.Exif
-
-
-def open_float_tiff(content: bytes) -> FloatTiff | None:
-    """Reads the header; None if the file is not of this kind."""
+def find_float_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height, as stored, of a file of this kind; None for other files."""
     if not content.startswith(TIFF_MAGICS):
         return None
-    exif = Image.Exif()
     try:
         tags = read_tags(content)
         bits, formats = tags.get(_BITS, ()), tags.get(_SAMPLE_FORMAT, ())
         is_float = len(bits) in (3, 4) and set(bits) == {32} and set(formats) == {_FLOAT}
         size = int(tags[_WIDTH]), int(tags[_HEIGHT])
-        exif.load(content)
     except Exception:  # may raise any exception on hostile headers
         return None
-    return FloatTiff(size, exif) if is_float and min(size) > 0 else None
+    return size if is_float and min(size) > 0 else None
 
 
 def develop_float_tiff(content: bytes) -> Image.Image:
-    """Decodes the file, upright, to 8 bits; 1 is white, and what is brighter is white too.
+    """Decodes the file, upright, to 8 bits; 1 and above is white.
 
     Raises:
-        InvalidImageError: OpenCV cannot read it.
+        InvalidImageError: OpenCV cannot read the file.
     """
     import cv2
 
@@ -67,12 +50,12 @@ def develop_float_tiff(content: bytes) -> Image.Image:
 
 
 def float_bytes(size: tuple[int, int], content: bytes) -> int:
-    """Maximum memory that decoding takes, for a width and a height."""
+    """Maximum memory that decoding takes for a picture of this width and height."""
     return 2 * len(content) + 64 * size[0] * size[1]
 
 
 def scale_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scales floats, from 0 to 1 or else to 255, to 8 bits; NaN is black."""
+    """Scales floats from 0..1, or from 0..255 if they are larger, to 8 bits; NaN is black."""
     scaled = np.nan_to_num(values, copy=True, nan=0.0, posinf=MAX_LIGHT, neginf=0.0)
     if scaled.max(initial=0) <= MAX_LIGHT:
         scaled *= 255

@@ -1,4 +1,4 @@
-"""A limit on the total memory of many threads."""
+"""A limit on the total memory that many threads use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 class MemoryBudget:
     """Bytes that threads reserve before they allocate them; first come, first served.
 
-    A large reservation is not overtaken by smaller ones, so it gets its turn no matter how many
-    there are. A thread must not reserve again while it holds a reservation: that could deadlock.
-    Not shared with `rpc.turns.Turns`: that one is for an event loop, which must not block.
+    Smaller reservations do not overtake a large one, so it gets its turn no matter how many there
+    are. A thread must not reserve again while it holds a reservation: that could deadlock.
+    `rpc.turns.Turns` is a separate class, because it is for an event loop, which must not block.
 
     Args:
-        max_bytes: Maximum that may be reserved at a time.
+        max_bytes: Maximum number of bytes that may be reserved at any time.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Colours that AVIF and HEIF describe by code points (nclx) instead of a profile, as sRGB.
+"""Converts colours that AVIF and HEIF describe with code points (nclx), not a profile, to sRGB.
 
 Code points: ITU-T H.273. HDR pictures (PQ, HLG) are tone-mapped for a display without HDR.
 """
@@ -26,7 +26,7 @@ _TO_BT709 = {
         [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0196, -0.0786, 1.0979]], np.float32
     ),
 }
-"""Linear RGB to linear sRGB; source: ITU-R BT.2087, and the primaries of SMPTE EG 432-1."""
+"""Linear RGB to linear sRGB; sources: ITU-R BT.2087, and the primaries of SMPTE EG 432-1."""
 _LUMA_2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _KNEE = 0.5
 _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
@@ -34,7 +34,7 @@ _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
 
 
 def find_conversion(image: Image.Image, content: bytes) -> Convert | None:
-    """The conversion to sRGB that the code points of an AVIF or HEIF require; None if none.
+    """The conversion to sRGB that an AVIF's or HEIF's code points require; None if there is none.
 
     Args:
         image: Opened.
@@ -57,14 +57,14 @@ def _read_code_points(image: Image.Image, content: bytes) -> tuple[int, int]:
     place = content.find(_BOX) if image.format == "AVIF" else -1
     if place < 0 or place + 12 > len(content):
         return 0, 0
-    # The first one: the main picture's, where a gain map has another.
+    # The first one belongs to the main picture; a gain map may have another.
     primaries, transfer = struct.unpack_from(">HH", content, place + len(_BOX))
     return primaries, transfer
 
 
 def _convert(pixels: NDArray[np.uint8], primaries: int, transfer: int) -> NDArray[np.uint8]:
     light = _decode_levels(transfer)[pixels]
-    if transfer == _HLG:  # the system gamma of a display of 1000 nits; source: ITU-R BT.2100
+    if transfer == _HLG:  # the system gamma for a display of 1000 nits; source: ITU-R BT.2100
         luminance = (light @ _LUMA_2020)[..., None]
         light = light * np.maximum(luminance, 1e-6) ** 0.2 * np.float32(_PEAK_NITS / _WHITE_NITS)
     if primaries in _TO_BT709:
@@ -75,7 +75,7 @@ def _convert(pixels: NDArray[np.uint8], primaries: int, transfer: int) -> NDArra
 
 
 def _decode_levels(transfer: int) -> NDArray[np.float32]:
-    """Light of each of the 256 levels: 1 is white, more is brighter; for HLG, of the scene."""
+    """Light for each of the 256 levels: 1 is white, above 1 is brighter; for HLG, scene light."""
     level = np.arange(256) / 255
     if transfer == _PQ:  # source: SMPTE ST 2084
         root = level ** (32 / 2523)
@@ -91,7 +91,7 @@ def _decode_levels(transfer: int) -> NDArray[np.float32]:
 
 
 def _tone_map(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compresses light to 0..1, hue kept: as it is up to the knee, then ever less."""
+    """Compresses light to 0..1 and keeps the hue: linear up to the knee, then ever flatter."""
     brightest = np.maximum(light.max(axis=-1, keepdims=True), 1e-6)
     shoulder = _KNEE + (1 - _KNEE) * (1 - np.exp((_KNEE - brightest) / (1 - _KNEE)))
     mapped: NDArray[np.float32] = light * np.where(brightest <= _KNEE, 1, shoulder / brightest)
@@ -99,7 +99,7 @@ def _tone_map(light: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _encode_srgb(light: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Source: IEC 61966-2-1."""
+    """Applies the sRGB transfer function; source: IEC 61966-2-1."""
     light = np.clip(light, 0, 1)
     encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return (encoded * 255 + 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Camera RAW files: their embedded preview, by LibRaw (rawpy, the extra `raw`)."""
+"""Reads the embedded previews of camera RAW files with LibRaw (rawpy, the extra `raw`)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MAGICS = (
     *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR"),
     *(b"FOVb", b"\0MRM"),
 )
-"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. The others are TIFFs, except Canon's CR3."""
+"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. All others are TIFFs, except Canon's CR3."""
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
 _ORIENTATION = 0x0112
 _DATA_TAGS = ((0x0111, 0x0117), (0x0144, 0x0145))
 """Offsets and byte counts of strips, and of tiles."""
 _MAX_FOLDERS = 32
 _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
-"""EXIF's orientation by LibRaw's flip: 1 mirrors, 2 turns upside down, 4 swaps the axes first."""
+"""EXIF orientation by LibRaw flip: 1 mirrors, 2 turns upside down, 4 swaps the axes first."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,13 @@ class RawPicture:
     Attributes:
         image: The preview; None if there is none and `develop_raw` is needed.
         sensor_size: Width and height of the sensor's picture.
-        exif: EXIF of the file, as far as known.
         orientation: EXIF orientation that still has to be applied to `image`.
         encoded: The preview's JPEG file; empty for other previews.
-        damage: What is wrong with the file, as a sentence; empty if nothing was found.
+        damage: A description of the damage; empty if none was found.
     """
 
     image: Image.Image | None
     sensor_size: tuple[int, int]
-    exif: Image.Exif
     orientation: int
     encoded: bytes = b""
     damage: str = ""
@@ -84,21 +82,20 @@ def open_raw(content: bytes) -> RawPicture:
             except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
                 if damage:  # LibRaw would develop a black picture
                     raise InvalidImageError(damage) from None
-                return RawPicture(None, sensor, _exif(content), 1)
+                return RawPicture(None, sensor, 1)
             if not isinstance(preview.data, bytes):
                 image = Image.fromarray(preview.data)
-                return RawPicture(image, sensor, _exif(content), flip, damage=damage)
+                return RawPicture(image, sensor, flip, damage=damage)
             is_wide = raw.sizes.width >= raw.sizes.height
     except rawpy.LibRawError as error:
         raise _translate_error(error) from error
     image = Image.open(io.BytesIO(preview.data), formats=["JPEG"])
     own = image.getexif()
-    exif = _exif(content) or own
     is_upright_already = (image.width >= image.height) != is_wide
     orientation = 1 if is_upright_already else flip
     if own.get(_ORIENTATION) in range(1, 9):
         orientation = own[_ORIENTATION]
-    return RawPicture(image, sensor, exif, orientation, preview.data, damage)
+    return RawPicture(image, sensor, orientation, preview.data, damage)
 
 
 def develop_raw(content: bytes) -> Image.Image:
@@ -120,7 +117,7 @@ def develop_raw(content: bytes) -> Image.Image:
 
 
 def _count_missing_bytes(content: bytes) -> int:
-    """How many bytes of a DNG are beyond the end of the file, by its tags; 0 for other files."""
+    """Number of bytes that a DNG's tags place beyond the end of the file; 0 for other files."""
     if not content.startswith(TIFF_MAGICS):
         return 0
     waiting: list[int | None] = [None]
@@ -146,12 +143,3 @@ def _numbers(value: object) -> list[int]:
 def _translate_error(error: Exception) -> InvalidImageError:
     problem = error.args[0].decode() if isinstance(error.args[0], bytes) else error
     return InvalidImageError(f"the RAW file cannot be read: {problem}")
-
-
-def _exif(content: bytes) -> Image.Exif:
-    """EXIF of a RAW file that is a TIFF; empty for others."""
-    exif = Image.Exif()
-    if content.startswith(TIFF_MAGICS):
-        with contextlib.suppress(Exception):  # as above
-            exif.load(content)
-    return exif

@@ -1,4 +1,4 @@
-"""Converts pictures in requests to pixels, the same way in every model service."""
+"""Converts pictures in requests to pixels, in the same way for every model service."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class DecodeLimits:
     """Limits on decoding encoded pictures.
 
     Attributes:
-        max_pixels: Maximum number of pixels of a file.
-        budget: Memory of all decodes in this process.
+        max_pixels: Maximum number of pixels in a file.
+        budget: Memory for all decodes in this process.
     """
 
     max_pixels: int

@@ -1,4 +1,4 @@
-"""Reads the tags of a TIFF, and of the RAW formats that are built like one."""
+"""Reads the tags of a TIFF, and of RAW formats with the same structure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ TIFF_MAGICS = (b"II*\0", b"MM\0*")
 def read_tags(content: bytes, offset: int | None = None) -> TiffImagePlugin.ImageFileDirectory_v2:
     """Reads one directory of tags.
 
-    May raise any exception on hostile data, and so may looking up a tag, which decodes it.
+    May raise any exception on hostile data. So may looking up a tag, because that decodes it.
 
     Args:
         content: The file, or its beginning.
-        offset: Where the directory begins; None = the first one.
+        offset: Start of the directory; None = the first one.
     """
     tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
     opened = io.BytesIO(content)

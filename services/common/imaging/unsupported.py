@@ -1,25 +1,28 @@
-"""Names the formats of pictures that cannot be decoded, so that they are not called damaged."""
+"""Recognizes picture formats that cannot be decoded, so that they are not reported as damaged."""
 
 from __future__ import annotations
 
+from services.common.errors import UnsupportedImageError
+
 _MAGICS = (
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (b"II\xbc", "JPEG XR"),
-    (b"BPG\xfb", "BPG"),
-    (b"8BPS\0\x02", "large Photoshop documents (PSB)"),
-    (b"8BPS", "this kind of Photoshop document"),
-    (b"gimp xcf ", "GIMP documents (XCF)"),
-    (b"v/1\x01", "OpenEXR"),
-    (b"#?RADIANCE", "Radiance HDR"),
-    (b"#?RGBE", "Radiance HDR"),
-    *((b"P%d" % kind, "Netpbm") for kind in range(1, 8)),
+    (b"\xff\x0a", "JPEG XL", ""),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", ""),
+    (b"II\xbc", "JPEG XR", ""),
+    (b"BPG\xfb", "BPG", ""),
+    (b"8BPS\0\x02", "PSB", "large Photoshop documents (PSB)"),
+    (b"8BPS", "PSD", "this kind of Photoshop document"),
+    (b"gimp xcf ", "XCF", "GIMP documents (XCF)"),
+    (b"v/1\x01", "OpenEXR", ""),
+    (b"#?RADIANCE", "Radiance HDR", ""),
+    (b"#?RGBE", "Radiance HDR", ""),
+    *((b"P%d" % kind, "Netpbm", "") for kind in range(1, 8)),
 )
-PREFIX = "not supported: "
-"""Begins the error of every picture of such a format."""
+"""First bytes, name of the format, and its name in a sentence if that is different."""
 
 
-def name_unsupported(content: bytes) -> str:
-    """The error for a picture of a known but unsupported format; empty for anything else."""
-    name = next((name for magic, name in _MAGICS if content.startswith(magic)), "")
-    return PREFIX + name if name else ""
+def find_unsupported(content: bytes) -> UnsupportedImageError | None:
+    """The error for a picture in a known but unsupported format; None for anything else."""
+    for magic, name, description in _MAGICS:
+        if content.startswith(magic):
+            return UnsupportedImageError(name, description or name)
+    return None

@@ -1,10 +1,10 @@
-"""Dynamic batching: combines items of many callers into one inference.
+"""Dynamic batching: combines items from many callers into one inference.
 
 Each item is prepared separately (decoded, converted to a tensor) and waits for an inference
-together with other items; its result goes back to its caller. The number of items is limited: a
-request that would exceed the limit waits, in order of arrival, so that none starves; a request that
+together with other items; its result goes back to its caller. The number of items is limited:
+requests that would exceed the limit wait in order of arrival, so that none starves; a request that
 is larger than the limit is refused. A non-finite number in a result becomes that item's error, so
-none ever leaves a service.
+it never leaves the service.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Batching:
-    """Settings of the batching.
+    """Batching settings.
 
     Attributes:
         preferred_batch_count: Maximum number of items per inference.
         max_queue_delay_ms: How long an inference with room waits for more items; 0 = it takes only
             those already waiting.
         max_queue_count: Maximum number of items waiting or in progress.
-        worker_threads: Threads for preparations and inferences.
+        worker_threads: Threads that prepare items and run inferences.
         metrics: Counts every inference.
     """
 
@@ -67,9 +67,9 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
     """Prepares items one by one and infers them in batches.
 
     Args:
-        prepare: Prepares an item; a failure concerns only that item.
-        infer: Takes prepared items, returns as many results in order. If it fails for several,
-            each is tried alone, so that one bad item fails alone.
+        prepare: Prepares an item; if it fails, only that item fails.
+        infer: Takes prepared items, returns their results in order. If a batch fails, each item is
+            retried separately, so that only bad items fail.
         batching: Limits and metrics.
     """
 
@@ -83,7 +83,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         self._infer = infer
         self._batching = batching
         self._turns = Turns(batching.max_queue_count)
-        # prepared items take memory, so prepare no more than the next batches need
+        # prepared items take memory, so do not prepare more than the next batches need
         room = 2 * batching.worker_threads * batching.preferred_batch_count
         self._room = asyncio.Semaphore(room)
         self._queue: asyncio.Queue[_Waiting[PreparedT, ResultT]] = asyncio.Queue()
@@ -115,7 +115,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
             self._turns.release(len(items))
 
     async def close(self) -> None:
-        """Ends the workers; waiting items are cancelled."""
+        """Stops the workers and cancels waiting items."""
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -187,8 +187,8 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
                         entry.context.run(_guard, _check, result)
                         for entry, result in zip(batch, results, strict=True)
                     ]
-            except Exception:  # trying each alone finds the failing item
-                logger.debug("a batch of %d failed; each is tried alone", len(batch))
+            except Exception:  # retrying each item separately finds the one that fails
+                logger.debug("a batch of %d failed; retrying each item separately", len(batch))
         return [entry.context.run(_guard, self._infer_alone, entry.prepared) for entry in batch]
 
     def _infer_alone(self, prepared: PreparedT) -> ResultT:
@@ -208,6 +208,6 @@ def _guard(
         return call(argument)
     except BestshotError as error:
         return to_status(error)
-    except Exception:  # a picture that crashes a library call fails alone
+    except Exception:  # a picture that crashes a library call must not fail other pictures
         logger.exception("an item of a batch failed")
         return internal_status(request_id.get())

@@ -117,7 +117,7 @@ class ModelHost:
         """
         providers, missing = (
             (self._sessions[0].providers, self._sessions[0].missing_providers)
-            if self._sessions  # if there are several graphs, the first one is reported
+            if self._sessions  # reports the first graph if there are several
             else ((), ())
         )
         if missing:
@@ -156,7 +156,7 @@ class ModelHost:
         Args:
             prepare: Takes a canonical picture, uint8 (height, width, 3), scaled to the model's
                 `input_long_side_px`.
-            infer: As for DynamicBatcher.
+            infer: See DynamicBatcher.
         """
         long_side_px = self.model.entry.input_long_side_px
 
@@ -171,7 +171,7 @@ class ModelHost:
         prepare: Callable[[ItemT], PreparedT],
         infer: Callable[[list[PreparedT]], Sequence[ResultT]],
     ) -> DynamicBatcher[ItemT, PreparedT, ResultT]:
-        """Builds a batcher for other items; arguments as for DynamicBatcher."""
+        """Builds a batcher for other items; for the arguments see DynamicBatcher."""
         batching = Batching(
             metrics=self.metrics,
             preferred_batch_count=self.settings.preferred_batch_count,
@@ -187,10 +187,10 @@ class ServiceParts:
     """A model service, ready to be served.
 
     Attributes:
-        host: The host that it was built on.
+        host: The host that the service was built on.
         info: Description of its model.
         register: Adds the typed servicer to a server.
-        tensors: The typed call as tensors.
+        tensors: The typed call in terms of tensors.
         warm_up: Runs one inference.
     """
 
@@ -227,7 +227,7 @@ class ServiceParts:
 def run_model_service(
     name: str, build: Callable[[Invocation, SharedSettings], ServiceParts]
 ) -> None:
-    """Runs a model service in this process; invalid settings are a one-line error, exit code 2."""
+    """Runs a model service in this process; exits with a one-line error and 2 on bad settings."""
     try:
         invocation = parse_arguments(name)
         shared = invocation.settings("shared", SharedSettings)
@@ -266,7 +266,7 @@ def _find_model(role: Role, invocation: Invocation, settings: ModelServiceSettin
     except MissingModelError as error:
         raise ConfigError(
             f"{error.message}; `bestshot models pull --profile {invocation.profile}` fetches "
-            f"everything this profile needs"
+            f"all models of this profile"
         ) from error
 
 

@@ -57,7 +57,7 @@ class SessionOptions:
     """Options for running a graph.
 
     Attributes:
-        execution_providers: ONNX Runtime's, in order of preference.
+        execution_providers: ONNX Runtime's providers, in order of preference.
         strict_providers: Whether an unavailable provider is an error; otherwise the next one is
             used.
         device_id: Index of the GPU, for GPU providers.
@@ -81,8 +81,8 @@ class OrtSession:
         options: How to run it.
 
     Raises:
-        ConfigError: No requested provider is available, or one is missing and `strict_providers` is
-            set; or the file is not a valid graph.
+        ConfigError: No requested provider is available, one is missing and `strict_providers` is
+            set, or the file is not a valid graph.
     """
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
@@ -96,7 +96,7 @@ class OrtSession:
         session_options = onnxruntime.SessionOptions()
         session_options.intra_op_num_threads = options.intra_op_threads
         session_options.log_severity_level = 3
-        # spinning threads of five processes would steal each other's cores
+        # spinning threads in five processes would steal each other's cores
         session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
@@ -150,7 +150,7 @@ def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) 
 
     Args:
         session: The graph.
-        items: Inputs of each, by name; the first axis of each array is 1.
+        items: Inputs of each item, by name; the first axis of each array is 1.
 
     Returns:
         The first output of each item, in order; its first axis is 1.
@@ -165,15 +165,15 @@ def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) 
 
 
 def run_rows(session: ModelSession, rows: FloatArray, most: int) -> list[FloatArray]:
-    """Runs a graph of one input on many rows, in as few inferences as possible.
+    """Runs a graph with one input on many rows, in as few inferences as possible.
 
     Args:
         session: The graph.
-        rows: Its input; the first axis has any length from 1.
+        rows: Its input; the first axis has a length of at least 1.
         most: Maximum number of rows per inference, which limits its memory.
 
     Returns:
-        The outputs, in the order of `output_names`, each with as many rows.
+        The outputs, in the order of `output_names`, each with one row per input row.
     """
     count = most if session.takes_batches else 1
     (name,) = session.input_names
@@ -184,9 +184,9 @@ def run_rows(session: ModelSession, rows: FloatArray, most: int) -> list[FloatAr
 
 
 def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
-    """The options of one execution provider, as ONNX Runtime names them.
+    """The options of one execution provider, with ONNX Runtime's names.
 
-    TensorRT takes minutes to build the engine of a graph: it is kept in the user's cache folder.
+    TensorRT takes minutes to build a graph's engine, so it is kept in the user's cache folder.
     """
     if not name.startswith(("CUDA", "Tensorrt")):
         return {}
@@ -201,7 +201,7 @@ def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
 
 
 def _usable_providers() -> list[str]:
-    """Providers of this build, without NVIDIA's if the machine has no driver.
+    """Providers of this build, except NVIDIA's if the machine has no driver.
 
     The GPU build lists CUDA on every machine and reports a missing driver only on stderr.
     """

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol, version 2, over a service's own typed call.
+"""The Open Inference Protocol, version 2, on top of a service's own typed call.
 
-It returns what the typed call returns, as tensors. The protocol has no per-item errors: if one
-picture fails, the request fails and names it.
+It returns the results of the typed call as tensors. The protocol has no per-item errors: if one
+picture fails, the request fails with an error that names it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Tensors = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor that a service returns: name, element type and axes, -1 = any length."""
+    """A tensor that a service returns: name, element type and axes (-1 = any length)."""
 
     name: str
     datatype: str
@@ -41,12 +41,12 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class TensorApi:
-    """A service's typed call as tensors.
+    """A service's typed call in terms of tensors.
 
     Attributes:
         inputs: Names of the inputs, each a batch of pictures: BYTES (n,), complete image files; or
             UINT8 (n, height, width, 3), canonical RGB.
-        outputs: Tensors that it returns.
+        outputs: Tensors that the call returns.
         infer: The typed call.
     """
 
@@ -62,7 +62,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         api: The typed call.
         service_name: Name of the typed service.
         model: Its model.
-        alias: Another name, besides the id, by which callers can request the model.
+        alias: Another name, besides the id, under which callers can request the model.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     async def ServerReady(
         self, request: pb.ServerReadyRequest, context: grpc.aio.ServicerContext
     ) -> pb.ServerReadyResponse:
-        """Reports whether the first inference is done."""
+        """Reports whether the first inference has finished."""
         return pb.ServerReadyResponse(ready=self.is_ready)
 
     async def ModelReady(
@@ -154,7 +154,7 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 def raise_first_error(results: Sequence[Any]) -> None:
-    """Raises the first error among the results of a typed call, and names its item.
+    """Raises the first error among the results of a typed call; the message names its item.
 
     Raises:
         InvalidArgumentError: The caller's input is wrong.

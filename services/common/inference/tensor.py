@@ -1,4 +1,4 @@
-"""Converts pictures to tensors, as models.yaml describes."""
+"""Converts pictures to tensors, as described in models.yaml."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIN_SIDE_PX = 32
 
 
 def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
-    """Converts for graphs that accept any size, without scaling; sides below 32 px become 32.
+    """Converts a picture for graphs that accept any size; only scales up sides below 32 px.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
@@ -44,7 +44,7 @@ def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
-        wanted: Preprocessing that the graph was trained with.
+        wanted: Preprocessing with which the graph was trained.
 
     Returns:
         float32, (1, 3, side, side) or (1, side, side, 3), (value - mean) / std.

@@ -1,4 +1,4 @@
-"""Log set-up, called once by each process's composition root."""
+"""Logging set-up, called once in each process by its `__main__`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def configure_logging(level: str, log_format: Literal["text", "json"], part: str
     Args:
         level: debug, info, warning or error.
         log_format: Lines of text; or one JSON object per line: timestamp, level, logger, part,
-            request_id, message, and exc_info where something was raised.
+            request_id, message, and exc_info if there was an exception.
         part: Name of the part.
     """
     handler = logging.StreamHandler(sys.stderr)

@@ -43,7 +43,7 @@ _CALL_LABELS = CallLabels._fields
 
 
 def _code_name(code: grpc.StatusCode) -> str:
-    """Name of a status code as Go writes it: "OK", "InvalidArgument", "Canceled"."""
+    """Name of a status code in Go's spelling: "OK", "InvalidArgument", "Canceled"."""
     special = {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
     return special.get(code) or code.name.title().replace("_", "")
 
@@ -53,7 +53,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        # names and labels of go-grpc-middleware, which gRPC dashboards know
+        # names and labels of go-grpc-middleware, which gRPC dashboards use
         self._started_calls = Counter(
             "grpc_server_started",
             "Calls that arrived.",
@@ -74,11 +74,11 @@ class Metrics:
             registry=self.registry,
         )
         self._batch_items = Histogram(
-            "bestshot_batch_items", "Items of an inference.", buckets=_ITEMS, registry=self.registry
+            "bestshot_batch_items", "Items per inference.", buckets=_ITEMS, registry=self.registry
         )
         self._stage_seconds = Histogram(
             "bestshot_stage_seconds",
-            "Time that an item took to be prepared or waited, or that an inference took.",
+            "Time to prepare an item, to wait for an inference, and to run an inference.",
             ("stage",),
             buckets=_SECONDS,
             registry=self.registry,
@@ -86,7 +86,7 @@ class Metrics:
         self._queue_items = Gauge(
             "bestshot_queue_items", "Items that are waiting or in progress.", registry=self.registry
         )
-        self._model = Info("bestshot_model", "The model that serves.", registry=self.registry)
+        self._model = Info("bestshot_model", "The model in use.", registry=self.registry)
 
     def start_call(self, labels: CallLabels) -> None:
         """Counts a call that arrived."""
@@ -98,7 +98,7 @@ class Metrics:
         self._handling_seconds.labels(*labels).observe(seconds)
 
     def stage(self, stage: Literal["prepare", "wait", "inference"], seconds: float) -> None:
-        """Counts how long a stage took."""
+        """Records how long a stage took."""
         self._stage_seconds.labels(stage).observe(seconds)
 
     def batch(self, item_count: int) -> None:
@@ -106,7 +106,7 @@ class Metrics:
         self._batch_items.observe(item_count)
 
     def queue_changed(self, item_count: int) -> None:
-        """Counts items that arrived, or left if negative."""
+        """Counts items that arrived, or, if negative, that left."""
         self._queue_items.inc(item_count)
 
     def model(self, model_id: str, version: str, digest: str) -> None:
@@ -115,11 +115,11 @@ class Metrics:
 
     @contextlib.contextmanager
     def serve(self, address: str | None, *, is_local_only: bool) -> Iterator[None]:
-        """Answers GET /metrics at `address`, "host:port"; None = nowhere.
+        """Answers GET /metrics at `address`, "host:port"; None = does not listen.
 
         Raises:
-            ConfigError: It cannot listen there, or `is_local_only` and other machines could reach
-                it.
+            ConfigError: It cannot listen there, or other machines could reach the address although
+                `is_local_only` is set.
         """
         if address is None:
             yield

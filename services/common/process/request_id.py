@@ -1,8 +1,8 @@
-"""The id of the current request: read by the logs, sent with every further call."""
+"""The id of the current request, which appears in log lines and is sent with every further call."""
 
 from __future__ import annotations
 
 import contextvars
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
-"""Id of the request that this task or thread works for; "" outside a request."""
+"""Id of the request that this task or thread handles; "" outside a request."""

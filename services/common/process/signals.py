@@ -29,8 +29,8 @@ def install_stop_handlers(
         loop.add_signal_handler(signal_number, request_stop)
 
     def watch_stdin() -> None:
-        # not through sys.stdin: a daemon thread that holds its lock would abort interpreter
-        # shutdown
+        # not through sys.stdin: a daemon thread that holds its lock would make the interpreter
+        # abort at shutdown
         while os.read(sys.stdin.fileno(), 4096):
             pass
         if at_parents_end is not None:
@@ -55,7 +55,7 @@ def split_address(address: str) -> tuple[str, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on `host`."""
+    """Whether only this machine can reach a server that listens on `host`."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_loopback(host: str, key: str = "the address") -> None:
-    """Refuses an address at which other machines could reach a part without authentication.
+    """Refuses an address where other machines could reach a part without authentication.
 
     Args:
         host: Host to listen on.

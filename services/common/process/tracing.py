@@ -10,7 +10,7 @@ from services.common.errors import ConfigError
 
 @contextlib.contextmanager
 def tracing(part: str, endpoint: str | None) -> Iterator[None]:
-    """Traces every gRPC call that this process serves or makes from now on.
+    """Traces every gRPC call that this process serves or makes within the block.
 
     Args:
         part: Name of the part: the spans' `service.name` is "bestshot-<part>".

@@ -1,4 +1,4 @@
-"""Limits the memory of requests, and shares it fairly among peers."""
+"""Limits the memory for requests, and shares it fairly among peers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from google.protobuf.message import Message
 from services.common.errors import UnavailableError
 
 ADMITTED_MESSAGES = 4
-"""How many requests of the largest size are held in memory at once, or as many smaller ones as take
-no more. Enough to keep the workers busy: any further requests wait at their clients."""
+"""How many requests of the maximum size, or smaller ones of the same total size, are in memory at
+the same time. That is enough to keep the workers busy; further requests wait at their clients."""
 REQUEST_READ_S = 60.0
-"""The largest request takes less at 10 Mbit/s."""
+"""A request of the maximum size takes less at 10 Mbit/s."""
 SMALL_REQUEST_BYTES = 2**20
-"""Maximum size of a request that carries neither pictures nor long lists; a larger one is refused,
-but only once it has been read."""
+"""Maximum size of a request that has neither pictures nor long lists; a larger one is refused,
+but only after it has been read."""
 SMALL_MESSAGES = 2
-"""Like `ADMITTED_MESSAGES`, for small requests; once read, they count as nothing."""
+"""Like `ADMITTED_MESSAGES`, for small requests; once read, they no longer count."""
 SMALL_READ_S = 10.0
 PROBE_READ_S = 2.0
 
 
 def peer_of(token_name: str, context: grpc.aio.ServicerContext) -> str:
-    """Returns the peer that a call counts for.
+    """Returns the peer to which a call is attributed.
 
-    The name of its token, over all connections that send it. Without tokens, the connection: its
-    address and port, "ipv4:10.0.0.7:51234"; all callers of a Unix socket are one peer, "unix:". So
-    without tokens a caller that opens many connections counts as many peers.
+    This is the name of its token, on all connections that send it. Without tokens, it is the
+    connection's address and port, "ipv4:10.0.0.7:51234"; all callers of a Unix socket are one peer,
+    "unix:". So without tokens a caller that opens many connections counts as many peers.
     """
     return f"token:{token_name}" if token_name else context.peer()
 
@@ -39,15 +39,14 @@ def peer_of(token_name: str, context: grpc.aio.ServicerContext) -> str:
 class Admission:
     """Admits requests into memory; peers take turns.
 
-    A request counts with the largest allowed size until it is read, then with its own until its
-    call ends. Each peer may read half of the requests that are read at once. Among peers that wait,
-    the next is the one that has not been served for longest; the requests of one peer are served in
-    order.
+    A request counts as the maximum size until it is read, and as its actual size until its call
+    ends. At most half of the requests being read may come from one peer. Among waiting peers, the
+    next is the one that was served least recently; the requests of one peer are served in order.
 
     Args:
         max_message_bytes: Maximum size of one request.
-        is_small: Whether the requests are at most `SMALL_REQUEST_BYTES`; otherwise `read_s` and the
-            numbers are those for large ones.
+        is_small: Whether the requests have at most `SMALL_REQUEST_BYTES`; otherwise the limits for
+            large requests apply.
         read_s: Time for a request to arrive.
     """
 
@@ -57,24 +56,24 @@ class Admission:
         self._is_small = is_small
         self._read_s = read_s
         count = SMALL_MESSAGES if is_small else ADMITTED_MESSAGES
-        # A request that is never sent holds its place for `read_s`, so a peer that could take all
-        # places would block the others for that long.
+        # A request that is never sent holds its place for `read_s`, so a peer that took all places
+        # would block the other peers for that long.
         self._max_reading = count // 2
         self._largest = max_message_bytes
         self._free = count * max_message_bytes
         self._reading: Counter[str] = Counter()
-        # In the order of their turns: a peer that is served goes to the end.
+        # In the order of their turns: a peer moves to the end when it is served.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @contextlib.asynccontextmanager
     async def read(
         self, read_message: Callable[[], Awaitable[object]], peer: str
     ) -> AsyncIterator[object]:
-        """Waits for room, reads a request of a call, and holds its room within the block.
+        """Waits for room, reads a request of a call, and holds the room within the block.
 
         Args:
             read_message: Reads the request, or `grpc.aio.EOF`; gRPC takes it from the network only
-                when asked. None = the request is not a valid message.
+                when this is called. None = the request is not a valid message.
             peer: See `peer_of`.
 
         Raises:
@@ -135,13 +134,13 @@ class Admission:
             turn = turns.popleft()
             if turns:
                 self._waiting[peer] = turns
-            if not turn.cancelled():  # otherwise its call has ended but has not run `_forget` yet
+            if not turn.cancelled():  # otherwise its call has ended, but `_forget` has not run yet
                 self._free -= self._largest
                 self._reading[peer] += 1
                 turn.set_result(None)
 
     def _next_peer(self) -> str | None:
-        # Looks at few: no more than two can be at their limit.
+        # Looks at few peers: at most two can be at their limit.
         return next(
             (peer for peer in self._waiting if self._reading[peer] < self._max_reading), None
         )

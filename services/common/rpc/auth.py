@@ -24,7 +24,7 @@ _RANKS: Mapping[str, int] = {
     "run": auth_pb2.SCOPE_RUN,
     "admin": auth_pb2.SCOPE_ADMIN,
 }
-_FOREIGN = {  # not our protocol, so its methods cannot carry our option
+_FOREIGN = {  # the protocol is not ours, so its methods cannot have our option
     "/inference.GRPCInferenceService/ServerLive": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ServerReady": auth_pb2.SCOPE_UNSPECIFIED,
     "/inference.GRPCInferenceService/ModelReady": auth_pb2.SCOPE_UNSPECIFIED,
@@ -38,7 +38,7 @@ class Authorize(Protocol):
     """Checks that a call is allowed."""
 
     def __call__(self, method: str, headers: Sequence[str | bytes]) -> str:
-        """Returns the name of the call's token; empty if the call needs none.
+        """Returns the name of the call's token; empty if the call does not need one.
 
         Args:
             method: Full name, "/package.Service/Method".
@@ -55,8 +55,8 @@ class TokenSettings(Settings):
     """One accepted token.
 
     Attributes:
-        sha256: Hex digest of the token; the server's files never have the token itself.
-        scope: What it allows: read < run < admin.
+        sha256: Hex digest of the token; the server's files never contain the token itself.
+        scope: Its permissions: read < run < admin.
     """
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -64,7 +64,7 @@ class TokenSettings(Settings):
 
 
 class TokensFile(Settings):
-    """A file of tokens, by name; errors show no values, because they may be tokens."""
+    """A file of tokens, by name; errors do not show values, because they may be tokens."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -100,7 +100,7 @@ def allow_all(method: str, headers: Sequence[str | bytes]) -> str:
 
 
 def authorize_by(path: Path | None) -> Authorize:
-    """Builds an Authorize from a file of tokens; without a file every call is allowed.
+    """Builds an Authorize from a file of tokens; without a file, it allows every call.
 
     Raises:
         ConfigError: The file is missing or wrong.
@@ -116,14 +116,14 @@ def authorize_by(path: Path | None) -> Authorize:
         name = _find_token(tokens, headers)
         if _RANKS[tokens[name].scope] < required:
             scope = auth_pb2.Scope.Name(required).removeprefix("SCOPE_").lower()
-            raise PermissionDeniedError(f"{method} needs a token of scope {scope!r}")
+            raise PermissionDeniedError(f"{method} needs a token with the scope {scope!r}")
         return name
 
     return authorize
 
 
 def required_scope(method: str) -> int:
-    """Scope that a call's token must have; unknown methods require the highest.
+    """Scope that a call's token must have; unknown methods require the highest scope.
 
     Args:
         method: Full name, "/package.Service/Method".
@@ -152,7 +152,7 @@ def _find_token(tokens: Mapping[str, TokenSettings], headers: Sequence[str | byt
         )
     digest = token_digest(token)
     found = None
-    for name, known in tokens.items():  # all of them, so that the time reveals nothing
+    for name, known in tokens.items():  # checks all of them, so that timing reveals nothing
         if hmac.compare_digest(known.sha256, digest):
             found = name
     if found is None:

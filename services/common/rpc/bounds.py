@@ -1,4 +1,4 @@
-"""Checks every field of every request against its bounds, by its descriptor."""
+"""Checks every field of every request against its limits, using the message descriptor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_ITEMS_OF: Mapping[str, int] = {
     "bestshot.orchestrator.v1.AppendDecisionRequest.paths": _MANY,
     "bestshot.orchestrator.v1.DecisionEntry.photos": _MANY,
     "bestshot.orchestrator.v1.ImportDecisionsRequest.entries": _MANY,
-    # by shared.max_batch_count
+    # limited by shared.max_batch_count
     "bestshot.embedding.v1.EmbedRequest.images": _MANY,
     "bestshot.quality.v1.ScoreRequest.images": _MANY,
     "bestshot.face.v1.AnalyzeRequest.images": _MANY,
@@ -35,9 +35,9 @@ _TIMES = range(253_370_764_800)
 
 
 def check_message(message: Message, path: str = "") -> None:
-    """Refuses a request that has a field out of bounds.
+    """Refuses a request with a field that exceeds its limits.
 
-    Lists of numbers and of bytes are bounded only by the size of the message.
+    Lists of numbers and bytes are limited only by the size of the message.
 
     Args:
         message: The request.

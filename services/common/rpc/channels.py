@@ -1,7 +1,8 @@
 """Client channels (TLS, message limits, retries, load balancing) and call metadata.
 
-Retries and load balancing are gRPC's own, by a service config. `bestshot_client._channels` has the
-same config: the client library is installed without the services, so neither imports the other.
+gRPC itself handles retries and load balancing, through a service config. The same config is in
+`bestshot_client._channels`: the client library is installed without the services, so neither
+imports the other.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ KEEPALIVE = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # servers allow what clients do
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # servers accept clients' pings
 )
-"""The same for clients and servers: a peer that vanishes silently is noticed within 25 s."""
+"""For clients and servers: a peer that vanishes silently is detected within 25 s."""
 
 MAX_ATTEMPTS = 4
 _OPEN_INFERENCE = "inference.GRPCInferenceService"
@@ -60,7 +61,7 @@ def client_options(shared: SharedSettings) -> ClientOptions:
     """Reads from the settings how to call other parts.
 
     Raises:
-        ConfigError: A file of a certificate or of the token is missing or wrong.
+        ConfigError: A certificate file or the token file is missing or wrong.
     """
     check_tls(shared.tls)
     return ClientOptions(
@@ -77,7 +78,7 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
     Args:
         address: "host:port"; or for several replicas, which share the calls,
             "dns:///name:port" or "ipv4:host:port,host:port".
-        service: Full name of the gRPC service; replicas that report it as not serving are left out.
+        service: Full name of the gRPC service; replicas that report it as not serving are skipped.
         options: Options of its channel.
 
     Calls without side effects are tried four times within about a second if the service is
@@ -109,7 +110,7 @@ def service_name(part: str) -> str:
 
 
 def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
-    """Builds the metadata of a call: the current request id, and the token."""
+    """Builds the metadata of a call: the current request id and the token."""
     request = (REQUEST_ID_KEY, request_id.get() or uuid.uuid4().hex)
     return (
         (request, (AUTHORIZATION_KEY, f"Bearer {options.token}")) if options.token else (request,)
@@ -135,9 +136,9 @@ def safe_methods(service: str) -> list[str]:
     """Methods of a service that are always safe to repeat: their option is NO_SIDE_EFFECTS.
 
     Args:
-        service: Full name; one that is not part of our API has none.
+        service: Full name; the result is empty for a service that is not part of our API.
     """
-    if service == _OPEN_INFERENCE:  # not our API, no such option: all are safe
+    if service == _OPEN_INFERENCE:  # not our API, so it has no such option; all methods are safe
         return [
             method.name
             for method in open_inference_pb2.DESCRIPTOR.services_by_name[
@@ -161,11 +162,11 @@ async def call_once(
     timeout_s: float,
     options: ClientOptions,
 ) -> Any:  # noqa: ANN401
-    """Calls a method with a single answer; a change happens at most once, even if it is retried.
+    """Calls a method with a single response; a change is applied at most once, even after a retry.
 
-    A request with a field `request_id` gets an id, and is retried if no answer comes. One without
-    is tried once: gRPC itself retries calls without side effects. It could not do so here: a retry
-    policy holds for a method, and would repeat a request that has no id.
+    A request with a field `request_id` gets an id, and is retried if there is no response. Other
+    requests are tried once here: gRPC itself retries calls without side effects. For changes gRPC
+    cannot do that, because a retry policy would also repeat requests without an id.
 
     Args:
         method: Method of a stub.
@@ -203,7 +204,7 @@ def _service_config(service: str) -> Mapping[str, Any]:
         config["methodConfig"] = [
             {
                 "name": [{"service": service, "method": method} for method in methods],
-                # an answer may have been lost, so mutating methods are not listed
+                # a response may have been lost, so mutating methods are not listed
                 "retryPolicy": {
                     "maxAttempts": MAX_ATTEMPTS,
                     "initialBackoff": "0.1s",

@@ -1,4 +1,4 @@
-"""The life cycle of an HTTP server: bind, serve, and stop like all parts."""
+"""The life cycle of an HTTP server: bind, serve, and stop in the same way as all parts."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ GRACE_S = 2
 
 
 class HttpServer:
-    """uvicorn behind our own socket; it installs no signal handlers.
+    """uvicorn on our own socket, without its signal handlers.
 
     Args:
         app: ASGI application.
         address: "host:port"; port 0 picks a free one.
         key: Setting that the address comes from, for errors.
         tls: Certificates.
-        allowed_hosts: Host names that clients may use, in addition to its address and loopback.
-        is_for_browsers: Whether clients are browsers, which have no client certificates.
+        allowed_hosts: Host names that clients may use, in addition to the address and loopback.
+        is_for_browsers: Whether clients are browsers, which do not have client certificates.
 
     Raises:
-        ConfigError: It cannot listen on the address.
+        ConfigError: The server cannot listen on the address.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class HttpServer:
             ssl_cert_reqs=ssl.CERT_REQUIRED if needs_certificate else ssl.CERT_NONE,
         )
         self._server = uvicorn.Server(config)
-        # stopped like all parts
+        # the part handles the signals itself
         self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns once it accepts requests."""
+        """Returns once the server accepts requests."""
         self._serving = asyncio.ensure_future(self._server.serve(sockets=[self._listener]))
         while not self._server.started and not self._serving.done():
             await asyncio.sleep(0.02)

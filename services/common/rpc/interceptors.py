@@ -1,4 +1,4 @@
-"""The server interceptor: request id, authorization, admission, access log, exception to status."""
+"""The server interceptor: request ids, authorization, admission, access log, status of errors."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ _PROBES = ("/grpc.health.", "/grpc.reflection.")
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Gives each call a request id, authorizes it, admits its requests, and logs how it ended.
 
-    Exceptions become a status. The requests of health checks and reflection take room and places
-    of their own: callers need no token for them, and they answer while all others are taken.
+    Exceptions become a status. Health checks and reflection have separate limits on memory and
+    concurrent calls: they need no token, and they work even when all other places are taken.
 
     Args:
         metrics: Receives every call.
@@ -89,10 +89,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler:
-        """Wraps a handler; on the wire it stays what it is.
+        """Wraps a handler; the protocol on the wire does not change.
 
-        gRPC reads a single request before it calls the handler, but not a stream of them. So every
-        handler becomes one of a stream, which it reads once the call is authorized and admitted.
+        gRPC reads a single request before it calls the handler, but it does not read a stream. So
+        every handler becomes a stream handler, and reads once the call is authorized and admitted.
         """
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -146,7 +146,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _authenticate(
         self, method: str, headers: Sequence[str | bytes]
     ) -> tuple[str, BestshotError | None]:
-        """Returns the name of the call's token, and why the call is refused, if it is."""
+        """Returns the name of the call's token, and the reason if the call is refused."""
         try:
             return self._authorize(method, headers), None
         except BestshotError as error:
@@ -164,11 +164,11 @@ class _Places:
         """Takes a place within the block.
 
         Raises:
-            ResourceExhaustedError: All are taken.
+            ResourceExhaustedError: All places are taken.
         """
         if not self._free:
             raise ResourceExhaustedError(
-                f"{self._count} calls are in progress, more are not allowed "
+                f"{self._count} calls are in progress, which is the limit "
                 f"(shared.max_concurrent_calls)"
             )
         self._free -= 1
@@ -207,7 +207,7 @@ class _Call:
     async def begin(
         self, context: grpc.aio.ServicerContext, *, is_stream: bool
     ) -> AsyncIterator[object]:
-        """Checks that the call is allowed; yields its request, or all of a stream."""
+        """Checks that the call is allowed; yields its request, or all requests of a stream."""
         if self._metrics is not None:
             self._metrics.start_call(self._labels)
         request_id.set(_valid_request_id(self._metadata.get(REQUEST_ID_KEY)) or uuid.uuid4().hex)
@@ -226,7 +226,7 @@ class _Call:
     async def _requests(self, context: grpc.aio.ServicerContext) -> AsyncGenerator[object, None]:
         peer = peer_of(self._token_name, context)
         while True:
-            # from the context, because gRPC's own iterator would keep the message alive
+            # reads from the context, because gRPC's own iterator would keep the message alive
             async with self._admission.read(context.read, peer) as request:
                 if request is grpc.aio.EOF:
                     return
@@ -235,7 +235,7 @@ class _Call:
                 assert isinstance(request, Message)
                 check_message(request)
                 yield request
-            del request  # it has no room while the next one is awaited
+            del request  # its room is released before the wait for the next one
 
     def end(self, code: grpc.StatusCode) -> None:
         if self._metrics is None:
@@ -289,7 +289,7 @@ def _guard_stream(behaviour: Any, call: _Call, *, is_stream: bool) -> Any:  # no
 
 @dataclass(frozen=True)
 class _Refused:
-    """What is wrong with the bytes of a request."""
+    """The problem with the bytes of a request."""
 
     problem: str
 
@@ -297,7 +297,7 @@ class _Refused:
 def _tolerate(
     deserialize: Callable[[bytes], Message], max_bytes: int
 ) -> Callable[[bytes], Message | _Refused]:
-    """Returns what is wrong, because gRPC would report an internal error."""
+    """Returns the problem instead of raising, because gRPC would report an internal error."""
 
     def parse(content: bytes) -> Message | _Refused:
         if len(content) > max_bytes:

@@ -23,12 +23,12 @@ _READING = ("GET", "HEAD")
 
 
 class OriginGuard:
-    """ASGI middleware that refuses unknown host names and pages of other sites.
+    """ASGI middleware that refuses unknown host names and requests from other sites' pages.
 
     A web site can make a browser send requests to servers that only this machine or network can
-    reach. The Host header stops DNS rebinding, where the site's own name leads here;
-    Origin and Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/) stop what a page of another
-    origin sends. Clients that are not browsers send neither of the two, and pass.
+    reach. Checking the Host header stops DNS rebinding, in which the site's own name resolves to
+    this server; checking Origin and Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/) stops
+    requests from pages of another origin. Clients other than browsers send neither, and pass.
 
     Args:
         app: The application to guard.
@@ -46,7 +46,7 @@ class OriginGuard:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serves the request, or answers 403."""
         if scope["type"] == "lifespan" or scope["path"] == HEALTH_PATH:
-            # probes call by a container's address, and only learn that it is serving
+            # probes use the container's address, and only learn that it is serving
             return await self._app(scope, receive, send)
         problem = self._find_problem(scope)
         if not problem:
@@ -105,7 +105,7 @@ class OriginGuard:
 
 
 def _is_followed_link(scope: Message, headers: dict[str, list[str]]) -> bool:
-    """Whether a person follows a link: the other site does not see the answer."""
+    """Whether a person follows a link, in which case the other site cannot read the response."""
     return (
         scope.get("method") in _READING
         and headers.get("sec-fetch-mode") == ["navigate"]

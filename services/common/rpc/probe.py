@@ -1,7 +1,7 @@
-"""Checks whether a part on this machine serves: `python -P -m services.common.rpc.probe PART`.
+"""Checks whether a part on this machine is serving: `python -P -m services.common.rpc.probe PART`.
 
-Probe for containers whose platform has no gRPC probe, or none over TLS. The exit code is 0 if the
-part serves, else 1.
+This is for containers whose platform has no gRPC probe, or none over TLS. The exit code is 0 if the
+part is serving, otherwise 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TIMEOUT_S = 3.0
 
 
 def main() -> None:
-    """Runs the probe as this process."""
+    """Runs the probe in this process."""
     if len(sys.argv) != 2:
         print("usage: python -P -m services.common.rpc.probe PART", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG)
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def probe(part: str) -> str:
-    """Asks a part at the address in the settings; returns why it does not serve, or None."""
+    """Checks a part at its configured address; returns the problem, or "" if it is serving."""
     folder, profile = config_dir(None), default_profile()
     shared = load_section(folder, profile, "shared", SharedSettings)
     address = read_service(folder, profile, part).get("address", "")

@@ -1,4 +1,4 @@
-"""What a token allows; apart from `auth`, so that the command line can load it quickly."""
+"""The scopes of tokens; separate from `auth`, so that the command line loads them quickly."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ class ServerOptions:
 
     Attributes:
         max_message_bytes: Maximum size of a message, sent or received.
-        max_concurrent_calls: Maximum number of concurrent calls; others fail with
-            RESOURCE_EXHAUSTED and a time to retry after.
+        max_concurrent_calls: Maximum number of concurrent calls; further calls fail with
+            RESOURCE_EXHAUSTED and a retry delay.
         credentials: TLS credentials; None = without TLS.
         authorize: Authorizes a call.
         is_open: Whether anyone who can reach the server may call it.
@@ -63,10 +63,10 @@ class ServerOptions:
     exposes_tokens: bool
 
     def check_host(self, host: str) -> None:
-        """Refuses to listen if others could call without a token, or read one.
+        """Refuses to listen if anyone else could call without a token, or read a token.
 
         Raises:
-            ConfigError: `host` is not loopback, and the settings do not allow that.
+            ConfigError: `host` is not a loopback address, and the settings do not allow that.
         """
         if self.is_local_only:
             check_loopback(host)
@@ -79,7 +79,7 @@ class ServerOptions:
 
     @property
     def is_local_only(self) -> bool:
-        """Whether it may only listen on loopback."""
+        """Whether the server may listen only on loopback."""
         return self.is_open and not self.insecure
 
 
@@ -87,7 +87,7 @@ def server_options(shared: SharedSettings, *, insecure: bool) -> ServerOptions:
     """Reads from the settings how to serve callers.
 
     Raises:
-        ConfigError: A file of certificates or tokens is missing or wrong.
+        ConfigError: A certificate file or the tokens file is missing or wrong.
     """
     check_tls(shared.tls)
     return ServerOptions(
@@ -104,7 +104,7 @@ def server_options(shared: SharedSettings, *, insecure: bool) -> ServerOptions:
 
 
 class Server:
-    """A gRPC server with health and reflection that drains on SIGTERM and SIGINT.
+    """A gRPC server with health checks and reflection that drains on SIGTERM and SIGINT.
 
     Args:
         address: "host:port"; port 0 picks a free one.
@@ -113,8 +113,8 @@ class Server:
         options: Options for serving callers.
         warm_up: First inference; the services are SERVING once it is done.
         metrics: Receives every call.
-        max_connection_age_s: After this a client is asked to reconnect, and finds replicas that
-            were added since; None = never. Calls in progress are finished.
+        max_connection_age_s: Seconds after which a client is asked to reconnect, so that it finds
+            new replicas; None = never. Calls in progress are finished.
     """
 
     def __init__(
@@ -143,14 +143,14 @@ class Server:
                     options.max_concurrent_calls,
                 )
             ],
-            # The interceptor refuses calls with a time to retry after, which gRPC does not; gRPC's
-            # own limit is for floods of calls.
+            # The interceptor refuses calls with a retry delay, which gRPC cannot do; gRPC's own
+            # limit is for floods of calls.
             maximum_concurrent_rpcs=FLOOD_FACTOR * options.max_concurrent_calls,
             options=[
                 *KEEPALIVE,
                 *_connection_age(max_connection_age_s),
-                # Probing makes gRPC take megabytes of each request that nobody reads yet. A request
-                # that is read has a window as large as itself anyway.
+                # Probing would make gRPC buffer megabytes of each request before it is read. A
+                # request that is being read has a window of its own size anyway.
                 ("grpc.http2.bdp_probe", 0),
                 ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a replica
                 ("grpc.max_concurrent_streams", options.max_concurrent_calls),
@@ -226,13 +226,13 @@ async def serve_until_stopped(
     port_file: Path | None,
     exit_with_parent: bool,
 ) -> None:
-    """Runs `server` until SIGTERM, SIGINT or, if asked, the end of the parent process.
+    """Runs `server` until SIGTERM, SIGINT or, optionally, the end of the parent process.
 
     Args:
         server: Bound, not yet started.
         name: For the log.
-        port_file: Receives the address once the services are SERVING; for parents that passed port
-            0.
+        port_file: File to which the address is written once the services are SERVING; for parents
+            that passed port 0.
         exit_with_parent: Whether the end of stdin (the parent's pipe) stops the server.
     """
     install_stop_handlers(server.request_stop, server.stop_at_once if exit_with_parent else None)

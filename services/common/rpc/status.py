@@ -34,8 +34,8 @@ HTTP_STATUS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNAVAILABLE: 503,
 }
-"""Status of the JSON API by an error's code, as google/rpc/code.proto maps them; but 409 for
-FAILED_PRECONDITION, because 400 means a mistake in the request. Any other code is 500."""
+"""HTTP status of the JSON API by error code, as in google/rpc/code.proto, except for 409 for
+FAILED_PRECONDITION, because 400 means a mistake in the request. All other codes become 500."""
 
 _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: FailedPreconditionError,
@@ -48,7 +48,7 @@ _BY_CODE: dict[grpc.StatusCode, type[BestshotError]] = {
 
 
 def to_status(error: BestshotError) -> status_pb2.Status:
-    """Translates an error into a Status with ErrorInfo and the detail that fits its kind."""
+    """Translates an error into a Status with ErrorInfo and the detail for its kind of error."""
     text = shorten(error.message, MAX_MESSAGE_BYTES)
     details: list[message.Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
@@ -104,7 +104,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
     status = rpc_status.from_call(error)
     info = _error_info(status) if status is not None else None
     if code is grpc.StatusCode.UNAVAILABLE:
-        # with our details the server was reached and says what is unavailable
+        # with our details, the server was reached and says what is unavailable
         is_ours = info is not None and info.domain == ERROR_DOMAIN
         return UnavailableError(text if is_ours else f"{target} cannot be reached ({text})")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -120,7 +120,8 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
         if info.reason == ConfigError.reason:
             return ConfigError(text)
         if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return InvalidArgumentError("", text)
+            field = _field(status)
+            return InvalidArgumentError(field, text.removeprefix(f"{field}: "))
     return _BY_CODE.get(code, InternalError)(f"{target}: {text}" if info is None else text)
 
 
@@ -139,6 +140,15 @@ def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None
         if detail.Unpack(info):
             return info
     return None
+
+
+def _field(status: status_pb2.Status) -> str:
+    """The field that a status names as wrong; empty if there is none."""
+    for detail in status.details:
+        request = error_details_pb2.BadRequest()
+        if detail.Unpack(request) and request.field_violations:
+            return str(request.field_violations[0].field)
+    return ""
 
 
 def _pack(detail: message.Message) -> any_pb2.Any:

@@ -1,4 +1,4 @@
-"""TLS between the parts: which clients a server accepts, which servers a client trusts."""
+"""TLS between the parts: the clients that a server accepts, the servers that a client trusts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.common.user_files import read_user_bytes
 
 
 def check_tls(tls: TlsSettings) -> None:
-    """Checks the files before anything listens or calls.
+    """Checks the files before any server or client uses them.
 
     Raises:
-        ConfigError: A file is missing, not PEM, or does not match another; or one is not set.
+        ConfigError: A required file is not set, missing, not PEM, or does not match another one.
     """
     if (tls.certificate_file is None) != (tls.key_file is None):
         raise ConfigError("shared.tls: set both certificate_file and key_file, or neither")

@@ -1,4 +1,4 @@
-"""A limited amount, shared first come, first served."""
+"""A limited amount that callers share, first come, first served."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 class Turns:
     """An amount of items or bytes, of which callers take shares in turn.
 
-    Unlike with asyncio.Semaphore, callers take any amount at once, and large requests are not
-    overtaken by small ones. Not shared with `imaging.memory_budget.MemoryBudget`: that one is for
+    Unlike with asyncio.Semaphore, callers take any amount at once, and small requests do not
+    overtake large ones. `imaging.memory_budget.MemoryBudget` is a separate class, because it is for
     threads, which block while they wait.
     """
 
@@ -21,7 +21,7 @@ class Turns:
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
     async def take(self, amount: int) -> None:
-        """Waits until `amount`, at most the whole, is free and all earlier callers have theirs."""
+        """Waits until `amount` (at most the total) is free and all earlier callers have theirs."""
         if not self._waiting and amount <= self._free:
             self._free -= amount
             return
@@ -38,7 +38,7 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def hold(self, amount: int) -> AsyncIterator[None]:
-        """Holds `amount`, or the whole if that is less, within the block."""
+        """Holds `amount`, or the total if that is less, within the block."""
         amount = min(amount, self._amount)
         await self.take(amount)
         try:

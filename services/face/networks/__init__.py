@@ -1,4 +1,4 @@
-"""The networks of the face roles; each can be replaced by another network of its role.
+"""The networks of the face roles; each can be replaced with another network for its role.
 
-Inputs and outputs follow the networks' authors; models.yaml lists the sources.
+Inputs and outputs are as defined by the networks' authors; models.yaml lists the sources.
 """

@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float32]
 
 
 LARGEST_SIDE_PX = 2.0 * DETECTION_LONG_SIDE_PX
-"""Longest side of a box. Networks output its logarithm, so an outlier would be unbounded."""
+"""Longest side of a box. Networks output its logarithm, so outliers would be unbounded."""
 
 
 class FaceDetector(Protocol):

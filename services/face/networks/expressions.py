@@ -1,4 +1,4 @@
-"""Whether faces smile."""
+"""Networks and formulas that score smiles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MiniXception:
         self._session = session
 
     def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
-        """Probability of happiness; see Expression."""
+        """Returns the probability of happiness; see Expression."""
         crops = []
         for face in faces:
             side = max(face.box.width, face.box.height)
@@ -71,7 +71,7 @@ class Blendshapes:
         self._session = session
 
     def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
-        """Mean of the smile values of both mouth corners; see Expression."""
+        """Returns the mean of the smile values of both mouth corners; see Expression."""
         wanted = [with_irises(mesh.points)[list(self.POINTS), :2] for mesh in meshes]
         answers = [
             run_rows(self._session, np.ascontiguousarray(one[np.newaxis]), 1)[0].ravel()
@@ -88,7 +88,7 @@ IRIS_RADIUS = 0.2
 
 
 def with_irises(points: Points) -> Points:
-    """Appends iris points to a mesh of 468, assuming that the eyes look straight ahead."""
+    """Appends iris points to a mesh of 468 points, assuming that the eyes look straight ahead."""
     if len(points) != 468:
         return points
     added = []
@@ -102,7 +102,7 @@ def with_irises(points: Points) -> Points:
 
 
 class MouthWidth:
-    """Smile by the ratio of mouth width to face width: a calibrated heuristic.
+    """Smile from the ratio of mouth width to face width: a calibrated heuristic.
 
     It needs no model file. It misses smiles that do not widen the mouth.
     """
@@ -111,11 +111,11 @@ class MouthWidth:
     """Points of a mesh: the corners of the mouth, and the widest points of the face. Dividing by
     the distance between the outer eye corners worked less well (ROC AUC 0.896 instead of 0.912)."""
     MIDDLE, SCALE = 0.42, 0.02
-    """Logistic on the relative width, fitted on 668 labelled faces (SMILEsmileD); README.md has
+    """Logistic of the relative width, fitted on 668 labelled faces (SMILEsmileD); README.md has
     its error rates."""
 
     def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
-        """Score of the relative width; see Expression."""
+        """Returns a score from the relative width; see Expression."""
         widths = [_distance(mesh, self.MOUTH) / _distance(mesh, self.FACE) for mesh in meshes]
         return [logistic((width - self.MIDDLE) / self.SCALE) for width in widths]
 

@@ -1,4 +1,4 @@
-"""Whether eyes are open."""
+"""Networks and formulas that score whether eyes are open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.face.preprocess import crop_rotated, logistic
 
 EYE_BATCH_COUNT = 2 * FACE_BATCH_COUNT
 MIN_EYE_WIDTH_PX = 4.0
-"""Keeps a degenerate contour from dividing by zero; real eyes are about 28 of the 64 pixels wide,
+"""Avoids a division by zero for a degenerate contour; real eyes are about 28 of the 64 pixels wide,
 because the crop is 2.3 times as wide as the eye."""
 
 
@@ -32,7 +32,7 @@ class Ocec:
 
     WIDTH_PX, HEIGHT_PX = 40, 24
     WIDTH_OF_EYE_DISTANCE = 0.60
-    """Width of the crop. In wider crops brows and nose show, and closed eyes pass for open ones."""
+    """Width of the crop. Wider crops include brows and nose, and closed eyes pass for open ones."""
     MIN_EYE_DISTANCE = 0.25
     """Lower limit, relative to the width of the face: in a profile the eyes overlap."""
 
@@ -40,7 +40,7 @@ class Ocec:
         self._session = session
 
     def openness(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
-        """Probability that the more certain eye is open, so that a hidden one does not count."""
+        """Returns the probability that the more certain eye is open, which ignores hidden eyes."""
         crops = [crop for face in faces for crop in self._crops(face)]
         blob = np.stack(crops).astype(np.float32).transpose(0, 3, 1, 2) / 255.0
         (answers,) = run_rows(self._session, np.ascontiguousarray(blob), EYE_BATCH_COUNT)
@@ -78,15 +78,15 @@ class IrisContour:
     LOWER_LID, UPPER_LID = slice(1, 8), slice(9, 16)
     """Points of the contour between the corners; both lids run from the first corner."""
     MIDDLE, SCALE = 0.14, 0.015
-    """Logistic on the mean openness of both eyes, fitted on 279 closed faces (Closed Eyes in the
-    Wild, at least 110 px wide) and 698 open ones (UTKFace); README.md has its
+    """Logistic of the mean openness of both eyes, fitted on 279 faces with closed eyes (Closed Eyes
+    in the Wild, at least 110 px wide) and 698 with open eyes (UTKFace); README.md has its
     error rates."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session
 
     def openness(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
-        """Score of the mean openness of both eyes; see EyeState."""
+        """Returns a score from the mean openness of both eyes; see EyeState."""
         crops = []
         for face, mesh in zip(faces, meshes, strict=True):
             left = self._crop(face, mesh, LEFT_EYE_CORNERS)

@@ -1,4 +1,4 @@
-"""What the parts of a face model pass to each other."""
+"""Data that the parts of a face model exchange."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from services.face.preprocess import Box
 Points = NDArray[np.float32]
 
 FACE_BATCH_COUNT = 16
-"""Faces per inference of the networks that see crops of faces: limits their memory for the photo of
-a crowd."""
+"""Faces per inference of the networks that see crops of faces: limits their memory for photos of
+crowds."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Sighting:
 
     Attributes:
         picture: uint8, (height, width, 3), the picture in which it was found.
-        box: Where it is; may reach beyond the picture.
+        box: Position; may extend beyond the picture.
         confidence: 0 to 1.
         points: float32 (5, 2): left eye, right eye, nose, left and right mouth corner, as seen.
     """
@@ -72,7 +72,7 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a face looks, in degrees with the signs of face.proto."""
+    """The direction of a face, in degrees with the signs of face.proto."""
 
     yaw_degrees: float
     pitch_degrees: float

@@ -70,9 +70,9 @@ class FaceMesh478:
 class FaceMesh468:
     """468 points of a face (Kartynnik et al. 2019, "Real-time Facial Surface Geometry...").
 
-    The network was trained on video, where each crop is placed by the points of the previous frame.
+    The network was trained on video, in which the points of the previous frame determine each crop.
     A photo has no previous frame. If the detector places a crop badly, as it does for strongly
-    tilted faces, the points from a first pass place the crop for a second one.
+    tilted faces, the points from the first pass determine the crop for a second one.
     """
 
     SIDE_PX = 192
@@ -82,7 +82,7 @@ class FaceMesh468:
     MAX_SIDE_RATIO = 1.25
     MAX_SHIFT = 0.1
     """Relative to the crop's side. A crop that is off by more than any of these three limits gets a
-    second pass; of upright faces, about one in six."""
+    second pass; this happens for about one in six upright faces."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""Networks and formulas that estimate where faces look."""
+"""Networks and formulas that estimate the direction of faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.face.preprocess import crop_rotated
 
 
 class HeadPose(Protocol):
-    """Estimates where faces look."""
+    """Estimates the direction of faces."""
 
     def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
         """Returns the pose of each face."""
@@ -34,7 +34,7 @@ class FsaNet:
         self._sessions = sessions
 
     def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
-        """Yaw and pitch from the networks; see HeadPose."""
+        """Returns yaw and pitch from the networks; see HeadPose."""
         crops = []
         for face in faces:
             side = max(face.box.width, face.box.height)
@@ -57,7 +57,8 @@ class FsaNet:
 class LandmarkPose:
     """Head pose from six points: fits a rigid generic face to them (PnP).
 
-    Noisier than a trained network, because real faces differ from the proportions of `FACE`.
+    The result is noisier than a trained network's, because real faces differ from the proportions
+    of `FACE`.
     """
 
     POINTS = (1, 152, 33, 263, 61, 291)
@@ -75,11 +76,11 @@ class LandmarkPose:
     )
     """The same points of a generic face: right, down, away from the camera; any unit."""
     LEVEL_DEGREES = 10.0
-    """Correction to the pitch. Without it the median of 698 portraits (UTKFace) looks down by 12
-    degrees, with it by 2."""
+    """Correction to the pitch. Without it, the median of 698 portraits (UTKFace) looks down by 12
+    degrees; with it, by 2."""
     FOCAL_LENGTH = 4.0
-    """Relative to the side of a square around the face: long, so there is little perspective, as
-    for a face that is far from the camera compared with its size."""
+    """Relative to the side of a square around the face. It is long, so there is little perspective,
+    as with a face that is far from the camera compared with its size."""
 
     def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
         """Returns the pose of the rigid face; see HeadPose."""
@@ -93,7 +94,7 @@ class LandmarkPose:
             _, turn, _ = cv2.solvePnP(
                 self.FACE, seen / size, camera, None, flags=cv2.SOLVEPNP_SQPNP
             )
-        except cv2.error:  # the points coincide, which no real face's do
+        except cv2.error:  # the points coincide, which never happens for a real face
             return Pose(0.0, 0.0, _wrap_angle(mesh.roll_degrees))
         matrix = cv2.Rodrigues(turn)[0]
         if not np.isfinite(matrix).all():
@@ -112,7 +113,7 @@ class LandmarkPose:
 
 
 def _clip_angle(degrees: float) -> float:
-    """Clips to -90 to 90: the API has no faces that look away from the camera."""
+    """Clips to -90 to 90, because the API has no faces that look away from the camera."""
     return min(max(degrees, -90.0), 90.0)
 
 

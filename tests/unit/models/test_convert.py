@@ -1,4 +1,4 @@
-"""Published files turned into ONNX files by recipes."""
+"""Recipes that turn published files into ONNX files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models import pull as pulling
 from models.convert import recipe as recipes
+from models.convert.checkpoint import VARIANTS
 from models.convert.recipe import RECIPES, Input, Recipe, Weight, onnx_chunks
 from models.convert.reference import check_against_reference, reference_input
 from models.pull import Location, fetch, is_in_place
@@ -37,7 +38,7 @@ BIAS = np.random.default_rng(2).normal(size=64).astype(np.float16)
 
 
 class Network:
-    """A convolution and a sum, with the published file that its weights come from."""
+    """A convolution and a sum, and the published file with their weights."""
 
     def __init__(self, base: Path) -> None:
         weights = [
@@ -58,7 +59,7 @@ class Network:
         opset = [helper.make_opsetid("", 13)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=8)
         self.whole = model.SerializeToString()
-        # as TensorFlow Lite has it: channels last, the bias in half precision
+        # as in TensorFlow Lite: channels last, the bias in half precision
         stored = np.ascontiguousarray(CONV.transpose(0, 2, 3, 1)).tobytes()
         self.published = b"header" + BIAS.tobytes() + b"between" + stored + b"end"
         self.folder = base / "recipes" / "network"
@@ -124,7 +125,9 @@ def test_weights_in_another_layout_and_precision_give_the_known_file(
     assert is_in_place(tmp_path / "models", "m", "graph", network.download)
 
 
-def test_a_folder_may_have_what_another_machine_converted(network: Network, tmp_path: Path) -> None:
+def test_a_folder_may_have_a_file_converted_on_another_machine(
+    network: Network, tmp_path: Path
+) -> None:
     (network.source / "weights.bin").unlink()
     (network.source / "network.onnx").write_bytes(network.whole)
     assert network.pull(tmp_path / "models").read_bytes() == network.whole
@@ -140,7 +143,7 @@ def test_a_wrong_byte_in_the_published_file_converts_nothing(
     assert files_below(tmp_path / "models") == []
 
 
-def test_a_recipe_that_was_damaged_installs_nothing(network: Network, tmp_path: Path) -> None:
+def test_a_damaged_recipe_installs_nothing(network: Network, tmp_path: Path) -> None:
     rest = bytearray((network.folder / "rest.bin").read_bytes())
     rest[-1] ^= 1
     (network.folder / "rest.bin").write_bytes(rest)
@@ -149,7 +152,7 @@ def test_a_recipe_that_was_damaged_installs_nothing(network: Network, tmp_path: 
     assert files_below(tmp_path / "models") == ["weights.bin"]
 
 
-def test_a_network_that_computes_something_else_is_not_installed(
+def test_a_network_with_different_outputs_is_not_installed(
     network: Network, tmp_path: Path
 ) -> None:
     stored = np.load(network.folder / "reference.npy")
@@ -158,10 +161,10 @@ def test_a_network_that_computes_something_else_is_not_installed(
         network.pull(tmp_path / "models")
     assert "network.onnx" not in files_below(tmp_path / "models")
     np.save(network.folder / "reference.npy", stored)
-    network.pull(tmp_path / "models", Location())  # nothing is fetched again: no source answers
+    network.pull(tmp_path / "models", Location())  # not fetched again: no source answers
 
 
-def test_a_damaged_converted_file_is_made_again(network: Network, tmp_path: Path) -> None:
+def test_a_damaged_converted_file_is_converted_again(network: Network, tmp_path: Path) -> None:
     path = network.pull(tmp_path / "models")
     path.write_bytes(network.whole[:-1] + b"\x00")
     entry = next(iter(read_registry(ROOT / "configs").models.values())).model_copy(
@@ -192,7 +195,7 @@ pull.fetch(base / "models", "m", "graph", download, location, Heard())
 """
 
 
-def test_a_pull_killed_while_it_converts_is_finished_by_the_next(
+def test_the_next_pull_finishes_one_that_was_killed_while_converting(
     network: Network, tmp_path: Path
 ) -> None:
     source = UrlSource(url="https://models.invalid/weights.bin")
@@ -203,12 +206,12 @@ def test_a_pull_killed_while_it_converts_is_finished_by_the_next(
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "models" / "m" / "network.onnx").exists()
     shutil.rmtree(network.source)
-    path = network.pull(tmp_path / "models", Location())  # no source answers: nothing is fetched
+    path = network.pull(tmp_path / "models", Location())  # not fetched: no source answers
     assert path.read_bytes() == network.whole
     assert files_below(tmp_path / "models") == ["network.onnx"]
 
 
-def test_a_disk_that_is_full_while_converting_is_named_and_the_next_try_finishes(
+def test_a_disk_that_is_full_while_converting_is_reported_and_the_next_try_succeeds(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network.pull(tmp_path / "models").unlink()
@@ -221,28 +224,31 @@ def test_a_disk_that_is_full_while_converting_is_named_and_the_next_try_finishes
     assert network.pull(tmp_path / "models", Location()).read_bytes() == network.whole
 
 
-def test_nothing_is_fetched_where_no_source_answers(network: Network, tmp_path: Path) -> None:
+def test_nothing_is_installed_if_no_source_answers(network: Network, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="Connection refused"):
         network.pull(tmp_path / "models", Location())
 
 
 def test_every_recipe_is_used_and_complete() -> None:
-    downloads = [
-        download
-        for entry in read_registry(ROOT / "configs").models.values()
-        for download in entry.downloads.values()
-    ]
+    entries = read_registry(ROOT / "configs").models.values()
+    downloads = [download for entry in entries for download in entry.downloads.values()]
     used = {
         one.conversion.recipe: one
         for one in downloads
         if isinstance(one.conversion, RecipeConversion)
     }
-    assert set(used) == {path.name for path in RECIPES.iterdir()}
+    checkpoints = {one.export.architecture: one.export for one in entries if one.export}
+    variants = {one: VARIANTS.get(one, (one,)) for one in checkpoints}
+    names = {name for several in variants.values() for name in several}
+    assert names | set(used) == {path.name for path in RECIPES.iterdir()}
+    for architecture, export in checkpoints.items():
+        for name in variants[architecture]:
+            assert set(recipes.read_checkpoint_recipe(RECIPES / name).graphs) == set(export.files)
     for name, download in used.items():
         recipe = recipes.read_recipe(RECIPES / name)
         assert isinstance(download.conversion, RecipeConversion)
         assert download.size_bytes is not None
-        published = bytes(download.size_bytes)  # zeros: the weights are there, all of them 0
+        published = bytes(download.size_bytes)  # all weights are present, with the value 0
         rest = (RECIPES / name / "rest.bin").read_bytes()
         content = b"".join(onnx_chunks(rest, recipe.weights, published))
         assert len(content) == download.conversion.size_bytes
@@ -260,7 +266,7 @@ def test_the_reference_input_is_the_same_everywhere() -> None:
 def test_a_shared_real_file_gives_the_known_network(tmp_path: Path) -> None:
     published = ROOT.parent / "shared" / "models" / "mobilenet_v3_small_embedder.tflite"
     if not published.is_file():
-        pytest.skip(f"{published} is not here")
+        pytest.skip(f"{published} is not available")
     entry = read_registry(ROOT / "configs").models["mediapipe-mobilenet-v3-small"]
     download = entry.downloads["graph"]
     (tmp_path / "stick").mkdir()

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.pull import Location, fetch, is_in_place
+from models.pull import Location, fetch_model, is_in_place
 from models.state import State, own_state
 from services.common.errors import ConfigError
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import (
     Download,
+    ModelEntry,
     TfliteConversion,
     UrlSource,
     read_pins,
@@ -30,7 +31,7 @@ NETWORK = SmallMobileNet()
 
 
 class Published:
-    """A TensorFlow Lite file on a stick, and an entry that wants it converted."""
+    """A TensorFlow Lite file on a stick, and an entry that requires its conversion."""
 
     def __init__(self, base: Path, content: bytes) -> None:
         self.models, self.stick = base / "models", base / "stick"
@@ -54,16 +55,20 @@ class Published:
 
     def pull(self, models: Path | None = None) -> Path:
         location = Location(folder=self.stick)
-        return fetch(models or self.models, "m", "graph", self.download, location, self.heard)
+        (path,) = fetch_model(models or self.models, "m", self.entry, location, self.heard)
+        return path
 
-    def state(self) -> State:
-        entry = next(iter(read_registry(ROOT / "configs").models.values())).model_copy(
+    @property
+    def entry(self) -> ModelEntry:
+        return next(iter(read_registry(ROOT / "configs").models.values())).model_copy(
             update={"downloads": {"graph": self.download}, "files": {}}
         )
-        return own_state(self.models, "m", entry)
+
+    def state(self) -> State:
+        return own_state(self.models, "m", self.entry)
 
 
-def test_a_half_precision_file_becomes_a_graph_that_computes_the_same(tmp_path: Path) -> None:
+def test_a_half_precision_file_becomes_a_graph_with_the_same_outputs(tmp_path: Path) -> None:
     published = Published(tmp_path, NETWORK.file())
     path = published.pull()
     session = OrtSession(path, SessionOptions())
@@ -91,12 +96,12 @@ def test_a_half_precision_file_becomes_a_graph_that_computes_the_same(tmp_path: 
     assert published.state() is State.READY
 
 
-def test_without_the_converter_nothing_is_fetched_and_the_message_says_what_to_install(
+def test_without_the_converter_nothing_is_fetched_and_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tflite2onnx", None)
     published = Published(tmp_path, NETWORK.file())
-    with pytest.raises(ConfigError, match=r"`pip install 'bestshot\[convert\]'`, then pull again"):
+    with pytest.raises(ConfigError, match=r"`pip install 'bestshot\[convert\]'`, then try again"):
         published.pull()
     assert files_below(published.models) == []
     assert published.state() is State.MISSING

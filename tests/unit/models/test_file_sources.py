@@ -1,4 +1,4 @@
-"""Where a pulled file came from is recorded beside it, and reaches the model service."""
+"""The source of a pulled file is recorded beside it, and reaches the model service."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_mirror_is_recorded_without_its_secrets(server: FileServer, tmp_path: 
     assert recorded(tmp_path, Location(mirror=mirror)) == address
 
 
-def test_a_folder_is_recorded_by_the_file_s_path(server: FileServer, tmp_path: Path) -> None:
+def test_a_folder_is_recorded_with_the_path_of_the_file(server: FileServer, tmp_path: Path) -> None:
     stick = tmp_path / "stick" / "deep"
     stick.mkdir(parents=True)
     (stick / "graph.onnx").write_bytes(server.content)
@@ -58,7 +58,7 @@ def test_a_wheel_is_recorded_with_its_version(
     assert from_folder == f"{MEMBER} in {wheel}"
 
 
-def test_a_converted_file_names_the_published_one_s_source(
+def test_a_converted_file_records_the_source_of_the_published_file(
     network: Network, tmp_path: Path
 ) -> None:
     path = network.pull(tmp_path / "models")
@@ -74,7 +74,9 @@ def test_a_converted_file_names_the_published_one_s_source(
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", "{}", '{"sha256": "0", "source": "a forgery"}'])
-def test_a_file_without_a_valid_record_says_so(tmp_path: Path, record: str | None) -> None:
+def test_a_file_without_a_valid_record_is_reported_as_not_recorded(
+    tmp_path: Path, record: str | None
+) -> None:
     path = tmp_path / "graph.onnx"
     path.write_bytes(b"content")
     if record is not None:
@@ -82,7 +84,7 @@ def test_a_file_without_a_valid_record_says_so(tmp_path: Path, record: str | Non
     assert read_source(path, file_digest(path)) == UNRECORDED
 
 
-def test_files_of_packages_say_so(tmp_path: Path) -> None:
+def test_files_in_packages_are_reported_with_their_package(tmp_path: Path) -> None:
     own = resolve(ROOT / "configs", tmp_path, Role.EMBEDDING, "builtin-scene-embedding")
     assert own.file_sources == {"graph": SHIPPED}
     face = resolve(ROOT / "configs", tmp_path, Role.FACE, "builtin-face")

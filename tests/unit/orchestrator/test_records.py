@@ -1,4 +1,4 @@
-"""Results as output: CSV, JSON, cache payloads, page tokens, names of thumbnails."""
+"""The output of results: CSV, JSON, cache payloads, page tokens, names of thumbnails."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_the_first_columns_are_those_that_were_promised() -> None:
+def test_the_first_columns_are_the_documented_ones() -> None:
     assert COLUMNS[:14] == (
         *("Image", "Status", "AVA", "IQA", "Sharpness", "Faces", "Pose", "Eyes", "Smile"),
         *("Cluster", "Composite", "Reason", "Lost_To", "Path"),
@@ -82,12 +82,12 @@ def test_an_unreadable_photo_has_a_row_with_its_reason_and_no_scores() -> None:
     assert [row[column] for column in ("AVA", "IQA", "Faces", "Cluster", "Composite")] == [""] * 5
 
 
-def test_results_json_holds_every_field_of_the_api() -> None:
+def test_results_json_has_every_field_of_the_api() -> None:
     from bestshot.orchestrator.v1 import orchestrator_pb2
 
     (image,) = json.loads(results_json([record(faces=(face(),))]))["images"]
     fields = set(orchestrator_pb2.ImageResult.DESCRIPTOR.fields_by_name)
-    assert set(image) == fields - {"decision"}  # reason_code tells it: USER_KEEP, USER_REJECT
+    assert set(image) == fields - {"decision"}  # reason_code has it: USER_KEEP, USER_REJECT
 
 
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=32))

@@ -1,4 +1,4 @@
-"""How runs end, with fake model services; integration tests use the real ones."""
+"""The end of runs, with fake model services; integration tests use the real ones."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from tests.conftest import ROOT, draw_picture
 class HangingService:
     """Serves a model, and hangs in every call until it is cancelled.
 
-    Like a call over the network whose server goes away at that very moment, it then tells of an
-    error of its own instead of its cancellation.
+    Like a network call whose server disappears at the same moment, it then raises a different error
+    instead of its cancellation.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ async def hanging_run(
     service: HangingService | None = None,
     profile: str = "",
 ) -> AsyncIterator[tuple[Curator, asyncio.Task[None], str]]:
-    """A curator, its worker, and a run of it that waits for the services."""
+    """A curator, its worker, and one of its runs, which waits for the services."""
     store = SqlRunStore(engine)
     store.add_album(album)
     service = service or HangingService()
@@ -102,7 +102,7 @@ async def hanging_run(
     await asyncio.wait([worker])
 
 
-def test_the_worker_stops_though_a_service_fails_at_that_moment(
+def test_the_worker_stops_even_if_a_service_fails_at_that_moment(
     album: Album, engine: Engine
 ) -> None:
     async def scenario() -> RunState:
@@ -112,10 +112,10 @@ def test_the_worker_stops_though_a_service_fails_at_that_moment(
             assert worker.cancelled()
             return (await curator.run(run_id)).state
 
-    assert asyncio.run(scenario()) is RunState.PENDING  # for the next orchestrator to deal with
+    assert asyncio.run(scenario()) is RunState.PENDING  # the next orchestrator continues it
 
 
-def test_a_cancelled_run_is_cancelled_though_a_service_fails_at_that_moment(
+def test_a_run_is_cancelled_even_if_a_service_fails_at_that_moment(
     album: Album, engine: Engine
 ) -> None:
     async def scenario() -> RunState:
@@ -129,7 +129,7 @@ def test_a_cancelled_run_is_cancelled_though_a_service_fails_at_that_moment(
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(
+def test_a_run_that_is_cancelled_at_its_start_stays_cancelled(
     album: Album, engine: Engine, steps: int
 ) -> None:
     async def scenario() -> None:
@@ -148,7 +148,7 @@ def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(
     asyncio.run(scenario())
 
 
-def test_a_run_that_was_cancelled_can_be_resumed_once(album: Album, engine: Engine) -> None:
+def test_a_cancelled_run_can_be_resumed_once(album: Album, engine: Engine) -> None:
     async def scenario() -> None:
         async with hanging_run(album, engine) as (curator, _, run_id):
             with pytest.raises(FailedPreconditionError, match="only one that failed"):
@@ -173,14 +173,14 @@ def test_a_run_that_was_cancelled_can_be_resumed_once(album: Album, engine: Engi
 
 
 class ReplacedService(HangingService):
-    """Serves another model once the run is queued, as if everything had been started again."""
+    """Serves another model once the run is queued, as if everything had been restarted."""
 
     async def calibration(self) -> tuple[float, float]:
         self.digest = "other"
         return await super().calibration()
 
 
-def test_a_run_never_goes_on_with_another_model(album: Album, engine: Engine) -> None:
+def test_a_run_never_continues_with_another_model(album: Album, engine: Engine) -> None:
     async def taken_over() -> tuple[RunState, str]:
         service = ReplacedService()
         async with hanging_run(album, engine, wait=False, service=service) as (curator, _, run_id):
@@ -205,7 +205,7 @@ def test_a_run_never_goes_on_with_another_model(album: Album, engine: Engine) ->
     asyncio.run(resumed())
 
 
-def test_a_run_says_which_models_of_its_profile_do_not_serve(album: Album, engine: Engine) -> None:
+def test_a_run_notes_models_of_its_profile_that_are_not_used(album: Album, engine: Engine) -> None:
     async def notes(profile: str) -> tuple[str, ...]:
         async with hanging_run(album, engine, profile=profile) as (curator, _, run_id):
             return (await curator.run(run_id)).notes
@@ -214,15 +214,15 @@ def test_a_run_says_which_models_of_its_profile_do_not_serve(album: Album, engin
     SqlRunStore(engine).delete_album(album.id)
     builtin = asyncio.run(notes("builtin"))
     assert standard == (
-        "The embedding service uses m, not the standard-scene-embedding of the profile standard.",
-        "The quality service uses m, not the builtin-quality of the profile standard.",
-        "The face service uses m, not the standard-face of the profile standard.",
-        "The siamese service uses m, not the builtin-siamese of the profile standard.",
+        "The embedding service uses m, not standard-scene-embedding from the `standard` profile.",
+        "The quality service uses m, not builtin-quality from the `standard` profile.",
+        "The face service uses m, not standard-face from the `standard` profile.",
+        "The siamese service uses m, not builtin-siamese from the `standard` profile.",
     )
-    # It names no models: those of services.yaml are its own.
-    assert [note.split(", not the ")[1] for note in builtin] == [
-        "builtin-scene-embedding of the profile builtin.",
-        "builtin-quality of the profile builtin.",
-        "builtin-face of the profile builtin.",
-        "builtin-siamese of the profile builtin.",
+    # This profile does not name models, so it has those in services.yaml.
+    assert [note.split(", not ")[1] for note in builtin] == [
+        "builtin-scene-embedding from the `builtin` profile.",
+        "builtin-quality from the `builtin` profile.",
+        "builtin-face from the `builtin` profile.",
+        "builtin-siamese from the `builtin` profile.",
     ]

@@ -11,7 +11,7 @@ from ui.pages import votes_chart
 from ui.views.models import notices
 
 
-def test_predicted_votes_are_bars_and_words() -> None:
+def test_predicted_votes_are_shown_as_bars_and_text() -> None:
     shares = [0.0, 0.0, 0.01, 0.09, 0.4, 0.3, 0.15, 0.05, 0.0, 0.0]
     quality = quality_pb2.QualityScores(ava_score=5.64, ava_distribution=shares)
     chart = votes_chart(pb.ImageResult(filename="a.jpg", quality=quality))
@@ -29,7 +29,7 @@ def test_a_model_without_votes_has_no_chart() -> None:
     assert votes_chart(pb.ImageResult(quality=quality_pb2.QualityScores(ava_score=5.0))) is None
 
 
-def test_a_model_is_called_a_heuristic_by_its_field_and_not_by_its_words() -> None:
+def test_a_model_is_called_a_heuristic_because_of_its_field_not_its_description() -> None:
     learned = model_pb2.ModelInfo(description="Better than any heuristic.")
     formula = model_pb2.ModelInfo(description="By formulas.", is_heuristic=True)
     assert "heuristics" not in notices([pb.ServedModel(role="quality", model=learned)])

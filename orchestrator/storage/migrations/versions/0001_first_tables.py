@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Makes albums, runs, images, features and decisions."""
+    """Creates the tables for albums, runs, images, features and decisions."""
     op.create_table(
         "albums",
         sa.Column("id", sa.String(32), nullable=False),

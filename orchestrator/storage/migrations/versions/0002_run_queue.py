@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def upgrade() -> None:
-    """Adds the columns and an index of the states."""
+    """Adds the columns, and an index on the state."""
     for column in COLUMNS:
         op.add_column("runs", column)
     op.create_index("ix_runs_state", "runs", ["state"])

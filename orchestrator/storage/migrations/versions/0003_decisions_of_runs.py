@@ -1,4 +1,4 @@
-"""What the user had decided when a run's photos were judged."""
+"""The user's decisions at the time when a run selected its photos."""
 
 from __future__ import annotations
 

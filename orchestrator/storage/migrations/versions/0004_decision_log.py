@@ -1,4 +1,4 @@
-"""Decisions as an append-only log, on moments too."""
+"""An append-only log of decisions, on moments as well as photos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the log, filled from the existing decisions, and the columns in which runs record it."""
+    """Adds the log, filled from existing decisions, and the columns that record it in runs."""
     op.create_table(
         "decision_log",
         sa.Column("album_id", sa.String(32), nullable=False),
@@ -39,7 +39,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them; decisions on photos stay."""
+    """Drops them; decisions on photos are kept."""
     op.drop_column("images", "machine_cluster_id")
     op.drop_column("runs", "corrections")
     op.drop_table("decision_log")

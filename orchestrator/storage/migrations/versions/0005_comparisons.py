@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the table; earlier runs have none of theirs."""
+    """Adds the table; it contains no comparisons of earlier runs."""
     op.create_table(
         "comparisons",
         sa.Column("run_id", sa.String(32), nullable=False),

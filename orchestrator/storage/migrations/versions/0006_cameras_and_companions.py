@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the columns; photos of earlier runs have neither."""
+    """Adds the columns, which are empty for photos of earlier runs."""
     op.add_column("images", sa.Column("camera", sa.Text, nullable=False, server_default=""))
     op.add_column(
         "images", sa.Column("companion_paths", sa.JSON, nullable=False, server_default="[]")

@@ -1,4 +1,4 @@
-"""Answers to changing calls, remembered for callers that repeat them."""
+"""Stored answers to changing calls, for callers that repeat them."""
 
 from __future__ import annotations
 

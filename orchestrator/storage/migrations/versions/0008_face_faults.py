@@ -1,4 +1,4 @@
-"""What is wrong with the faces of a photo, by the thresholds of its run."""
+"""Faults of the faces in a photo, according to the thresholds of its run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ branch_labels = None
 depends_on = None
 
 RULES = (("eyes", "eyes_closed"), ("pose", "face_turned"), ("smile", "not_smiling"))
-"""A score, and the fault where it is below its threshold, as they were at this revision."""
+"""Scores, and the fault for a score below its threshold, as of this revision."""
 DEFAULT_THRESHOLD = 0.5
-"""Of all three scores up to this revision."""
+"""The default for all three scores, as of this revision."""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""Notes of a run; what a changing call has changed before its answer was stored."""
+"""The notes of a run, and the changes that a call made before its answer was stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyTorch checkpoints with the official names and random weights, exported to ONNX."""
+"""Exporting PyTorch checkpoints with the official names and random weights to ONNX."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from models.convert.pictures import real_pictures
 from models.export.__main__ import export
-from models.export.architectures import real_pictures
 from models.export.checkpoint import load_weights, read_checkpoint
 from models.export.dinov2 import (
     SHAPES,
@@ -39,7 +39,7 @@ MODEL = "dinov2-vits14"
 
 
 def random_network(shape: Shape) -> DinoV2:
-    """Random weights on the scale of trained ones, so that all parts affect the result."""
+    """Random weights with the scale of trained ones, so that all parts affect the result."""
     torch.manual_seed(0)
     found = DinoV2(shape).eval()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def random_network(shape: Shape) -> DinoV2:
 
 @pytest.fixture(scope="module", autouse=True)
 def _two_blocks() -> Iterator[None]:
-    """Two blocks instead of twelve identical ones; test_models.py exports all twelve."""
+    """Uses two blocks instead of twelve identical ones; test_models.py exports all twelve."""
     with pytest.MonkeyPatch.context() as patch:
         for name, shape in SHAPES.items():
             patch.setitem(SHAPES, name, replace(shape, depth=2))
@@ -65,7 +65,7 @@ def network() -> DinoV2:
 
 @pytest.fixture(scope="module")
 def pulled(network: DinoV2, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A config folder whose registry knows the checkpoint, and a models folder that has it."""
+    """A config folder whose registry lists the checkpoint, and a models folder with it."""
     return put_checkpoint(tmp_path_factory.mktemp("export"), MODEL, network.state_dict())
 
 
@@ -110,7 +110,7 @@ def pictures_of(configs: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.concatenate([to_tensor(picture, preprocessing) for picture in real_pictures()])
 
 
-def test_the_file_tells_where_it_comes_from(pulled: tuple[Path, Path], exported: Path) -> None:
+def test_the_file_records_its_origin(pulled: tuple[Path, Path], exported: Path) -> None:
     model = onnx.load(exported, load_external_data=False)
     facts = {prop.key: prop.value for prop in model.metadata_props}
     checkpoint = find_entry(pulled[0], MODEL).downloads["checkpoint"]
@@ -136,8 +136,10 @@ def test_an_exported_model_resolves_and_a_damaged_one_does_not(
         exported.write_bytes(content)
 
 
-def test_what_is_not_exported_yet_says_how(pulled: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(MissingModelError, match=f"bestshot models export {MODEL}"):
+def test_the_error_for_a_model_that_is_not_exported_names_the_command(
+    pulled: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(MissingModelError, match=f"bestshot models pull {MODEL}"):
         resolve(pulled[0], tmp_path, Role.EMBEDDING, MODEL)
     with pytest.raises(ConfigError, match=f"bestshot models pull {MODEL}"):
         export(pulled[0], tmp_path, MODEL, "fp32")
@@ -164,7 +166,7 @@ def test_another_networks_checkpoint_names_the_first_mismatch(
         load_weights(network, read_checkpoint(path), path)
 
 
-def test_positions_of_the_trained_grid_stay_as_they_are() -> None:
+def test_positions_on_the_trained_grid_do_not_change() -> None:
     trained = torch.randn(1, 37 * 37, 8)
     assert torch.equal(resize_positions(trained, 37), trained)
     assert resize_positions(trained, 16).shape == (1, 256, 8)
@@ -197,7 +199,7 @@ def test_positions_beside_registers_are_not_shifted() -> None:
     assert (shifted - resize_positions(trained, 16)).abs().max() > 1e-3
 
 
-def test_torchvision_gives_its_networks_without_its_compiled_part() -> None:
+def test_torchvision_provides_its_networks_without_its_compiled_extension() -> None:
     network = torchvision_models().resnet50(weights=None).eval()
     assert network.state_dict()["layer4.2.conv3.weight"].shape == (2048, 512, 1, 1)
     with torch.inference_mode():

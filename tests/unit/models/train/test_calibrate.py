@@ -1,4 +1,4 @@
-"""The calibration of an embedding: labelled albums, and the choice on a plateau."""
+"""The calibration of an embedding: labelled albums, and choosing a value on a plateau."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_labelled_album_has_groups_singles_and_no_ambiguous_photo(tmp_path: Pa
     assert labels == [0, 1, 0, 2]
 
 
-def test_the_middle_of_what_cannot_be_told_from_the_best_is_chosen(
+def test_the_middle_of_the_values_equivalent_to_the_best_is_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     best_of = {"simulated": 0.44, "labelled": 0.28}

@@ -1,4 +1,4 @@
-"""Ctrl-C while the command is loading its modules."""
+"""Ctrl-C while the command is still loading its modules."""
 
 from __future__ import annotations
 

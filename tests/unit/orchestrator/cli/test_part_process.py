@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 PORT = ("--address", "127.0.0.1:0", "--exit-with-parent")
 
 
-def test_the_exit_code_and_all_output_are_those_of_the_part(tmp_path: Path) -> None:
+def test_the_exit_code_and_output_are_those_of_the_part(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("before\n")
     process = PartProcess("siamese", ["--help"], log)
@@ -25,14 +25,14 @@ def test_the_exit_code_and_all_output_are_those_of_the_part(tmp_path: Path) -> N
     assert "error: siamese service: unknown key 'adress'" in log.read_text()
 
 
-def test_it_has_the_environment_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_has_the_current_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     monkeypatch.setenv("BESTSHOT_SERVICES__SIAMESE__ADRESS", "x")
     assert PartProcess("siamese", PORT, log).wait() == 2
     assert "BESTSHOT_SERVICES__SIAMESE__ADRESS" in log.read_text()
 
 
-def test_it_stops_when_told_and_is_killed_by_force(tmp_path: Path) -> None:
+def test_it_stops_on_request_and_can_be_killed(tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     stopped, killed = (PartProcess("siamese", PORT, tmp_path / name) for name in ("one", "other"))
     wait_until(lambda: "listening on" in (tmp_path / "one").read_text())
@@ -44,13 +44,13 @@ def test_it_stops_when_told_and_is_killed_by_force(tmp_path: Path) -> None:
     assert killed.wait() == -signal.SIGKILL
 
 
-def test_only_this_user_reaches_the_fork_server(tmp_path: Path) -> None:
+def test_only_this_user_can_reach_the_fork_server(tmp_path: Path) -> None:
     PartProcess("siamese", ["--help"], tmp_path / "log").wait()
     address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
     assert stat.S_IMODE(Path(address).parent.stat().st_mode) == 0o700
 
 
-def test_the_end_of_the_fork_server_is_told_from_that_of_a_part(tmp_path: Path) -> None:
+def test_the_end_of_the_fork_server_differs_from_that_of_a_part(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     process = PartProcess("siamese", PORT, tmp_path / "log")
     wait_until(lambda: "listening on" in (tmp_path / "log").read_text())
@@ -64,7 +64,7 @@ def test_the_end_of_the_fork_server_is_told_from_that_of_a_part(tmp_path: Path) 
     assert not again.is_lost
 
 
-def test_a_long_path_of_temporary_files_is_no_obstacle(
+def test_a_long_path_of_temporary_files_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / ("long" * 30)

@@ -29,7 +29,7 @@ Labels = np.typing.NDArray[np.int64]
 DIGESTS = tuple("abcdef09")
 LABELS = np.array([0, 0, 0, 1, 1, -1, -1, 2, 2])
 FILES = (*DIGESTS, "9")
-"""Contents of the files that LABELS are of; the last two are copies."""
+"""Contents of the files in LABELS; the last two are copies."""
 
 
 def find_fault(one: DecisionEntry, earlier: Sequence[DecisionEntry]) -> str:
@@ -70,7 +70,7 @@ def state(log: Sequence[DecisionEntry]) -> tuple[dict[str, object], list[int]]:
 
 
 @given(logs())
-def test_every_log_is_legal_and_undone_entries_might_never_have_been(
+def test_every_log_is_valid_and_undone_entries_have_no_effect(
     log: list[DecisionEntry],
 ) -> None:
     assert [find_fault(one, log[:index]) for index, one in enumerate(log)] == [""] * len(log)
@@ -79,7 +79,7 @@ def test_every_log_is_legal_and_undone_entries_might_never_have_been(
 
 
 @given(logs(), st.data())
-def test_an_undo_may_come_at_any_time_after_what_it_undoes(
+def test_an_undo_may_come_any_time_after_its_entry(
     log: list[DecisionEntry], data: st.DataObject
 ) -> None:
     named = {one.undone_id for one in log}
@@ -95,10 +95,10 @@ def test_an_undo_may_come_at_any_time_after_what_it_undoes(
 
 
 @given(logs(), st.data())
-def test_decisions_that_have_nothing_to_do_with_each_other_come_in_any_order(
+def test_the_order_of_unrelated_decisions_does_not_matter(
     log: list[DecisionEntry], data: st.DataObject
 ) -> None:
-    """Adjacent entries change places where neither undoes the other and they share no moment."""
+    """Swaps adjacent entries if neither undoes the other and they have no moment in common."""
     first, second = data.draw(decided("x")), data.draw(decided("y"))
     assume(not touched(log, first) & touched(log, second))
     assert state([*log, first, second]) == state([*log, second, first])
@@ -107,7 +107,7 @@ def test_decisions_that_have_nothing_to_do_with_each_other_come_in_any_order(
 
 
 @given(logs())
-def test_undoing_everything_gives_what_the_machine_gave(log: list[DecisionEntry]) -> None:
+def test_undoing_everything_restores_the_algorithms_result(log: list[DecisionEntry]) -> None:
     number = 0
     while (last := find_last_undoable(log)) is not None:
         log.append(entry(f"undo {number}", DecisionAction.UNDO, undone_id=last.id))
@@ -116,7 +116,7 @@ def test_undoing_everything_gives_what_the_machine_gave(log: list[DecisionEntry]
 
 
 def touched(log: Sequence[DecisionEntry], one: DecisionEntry) -> set[str]:
-    """What an entry is about: photos, and for a correction all photos of their moments too."""
+    """The photos that an entry affects, including for corrections all photos of their moments."""
     digests = {*one.content_digests, *([one.target.content_digest] if one.target else [])}
     if one.action not in CORRECTIONS:
         return {f"wish for {digest}" for digest in digests}
@@ -162,11 +162,11 @@ def test_moments_are_corrected_and_numbered_by_their_first_photo() -> None:
         (entry("2", DecisionAction.KEEP, "a", undone_id="1"), "keep takes no undone_id"),
     ],
 )
-def test_an_entry_that_makes_no_sense_is_told(wrong: DecisionEntry, problem: str) -> None:
+def test_an_invalid_entry_is_reported(wrong: DecisionEntry, problem: str) -> None:
     assert problem in find_fault(wrong, [entry("1", DecisionAction.KEEP, "a")])
 
 
-def test_what_is_undone_is_not_undone_again_but_the_undo_may_be() -> None:
+def test_an_undone_entry_cannot_be_undone_again_but_its_undo_can() -> None:
     log = [entry("1", DecisionAction.KEEP, "a"), entry("2", DecisionAction.UNDO, undone_id="1")]
     assert "already undone" in find_fault(entry("3", DecisionAction.UNDO, undone_id="1"), log)
     redo = entry("3", DecisionAction.UNDO, undone_id="2")
@@ -188,13 +188,13 @@ def test_a_log_is_written_and_read_without_loss(log: list[DecisionEntry]) -> Non
         ('{"entries": [], "more": 1}', "more: Extra inputs"),
     ],
 )
-def test_a_file_that_holds_no_decisions_is_told(text: str, problem: str) -> None:
+def test_a_file_without_decisions_is_reported(text: str, problem: str) -> None:
     with pytest.raises(InvalidArgumentError, match=problem):
         parse_decisions(text)
 
 
 def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
-    """Digests of their real length."""
+    """The entry with digests of realistic length."""
 
     photos = tuple(
         dataclasses.replace(photo, content_digest=photo.content_digest * 64) for photo in one.photos
@@ -212,7 +212,7 @@ def test_the_checker_agrees_with_the_entries_in_force(log: list[DecisionEntry], 
 
 
 @pytest.mark.parametrize("year", ["0001", "1969", "3000", "9999"])
-def test_a_time_out_of_range_is_refused_and_its_entry_numbered(year: str) -> None:
+def test_a_time_out_of_range_is_refused_with_the_number_of_its_entry(year: str) -> None:
     good = decisions_json([entry("a", DecisionAction.KEEP, "a" * 64)] * 2)
     place = good.rindex("2026-05-17")
     bad = good[:place] + good[place:].replace(

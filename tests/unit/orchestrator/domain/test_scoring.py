@@ -29,7 +29,7 @@ def test_composite_is_weighted_sum_on_a_scale_of_one() -> None:
     assert score == pytest.approx(0.3 * 0.5 + 0.7 - 0.1)
 
 
-def test_no_faces_no_penalty() -> None:
+def test_without_faces_there_is_no_penalty() -> None:
     assert worst_face([], 0.3) is None
     assert person_penalty(None, PENALTIES) == 0.0
 
@@ -38,9 +38,10 @@ def test_no_faces_no_penalty() -> None:
     ("scores", "penalty"),
     [
         ({}, 0.0),
-        ({"eyes_score": 0.49}, -0.15),
-        ({"pose_score": 0.49}, -0.10),
-        ({"smile_score": 0.49}, -0.05),
+        ({"eyes_score": 0.25, "smile_score": 0.5}, -0.15),
+        ({"pose_score": 0.25}, -0.10),
+        ({"smile_score": 0.25}, -0.05),
+        ({"eyes_score": 0.375, "pose_score": 0.375, "smile_score": 0.49}, -0.127),
         ({"eyes_score": 0.0, "pose_score": 0.0, "smile_score": 0.0}, -0.30),
         ({"eyes_score": 0.5, "pose_score": 0.5, "smile_score": 0.5}, 0.0),
     ],
@@ -66,12 +67,12 @@ def test_penalty_is_never_below_its_floor() -> None:
 
 
 def test_a_good_face_does_not_make_up_for_a_bad_one_of_its_size() -> None:
-    worst = worst_face([face(eyes_score=1.0), face(eyes_score=0.1)], 0.3)
+    worst = worst_face([face(eyes_score=1.0), face(eyes_score=0.1, smile_score=0.5)], 0.3)
     assert worst is not None
     assert worst.eyes_score == pytest.approx(0.1)
 
 
-def test_a_small_face_in_the_crowd_does_not_decide() -> None:
+def test_a_small_face_in_the_crowd_does_not_matter() -> None:
     small = face(width=0.05, height=0.05, eyes_score=0.0)
     worst = worst_face([face(width=0.5, height=0.5), small], 0.3)
     assert worst is not None
@@ -81,9 +82,9 @@ def test_a_small_face_in_the_crowd_does_not_decide() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"width": 0.02, "height": 0.03},  # landscape: the width is relative to the long side
-        {"width": 0.03, "height": 0.02},  # portrait
-        {"confidence": 0.55},
+        {"width": 0.025, "height": 0.05},  # landscape: the width is relative to the long side
+        {"width": 0.05, "height": 0.025},  # portrait
+        {"confidence": 0.6},
     ],
 )
 def test_a_tiny_or_uncertain_face_is_never_penalized(changes: dict[str, float]) -> None:
@@ -98,18 +99,21 @@ def test_a_tiny_or_uncertain_face_is_never_penalized(changes: dict[str, float]) 
     assert face_caption([bad, good], ()) == "2 faces | eyes open | smiling"
 
 
-def test_an_uncertain_face_is_not_the_largest_that_others_are_compared_with() -> None:
+def test_an_uncertain_face_does_not_set_the_size_of_prominent_faces() -> None:
     poster = face(width=0.9, height=0.9, confidence=0.55)
-    worst = worst_face([poster, face(width=0.1, height=0.1, eyes_score=0.1)], 0.3)
+    small = face(width=0.1, height=0.1, eyes_score=0.1, smile_score=0.5)
+    worst = worst_face([poster, small], 0.3)
     assert worst is not None
     assert worst.eyes_score == pytest.approx(0.1)
 
 
-@given(st.lists(st.tuples(unit, st.floats(0.03, 1)), min_size=1, max_size=8))
+@given(st.lists(st.tuples(unit, st.floats(0.05, 1)), min_size=1, max_size=8))
 def test_worst_face_lies_between_the_minimum_and_the_largest_face(
     faces: list[tuple[float, float]],
 ) -> None:
-    built = [face(eyes_score=score, width=side, height=side) for score, side in faces]
+    built = [
+        face(eyes_score=score, smile_score=0.5, width=side, height=side) for score, side in faces
+    ]
     worst = worst_face(built, 0.0)
     assert worst is not None
     largest = max(built, key=lambda item: item.area)
@@ -118,12 +122,12 @@ def test_worst_face_lies_between_the_minimum_and_the_largest_face(
 
 
 def test_faults_caption_and_penalty_follow_the_thresholds_of_the_run() -> None:
-    faces = [face(eyes_score=0.4)]
+    faces = [face(eyes_score=0.4, smile_score=0.5)]
     worst = worst_face(faces, 0.3)
     lenient = replace(PENALTIES, eyes_threshold=0.3)
     assert face_faults(worst, PENALTIES) == (FaceFault.EYES_CLOSED,)
     assert face_caption(faces, face_faults(worst, PENALTIES)) == "1 face | eyes closed | smiling"
-    assert person_penalty(worst, PENALTIES) == PENALTIES.eyes_closed
+    assert person_penalty(worst, PENALTIES) == pytest.approx(0.4 * PENALTIES.eyes_closed)
     assert face_faults(worst, lenient) == ()
     assert face_caption(faces, face_faults(worst, lenient)) == "1 face | eyes open | smiling"
     assert person_penalty(worst, lenient) == 0.0
@@ -136,3 +140,41 @@ def test_without_faces_there_is_no_fault_and_no_caption() -> None:
 
 def test_the_scale_of_ava_ends_at_0_and_1() -> None:
     assert [normalize_ava(vote) for vote in (1.0, 5.5, 10.0)] == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("changes", [{"width": 0.0375, "height": 0.0375}, {"confidence": 0.7}])
+def test_faults_of_a_small_or_uncertain_face_count_in_part(changes: dict[str, float]) -> None:
+    worst = worst_face([face(eyes_score=0.0, **changes)], 0.3)
+    assert worst is not None
+    assert worst.eyes_score == pytest.approx(0.5)
+
+
+def test_lowered_and_laughing_eyes_are_not_closed() -> None:
+    def eyes(**changes: float) -> float:
+        worst = worst_face([face(**changes)], 0.3)
+        assert worst is not None
+        return worst.eyes_score
+
+    assert eyes(eyes_score=0.0, pitch_degrees=-30.0) == 0.5
+    assert eyes(eyes_score=0.0, pitch_degrees=-10.0) == 0.0
+    assert eyes(eyes_score=0.0, pitch_degrees=30.0) == 0.0
+    assert eyes(eyes_score=0.3, smile_score=0.95) == 0.5
+    assert eyes(eyes_score=0.3, smile_score=0.4) == pytest.approx(0.3)
+    assert eyes(eyes_score=0.01, smile_score=0.95) == pytest.approx(0.01)  # a blink while smiling
+    assert eyes(eyes_score=0.9, pitch_degrees=-30.0) == pytest.approx(0.9)
+
+
+@given(st.integers(2, 12), st.data())
+def test_of_two_frames_of_a_group_the_one_with_fewer_shut_eyes_costs_less(
+    count: int, data: st.DataObject
+) -> None:
+    fewer = data.draw(st.integers(0, count - 1))
+    more = data.draw(st.integers(fewer + 1, count))
+
+    def cost(shut: int) -> float:
+        faces = [face(eyes_score=0.0 if index < shut else 1.0) for index in range(count)]
+        return person_penalty(worst_face(faces, 0.3), PENALTIES)
+
+    assert cost(more) < cost(fewer)
+    assert cost(1) <= 0.5 * PENALTIES.eyes_closed
+    assert cost(count) == pytest.approx(PENALTIES.eyes_closed)

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from orchestrator.domain.photo import Candidate, Decision, Reason
+from orchestrator.domain.photo import Candidate, Decision, OwnerMark, Reason
 from orchestrator.domain.selection import (
     Comparisons,
     Selection,
     SelectionParameters,
     Verdict,
 )
+from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetPlace, Use
 from orchestrator.domain.verdict_sentences import explain
-from tests.unit.values import FILTERS, candidate, rules
+from tests.unit.values import FILTERS, candidate, face, rules
 
 NO_TIES = rules(siamese=replace(rules().siamese, enabled=False))
 
@@ -64,14 +65,14 @@ def test_best_of_a_cluster_first_then_a_distinct_one_until_the_cluster_is_full()
         (0.96, Reason.DUPLICATE),
     ],
 )
-def test_similarity_to_the_taken_one_decides_about_a_second(cosine: float, reason: Reason) -> None:
+def test_similarity_to_the_first_pick_decides_about_a_second(cosine: float, reason: Reason) -> None:
     vectors = np.array([[1, 0], [cosine, np.sqrt(1 - cosine**2)]], np.float32)
     found = select([candidate("a", ava_score=8.0), candidate("b", ava_score=6.0)], vectors)
     assert found["b"].reason is reason
     assert found["b"].is_selected == (reason is Reason.SELECTED_DISTINCT)
 
 
-def test_a_duplicate_is_never_taken_however_many_may_be() -> None:
+def test_a_duplicate_is_never_selected_whatever_the_maximum() -> None:
     vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     many = replace(NO_TIES, max_images_per_cluster=10, dissimilarity_threshold=1.0)
     found = select([candidate(name) for name in "abc"], vectors, many)
@@ -89,9 +90,13 @@ def test_noise_photos_never_compete_with_each_other() -> None:
     assert all(found[name].reason is Reason.SELECTED_BEST for name in "abc")
 
 
-def test_noise_photo_below_the_minimum_score_is_not_selected() -> None:
-    found = select([candidate("a", cluster_id=-1, ava_score=1.0)])
-    assert found["a"].reason is Reason.BELOW_MIN_SCORE
+def test_a_single_shot_is_not_dropped_for_its_score_or_faces() -> None:
+    squints = replace(
+        candidate("a", cluster_id=-1, ava_score=1.0), faces=(face(eyes_score=0.0, smile_score=0.0),)
+    )
+    found = select([squints])
+    assert found["a"].composite_score < NO_TIES.min_score_threshold
+    assert found["a"].reason is Reason.SELECTED_BEST
 
 
 def test_include_noise_off_leaves_single_shots_out() -> None:
@@ -114,15 +119,20 @@ def test_photos_below_a_floor_lose_to_one_above_it(
     assert found["bad"].lost_to == "good"
 
 
-def test_a_moment_of_which_all_shots_are_blurred_keeps_its_best_one_only() -> None:
+def test_a_moment_with_only_blurred_shots_keeps_its_best_one() -> None:
     found = select([candidate(f"{i}", ava_score=5.0 + i, focus_score=0.1) for i in range(3)])
     assert [found[f"{i}"].is_selected for i in range(3)] == [False, False, True]
     assert found["0"].reason is Reason.BLURRED
     assert found["0"].lost_to == "2"
 
 
-def test_a_blurred_single_shot_is_not_selected() -> None:
-    assert select([candidate("a", cluster_id=-1, focus_score=0.1)])["a"].reason is Reason.BLURRED
+def test_a_blurred_single_shot_is_kept_as_the_best_of_its_moment_and_says_so() -> None:
+    photo = candidate("a", cluster_id=-1, focus_score=0.1)
+    selection = Selection([photo], unit_vectors([0.0]), FILTERS, NO_TIES, {})
+    (verdict,) = selection.verdicts({})
+    assert verdict.reason is Reason.SELECTED_BEST
+    (sentence,) = explain(selection, [verdict])
+    assert sentence.endswith("; it is blurred (sharpest region 0.10, minimum 0.20).")
 
 
 def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
@@ -137,7 +147,7 @@ def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
     assert found["b"].tied_count == 2
 
 
-def test_an_undecided_comparator_leaves_the_score_to_decide() -> None:
+def test_with_an_undecided_comparator_the_score_decides() -> None:
     tied = [candidate("a", ava_score=6.1), candidate("b", ava_score=6.2)]
     one = replace(rules(), max_images_per_cluster=1)
     found = select(tied, parameters=one, comparisons={("a", "b"): 0.5})
@@ -145,7 +155,7 @@ def test_an_undecided_comparator_leaves_the_score_to_decide() -> None:
     assert found["a"].reason is Reason.LOWER_SCORE
 
 
-def test_the_comparator_is_asked_about_tied_photos_only() -> None:
+def test_the_comparator_compares_only_tied_photos() -> None:
     photos = [
         candidate("a", ava_score=6.1),
         candidate("b", ava_score=6.2),
@@ -169,7 +179,7 @@ def test_the_users_decision_wins_over_everything() -> None:
     assert not found["reject"].is_selected
 
 
-def test_what_gives_way_to_a_kept_photo_says_so() -> None:
+def test_a_photo_that_gives_way_to_a_kept_one_has_that_reason() -> None:
     photos = [candidate("kept", ava_score=2.0), candidate("fine", ava_score=8.0)]
     for parameters, vectors, expected in (
         (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you kept kept instead"),
@@ -180,7 +190,62 @@ def test_what_gives_way_to_a_kept_photo_says_so() -> None:
         assert expected in explain(selection, selection.verdicts({}))[1]
 
 
-def test_a_moment_that_the_user_rejects_whole_gives_nothing() -> None:
+REJECTED = OwnerMark(rating=-1, source="reject.xmp")
+KEPT = OwnerMark(rating=4, source="the file")
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        (REJECTED, Reason.OWNER_REJECT),
+        (KEPT, Reason.OWNER_KEEP),
+        (OwnerMark(rating=5, pick="rejected"), Reason.OWNER_REJECT),
+        (OwnerMark(rating=1, pick="picked"), Reason.OWNER_KEEP),
+        (OwnerMark(rating=3, label="Red"), Reason.LOWER_SCORE),
+        (OwnerMark(), Reason.LOWER_SCORE),
+    ],
+)
+def test_the_owners_mark_counts_like_a_decision(mark: OwnerMark, reason: Reason) -> None:
+    photos = [candidate("best"), candidate("second"), candidate("marked", ava_score=5.0)]
+    photos[2] = replace(photos[2], owner_mark=mark)
+    assert select(photos)["marked"].reason is reason
+    off = select(photos, parameters=replace(NO_TIES, use_owner_ratings=False))
+    assert off["marked"].reason is Reason.LOWER_SCORE
+
+
+def test_the_users_decision_wins_over_the_owners_mark() -> None:
+    photos = [
+        replace(candidate("a"), owner_mark=REJECTED),
+        replace(candidate("b"), owner_mark=KEPT),
+    ]
+    found = select(photos, decisions={"a": Decision.KEEP, "b": Decision.REJECT})
+    assert found["a"].reason is Reason.USER_KEEP
+    assert found["b"].reason is Reason.USER_REJECT
+
+
+def test_the_reason_names_the_mark_and_the_setting() -> None:
+    flagged = OwnerMark(rating=2, pick="picked", source="c.xmp")
+    photos = [
+        replace(candidate("a", ava_score=9.0), owner_mark=REJECTED),
+        replace(candidate("b"), owner_mark=KEPT),
+        replace(candidate("c", ava_score=5.0), owner_mark=flagged),
+        candidate("d", ava_score=9.0),
+    ]
+    selection = Selection(photos, unit_vectors([0.0] * 4), FILTERS, NO_TIES, {})
+    assert explain(selection, selection.verdicts({})) == [
+        "Not selected: its rating in reject.xmp is -1 (rejected), and use_owner_ratings is on.",
+        "Selected: its rating in the file is 4, and use_owner_ratings is on.",
+        "Selected: it is flagged as picked in c.xmp, and use_owner_ratings is on.",
+        "Not selected: its owner kept b instead.",
+    ]
+
+
+def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
+    photos = [replace(candidate(name), owner_mark=REJECTED) for name in "ab"]
+    assert not any(verdict.is_selected for verdict in select(photos).values())
+
+
+def test_a_completely_rejected_moment_has_no_pick() -> None:
     found = select([candidate("a"), candidate("b")], decisions=dict.fromkeys("ab", Decision.REJECT))
     assert not any(verdict.is_selected for verdict in found.values())
 
@@ -203,7 +268,7 @@ def any_selection(drawn: Sequence[dict[str, float]], decisions: dict[str, Decisi
 
 
 def compare_all(selection: Selection) -> dict[tuple[str, str], float]:
-    """Answers for all pairs of photos, requested or not."""
+    """Comparisons of all pairs of photos, requested or not."""
     rng = np.random.default_rng(7)
     paths = [photo.path for photo in selection.candidates]
     return {pair: float(rng.uniform()) for pair in itertools.combinations(paths, 2)}
@@ -243,6 +308,7 @@ def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
             assert verdict.lost_to is not None
     for cluster_id, verdicts in by_cluster.items():
         if cluster_id == -1:
+            assert all(v.is_selected or v.reason is Reason.USER_REJECT for v in verdicts)
             continue
         taken = sum(v.is_selected for v in verdicts)
         assert taken <= 2 + (decision is Decision.KEEP)
@@ -251,15 +317,18 @@ def test_selection_and_its_reasons_hold_for_any_album_in_any_order(
 
 
 def test_a_score_just_below_its_minimum_is_shown_with_enough_digits() -> None:
-    photo = candidate("a", cluster_id=-1, iqa_score=0.5, ava_score=5.5)
+    photos = [candidate("a", iqa_score=0.5, ava_score=5.5), candidate("b", iqa_score=0.9)]
     rule = replace(NO_TIES, min_score_threshold=0.5001)
-    selection = Selection([photo], unit_vectors([0.0]), FILTERS, rule, {})
-    (sentence,) = explain(selection, selection.verdicts({}))
-    assert sentence == "Not selected: its score of 0.5000 is below 0.5001."
+    selection = Selection(photos, unit_vectors([0.0, 0.0]), FILTERS, rule, {})
+    sentence, _ = explain(selection, selection.verdicts({}))
+    assert (
+        sentence
+        == "Not selected: its score of 0.5000 is below 0.5001; b is the best of this moment."
+    )
 
 
 @given(st.lists(scores, min_size=2, max_size=8))
-def test_adding_an_exact_copy_never_changes_how_many_are_taken(
+def test_adding_an_exact_copy_never_changes_the_number_of_picks(
     drawn: list[dict[str, float]],
 ) -> None:
     photos = [candidate(f"{i}", **{**values, "cluster_id": 0}) for i, values in enumerate(drawn)]
@@ -272,7 +341,7 @@ def test_adding_an_exact_copy_never_changes_how_many_are_taken(
 
 
 class RecordingComparisons(dict[tuple[str, str], float]):
-    """Notes which pairs are looked up."""
+    """Records the pairs that are looked up."""
 
     def __init__(self, answers: dict[tuple[str, str], float]) -> None:
         super().__init__(answers)
@@ -296,7 +365,7 @@ close_scores = st.fixed_dictionaries(
 
 
 @given(st.lists(close_scores, min_size=1, max_size=12), decided)
-def test_verdicts_read_no_comparison_but_those_of_pairs_to_compare(
+def test_verdicts_read_only_comparisons_of_pairs_to_compare(
     drawn: list[dict[str, float]], decisions: dict[str, Decision]
 ) -> None:
     selection = any_selection(drawn, decisions)
@@ -325,3 +394,59 @@ def test_copies_of_one_file_share_a_decision() -> None:
     photos = [candidate("a"), replace(candidate("b"), content_digest="a"), candidate("c")]
     found = select(photos, decisions={"a": Decision.REJECT})
     assert [found[name].is_selected for name in "abc"] == [False, False, True]
+
+
+def bracket(scores: Sequence[float]) -> list[Candidate]:
+    """A moment of one series, from dark to bright, and a photo that is in no set."""
+    count = len(scores)
+    series = [
+        replace(
+            candidate(f"{place}.jpg", ava_score=score),
+            frame_set=SetPlace(SetKind.EXPOSURE_BRACKET, 0, place, count),
+        )
+        for place, score in enumerate(scores, start=1)
+    ]
+    return [*series, candidate("other.jpg", ava_score=5.5)]
+
+
+@pytest.mark.parametrize(
+    ("use", "picked"),
+    [
+        ("ignore", {"3.jpg", "2.jpg"}),
+        ("best", {"3.jpg", "other.jpg"}),
+        ("middle", {"2.jpg", "other.jpg"}),
+        ("all", {"1.jpg", "2.jpg", "3.jpg"}),
+    ],
+)
+def test_a_set_is_kept_or_culled_as_one(use: Use, picked: set[str]) -> None:
+    photos = bracket([4.2, 6.0, 8.0])
+    embeddings = unit_vectors([0.0] * len(photos))
+    sets = replace(WITHOUT_SETS, exposure_brackets=use)
+    selection = Selection(photos, embeddings, FILTERS, NO_TIES, {}, sets)
+    verdicts = selection.verdicts({})
+    found = {verdict.path: verdict for verdict in verdicts}
+    assert {path for path, verdict in found.items() if verdict.is_selected} == picked
+    sentences = dict(zip(found, explain(selection, verdicts), strict=True))
+    assert all(sentences.values())
+    if use == "best":
+        assert found["1.jpg"].reason is found["2.jpg"].reason is Reason.IN_SET
+        assert sentences["2.jpg"].startswith(
+            "Not selected: frame 2 of 3 of an exposure bracket, represented by 3.jpg"
+        )
+    if use == "all":
+        assert sentences["1.jpg"] == (
+            "Also selected: frame 1 of 3 of an exposure bracket, which is kept as a whole."
+        )
+
+
+def test_a_photo_that_the_user_rejects_is_not_kept_with_its_set() -> None:
+    photos = bracket([4.2, 6.0, 8.0])
+    embeddings = unit_vectors([0.0] * len(photos))
+    decisions = {photos[0].content_digest: Decision.REJECT}
+    sets = replace(WITHOUT_SETS, exposure_brackets="all")
+    verdicts = Selection(photos, embeddings, FILTERS, NO_TIES, decisions, sets).verdicts({})
+    assert [verdict.reason for verdict in verdicts[:3]] == [
+        Reason.USER_REJECT,
+        Reason.SELECTED_WITH_SET,
+        Reason.SELECTED_BEST,
+    ]

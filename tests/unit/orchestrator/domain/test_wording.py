@@ -20,14 +20,14 @@ def test_one_is_singular() -> None:
         (0.39996, 0.4, ("0.39996", "0.40000")),
     ],
 )
-def test_as_many_digits_as_the_comparison_needs(
+def test_numbers_have_as_many_digits_as_the_comparison_needs(
     first: float, second: float, texts: tuple[str, str]
 ) -> None:
     assert format_comparison(first, second) == texts
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
-def test_what_is_shown_never_contradicts_the_comparison(first: float, second: float) -> None:
+def test_the_displayed_numbers_never_contradict_the_comparison(first: float, second: float) -> None:
     shown = [float(text) for text in format_comparison(first, second)]
     assert not (shown[0] > shown[1] and first < second)
     if abs(first - second) > 1e-14:

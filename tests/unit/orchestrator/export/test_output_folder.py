@@ -1,4 +1,4 @@
-"""Exports change nothing but their own files, whatever the output folder is or contains."""
+"""Exports change only their own files, whatever the output folder is or contains."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def export(
 
 
 def tree(*folders: Path, but: tuple[Path, ...] = ()) -> dict[str, str]:
-    """Every file below the folders with its digest, every link with its target."""
+    """All files below the folders with their digests, and all links with their targets."""
     paths = itertools.chain(*(folder.rglob("*") for folder in folders))
     return {
         str(path): f"link to {os.readlink(path)}"
@@ -172,7 +172,7 @@ def place_output(kind: str, base: Path, photos: Path) -> Path:
 
 
 def plant(out: Path, photos: Path) -> None:
-    """Foreign records that name files of the album and outside."""
+    """Plants foreign records that name files in the album and outside."""
     paths = [path.format(album=photos) for path in PLANTED]
     images = [{"path": path, "companion_paths": [], "is_selected": True} for path in paths]
     entries: dict[str, object] = {
@@ -255,7 +255,7 @@ def test_curating_the_picks_again_keeps_them(
 def mounted(source: Path, point: Path) -> Iterator[None]:
     bind = ["mount", "--bind", source, point]
     if subprocess.run(bind, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting needs root and the right to mount")
+        pytest.skip("mounting needs root and the permission to mount")
     try:
         yield
     finally:
@@ -304,7 +304,7 @@ def test_a_mount_between_album_and_output_is_recognized(
 
 
 @pytest.mark.parametrize("place", ["out", "out/selected", "out/selected/sub"])
-def test_folders_with_photos_are_recognized_where_mounts_are_unknown(
+def test_folders_with_photos_are_recognized_if_mounts_are_unknown(
     tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "absent")
@@ -319,7 +319,7 @@ def test_folders_with_photos_are_recognized_where_mounts_are_unknown(
     assert tree(tmp_path / "photos") == before
 
 
-def test_mounts_of_other_folders_are_no_obstacle(tmp_path: Path, cache: SqlFeatureCache) -> None:
+def test_mounts_of_other_folders_are_allowed(tmp_path: Path, cache: SqlFeatureCache) -> None:
     album = make_album(tmp_path / "disk" / "photos")
     (tmp_path / "disk" / "results").mkdir()
     (tmp_path / "out").mkdir()
@@ -338,10 +338,10 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
 
 
 @pytest.mark.parametrize("place", ["photos", ".", "photos/sub"])
-def test_another_album_is_recognized_by_another_path(
+def test_another_album_is_recognized_under_another_path(
     tmp_path: Path, cache: SqlFeatureCache, place: str
 ) -> None:
-    """As with a mount, or upper and lower case on a file system that ignores it."""
+    """As with a mount, or a file system that ignores upper and lower case."""
     album = make_album(tmp_path / "own")
     world, out = tmp_path / "world", tmp_path / "out"
     make_album(world / "photos")
@@ -411,7 +411,7 @@ def test_content_is_on_the_disk_before_its_name_and_names_before_the_manifest(
 
 
 @pytest.mark.parametrize("name", ["index.html", "selected/sub/c.jpg", MANIFEST_NAME])
-def test_foreign_files_are_replaced_only_by_force(
+def test_foreign_files_are_replaced_only_with_force(
     tmp_path: Path, cache: SqlFeatureCache, name: str
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -428,7 +428,9 @@ def test_foreign_files_are_replaced_only_by_force(
     export(album, cache, out)
 
 
-def test_a_forged_manifest_makes_no_file_a_log(tmp_path: Path, cache: SqlFeatureCache) -> None:
+def test_a_forged_manifest_does_not_turn_a_file_into_a_log(
+    tmp_path: Path, cache: SqlFeatureCache
+) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     (out / "selected").mkdir(parents=True)
     for name in ("index.html", "selected/mine.jpg"):
@@ -443,7 +445,7 @@ def test_a_forged_manifest_makes_no_file_a_log(tmp_path: Path, cache: SqlFeature
     assert (out / "selected" / "mine.jpg").read_text() == "mine"
 
 
-def test_a_sidecar_that_others_began_is_never_removed(
+def test_a_sidecar_started_by_another_program_is_never_removed(
     tmp_path: Path, cache: SqlFeatureCache
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -459,7 +461,40 @@ def test_a_sidecar_that_others_began_is_never_removed(
     assert not (out / "selected" / "b.jpg").exists()
 
 
-def test_what_others_put_into_the_staging_folder_is_no_obstacle(
+@pytest.mark.parametrize("transfer", FileTransfer)
+def test_sidecars_go_along_with_selected_photos(
+    tmp_path: Path, cache: SqlFeatureCache, transfer: FileTransfer
+) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    own, copied = tmp_path / "photos" / "a.xmp", out / "selected" / "a.xmp"
+    own.write_bytes(sidecar(records()[0]))
+    plain, merged = ExportOptions(transfer), ExportOptions(transfer, write_xmp=True)
+
+    def write(options: ExportOptions, *selected: str) -> list[str]:
+        return export(
+            album, cache, out, options, records(*selected, companions=("a.xmp",))
+        ).warnings
+
+    assert write(plain, "a.jpg") == []
+    assert copied.read_bytes() == own.read_bytes()
+    assert copied.is_symlink() == (transfer is FileTransfer.SYMLINK)
+    own.write_bytes(own.read_bytes().replace(b"</rdf:RDF>", b"<!--new--></rdf:RDF>"))
+    assert write(merged, "a.jpg") == []
+    assert b"bestshot:selected" in copied.read_bytes()
+    assert b"<!--new-->" in copied.read_bytes()
+    assert b"bestshot:selected" not in own.read_bytes()
+    copied.unlink()
+    assert write(plain, "a.jpg") == []
+    assert copied.read_bytes() == own.read_bytes()
+    copied.unlink()
+    copied.write_bytes(b"edited in Lightroom")
+    assert write(plain, "a.jpg") == []
+    assert copied.read_bytes() == b"edited in Lightroom"
+    own.unlink()
+    assert write(plain, "a.jpg") == [], "one that was removed since the run"
+
+
+def test_foreign_files_in_the_staging_folder_do_no_harm(
     tmp_path: Path, cache: SqlFeatureCache
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -470,7 +505,7 @@ def test_what_others_put_into_the_staging_folder_is_no_obstacle(
     assert (out / ".bestshot-staging" / ".DS_Store").read_text() == "mine"
 
 
-def test_a_file_changed_since_is_refused_and_named(tmp_path: Path, cache: SqlFeatureCache) -> None:
+def test_a_changed_file_is_refused_and_named(tmp_path: Path, cache: SqlFeatureCache) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     export(album, cache, out)
     (out / "index.html").write_text("my own page")
@@ -479,9 +514,7 @@ def test_a_file_changed_since_is_refused_and_named(tmp_path: Path, cache: SqlFea
     assert (out / "index.html").read_text() == "my own page"
 
 
-def test_the_last_name_of_a_photo_is_not_ours_to_remove(
-    tmp_path: Path, cache: SqlFeatureCache
-) -> None:
+def test_the_last_link_to_a_photo_is_never_removed(tmp_path: Path, cache: SqlFeatureCache) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     hardlink = ExportOptions(FileTransfer.HARDLINK)
     export(album, cache, out, hardlink)
@@ -508,7 +541,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, cache: SqlFeatureCach
 
 @pytest.fixture
 def no_large_files() -> Iterator[None]:
-    """Limits files to 100,000 bytes, which is like a full disk except for the errno."""
+    """Limits files to 100,000 bytes, which acts like a full disk except for the errno."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -552,7 +585,7 @@ def test_a_failure_between_two_renames_is_rolled_back(
     export(album, cache, out, found=records(*NAMES))
 
 
-def test_what_a_killed_export_left_is_ours(tmp_path: Path, cache: SqlFeatureCache) -> None:
+def test_files_left_by_a_killed_export_are_ours(tmp_path: Path, cache: SqlFeatureCache) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     export(album, cache, out, found=records("a.jpg"))
     child = os.fork()
@@ -611,7 +644,7 @@ def test_the_demo_does_not_replace_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Album:
-    """An album whose photo, companion and sidecar are links; one photo leads to an allowed root."""
+    """An album with links as photo, companion and sidecar; one photo leads to an allowed root."""
     album = make_album(tmp_path / "photos")
     photos = tmp_path / "photos"
     (tmp_path / "secret").write_text("root:x:0:0")
@@ -635,7 +668,7 @@ def test_a_photo_that_leads_out_is_unreadable_with_that_reason(
     assert listed["d.jpg"] == 0
     assert source.read("b.jpg") == content_of("b.jpg")
     for name in ("d.jpg", "a.mov", "../secret"):
-        with pytest.raises(InvalidImageError, match="leads out of the album"):
+        with pytest.raises(InvalidImageError, match="leads outside the album"):
             source.read(name)
 
 
@@ -669,7 +702,7 @@ def test_an_album_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     (tmp_path / "photos").symlink_to(tmp_path / "elsewhere")
     source = FolderPhotoSource(Path(album.folder), max_pixels=1)
-    with pytest.raises(InvalidArgumentError, match="leads out of the allowed roots"):
+    with pytest.raises(InvalidArgumentError, match="leads outside the allowed roots"):
         source.list_photos()
     with pytest.raises(InvalidImageError, match="leads out"):
         source.read("a.jpg")

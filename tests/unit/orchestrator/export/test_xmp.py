@@ -1,4 +1,4 @@
-"""XMP sidecars: merged into what is there, and read back by exiftool."""
+"""XMP sidecars are merged into existing ones, and exiftool reads them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domain.photo import OwnerMark
 from orchestrator.export.output_folder import open_output
 from orchestrator.export.sidecars import (
     merged_sidecar,
@@ -23,6 +24,7 @@ from orchestrator.export.sidecars import (
     write_sidecars_beside,
 )
 from orchestrator.export.xmp import sidecar
+from orchestrator.metadata.reader import read_sidecar
 from orchestrator.records import ImageRecord
 from services.common.errors import InvalidArgumentError
 from tests.unit.values import quality
@@ -64,10 +66,10 @@ def left(**changes: Any) -> ImageRecord:
 
 
 def tags(content: bytes, folder: Path) -> dict[str, Any]:
-    """What exiftool reads; numbers as they are written."""
+    """The tags that exiftool reads; numbers as they are written."""
     if shutil.which("exiftool") is None:
         if "CI" in os.environ:
-            raise AssertionError("this test needs Debian's package libimage-exiftool-perl")
+            raise AssertionError("this test needs the Debian package libimage-exiftool-perl")
         pytest.skip("exiftool is not installed")
     place = folder / "read.xmp"
     place.write_bytes(content)
@@ -93,7 +95,7 @@ def test_a_new_sidecar_is_read_by_exiftool(tmp_path: Path) -> None:
     assert "Subject" not in found
 
 
-def test_what_others_have_written_survives(tmp_path: Path) -> None:
+def test_data_from_other_programs_survives(tmp_path: Path) -> None:
     merged = sidecar(record(), LIGHTROOM)
     found = tags(merged, tmp_path)
     assert "Warning" not in found
@@ -106,7 +108,7 @@ def test_what_others_have_written_survives(tmp_path: Path) -> None:
         assert piece in merged
 
 
-def test_a_rating_of_ours_follows_and_one_of_the_users_stays(tmp_path: Path) -> None:
+def test_our_rating_is_updated_and_the_users_rating_is_kept(tmp_path: Path) -> None:
     ours = sidecar(record())
     assert tags(sidecar(left(), ours), tmp_path)["Rating"] == 1
     theirs = re.sub(rb"(<xmp:Rating[^>]*>)5<", rb"\g<1>4<", ours)
@@ -116,10 +118,48 @@ def test_a_rating_of_ours_follows_and_one_of_the_users_stays(tmp_path: Path) -> 
     assert tags(sidecar(record(), unrated), tmp_path)["Rating"] == 5
 
 
+def rejected_by_owner(**changes: Any) -> ImageRecord:
+    mark = OwnerMark(rating=-1, label="Rot", source="the file")
+    values = {"is_selected": False, "reason_code": "OWNER_REJECT", "owner_mark": mark, **changes}
+    return record(**values)
+
+
+def test_a_photo_that_its_owner_rejected_stays_rejected(tmp_path: Path) -> None:
+    by_0_1_0 = sidecar(record()).replace(b">5</xmp:Rating>", b">-1</xmp:Rating>")
+    mark = OwnerMark(rating=-1, source="a.xmp")
+    content = by_0_1_0
+    for _ in range(2):
+        content = sidecar(rejected_by_owner(owner_mark=mark), content)
+        found = tags(content, tmp_path)
+        assert (found["Rating"], found["Label"]) == (-1, "Red")
+        assert found["Subject"] == ["bestshot:rejected", "bestshot:moment-2"]
+        assert read_sidecar(content, "a.xmp").owner_mark.rating == -1, "still the owner's"
+    kept_here = sidecar(record(reason_code="USER_KEEP", owner_mark=mark), content)
+    assert tags(kept_here, tmp_path)["Rating"] == -1, "never overwritten"
+
+
+def test_a_new_sidecar_repeats_what_the_photo_itself_states(tmp_path: Path) -> None:
+    content = sidecar(rejected_by_owner())
+    found = tags(content, tmp_path)
+    assert (found["Rating"], found["Label"]) == (-1, "Rot")
+    assert read_sidecar(content, "a.xmp").owner_mark == OwnerMark(), "it is ours"
+    kept_here = sidecar(rejected_by_owner(is_selected=True, reason_code="USER_KEEP"))
+    assert tags(kept_here, tmp_path)["Rating"] == -1
+    rated = sidecar(left(owner_mark=OwnerMark(rating=3, source="the file")))
+    assert tags(rated, tmp_path)["Rating"] == 3
+
+
+def test_what_bestshot_wrote_is_never_taken_for_the_owners(tmp_path: Path) -> None:
+    content = None
+    for one in (record(), left(), record(is_selected=False, reason_code="USER_REJECT")):
+        content = sidecar(one, content)
+        assert read_sidecar(content, "a.xmp").owner_mark == OwnerMark()
+
+
 records = st.builds(
     record,
     is_selected=st.booleans(),
-    reason_code=st.sampled_from(["SELECTED_BEST", "LOWER_SCORE", "USER_REJECT"]),
+    reason_code=st.sampled_from(["SELECTED_BEST", "LOWER_SCORE", "USER_REJECT", "OWNER_REJECT"]),
     cluster_id=st.integers(-1, 99),
     composite_score=st.floats(-1, 1),
     reason=st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1),
@@ -127,7 +167,7 @@ records = st.builds(
 
 
 @given(st.lists(records, min_size=1, max_size=4), st.sampled_from([None, LIGHTROOM]))
-def test_only_the_last_of_several_mergers_shows(
+def test_only_the_last_of_several_merges_shows(
     history: list[ImageRecord], start: bytes | None
 ) -> None:
     content = start
@@ -148,12 +188,12 @@ def test_only_the_last_of_several_mergers_shows(
         (b'<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "document type declaration"),
     ],
 )
-def test_what_is_no_xmp_is_refused(content: bytes, problem: str) -> None:
+def test_content_that_is_not_xmp_is_refused(content: bytes, problem: str) -> None:
     with pytest.raises(InvalidArgumentError, match=problem):
         sidecar(record(), content)
 
 
-def test_sidecars_beside_photos_are_merged_into_and_never_replaced(tmp_path: Path) -> None:
+def test_sidecars_beside_photos_are_merged_and_never_replaced(tmp_path: Path) -> None:
     names = ["a.jpg", "b.jpg", "c.jpg", "c.png", "d.jpg", "sub/e.jpg"]
     photos = [record(name) for name in names]
     (tmp_path / "sub").mkdir()
@@ -182,7 +222,7 @@ def test_sidecars_beside_photos_are_merged_into_and_never_replaced(tmp_path: Pat
     }
 
 
-def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Path) -> None:
+def test_sidecars_elsewhere_equal_those_beside_the_photos(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "a.xmp").write_bytes(LIGHTROOM)
@@ -205,18 +245,35 @@ def test_sidecars_elsewhere_have_what_those_beside_the_photos_have(tmp_path: Pat
     assert b"Italy" not in merged_sidecar(photos, record(), "a.xmp")
 
 
-def test_photos_that_differ_in_their_suffix_alone_keep_it() -> None:
+def test_photos_that_differ_only_in_their_suffix_keep_it() -> None:
     names = sidecar_paths([record("a.jpg"), record("b.jpg"), record("b.heic"), record("c/a.jpg")])
     assert names == {
-        "a.jpg": "a.xmp",
-        "b.jpg": "b.jpg.xmp",
-        "b.heic": "b.heic.xmp",
-        "c/a.jpg": "c/a.xmp",
+        "a.jpg": ("a.xmp",),
+        "b.jpg": ("b.jpg.xmp",),
+        "b.heic": ("b.heic.xmp",),
+        "c/a.jpg": ("c/a.xmp",),
     }
 
 
+def test_a_photo_with_several_sidecars_keeps_and_gets_all_of_them(tmp_path: Path) -> None:
+    pair = record(companion_paths=("a.dng", "a.dng.xmp", "a.xmp"))
+    (tmp_path / "a.xmp").write_bytes(LIGHTROOM)
+    (tmp_path / "a.dng.xmp").write_bytes(LIGHTROOM.replace(b"Italy", b"Spain"))
+    assert sidecar_paths([pair]) == {"a.jpg": ("a.dng.xmp", "a.xmp")}
+    assert b"Spain" in merged_sidecar(tmp_path, pair, "a.dng.xmp")
+    assert b"Italy" in merged_sidecar(tmp_path, pair, "a.xmp")
+    assert list(write_sidecars_beside(tmp_path, [pair])) == []
+    for name in ("a.xmp", "a.dng.xmp"):
+        assert b"bestshot:selected" in (tmp_path / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.dng.xmp", "a.xmp"]
+    # one that has come since the run
+    (tmp_path / "a.jpg.xmp").write_bytes(LIGHTROOM)
+    assert list(write_sidecars_beside(tmp_path, [pair])) == []
+    assert b"bestshot:selected" in (tmp_path / "a.jpg.xmp").read_bytes()
+
+
 @pytest.mark.parametrize("planted", ["pipe", "folder", "device", "large"])
-def test_a_sidecar_beyond_the_limits_is_left_as_it_is(tmp_path: Path, planted: str) -> None:
+def test_a_sidecar_beyond_the_limits_is_left_unchanged(tmp_path: Path, planted: str) -> None:
     target = tmp_path / "a.xmp"
     if planted == "pipe":
         os.mkfifo(target)
@@ -233,7 +290,7 @@ def test_a_sidecar_beyond_the_limits_is_left_as_it_is(tmp_path: Path, planted: s
     assert target.lstat().st_mode == kind
 
 
-def test_a_sidecar_of_many_levels_or_entities_is_refused_quickly() -> None:
+def test_a_sidecar_with_many_levels_or_entities_is_refused_quickly() -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><x>&b;</x>'
     for content in (b"<a>" * 100_000, bomb.encode()):
         with pytest.raises(InvalidArgumentError):

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from orchestrator.export.download import DownloadFormat, download
 from orchestrator.export.downloaded import DownloadedSource
+from orchestrator.export.xmp import sidecar
 from orchestrator.export.zip_names import zip_names
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, utc_now
@@ -58,7 +59,7 @@ def test_names_are_valid_and_distinct_on_every_system(paths: list[str]) -> None:
             assert part.partition(".")[0].strip().lower() not in DEVICES
 
 
-def test_ordinary_names_stay_and_a_clash_renames_all_files_of_a_photo() -> None:
+def test_ordinary_names_are_kept_and_a_clash_renames_all_files_of_a_photo() -> None:
     names = zip_names(
         [record("day 1/IMG_1.jpg", "day 1/IMG_1.mov"), record("Day 1/img_1.JPG", "Day 1/img_1.mov")]
     )
@@ -72,7 +73,26 @@ def test_ordinary_names_stay_and_a_clash_renames_all_files_of_a_photo() -> None:
     }
 
 
-def test_a_zip_has_safe_names_and_a_client_finds_its_photos_in_it(tmp_path: Path) -> None:
+def test_a_zip_has_all_sidecars_of_a_photo_once_and_merged(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pair = record("a.jpg", "a.dng", "a.dng.xmp", "a.jpg.pp3", "a.xmp")
+    for name in (pair.path, *pair.companion_paths):
+        (photos / name).write_bytes(sidecar(pair) if name.endswith(".xmp") else name.encode())
+    album = Album("a", "a", str(photos), utc_now())
+    cache = SqlFeatureCache(open_database(tmp_path), RunMetrics(CollectorRegistry()))
+    done = Run("r", "a", RunState.COMPLETED, "builtin", {}, {}, {}, utc_now())
+    with (
+        download(album, done, [pair], DownloadFormat.SELECTED_ZIP, cache) as opened,
+        zipfile.ZipFile(opened) as archive,
+    ):
+        assert sorted(archive.namelist()) == sorted([pair.path, *pair.companion_paths])
+        assert archive.read("a.jpg.pp3") == b"a.jpg.pp3"
+        for name in ("a.dng.xmp", "a.xmp"):
+            assert b"bestshot:selected" in archive.read(name)
+
+
+def test_a_zip_has_safe_names_and_the_client_finds_the_photos_in_it(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     found = [record(path) for path in ("CON.jpg", "a.jpg", "A.JPG", "why?.jpg")]

@@ -1,4 +1,4 @@
-"""Decisions that are applied to a stored run leave it as a new selection would."""
+"""Applying decisions to a stored run gives the same result as a new selection."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stores(engine: Engine) -> Stores:
 
 @pytest.fixture
 def run(stores: Stores) -> Run:
-    """A completed run of moments of three shots each."""
+    """A completed run with moments of three shots each."""
     rng = random.Random(3)
     settings = PipelineConfig(ROOT / "configs", "builtin").load()
     vectors = np.repeat(np.eye(MOMENTS, 16, dtype=np.float32), SHOTS, axis=0)
@@ -52,9 +52,11 @@ def run(stores: Stores) -> Run:
         ImageRecord(f"{digest}.jpg", digest, 1, quality=quality(ava_score=rng.uniform(4, 8)))
         for digest in DIGESTS
     ]
-    labels = find_moments(vectors, photos, resolve_auto(settings.cluster_scenes, CALIBRATION))
-    assert set(labels) == set(range(MOMENTS))
-    in_moments = assign_moments(photos, labels, ())
+    parameters = resolve_auto(settings.cluster_scenes, CALIBRATION)
+    miniatures = np.full((len(photos), 32, 32), np.nan, np.float32)
+    found = find_moments(vectors, miniatures, photos, parameters, settings.keep_sets)
+    assert set(found.labels) == set(range(MOMENTS))
+    in_moments = assign_moments(photos, found, ())
     records = add_verdicts(in_moments, build_selection(in_moments, vectors, settings, {}), {})
     made = Run(
         id="r",
@@ -95,9 +97,7 @@ STEPS = [
 ]
 
 
-def test_a_run_is_left_as_a_new_selection_under_the_same_decisions(
-    stores: Stores, run: Run
-) -> None:
+def test_a_run_equals_a_new_selection_with_the_same_decisions(stores: Stores, run: Run) -> None:
     for number, entries in enumerate(STEPS):
         before = stores.runs.images("r")
         changed = decide(stores, *entries)
@@ -120,9 +120,7 @@ def test_a_repeated_entry_changes_nothing(stores: Stores, run: Run) -> None:
     assert decide(stores, *STEPS[0]) == []
 
 
-def test_a_moment_that_is_only_numbered_differently_is_not_reported(
-    stores: Stores, run: Run
-) -> None:
+def test_a_moment_with_only_a_new_number_is_not_reported(stores: Stores, run: Run) -> None:
     changed = decide(stores, entry("1", DecisionAction.SPLIT, "00", "01", "02"))
     assert changed == []
     changed = decide(stores, entry("2", DecisionAction.MERGE, "00", "10"))

@@ -21,14 +21,14 @@ def labelled(labels: list[int]) -> dict[str, ImageRecord]:
     return {f"{n}.jpg": photo(f"{n}.jpg", cluster_id=label) for n, label in enumerate(labels)}
 
 
-def test_a_run_beside_itself_is_the_same() -> None:
+def test_a_run_does_not_differ_from_itself() -> None:
     records = [photo("a"), photo("b", faces=(face(),), is_selected=True), image("c", error="torn")]
     diff = compare_runs(run(), records, run(), records)
     assert diff.is_same
     assert not diff.regroupings
 
 
-def test_every_difference_is_named_with_its_size() -> None:
+def test_every_difference_is_reported_with_its_size() -> None:
     before = photo("a", faces=(face(),), quality=quality(iqa_score=0.5), is_selected=True)
     after = photo("a", faces=(face(smile_score=0.25),), quality=quality(iqa_score=0.75))
     diff = compare_runs(run(), [before], run(), [after])
@@ -43,7 +43,15 @@ def test_every_difference_is_named_with_its_size() -> None:
     assert diff.gained_paths == ()
 
 
-def test_what_went_in_is_told_apart_from_what_came_out() -> None:
+def test_a_sidecar_that_an_export_added_is_no_other_photo() -> None:
+    before = photo("a.jpg", companion_paths=("a.dng",))
+    after = photo("a.jpg", companion_paths=("a.dng", "a.xmp"))
+    assert compare_runs(run(), [before], run(), [after]).is_same
+    without = photo("a.jpg", companion_paths=("a.xmp",))
+    assert compare_runs(run(), [before], run(), [without]).changed_files == ("a.jpg",)
+
+
+def test_differences_of_inputs_and_results_are_distinguished() -> None:
     second = dataclasses.replace(
         run(),
         config={"a": {"b": 0.2}},
@@ -77,7 +85,7 @@ def test_moments_are_split_merged_and_regrouped() -> None:
 
 
 @given(labelings)
-def test_other_numbers_for_the_same_moments_are_no_change(labels: list[int]) -> None:
+def test_new_numbers_for_the_same_moments_are_not_a_change(labels: list[int]) -> None:
     renamed = [label if label < 0 else 7 - label for label in labels]
     assert list(regroupings(labelled(labels), labelled(renamed))) == []
 
@@ -93,7 +101,7 @@ def test_a_diff_is_symmetric(data: st.DataObject) -> None:
     assert len(photos) == len(set(photos))
 
 
-def test_the_same_model_from_another_source_is_no_change() -> None:
+def test_the_same_model_from_another_source_is_not_a_change() -> None:
     earlier = {"face": {"digest": "1"}}  # before sources were recorded
     later = {"face": {"digest": "1", "file_sources": ["a wheel"]}}
     runs = [dataclasses.replace(run(), models=models) for models in (earlier, later)]

@@ -45,7 +45,7 @@ def stored_run() -> Run:
 
 
 def decided(keeps: Callable[[ImageRecord, list[ImageRecord]], bool]) -> DecidedMoments:
-    """Moments of three shots each, unlike one another, that a user of some taste went through."""
+    """Moments of three dissimilar shots each, with the decisions of a user with some taste."""
     rng = random.Random(5)
     records, decisions = [], {}
     for moment in range(MOMENTS):
@@ -83,11 +83,11 @@ def best_by_iqa(record: ImageRecord, shots: list[ImageRecord]) -> bool:
 
 @pytest.fixture(scope="module")
 def by_iqa() -> Proposal:
-    """For a user who keeps the best of a moment by its technical score."""
+    """The proposal for a user who keeps the shot with the best technical score in a moment."""
     return propose(decided(best_by_iqa), stored_run())
 
 
-def test_a_taste_is_found_and_holds_for_decisions_that_it_was_not_told_of(
+def test_a_taste_is_found_and_holds_for_held_out_decisions(
     by_iqa: Proposal,
 ) -> None:
     found = by_iqa
@@ -103,14 +103,14 @@ def test_a_taste_is_found_and_holds_for_decisions_that_it_was_not_told_of(
     assert "nothing has been changed" in text
 
 
-def test_chance_is_not_taken_for_taste() -> None:
+def test_random_decisions_are_not_mistaken_for_taste() -> None:
     rng = random.Random(1)
     found = propose(decided(lambda record, shots: rng.random() < 0.5), stored_run())
     assert found.fit_after.agreed >= found.fit_before.agreed
     assert not found.is_better or found.held_out.agreement < 0.65
 
 
-def test_what_agrees_already_is_left_alone() -> None:
+def test_settings_that_already_agree_are_not_changed() -> None:
     def as_now(record: ImageRecord, shots: list[ImageRecord]) -> bool:
         def composite(one: ImageRecord) -> float:
             assert one.quality is not None
@@ -135,7 +135,7 @@ def test_a_proposal_is_a_config_file(by_iqa: Proposal) -> None:
 
 
 @pytest.mark.parametrize("key", CANDIDATES)
-def test_every_value_that_is_tried_is_a_legal_one(key: str) -> None:
+def test_every_value_that_is_tried_is_valid(key: str) -> None:
     for value in CANDIDATES[key]:
         layer = Layer("trial", overrides_of({key: value}))
         PipelineConfig(ROOT / "configs", "builtin", [layer]).load()

@@ -1,4 +1,4 @@
-"""Files in memory are bounded in bytes, however many callers want them."""
+"""The bytes of files in memory are limited, however many callers there are."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ PHOTO_COUNT = 40  # 350 MB for each of two callers
 SIDE_PX = 1700
 ROOM_BYTES, BUDGET_BYTES = 20 * 10**6, 80 * 10**6
 FEW_BYTES = 160 * 10**6
-"""Twice what was measured besides: the allocator keeps some for each thread."""
+"""Twice the additional memory that was measured: the allocator keeps some for each thread."""
 
 COMPARE = """
 import asyncio, pathlib, sys
+from hashlib import sha256
 from orchestrator.ports import ModelIdentity
 from orchestrator.runs.pair_comparison import PairComparer
 from orchestrator.storage.photo_io import PhotoThreads
@@ -44,11 +45,11 @@ async def main():
     source = FolderPhotoSource(folder, max_pixels=10**9, budget=MemoryBudget(budget))
     model = ModelIdentity("m", "1", "d", 256, (), "builtin", "", 64, (), (), "", (), {})
     threads = PhotoThreads(contents=Turns(room))
-    digests = {path: path for path in paths}
+    digests = {path: sha256((folder / path).read_bytes()).hexdigest() for path in paths}
     pairs = list(zip(paths, paths[1:]))
     callers = [PairComparer(source, Cache(), Service(), model, threads) for _ in range(2)]
     decode((folder / paths[0]).read_bytes(), max_pixels=10**9)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = kilobytes("VmRSS")
     found = await asyncio.gather(*(caller.compare(pairs, digests) for caller in callers))
     assert all(answers.keys() == set(pairs) for answers in found)
@@ -60,8 +61,8 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 def test_many_comparisons_hold_few_files(tmp_path: Path) -> None:
-    image = Image.new("RGB", (SIDE_PX, SIDE_PX))
     for number in range(PHOTO_COUNT):
+        image = Image.new("RGB", (SIDE_PX, SIDE_PX), (number, 0, 0))
         image.save(tmp_path / f"{number:02}.bmp")
     done = subprocess.run(
         [sys.executable, "-c", COMPARE, tmp_path, str(ROOM_BYTES), str(BUDGET_BYTES)],

@@ -1,4 +1,4 @@
-"""An error as a run begins or ends fails that run and never the worker."""
+"""An error at the start or the end of a run fails that run, but never the worker."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from tests.conftest import ROOT, draw_picture
 from tests.unit.values import quality
 
 Fault = Callable[[str, Any], None]
-"""Sees every statement with its parameters before it is executed, and may raise."""
+"""Gets every statement with its parameters before it is executed, and may raise."""
 
 
 class Services:
-    """All four roles: every picture looks alike; comparisons fail on request."""
+    """All four roles: all pictures look alike; comparisons fail on request."""
 
     def __init__(self) -> None:
         self.answer: Any = 0.5
@@ -67,7 +67,7 @@ class Services:
 
 
 class House:
-    """A worker on a database, with what a test does with it."""
+    """A worker on a database, and the actions of tests on it."""
 
     def __init__(self, engine: Engine, album: Album) -> None:
         self.services: Any = Services()
@@ -93,7 +93,7 @@ class House:
         self.working = asyncio.ensure_future(worker.work())
 
     async def curate(self) -> Run:
-        """Runs the album, and returns the end as a watcher sees it."""
+        """Runs the album, and returns the end of the run as a watcher sees it."""
         run = await self.curator.start_run(self._album, "", {}, uuid.uuid4().hex)
         async with asyncio.timeout(60):
             async for snapshot in self.curator.watch(run.id):
@@ -163,7 +163,7 @@ async def test_an_unexpected_error_in_finishing_fails_that_run_with_its_cause(
         assert (await opened.curate()).state is RunState.COMPLETED
 
 
-async def test_an_unexpected_error_in_claiming_leaves_the_run_to_the_next_try(
+async def test_an_unexpected_error_in_claiming_leaves_the_run_for_the_next_try(
     engine: Engine, album: Album
 ) -> None:
     claims = lambda sql, values: sql.startswith("UPDATE runs") and "RUNNING" in values  # noqa: E731
@@ -171,7 +171,7 @@ async def test_an_unexpected_error_in_claiming_leaves_the_run_to_the_next_try(
         assert (await opened.curate()).state is RunState.COMPLETED
 
 
-async def test_a_locked_database_fails_the_run_at_once_and_is_stored_once_it_is_free(
+async def test_a_locked_database_fails_the_run_at_once_which_is_stored_later(
     engine: Engine, album: Album, tmp_path: Path
 ) -> None:
     connect = sqlite3.connect(tmp_path / DATABASE_NAME, check_same_thread=False)
@@ -190,7 +190,7 @@ async def test_a_locked_database_fails_the_run_at_once_and_is_stored_once_it_is_
             assert opened.store.run(failed.id) == failed
 
 
-async def test_a_full_disk_fails_the_run_with_what_to_do_and_later_runs_work(
+async def test_a_full_disk_fails_the_run_with_advice_and_later_runs_work(
     engine: Engine, album: Album
 ) -> None:
     has_room = False
@@ -224,7 +224,7 @@ async def test_a_pair_that_cannot_be_compared_does_not_fail_the_run(
         assert sum(image.is_selected for image in images) == 1
 
 
-async def test_only_pictures_that_older_versions_read_differently_are_read_again(
+async def test_only_pictures_that_older_versions_decoded_differently_are_decoded_again(
     engine: Engine, album: Album
 ) -> None:
     Image.fromarray(draw_picture(5, 160, 120)).save(Path(album.folder) / "scan.tif")
@@ -254,7 +254,9 @@ async def test_only_pictures_that_older_versions_read_differently_are_read_again
         assert cached == [2, 3]
 
 
-async def test_pictures_of_other_formats_are_rows_and_counted(engine: Engine, album: Album) -> None:
+async def test_pictures_in_unsupported_formats_become_rows_and_are_counted(
+    engine: Engine, album: Album
+) -> None:
     for name in ("a.jxl", "b.jxl", "c.jpg"):
         (Path(album.folder) / name).write_bytes(b"\xff\x0a and so on")
     (Path(album.folder) / "d.exr").write_bytes(b"v/1\x01 and so on")
@@ -264,4 +266,6 @@ async def test_pictures_of_other_formats_are_rows_and_counted(engine: Engine, al
         assert run.notes[-2:] == ("Left out: 1 video.", "Not supported: 3 JPEG XL, 1 OpenEXR.")
         assert run.summary is not None
         assert (run.summary.photo_count, run.summary.unreadable_count) == (6, 4)
-        assert opened.store.image(run.id, "a.jxl").error == "not supported: JPEG XL"
+        found = opened.store.image(run.id, "a.jxl")
+        assert (found.reason_code, found.format) == ("UNSUPPORTED_FORMAT", "JPEG XL")
+        assert found.error == "not supported: JPEG XL"

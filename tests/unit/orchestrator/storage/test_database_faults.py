@@ -1,4 +1,4 @@
-"""A SQLite file that is full, locked, damaged or write-protected, at every kind of statement."""
+"""Every kind of statement on a SQLite file that is full, locked, damaged or write-protected."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BIG = "x" * 200_000
 
 
 class Stores:
-    """What is done with a database, by the kind of statement."""
+    """The operations on a database, by kind of statement."""
 
     def __init__(self, engine: Engine) -> None:
         self.store, self.log = SqlRunStore(engine), SqlDecisionLog(engine)
@@ -146,7 +146,7 @@ def test_a_locked_file_is_reported_at_every_write_until_it_is_free(
         call()
 
 
-def test_a_damaged_file_is_named_at_every_statement(
+def test_a_damaged_file_is_reported_at_every_statement(
     engine: Engine, stores: Stores, tmp_path: Path
 ) -> None:
     with engine.connect() as connection:
@@ -155,7 +155,7 @@ def test_a_damaged_file_is_named_at_every_statement(
     path = tmp_path / DATABASE_NAME
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(4096)  # the header stays: every table is damaged, and the file opens
+        file.seek(4096)  # keeps the header: every table is damaged, but the file opens
         file.write(b"\xa5" * (size - 4096))
     for message in refused(
         {**stores.reads, **stores.small_writes}, DatabaseUnusableError, tmp_path
@@ -181,7 +181,7 @@ def test_a_locked_file_fails_the_start_with_one_line(tmp_path: Path) -> None:
             open_database(tmp_path, busy_timeout_s=0.01)
 
 
-def test_a_write_protected_database_is_named_at_every_write(
+def test_a_write_protected_database_is_reported_at_every_write(
     engine: Engine, stores: Stores, tmp_path: Path
 ) -> None:
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Orders, filters and searches give the same on both databases."""
+"""Sorting, filters and searches give the same results on both databases."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.unit.orchestrator.storage.test_storage import album, image, run
 from tests.unit.values import entry, face, quality
 
 PATHS = ("B.jpg", "a.jpg", "a/z.jpg", "Äpfel.jpg", "é.jpg", "100%.jpg", "a_b.jpg", "zz.jpg")
-"""In no order; by bytes "B" comes before "a", and "Ä" behind "z"."""
+"""In no particular order; by bytes "B" comes before "a", and "Ä" after "z"."""
 
 
 def records() -> list[ImageRecord]:
-    """Scores of which some are missing, in twos that are equal; two photos that are unreadable."""
+    """Pairs of equal scores, some of them missing, and two unreadable photos."""
     found = []
     for number, path in enumerate(PATHS):
         if number >= len(PATHS) - 2:
@@ -41,7 +41,7 @@ def records() -> list[ImageRecord]:
                 pose_score=0.5 if has_faces else None,
                 eyes_score=0.2 * number if has_faces else None,
                 smile_score=1.0 - 0.1 * number if has_faces else None,
-                # not what a threshold of 0.5 says: the filter shows what was decided
+                # contradicts a threshold of 0.5, because the filter must use the stored faults
                 face_faults=(FaceFault.EYES_CLOSED,) if number == 1 else (),
                 cluster_id=(0, 0, -1, 1, 1, -1)[number],
                 composite_score=None if number == 5 else 0.3 * (number % 4),
@@ -76,7 +76,7 @@ def by_bytes(path: str) -> bytes:
     return path.encode()
 
 
-def test_paths_are_ordered_by_their_bytes(store: SqlRunStore) -> None:
+def test_paths_are_sorted_by_their_bytes(store: SqlRunStore) -> None:
     assert paths(store) == sorted(PATHS, key=by_bytes)
     assert paths(store, order_by="path desc") == sorted(PATHS, key=by_bytes, reverse=True)
 
@@ -105,12 +105,14 @@ def test_unknown_scores_come_last_and_equal_ones_by_path(
         ("cluster_id", lambda record: 99 if record.cluster_id is None else record.cluster_id),
     ],
 )
-def test_other_orders(store: SqlRunStore, order: str, key: Callable[[ImageRecord], Any]) -> None:
+def test_other_sort_orders(
+    store: SqlRunStore, order: str, key: Callable[[ImageRecord], Any]
+) -> None:
     wanted = sorted(records(), key=lambda record: (key(record), by_bytes(record.path)))
     assert paths(store, order_by=order) == [record.path for record in wanted]
 
 
-def test_moments_come_with_their_best_first(store: SqlRunStore) -> None:
+def test_moments_have_their_best_photo_first(store: SqlRunStore) -> None:
     found = [
         next(record for record in records() if record.path == path)
         for path in paths(store, order_by="moment")
@@ -161,7 +163,7 @@ def test_clusters_and_scores(store: SqlRunStore) -> None:
         assert sorted(values) == sorted(value for value in known if value is not None)
 
 
-def test_pages_meet_without_a_gap(store: SqlRunStore) -> None:
+def test_pages_follow_each_other_without_a_gap(store: SqlRunStore) -> None:
     query = ImageQuery(order_by="iqa_score")
     pages = [store.images("r", query, limit=3, offset=offset) for offset in (0, 3, 6)]
     assert [record for page in pages for record in page] == store.images("r", query)

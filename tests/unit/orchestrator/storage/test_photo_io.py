@@ -20,7 +20,7 @@ from services.common.errors import InvalidImageError
 
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
-    """Hanging calls in a test wait for this, and continue when the test ends."""
+    """Calls that hang in a test wait for this event, and continue when the test ends."""
     event = threading.Event()
     yield event
     event.set()
@@ -51,7 +51,7 @@ def test_a_socket_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             FolderPhotoSource(tmp_path, max_pixels=1).read("s.jpg")
 
 
-def test_a_file_beyond_the_bound_is_refused_with_its_size(
+def test_a_file_beyond_the_limit_is_refused_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photo_source, "MAX_FILE_BYTES", 10**6)
@@ -61,7 +61,7 @@ def test_a_file_beyond_the_bound_is_refused_with_its_size(
         FolderPhotoSource(tmp_path, max_pixels=1).read("a.jpg")
 
 
-def test_calls_that_hang_fail_and_others_get_threads_of_their_own(
+def test_calls_that_hang_fail_and_other_calls_get_new_threads(
     released: threading.Event,
 ) -> None:
     async def scenario() -> None:
@@ -76,7 +76,7 @@ def test_calls_that_hang_fail_and_others_get_threads_of_their_own(
     asyncio.run(scenario())
 
 
-def test_when_all_threads_hang_further_calls_fail_at_once(released: threading.Event) -> None:
+def test_further_calls_fail_at_once_if_all_threads_hang(released: threading.Event) -> None:
     async def scenario() -> None:
         photo_io = PhotoIo(max_threads=1, stall_s=0.05, max_stalled=2)
         calls = [asyncio.ensure_future(photo_io.run(released.wait)) for _ in range(10)]
@@ -124,11 +124,11 @@ def test_a_file_that_grows_beyond_its_room_is_refused(tmp_path: Path) -> None:
     source = FolderPhotoSource(tmp_path, max_pixels=1)
     assert source.size("a.jpg") == 5
     assert source.read("a.jpg", 5) == b"12345"
-    with pytest.raises(InvalidImageError, match="has grown while it was being read"):
+    with pytest.raises(InvalidImageError, match="grew while it was being read"):
         source.read("a.jpg", 4)
 
 
-async def test_few_calls_load_the_results_of_large_runs_at_once() -> None:
+async def test_few_calls_load_the_results_of_large_runs_simultaneously() -> None:
     threads = PhotoThreads()
     large = Run(
         *("run", "album", RunState.COMPLETED, "builtin", {}, {}, {}, utc_now()),

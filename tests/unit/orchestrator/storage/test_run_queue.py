@@ -1,4 +1,4 @@
-"""Who works on which run, on both databases."""
+"""The assignment of runs to orchestrators, on both databases."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def store(engine: Engine) -> SqlRunStore:
 
 @pytest.fixture
 def queue_of(engine: Engine) -> Make:
-    """The queue as an orchestrator of some name sees it."""
+    """The queue as seen by the orchestrator with a given name."""
     return lambda owner_id, takes_over=True: SqlRunQueue(engine, owner_id, takes_over=takes_over)
 
 
@@ -53,7 +53,7 @@ def ended(claimed: Run | None, state: RunState = RunState.COMPLETED, **changes: 
     return claimed.revise(state=state, end_time=utc_now(), **changes)
 
 
-def test_the_oldest_run_is_claimed_first_and_by_one(store: SqlRunStore, queue_of: Make) -> None:
+def test_the_oldest_run_is_claimed_first_and_only_once(store: SqlRunStore, queue_of: Make) -> None:
     wait_for_worker(store, "second", seconds=1)
     wait_for_worker(store, "first")
     claimed = queue_of("a").claim()
@@ -68,11 +68,11 @@ def test_the_oldest_run_is_claimed_first_and_by_one(store: SqlRunStore, queue_of
     assert queue_of("c").claim() is None
 
 
-def test_every_run_is_claimed_once_however_many_want_it(
+def test_every_run_is_claimed_once_by_many_orchestrators(
     engine: Engine, store: SqlRunStore, queue_of: Make
 ) -> None:
     if not is_shared(engine):
-        pytest.skip("SQLite has one orchestrator")
+        pytest.skip("SQLite supports one orchestrator")
     for number in range(40):
         wait_for_worker(store, f"run{number}")
 
@@ -85,7 +85,7 @@ def test_every_run_is_claimed_once_however_many_want_it(
     assert sorted(found) == sorted(f"run{number}" for number in range(40))
 
 
-def test_what_is_claimed_is_renewed_with_its_progress_and_finished(
+def test_a_claimed_run_is_renewed_with_its_progress_and_finished(
     store: SqlRunStore, queue_of: Make
 ) -> None:
     wait_for_worker(store, "r")
@@ -103,7 +103,7 @@ def test_what_is_claimed_is_renewed_with_its_progress_and_finished(
     assert queue.renew(working) is Renewal.LOST
 
 
-def test_a_run_is_taken_over_once_its_lease_has_expired_and_the_former_owner_stores_nothing(
+def test_a_run_with_an_expired_lease_is_taken_over_and_its_former_owner_stores_nothing(
     engine: Engine, store: SqlRunStore, queue_of: Make
 ) -> None:
     wait_for_worker(store, "r")
@@ -123,7 +123,7 @@ def test_a_run_is_taken_over_once_its_lease_has_expired_and_the_former_owner_sto
     assert living.finish(ended(second), [])
 
 
-def test_a_run_that_outlives_its_orchestrators_is_given_up(
+def test_a_run_that_outlives_several_orchestrators_fails(
     engine: Engine, store: SqlRunStore, queue_of: Make
 ) -> None:
     wait_for_worker(store, "r")
@@ -138,7 +138,7 @@ def test_a_run_that_outlives_its_orchestrators_is_given_up(
     assert queue.claim() is not None  # whoever resumes it has another try
 
 
-def test_without_taking_over_an_abandoned_run_is_interrupted(
+def test_an_abandoned_run_is_interrupted_if_runs_are_not_resumed(
     engine: Engine, store: SqlRunStore, queue_of: Make
 ) -> None:
     wait_for_worker(store, "abandoned")
@@ -151,7 +151,7 @@ def test_without_taking_over_an_abandoned_run_is_interrupted(
     assert store.run("abandoned").state is RunState.INTERRUPTED
 
 
-def test_a_released_run_goes_on_at_once_elsewhere(store: SqlRunStore, queue_of: Make) -> None:
+def test_a_released_run_continues_at_once_elsewhere(store: SqlRunStore, queue_of: Make) -> None:
     wait_for_worker(store, "r")
     first = queue_of("a").claim()
     assert first is not None
@@ -175,10 +175,10 @@ def test_a_waiting_run_is_cancelled_at_once_a_working_one_by_its_owner(
     assert store.run("waiting").state is RunState.CANCELLED
     assert store.run("working").state is RunState.RUNNING
     assert owner.renew(claimed) is Renewal.CANCEL_REQUESTED
-    owner.release(claimed)  # it stops before it has acted on that
+    owner.release(claimed)  # the owner stops before it has cancelled the run
     assert other.claim() is None
     assert store.run("working").state is RunState.CANCELLED
-    with pytest.raises(FailedPreconditionError, match="already ended, it is CANCELLED"):
+    with pytest.raises(FailedPreconditionError, match="already ended: it is CANCELLED"):
         owner.cancel("working")
     with pytest.raises(NotFoundError):
         owner.cancel("none")
@@ -207,9 +207,7 @@ def test_a_repeated_request_neither_cancels_nor_queues_a_run_twice(
     assert store.run("r").state is RunState.COMPLETED
 
 
-def test_only_what_did_not_reach_its_end_is_queued_again(
-    store: SqlRunStore, queue_of: Make
-) -> None:
+def test_only_unfinished_runs_are_queued_again(store: SqlRunStore, queue_of: Make) -> None:
     queue = queue_of("a")
     for state in RunState:
         store.save_run(run(state.value, state=state, error="gone"))
@@ -224,7 +222,7 @@ def test_only_what_did_not_reach_its_end_is_queued_again(
 
 
 @pytest.mark.parametrize("takes_over", [True, False])
-def test_the_only_orchestrator_deals_with_what_the_one_before_it_left(
+def test_the_only_orchestrator_handles_runs_of_its_predecessor(
     store: SqlRunStore, queue_of: Make, takes_over: bool
 ) -> None:
     wait_for_worker(store, "working")
@@ -256,7 +254,7 @@ def test_the_run_of_a_deleted_album_is_lost(store: SqlRunStore, queue_of: Make) 
 @pytest.mark.parametrize(
     ("takes_over", "state"), [(True, RunState.RUNNING), (False, RunState.INTERRUPTED)]
 )
-def test_a_run_under_way_in_a_backup_is_taken_over_or_can_be_resumed(
+def test_a_run_in_progress_in_a_backup_is_taken_over_or_can_be_resumed(
     takes_over: bool, state: RunState, tmp_path: Path
 ) -> None:
     engine = open_database(tmp_path)

@@ -43,6 +43,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
+from orchestrator.storage.rows import album_values
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
 from orchestrator.storage.uploads import Upload, count_photos, remove_abandoned_uploads
@@ -91,7 +92,7 @@ def run(run_id: str = "r", album_id: str = "a", **changes: object) -> Run:
     return Run(id=run_id, album_id=album_id, **values)  # type: ignore[arg-type]
 
 
-def test_runs_of_version_0_1_0_still_say_which_models_use_heuristics(store: SqlRunStore) -> None:
+def test_runs_of_version_0_1_0_still_show_models_with_heuristics(store: SqlRunStore) -> None:
     old = {"quality": {"id": "builtin-quality"}, "siamese": {"id": "builtin-siamese"}}
     new = {"quality": {"id": "builtin-quality", "is_heuristic": False}}
     store.add_album(album())
@@ -107,18 +108,18 @@ def image(path: str, **changes: object) -> ImageRecord:
     return ImageRecord(path=path, **values)  # type: ignore[arg-type]
 
 
-def test_migrations_make_the_tables_that_the_code_uses(engine: Engine) -> None:
+def test_migrations_create_the_tables_that_the_code_uses(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None:
+def test_decisions_from_before_the_log_are_in_the_log(engine: Engine) -> None:
     with engine.begin() as connection:
         config = alembic.config.Config()
         config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
         config.attributes["connection"] = connection
         alembic.command.downgrade(config, "0003")
-        connection.execute(metadata.tables["albums"].insert().values(dataclasses.asdict(album())))
+        connection.execute(metadata.tables["albums"].insert().values(album_values(album())))
         connection.execute(
             metadata.tables["decisions"]
             .insert()
@@ -130,7 +131,7 @@ def test_decisions_made_before_there_was_a_log_are_in_it(engine: Engine) -> None
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
-def test_runs_stored_before_faults_were_get_those_of_their_own_thresholds(engine: Engine) -> None:
+def test_runs_from_before_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
     store = SqlRunStore(engine)
     store.add_album(album())
     scores = {"pose_score": 0.9, "eyes_score": 0.4, "smile_score": 0.2}
@@ -183,7 +184,7 @@ def test_the_database_is_durable(tmp_path: Path) -> None:
     assert sqlite3.connect(tmp_path / "bestshot.db").execute("SELECT count(*) FROM runs")
 
 
-def test_opening_twice_keeps_what_is_there(tmp_path: Path, postgresql: Postgresql) -> None:
+def test_opening_twice_keeps_the_data(tmp_path: Path, postgresql: Postgresql) -> None:
     def open_twice(opened: Callable[[], Engine]) -> None:
         first, again = opened(), opened()
         SqlRunStore(first).add_album(album())
@@ -196,7 +197,7 @@ def test_opening_twice_keeps_what_is_there(tmp_path: Path, postgresql: Postgresq
         open_twice(lambda: open_postgresql(url, None))
 
 
-def test_orchestrators_that_start_at_once_migrate_once(postgresql: Postgresql) -> None:
+def test_orchestrators_that_start_simultaneously_migrate_once(postgresql: Postgresql) -> None:
     with postgresql.database() as url, ThreadPoolExecutor(4) as threads:
         engines = list(threads.map(lambda _: open_postgresql(url, None), range(4)))
         SqlRunStore(engines[0]).add_album(album())
@@ -208,7 +209,7 @@ def test_orchestrators_that_start_at_once_migrate_once(postgresql: Postgresql) -
 def test_a_database_of_a_newer_bestshot_is_refused(engine: Engine, tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigError, match="made by a newer bestshot"):
+    with pytest.raises(ConfigError, match="created by a newer version of bestshot"):
         migrate(engine)
 
 
@@ -249,12 +250,12 @@ def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
         ("postgresql://a@b/c?sslmod=require", "'sslmod' is not an option of libpq"),
     ],
 )
-def test_a_wrong_database_url_says_what_would_be_right(url: str, problem: str) -> None:
+def test_the_error_for_a_wrong_database_url_names_the_right_form(url: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         open_postgresql(url, None)
 
 
-def test_the_password_comes_from_a_file_and_shows_nowhere(
+def test_the_password_comes_from_a_file_and_never_appears(
     tmp_path: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "START_WAIT_S", 0.0)
@@ -330,14 +331,14 @@ def test_a_result_is_read_back_as_it_was_stored(store: SqlRunStore) -> None:
     assert store.count_images("r", ImageQuery([ImageFilter.SELECTED])) == 1
 
 
-def test_results_are_replaced_whole(store: SqlRunStore) -> None:
+def test_results_are_replaced_completely(store: SqlRunStore) -> None:
     store.add_album(album())
     store.save_results(run(), [image("a"), image("b")])
     store.save_results(run(), [image("c")])
     assert [record.path for record in store.images("r")] == ["c"]
 
 
-def test_one_album_a_folder(store: SqlRunStore) -> None:
+def test_there_is_one_album_per_folder(store: SqlRunStore) -> None:
     first = store.add_album(album())
     again = Album(id="other", display_name="x", folder=first.folder, create_time=TIME)
     assert store.add_album(again) == first
@@ -354,7 +355,7 @@ def test_runs_are_listed_newest_first(store: SqlRunStore) -> None:
     assert [found.id for found in store.list_runs("a", 10, 1)] == ["old"]
 
 
-def test_a_deleted_album_takes_its_runs_results_and_decisions_along(
+def test_deleting_an_album_deletes_its_runs_results_and_decisions(
     store: SqlRunStore, log: SqlDecisionLog
 ) -> None:
     store.add_album(album())
@@ -368,7 +369,9 @@ def test_a_deleted_album_takes_its_runs_results_and_decisions_along(
     assert log.decisions("a") == {}
 
 
-def test_a_log_is_added_to_and_read_back_whole(store: SqlRunStore, log: SqlDecisionLog) -> None:
+def test_added_log_entries_are_read_back_completely(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
     store.add_album(album())
     store.add_album(album("b"))
     entries = [
@@ -389,11 +392,11 @@ def test_a_log_is_added_to_and_read_back_whole(store: SqlRunStore, log: SqlDecis
         assert log.append("a", [entries[number]]) == 1
         assert log.decisions("a") == state
     assert log.entries("a") == entries
-    assert log.append("a", entries) == 0, "what is there is passed over"
+    assert log.append("a", entries) == 0, "existing entries are skipped"
     assert log.append("b", entries) == 5, "each album has its own"
 
 
-def test_a_log_takes_all_or_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
+def test_a_log_adds_all_entries_or_none(store: SqlRunStore, log: SqlDecisionLog) -> None:
     store.add_album(album())
     good, bad = entry("1", DecisionAction.KEEP, "d"), entry("2", DecisionAction.MERGE, "d")
     with pytest.raises(InvalidArgumentError, match="entry 2 of 2: merge needs at least 2 photos"):
@@ -403,7 +406,7 @@ def test_a_log_takes_all_or_nothing(store: SqlRunStore, log: SqlDecisionLog) -> 
         log.append("nowhere", [good])
 
 
-def test_a_log_that_several_add_to_loses_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
+def test_a_log_with_several_writers_loses_nothing(store: SqlRunStore, log: SqlDecisionLog) -> None:
     store.add_album(album())
 
     def add(writer: int) -> None:
@@ -423,7 +426,7 @@ def source_of(folder: Path, *names: str) -> FolderPhotoSource:
     return FolderPhotoSource(folder, max_pixels=1)
 
 
-def test_files_that_go_with_a_photo_are_no_photos(tmp_path: Path) -> None:
+def test_companion_files_are_not_photos(tmp_path: Path) -> None:
     source = source_of(
         tmp_path,
         *("pair.JPG", "pair.cr2", "live.heic", "live.MOV", "live.aae", "alone.dng", "film.mov"),
@@ -454,7 +457,7 @@ JUNK = (
 )
 
 
-def test_system_folders_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_system_folders_are_skipped_and_counted(tmp_path: Path) -> None:
     source = source_of(tmp_path, "IMG_1.jpg", "sub/IMG_2.jpg", "._IMG_1.jpg", *JUNK)
     found = source.find_photos()
     assert [photo.path for photo in found.photos] == ["IMG_1.jpg", "sub/IMG_2.jpg"]
@@ -466,7 +469,7 @@ def test_system_folders_are_left_out_and_counted(tmp_path: Path) -> None:
         source.find_photos()
 
 
-def test_patterns_leave_out_files_and_folders(tmp_path: Path) -> None:
+def test_patterns_exclude_files_and_folders(tmp_path: Path) -> None:
     source = source_of(
         tmp_path,
         *("a.jpg", "b.png", "keep.png", "sub/c.jpg", "sub/drafts/d.jpg", "drafts/e.jpg"),
@@ -478,7 +481,7 @@ def test_patterns_leave_out_files_and_folders(tmp_path: Path) -> None:
     found = source.find_photos(["sub/drafts", "*.PNG"])
     assert [photo.path for photo in found.photos] == ["a.jpg", "keep.png", "sub/c.jpg"]
     assert found.notes == ("Left out: 2 excluded folders, 2 excluded files, 1 video.",)
-    with pytest.raises(InvalidArgumentError, match="a pattern in find_photos"):
+    with pytest.raises(InvalidArgumentError, match=r"find_photos\.exclude: invalid pattern"):
         source.find_photos(["!"])
     for content in (b"\xff\xfe", b"#" * 2**20 + b"\n*.jpg"):
         (tmp_path / ".bestshotignore").write_bytes(content)
@@ -486,7 +489,7 @@ def test_patterns_leave_out_files_and_folders(tmp_path: Path) -> None:
             source.find_photos()
 
 
-def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -> None:
+def test_a_folder_that_disappears_is_not_a_folder_of_broken_photos(tmp_path: Path) -> None:
     album = tmp_path / "album"
     source = source_of(album, "a.jpg", "b.jpg")
     source.list_photos()
@@ -496,15 +499,15 @@ def test_a_folder_that_goes_away_is_no_folder_of_broken_photos(tmp_path: Path) -
     album.rename(tmp_path / "elsewhere")
     with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
-    album.mkdir()  # as an unmounted network folder leaves its place behind, empty
-    with pytest.raises(UnavailableError, match="was replaced by another one"):
+    album.mkdir()  # as an unmounted network folder leaves an empty folder behind
+    with pytest.raises(UnavailableError, match="was replaced by a different one"):
         source.read("b.jpg")
     album.rmdir()
     (tmp_path / "elsewhere").rename(album)
     assert source.read("b.jpg") == b"x"
 
 
-def test_the_feature_cache_returns_what_was_put_first(engine: Engine) -> None:
+def test_the_feature_cache_returns_the_first_stored_value(engine: Engine) -> None:
     cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     keys = [(f"{i:064}", "face", "m") for i in range(1000)]
     cache.put({key: str(i).encode() for i, key in enumerate(keys)})
@@ -533,7 +536,7 @@ def test_photos_are_found_in_sub_folders_in_order_of_their_paths(tmp_path: Path)
     assert {photo.size_bytes for photo in found} == {5}
 
 
-def test_a_folder_without_photos_and_no_folder_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_folder_and_one_without_photos_have_different_errors(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="no photos found in"):
         FolderPhotoSource(tmp_path, max_pixels=1).list_photos()
     with pytest.raises(InvalidArgumentError, match="does not exist"):
@@ -551,7 +554,7 @@ def test_a_dangling_link_is_an_unreadable_photo(tmp_path: Path) -> None:
         source.read(photo.path)
 
 
-def test_paths_outside_the_allowed_roots_are_refused_links_resolved(tmp_path: Path) -> None:
+def test_paths_outside_the_allowed_roots_are_refused_after_resolving_links(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()
@@ -565,7 +568,20 @@ def test_paths_outside_the_allowed_roots_are_refused_links_resolved(tmp_path: Pa
         check_allowed(Path("in"), [root], field="folder")
 
 
-def test_an_upload_beyond_its_bound_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_tilde_is_the_home_of_the_orchestrators_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "trip").mkdir()
+    trip = (tmp_path / "trip").resolve()
+    assert check_allowed(Path("~/trip"), [Path("~")], field="folder") == trip
+    with pytest.raises(InvalidArgumentError, match="allowed roots"):
+        check_allowed(Path("~/trip"), [tmp_path / "other"], field="folder")
+    with pytest.raises(InvalidArgumentError, match="absolute"):
+        check_allowed(Path("~nobody-here/trip"), [tmp_path], field="folder")
+
+
+def test_an_upload_beyond_the_limit_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with Upload(tmp_path, "fits", 10**6) as upload:
         upload.begin("a.jpg")
         upload.write(bytes(10**6))

@@ -1,4 +1,4 @@
-"""What the API says of decisions that a run was compared with."""
+"""API messages for the comparison of a run with decisions."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_a_proposal_has_its_numbers_its_file_and_its_lines() -> None:
     assert any("select_best.min_score_threshold: 0.5 -> 0.4" in line for line in message.lines)
 
 
-def test_no_proposal_has_no_file() -> None:
+def test_an_empty_proposal_has_no_file() -> None:
     message = proposal_message(proposal())
     assert message.settings_yaml == ""
     assert not message.is_better
     assert message.lines
 
 
-def test_an_evaluation_names_what_it_disagrees_about() -> None:
+def test_an_evaluation_lists_disagreements() -> None:
     record = ImageRecord(path="a.jpg", content_digest="d", size_bytes=1, reason="Not selected.")
     found = Evaluation(Counts(1, 1, 0, 0), [(record, Decision.KEEP)], 2, 0.25)
     message = evaluation_message(found)

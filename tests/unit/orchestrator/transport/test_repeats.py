@@ -24,7 +24,7 @@ from orchestrator.transport.repeats import Repeats
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 
 
-def test_all_callers_of_a_request_get_the_same_answer(engine: Engine) -> None:
+def test_all_callers_of_a_request_get_the_same_response(engine: Engine) -> None:
     done: list[int] = []
     request = pb.UpdateAlbumRequest(album_id="a", request_id=str(uuid.uuid4()))
 
@@ -47,7 +47,7 @@ def test_all_callers_of_a_request_get_the_same_answer(engine: Engine) -> None:
 
         gone = ask(first)
         await began.wait()
-        gone.cancel()  # its caller's connection has broken
+        gone.cancel()  # as if its caller's connection had broken
         waiting = [ask(first), ask(second)]
         may_end.set()
         found = [await task for task in (*waiting, ask(second))]
@@ -68,7 +68,7 @@ def test_all_callers_of_a_request_get_the_same_answer(engine: Engine) -> None:
     asyncio.run(check())
 
 
-def test_a_request_that_failed_may_be_tried_again(engine: Engine) -> None:
+def test_a_failed_request_may_be_retried(engine: Engine) -> None:
     request = pb.CancelRunRequest(run_id="r", request_id=str(uuid.uuid4()))
 
     async def fail() -> pb.CancelRunResponse:
@@ -87,7 +87,7 @@ def test_a_request_that_failed_may_be_tried_again(engine: Engine) -> None:
 
 
 def test_more_requests_than_database_connections_do_not_block_each_other(engine: Engine) -> None:
-    """Each also needs a connection for its work, on PostgreSQL besides its lock."""
+    """Each also needs a connection for its work, on PostgreSQL in addition to its lock."""
     count = 50
 
     async def check() -> None:
@@ -112,7 +112,7 @@ def test_more_requests_than_database_connections_do_not_block_each_other(engine:
     asyncio.run(check())
 
 
-def test_the_oldest_answers_are_dropped_beyond_count_and_bytes(engine: Engine) -> None:
+def test_the_oldest_responses_are_dropped_beyond_a_count_and_a_size(engine: Engine) -> None:
     def kept(bounded: SqlAnswers, sizes: list[int]) -> list[int]:
         ids = [str(uuid.uuid4()) for _ in sizes]
         for request_id, size in zip(ids, sizes, strict=True):
@@ -127,7 +127,7 @@ def test_the_oldest_answers_are_dropped_beyond_count_and_bytes(engine: Engine) -
         assert connection.execute(total).scalar_one() <= 100 + 20
 
 
-def test_an_answer_that_is_too_large_is_built_again_and_the_change_is_not_made_again(
+def test_a_response_that_is_too_large_is_rebuilt_without_repeating_the_change(
     engine: Engine,
 ) -> None:
     made: list[int] = []
@@ -152,7 +152,7 @@ def test_an_answer_that_is_too_large_is_built_again_and_the_change_is_not_made_a
     assert made == [1]
 
 
-def test_a_change_that_is_rolled_back_was_not_made(engine: Engine) -> None:
+def test_a_change_that_is_rolled_back_is_not_applied(engine: Engine) -> None:
     with attribute_changes(Request(str(uuid.uuid4()), "d")):
         with engine.connect() as connection:
             record_change(connection, added_count=1)

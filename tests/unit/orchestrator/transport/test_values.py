@@ -1,4 +1,4 @@
-"""What the command line reads is what the store has."""
+"""The command line reads the same values as the store has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 
-from orchestrator.domain.photo import Landmark
+from orchestrator.domain.photo import CameraFacts, Landmark, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
 from orchestrator.review.run_diff import Change, compare_runs
@@ -58,8 +58,13 @@ RECORD = ImageRecord(
     width_px=4,
     height_px=3,
     capture_time="2026-05-17T10:00:00",
+    capture_time_source="EXIF DateTimeOriginal",
+    capture_utc_offset="+02:00",
     camera="x",
+    camera_facts=CameraFacts(make="x", iso=800, exposure_bias_ev=-0.0, is_flash_fired=False),
+    owner_mark=OwnerMark(rating=-1, label="Rot", source="sub/a.xmp"),
     companion_paths=("sub/a.mov",),
+    version_of_path="sub/a_original.jpg",
     format="JPEG",
     quality=quality(ava_distribution=(0.25, 0.75)),
     faces=(
@@ -82,10 +87,14 @@ RECORD = ImageRecord(
     is_selected=True,
     reason_code="SELECTED_BEST",
     reason="the best",
+    set_kind="exposure_bracket",
+    set_id=0,
+    set_place=2,
+    set_size=3,
 )
 
 
-def test_a_result_comes_back_as_it_was() -> None:
+def test_a_result_is_converted_without_loss() -> None:
     assert values.image_value(image_message(RECORD, None)) == RECORD
     unread = ImageRecord(
         path="b", content_digest="", size_bytes=0, error="torn", reason_code="UNREADABLE"
@@ -93,7 +102,7 @@ def test_a_result_comes_back_as_it_was() -> None:
     assert values.image_value(image_message(unread, None)) == unread
 
 
-def test_a_run_comes_back_as_it_was() -> None:
+def test_a_run_is_converted_without_loss() -> None:
     found = values.run_value(run_message(RUN, whole=True))
     assert found == RUN
     # int and float are equal, but are printed differently
@@ -101,12 +110,15 @@ def test_a_run_comes_back_as_it_was() -> None:
     assert list(found.models) == ["quality", "siamese"]
 
 
-def test_an_album_comes_back_as_it_was() -> None:
-    album = Album("a", "name", "/photos", NOW)
-    assert values.album_value(album_message(album)) == album
+def test_an_album_is_converted_without_loss() -> None:
+    for album in (
+        Album("a", "name", "/photos", NOW),
+        Album("a", "name", "/photos", NOW, ("/more", "/yet more")),
+    ):
+        assert values.album_value(album_message(album)) == album
 
 
-def test_a_diff_comes_back_as_it_was() -> None:
+def test_a_diff_is_converted_without_loss() -> None:
     changed = dataclasses.replace(RECORD, composite_score=0.2, cluster_id=1, reason="no")
     alone = [dataclasses.replace(RECORD, path=f"{name}.jpg") for name in "xy"]
     after = [changed, dataclasses.replace(alone[0], cluster_id=2)]

@@ -1,4 +1,4 @@
-"""Numbers that are not finite: recognized wherever they are, never sent, cached or stored."""
+"""Non-finite numbers are recognized anywhere, and never sent, cached or stored."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ values = st.recursive(
 
 
 @given(values, st.sampled_from(BAD))
-def test_a_number_that_is_not_finite_is_found_wherever_it_is(value: object, bad: float) -> None:
+def test_a_non_finite_number_is_found_anywhere(value: object, bad: float) -> None:
     assert non_finite_place(value) is None
     for spoiled in ([value, bad], {"a": (value, bad)}, Answer(0.5, (value, np.float32(bad)))):
         assert non_finite_place(spoiled) is not None
@@ -65,7 +65,7 @@ def test_a_number_that_is_not_finite_is_found_wherever_it_is(value: object, bad:
 
 
 @pytest.mark.parametrize("preferred_batch_count", [1, 4])
-async def test_an_answer_that_is_not_finite_is_that_items_error(preferred_batch_count: int) -> None:
+async def test_a_non_finite_result_becomes_an_error_of_its_item(preferred_batch_count: int) -> None:
     def infer(items: list[float]) -> Sequence[Answer]:
         return [Answer(item) for item in items]
 
@@ -82,7 +82,7 @@ async def test_an_answer_that_is_not_finite_is_that_items_error(preferred_batch_
 
 
 @pytest.mark.parametrize("size", [(32, 32), (384, 512)])
-def test_the_builtin_graphs_answer_numbers_for_flat_pictures(size: tuple[int, int]) -> None:
+def test_the_builtin_graphs_return_finite_numbers_for_flat_pictures(size: tuple[int, int]) -> None:
     describe = OrtSession(BUILTIN / "siamese-describe.onnx", SessionOptions())
     compare = OrtSession(BUILTIN / "siamese-compare.onnx", SessionOptions())
     embed = OrtSession(BUILTIN / "scene-embedding.onnx", SessionOptions())
@@ -137,7 +137,7 @@ def test_words_like_nan_are_not_numbers(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_no_score_that_is_not_finite_is_stored(bad: float, engine: Engine) -> None:
+def test_a_non_finite_score_is_never_stored(bad: float, engine: Engine) -> None:
     store = SqlRunStore(engine)
     store.add_album(album())
     store.save_run(run(state=RunState.COMPLETED))

@@ -8,7 +8,7 @@ from services.common.errors import ConfigError
 from services.common.temporary import temporary_file, temporary_folder
 
 
-def test_no_writable_temporary_folder_is_a_setting_to_change(
+def test_the_error_without_a_temporary_folder_names_the_variable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")

@@ -1,4 +1,4 @@
-"""Hostile settings files give a configuration, or one short error."""
+"""Hostile settings files result in a configuration or one short error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("content", "message"), MALFORMED, ids=[one for _, one in MALFORMED])
-def test_a_malformed_file_is_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_malformed_file_is_an_error_of_one_sentence(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "settings.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
@@ -79,7 +81,9 @@ KEYS = ["clustering", "clustering:\n  min_cluster_size", "select_best", "? [a]\n
 @hypothesis_settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_bytes_are_a_configuration_or_one_error(settings_file: Path, content: bytes) -> None:
+def test_any_bytes_result_in_a_configuration_or_one_error(
+    settings_file: Path, content: bytes
+) -> None:
     settings_file.write_bytes(content)
     message = ""
     try:
@@ -107,7 +111,7 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
             read(path)
 
 
-def test_a_value_is_quoted_briefly() -> None:
+def test_quoted_values_are_short() -> None:
     assert quote([1, "a"]) == "[1, 'a']"
     assert "bits" in quote(10**6000)
     assert len(quote([["x" * 10_000] * 100] * 100)) <= 300

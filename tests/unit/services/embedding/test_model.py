@@ -1,4 +1,4 @@
-"""The joined embedding, on networks that are small enough to know their output."""
+"""The joined embedding, with networks so small that their output is known."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_cosine_of_joined_vectors_is_the_weighted_mean_of_the_networks() -> 
     assert joined.embed(first).dtype == np.float32
 
 
-def test_a_batch_is_one_inference_a_network() -> None:
+def test_a_batch_is_one_inference_per_network() -> None:
     sessions = Means(), Means(takes_batches=False)
     model = EmbeddingModel([Network(one, SMALL, 0.5) for one in sessions])
     found = model.embed_batch([model.prepare(picture) for picture in pictures(3)])
@@ -82,7 +82,7 @@ def test_a_batch_is_one_inference_a_network() -> None:
         np.testing.assert_allclose(vector, model.embed(picture), atol=1e-6)
 
 
-def test_the_builtin_embedding_is_its_graph_normalised() -> None:
+def test_the_builtin_embedding_is_the_normalised_output_of_its_graph() -> None:
     local = resolve(ROOT / "configs", ROOT, Role.EMBEDDING, "builtin-scene-embedding")
     session = OrtSession(GRAPH, SessionOptions())
     model = EmbeddingModel(load_networks(local, lambda path: OrtSession(path, SessionOptions())))
@@ -94,13 +94,13 @@ def test_the_builtin_embedding_is_its_graph_normalised() -> None:
 
 
 class Elsewhere(Settings):
-    """Constants of another share."""
+    """Constants with another share."""
 
     image_features_share: float = 0.6
 
 
 def local_model(tmp_path: Path) -> LocalModel:
-    """The joined model, as if the features network had been pulled."""
+    """The joined model, as if its features network had been pulled."""
     registry = read_registry(ROOT / "configs").models
     parts = {
         role: LocalModel(name, registry[name], {"graph": tmp_path / name}, {"graph": name})
@@ -142,7 +142,7 @@ def test_the_digest_covers_both_parts_and_the_share(tmp_path: Path) -> None:
     assert len(digests) == 7
 
 
-def test_a_part_that_is_missing_or_of_no_use_is_refused() -> None:
+def test_a_missing_or_unused_part_is_refused() -> None:
     entry = read_registry(ROOT / "configs").models["standard-scene-embedding"]
     whole = entry.model_dump(mode="json")
     for parts, role in (
@@ -155,7 +155,7 @@ def test_a_part_that_is_missing_or_of_no_use_is_refused() -> None:
 
 
 @pytest.mark.parametrize("part", ["fsa-net", "standard-scene-embedding", "builtin-scene-embeding"])
-def test_a_part_of_another_role_or_composed_itself_is_refused(part: str) -> None:
+def test_a_part_with_another_role_or_parts_of_its_own_is_refused(part: str) -> None:
     models = dict(read_registry(ROOT / "configs").models)
     entry = entry_in(models, ROOT / "configs", "standard-scene-embedding")
     parts = {**entry.parts, Role.EMBEDDING: part}

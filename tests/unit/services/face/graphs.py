@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 SIDE_PX = 1000
-"""Side of the picture that `ruler_picture` draws."""
+"""Width and height of the picture from `ruler_picture`."""
 
 
 class Graph:
@@ -18,7 +18,7 @@ class Graph:
 
     Args:
         answer: Takes the input, returns the outputs.
-        outputs: Their names.
+        outputs: Names of the outputs.
         takes_batches: Whether the first axis may have any length.
     """
 
@@ -46,7 +46,7 @@ class Graph:
 
 
 def ruler_picture() -> NDArray[np.uint8]:
-    """A picture whose red encodes x and whose green encodes y, in steps of 4 pixels."""
+    """A picture in which red encodes x and green encodes y, in steps of 4 pixels."""
     steps = (np.arange(SIDE_PX) // 4).astype(np.uint8)
     picture = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     picture[..., 0] = steps
@@ -55,7 +55,7 @@ def ruler_picture() -> NDArray[np.uint8]:
 
 
 def crop_to_picture(crop: FloatArray) -> FloatArray:
-    """The 2 x 3 map from pixels of a crop (3, side, side), 0 to 1, to those of `ruler_picture`."""
+    """The 2 x 3 map from a crop's pixels (3, side, side), 0 to 1, to those of `ruler_picture`."""
     side = crop.shape[-1]
     rows, columns = np.mgrid[0:side, 0:side]
     seen = np.stack([crop[0], crop[1]], axis=-1).reshape(-1, 2) * 255.0 * 4.0 + 1.5
@@ -66,6 +66,6 @@ def crop_to_picture(crop: FloatArray) -> FloatArray:
 
 
 def picture_to_crop(crop: FloatArray, points: FloatArray) -> FloatArray:
-    """Where points (n, 2) of `ruler_picture` are in a crop of it."""
+    """Position of points (n, 2) of `ruler_picture` in a crop of it."""
     found = crop_to_picture(crop)
     return np.asarray(np.linalg.solve(found[:, :2], (points - found[:, 2]).T).T, np.float32)

@@ -18,7 +18,7 @@ def picture(width: int, height: int) -> NDArray[np.uint8]:
 def heat_maps(
     pixels: FloatArray, *faces: tuple[float, float, float, float, float]
 ) -> list[FloatArray]:
-    """CenterFace's answer with faces at (x, y, width, height, score), pixels at detection."""
+    """CenterFace's output for faces (x, y, width, height, score), in pixels at detection."""
     count, _, height, width = pixels.shape
     maps = [np.zeros((count, n, height // 4, width // 4), np.float32) for n in (1, 2, 2, 10)]
     heat, sizes, offsets, points = maps
@@ -31,7 +31,7 @@ def heat_maps(
     return maps
 
 
-def test_a_face_is_found_where_the_network_sees_it() -> None:
+def test_a_face_is_found_at_the_position_in_the_heat_map() -> None:
     graph = Graph(lambda pixels: heat_maps(pixels, (200, 100, 40, 50, 0.9)))
     ((face,),) = CenterFace(graph).find([picture(1280, 960)])
     assert graph.shapes == [(1, 3, 480, 640)]
@@ -57,20 +57,20 @@ def test_the_canvas_is_a_multiple_of_32(size: tuple[int, int], canvas: tuple[int
     assert graph.shapes == [(1, 3, *canvas)]
 
 
-def test_of_overlapping_boxes_the_strongest_stays() -> None:
+def test_only_the_strongest_of_overlapping_boxes_is_kept() -> None:
     faces = ((200, 100, 40, 50, 0.7), (204, 104, 40, 50, 0.8), (400, 100, 40, 50, 0.6))
     found = CenterFace(Graph(lambda pixels: heat_maps(pixels, *faces))).find([picture(640, 480)])
     assert sorted(face.confidence for face in found[0]) == pytest.approx([0.6, 0.8])
 
 
-def test_weak_faces_and_faces_in_the_padding_are_none() -> None:
+def test_weak_faces_and_faces_in_the_padding_are_dropped() -> None:
     faces = ((200, 100, 40, 50, 0.49), (200, 420, 40, 50, 0.9))
     graph = Graph(lambda pixels: heat_maps(pixels, *faces))
     assert CenterFace(graph).find([picture(640, 417)]) == [[]]
     assert graph.shapes == [(1, 3, 448, 640)]
 
 
-def test_an_absurd_size_is_bounded() -> None:
+def test_an_absurd_size_is_limited() -> None:
     graph = Graph(lambda pixels: heat_maps(pixels, (320, 240, 1e30, 1e30, 0.9)))
     ((face,),) = CenterFace(graph).find([picture(640, 480)])
     assert face.box.width <= 1280
@@ -90,7 +90,7 @@ def test_pictures_of_one_shape_share_an_inference() -> None:
     assert sorted(graph.shapes) == [(1, 3, 640, 480), (3, 3, 480, 640)]
 
 
-def test_yunet_is_decoded_as_by_opencv() -> None:
+def test_yunet_is_decoded_like_in_opencv() -> None:
     names = [f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)]
 
     def answer(pixels: FloatArray) -> list[FloatArray]:

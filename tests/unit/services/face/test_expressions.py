@@ -12,7 +12,7 @@ from tests.unit.services.face.graphs import FloatArray, Graph
 
 
 def mesh(mouth: float, count: int = 468) -> Mesh:
-    """A face of width 100 whose mouth has that width."""
+    """A face of width 100 whose mouth has the given width."""
     points = np.zeros((count, 3), np.float32)
     points[[234, 454], 0] = -50, 50
     points[[61, 291], 0] = -mouth / 2, mouth / 2
@@ -35,7 +35,7 @@ def test_any_points_have_a_score(points: FloatArray) -> None:
     assert 0 <= score <= 1
 
 
-def test_irises_are_guessed_in_the_middle_of_the_eyes() -> None:
+def test_irises_are_placed_in_the_middle_of_the_eyes() -> None:
     points = with_irises(mesh(40).points)
     assert points.shape == (478, 3)
     assert points[468, 0] == pytest.approx((-40 - 16 + 0 + 0) / 4)

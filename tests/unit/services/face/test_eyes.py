@@ -13,7 +13,7 @@ from tests.unit.services.face.graphs import FloatArray, Graph, crop_to_picture, 
 
 
 def contour(upper: float, lower: float, width: float = 30.0) -> FloatArray:
-    """71 points of an eye whose lids are so far above and below its corners, relative to it."""
+    """71 points of an eye; `upper` and `lower`: distance of the lids, relative to its width."""
     points = np.zeros((71, 2), np.float32)
     along = np.linspace(0, 1, 9)
     points[:9, 0] = along * width
@@ -37,7 +37,7 @@ def mesh() -> Mesh:
     return Mesh(points - (500, 500, 0), (500.0, 500.0), 0.0)
 
 
-def test_openness_grows_as_the_lids_part() -> None:
+def test_openness_grows_with_the_gap_between_the_lids() -> None:
     eyes = [(-0.1, 0.1), (0.0, 0.05), (0.1, 0.0), (0.12, 0.1), (0.3, 0.15)]
     opened = contour_openness(np.stack([contour(*eye) for eye in eyes]))
     assert list(opened) == sorted(opened)
@@ -45,7 +45,7 @@ def test_openness_grows_as_the_lids_part() -> None:
     assert opened[-1] == pytest.approx(0.45 / 2 + 0.3)
 
 
-def test_openness_does_not_depend_on_size_or_place() -> None:
+def test_openness_does_not_depend_on_size_or_position() -> None:
     small, large = contour(0.2, 0.1, 10.0), contour(0.2, 0.1, 40.0) + 7
     assert contour_openness(small[np.newaxis]) == pytest.approx(contour_openness(large[np.newaxis]))
 
@@ -58,7 +58,7 @@ def test_any_contour_has_a_finite_openness(contours: FloatArray) -> None:
     assert (np.abs(opened) <= 1).all()
 
 
-def test_each_eye_is_shown_to_the_network_as_a_left_one() -> None:
+def test_the_network_sees_each_eye_as_a_left_one() -> None:
     seen = []
 
     def answer(pixels: FloatArray) -> list[FloatArray]:
@@ -84,7 +84,7 @@ def test_each_eye_is_shown_to_the_network_as_a_left_one() -> None:
         ((0.3, 0.1), (0.0, 0.05), True),
     ],
 )
-def test_the_score_is_that_of_both_eyes(
+def test_the_score_depends_on_both_eyes(
     left: tuple[float, float], right: tuple[float, float], is_open: bool
 ) -> None:
     contours = np.stack([np.pad(contour(*eye), ((0, 0), (0, 1))) for eye in (left, right)])

@@ -26,7 +26,7 @@ def face_points(count: int, centre: tuple[float, float], size: float, roll: floa
 
 
 def sighting(centre: tuple[float, float], size: float, roll: float) -> Sighting:
-    """A face as a detector sees it, whose eyes may lie about the roll."""
+    """A face from a detector, whose eyes may give a wrong roll."""
     angle = math.radians(roll)
     eye = np.array([math.cos(angle), math.sin(angle)]) * size / 4
     points = np.zeros((5, 2), np.float32)
@@ -36,7 +36,7 @@ def sighting(centre: tuple[float, float], size: float, roll: float) -> Sighting:
 
 
 def mesh_graph(truth: FloatArray) -> Graph:
-    """A mesh network that finds the points of `truth` wherever a crop shows them."""
+    """A mesh network that finds the points of `truth` in any crop."""
 
     def answer(pixels: FloatArray) -> list[FloatArray]:
         crops = [crop if crop.shape[0] == 3 else crop.transpose(2, 0, 1) for crop in pixels]
@@ -49,7 +49,7 @@ def mesh_graph(truth: FloatArray) -> Graph:
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(300, 700), st.floats(300, 700), st.floats(80, 300), st.floats(-170, 170))
-def test_points_are_where_the_network_sees_them(
+def test_points_are_mapped_back_to_the_picture(
     x: float, y: float, size: float, roll: float
 ) -> None:
     truth = face_points(468, (x, y), size, roll)
@@ -60,7 +60,7 @@ def test_points_are_where_the_network_sees_them(
 
 
 @pytest.mark.parametrize("wrong", [-40, -10, 12, 60])
-def test_a_second_pass_takes_the_roll_out(wrong: float) -> None:
+def test_a_second_pass_removes_the_roll(wrong: float) -> None:
     truth = face_points(468, (500, 480), 200, 20)
     graph = mesh_graph(truth)
     (mesh,) = FaceMesh468(graph).find([sighting((500, 480), 200, 20 + wrong)])
@@ -93,7 +93,7 @@ def test_the_larger_mesh_has_one_pass_of_256_pixels() -> None:
     assert mesh.in_picture(mesh.points[:, :2]) == pytest.approx(truth, abs=4)
 
 
-def test_levelled_points_turn_around_the_centre() -> None:
+def test_levelled_points_rotate_around_the_centre() -> None:
     mesh = Mesh(np.zeros((468, 3), np.float32), (10.0, 20.0), 90.0)
     moved = mesh.in_picture(np.array([(5, 0), (0, 5)], np.float32))
     assert moved == pytest.approx(np.array([(10, 25), (5, 20)]), abs=1e-4)

@@ -1,4 +1,4 @@
-"""The whole face model, with networks that answer anything."""
+"""The whole face model, with networks that may return anything."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ YUNET_OUTPUTS = [
 
 
 class Anything:
-    """Networks that answer random numbers, sometimes large ones.
+    """Networks that return random numbers, sometimes large ones.
 
     Args:
-        seed: Of the numbers.
+        seed: Seed of the numbers.
         size: Their standard deviation.
     """
 
@@ -60,7 +60,7 @@ class Anything:
             count, rows, columns = len(pixels), pixels.shape[2] // 4, pixels.shape[3] // 4
             heat = np.zeros((count, 1, rows, columns))
             for one in heat[:, 0]:
-                one[0, 0] = 0.8  # in the picture, however thin it is
+                one[0, 0] = 0.8  # inside even the thinnest picture
                 one[self._random.integers(rows), self._random.integers(columns)] = 0.9
             offsets = self._random.random((count, 2, rows, columns)) * 0.2 - 0.5
             maps = [self.numbers(count, 2, rows, columns), offsets]
@@ -110,7 +110,7 @@ class Anything:
         }
 
 
-def assert_within_the_contract(faces: list[Face]) -> None:
+def assert_valid(faces: list[Face]) -> None:
     assert non_finite_place(faces) is None
     areas = [face.box.area for face in faces]
     assert areas == sorted(areas, reverse=True)
@@ -141,14 +141,14 @@ def noise(width: int, height: int, is_grey: bool) -> NDArray[np.uint8]:
     st.integers(0, 1000),
     st.sampled_from([0.1, 1.0, 30.0, 1000.0]),
 )
-def test_whatever_the_networks_answer_the_result_is_within_the_contract(
+def test_any_output_of_the_networks_gives_a_valid_result(
     sizes: list[tuple[int, int]], is_grey: bool, seed: int, size: float
 ) -> None:
     pictures = [noise(*one, is_grey) for one in sizes]
     found = Anything(seed, size).model().analyze(pictures)
     assert len(found) == len(pictures)
     for faces in found:
-        assert_within_the_contract(faces)
+        assert_valid(faces)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 6000), (6000, 8), (1024, 768)])
@@ -156,7 +156,7 @@ def test_whatever_the_networks_answer_the_result_is_within_the_contract(
 def test_odd_shapes_are_analyzed(shape: tuple[int, int], size: float) -> None:
     (faces,) = Anything(3, size).model().analyze([noise(*shape, is_grey=False)])
     assert faces
-    assert_within_the_contract(faces)
+    assert_valid(faces)
 
 
 @pytest.mark.parametrize("part", ["detector", "landmarks", "pose", "eyes", "expression"])
@@ -167,7 +167,7 @@ def test_each_part_can_be_replaced(part: str) -> None:
             found = anything.model(**{part: other}).analyze([noise(300, 200, is_grey=False)] * 2)
             assert any(found)
             for faces in found:
-                assert_within_the_contract(faces)
+                assert_valid(faces)
 
 
 def test_the_faces_of_all_pictures_share_batches() -> None:
@@ -185,7 +185,7 @@ def test_eyes_and_mouth_of_a_profile_are_neutral() -> None:
         def poses(self, faces: Any, meshes: Any) -> Any:
             return [type(pose)(60.0, 0.0, 0.0) for pose in super().poses(faces, meshes)]
 
-    iris = Graph(lambda pixels: pytest.fail("a hidden eye was looked at"))
+    iris = Graph(lambda pixels: pytest.fail("a hidden eye was analysed"))
     model = Anything(1, 0.3).model(pose=Profile(), eyes=IrisContour(iris))
     (faces,) = model.analyze([noise(640, 480, is_grey=False)])
     assert faces
@@ -194,7 +194,7 @@ def test_eyes_and_mouth_of_a_profile_are_neutral() -> None:
         assert face.pose_score == pytest.approx(1 - 60 / 90)
 
 
-def test_a_picture_without_faces_costs_the_detector_alone() -> None:
+def test_a_picture_without_faces_runs_only_the_detector() -> None:
     def answer(pixels: FloatArray) -> list[FloatArray]:
         rows, columns = pixels.shape[2] // 4, pixels.shape[3] // 4
         return [np.zeros((len(pixels), channels, rows, columns)) for channels in (1, 2, 2, 10)]
@@ -210,5 +210,5 @@ def test_cascades_take_odd_shapes(shape: tuple[int, int]) -> None:
     entry = read_registry(ROOT / "configs").models["builtin-face"]
     paths = {key: package_path("builtin-face", file) for key, file in entry.files.items()}
     (faces,) = CascadeFaceModel(paths).analyze([noise(*shape, is_grey=True)])
-    assert_within_the_contract(faces)
+    assert_valid(faces)
     assert all(math.isfinite(face.confidence) for face in faces)

@@ -27,6 +27,11 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_WITH_FACES: _ClassVar[ImageFilter]
     IMAGE_FILTER_EYES_CLOSED: _ClassVar[ImageFilter]
     IMAGE_FILTER_DECIDED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_DOCUMENT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_SCREENSHOT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_BLANK: _ClassVar[ImageFilter]
+    IMAGE_FILTER_MISFIRE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_ANIMATION: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +71,16 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_CANCELLED: _ClassVar[RunState]
     RUN_STATE_INTERRUPTED: _ClassVar[RunState]
 
+class ContentClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTENT_CLASS_UNSPECIFIED: _ClassVar[ContentClass]
+    CONTENT_CLASS_PHOTO: _ClassVar[ContentClass]
+    CONTENT_CLASS_DOCUMENT: _ClassVar[ContentClass]
+    CONTENT_CLASS_SCREENSHOT: _ClassVar[ContentClass]
+    CONTENT_CLASS_BLANK: _ClassVar[ContentClass]
+    CONTENT_CLASS_MISFIRE: _ClassVar[ContentClass]
+    CONTENT_CLASS_ANIMATION: _ClassVar[ContentClass]
+
 class FaceFault(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FACE_FAULT_UNSPECIFIED: _ClassVar[FaceFault]
@@ -95,6 +110,15 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_USER_KEEP: _ClassVar[ReasonCode]
     REASON_CODE_USER_REJECT: _ClassVar[ReasonCode]
     REASON_CODE_NOISE_EXCLUDED: _ClassVar[ReasonCode]
+    REASON_CODE_OWNER_KEEP: _ClassVar[ReasonCode]
+    REASON_CODE_OWNER_REJECT: _ClassVar[ReasonCode]
+    REASON_CODE_UNSUPPORTED_FORMAT: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_WITH_SET: _ClassVar[ReasonCode]
+    REASON_CODE_IN_SET: _ClassVar[ReasonCode]
+    REASON_CODE_COPY: _ClassVar[ReasonCode]
+    REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
+    REASON_CODE_CONTENT_KEPT: _ClassVar[ReasonCode]
 
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -109,6 +133,11 @@ IMAGE_FILTER_NOISE: ImageFilter
 IMAGE_FILTER_WITH_FACES: ImageFilter
 IMAGE_FILTER_EYES_CLOSED: ImageFilter
 IMAGE_FILTER_DECIDED: ImageFilter
+IMAGE_FILTER_DOCUMENT: ImageFilter
+IMAGE_FILTER_SCREENSHOT: ImageFilter
+IMAGE_FILTER_BLANK: ImageFilter
+IMAGE_FILTER_MISFIRE: ImageFilter
+IMAGE_FILTER_ANIMATION: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction
@@ -135,6 +164,13 @@ RUN_STATE_COMPLETED: RunState
 RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 RUN_STATE_INTERRUPTED: RunState
+CONTENT_CLASS_UNSPECIFIED: ContentClass
+CONTENT_CLASS_PHOTO: ContentClass
+CONTENT_CLASS_DOCUMENT: ContentClass
+CONTENT_CLASS_SCREENSHOT: ContentClass
+CONTENT_CLASS_BLANK: ContentClass
+CONTENT_CLASS_MISFIRE: ContentClass
+CONTENT_CLASS_ANIMATION: ContentClass
 FACE_FAULT_UNSPECIFIED: FaceFault
 FACE_FAULT_EYES_CLOSED: FaceFault
 FACE_FAULT_FACE_TURNED: FaceFault
@@ -156,6 +192,15 @@ REASON_CODE_UNREADABLE: ReasonCode
 REASON_CODE_USER_KEEP: ReasonCode
 REASON_CODE_USER_REJECT: ReasonCode
 REASON_CODE_NOISE_EXCLUDED: ReasonCode
+REASON_CODE_OWNER_KEEP: ReasonCode
+REASON_CODE_OWNER_REJECT: ReasonCode
+REASON_CODE_UNSUPPORTED_FORMAT: ReasonCode
+REASON_CODE_SELECTED_WITH_SET: ReasonCode
+REASON_CODE_IN_SET: ReasonCode
+REASON_CODE_COPY: ReasonCode
+REASON_CODE_MISFIRE: ReasonCode
+REASON_CODE_CONTENT_EXCLUDED: ReasonCode
+REASON_CODE_CONTENT_KEPT: ReasonCode
 DECISION_UNSPECIFIED: Decision
 DECISION_KEEP: Decision
 DECISION_REJECT: Decision
@@ -175,14 +220,16 @@ class ResumeRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class CreateAlbumRequest(_message.Message):
-    __slots__ = ("folder", "display_name", "request_id")
+    __slots__ = ("folder", "display_name", "folders", "request_id")
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     folder: str
     display_name: str
+    folders: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
-    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAlbumResponse(_message.Message):
     __slots__ = ("album",)
@@ -509,12 +556,21 @@ class Setting(_message.Message):
     def __init__(self, key: _Optional[str] = ..., description: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Profile(_message.Message):
-    __slots__ = ("name", "description")
+    __slots__ = ("name", "description", "models")
+    class ModelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+    models: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., models: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()
@@ -721,16 +777,18 @@ class ComparisonMatch(_message.Message):
     def __init__(self, path: _Optional[str] = ..., probability: _Optional[float] = ..., is_won: _Optional[bool] = ...) -> None: ...
 
 class SimilarPhoto(_message.Message):
-    __slots__ = ("path", "similarity", "distance", "is_same_moment")
+    __slots__ = ("path", "similarity", "distance", "is_same_moment", "time_part")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     IS_SAME_MOMENT_FIELD_NUMBER: _ClassVar[int]
+    TIME_PART_FIELD_NUMBER: _ClassVar[int]
     path: str
     similarity: float
     distance: float
     is_same_moment: bool
-    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: _Optional[bool] = ...) -> None: ...
+    time_part: float
+    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: _Optional[bool] = ..., time_part: _Optional[float] = ...) -> None: ...
 
 class Grouping(_message.Message):
     __slots__ = ("method", "metric", "scene_distance", "cluster_selection_epsilon", "dbscan_eps", "cluster_size", "nearest_inside", "farthest_inside", "nearest_outside", "joint_distance", "core_distance", "outside_core_distance", "min_samples", "separate_hours", "separate_distance", "pause_inside", "pause_outside")
@@ -1077,16 +1135,18 @@ class DownloadRunResponse(_message.Message):
     def __init__(self, filename: _Optional[str] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class Album(_message.Message):
-    __slots__ = ("id", "display_name", "folder", "create_time")
+    __slots__ = ("id", "display_name", "folder", "create_time", "folders")
     ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
     id: str
     display_name: str
     folder: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    folders: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folders: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes")
@@ -1194,7 +1254,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1224,6 +1284,18 @@ class ImageResult(_message.Message):
     COMPANION_PATHS_FIELD_NUMBER: _ClassVar[int]
     FACE_FAULTS_FIELD_NUMBER: _ClassVar[int]
     FACE_CAPTION_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_TIME_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_UTC_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_FACTS_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_CAPTION_FIELD_NUMBER: _ClassVar[int]
+    MEGAPIXELS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_MARK_FIELD_NUMBER: _ClassVar[int]
+    VERSION_OF_PATH_FIELD_NUMBER: _ClassVar[int]
+    SET_KIND_FIELD_NUMBER: _ClassVar[int]
+    SET_ID_FIELD_NUMBER: _ClassVar[int]
+    SET_PLACE_FIELD_NUMBER: _ClassVar[int]
+    SET_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_CLASS_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -1253,7 +1325,67 @@ class ImageResult(_message.Message):
     companion_paths: _containers.RepeatedScalarFieldContainer[str]
     face_faults: _containers.RepeatedScalarFieldContainer[FaceFault]
     face_caption: str
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ...) -> None: ...
+    capture_time_source: str
+    capture_utc_offset: str
+    camera_facts: CameraFacts
+    exposure_caption: str
+    megapixels: float
+    owner_mark: OwnerMark
+    version_of_path: str
+    set_kind: str
+    set_id: int
+    set_place: int
+    set_size: int
+    content_class: ContentClass
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ...) -> None: ...
+
+class CameraFacts(_message.Message):
+    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")
+    MAKE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LENS_FIELD_NUMBER: _ClassVar[int]
+    FOCAL_LENGTH_MM_FIELD_NUMBER: _ClassVar[int]
+    FOCAL_LENGTH_35MM_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_TIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    F_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ISO_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_BIAS_EV_FIELD_NUMBER: _ClassVar[int]
+    EXPOSURE_MODE_FIELD_NUMBER: _ClassVar[int]
+    IS_FLASH_FIRED_FIELD_NUMBER: _ClassVar[int]
+    HAS_GPS_FIELD_NUMBER: _ClassVar[int]
+    BURST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DRIVE_MODE_FIELD_NUMBER: _ClassVar[int]
+    BRACKET_MODE_FIELD_NUMBER: _ClassVar[int]
+    make: str
+    model: str
+    lens: str
+    focal_length_mm: float
+    focal_length_35mm: float
+    exposure_time_seconds: float
+    f_number: float
+    iso: int
+    exposure_bias_ev: float
+    exposure_mode: str
+    is_flash_fired: bool
+    has_gps: bool
+    burst_id: str
+    sequence_number: int
+    drive_mode: str
+    bracket_mode: str
+    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ...) -> None: ...
+
+class OwnerMark(_message.Message):
+    __slots__ = ("rating", "pick", "label", "source")
+    RATING_FIELD_NUMBER: _ClassVar[int]
+    PICK_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    rating: int
+    pick: str
+    label: str
+    source: str
+    def __init__(self, rating: _Optional[int] = ..., pick: _Optional[str] = ..., label: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Cluster(_message.Message):
     __slots__ = ("cluster_id", "image_count", "selected_count", "best_path")

@@ -34,10 +34,10 @@ class OrchestratorServiceStub:
     remembers a successful call for 24 hours and answers a call with the same id without changing
     anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
     repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
-    fewer if their answers exceed 64 MiB together. An answer that was lost or exceeds 1 MiB is built again
-    from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a
-    request_id a changing call must not be repeated: its first attempt may have succeeded although the
-    answer was lost.
+    fewer if their answers exceed 64 MiB in total. An answer that was lost or exceeds 1 MiB is rebuilt
+    from the data stored at that time. The same id with a different request is INVALID_ARGUMENT. A
+    changing call without a request_id must not be repeated, because its first attempt may have
+    succeeded even if the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
@@ -226,10 +226,10 @@ class OrchestratorServiceServicer:
     remembers a successful call for 24 hours and answers a call with the same id without changing
     anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
     repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
-    fewer if their answers exceed 64 MiB together. An answer that was lost or exceeds 1 MiB is built again
-    from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a
-    request_id a changing call must not be repeated: its first attempt may have succeeded although the
-    answer was lost.
+    fewer if their answers exceed 64 MiB in total. An answer that was lost or exceeds 1 MiB is rebuilt
+    from the data stored at that time. The same id with a different request is INVALID_ARGUMENT. A
+    changing call without a request_id must not be repeated, because its first attempt may have
+    succeeded even if the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
@@ -253,8 +253,8 @@ class OrchestratorServiceServicer:
 
     def UploadAlbum(self, request_iterator, context):
         """Creates an album from uploaded photos, which are kept in the orchestrator's data folder. The first
-        message is a header; then each photo is its start followed by its content. An incomplete upload is
-        discarded.
+        message is a header; then, for each photo, a start message is followed by its content. An incomplete
+        upload is discarded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -276,7 +276,7 @@ class OrchestratorServiceServicer:
 
     def DeleteAlbum(self, request, context):
         """Deletes an album, its runs and its decisions, but never the photos.
-        FAILED_PRECONDITION while a run of it is active.
+        FAILED_PRECONDITION while one of its runs is active.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -292,7 +292,7 @@ class OrchestratorServiceServicer:
 
     def WatchRun(self, request, context):
         """Streams snapshots of a run: the current one first, then newer ones with an increasing `revision`;
-        the last one has a final state. Calling again resumes.
+        the last one has a final state. Call again to resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -337,7 +337,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Asks every model service which model it uses.
+        """Returns the model that each model service uses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -365,23 +365,23 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRunStatistics(self, request, context):
-        """Counts a run's photos: by filter, by score, by size of their cluster.
+        """Counts a run's photos by filter, by score and by cluster size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetThumbnail(self, request, context):
-        """Returns a JPEG of a photo as it was scored; a small one is kept from then, and larger ones once they
-        have been requested. FAILED_PRECONDITION if one that is not kept is requested and the file has
-        changed since.
+        """Returns a JPEG of a photo as it was scored. The small one is made during scoring; larger ones are
+        kept once they have been requested. FAILED_PRECONDITION if the requested size is not kept and the
+        file has changed since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reselect(self, request, context):
-        """Clusters and selects again from the stored scores with changed settings, without inference. Creates
+        """Clusters and selects again with changed settings, using stored scores and no inference. Creates
         a new run, or only reports what would change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -405,17 +405,17 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateRun(self, request, context):
-        """Compares what a run would have picked by itself with the user's decisions. FAILED_PRECONDITION if
-        the run is not completed or the user decided nothing about its photos.
+        """Compares the algorithm's own picks with the user's decisions. FAILED_PRECONDITION if the run is not
+        completed or there are no decisions on its photos.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TuneRun(self, request, context):
-        """Proposes settings of the selection that agree with more of the user's decisions, with a
-        cross-validation. It computes for seconds to minutes; one call runs at a time. FAILED_PRECONDITION
-        if the run is not completed or there are too few decisions.
+        """Proposes selection settings that agree with more of the user's decisions, and cross-validates
+        them. This takes seconds to minutes, and only one call runs at a time. FAILED_PRECONDITION if the
+        run is not completed or there are too few decisions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -423,17 +423,16 @@ class OrchestratorServiceServicer:
 
     def SetDecision(self, request, context):
         """Stores the user's decision to keep or reject a photo, or clears it. Decisions override the
-        algorithm's choice in every later run and Reselect, and at once in the run that the request
-        names.
+        algorithm's choice in every later run and Reselect, and at once in the run named in the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendDecision(self, request, context):
-        """Adds a decision to an album's log: about single photos, as SetDecision does, or about moments.
-        Decisions apply to photos by their content, in this and in every later run. INVALID_ARGUMENT
-        if it contradicts the log or itself.
+        """Adds a decision to an album's log, either on single photos, like SetDecision, or on moments.
+        Decisions are tied to the content of photos and apply to this and every later run.
+        INVALID_ARGUMENT if the decision contradicts the log or itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -455,16 +454,16 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchDecisions(self, request, context):
-        """Streams what happens to an album's log: first how long it is, at once, then what is added, also
-        through other orchestrators. Calling again with the last `entry_count` resumes.
+        """Streams the changes to an album's log: first, immediately, its length; then every addition, even
+        those made through other orchestrators. Call again with the last `entry_count` to resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportDecisions(self, request, context):
-        """Adds entries of another log, as ListDecisions lists them, all or none. Entries whose
-        id the log already has are skipped.
+        """Adds entries from another log, in the form returned by ListDecisions, all or none. Entries whose
+        ids are already in the log are skipped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -678,10 +677,10 @@ class OrchestratorService:
     remembers a successful call for 24 hours and answers a call with the same id without changing
     anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
     repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
-    fewer if their answers exceed 64 MiB together. An answer that was lost or exceeds 1 MiB is built again
-    from what is stored now. The same id with a different request is INVALID_ARGUMENT. Without a
-    request_id a changing call must not be repeated: its first attempt may have succeeded although the
-    answer was lost.
+    fewer if their answers exceed 64 MiB in total. An answer that was lost or exceeds 1 MiB is rebuilt
+    from the data stored at that time. The same id with a different request is INVALID_ARGUMENT. A
+    changing call without a request_id must not be repeated, because its first attempt may have
+    succeeded even if the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field

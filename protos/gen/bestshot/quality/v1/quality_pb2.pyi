@@ -34,7 +34,7 @@ class ScoreResult(_message.Message):
     def __init__(self, scores: _Optional[_Union[QualityScores, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class QualityScores(_message.Message):
-    __slots__ = ("iqa_score", "ava_score", "ava_distribution", "sharpness", "exposure", "contrast", "colourfulness", "laplacian_variance", "focus_score", "noise_level")
+    __slots__ = ("iqa_score", "ava_score", "ava_distribution", "sharpness", "exposure", "contrast", "colourfulness", "laplacian_variance", "focus_score", "noise_level", "brightness", "tonal_range", "flat_share", "luminance_grid", "detail_grid")
     IQA_SCORE_FIELD_NUMBER: _ClassVar[int]
     AVA_SCORE_FIELD_NUMBER: _ClassVar[int]
     AVA_DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,11 @@ class QualityScores(_message.Message):
     LAPLACIAN_VARIANCE_FIELD_NUMBER: _ClassVar[int]
     FOCUS_SCORE_FIELD_NUMBER: _ClassVar[int]
     NOISE_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    BRIGHTNESS_FIELD_NUMBER: _ClassVar[int]
+    TONAL_RANGE_FIELD_NUMBER: _ClassVar[int]
+    FLAT_SHARE_FIELD_NUMBER: _ClassVar[int]
+    LUMINANCE_GRID_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_GRID_FIELD_NUMBER: _ClassVar[int]
     iqa_score: float
     ava_score: float
     ava_distribution: _containers.RepeatedScalarFieldContainer[float]
@@ -55,7 +60,12 @@ class QualityScores(_message.Message):
     laplacian_variance: float
     focus_score: float
     noise_level: float
-    def __init__(self, iqa_score: _Optional[float] = ..., ava_score: _Optional[float] = ..., ava_distribution: _Optional[_Iterable[float]] = ..., sharpness: _Optional[float] = ..., exposure: _Optional[float] = ..., contrast: _Optional[float] = ..., colourfulness: _Optional[float] = ..., laplacian_variance: _Optional[float] = ..., focus_score: _Optional[float] = ..., noise_level: _Optional[float] = ...) -> None: ...
+    brightness: float
+    tonal_range: float
+    flat_share: float
+    luminance_grid: _containers.RepeatedScalarFieldContainer[int]
+    detail_grid: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, iqa_score: _Optional[float] = ..., ava_score: _Optional[float] = ..., ava_distribution: _Optional[_Iterable[float]] = ..., sharpness: _Optional[float] = ..., exposure: _Optional[float] = ..., contrast: _Optional[float] = ..., colourfulness: _Optional[float] = ..., laplacian_variance: _Optional[float] = ..., focus_score: _Optional[float] = ..., noise_level: _Optional[float] = ..., brightness: _Optional[float] = ..., tonal_range: _Optional[float] = ..., flat_share: _Optional[float] = ..., luminance_grid: _Optional[_Iterable[int]] = ..., detail_grid: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class GetModelInfoRequest(_message.Message):
     __slots__ = ()

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class QualityServiceStub:
-    """Scores pictures one by one.
+    """Scores pictures independently of each other.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class QualityServiceStub:
 
 
 class QualityServiceServicer:
-    """Scores pictures one by one.
+    """Scores pictures independently of each other.
     """
 
     def Score(self, request, context):
@@ -88,7 +88,7 @@ def add_QualityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QualityService:
-    """Scores pictures one by one.
+    """Scores pictures independently of each other.
     """
 
     @staticmethod

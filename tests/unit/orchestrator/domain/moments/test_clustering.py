@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
-from orchestrator.domain.moments.capture_time import capture_seconds, parts_by_time
+from orchestrator.domain.moments.capture_time import Captures, capture_seconds, parts_by_time
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
 from orchestrator.domain.moments.parameters import DbscanParameters
 from tests.unit.orchestrator.domain.moments.test_hdbscan_steps import BOUNDED
@@ -21,7 +21,7 @@ PLAIN = replace(BOUNDED, scene_distance=None, cluster_selection_epsilon=0.0)
 
 
 def scenes(sizes: list[int], spread: float, seed: int = 0) -> NDArray[np.float32]:
-    """Unit vectors around as many random centres as there are sizes."""
+    """Unit vectors around one random centre per size."""
     rng = np.random.default_rng(seed)
     rows = []
     for size in sizes:
@@ -37,14 +37,14 @@ def truth(sizes: list[int]) -> list[int]:
 
 
 def as_singles(labels: NDArray[np.int64]) -> list[int]:
-    """Labels with every noise photo a cluster of its own."""
+    """Labels in which every noise photo is a separate cluster."""
     return [int(label) if label >= 0 else 1000 + row for row, label in enumerate(labels)]
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("method", ["eom", "leaf"])
 @pytest.mark.parametrize("min_samples", [1, 2, 4])
-def test_without_a_scene_distance_the_labels_are_those_of_hdbscan(
+def test_without_a_scene_distance_labels_equal_those_of_hdbscan(
     seed: int, method: str, min_samples: int
 ) -> None:
     vectors = scenes([5, 3, 8, 1, 1, 1, 4], 0.4, seed)
@@ -62,7 +62,7 @@ def test_without_a_scene_distance_the_labels_are_those_of_hdbscan(
     assert adjusted_rand_score(direct.labels_, ours) == 1.0
 
 
-def test_dbscan_labels_are_those_of_scikit_learn() -> None:
+def test_dbscan_labels_equal_those_of_scikit_learn() -> None:
     vectors = scenes([5, 3, 1, 1, 4], 0.4)
     parameters = replace(PLAIN, method="dbscan", dbscan=DbscanParameters(0.25, 2))
     direct = DBSCAN(eps=0.25, min_samples=2, metric="cosine").fit(vectors.astype(np.float64))
@@ -85,7 +85,7 @@ def test_an_album_of_strangers_has_no_moment(size: int) -> None:
     assert set(cluster_scenes(scenes([1] * size, 0.3), BOUNDED)) == {-1}
 
 
-def test_no_photos_no_labels() -> None:
+def test_without_photos_there_are_no_labels() -> None:
     empty = np.empty((0, 1), np.float32)
     assert len(cluster_scenes(empty, BOUNDED)) == 0
     assert len(cluster_scenes(empty, PLAIN)) == 0
@@ -164,7 +164,7 @@ def test_every_parameter_reaches_hdbscan(
         ({"scene_distance": 0.04}, "aa..bb.cc.dd"),
     ],
 )
-def test_every_parameter_counts_within_a_scene_distance(
+def test_every_parameter_matters_within_a_scene_distance(
     changes: dict[str, object], labels: str
 ) -> None:
     degrees = [1.0, 2.1, 5.0, 13.2, 19.0, 22.3, 35.0, 40.4, 43.0, 50.5, 62.0, 72.6]
@@ -193,14 +193,19 @@ def test_every_parameter_reaches_dbscan(
     assert seen[name] == value
 
 
-def test_more_photos_than_are_clustered_together_are_split_by_time() -> None:
+def taken(seconds: NDArray[np.float64]) -> Captures:
+    return Captures(seconds, ["camera"] * len(seconds))
+
+
+def test_an_album_above_the_joint_count_is_split_by_time() -> None:
     vectors = scenes([6, 6, 6, 6], 0.2)
     seconds = np.array([scene * 3600.0 + shot for scene in range(4) for shot in range(6)])
     order = np.random.default_rng(1).permutation(len(vectors))
     joint = cluster_scenes(vectors, BOUNDED)
-    split = cluster_scenes(vectors[order], replace(BOUNDED, max_joint_count=8), seconds[order])
+    few = replace(BOUNDED, max_joint_count=8)
+    split = cluster_scenes(vectors[order], few, taken(seconds[order]))
     assert adjusted_rand_score(joint[order], split) == 1.0
-    again = cluster_scenes(vectors, replace(BOUNDED, max_joint_count=24), seconds)
+    again = cluster_scenes(vectors, replace(BOUNDED, max_joint_count=24), taken(seconds))
     assert (again == joint).all()
 
 
@@ -208,7 +213,7 @@ def test_more_photos_than_are_clustered_together_are_split_by_time() -> None:
     st.lists(st.one_of(st.just(float("nan")), st.floats(0, 1e9)), min_size=1, max_size=80),
     st.integers(1, 20),
 )
-def test_parts_by_time_hold_every_photo_once_and_few_enough(
+def test_parts_by_time_contain_every_photo_once_and_stay_within_the_limit(
     seconds: list[float], max_count: int
 ) -> None:
     parts = parts_by_time(np.array(seconds), max_count)
@@ -219,7 +224,7 @@ def test_parts_by_time_hold_every_photo_once_and_few_enough(
     assert all(before[1] <= after[0] for before, after in pairwise(ends))
 
 
-def test_the_cut_is_where_the_pause_is_longest() -> None:
+def test_albums_are_split_at_the_longest_pause() -> None:
     seconds = np.array([0, 1, 2, 3, 1000, 1001, 1002, 1003, 1004, 1005], float)
     assert [part.tolist() for part in parts_by_time(seconds, 6)] == [
         [0, 1, 2, 3],
@@ -228,6 +233,6 @@ def test_the_cut_is_where_the_pause_is_longest() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0000-00-00T00:00:00", "2026-13-45T99:00:00"])
-def test_what_is_no_time_is_unknown(text: str) -> None:
+def test_an_invalid_time_is_unknown(text: str) -> None:
     assert np.isnan(capture_seconds(text))
     assert capture_seconds("1970-01-02T00:00:01.5") == 86401.5

@@ -1,4 +1,4 @@
-"""Crowds of look-alikes: the work and the memory are bounded, the result is unchanged."""
+"""Crowds of look-alikes: work and memory are limited, and the result is unchanged."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from orchestrator.domain.explanation import grouping_of
 from orchestrator.domain.moments import clustering, crowds
+from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
 from orchestrator.domain.moments.crowds import crowd_groups
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
@@ -36,7 +37,7 @@ fixture_once = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 @pytest.fixture
 def everything_is_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small albums take the code path of the largest."""
+    """Makes small albums take the code path of large ones."""
     monkeypatch.setattr(clustering, "DENSE_COUNT", 3)
     monkeypatch.setattr(clustering, "MAX_PAIR_COUNT", 8)
 
@@ -49,7 +50,7 @@ def looks_alike(count: int, seed: int = 0) -> NDArray[np.float32]:
 @fixture_once
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.integers(0, 10**6))
 @pytest.mark.parametrize("parameters", [BOUNDED, DBSCAN], ids=["hdbscan", "dbscan"])
-def test_crowded_scenes_are_grouped_like_any_others(
+def test_crowded_scenes_are_grouped_like_other_scenes(
     parameters: ClusterParameters, sizes: list[int], seed: int
 ) -> None:
     vectors = scenes(sizes, 0.1, seed)
@@ -88,7 +89,7 @@ def test_dbscan_of_a_crowd_gives_the_labels_of_scikit_learn(
     st.integers(2, 20),
     st.sampled_from([0, 5, 10_000]),
 )
-def test_no_two_photos_of_a_crowds_group_are_farther_apart_than_the_diameter(
+def test_no_two_photos_in_a_group_of_a_crowd_exceed_the_diameter(
     count: int, seed: int, diameter: float, block_count: int, max_pair_count: int
 ) -> None:
     vectors = scenes([count], 1.0, seed)
@@ -127,7 +128,7 @@ def test_no_array_of_a_crowd_has_an_entry_for_every_pair(
     assert sizes == [blocks * (blocks - 1) // 2]
 
 
-def test_what_is_done_differently_for_too_many_photos_is_noted(
+def test_special_treatment_of_too_many_photos_is_noted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     notes: list[str] = []
@@ -146,14 +147,14 @@ def test_what_is_done_differently_for_too_many_photos_is_noted(
 
 @pytest.fixture(scope="module")
 def crowd() -> list[Candidate]:
-    """Photos of one moment with scores that all tie."""
+    """Photos of one moment whose scores all tie."""
     return [
         candidate(f"{number:04}.jpg", cluster_id=0, ava_score=7.0 + number / 10_000)
         for number in range(2 * MAX_COMPARED_COUNT)
     ]
 
 
-def test_comparisons_of_a_moment_are_bounded_and_the_sentences_say_so(
+def test_comparisons_of_a_moment_are_limited_and_the_sentences_mention_it(
     crowd: list[Candidate],
 ) -> None:
     limit = MAX_COMPARED_COUNT
@@ -191,19 +192,19 @@ def test_the_closest_of_many_kept_photos_is_found(crowd: list[Candidate]) -> Non
         assert verdict.similarity == max(float(own @ vectors[other]) for other in range(150))
 
 
-def test_explaining_a_photo_of_a_crowd_takes_a_bounded_number_of_distances(
+def test_explaining_a_photo_of_a_crowd_computes_a_limited_number_of_distances(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from orchestrator.domain import explanation
 
     calls: list[int] = []
-    real = explanation._similarity
+    real = explanation._closeness
 
-    def counted(index: int, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        calls.append(len(embeddings))
-        return real(index, embeddings)
+    def counted(index: int, photos: explanation._Photos) -> NDArray[np.float64]:
+        calls.append(len(photos))
+        return real(index, photos)
 
-    monkeypatch.setattr(explanation, "_similarity", counted)
+    monkeypatch.setattr(explanation, "_closeness", counted)
     monkeypatch.setattr(explanation, "MAX_DISTANCE_COUNT", 100)
     work = []
     for count in (100, 200):
@@ -211,7 +212,8 @@ def test_explaining_a_photo_of_a_crowd_takes_a_bounded_number_of_distances(
         vectors = np.vstack([looks_alike(count, 1), looks_alike(count, 2)])
         labels = np.repeat([0, 1], count)
         paths = [f"{number}.jpg" for number in range(2 * count)]
-        found = grouping_of(0, paths, vectors, labels, np.full(2 * count, np.nan), PLAIN)
+        captures = Captures(np.full(2 * count, np.nan), [""] * 2 * count)
+        found = grouping_of(0, paths, vectors, labels, captures, PLAIN)
         exact = pairwise_distances(vectors, "cosine").max()
         assert found.joint_distance is not None
         assert found.joint_distance == pytest.approx(exact, abs=0.01)

@@ -24,7 +24,7 @@ def test_the_euclidean_distance_of_unit_vectors_follows_from_their_cosine(
 
 
 @given(st.lists(st.floats(0, 2), min_size=1))
-def test_a_number_converts_to_the_same_bits_as_in_an_array(distances: list[float]) -> None:
+def test_a_number_and_an_array_convert_to_the_same_bits(distances: list[float]) -> None:
     in_array = from_cosine_distance(np.array(distances), "euclidean")
     alone = [from_cosine_distance(distance, "euclidean") for distance in distances]
     assert in_array.tolist() == alone

@@ -1,4 +1,4 @@
-"""The clustering without a matrix: the same as with one."""
+"""Clustering without a matrix gives the same result as with one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def unit(rows: NDArray[np.float64]) -> Vectors:
 
 
 def scenes(count: int, dimensions: int, seed: int, spread: float, mean: float) -> Vectors:
-    """Shots around random centres, geometrically many a centre."""
+    """Shots around random centres; their number per centre is geometrically distributed."""
     rng = np.random.default_rng(seed)
     rows: list[NDArray[np.float64]] = []
     while len(rows) < count:
@@ -48,7 +48,7 @@ def scenes(count: int, dimensions: int, seed: int, spread: float, mean: float) -
 
 
 def untied_sets() -> Iterator[tuple[str, Vectors]]:
-    """Sets of which no two distances are the same."""
+    """Sets without equal distances."""
     rng = np.random.default_rng(7)
     for number in range(60):
         count = int(rng.choice([2, 3, 5, 9, 17, 40, 100, 257, 600]))
@@ -66,7 +66,7 @@ def untied_sets() -> Iterator[tuple[str, Vectors]]:
 
 
 def tied_sets() -> Iterator[tuple[str, Vectors]]:
-    """Sets of which many distances are the same."""
+    """Sets with many equal distances."""
     rng = np.random.default_rng(8)
     for number in range(8):
         count, dimensions = int(rng.integers(2, 300)), int(rng.choice([2, 8, 64]))
@@ -87,7 +87,7 @@ UNTIED = [name for name, _ in untied_sets()]
 
 
 def parameters_of(name: str) -> Iterator[ClusterParameters]:
-    """The plain ones, and some others."""
+    """The plain parameters, and some variants."""
     rng = np.random.default_rng(sum(map(ord, name)))
     yield PLAIN
     yield replace(
@@ -113,7 +113,7 @@ def hdbscan_labels(vectors: Vectors, wanted: ClusterParameters) -> NDArray[np.in
 
 
 def assert_same(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> None:
-    """The same noise, and the same clusters whatever their numbers."""
+    """Checks that noise and clusters are equal, regardless of the clusters' numbers."""
     np.testing.assert_array_equal(ours == -1, theirs == -1)
     assert adjusted_rand_score(theirs, ours) == 1.0
 
@@ -135,7 +135,7 @@ def test_the_tree_without_a_matrix_gives_the_labels_of_hdbscan(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_tree_has_the_weights_of_hdbscans_tree_whatever_is_tied(name: str) -> None:
+def test_the_tree_has_the_weights_of_hdbscans_tree_despite_ties(name: str) -> None:
     """All minimum spanning trees of a set have the same weights, whichever tied pairs they use."""
     vectors = SETS[name]
     for min_samples in (1, 2, 5):
@@ -147,7 +147,7 @@ def test_the_tree_has_the_weights_of_hdbscans_tree_whatever_is_tied(name: str) -
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_labels_are_those_of_hdbscan_ties_and_all(name: str) -> None:
+def test_labels_equal_those_of_hdbscan_even_with_ties(name: str) -> None:
     vectors = SETS[name]
     for wanted in parameters_of(name):
         if len(vectors) >= wanted.min_cluster_size:
@@ -186,7 +186,7 @@ def test_a_bounded_clustering_is_the_same_with_and_without_matrices(
 
 
 @given(st.integers(2, 40), st.integers(0, 10**6), st.floats(0.05, 1.5))
-def test_complete_linkage_on_near_pairs_is_that_of_scipy(
+def test_complete_linkage_on_near_pairs_equals_that_of_scipy(
     count: int, seed: int, diameter: float
 ) -> None:
     vectors = scenes(count, 5, seed, 0.3, 3.0)
@@ -200,7 +200,7 @@ def test_complete_linkage_on_near_pairs_is_that_of_scipy(
 
 
 @given(st.integers(1, 60), st.integers(0, 10**6), st.floats(0.0, 2.0), st.integers(1, 70))
-def test_near_pairs_are_those_of_the_matrix(
+def test_near_pairs_equal_those_of_the_matrix(
     count: int, seed: int, radius: float, tile_count: int
 ) -> None:
     vectors = scenes(count, 6, seed, 0.3, 3.0)
@@ -214,7 +214,7 @@ def test_near_pairs_are_those_of_the_matrix(
 
 
 @given(st.integers(2, 60), st.integers(0, 10**6), st.integers(1, 70))
-def test_nearest_rows_are_those_of_the_matrix(count: int, seed: int, tile_count: int) -> None:
+def test_nearest_rows_equal_those_of_the_matrix(count: int, seed: int, tile_count: int) -> None:
     vectors = scenes(count, 6, seed, 0.3, 3.0)
     wanted = min(count - 1, 4)
     indices, similarities = Rows(vectors, tile_count).nearest(wanted)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.explanation import Grouping, Neighbour
 from orchestrator.domain.moments import time_evidence
+from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.parameters import CaptureTimeParameters
-from orchestrator.domain.moments.time_evidence import Captures, with_time_evidence
+from orchestrator.domain.moments.time_evidence import with_time_evidence
+from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.domain.verdict_sentences import grouping_text
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
@@ -20,12 +22,17 @@ from tests.conftest import ROOT
 
 HOUR = 3600.0
 PARAMETERS = CaptureTimeParameters(
-    enabled=True, burst_seconds=2.0, burst_distance=0.6, separate_hours=3.0, separate_distance=0.1
+    weight=0.0,
+    enabled=True,
+    burst_seconds=2.0,
+    burst_distance=0.6,
+    separate_hours=3.0,
+    separate_distance=0.1,
 )
 
 
 def at(*degrees: float) -> np.typing.NDArray[np.float32]:
-    """Unit vectors in a plane; 26 degrees apart is a cosine distance of 0.1, 66 one of 0.6."""
+    """Unit vectors in a plane; 26 degrees are a cosine distance of 0.1, 66 degrees one of 0.6."""
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
@@ -41,7 +48,7 @@ def regrouped(
     return found.tolist()
 
 
-def test_a_burst_is_one_moment_although_the_algorithm_parts_it() -> None:
+def test_a_burst_is_one_moment_although_the_algorithm_splits_it() -> None:
     vectors = at(0, 40, 80, 170)
     assert regrouped([-1, -1, -1, -1], vectors, [0, 1.5, 3, 4]) == [0, 0, 0, -1]
     assert regrouped([-1, -1, -1, -1], vectors, [0, 5, 10, 15]) == [-1] * 4
@@ -55,7 +62,7 @@ def test_a_burst_joins_the_moments_that_its_photos_are_in() -> None:
     assert regrouped([0, 0, 1, 1], vectors, [0, 1, 2, 90]) == [0, 0, 0, 0]
 
 
-def test_photos_hours_apart_are_several_moments_unless_they_are_nearly_the_same() -> None:
+def test_photos_hours_apart_are_several_moments_unless_nearly_identical() -> None:
     vectors = at(0, 5, 40, 45)
     assert regrouped([0, 0, 0, 0], vectors, [0, 60, 5 * HOUR, 5 * HOUR + 60]) == [0, 0, 1, 1]
     assert regrouped([0, 0, 0, 0], at(0, 5, 10, 15), [0, 60, 5 * HOUR, 6 * HOUR]) == [0] * 4
@@ -63,7 +70,7 @@ def test_photos_hours_apart_are_several_moments_unless_they_are_nearly_the_same(
     assert regrouped([0, 0, 0, -1], vectors, [0, 60, 5 * HOUR, 5 * HOUR]) == [0, 0, 1, 1]
 
 
-def test_a_photo_of_unknown_time_stays_with_the_part_that_is_nearest() -> None:
+def test_a_photo_without_a_time_stays_with_the_nearest_part() -> None:
     vectors = at(0, 60, 70, 20)
     assert regrouped([0] * 4, vectors, [0, 9 * HOUR, np.nan, np.nan]) == [0, 1, 1, 0]
     assert regrouped([0] * 4, vectors, [np.nan] * 4) == [0] * 4
@@ -104,17 +111,21 @@ def test_the_order_of_the_photos_never_matters(
     assert found(straight) == found(shuffled)
 
 
-def test_a_run_uses_it_only_where_it_is_on() -> None:
+def test_a_run_uses_time_only_if_enabled() -> None:
     records = [
         ImageRecord("a", "a", 1, capture_time="2026-05-17T10:00:00", camera="C"),
         ImageRecord("b", "b", 1, capture_time="2026-05-17T10:00:01", camera="C"),
     ]
 
     def labels(overrides: dict[str, object]) -> list[int]:
-        layer = Layer("test", {"cluster_scenes": {"capture_time": overrides}})
+        changed = {"weight": 0.0, **overrides}
+        layer = Layer("test", {"cluster_scenes": {"capture_time": changed}})
         settings = PipelineConfig(ROOT / "configs", "builtin", [layer]).load()
         parameters = resolve_auto(settings.cluster_scenes, (0.2, 0.1))
-        return find_moments(at(0, 50), records, parameters).tolist()
+        miniatures = np.full((2, 32, 32), np.nan, np.float32)
+        return find_moments(
+            at(0, 50), miniatures, records, parameters, WITHOUT_SETS
+        ).labels.tolist()
 
     assert labels({}) == [-1, -1]
     assert labels({"enabled": True}) == [0, 0]
@@ -122,7 +133,7 @@ def test_a_run_uses_it_only_where_it_is_on() -> None:
     assert labels({"enabled": True, "burst_distance": 0.2}) == [-1, -1]
 
 
-def test_an_explanation_tells_of_the_time() -> None:
+def test_an_explanation_mentions_the_time() -> None:
     grouping = Grouping(
         method="hdbscan",
         metric="cosine",
@@ -150,7 +161,7 @@ def test_an_explanation_tells_of_the_time() -> None:
 
 
 @given(st.integers(1, 24), st.integers(0, 10**6), st.integers(1, 5))
-def test_work_in_blocks_gives_what_all_pairs_at_once_give(
+def test_work_in_blocks_gives_the_same_result_as_all_pairs_at_once(
     count: int, seed: int, block_count: int
 ) -> None:
     rng = np.random.default_rng(seed)

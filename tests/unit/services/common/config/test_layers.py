@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from orchestrator.cli.parts import config_flags
+from orchestrator.cli.profile_choice import choose_profile
 from orchestrator.config import PipelineConfig, PipelineSettings, file_layers
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.layers import (
@@ -28,7 +30,7 @@ from tests.deploy.settings import SECTIONS
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the shipped settings, for tests to break."""
+    """A copy of the shipped settings that tests may break."""
     copy = tmp_path / "configs"
     shutil.copytree(ROOT / "configs", copy)
     return copy
@@ -65,7 +67,7 @@ KEYS_OF_FILES = (
 )
 KEYS = list(
     {
-        # all models have the same keys: each is tried with the first that has it
+        # models share keys: each key is tested with the first model that has it
         (name, keys[2:-2], keys[-1]) if name == "models.yaml" else (name, keys): (name, keys)
         for name in FILES
         for keys in reversed(leaves(yaml.safe_load((ROOT / "configs" / name).read_text())))
@@ -75,7 +77,7 @@ KEYS = list(
 
 
 @pytest.mark.parametrize(("name", "keys"), KEYS, ids=[".".join(keys) for _, keys in KEYS])
-def test_a_misspelt_key_anywhere_stops_the_start_and_is_named(
+def test_a_misspelt_key_anywhere_is_reported_at_the_start(
     folder: Path, name: str, keys: tuple[str, ...]
 ) -> None:
     wrong = f"{keys[-1]}x"
@@ -88,9 +90,50 @@ def test_a_misspelt_key_anywhere_stops_the_start_and_is_named(
     assert f"did you mean '{keys[-1]}'" in message
 
 
-def test_the_shipped_settings_are_valid_under_every_profile(folder: Path) -> None:
+def test_the_shipped_settings_are_valid_with_every_profile(folder: Path) -> None:
     for profile in (folder / "profiles").glob("*.yaml"):
         load_everything(folder, profile.stem)
+
+
+def set_model(folder: Path, role: str, model: str) -> None:
+    """Sets the model of a service in the folder's services.yaml."""
+    path = folder / "services.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings[role]["model"] = model
+    path.write_text(yaml.safe_dump(settings))
+
+
+def test_a_default_profile_does_not_hide_a_model_that_the_user_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BESTSHOT_PROFILE", raising=False)
+    set_model(folder, "embedding", "mediapipe-mobilenet-v3-small")
+    message = (
+        r"services\.yaml sets embedding\.model to 'mediapipe-mobilenet-v3-small', but the "
+        r"`standard` profile, which is used because none was named, sets it to "
+        r"'standard-scene-embedding'\. .*--profile builtin"
+    )
+    with pytest.raises(ConfigError, match=message):
+        parse_arguments("embedding", ["--config-dir", str(folder)])
+    with pytest.raises(ConfigError, match=message):
+        choose_profile(folder, [], None, is_offline=True, console=Console())
+    named = parse_arguments("embedding", ["--config-dir", str(folder), "--profile", "builtin"])
+    settings = named.settings("embedding", ModelServiceSettings)
+    assert settings.model == "mediapipe-mobilenet-v3-small"
+    monkeypatch.setenv("BESTSHOT_PROFILE", "standard")
+    assert parse_arguments("embedding", ["--config-dir", str(folder)]).profile == "standard"
+
+
+def test_what_a_default_profile_leaves_alone_or_sets_alike_is_accepted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BESTSHOT_PROFILE", raising=False)
+    set_model(folder, "embedding", "standard-scene-embedding")
+    set_model(folder, "quality", "ava-resnet50")
+    settings = parse_arguments("quality", ["--config-dir", str(folder)]).settings(
+        "quality", ModelServiceSettings
+    )
+    assert settings.model == "ava-resnet50"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +151,7 @@ def test_the_shipped_settings_are_valid_under_every_profile(folder: Path) -> Non
         ("filter_quality:", "filter_quality: [", "invalid YAML"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_file(
+def test_a_wrong_value_is_reported_with_its_file(
     folder: Path, old: str, new: str, message: str
 ) -> None:
     path = folder / "pipeline.yaml"
@@ -122,7 +165,7 @@ def test_an_unknown_profile_is_refused_with_the_nearest(folder: Path) -> None:
         PipelineConfig(folder, "referense")
 
 
-def test_a_missing_config_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_config_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         parse_arguments("face", ["--config-dir", str(tmp_path / "none")])
 
@@ -154,7 +197,7 @@ def test_layers_override_in_order(
         ("BESTSHOT_PIPELINE__FILTER_QUALITY", "filter_quality in environment variable"),
     ],
 )
-def test_an_environment_variable_that_nobody_reads_is_refused(
+def test_an_unknown_environment_variable_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.setenv(name, "1")
@@ -204,7 +247,7 @@ def test_a_config_file_of_pipeline_keys_alone_is_the_pipeline_section(tmp_path: 
     assert read_config_file(bare).sections == read_config_file(whole).sections
 
 
-def test_a_part_refuses_a_config_file_of_which_it_reads_nothing(tmp_path: Path) -> None:
+def test_a_part_refuses_a_config_file_without_settings_for_it(tmp_path: Path) -> None:
     bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
     for name in ("quality", "ui"):
         with pytest.raises(
@@ -216,7 +259,7 @@ def test_a_part_refuses_a_config_file_of_which_it_reads_nothing(tmp_path: Path) 
     assert config_flags("orchestrator", [read_config_file(bare)]) == ["--config", str(bare)]
 
 
-def test_flags_override_config_files_and_these_the_environment(
+def test_flags_override_config_files_which_override_the_environment(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BESTSHOT_SERVICES__FACE__WORKER_THREADS", "3")
@@ -245,14 +288,14 @@ def test_flags_override_config_files_and_these_the_environment(
         ({"pipeline": [1]}, "pipeline in .* must be a mapping"),
     ],
 )
-def test_a_config_file_of_another_form_is_refused_and_shown_the_right_one(
+def test_the_error_for_a_config_file_of_the_wrong_form_shows_the_right_one(
     tmp_path: Path, document: object, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         read_config_file(write(tmp_path / "wrong.yaml", document))
 
 
-def test_a_wrong_service_setting_in_a_config_file_is_named_with_the_file(
+def test_a_wrong_service_setting_in_a_config_file_is_reported_with_the_file(
     folder: Path, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "wrong.yaml", {"services": {"face": {"worker_thread": 1}}})
@@ -261,9 +304,7 @@ def test_a_wrong_service_setting_in_a_config_file_is_named_with_the_file(
         arguments.settings("face", ModelServiceSettings)
 
 
-def test_the_removed_constants_of_the_technical_score_are_named(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_removed_constants_of_the_technical_score_are_refused(folder: Path, tmp_path: Path) -> None:
     old = {"services": {"quality": {"iqa": {"sharpness_weight": 0.5}}}}
     file = write(tmp_path / "old.yaml", old)
     arguments = parse_arguments("quality", ["--config-dir", str(folder), "--config", str(file)])
@@ -302,7 +343,7 @@ def test_every_bound_refuses_values_just_outside(
             load(settings, [*shipped, layer])
 
 
-def test_a_value_of_no_accepted_type_is_one_line_that_names_them_all() -> None:
+def test_the_error_for_a_value_of_a_wrong_type_lists_all_types_on_one_line() -> None:
     shipped = Layer("pipeline.yaml", read_yaml(ROOT / "configs" / "pipeline.yaml"))
     layer = Layer("wrong.yaml", {"cluster_scenes": {"scene_distance": 3}})
     with pytest.raises(ConfigError) as caught:
@@ -313,7 +354,7 @@ def test_a_value_of_no_accepted_type_is_one_line_that_names_them_all() -> None:
     )
 
 
-def test_a_wrong_item_of_a_list_is_named_with_its_file() -> None:
+def test_a_wrong_item_of_a_list_is_reported_with_its_file() -> None:
     layers = layers_of(ROOT / "configs", "services.yaml", "services", "builtin", ("shared",))
     wrong = Layer("wrong.yaml", {"allowed_hosts": ["good.example.com", "not a host"]})
     with pytest.raises(ConfigError, match=r"^allowed_hosts\.1 in wrong\.yaml: "):

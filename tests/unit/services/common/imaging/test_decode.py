@@ -60,7 +60,7 @@ def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
 
 
 def photoshop(pixels: NDArray[np.uint8], *, version: int = 1, bits: int = 8) -> bytes:
-    """A Photoshop document of one flat layer, uncompressed (Adobe's file format, 2019)."""
+    """An uncompressed Photoshop document with one flat layer (Adobe's file format, 2019)."""
     height, width = pixels.shape[:2]
     head = struct.pack(">4sH6xHIIHH", b"8BPS", version, 3, height, width, bits, 3)
     return head + bytes(12) + bytes(2) + pixels.transpose(2, 0, 1).tobytes()
@@ -86,13 +86,13 @@ def test_the_merged_picture_of_a_photoshop_document_is_read(picture: Picture) ->
         (b"P6 1 1 255 abc", "Netpbm"),
     ],
 )
-def test_known_formats_that_cannot_be_read_are_named(content: bytes, name: str) -> None:
+def test_known_but_unsupported_formats_are_named(content: bytes, name: str) -> None:
     with pytest.raises(InvalidImageError, match=f"^not supported: {name}"):
         decode(content, max_pixels=MAX_PIXELS)
 
 
 SCAN_HEADER = bytes.fromhex("ffda000c03010002110311003f00")
-"""Begins a JPEG's compressed data; nothing of the picture follows."""
+"""Start of a JPEG's compressed data, without any of the picture."""
 TO_STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -103,7 +103,7 @@ TO_STORED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""How an upright picture is stored, by EXIF orientation."""
+"""Transformation of an upright picture to the stored one, by EXIF orientation."""
 
 
 def stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -113,7 +113,7 @@ def stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def quarters() -> NDArray[np.uint8]:
-    """A picture of 4:3 that looks different in each orientation, and survives compression."""
+    """A 4:3 picture that looks different in each orientation, and survives compression."""
     colours = np.array([[[200, 40, 40], [40, 200, 40]], [[40, 40, 200], [220, 220, 220]]], np.uint8)
     return colours.repeat(240, axis=0).repeat(320, axis=1)
 
@@ -154,8 +154,6 @@ def test_pictures_are_upright_in_every_orientation(
     if "EXIF" in tagged_by:
         exif = Image.Exif()
         exif[0x0112] = orientation
-        if "compression" not in options:  # Pillow cannot write the time into such a TIFF
-            exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"
         options = {**options, "exif": exif.tobytes()}
     if "XMP" in tagged_by:
         xmp = xmp_with_orientation(orientation)
@@ -169,16 +167,14 @@ def test_pictures_are_upright_in_every_orientation(
             options = {**options, "xmp": xmp}
     decode(encoded(upright), max_pixels=MAX_PIXELS)  # registers the formats
     content = encoded(stored(upright, orientation), image_format, **options)
-    if image_format == "AVIF" and tagged_by == "XMP":  # a file without irot is not turned
+    if image_format == "AVIF" and tagged_by == "XMP":  # a file without irot is not rotated
         upright = stored(upright, orientation)
     image = decode(content, max_pixels=MAX_PIXELS)
     assert (image.source_width_px, image.source_height_px) == upright.shape[1::-1]
     assert mean_difference(image.pixels, upright) < 6
-    has_time = "EXIF" in tagged_by and "compression" not in options
-    assert image.capture_time == ("2024-05-17T10:11:12" if has_time else "")
 
 
-def test_long_side_is_at_most_1024_and_the_source_size_is_told(picture: Picture) -> None:
+def test_the_long_side_is_at_most_1024_and_the_source_size_is_returned(picture: Picture) -> None:
     image = decode(encoded(picture(width=3000, height=1000), "JPEG"), max_pixels=MAX_PIXELS)
     assert image.pixels.shape == (341, CANONICAL_LONG_SIDE_PX, 3)
     assert (image.source_width_px, image.source_height_px) == (3000, 1000)
@@ -268,7 +264,7 @@ def icc_profile(name: str, gamma: float) -> bytes:
 
 @pytest.mark.parametrize("name", ["Linear sRGB", "Linear Rec709"])
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF"])
-def test_a_profile_is_applied_whatever_its_name(
+def test_a_profile_is_applied_regardless_of_its_name(
     image_format: str, name: str, picture: Picture
 ) -> None:
     expected = (picture() // 52) * 51
@@ -334,7 +330,7 @@ def srgb_light(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def as_pq_2020(pixels: NDArray[np.uint8], white_nits: float = 203) -> NDArray[np.uint8]:
-    """The same picture for a PQ display (SMPTE ST 2084) with the primaries of BT.2020."""
+    """Converts a picture to PQ (SMPTE ST 2084) with the primaries of BT.2020."""
     to_2020 = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
     power = (srgb_light(pixels) @ np.array(to_2020).T * white_nits / 10_000) ** (1305 / 8192)
     level = ((107 / 128 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
@@ -380,25 +376,6 @@ def test_display_p3_without_a_profile_is_converted(picture: Picture) -> None:
     assert np.abs(decode(grey, max_pixels=MAX_PIXELS).pixels.astype(int) - 120).max() <= 3
 
 
-def test_capture_time_comes_from_exif(picture: Picture) -> None:
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = "2024:05:17 10:11:12"
-    exif.get_ifd(0x8769)[0x9291] = "345"
-    image = decode(encoded(picture(), "JPEG", exif=exif), max_pixels=MAX_PIXELS)
-    assert image.capture_time == "2024-05-17T10:11:12.345"
-    assert decode(encoded(picture(), "JPEG"), max_pixels=MAX_PIXELS).capture_time == ""
-
-
-@pytest.mark.parametrize(
-    "text", ["0000:00:00 00:00:00", "9999:99:99 99:99:99", "2024:02:30 10:00:00"]
-)
-def test_a_date_that_does_not_exist_is_not_a_capture_time(text: str, picture: Picture) -> None:
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = text
-    image = decode(encoded(picture(), "JPEG", exif=exif), max_pixels=MAX_PIXELS)
-    assert image.capture_time == ""
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -410,12 +387,14 @@ def test_a_date_that_does_not_exist_is_not_a_capture_time(text: str, picture: Pi
         (encoded(draw_picture(), "PNG")[:2000], "damaged"),
     ],
 )
-def test_what_is_no_whole_picture_is_refused_with_the_reason(content: bytes, message: str) -> None:
+def test_content_that_is_not_a_whole_picture_is_refused_with_the_reason(
+    content: bytes, message: str
+) -> None:
     with pytest.raises(InvalidImageError, match=message):
         decode(content, max_pixels=MAX_PIXELS)
 
 
-def test_lost_data_in_the_middle_of_a_jpeg_is_told(picture: Picture) -> None:
+def test_missing_data_in_the_middle_of_a_jpeg_is_reported(picture: Picture) -> None:
     whole = encoded(picture(), "JPEG", quality=90, restart_marker_rows=1)
     assert decode(whole, max_pixels=MAX_PIXELS).damage == ""
     markers = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
@@ -429,7 +408,7 @@ def test_lost_data_in_the_middle_of_a_jpeg_is_told(picture: Picture) -> None:
 @pytest.mark.parametrize(
     ("cut", "orientation"), [(-2, 1), (-20, 1), (-2, 6), (0.5, 1), (0.5, 8)], ids=str
 )
-def test_a_jpeg_that_ends_early_is_read_as_far_as_it_goes(
+def test_a_jpeg_that_ends_early_is_partially_read(
     cut: float, orientation: int, options: dict[str, Any], picture: Picture
 ) -> None:
     upright = picture()
@@ -444,7 +423,7 @@ def test_a_jpeg_that_ends_early_is_read_as_far_as_it_goes(
     assert (found.source_width_px, found.source_height_px) == (320, 240)
     if cut == -2:
         assert (found.pixels == expected.pixels).all()
-    elif options or cut < 0:  # a progressive JPEG has all of the picture, coarsely
+    elif options or cut < 0:  # a progressive JPEG has the whole picture, coarsely
         assert mean_difference(found.pixels, expected.pixels) < 12
     else:
         first = (slice(100),) if orientation == 1 else (slice(None), slice(130))
@@ -452,7 +431,7 @@ def test_a_jpeg_that_ends_early_is_read_as_far_as_it_goes(
 
 
 @pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG"])
-def test_an_animation_is_represented_by_its_first_frame_with_content(
+def test_an_animation_is_decoded_at_its_first_frame_with_content(
     image_format: str, picture: Picture
 ) -> None:
     black = Image.new("RGB", (320, 240))
@@ -476,7 +455,7 @@ def test_an_animation_is_represented_by_its_first_frame_with_content(
     ).pixels.any()
 
 
-def test_a_cut_off_heif_is_told(picture: Picture) -> None:
+def test_a_truncated_heif_is_reported(picture: Picture) -> None:
     decode(encoded(picture()), max_pixels=MAX_PIXELS)  # registers the formats
     whole = encoded(picture(), "HEIF", quality=80)
     assert find_damage(whole, "HEIF") == ""
@@ -487,7 +466,7 @@ def test_a_cut_off_heif_is_told(picture: Picture) -> None:
     "magic", [b"II*\0", b"MM\0*", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a"]
 )
 @given(st.binary(max_size=40))
-def test_whatever_follows_a_magic_number_is_an_image_or_told(magic: bytes, rest: bytes) -> None:
+def test_anything_after_a_magic_number_is_an_image_or_an_error(magic: bytes, rest: bytes) -> None:
     with contextlib.suppress(InvalidImageError), warnings.catch_warnings(action="ignore"):
         decode(magic + rest, max_pixels=10**6)
 
@@ -503,7 +482,7 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 200))
-def test_fit_long_side_keeps_the_aspect(width: int, height: int, side: int) -> None:
+def test_fit_long_side_keeps_the_aspect_ratio(width: int, height: int, side: int) -> None:
     fitted = fit_long_side(np.zeros((height, width, 3), np.uint8), side)
     new_height, new_width = fitted.shape[:2]
     assert max(new_height, new_width) == min(side, max(width, height))
@@ -523,18 +502,17 @@ def test_a_raw_file_is_upright_in_every_orientation(has_preview: bool, orientati
     upright = quarters()
     content = dng(stored(upright, orientation), orientation=orientation, has_preview=has_preview)
     found = decode(content, max_pixels=10**6)
-    assert (found.format, found.camera) == ("RAW", "Bestshot Test Camera 1")
+    assert found.format == "RAW"
     if has_preview:
-        assert found.capture_time == "2026-05-17T10:00:00"
         assert (found.source_width_px, found.source_height_px) == (640, 480)
         assert mean_difference(found.pixels, upright) < 6
-    else:  # half the size, and grey, because the test camera's sensor holds one colour only
+    else:  # half the size, and grey, because the test camera's sensor has only one colour
         assert found.pixels.shape == (240, 320, 3)
         corners = found.pixels[[60, 60, 180, 180], [80, 240, 80, 240]].astype(int).sum(axis=1)
         assert corners.argsort()[2:].tolist() in ([1, 3], [3, 1])
 
 
-def test_a_raw_file_that_is_torn_or_has_no_reader_is_told(
+def test_a_truncated_raw_file_or_a_missing_reader_is_reported(
     picture: Callable[..., NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = dng(picture(3, 320, 240))
@@ -555,7 +533,25 @@ def test_a_dng_whose_pictures_are_beyond_its_end_is_unreadable(picture: Picture)
         decode(without_preview[:-153_000], max_pixels=10**6)
 
 
-def test_a_plain_tiff_is_no_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:
+def test_a_plain_tiff_is_not_a_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:
     target = io.BytesIO()
     Image.fromarray(picture(1)).save(target, "TIFF")
     assert decode(target.getvalue(), max_pixels=10**6).format == "TIFF"
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG"])
+def test_an_animation_cut_anywhere_is_read_or_refused(name: str) -> None:
+    """Pillow raises IndexError and struct.error while it looks for the second frame of a GIF."""
+    target = io.BytesIO()
+    first, second = (Image.fromarray(draw_picture(seed, 16, 12)) for seed in range(2))
+    first.save(target, name, save_all=True, append_images=[second])
+    content = target.getvalue()
+    is_read = False
+    for end in range(1, len(content) + 1):
+        try:
+            decode(content[:end], max_pixels=MAX_PIXELS)
+        except InvalidImageError:
+            assert not is_read, "what is read is still read with more of the file"
+        else:
+            is_read = True
+    assert is_read

@@ -1,4 +1,4 @@
-"""Memory of decoding: it is bounded, and working in stripes gives the same pixels."""
+"""The memory for decoding is limited, and working in stripes gives the same pixels."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_large_decodes_wait_for_each_other_and_are_not_overtaken() -> None:
     assert finished == ["large", "small"]
     with pytest.raises(ValueError, match="exceed"), budget.reserve(101):
         pass
-    with budget.reserve(100):  # none of it was lost
+    with budget.reserve(100):  # the whole budget has been returned
         pass
 
 
@@ -133,7 +133,7 @@ def noise(seed: int, width: int, height: int, bands: int) -> NDArray[np.uint8]:
 
 
 def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
-    """A picture of a kind that PNG can store, and the whole of it as 8-bit sRGB."""
+    """A picture of a kind that PNG can store, and the same picture as 8-bit sRGB."""
     rgb = Image.fromarray(pixels[..., :3])
     match kind:
         case "grey of 16 bits":
@@ -217,7 +217,7 @@ for path in map(pathlib.Path, sys.argv[1:]):
         decode(content, max_pixels=10**9, budget=MemoryBudget(1))
     except InvalidImageError as error:
         announced = int(re.search(r"up to (\\d+) MB", error.message)[1])
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = kilobytes("VmRSS")
     decode(content, max_pixels=10**9, budget=MemoryBudget(announced * 10**6))
     print(path.name, announced, (kilobytes("VmHWM") - before) * 1024 // 10**6)
@@ -227,7 +227,7 @@ for path in map(pathlib.Path, sys.argv[1:]):
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
-    side = 5500  # large enough that an error per pixel exceeds what is allowed besides
+    side = 5500  # large enough that an error per pixel exceeds the other allowances
     grey = Image.new("L", (side, side))
     coloured = Image.new("RGB", (side, side))
     gradient = Image.linear_gradient("L").resize((side, side))

@@ -18,7 +18,7 @@ from services.common.rpc.turns import Turns
 
 @dataclass(frozen=True)
 class Item:
-    """What a caller sends; some fail when they are prepared, some when they are inferred."""
+    """An item from a caller; some items fail during preparation, some during inference."""
 
     caller: int
     number: int
@@ -26,7 +26,7 @@ class Item:
 
 
 class Model:
-    """Answers whose item it was; keeps count of what it was asked."""
+    """Returns the caller of each item; counts preparations and inferences."""
 
     def __init__(self, pause_s: float = 0.0) -> None:
         self.batches: list[list[Item]] = []
@@ -43,7 +43,7 @@ class Model:
             self.batches.append(items)
         time.sleep(self._pause_s)
         if any(item.fate == "poison" for item in items):
-            raise ValueError("one of them trips the library")
+            raise ValueError("one of them crashes the library")
         return [(item.caller, item.number) for item in items]
 
 
@@ -69,7 +69,7 @@ callers = st.lists(
 
 @settings(max_examples=60)
 @given(callers, st.integers(1, 5), st.sampled_from([0.0, 2.0]), st.integers(1, 3))
-def test_nothing_is_lost_doubled_mixed_up_or_left_waiting(
+def test_no_item_is_lost_duplicated_mixed_up_or_left_waiting(
     drawn: list[tuple[list[str], str]], preferred: int, delay_ms: float, threads: int
 ) -> None:
     model = Model(pause_s=0.001)
@@ -131,7 +131,7 @@ def test_items_of_many_callers_share_an_inference() -> None:
     assert max(len({item.caller for item in batch}) for batch in model.batches) > 1
 
 
-def test_an_inference_that_is_not_full_waits_as_long_as_it_may() -> None:
+def test_an_inference_that_is_not_full_waits_for_the_maximum_delay() -> None:
     model = Model()
 
     async def scenario(delay_ms: float) -> int:
@@ -149,7 +149,7 @@ def test_an_inference_that_is_not_full_waits_as_long_as_it_may() -> None:
     assert asyncio.run(scenario(0.0)) == 2
 
 
-def test_a_request_beyond_the_bound_waits_and_one_that_never_fits_is_refused() -> None:
+def test_a_request_beyond_the_limit_waits_and_one_that_never_fits_is_refused() -> None:
     model = Model()
 
     async def scenario() -> None:
@@ -191,7 +191,7 @@ def test_no_caller_gets_ahead_of_the_others(
 
     asyncio.run(scenario())
     assert served == [5] * caller_count
-    if caller_count > room // item_count:  # otherwise nobody waits, and the threads decide
+    if caller_count > room // item_count:  # otherwise nobody waits, and the order is random
         assert max(spreads) <= 2
 
 
@@ -233,7 +233,7 @@ def test_turns_never_exceed_the_amount_and_are_granted_in_order(
     assert [number for number in order if number in stayed] == stayed
 
 
-def test_a_caller_that_leaves_takes_only_its_own_items_along() -> None:
+def test_a_cancelled_call_drops_only_its_own_items() -> None:
     model = Model(pause_s=0.05)
 
     async def scenario() -> None:

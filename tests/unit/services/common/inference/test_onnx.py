@@ -1,4 +1,4 @@
-"""Execution providers: which are used, which are not, and their options."""
+"""Execution providers: used ones, missing ones, and their options."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ GRAPH = ROOT / "models" / "builtin" / "siamese-compare.onnx"
 WITH_A_MISSING_ONE = ("NoSuchExecutionProvider", "CPUExecutionProvider")
 
 
-def test_a_provider_that_is_not_there_is_passed_over_and_told() -> None:
+def test_a_missing_provider_is_skipped_and_reported() -> None:
     session = OrtSession(GRAPH, SessionOptions(WITH_A_MISSING_ONE, strict_providers=False))
     assert session.providers == ("CPUExecutionProvider",)
     assert session.missing_providers == ("NoSuchExecutionProvider",)
 
 
-def test_a_provider_that_is_not_there_is_an_error_where_they_are_strict() -> None:
+def test_a_missing_provider_is_an_error_with_strict_providers() -> None:
     with pytest.raises(ConfigError, match="strict_providers is true, but NoSuchExecutionProvider"):
         OrtSession(GRAPH, SessionOptions(WITH_A_MISSING_ONE, strict_providers=True))
 
 
-def test_no_provider_at_all_is_an_error_that_names_what_there_is() -> None:
+def test_the_error_for_no_provider_lists_the_available_ones() -> None:
     with pytest.raises(ConfigError, match=r"this machine has .*CPUExecutionProvider"):
         OrtSession(GRAPH, SessionOptions(("NoSuchExecutionProvider",), strict_providers=False))
 
 
-def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_graph_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "graph.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(ConfigError, match=r"cannot load .*graph\.onnx as an ONNX graph"):

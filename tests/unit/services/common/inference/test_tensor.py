@@ -1,4 +1,4 @@
-"""Pictures to the tensors of graphs."""
+"""Converting pictures to the tensors of graphs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def wanted(**changes: Any) -> Preprocessing:
 
 
 def halves(width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Black to the left, white to the right."""
+    """Black on the left, white on the right."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, width // 2 :] = 255
     return pixels
@@ -39,7 +39,7 @@ def test_the_whole_picture_is_squashed() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 16), (16, 64)])
-def test_or_its_middle_is_cut_out(size: tuple[int, int]) -> None:
+def test_or_its_centre_is_cropped(size: tuple[int, int]) -> None:
     width, height = size
     pixels = np.zeros((height, width, 3), np.uint8)
     middle = (slice(height // 2 - 4, height // 2 + 4), slice(width // 2 - 4, width // 2 + 4))
@@ -56,7 +56,7 @@ def test_values_are_shifted_and_scaled_and_axes_ordered() -> None:
     np.testing.assert_array_equal(tensor[0, 0, 0], [0, 5, 5])
 
 
-def test_a_vision_transformer_describes_the_picture_by_its_first_token() -> None:
+def test_the_first_token_of_a_vision_transformer_describes_the_picture() -> None:
     tokens = np.arange(6, dtype=np.float32).reshape(1, 3, 2)
     np.testing.assert_array_equal(picture_vector(tokens, "vision-transformer"), [0.0, 1.0])
     np.testing.assert_array_equal(picture_vector(tokens[:, 1], None), [2.0, 3.0])

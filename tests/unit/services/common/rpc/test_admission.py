@@ -1,4 +1,4 @@
-"""Turns of peers, and the memory that their requests take."""
+"""The turns of peers, and the memory that their requests take."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = 1000
 
 
 class Caller:
-    """A call that sends its request, and ends, when the test says so."""
+    """A call that sends its request, and ends, under the test's control."""
 
     def __init__(self, admission: Admission, peer: str, order: list[str]) -> None:
         self._request: asyncio.Future[BytesValue] = asyncio.get_running_loop().create_future()
@@ -55,11 +55,11 @@ async def settle() -> None:
 
 @pytest.fixture
 def order() -> list[str]:
-    """Peers of the admitted calls."""
+    """The peers of the admitted calls, in order."""
     return []
 
 
-async def test_one_peer_reads_half_of_the_places(order: list[str]) -> None:
+async def test_one_peer_takes_at_most_half_of_the_places(order: list[str]) -> None:
     admission = Admission(LARGEST)
     calls = [Caller(admission, "busy", order) for _ in range(10)]
     await settle()
@@ -70,7 +70,7 @@ async def test_one_peer_reads_half_of_the_places(order: list[str]) -> None:
         await call.cancel()
 
 
-async def test_peers_that_wait_take_turns(order: list[str]) -> None:
+async def test_waiting_peers_take_turns(order: list[str]) -> None:
     admission = Admission(LARGEST)
     full = [Caller(admission, f"early-{number}", order) for number in range(ADMITTED_MESSAGES)]
     await settle()
@@ -96,7 +96,7 @@ async def test_small_requests_make_room_once_they_are_read(order: list[str]) -> 
         await call.end()
 
 
-async def test_requests_that_are_read_hold_their_size_until_their_calls_end(
+async def test_requests_hold_their_size_until_their_calls_end(
     order: list[str],
 ) -> None:
     admission = Admission(LARGEST)
@@ -116,7 +116,7 @@ async def test_requests_that_are_read_hold_their_size_until_their_calls_end(
         await call.cancel()
 
 
-async def test_calls_that_are_cancelled_keep_nothing(order: list[str]) -> None:
+async def test_cancelled_calls_release_everything(order: list[str]) -> None:
     admission = Admission(LARGEST)
     for _ in range(3):
         calls = [Caller(admission, f"peer-{number % 3}", order) for number in range(30)]

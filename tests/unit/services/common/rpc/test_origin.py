@@ -1,4 +1,4 @@
-"""Which browser requests an HTTP server answers."""
+"""The browser requests that an HTTP server accepts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Headers = dict[str, str]
 
 
 def status(address: str, headers: Headers, method: str = "GET", path: str = "/") -> int:
-    """What the guard answers; 200 = it lets the request through."""
+    """The guard's response; 200 = it passes the request on."""
     statuses: list[int] = []
 
     async def send(message: Any) -> None:
@@ -27,7 +27,7 @@ def status(address: str, headers: Headers, method: str = "GET", path: str = "/")
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async def receive() -> Any:
-        raise AssertionError("nothing is read before it is decided")
+        raise AssertionError("the guard must decide before it reads anything")
 
     guard = OriginGuard(app, address, ["photos.example.com"])
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
@@ -49,7 +49,7 @@ def status(address: str, headers: Headers, method: str = "GET", path: str = "/")
         ("nas.local:7860", "nas.local:80", 200),
     ],
 )
-def test_a_server_answers_to_its_own_names(address: str, host: str, expected: int) -> None:
+def test_a_server_accepts_only_its_own_names(address: str, host: str, expected: int) -> None:
     assert status(address, {"host": host}) == expected
 
 
@@ -69,11 +69,11 @@ def test_a_server_answers_to_its_own_names(address: str, host: str, expected: in
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_only_its_own_pages_call_it(host: str, origin: str, expected: int, method: str) -> None:
+def test_only_its_own_pages_may_call_it(host: str, origin: str, expected: int, method: str) -> None:
     assert status(LOOPBACK, {"host": host, "origin": origin}, method) == expected
 
 
-def test_links_from_elsewhere_are_followed_and_nothing_else() -> None:
+def test_other_sites_may_only_link_to_it() -> None:
     link = {"host": LOOPBACK, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     assert status(LOOPBACK, {**link, "sec-fetch-dest": "document"}) == 200
     assert status(LOOPBACK, {**link, "sec-fetch-dest": "document"}, "POST") == 403
@@ -83,7 +83,7 @@ def test_links_from_elsewhere_are_followed_and_nothing_else() -> None:
         assert status(LOOPBACK, {"host": LOOPBACK, "sec-fetch-site": site}, "POST") == expected
 
 
-def test_probes_call_by_any_name() -> None:
+def test_probes_may_use_any_name() -> None:
     assert status(EVERYWHERE, {"host": "pod.example"}, path="/healthz") == 200
     assert status(EVERYWHERE, {}, path="/healthz") == 200
     assert status(EVERYWHERE, {}) == 403
@@ -94,7 +94,7 @@ def test_probes_call_by_any_name() -> None:
     st.text(st.characters(max_codepoint=255)),
     st.sampled_from(["GET", "POST", "OPTIONS"]),
 )
-def test_any_text_gets_an_answer(host: str, origin: str, method: str) -> None:
+def test_any_text_gets_a_response(host: str, origin: str, method: str) -> None:
     own = host.lower().rpartition(":")[0] or host.lower()
     known = own.strip("[]").startswith(("localhost", "127.", "::1", "photos.example.com"))
     if not known:

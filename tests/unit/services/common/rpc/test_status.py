@@ -3,6 +3,7 @@ from __future__ import annotations
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from services.common.errors import (
     BestshotError,
@@ -16,7 +17,7 @@ from services.common.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from services.common.rpc.status import from_status, to_status
+from services.common.rpc.status import from_rpc_error, from_status, to_status
 
 EVERY_ERROR = [
     (ConfigError("x"), grpc.StatusCode.FAILED_PRECONDITION, "CONFIG_INVALID"),
@@ -54,6 +55,41 @@ def test_details_name_the_field_the_resource_and_the_delay() -> None:
     assert retry.retry_delay.seconds == 1
 
 
-def test_an_items_status_becomes_the_error_it_was() -> None:
+def test_the_status_of_an_item_becomes_the_original_error() -> None:
     assert isinstance(from_status(to_status(InvalidImageError("torn"))), InvalidImageError)
     assert isinstance(from_status(to_status(UnavailableError("x"))), InternalError)
+
+
+class FailedCall(grpc.RpcError):
+    """A call as the client sees it when the server has reported an error."""
+
+    def __init__(self, error: BestshotError) -> None:
+        super().__init__()
+        self.status = rpc_status.to_status(to_status(error))
+
+    def code(self) -> grpc.StatusCode:
+        return self.status.code
+
+    def details(self) -> str:
+        return self.status.details
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return self.status.trailing_metadata
+
+
+@pytest.mark.parametrize(
+    ("problem", "sentence"),
+    [
+        ("there is no profile 'lit'", "there is no profile 'lit'"),
+        ("/out: it is a file", "/out: it is a file"),
+        ("must not be negative", "page_size must not be negative"),
+    ],
+)
+def test_people_read_a_sentence_and_programs_the_field(problem: str, sentence: str) -> None:
+    error = InvalidArgumentError("page_size", problem)
+    assert error.message == f"page_size: {problem}"
+    received = from_rpc_error(FailedCall(error), "the orchestrator")
+    assert isinstance(received, InvalidArgumentError)
+    for one in (error, received):
+        assert (one.field, one.message, one.sentence) == ("page_size", error.message, sentence)
+    assert InvalidArgumentError("", "it is not XML").sentence == "it is not XML"

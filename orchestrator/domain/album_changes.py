@@ -1,0 +1,65 @@
+"""What has happened to an album's files between two runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.domain.wording import pluralize
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumChanges:
+    """Numbers of photos.
+
+    Attributes:
+        added: New paths, except those that are renamed.
+        changed: Paths with other content than before.
+        renamed: New paths with the content of a path that is gone.
+        removed: Paths that are gone, except those that are renamed.
+    """
+
+    added: int
+    changed: int
+    renamed: int
+    removed: int
+
+
+def find_album_changes(before: Mapping[str, str], after: Mapping[str, str]) -> AlbumChanges:
+    """Compares two states of an album.
+
+    Args:
+        before: Content digests by path.
+        after: The same later.
+    """
+    new = Counter(after[path] for path in after.keys() - before.keys())
+    gone = Counter(before[path] for path in before.keys() - after.keys())
+    del new[""], gone[""]  # files that could not be read are not known to be the same
+    renamed = (new & gone).total()
+    return AlbumChanges(
+        added=len(after.keys() - before.keys()) - renamed,
+        changed=sum(before[path] != after[path] for path in before.keys() & after.keys()),
+        renamed=renamed,
+        removed=len(before.keys() - after.keys()) - renamed,
+    )
+
+
+def describe_album_changes(changes: AlbumChanges, reused_count: int) -> str:
+    """Says for a person what has changed since the last run; empty if nothing has.
+
+    Args:
+        changes: The changes.
+        reused_count: Photos whose scores were all computed before.
+    """
+    counted = (
+        (changes.added, "new"),
+        (changes.changed, "changed"),
+        (changes.renamed, "renamed"),
+        (changes.removed, "gone"),
+    )
+    parts = [f"{count} {what}" for count, what in counted if count]
+    if not parts:
+        return ""
+    reused = f"scores of {pluralize(reused_count, 'photo')} reused"
+    return f"Since the last run: {', '.join(parts)}; {reused}."

@@ -1,0 +1,228 @@
+"""Finds copies of one picture among the photos of a moment, and which of them is the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.domain.photo import Candidate
+
+SAME_LEVEL = 4
+"""Grey levels by which a cell of a copy's luminance grid differs at most: JPEG and scaling move the
+mean of a cell by one, and rounding by another."""
+MIN_LEVELS = 8
+"""Range of the luminance grid from which on a picture shows something to be recognized by."""
+MIN_SAME_SHARE = 0.25
+"""Share of the cells that something laid over a picture leaves as they are."""
+MORE_DETAIL, MORE_DETAIL_LEVELS = 1.15, 2.0
+"""A cell has more detail than another at this ratio and this many grey levels more."""
+OVERLAY_SHARE, OVERLAY_EDGE_SHARE, OVERLAY_LOSS_SHARE = 0.8, 0.3, 0.02
+"""What is laid over a picture adds detail to at least the first share of the cells whose luminance
+it changes and, at its edges, to at most the second share of the others, and takes it from at most
+the third share of all. A moving subject adds and takes; a sharper frame adds detail everywhere."""
+OTHER_SHARPNESS = 0.25
+"""Difference of sharpness from which on two pictures of one size are not copies but two frames, or
+one is a blurred version: their scores decide. JPEG of quality 20 takes up to 0.18 from the sharp
+pictures that ship with Python packages."""
+MORE_LENGTH = 1.05
+"""Ratio of long sides from which on one picture has more pixels."""
+ENLARGED_FOCUS, CRISP_FOCUS, MORE_SHARPNESS = 0.45, 0.80, 0.10
+"""A picture was enlarged if its focus is at most the first, that of a smaller copy at least the
+second, and its sharpness, which is measured at one scale, at most this much more: a soft original
+makes a soft copy, because shrinking steepens edges at most by the ratio of the sides."""
+LESS_COMPRESSED = 1.5
+"""Ratio of bytes per pixel from which on a file is less compressed: re-saving at the same quality
+changes them less."""
+GRAIN_RATIO, GRAIN_LEVELS = 2.0, 0.5
+"""A picture this much noisier than its copy, by ratio and grey levels, holds grain or sharpening
+rather than what compression took from the copy."""
+MAX_ALL_PAIRS_COUNT, NEAREST_COUNT = 2000, 100
+"""In a moment of more than the first number of photos, a photo is compared with this many that are
+next to it in brightness, and not with all."""
+
+Grid = NDArray[np.float32]
+
+
+class CopyRule(StrEnum):
+    """What makes another file the original of a copy; the first that applies decides."""
+
+    OVERLAY = "overlay"
+    ENLARGED = "enlarged"
+    SMALLER = "smaller"
+    CAMERA = "camera"
+    COMPRESSED = "compressed"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A photo that is a copy of another one.
+
+    Attributes:
+        original: Path of the original.
+        rule: What the original is preferred by; None if the user keeps that photo.
+    """
+
+    original: str
+    rule: CopyRule | None
+
+
+def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, Copy]:
+    """Finds the copies among photos of one moment.
+
+    Copies show the same at every place of a grid of 16 x 16 cells, whatever their size, or differ
+    by something laid over one of them. Frames of a burst from a tripod may do so too. Therefore
+    photos known to be taken at different times are no copies, and nothing is decided between files
+    that do not differ as copies do: they compete by their scores.
+
+    Args:
+        photos: The photos of a moment that may compete.
+        kept: Paths of those that the user keeps; they are never copies of others.
+
+    Returns:
+        What each copy is a copy of, by its path.
+    """
+    signed = [photo for photo in photos if _can_be_recognized(photo)]
+    copies: dict[str, Copy] = {}
+    for family in _families(signed):
+        mine = [photo for photo in family if photo.path in kept]
+        if mine:
+            original = min(mine, key=lambda photo: photo.path)
+            rest = [photo for photo in family if photo.path not in kept]
+            copies.update({photo.path: Copy(original.path, None) for photo in rest})
+        else:
+            copies.update(_choose_original(family))
+    return copies
+
+
+def long_side(photo: Candidate) -> int:
+    """Long side of the file's picture in pixels."""
+    return max(photo.file.width_px, photo.file.height_px)
+
+
+def bits_per_pixel(photo: Candidate) -> float:
+    """Size of the file over its pixels."""
+    pixels = photo.file.width_px * photo.file.height_px
+    return 8.0 * photo.file.size_bytes / pixels if pixels else 0.0
+
+
+def _can_be_recognized(photo: Candidate) -> bool:
+    grid = photo.quality.luminance_grid
+    return bool(grid) and max(grid) - min(grid) >= MIN_LEVELS and long_side(photo) > 0
+
+
+def _families(photos: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Groups photos that are copies of each other or of a third; single ones are left out."""
+    if len(photos) < 2:
+        return []
+    luminance = np.array([photo.quality.luminance_grid for photo in photos], np.float32)
+    parents = list(range(len(photos)))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    for first, second in _alike(luminance):
+        if root(first) != root(second) and _are_copies(photos[first], photos[second]):
+            parents[max(root(first), root(second))] = min(root(first), root(second))
+    families: dict[int, list[Candidate]] = {}
+    for index, photo in enumerate(photos):
+        families.setdefault(root(index), []).append(photo)
+    return [family for family in families.values() if len(family) > 1]
+
+
+def _alike(luminance: Grid) -> list[tuple[int, int]]:
+    """Pairs of rows that agree in enough cells."""
+    count, cells = luminance.shape
+    order = np.argsort(luminance.mean(axis=1), kind="stable")
+    reach = count if count <= MAX_ALL_PAIRS_COUNT else NEAREST_COUNT
+    pairs: list[tuple[int, int]] = []
+    for place, row in enumerate(order):
+        others = order[place + 1 : place + 1 + reach]
+        same = (np.abs(luminance[others] - luminance[row]) <= SAME_LEVEL).sum(axis=1)
+        pairs += [(int(row), int(other)) for other in others[same >= MIN_SAME_SHARE * cells]]
+    return pairs
+
+
+def _are_copies(first: Candidate, second: Candidate) -> bool:
+    times = {first.file.capture_time, second.file.capture_time} - {""}
+    if len(times) > 1:
+        return False
+    if _find_changed(first, second).any():
+        return _is_overlaid(first, second) or _is_overlaid(second, first)
+    sides = sorted((long_side(first), long_side(second)))
+    difference = abs(first.quality.sharpness - second.quality.sharpness)
+    return sides[1] >= MORE_LENGTH * sides[0] or difference < OTHER_SHARPNESS
+
+
+def _find_changed(first: Candidate, second: Candidate) -> NDArray[np.bool_]:
+    """The cells whose luminance differs."""
+    ours, theirs = (np.array(photo.quality.luminance_grid, np.int64) for photo in (first, second))
+    return np.asarray(np.abs(ours - theirs) > SAME_LEVEL)
+
+
+def _is_overlaid(photo: Candidate, clean: Candidate) -> bool:
+    """Whether something, such as a watermark, was laid over a photo."""
+    changed = _find_changed(photo, clean)
+    if not changed.any() or len(photo.faces) > len(clean.faces):  # somebody stepped in
+        return False
+    more, less = _has_more_detail(photo, clean), _has_more_detail(clean, photo)
+    return bool(
+        more[changed].mean() >= OVERLAY_SHARE
+        and (changed.all() or more[~changed].mean() <= OVERLAY_EDGE_SHARE)
+        and less.mean() <= OVERLAY_LOSS_SHARE
+    )
+
+
+def _has_more_detail(photo: Candidate, other: Candidate) -> NDArray[np.bool_]:
+    ours, theirs = (np.array(one.quality.detail_grid, np.float64) for one in (photo, other))
+    return np.asarray(ours >= MORE_DETAIL * theirs + MORE_DETAIL_LEVELS)
+
+
+def _is_enlarged(photo: Candidate, other: Candidate) -> bool:
+    """Whether a photo has more pixels than a crisp copy, but no more detail."""
+    ours, theirs = photo.quality, other.quality
+    return (
+        long_side(photo) >= MORE_LENGTH * long_side(other)
+        and (other.file.has_camera or not photo.file.has_camera)
+        and ours.focus_score <= ENLARGED_FOCUS
+        and theirs.focus_score >= CRISP_FOCUS
+        and ours.sharpness <= theirs.sharpness + MORE_SHARPNESS
+    )
+
+
+def _is_more_compressed(photo: Candidate, other: Candidate) -> bool:
+    ours, theirs = photo.quality.noise_level or 0.0, other.quality.noise_level or 0.0
+    is_grain = theirs > GRAIN_RATIO * ours + GRAIN_LEVELS
+    return not is_grain and bits_per_pixel(other) >= LESS_COMPRESSED * bits_per_pixel(photo)
+
+
+_RULES: tuple[tuple[CopyRule, Callable[[Candidate, Candidate], bool]], ...] = (
+    (CopyRule.OVERLAY, _is_overlaid),
+    (CopyRule.ENLARGED, _is_enlarged),
+    (CopyRule.SMALLER, lambda photo, other: long_side(other) >= MORE_LENGTH * long_side(photo)),
+    (CopyRule.CAMERA, lambda photo, other: other.file.has_camera and not photo.file.has_camera),
+    (CopyRule.COMPRESSED, _is_more_compressed),
+)
+"""Whether `photo` loses to `other`, in the order in which they are asked."""
+
+
+def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
+    """Leaves out, rule by rule, the photos that lose to one that is still there."""
+    left, rules = list(family), {}
+    for rule, loses in _RULES:
+        lost = [
+            photo
+            for photo in left
+            if any(loses(photo, other) for other in left if other is not photo)
+        ]
+        if len(lost) < len(left):
+            left = [photo for photo in left if photo not in lost]
+            rules.update({photo.path: rule for photo in lost})
+    original = min(left, key=lambda photo: photo.path)
+    return {path: Copy(original.path, rule) for path, rule in rules.items()}

@@ -1,0 +1,67 @@
+"""Photos that were taken to belong together, such as the frames of an exposure bracket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Use = Literal["ignore", "best", "middle", "all"]
+UseWithoutMiddle = Literal["ignore", "best", "all"]
+
+
+class SetKind(StrEnum):
+    """Why photos belong together."""
+
+    EXPOSURE_BRACKET = "exposure_bracket"
+    FOCUS_STACK = "focus_stack"
+    BURST = "burst"
+
+    @property
+    def words(self) -> str:
+        """For sentences, with its article."""
+        return f"{'an' if self is SetKind.EXPOSURE_BRACKET else 'a'} {self.value.replace('_', ' ')}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetParameters:
+    """Settings of `keep_sets`."""
+
+    exposure_brackets: Use
+    """frames of one view at different exposures, which are always of one moment: `best` picks at
+    most one of them, as among other photos; `middle` picks the one of middle exposure instead;
+    `all` picks all of them if it picks one; `ignore` does not look for them"""
+    focus_stacks: UseWithoutMiddle
+    """likewise frames that the camera marked as a series of focus distances"""
+    bursts: UseWithoutMiddle
+    """likewise frames to which the camera or phone gave the identifier of one burst"""
+
+    def use_of(self, kind: SetKind) -> Use:
+        """What is done with sets of a kind."""
+        uses: dict[SetKind, Use] = {
+            SetKind.EXPOSURE_BRACKET: self.exposure_brackets,
+            SetKind.FOCUS_STACK: self.focus_stacks,
+            SetKind.BURST: self.bursts,
+        }
+        return uses[kind]
+
+
+WITHOUT_SETS = SetParameters(exposure_brackets="ignore", focus_stacks="ignore", bursts="ignore")
+"""No sets are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlace:
+    """A photo's place in a set.
+
+    Attributes:
+        kind: Of the set.
+        number: Of the set within its run, from 0 by its first photo.
+        place: In the set, from 1: frames of a bracket from dark to bright, others by time.
+        size: Photos of the set.
+    """
+
+    kind: SetKind
+    number: int
+    place: int
+    size: int

@@ -1,0 +1,1 @@
+"""What files, sidecars and file names state about photos."""

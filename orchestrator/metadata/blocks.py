@@ -1,0 +1,245 @@
+"""Finds the metadata blocks of image files: EXIF, XMP and IPTC."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from orchestrator.metadata.tiff_directory import EMPTY, ByteOrder, Directory, byte_order, read_tiff
+from services.common.imaging.decode import FORMATS, register_formats
+from services.common.imaging.raw import is_raw
+
+_EXIF_POINTER, _GPS_POINTER, _MAKER_NOTE = 0x8769, 0x8825, 0x927C
+_XMP_TAG, _IPTC_TAG = 0x02BC, 0x83BB
+_PHOTOSHOP_IPTC, _PHOTOSHOP_EXIF, _PHOTOSHOP_XMP = 1028, 1058, 1060
+"""Resources of Photoshop, in PSD and JPEG files."""
+_EXIF_HEADER = b"Exif\0\0"
+_TIFF_LIKE = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR")
+"""Starts of TIFFs, and of RAW files that are TIFFs but for their magic number."""
+_PANASONIC_RAW = b"IIU\0"
+_XMP_START, _XMP_END = b"<x:xmpmeta", b"</x:xmpmeta>"
+_CANON_BOXES = (b"CMT1", b"CMT2", b"CMT3", b"CMT4")
+"""Of a CR3: the first directory, that of the shot, the maker note, and that of the place."""
+_BOX_FILES = (b"ftyp", b"jP  ")
+"""Second four bytes of HEIF, AVIF and CR3, and of JPEG 2000."""
+_EXIF_UUID = b"JpgTiffExif->JP2"
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_SEARCH_BYTES = 2**22
+"""How much of a RAW file that is not a TIFF is searched: its metadata precede the sensor's data."""
+_SECONDS_TO_1970 = 2082844800
+"""From 1904, where the times of QuickTime count from."""
+
+
+@dataclass(frozen=True)
+class MakerNote:
+    """What a camera's maker adds to the EXIF.
+
+    Attributes:
+        block: What it lies in, because its offsets may count from there.
+        place: Where in `block` it begins.
+        order: Byte order of the EXIF.
+    """
+
+    block: bytes = b""
+    place: int = 0
+    order: ByteOrder = "<"
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The metadata of a file; those that it does not have are empty.
+
+    Attributes:
+        image: First directory of the EXIF.
+        exif: The directory of the shot.
+        gps: The directory of the place.
+        maker_note: What the camera's maker adds.
+        xmp: The XMP packet.
+        iptc: Values of IPTC's record 2, by number of their data set.
+        quicktime_seconds: When a file that is built like a film was made, from 1970.
+        png_time: Time of creation in the text of a PNG.
+    """
+
+    image: Directory = EMPTY
+    exif: Directory = EMPTY
+    gps: Directory = EMPTY
+    maker_note: MakerNote = MakerNote()
+    xmp: bytes = b""
+    iptc: Mapping[int, bytes] = field(default_factory=dict)
+    quicktime_seconds: int | None = None
+    png_time: str = ""
+
+
+def find_blocks(content: bytes) -> Blocks:
+    """Finds the metadata of an image file, which may be damaged; decodes no pixels.
+
+    Args:
+        content: The whole file.
+    """
+    try:
+        if content.startswith(_TIFF_LIKE):
+            return _exif_blocks(content)
+        return _raw_blocks(content) if is_raw(content) else _picture_blocks(content)
+    except Exception:  # Pillow may raise any exception on damaged data
+        return Blocks()
+
+
+def _picture_blocks(content: bytes) -> Blocks:
+    """Metadata of a file that Pillow opens."""
+    register_formats()
+    info: dict[Any, Any] = {}
+    resources: dict[int, bytes] = {}
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        info.update(image.info)
+        resources.update(info.get("photoshop", {}))
+        if image.format == "PSD":
+            resources.update({number: data for number, _, data in image.resources})  # type: ignore[attr-defined]
+    boxes = {
+        (name, box[: len(_EXIF_UUID)] if name == b"uuid" else b""): box
+        for name, box in _iterate_boxes(content)
+    }
+    exif = _first(
+        _as_bytes(info.get("exif")),
+        _png_profile(info, "exif"),
+        resources.get(_PHOTOSHOP_EXIF, b""),
+        boxes.get((b"uuid", _EXIF_UUID), b"")[len(_EXIF_UUID) :],
+    )
+    xmp = _first(
+        _as_bytes(info.get("xmp")),
+        _png_profile(info, "xmp"),
+        resources.get(_PHOTOSHOP_XMP, b""),
+        boxes.get((b"uuid", _XMP_UUID), b"")[len(_XMP_UUID) :],
+    )
+    iptc = _first(resources.get(_PHOTOSHOP_IPTC, b""), _png_profile(info, "iptc"))
+    return _exif_blocks(
+        exif.removeprefix(_EXIF_HEADER),
+        xmp=xmp,
+        iptc=iptc,
+        quicktime_seconds=_quicktime_seconds(boxes.get((b"moov", b""), b"")),
+        png_time=str(info.get("Creation Time", "")),
+    )
+
+
+def _raw_blocks(content: bytes) -> Blocks:
+    """Metadata of a RAW file that is not a TIFF."""
+    xmp = b""
+    start = content.find(_XMP_START, 0, _SEARCH_BYTES)
+    if start >= 0:
+        end = content.find(_XMP_END, start, start + _SEARCH_BYTES)
+        xmp = content[start : end + len(_XMP_END)] if end > 0 else b""
+    if content[4:8] == b"ftyp":
+        return _canon_blocks(content, xmp)
+    # Fujifilm, Panasonic and Sigma keep a JPEG with the whole EXIF; Minolta a TIFF
+    for header in (_EXIF_HEADER, b"\0TTW"):
+        start = content.find(header, 0, _SEARCH_BYTES)
+        if start >= 0:
+            skipped = len(_EXIF_HEADER) if header == _EXIF_HEADER else 8
+            return _exif_blocks(content[start + skipped :][:_SEARCH_BYTES], xmp=xmp)
+    if content.startswith(_PANASONIC_RAW):
+        return _exif_blocks(content, xmp=xmp)
+    return Blocks(xmp=xmp)
+
+
+def _canon_blocks(content: bytes, xmp: bytes) -> Blocks:
+    """Metadata of a CR3, which has a TIFF for each directory."""
+    found: list[bytes] = []
+    for name in _CANON_BOXES:
+        start = content.find(name, 0, _SEARCH_BYTES)
+        size = struct.unpack_from(">I", content, start - 4)[0] - 8 if start >= 4 else 0
+        found.append(content[start + 4 :][: max(0, size)] if start >= 4 else b"")
+    note = found[2]
+    return Blocks(
+        image=read_tiff(found[0]),
+        exif=read_tiff(found[1]),
+        gps=read_tiff(found[3]),
+        maker_note=MakerNote(note, 8, byte_order(note) or "<"),
+        xmp=xmp,
+        quicktime_seconds=next(
+            (_quicktime_seconds(box) for name, box in _iterate_boxes(content) if name == b"moov"),
+            None,
+        ),
+    )
+
+
+def _exif_blocks(
+    tiff: bytes,
+    *,
+    xmp: bytes = b"",
+    iptc: bytes = b"",
+    quicktime_seconds: int | None = None,
+    png_time: str = "",
+) -> Blocks:
+    image = read_tiff(tiff)
+    exif = image.subdirectory(_EXIF_POINTER)
+    place = exif.place(_MAKER_NOTE)
+    return Blocks(
+        image=image,
+        exif=exif,
+        gps=image.subdirectory(_GPS_POINTER),
+        maker_note=MakerNote() if place is None else MakerNote(tiff, place, exif.order),
+        xmp=xmp or image.raw(_XMP_TAG),
+        iptc=_parse_iptc(iptc or image.raw(_IPTC_TAG)),
+        quicktime_seconds=quicktime_seconds,
+        png_time=png_time,
+    )
+
+
+def _parse_iptc(data: bytes) -> dict[int, bytes]:
+    """First value of each data set of record 2 (IPTC-IIM 4.2, section 1.5)."""
+    found: dict[int, bytes] = {}
+    place = 0
+    while place + 5 <= len(data) and data[place] == 0x1C:
+        record, number, size = struct.unpack_from(">BBH", data, place + 1)
+        if size & 0x8000:  # an extended data set, which no time or date needs
+            break
+        if record == 2:
+            found.setdefault(number, data[place + 5 : place + 5 + size])
+        place += 5 + size
+    return found
+
+
+def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of the outermost boxes of a file that is built of boxes (ISO 14496-12)."""
+    place = 0
+    while content[4:8] in _BOX_FILES and place + 16 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if size == 1:  # its size follows, in 64 bits
+            (size,) = struct.unpack_from(">Q", content, place + 8)
+        if size < 8:  # 0: up to the end of the file
+            return
+        if name in (b"moov", b"uuid"):
+            yield name, content[place + 8 : place + size]
+        place += size
+
+
+def _quicktime_seconds(movie: bytes) -> int | None:
+    """Creation time in the header of a movie."""
+    place = movie.find(b"mvhd")
+    if place < 0 or place + 16 > len(movie):
+        return None
+    is_wide = movie[place + 4] == 1
+    (seconds,) = struct.unpack_from(">Q" if is_wide else ">I", movie, place + 8)
+    return int(seconds) - _SECONDS_TO_1970 if seconds else None
+
+
+def _png_profile(info: Mapping[Any, Any], name: str) -> bytes:
+    """A block that ImageMagick writes to a PNG as text; empty if there is none."""
+    text = info.get(f"Raw profile type {name}")
+    try:
+        return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else b""
+    except ValueError:
+        return b""
+
+
+def _first(*blocks: bytes) -> bytes:
+    """The first block that is not empty."""
+    return next(filter(None, blocks), b"")
+
+
+def _as_bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""

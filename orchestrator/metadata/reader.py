@@ -1,0 +1,237 @@
+"""Reads what a file or a sidecar states, and puts together what is known of a photo."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import email.utils
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lxml import etree
+
+from orchestrator.domain.photo import CameraFacts, CaptureTime, OwnerMark
+from orchestrator.metadata.blocks import Blocks, find_blocks
+from orchestrator.metadata.capture_time import choose_time, parse_time
+from orchestrator.metadata.exif_facts import (
+    camera_facts,
+    camera_name,
+    capture_times,
+    clean_text,
+    exif_rating,
+)
+from orchestrator.metadata.file_names import time_in_name
+from orchestrator.metadata.xmp_packet import find_rdf, get_items, get_property, parse_xmp
+from services.common.errors import InvalidArgumentError
+
+METADATA_VERSION = "1"
+"""Keys the feature cache: raise it whenever `read_metadata` returns something else."""
+
+IN_FILE = "the file"
+"""Source of a mark that lies in the photo itself."""
+_XMP_TIMES = (
+    *("exif:DateTimeOriginal", "photoshop:DateCreated"),
+    *("exif:DateTimeDigitized", "xmp:CreateDate"),
+)
+"""The times of XMP, the most reliable first, as the Metadata Working Group ranks them."""
+_IPTC_DATE, _IPTC_TIME = 55, 60
+_PICKS = {
+    "xmpDM:pick": {"1": "picked", "-1": "rejected"},
+    "digiKam:PickLabel": {"3": "picked", "1": "rejected"},
+}
+"""Flags of Lightroom and digiKam."""
+_DARKTABLE_LABELS = {"0": "Red", "1": "Yellow", "2": "Green", "3": "Blue", "4": "Purple"}
+_MIN_RATING, _MAX_RATING = -1, 5
+
+
+@dataclass(frozen=True, slots=True)
+class FileMetadata:
+    """What a file or a sidecar states.
+
+    Attributes:
+        capture_times: Known times, the most reliable first.
+        camera: Make, model and serial number of the camera; empty if unknown.
+        camera_facts: About the shot.
+        owner_mark: What the owner said, without a source.
+    """
+
+    capture_times: tuple[CaptureTime, ...] = ()
+    camera: str = ""
+    camera_facts: CameraFacts = field(default_factory=CameraFacts)
+    owner_mark: OwnerMark = field(default_factory=OwnerMark)
+
+
+def read_metadata(content: bytes) -> FileMetadata:
+    """Reads the metadata of an image file, which may be damaged; decodes no pixels.
+
+    Args:
+        content: The whole file.
+    """
+    blocks = find_blocks(content)
+    times = capture_times(blocks)
+    facts = camera_facts(blocks)
+    mark = OwnerMark()
+    if blocks.xmp and (rdf := _parse_embedded(blocks.xmp)) is not None:
+        times += _xmp_times(rdf)
+        mark = _owner_mark(rdf)
+        facts = dataclasses.replace(
+            facts,
+            lens=facts.lens or clean_text(get_property(rdf, "aux:Lens")),
+            burst_id=facts.burst_id or clean_text(get_property(rdf, "GCamera:BurstID")),
+        )
+    if mark.rating is None:
+        mark = dataclasses.replace(mark, rating=_rating(exif_rating(blocks)))
+    times += [_iptc_time(blocks), _png_time(blocks), _quicktime_time(blocks)]
+    known = tuple(time for time in times if time.local)
+    return FileMetadata(known, camera_name(blocks), facts, mark)
+
+
+def read_sidecar(content: bytes, path: str) -> FileMetadata:
+    """Reads an XMP sidecar.
+
+    Args:
+        content: The sidecar.
+        path: Its path, for the sources.
+
+    Raises:
+        InvalidArgumentError: It is not XMP.
+    """
+    rdf = find_rdf(parse_xmp(content))
+    times = [
+        dataclasses.replace(time, source=f"{path} {time.source.removeprefix('XMP ')}")
+        for time in _xmp_times(rdf)
+        if time.local
+    ]
+    return FileMetadata(tuple(times), owner_mark=_owner_mark(rdf))
+
+
+def assemble_facts(
+    path: str, embedded: FileMetadata, sidecars: Mapping[str, FileMetadata]
+) -> dict[str, Any]:
+    """Puts together what is known of a photo, as fields of `ImageRecord`.
+
+    The capture time comes from the file, else from a sidecar, else from the file's name. Rating
+    and pick come from the first sidecar that has either of them, else from the file; so does the
+    label.
+
+    Args:
+        path: Path of the photo.
+        embedded: What the file states.
+        sidecars: What its sidecars state, by path, the one that counts first.
+    """
+    stated = [embedded, *sidecars.values()]
+    times = [time for metadata in stated for time in metadata.capture_times]
+    chosen = choose_time([*times, time_in_name(path.rpartition("/")[2])])
+    return {
+        "capture_time": chosen.local,
+        "capture_time_source": chosen.source,
+        "capture_utc_offset": chosen.utc_offset,
+        "camera": embedded.camera,
+        "camera_facts": embedded.camera_facts,
+        "owner_mark": _merge_marks(
+            {name: found.owner_mark for name, found in sidecars.items()}
+            | {IN_FILE: embedded.owner_mark}
+        ),
+    }
+
+
+def metadata_to_json(metadata: FileMetadata) -> dict[str, Any]:
+    """Fields by name."""
+    return dataclasses.asdict(metadata)
+
+
+def metadata_from_json(data: Mapping[str, Any]) -> FileMetadata:
+    """Inverse of `metadata_to_json`."""
+    return FileMetadata(
+        tuple(CaptureTime(**time) for time in data["capture_times"]),
+        data["camera"],
+        CameraFacts(**data["camera_facts"]),
+        OwnerMark(**data["owner_mark"]),
+    )
+
+
+def _parse_embedded(packet: bytes) -> etree._Element | None:
+    try:
+        return find_rdf(parse_xmp(packet, is_damaged=True))
+    except InvalidArgumentError:  # a damaged packet does not make the picture unreadable
+        return None
+
+
+def _xmp_times(rdf: etree._Element) -> list[CaptureTime]:
+    return [parse_time(get_property(rdf, key), f"XMP {key}") for key in _XMP_TIMES]
+
+
+def _iptc_time(blocks: Blocks) -> CaptureTime:
+    date, time = (
+        blocks.iptc.get(number, b"").decode("ascii", "replace").strip()
+        for number in (_IPTC_DATE, _IPTC_TIME)
+    )
+    stated = parse_time(f"{date} {time}", "IPTC DateCreated, TimeCreated")
+    return stated if stated.has_time_of_day else parse_time(date, "IPTC DateCreated")
+
+
+def _png_time(blocks: Blocks) -> CaptureTime:
+    """The time in a PNG's text, which the standard asks to be as in e-mails (RFC 1123)."""
+    try:
+        text = email.utils.parsedate_to_datetime(blocks.png_time).isoformat()
+    except (ValueError, IndexError, TypeError, OverflowError):
+        text = blocks.png_time
+    return parse_time(text, "PNG Creation Time")
+
+
+def _quicktime_time(blocks: Blocks) -> CaptureTime:
+    """The creation time of QuickTime, which is UTC."""
+    if blocks.quicktime_seconds is None:
+        return CaptureTime()
+    try:
+        time = datetime.datetime.fromtimestamp(blocks.quicktime_seconds, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        return CaptureTime()
+    return parse_time(time.isoformat(), "QuickTime CreateDate")
+
+
+def _owner_mark(rdf: etree._Element) -> OwnerMark:
+    """What the owner said; values that bestshot wrote itself are left out."""
+    picks = [flags.get(get_property(rdf, key), "") for key, flags in _PICKS.items()]
+    return OwnerMark(
+        rating=_rating(_of_others(rdf, "xmp:Rating")),
+        pick=next(filter(None, picks), ""),
+        label=clean_text(_of_others(rdf, "xmp:Label")) or _darktable_label(rdf),
+    )
+
+
+def _of_others(rdf: etree._Element, key: str) -> str:
+    """A property, unless it is what bestshot wrote, which is repeated under its own name."""
+    value = get_property(rdf, key)
+    return "" if value == get_property(rdf, f"bestshot:{key.partition(':')[2]}") else value
+
+
+def _darktable_label(rdf: etree._Element) -> str:
+    """The first of darktable's labels, of which a photo may have several."""
+    numbers = get_items(rdf, "darktable:colorlabels")
+    names = [_DARKTABLE_LABELS.get(number, "") for number in numbers]
+    return next(filter(None, names), "")
+
+
+def _rating(text: str) -> int | None:
+    """Stars or -1; None for none, which programs also write as 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not math.isfinite(value) or not _MIN_RATING <= value <= _MAX_RATING:
+        return None
+    return int(value) or None
+
+
+def _merge_marks(marks: Mapping[str, OwnerMark]) -> OwnerMark:
+    """Takes rating and pick from the first source that has either, and the label likewise."""
+    verdicts = [
+        (name, mark) for name, mark in marks.items() if mark.rating is not None or mark.pick
+    ]
+    labels = [(name, mark) for name, mark in marks.items() if mark.label]
+    source, verdict = verdicts[0] if verdicts else ("", OwnerMark())
+    label_source, labelled = labels[0] if labels else ("", OwnerMark())
+    return OwnerMark(verdict.rating, verdict.pick, labelled.label, source or label_source)

@@ -1,0 +1,90 @@
+"""Properties of XMP (ISO 16684-1), in files and in sidecars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from services.common.errors import InvalidArgumentError
+
+NAMESPACES = {
+    "x": "adobe:ns:meta/",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "xmpDM": "http://ns.adobe.com/xmp/1.0/DynamicMedia/",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "aux": "http://ns.adobe.com/exif/1.0/aux/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "digiKam": "http://www.digikam.org/ns/1.0/",
+    "darktable": "http://darktable.sf.net/",
+    "GCamera": "http://ns.google.com/photos/1.0/camera/",
+    "bestshot": "https://bestshot.invalid/xmp/1.0/",
+}
+
+
+def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree:
+    """Parses a packet or a sidecar.
+
+    Args:
+        content: The packet or sidecar.
+        is_damaged: Read it as far as possible; for reading alone, because the rest is lost.
+
+    Raises:
+        InvalidArgumentError: It is not XMP.
+    """
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, recover=is_damaged
+    )
+    try:
+        root = etree.fromstring(content.strip(b"\0 \t\r\n"), parser)
+    except etree.XMLSyntaxError as error:
+        raise InvalidArgumentError("", f"it is not XML: {error}") from error
+    if root is None:
+        raise InvalidArgumentError("", "it is not XML")
+    tree = root.getroottree()
+    if tree.docinfo.doctype:
+        raise InvalidArgumentError("", "it has a document type declaration, which XMP forbids")
+    return tree
+
+
+def find_rdf(tree: etree._ElementTree) -> etree._Element:
+    """The element that holds the properties.
+
+    Raises:
+        InvalidArgumentError: There is none.
+    """
+    rdf = next(tree.iter(qualify("rdf:RDF")), None)
+    if rdf is None:
+        raise InvalidArgumentError("", "it is not XMP: rdf:RDF is missing")
+    return rdf
+
+
+def get_property(rdf: etree._Element, key: str) -> str:
+    """A simple property, as attribute or element of any description; empty for none."""
+    for description in iterate_descriptions(rdf):
+        if (value := description.get(qualify(key))) is not None:
+            return str(value)
+        if (child := description.find(qualify(key))) is not None:
+            return (child.text or "").strip()
+    return ""
+
+
+def get_items(rdf: etree._Element, key: str) -> list[str]:
+    """The texts of a list; empty for none."""
+    for description in iterate_descriptions(rdf):
+        if (child := description.find(qualify(key))) is not None:
+            return [(item.text or "").strip() for item in child.iter(qualify("rdf:li"))]
+    return []
+
+
+def iterate_descriptions(rdf: etree._Element) -> Iterator[etree._Element]:
+    """The elements that the properties belong to."""
+    yield from rdf.iterchildren(qualify("rdf:Description"))
+
+
+def qualify(key: str) -> str:
+    """The name of "xmp:Rating" and the like as lxml writes it."""
+    prefix, _, local = key.partition(":")
+    return f"{{{NAMESPACES[prefix]}}}{local}"

@@ -1,0 +1,49 @@
+"""An exposure bracket from files to results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_pairs
+from tests.integration.command import Curated, bestshot, curate
+
+STOPS = (-5, -2, 1)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    """A series of one view, and two pairs of other photos."""
+    base = tmp_path_factory.mktemp("sets")
+    photos = draw_pairs(base / "photos", 4, 480, 360)
+    rng = np.random.default_rng(5)
+    parts = Image.fromarray(rng.uniform(0.0, 1.0, (9, 12)).astype(np.float32))
+    light = np.asarray(parts.resize((480, 360), Image.Resampling.BICUBIC)).clip(0.01, 1) ** 2.2
+    for stops in STOPS:
+        grey = 255 * np.clip(light * 2.0**stops, 0, 1) ** (1 / 2.2)
+        Image.fromarray(grey.round().astype(np.uint8)).save(photos / f"series{stops:+}.png")
+    return curate(photos, base / "out", base / "data")
+
+
+def test_a_series_is_one_moment_and_has_one_pick(done: Curated) -> None:
+    series = {path: row for path, row in done.rows.items() if row["Set_Kind"]}
+    assert sorted(series) == sorted(f"series{stops:+}.png" for stops in STOPS)
+    for place, stops in enumerate(STOPS, start=1):
+        row = series[f"series{stops:+}.png"]
+        assert (row["Set_Kind"], row["Set"], row["Set_Place"]) == (
+            "exposure_bracket",
+            "0",
+            str(place),
+        )
+    assert len({row["Cluster"] for row in series.values()}) == 1
+    assert sum(row["Status"] == "selected" for row in series.values()) == 1
+    assert "IN_SET" in {row["Reason_Code"] for row in series.values()}
+
+
+def test_it_is_reproduced_from_what_is_stored(done: Curated, tmp_path: Path) -> None:
+    found = bestshot(["reproduce"], data=done.data)
+    assert found.code == 0, found.text
+    assert "identical in every field" in found.text

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator.config import PipelineConfig, resolve_auto
+from orchestrator.domain.copies import CopyRule, find_copies
+from orchestrator.domain.photo import Candidate, Decision, FileFacts, Reason
+from orchestrator.domain.selection import Selection
+from orchestrator.domain.verdict_sentences import explain
+from orchestrator.records import ImageRecord
+from orchestrator.runs.selection import find_moments
+from tests.conftest import ROOT
+from tests.unit.values import FILTERS, candidate, quality, rules
+
+SCENE = tuple(int(level) for level in np.random.default_rng(1).integers(30, 220, 256))
+DETAIL = tuple(int(level) for level in np.random.default_rng(2).integers(5, 40, 256))
+OTHER_SCENE = SCENE[::-1]
+
+
+def photo(
+    path: str, scene: tuple[int, ...] = SCENE, *, faces: int = 0, **changes: Any
+) -> Candidate:
+    """A photo of 4000 x 3000 pixels that shows a scene."""
+    facts = {name: changes.pop(name) for name in FileFacts.__slots__ if name in changes}
+    file = FileFacts(**{"width_px": 4000, "height_px": 3000, "size_bytes": 4_000_000, **facts})
+    shown = {"luminance_grid": scene, "detail_grid": DETAIL, "noise_level": 2.0}
+    plain = candidate(path, **{**shown, **changes})
+    return replace(plain, file=file)
+
+
+def rules_of(*photos: Candidate, kept: str = "") -> dict[str, CopyRule | None]:
+    found = find_copies(photos, frozenset({kept} if kept else ()))
+    return {path: copy.rule for path, copy in found.items()}
+
+
+def shift(grid: tuple[int, ...], amount: int, count: int = 256) -> tuple[int, ...]:
+    return tuple(value + amount * (place < count) for place, value in enumerate(grid))
+
+
+def test_the_file_with_more_pixels_is_the_original_whatever_the_scores() -> None:
+    small = photo("small", shift(SCENE, 1), width_px=800, height_px=600, ava_score=9.0)
+    tiny = photo("tiny", width_px=320, height_px=240)
+    assert rules_of(photo("large"), small, tiny) == {
+        "small": CopyRule.SMALLER,
+        "tiny": CopyRule.SMALLER,
+    }
+
+
+def test_an_enlarged_copy_is_not_the_original() -> None:
+    source = photo("source", width_px=600, height_px=450, focus_score=1.0, sharpness=0.4)
+    large = photo("large", focus_score=0.3, sharpness=0.4)
+    assert rules_of(source, large) == {"large": CopyRule.ENLARGED}
+
+
+@pytest.mark.parametrize(
+    ("soft", "copy"),
+    [
+        ({"focus_score": 0.3, "sharpness": 0.3}, {"focus_score": 0.6, "sharpness": 0.2}),
+        ({"focus_score": 0.3, "sharpness": 0.4, "has_camera": True}, {"focus_score": 0.9}),
+    ],
+)
+def test_a_soft_original_wins_over_its_copies(soft: dict[str, Any], copy: dict[str, Any]) -> None:
+    small = photo("copy", **{"width_px": 600, "height_px": 450, "sharpness": 0.4, **copy})
+    assert rules_of(photo("soft", **soft), small) == {"copy": CopyRule.SMALLER}
+
+
+def test_the_clean_picture_is_the_original_of_one_with_a_watermark() -> None:
+    marked = photo(
+        "marked",
+        shift(SCENE, 30, 100),
+        detail_grid=shift(DETAIL, 25, 110),
+        size_bytes=6_000_000,
+        has_camera=True,
+    )
+    assert rules_of(photo("clean"), marked) == {"marked": CopyRule.OVERLAY}
+
+
+def test_a_moving_subject_is_no_watermark() -> None:
+    detail = (*shift(DETAIL[:50], 25), *shift(DETAIL[50:100], -5), *DETAIL[100:])
+    moved = photo("moved", shift(SCENE, 30, 100), detail_grid=detail, size_bytes=6_000_000)
+    assert rules_of(photo("before"), moved) == {}
+    entered = photo("entered", shift(SCENE, 30, 100), detail_grid=shift(DETAIL, 25, 110))
+    entered = replace(entered, faces=(object(),))  # type: ignore[arg-type]  # only counted
+    assert rules_of(photo("before"), entered) == {}
+
+
+def test_a_blurred_frame_is_no_original() -> None:
+    """Blur takes detail everywhere, and moves the luminance of some cells."""
+    soft = tuple(value // 3 for value in DETAIL)
+    blurred = photo("blurred", shift(SCENE, 6, 20), detail_grid=soft, sharpness=0.1)
+    assert rules_of(photo("sharp"), blurred) == {}
+    blurred = photo("blurred", detail_grid=soft, sharpness=0.1, has_camera=True)
+    assert rules_of(photo("sharp"), blurred) == {}
+
+
+def test_camera_data_and_compression_decide_between_equal_sizes() -> None:
+    assert rules_of(photo("a", has_camera=True), photo("b", size_bytes=9_000_000)) == {
+        "b": CopyRule.CAMERA
+    }
+    assert rules_of(photo("a"), photo("b", size_bytes=1_000_000)) == {"b": CopyRule.COMPRESSED}
+    grainy = photo("b", size_bytes=9_000_000, noise_level=9.0)
+    assert rules_of(photo("a"), grainy) == {}
+
+
+def test_shots_and_plain_frames_are_no_copies() -> None:
+    small = {"width_px": 800, "height_px": 600}
+    assert rules_of(photo("a"), photo("b", OTHER_SCENE, **small)) == {}
+    assert rules_of(photo("a"), photo("b")) == {}  # nothing says that one is a copy
+    times = ("2024-05-01T10:00:00", "2024-05-01T10:00:01")
+    shots = [photo("a", capture_time=times[0]), photo("b", capture_time=times[1], **small)]
+    assert rules_of(*shots) == {}
+    assert rules_of(photo("a", (7,) * 256), photo("b", (7,) * 256, **small)) == {}
+    assert rules_of(candidate("old"), candidate("older")) == {}  # scored before there were grids
+
+
+def test_the_photo_that_the_user_keeps_is_the_original() -> None:
+    small = photo("small", width_px=800, height_px=600)
+    assert rules_of(photo("large"), small, kept="small") == {"large": None}
+
+
+def judge(photos: list[Candidate], decisions: dict[str, Decision]) -> dict[str, tuple[Reason, str]]:
+    vectors = np.eye(len(photos), dtype=np.float32)
+    selection = Selection(photos, vectors, FILTERS, rules(), decisions)
+    verdicts = selection.verdicts({})
+    texts = explain(selection, verdicts)
+    return {one.path: (one.reason, text) for one, text in zip(verdicts, texts, strict=True)}
+
+
+def test_a_copy_is_never_picked_and_says_what_it_is_a_copy_of() -> None:
+    small = photo("small", width_px=800, height_px=600, ava_score=9.0)
+    found = judge([photo("large"), small], {})
+    assert found["small"] == (
+        Reason.COPY,
+        "Not selected: a smaller copy of large (800 x 600 px; the original has 4000 x 3000).",
+    )
+    assert found["large"][0] is Reason.SELECTED_BEST
+    assert "small scores 0.83, but is a copy of large" in found["large"][1]
+
+
+def test_a_copy_stands_in_for_an_original_that_the_user_rejects() -> None:
+    small = photo("small", width_px=800, height_px=600)
+    found = judge([photo("large"), small], {"large": Decision.REJECT})
+    assert found["small"][0] is Reason.SELECTED_BEST
+
+
+def test_a_blurred_original_is_not_replaced_by_its_copy() -> None:
+    """The copy looks sharper only because it is smaller."""
+    small = photo("small", width_px=800, height_px=600, focus_score=0.5, sharpness=0.1)
+    found = judge([photo("large", focus_score=0.1, sharpness=0.1), small], {})
+    assert found["small"][0] is Reason.COPY
+    assert found["large"][0] is Reason.SELECTED_BEST
+
+
+@pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0, -1]), ("reference", [-1] * 3)])
+def test_copies_share_a_moment_whatever_their_embeddings(profile: str, labels: list[int]) -> None:
+    shown = quality(luminance_grid=SCENE, detail_grid=DETAIL)
+    size = {"width_px": 4000, "height_px": 3000}
+    records = [
+        ImageRecord("large", "1", 9, quality=shown, **size),
+        ImageRecord("small", "2", 9, quality=shown, width_px=800, height_px=600),
+        ImageRecord("unscored", "3", 9, **size),
+    ]
+    settings = PipelineConfig(ROOT / "configs", "builtin").load(profile)
+    found = find_moments(
+        np.eye(3, dtype=np.float32),
+        np.full((3, 32, 32), np.nan, np.float32),
+        records,
+        resolve_auto(settings.cluster_scenes, (0.32, 0.256)),
+        settings.keep_sets,
+    )
+    assert found.labels.tolist() == labels

@@ -1,0 +1,207 @@
+"""Sentences never contradict the numbers: whatever a moment looks like, what they state is so."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.content import ContentTreatment
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
+from orchestrator.domain.scoring import FAULT_WORDS, face_faults
+from orchestrator.domain.selection import Comparisons, Selection, Verdict
+from orchestrator.domain.verdict_sentences import explain
+from tests.unit.values import FILTERS, candidate, face, rules
+
+SCENE = tuple(range(256))
+ROUNDING = 0.0051
+"""Numbers are shown with two digits at least."""
+
+unit = st.floats(0, 1)
+shots = st.fixed_dictionaries(
+    {
+        "ava_score": st.floats(6, 6.5) | st.floats(1, 10),
+        "iqa_score": st.sampled_from([0.6, 0.7]) | unit,
+        "focus_score": st.sampled_from([0.1, 0.9, 0.9]) | unit,
+        "sharpness": unit,
+        "cluster_id": st.sampled_from([-1, 0, 0, 0, 1]),
+        "luminance_grid": st.sampled_from([(), (), SCENE, SCENE[::-1]]),
+        "brightness": unit,
+    }
+)
+files = st.builds(
+    FileFacts,
+    width_px=st.sampled_from([800, 4000]),
+    height_px=st.just(600),
+    size_bytes=st.sampled_from([10**5, 10**6]),
+    has_camera=st.booleans(),
+)
+faces = st.lists(
+    st.builds(
+        face,
+        eyes_score=unit,
+        smile_score=unit,
+        pose_score=unit,
+        confidence=st.floats(0.5, 1),
+        pitch_degrees=st.floats(-40, 40) | st.none(),
+    ),
+    max_size=1,
+)
+kinds = st.sampled_from([ContentClass.PHOTO] * 12 + list(ContentClass))
+photos = st.tuples(shots, files, faces, kinds)
+treatment = st.sampled_from(["photo", "keep", "exclude"])
+treatments = st.builds(ContentTreatment, *[treatment] * 5)
+decisions = st.dictionaries(
+    st.sampled_from("abcdefgh"), st.sampled_from(list(Decision)), max_size=2
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A photo with its verdict and sentence."""
+
+    candidate: Candidate
+    verdict: Verdict
+    sentence: str
+
+    def stated(self, pattern: str) -> list[float]:
+        """The numbers that the groups of a pattern find in the sentence."""
+        found = re.search(pattern, self.sentence)
+        assert found, (pattern, self.sentence)
+        return [float(number) for number in found.groups()]
+
+
+def judge(
+    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+) -> dict[str, Judged]:
+    candidates = [
+        replace(
+            candidate(path, detail_grid=(9,) * len(shot["luminance_grid"]), **shot),
+            file=file,
+            faces=tuple(found),
+            content=kind,
+        )
+        for path, (shot, file, found, kind) in zip("abcdefgh", drawn, strict=False)
+    ]
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(len(candidates), 2)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = itertools.combinations([photo.path for photo in candidates], 2)
+    comparisons: Comparisons = {pair: float(random.uniform()) for pair in pairs}
+    selection = Selection(candidates, vectors, FILTERS, rules(content=treated), decided)
+    verdicts = selection.verdicts(comparisons)
+    sentences = explain(selection, verdicts)
+    rows = zip(candidates, verdicts, sentences, strict=True)
+    return {photo.path: Judged(photo, verdict, text) for photo, verdict, text in rows}
+
+
+@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, st.integers(0, 2**16))
+def test_every_sentence_agrees_with_the_numbers(
+    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+) -> None:
+    judged = judge(drawn, treated, decided, seed)
+    for one in judged.values():
+        start = ("Selected: ", "Also selected: ") if one.verdict.is_selected else "Not selected: "
+        assert one.sentence.startswith(start)
+        (check_selected if one.verdict.is_selected else check_rejected)(one, judged)
+        check_faults(one)
+
+
+def check_selected(one: Judged, judged: dict[str, Judged]) -> None:
+    """The reason of a pick states its score, and it is so."""
+    if one.verdict.reason is Reason.SELECTED_BEST:
+        check_best(one, judged)
+    elif one.verdict.reason is Reason.SELECTED_DISTINCT:
+        (score,) = one.stated(r"score (-?[\d.]+),")
+        similarity, limit = one.stated(r"similarity (-?[\d.]+), limit ([\d.]+)")
+        assert abs(score - one.verdict.composite_score) <= ROUNDING
+        assert similarity < limit
+
+
+def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
+    """The reason states the comparison that decided, with its values, and it holds."""
+    verdict, quality = one.verdict, one.candidate.quality
+    rival = judged[verdict.lost_to] if verdict.lost_to else None
+    match verdict.reason:
+        case Reason.LOWER_SCORE if rival and "kept" not in one.sentence:
+            mine, best = one.stated(r"score (-?[\d.]+) vs (-?[\d.]+) for")
+            assert mine <= best
+            assert abs(best - rival.verdict.composite_score) <= ROUNDING
+        case Reason.LOST_COMPARISON if rival and "kept" not in one.sentence:
+            mine, best = one.stated(r"score of (-?[\d.]+) ties with \w+ \((-?[\d.]+)\)")
+            assert abs(mine - best) <= rules().siamese.tiebreaker_range + 2 * ROUNDING
+        case Reason.TOO_SIMILAR:
+            similarity, limit = one.stated(r"similarity (-?[\d.]+), limit ([\d.]+)")
+            assert similarity >= limit
+        case Reason.BELOW_MIN_SCORE:
+            value, limit = one.stated(r"score of (-?[\d.]+) is below ([\d.]+)")
+            assert value < limit
+        case Reason.BLURRED:
+            value, limit = one.stated(r"sharpest region ([\d.]+), minimum ([\d.]+)")
+            assert value < limit
+            assert abs(value - quality.focus_score) <= ROUNDING
+        case Reason.LOW_IQA:
+            value, limit = one.stated(r"quality of ([\d.]+) is below ([\d.]+)")
+            assert value < limit
+        case Reason.COPY:
+            assert rival
+            check_copy(one, rival)
+    if "is the best of this moment" in one.sentence:
+        assert rival
+        assert rival.verdict.rank == 1
+
+
+def check_best(one: Judged, judged: dict[str, Judged]) -> None:
+    """The pick's score is shown, and what outscores it is either tied with it or named."""
+    (score,) = one.stated(r"score (-?[\d.]+)(?:[ ;,(]|\.$)")
+    assert abs(score - one.verdict.composite_score) <= ROUNDING
+    if one.candidate.cluster_id == -1:
+        return
+    higher = [
+        other
+        for other in judged.values()
+        if other.candidate.cluster_id == one.candidate.cluster_id
+        and other.verdict.composite_score > one.verdict.composite_score
+        and not other.verdict.is_selected
+    ]
+    if not higher:
+        assert " scores " not in one.sentence
+        return
+    top = min(higher, key=lambda other: (-other.verdict.composite_score, other.verdict.path))
+    if top.verdict.points is None:
+        (value,) = one.stated(rf"; {top.candidate.path} scores (-?[\d.]+), but")
+        assert value > score
+    else:
+        assert "preferred to" in one.sentence
+
+
+def check_copy(one: Judged, original: Judged) -> None:
+    if "smaller copy" in one.sentence:
+        mine, theirs = one.stated(r"\((\d+) x \d+ px; the original has (\d+) x")
+        assert mine < theirs
+    if "bits per pixel" in one.sentence:
+        mine, theirs = one.stated(r"\(([\d.]+) bits per pixel vs ([\d.]+)\)")
+        assert mine < theirs
+    if "enlarged" in one.sentence:
+        mine, theirs = one.stated(r"(\d+) px on its long side instead of (\d+)")
+        assert mine > theirs
+        mine, theirs = one.stated(r"focus ([\d.]+) vs ([\d.]+)")
+        assert mine < theirs
+    if "camera's data" in one.sentence:
+        assert original.candidate.file.has_camera
+        assert not one.candidate.file.has_camera
+
+
+def check_faults(one: Judged) -> None:
+    """Faults are named only where they cost something, and with what they cost."""
+    faults = face_faults(one.verdict.worst, rules().person_penalties)
+    named = [words for words in FAULT_WORDS.values() if words in one.sentence]
+    assert set(named) <= {FAULT_WORDS[fault] for fault in faults}
+    if named:
+        (cost,) = one.stated(r": ([-+][\d.]+)\)")
+        assert abs(cost - one.verdict.person_penalty) <= ROUNDING

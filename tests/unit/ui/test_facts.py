@@ -1,0 +1,45 @@
+"""The facts about a photo that the page shows."""
+
+from __future__ import annotations
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.facts import fact_lines
+
+
+def test_all_that_is_known_is_shown() -> None:
+    image = pb.ImageResult(
+        capture_time="2024-05-01T10:00:00.12",
+        capture_utc_offset="+02:00",
+        capture_time_source="EXIF DateTimeOriginal",
+        camera_facts=pb.CameraFacts(
+            make="Canon",
+            model="Canon EOS R5",
+            lens="RF50mm F1.8 STM",
+            is_flash_fired=True,
+            has_gps=True,
+            drive_mode="continuous",
+            bracket_mode="exposure",
+            sequence_number=2,
+        ),
+        exposure_caption="1/200 s, f/2.8, ISO 800, 50 mm",
+        width_px=6000,
+        height_px=4000,
+        megapixels=24.0,
+        size_bytes=8_123_456,
+        owner_mark=pb.OwnerMark(rating=-1, label="Rot", source="a.xmp"),
+    )
+    assert fact_lines(image) == [
+        "2024-05-01 10:00:00.12 +02:00 (EXIF DateTimeOriginal)",
+        "Canon EOS R5, RF50mm F1.8 STM",
+        "1/200 s, f/2.8, ISO 800, 50 mm, flash",
+        "exposure bracket, burst, shot 2",
+        "6000 x 4000 (24.0 MP), 8.1 MB, GPS position",
+        "rated -1, labelled Rot in a.xmp",
+    ]
+
+
+def test_what_is_unknown_is_left_out() -> None:
+    assert fact_lines(pb.ImageResult(size_bytes=50_000)) == ["0.1 MB"]
+    day = pb.ImageResult(capture_time="2024-05-01", capture_time_source="file name")
+    assert fact_lines(day)[0] == "2024-05-01 (file name)"

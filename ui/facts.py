@@ -1,0 +1,74 @@
+"""What is known of a photo besides its scores, in the words of photographers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+
+def fact_lines(image: pb.ImageResult) -> list[str]:
+    """When and how a photo was taken, its size, and its owner's rating; nothing if unknown."""
+    return [line for line in _lines(image) if line]
+
+
+def _lines(image: pb.ImageResult) -> Iterator[str]:
+    yield _capture_time(image)
+    yield _camera(image)
+    yield _exposure(image)
+    yield _series(image.camera_facts)
+    yield _size(image)
+    yield _owner_mark(image.owner_mark)
+
+
+def _capture_time(image: pb.ImageResult) -> str:
+    if not image.capture_time:
+        return ""
+    words = [image.capture_time.replace("T", " "), image.capture_utc_offset]
+    source = f"({image.capture_time_source})" if image.capture_time_source else ""
+    return " ".join(filter(None, [*words, source]))
+
+
+def _camera(image: pb.ImageResult) -> str:
+    facts = image.camera_facts
+    name = facts.model if facts.model.startswith(facts.make) else f"{facts.make} {facts.model}"
+    return ", ".join(filter(None, [name.strip(), facts.lens]))
+
+
+def _exposure(image: pb.ImageResult) -> str:
+    flash = "flash" if image.camera_facts.is_flash_fired else ""
+    return ", ".join(filter(None, [image.exposure_caption, flash]))
+
+
+def _series(facts: pb.CameraFacts) -> str:
+    """Burst or bracket; empty for a single shot."""
+    parts = []
+    if facts.bracket_mode not in ("", "none"):
+        parts.append(f"{facts.bracket_mode} bracket")
+    elif facts.exposure_mode == "auto bracket":
+        parts.append("exposure bracket")
+    if facts.drive_mode == "continuous" or facts.burst_id:
+        parts.append("burst")
+    if parts and facts.HasField("sequence_number"):
+        parts.append(f"shot {facts.sequence_number}")
+    return ", ".join(parts)
+
+
+def _size(image: pb.ImageResult) -> str:
+    parts = [f"{image.size_bytes / 1e6:.1f} MB"]
+    if image.megapixels:
+        parts.insert(0, f"{image.width_px} x {image.height_px} ({image.megapixels:.1f} MP)")
+    if image.camera_facts.has_gps:
+        parts.append("GPS position")
+    return ", ".join(parts)
+
+
+def _owner_mark(mark: pb.OwnerMark) -> str:
+    parts = []
+    if mark.HasField("rating"):
+        parts.append(f"rated {mark.rating}")
+    if mark.pick:
+        parts.append(f"flagged as {mark.pick}")
+    if mark.label:
+        parts.append(f"labelled {mark.label}")
+    return f"{', '.join(parts)} in {mark.source}" if parts else ""

@@ -82,7 +82,7 @@ def _row(record: ImageRecord) -> dict[str, object]:
         "status": status(record),
         "camera_facts": dataclasses.asdict(record.camera_facts),
         "exposure_caption": record.exposure_caption,
-        "megapixels": record.megapixels if record.is_readable else None,
+        "megapixels": record.megapixels,
         "owner_mark": dataclasses.asdict(record.owner_mark),
     }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -50,10 +52,10 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         return {"status": "ok"}
 
     @server.get("/photos/{run_id}/{long_side_px}/{path:path}")
-    async def picture(run_id: str, long_side_px: int, path: str) -> Response:
-        request = pb.GetThumbnailRequest(run_id=run_id, path=path, long_side_px=long_side_px)
+    async def picture(request: Request, run_id: str, long_side_px: int, path: str) -> Response:
+        wanted = pb.GetThumbnailRequest(run_id=run_id, path=path, long_side_px=long_side_px)
         try:
-            answer = await api.call(api.stub.GetThumbnail, request)
+            answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
         except OrchestratorError as error:
             raise http_error(error) from error
         headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
@@ -98,6 +100,25 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     limited = RequestLimits(server, page, folder, UPLOADS_PER_LIMIT * max_upload_mb * 10**6)
     guarded: ASGIApp = _SecurityHeaders(limited)
     return _BasicLogin(guarded, login) if login else guarded
+
+
+async def _until_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
+    """Awaits `work`, which is cancelled if the browser goes away before: it takes other photos."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(499, "the browser has gone")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _chunks(pieces: AsyncIterator[pb.DownloadRunResponse]) -> AsyncIterator[bytes]:

@@ -543,8 +543,6 @@ def _name_keeper(verdict: Verdict) -> str:
 
 
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:
-    if round(verdict.person_penalty, 2) == 0:
-        return ""
     faults = [FAULT_WORDS[fault] for fault in face_faults(verdict.worst, penalties)]
     return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
 

@@ -41,7 +41,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
         ("is_selected", pa.bool_()),
         *((name, pa.string()) for name in ("reason_code", "reason", "lost_to_path")),
         *((name, pa.int32()) for name in ("width_px", "height_px")),
-        *((name, pa.string()) for name in ("format", "capture_time", "camera", "content_class")),
+        *((name, pa.string()) for name in ("format", "capture_time", "camera")),
         ("companion_paths", pa.list_(pa.string())),
         ("size_bytes", pa.int64()),
         *((name, pa.string()) for name in ("content_digest", "error", "damage")),
@@ -59,6 +59,8 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     fields += [("version_of_path", pa.string())]
     fields += [("set_kind", pa.string())]
     fields += [(name, pa.int32()) for name in ("set_id", "set_place", "set_size")]
+    fields += [("content_class", pa.string())]
+    fields += [(name, pa.list_(pa.int64())) for name in ("luminance_grid", "detail_grid")]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()
@@ -80,7 +82,7 @@ def _row(record: ImageRecord) -> dict[str, object]:
         "status": status(record),
         "camera_facts": dataclasses.asdict(record.camera_facts),
         "exposure_caption": record.exposure_caption,
-        "megapixels": record.megapixels if record.is_readable else None,
+        "megapixels": record.megapixels,
         "owner_mark": dataclasses.asdict(record.owner_mark),
     }
 

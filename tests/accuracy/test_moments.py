@@ -19,6 +19,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineConfig, resolve_auto
+from orchestrator.metadata.reader import assemble_facts, read_metadata
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
 from services.common.config.layers import models_dir
@@ -77,7 +78,8 @@ def read_album(folder: Path) -> Album:
     album = Album([], [], [], [])
     for path in sorted(folder.iterdir()):
         try:
-            photo = decode(path.read_bytes(), max_pixels=10**9)
+            content = path.read_bytes()
+            photo = decode(content, max_pixels=10**9)
         except InvalidImageError:  # the labels
             continue
         album.photos.append(photo.pixels)
@@ -88,8 +90,7 @@ def read_album(folder: Path) -> Album:
                 0,
                 width_px=photo.source_width_px,
                 height_px=photo.source_height_px,
-                capture_time=photo.capture_time,
-                camera=photo.camera,
+                **assemble_facts(path.name, read_metadata(content), {}),
             )
         )
         album.groups.append(groups.get(path.name, f"single {path.name}"))

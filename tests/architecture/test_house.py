@@ -1,4 +1,4 @@
-"""The structure of the project: files that must exist, be documented and agree."""
+"""The structure of the project: required files, their documentation, and agreement among them."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_exact_versions_of_all_dependencies_are_locked() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_imports_only_what_it_uses(name: str) -> None:
-    """For a fast start: services load neither database nor clustering, the rest no model."""
+    """Services must not load the database or the clustering, nor the other parts a model."""
     module = f"services.{name}.__main__" if name in MODEL_SERVICES else f"{name}.__main__"
     code = f"import sys, {module}; print(' '.join(sys.modules))"
     done = subprocess.run(

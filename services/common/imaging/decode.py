@@ -255,14 +255,14 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
     A JPEG that ends early is partially read, as other programs do: given an end marker, libjpeg
     fills in the missing data.
     """
-    image.draft("RGB", (long_side_px, long_side_px))
+    _draft(image, long_side_px)
     try:
         image.load()
     except OSError as error:
         if image.format not in ("JPEG", "MPO") or "truncated" not in str(error):
             raise
         image = Image.open(io.BytesIO(encoded + _END_OF_JPEG), formats=["JPEG"])
-        image.draft("RGB", (long_side_px, long_side_px))
+        _draft(image, long_side_px)
         image.load()
         if _is_blank(image, ignored=_GARBAGE):
             raise
@@ -270,6 +270,17 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
     if _is_animated(image):
         _seek_content(image)
     return image, ""
+
+
+def _draft(image: Image.Image, long_side_px: int) -> None:
+    """Lets a JPEG be scaled down by 2, 4 or 8 while it is decoded.
+
+    Pillow looks at the short side too. Canonical images are made from at least `long_side_px`
+    there, which their version fixes; pictures for people need no more than the result has.
+    """
+    is_canonical_size = long_side_px == CANONICAL_LONG_SIDE_PX
+    square = (long_side_px, long_side_px)
+    image.draft("RGB", square if is_canonical_size else _fitted_size(image.size, long_side_px))
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -306,7 +317,7 @@ def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
     if opened.image is None:
         return raw_bytes(opened.size, content)
     if opened.image.format in ("JPEG", "MPO"):
-        opened.image.draft("RGB", (long_side_px, long_side_px))  # decodes nothing
+        _draft(opened.image, long_side_px)  # decodes nothing
     width, height = opened.image.size
     narrowed = max(  # rotated or not
         _narrowed_width((width, height), long_side_px) * height,

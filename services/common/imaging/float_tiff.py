@@ -12,7 +12,7 @@ from services.common.imaging.tiff_tags import TIFF_MAGICS, read_tags
 _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _ICC_PROFILE = 256, 257, 258, 339, 34675
 _FLOAT = 3
 MAX_LIGHT = 16.0
-"""A picture with larger values is scaled to 255, instead of to 1 with highlights above it."""
+"""With larger values, a picture's scale is 0 to 255, not 0 to 1 with highlights above 1."""
 
 
 def find_float_size(content: bytes) -> tuple[int, int] | None:

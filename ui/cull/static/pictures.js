@@ -52,7 +52,7 @@ export class Pictures {
         return image;
       },
       () => {
-        loaded.delete(url); // tried again when it is needed again
+        if (loaded.get(url) === entry) loaded.delete(url); // tried again when it is needed again
         return undefined;
       },
     );
@@ -64,8 +64,21 @@ export class Pictures {
     return entry;
   }
 
-  // Loads photos that may be wanted next, in order of need, after what is shown now.
-  prefetch(photos) {
-    for (const photo of photos) if (photo) this.large(photo, "low");
+  // Loads photos that may be wanted next, in order of need, once those that are shown are there.
+  async prefetch(shown, next) {
+    this.#abandon([...shown, ...next]);
+    this.wanted = next; // a later call replaces it while this one waits
+    await Promise.all(shown.map((photo) => this.large(photo).done));
+    if (this.wanted === next) for (const photo of next) this.large(photo, "low");
+  }
+
+  // Ends the loading of photos that nobody waits for any more: it would hold up the others.
+  #abandon(wanted) {
+    const urls = new Set(wanted.map((photo) => this.url(photo, LARGE_PX)));
+    for (const [url, { image, ready }] of this.larges) {
+      if (ready || urls.has(url)) continue;
+      this.larges.delete(url);
+      image.removeAttribute("src");
+    }
   }
 }

@@ -153,10 +153,11 @@ export class View {
   #prefetch(shown) {
     const next = this.album.momentAfter(this.photo.at, 1)?.photos ?? [];
     const wanted = [
-      ...[1, 2, 3, -1].map((by) => this.album.after(this.photo, by)),
+      ...[1, 2, 3].map((by) => this.album.after(this.photo, by)),
       ...next.slice(0, shown.length),
+      this.album.after(this.photo, -1),
     ];
-    this.pictures.prefetch(wanted);
+    this.pictures.prefetch(shown, wanted.filter(Boolean));
   }
 
   #mark(figure, photo) {

@@ -20,7 +20,7 @@ def mesh(mouth: float, count: int = 468) -> Mesh:
     return Mesh(points, (0.0, 0.0), 0.0)
 
 
-def test_a_wide_mouth_smiles() -> None:
+def test_a_wide_mouth_counts_as_a_smile() -> None:
     scores = MouthWidth().smiles([], [mesh(width) for width in (30, 38, 42, 48, 60)])
     assert scores == sorted(scores)
     assert scores[1] < 0.2

@@ -1,0 +1,189 @@
+"""How long culling waits: from a key to the next photo and to the badge, on 24-megapixel files.
+
+The run is made in the store; files, orchestrator, UI and browser are real. The keys come at a human
+pace, and then each as soon as the badge of the one before shows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.cli.supervisor import Supervisor
+from orchestrator.storage.database import open_database
+from tests.browser.conftest import CHROMIUM_FLAGS, DESKTOP, find_chromium
+from tests.browser.culling import Made, make_run
+from tests.conftest import ROOT, draw_picture
+
+MOMENT_COUNT = 12
+SIZE = (6000, 4000)
+PICTURES = 4
+HUMAN_PAUSE_MS = 700
+IDLE_S = 10.0
+TARGET = ROOT / "build" / "bench" / "cull.json"
+Times = dict[str, list[float]]
+
+WATCH = """
+() => {
+  window.times = { photo: [], badge: [] };
+  const shown = () => document.querySelector("#shots figure.current");
+  document.addEventListener("keydown", (event) => {
+    const began = performance.now();
+    if (event.key !== "k" && event.key !== "x") return;
+    const path = shown().dataset.path;
+    const look = () => {
+      const thumb = document.querySelector(`#strip [data-path="${CSS.escape(path)}"]`);
+      if (!look.badge && (!thumb || /kept|rejected/.test(thumb.className))) {
+        look.badge = true;
+        window.times.badge.push(performance.now() - began);
+      }
+      const image = shown().querySelector("img");
+      const is_next = shown().dataset.path !== path;
+      if (look.badge && is_next && image.complete && image.naturalWidth > 1000) {
+        window.times.photo.push(performance.now() - began);
+      } else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  }, true);
+}
+"""
+"""Counts up to the frame that shows it: the first with the large, decoded picture in the figure."""
+
+
+def make_pictures() -> list[bytes]:
+    """JPEG files of 24 megapixels with grain, as large as a camera's."""
+    found = []
+    for seed in range(PICTURES):
+        target = io.BytesIO()
+        noise = Image.effect_noise(SIZE, 24).convert("RGB")
+        picture = Image.fromarray(draw_picture(seed, *SIZE))
+        Image.blend(picture, noise, 0.2).save(target, "JPEG", quality=90)
+        found.append(target.getvalue())
+    return found
+
+
+def press(page: Page, made: Made, start: int, count: int, pause_ms: int) -> Times:
+    """Decides photos by keys, and returns what was measured."""
+    page.evaluate("window.times = { photo: [], badge: [] }")
+    for number in range(start, start + count):
+        page.keyboard.press("x" if number % 3 else "k")
+        if pause_ms:
+            page.wait_for_timeout(pause_ms)
+        else:
+            _wait(lambda at=number: _count(page, "badge") > at - start)
+    if pause_ms:
+        _wait(lambda: _count(page, "photo") >= count)
+    return dict(page.evaluate("window.times"))
+
+
+def _count(page: Page, what: str) -> int:
+    return int(page.evaluate(f"window.times.{what}.length"))
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.002)
+
+
+def measure_view(page: Page, url: str, made: Made, process_id: int) -> dict[str, Any]:
+    """Measures the Cull view."""
+    sizes: list[int] = []
+    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    began = time.perf_counter()
+    page.goto(f"{url}/{made.address}")
+    page.locator("body.ready").wait_for()
+    page.locator("#shots img:not([src*='/320/'])").first.wait_for()
+    first_view_ms = 1000 * (time.perf_counter() - began)
+    page.wait_for_timeout(3000)
+    page.evaluate(f"({WATCH})()")
+    human = press(page, made, 0, 30, HUMAN_PAUSE_MS)
+    fast = press(page, made, 30, 25, 0)
+    page.locator("#saving", has_text="Saved").wait_for()
+    page.wait_for_timeout(2000)
+    loaded, kilobytes = len(sizes), sum(sizes) / 1000
+    cpu = _cpu_s(process_id)
+    page.wait_for_timeout(1000 * IDLE_S)
+    return {
+        "human": human,
+        "fast": fast,
+        "first_view_ms": first_view_ms,
+        "requests_per_photo": loaded / len(made.paths),
+        "kilobytes_per_photo": kilobytes / len(made.paths),
+        "idle_requests": len(sizes) - loaded,
+        "idle_ui_core_share": (_cpu_s(process_id) - cpu) / IDLE_S,
+    }
+
+
+def _cpu_s(process_id: int) -> float:
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def summary(times: list[float]) -> tuple[float, float]:
+    """Median and 95th percentile."""
+    return statistics.median(times), statistics.quantiles(times, n=20)[-1]
+
+
+def main() -> None:
+    """Measures, prints a table and writes JSON."""
+    with TemporaryDirectory() as name:
+        base = Path(name)
+        (base / "data").mkdir()
+        engine = open_database(base / "data")
+        pictures = make_pictures()
+        made = make_run(engine, base / "view", "view", MOMENT_COUNT, *pictures)
+        engine.dispose()
+        supervisor = Supervisor(base / "logs", [])
+        address = ["--address", "127.0.0.1:0"]
+        try:
+            roots = f"allowed_roots={[str(base)]}"
+            data = ["--data", str(base / "data"), "--set", roots]
+            supervisor.start("orchestrator", [*address, *data])
+            orchestrator = supervisor.wait_for_address("orchestrator")
+            supervisor.start("ui", [*address, "--set", f"orchestrator_address={orchestrator}"])
+            url = f"http://{supervisor.wait_for_address('ui')}"
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(
+                    executable_path=find_chromium(), args=CHROMIUM_FLAGS
+                )
+                page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+                view = measure_view(page, url, made, supervisor.process_id("ui"))
+                browser.close()
+        finally:
+            supervisor.stop()
+    report(view, len(pictures[0]) / 1e6)
+
+
+def report(view: dict[str, Any], megabytes: float) -> None:
+    """Prints the table and writes JSON."""
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(json.dumps(view, indent=2) + "\n")
+    table = Table(f"24 megapixels, {megabytes:.1f} MB a file", "median ms", "95 % within ms")
+    rows = {
+        "a key to the next photo": view["human"]["photo"],
+        "a key to the badge": view["human"]["badge"],
+        "the same, as fast as keys go": view["fast"]["badge"],
+    }
+    for what, times in rows.items():
+        table.add_row(what, *(f"{number:.0f}" for number in summary(times)))
+    console = Console()
+    console.print(table)
+    for key, value in view.items():
+        if isinstance(value, float | int):
+            console.print(f"{key}: {value:.3g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -271,7 +271,7 @@ def test_the_whole_journey(
     expect(page.locator(".metrics tbody tr").first).to_have_attribute("data-photo", best.path)
     shoot(page, "metrics")
     page.get_by_text("Score distributions").scroll_into_view_if_needed()
-    expect(page.locator(".chart")).to_have_count(15)
+    expect(page.locator(".chart")).to_have_count(18)
     page.locator(".charts").scroll_into_view_if_needed()
     shoot(page, "charts")
     page.get_by_label("Search names and reasons").fill("coffee")

@@ -60,6 +60,8 @@ def find_moments(
         sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
     """
+    if not records:
+        return Moments(np.empty(0, np.intp), [])
     # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.frame_sets import (

@@ -297,3 +297,16 @@ def test_a_run_tells_pages_apart_and_copies_of_one_together(kind: ContentClass) 
     photos = [replace(record, content_class="photo") for record in records]
     alike = find_moments(vectors, pages, photos, clustering, settings.keep_sets)
     assert alike.labels.tolist() == [0, 0, 0]
+
+
+def test_an_album_without_readable_photos_has_no_moments() -> None:
+    settings = PipelineConfig(ROOT / "configs", "builtin").load()
+    found = find_moments(
+        np.empty((0, 0), np.float32),
+        np.empty((0, 32, 32), np.float32),
+        [],
+        resolve_auto(settings.cluster_scenes, (0.32, 0.256)),
+        settings.keep_sets,
+    )
+    assert found.labels.tolist() == []
+    assert found.places == []

@@ -341,7 +341,7 @@ async def main():
     while not server.started:
         await asyncio.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
-    async with httpx.AsyncClient(timeout=LIMIT_S) as client:
+    async with httpx.AsyncClient(timeout=None) as client:
         url = f"http://127.0.0.1:{port}/gradio_api/upload"
         (path,) = (await client.post(url, files={"files": ("x.jpg", b"x")})).json()
     while os.path.exists(path):

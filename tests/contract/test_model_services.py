@@ -216,8 +216,8 @@ async def test_constants_are_part_of_the_quality_models_digest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     digests = set()
-    for scale in (1000.0, 500.0):
-        constants = IQA_CONSTANTS.model_copy(update={"laplacian_full_scale": scale})
+    for scale in (0.5, 0.6):
+        constants = IQA_CONSTANTS.model_copy(update={"contrast_full_scale": scale})
         monkeypatch.setattr("services.quality.__main__.IQA_CONSTANTS", constants)
         async with running("quality") as service:
             digests.add((await INFOS["quality"](service)).model.digest)

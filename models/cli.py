@@ -189,7 +189,8 @@ def export(
 ) -> None:
     """Export a checkpoint with PyTorch, and check the result on real pictures.
 
-    `models pull` does not need PyTorch; this is for heads of another width and half precision.
+    `models pull` does not need PyTorch; use this for heads of a different width or for half
+    precision.
     """
     _export(config_dir(config_dir_), model, precision)
 

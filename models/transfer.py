@@ -39,7 +39,7 @@ class _BrokenTransferError(Exception):
 
 
 class _SilentServerError(_BrokenTransferError):
-    """The server sent nothing for the time limit."""
+    """The server sent nothing within the time limit."""
 
 
 def _gives_up(state: RetryCallState) -> bool:
@@ -93,7 +93,7 @@ def _receive(
     there = _beginning(partial, size_bytes)
     if there == size_bytes:
         return report(there)
-    headers = {"Accept-Encoding": "identity"}  # a range must count the bytes of the file
+    headers = {"Accept-Encoding": "identity"}  # a range counts encoded bytes
     if there:
         headers["Range"] = f"bytes={there}-"
     with _broken_transfers(), client.stream("GET", url, headers=headers) as response:
@@ -119,7 +119,7 @@ def _receive(
 
 @contextlib.contextmanager
 def _broken_transfers() -> Iterator[None]:
-    """Translates errors that another attempt may not meet again."""
+    """Translates errors that a retry may resolve."""
     try:
         yield
     except httpx.UnsupportedProtocol:

@@ -86,7 +86,7 @@ def find(folder: Path | None) -> Pictures:
 
 
 def group_by_subject(paths: Sequence[Path]) -> list[list[Path]]:
-    """Groups renditions of the same wallpaper, which share a folder; other files stay single."""
+    """Groups renditions of one wallpaper, which share a folder; other files are alone."""
     subjects: dict[Path, list[Path]] = {}
     for path in paths:
         key = path.parent if "contents" in path.parts else path

@@ -289,7 +289,7 @@ class _Compare(nn.Module):
 
 
 def export(model: Comparator, folder: Path) -> SiameseModel:
-    """Writes the describing and the comparing half as two graphs, and loads them.
+    """Exports the two halves, describe and compare, as graphs, and loads them.
 
     This way, a picture that is in many pairs is described only once.
 

@@ -206,7 +206,9 @@ class Api:
         if not found:
             raise NotFoundError("album", folder)
         if len(found) > 1 and not alone:
-            raise ConfigError(f"{folder} is in {len(found)} albums that have several folders")
+            raise ConfigError(
+                f"{folder} is ambiguous: it is in {len(found)} albums of several folders"
+            )
         return (alone or found)[0]
 
     def images(self, run_id: str, search: str = "") -> list[ImageRecord]:

@@ -158,17 +158,17 @@ def curate(
     photos: Annotated[
         list[Path],
         typer.Argument(
-            help="One or more folders of photos, with subfolders. Of identical photos, the one "
-            "in the earlier folder is preferred."
+            help="One or more folders of photos, with subfolders. If photos are identical, the "
+            "one in the folder listed first is preferred."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or the running "
-            "orchestrator's own, or standard, whose networks are fetched on first use, or builtin "
-            "if they are unavailable."
+            help="Profile from configs/profiles. Default: BESTSHOT_PROFILE; otherwise the running "
+            "orchestrator's profile; otherwise standard, whose networks are fetched on first use, "
+            "or builtin if they are unavailable."
         ),
     ] = None,
     config: ConfigFiles = None,

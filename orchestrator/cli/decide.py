@@ -19,8 +19,8 @@ app = typer.Typer()
 
 Photos = Annotated[
     list[str],
-    typer.Argument(help="Files of the album, paths in it, or file names. '-' reads them, a line "
-                   "each, from standard input."),
+    typer.Argument(help="Photos: files, paths within the album, or file names. '-' reads them "
+                   "from standard input, one per line."),
 ]  # fmt: skip
 OfRun = Annotated[
     str, typer.Option("--run", help="Id of a run of the album, or the start of the id.")
@@ -79,10 +79,10 @@ def _names(photos: list[str]) -> list[str]:
     if "-" not in photos:
         return photos
     if photos != ["-"]:
-        raise ConfigError("'-' reads all photos from standard input: give no others")
+        raise ConfigError("'-' cannot be combined with other photos")
     names = typer.get_text_stream("stdin").read().splitlines()
     if not any(names):
-        raise ConfigError("standard input has no photos; expected a path in each line")
+        raise ConfigError("no photos on standard input; expected one per line")
     return [name for name in names if name]
 
 

@@ -87,7 +87,7 @@ class PartProcess:
         except BaseException as error:
             self._stdin.close()
             if isinstance(error, EOFError):
-                raise OSError("the process that starts parts was killed") from error
+                raise OSError("the launcher process was killed") from error
             raise
         finally:
             stdin.close()

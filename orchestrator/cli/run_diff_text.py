@@ -34,7 +34,9 @@ def reproduction_lines(found: Reproduction, *, shows_all: bool = False) -> Itera
     """Yields the outcome of repeating a run, by photo and field."""
     diff = found.diff
     yield from _section(
-        "current settings that differ (not used)", map(_change, found.settings_now), shows_all
+        "current settings that differ from the run's (not used)",
+        map(_change, found.settings_now),
+        shows_all,
     )
     yield from _section("decisions that have changed", map(_change, found.decisions_now), shows_all)
     yield from _input_lines(diff, shows_all)

@@ -110,7 +110,7 @@ class _Part:
     def wait_until_ended(self) -> None:
         code = self.process.wait()
         is_lost = self.process.is_lost
-        self.last_end = "the process that starts parts was killed" if is_lost else _describe(code)
+        self.last_end = "the launcher process was killed" if is_lost else _describe(code)
 
     def last_words(self, when: str = "") -> str:
         """Describes how its last process ended, with the end of its log."""

@@ -186,8 +186,8 @@ def _tell_time(near: Neighbour, pause: float | None) -> str:
     part = f"{abs(near.time_part):.3f}"
     if float(part) == 0.0:
         return taken
-    what = "less" if near.time_part < 0.0 else "of it"
-    return f"{part} {what} because they were {taken}"
+    what = "reduced" if near.time_part < 0.0 else "increased"
+    return f"{what} by {part} because they were {taken}"
 
 
 def _explain_split_by_time(grouping: Grouping, text: str) -> str:
@@ -362,10 +362,12 @@ def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
             return f"its sharpest region is below {filters.min_sharpness:g}"
         case Reason.LOW_IQA:
             return f"its technical quality is below {filters.min_iqa_score:g}"
-        case Reason.MISFIRE | Reason.CONTENT_EXCLUDED:
-            return "is kept out for its kind"
+        case Reason.MISFIRE:
+            return "it is a misfire"
+        case Reason.CONTENT_EXCLUDED:
+            return "the settings exclude pictures of its kind"
         case Reason.COPY:
-            return f"is a copy of {verdict.lost_to}"
+            return f"it is a copy of {verdict.lost_to}"
         case Reason.USER_REJECT:
             return "you rejected it"
         case Reason.OWNER_REJECT:
@@ -486,14 +488,14 @@ def _explain_kind(candidate: Candidate, verdict: Verdict) -> str:
         return f"Selected: {_NAMES[kind]}, and {setting} keeps them all."
     if kind is ContentClass.MISFIRE:
         brightness = candidate.quality.brightness or 0.0
-        look = "black" if brightness < 0.5 else "burnt out"
+        look = "black" if brightness < 0.5 else "blown out"
         return (
             f"Not selected: a misfire: the frame is {look} and shows nothing "
             f"(brightness {brightness:.2f})."
         )
     if kind is ContentClass.BLANK:
         return f"Not selected: {_NAMES[kind]} ({file.width_px} x {file.height_px} px)."
-    return f"Not selected: {_NAMES[kind]}, and {setting} keeps them out."
+    return f"Not selected: {_NAMES[kind]}, and {setting} excludes them."
 
 
 def _describe_copy(
@@ -505,7 +507,7 @@ def _describe_copy(
         case None:
             return f"a copy of {name}, which {keeper} kept"
         case CopyRule.OVERLAY:
-            return f"a copy of {name} with something laid over it, such as a watermark"
+            return f"a copy of {name} with an overlay, such as a watermark"
         case CopyRule.ENLARGED:
             return (
                 f"an enlarged copy of {name}: {long_side(candidate)} px on its long side instead "
@@ -518,7 +520,7 @@ def _describe_copy(
                 f"has {theirs.width_px} x {theirs.height_px})"
             )
         case CopyRule.CAMERA:
-            return f"a copy of {name} that lacks the camera's data"
+            return f"a copy of {name} without camera metadata"
         case CopyRule.COMPRESSED:
             ours, best = format_comparison(bits_per_pixel(candidate), bits_per_pixel(original))
             return f"a more compressed copy of {name} ({ours} bits per pixel vs {best})"

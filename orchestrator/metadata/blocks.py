@@ -17,30 +17,30 @@ from services.common.imaging.raw import is_raw
 _EXIF_POINTER, _GPS_POINTER, _MAKER_NOTE = 0x8769, 0x8825, 0x927C
 _XMP_TAG, _IPTC_TAG = 0x02BC, 0x83BB
 _PHOTOSHOP_IPTC, _PHOTOSHOP_EXIF, _PHOTOSHOP_XMP = 1028, 1058, 1060
-"""Resources of Photoshop, in PSD and JPEG files."""
+"""Ids of Photoshop's image resources in PSD and JPEG files."""
 _EXIF_HEADER = b"Exif\0\0"
 _TIFF_LIKE = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR")
-"""Starts of TIFFs, and of RAW files that are TIFFs but for their magic number."""
+"""Magic numbers of TIFF files, and of RAW files that differ from TIFF only in theirs."""
 _PANASONIC_RAW = b"IIU\0"
 _XMP_START, _XMP_END = b"<x:xmpmeta", b"</x:xmpmeta>"
 _CANON_BOXES = (b"CMT1", b"CMT2", b"CMT3", b"CMT4")
-"""Of a CR3: the first directory, that of the shot, the maker note, and that of the place."""
+"""Boxes of a CR3 file: the first directory, the Exif directory, the maker note, and GPS."""
 _BOX_FILES = (b"ftyp", b"jP  ")
-"""Second four bytes of HEIF, AVIF and CR3, and of JPEG 2000."""
+"""Bytes 4 to 7 of HEIF, AVIF and CR3 files, and of JPEG 2000 files."""
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SEARCH_BYTES = 2**22
-"""How much of a RAW file that is not a TIFF is searched: its metadata precede the sensor's data."""
+"""How much of a RAW file that is not a TIFF is searched: its metadata precedes the sensor data."""
 _SECONDS_TO_1970 = 2082844800
-"""From 1904, where the times of QuickTime count from."""
+"""Seconds from 1904, the epoch of QuickTime, to 1970."""
 
 
 @dataclass(frozen=True)
 class MakerNote:
-    """What a camera's maker adds to the EXIF.
+    """The manufacturer's own part of the EXIF.
 
     Attributes:
-        block: What it lies in, because its offsets may count from there.
+        block: The block that contains it; its offsets may be relative to the start of the block.
         place: Where in `block` it begins.
         order: Byte order of the EXIF.
     """
@@ -52,17 +52,17 @@ class MakerNote:
 
 @dataclass(frozen=True)
 class Blocks:
-    """The metadata of a file; those that it does not have are empty.
+    """The metadata blocks of a file; missing ones are empty.
 
     Attributes:
         image: First directory of the EXIF.
-        exif: The directory of the shot.
-        gps: The directory of the place.
-        maker_note: What the camera's maker adds.
+        exif: The Exif directory, with the capture settings.
+        gps: The GPS directory.
+        maker_note: The maker note.
         xmp: The XMP packet.
-        iptc: Values of IPTC's record 2, by number of their data set.
-        quicktime_seconds: When a file that is built like a film was made, from 1970.
-        png_time: Time of creation in the text of a PNG.
+        iptc: Values of IPTC record 2, by data set number.
+        quicktime_seconds: Creation time in a QuickTime container, in seconds from 1970.
+        png_time: Creation time in a PNG text chunk.
     """
 
     image: Directory = EMPTY
@@ -195,7 +195,7 @@ def _parse_iptc(data: bytes) -> dict[int, bytes]:
     place = 0
     while place + 5 <= len(data) and data[place] == 0x1C:
         record, number, size = struct.unpack_from(">BBH", data, place + 1)
-        if size & 0x8000:  # an extended data set, which no time or date needs
+        if size & 0x8000:  # an extended data set; dates and times never use one
             break
         if record == 2:
             found.setdefault(number, data[place + 5 : place + 5 + size])
@@ -204,7 +204,7 @@ def _parse_iptc(data: bytes) -> dict[int, bytes]:
 
 
 def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of the outermost boxes of a file that is built of boxes (ISO 14496-12)."""
+    """Name and content of the outermost boxes of a box-structured file (ISO 14496-12)."""
     place = 0
     while content[4:8] in _BOX_FILES and place + 16 <= len(content):
         size, name = struct.unpack_from(">I4s", content, place)

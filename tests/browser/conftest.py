@@ -77,12 +77,12 @@ def make_shots(folder: Path) -> None:
         }
         if name != "rocket":
             shots["4-dark"] = ImageEnhance.Brightness(picture).enhance(0.35)
-        if name == "coffee":  # from nearer, so that it is a second pick and not of a bracket
+        if name == "coffee":  # cropped, so that it becomes a second pick and not a bracket frame
             nearer = picture.crop((width // 5, height // 5, width, height))
             shots["4-dark"] = ImageEnhance.Brightness(nearer).enhance(0.35)
         for suffix, shot in shots.items():
             shot.save(folder / f"{name}-{suffix}.jpg", quality=92)
-    (folder / "letter.jpg").write_text("Dear all, this is no picture.")
+    (folder / "letter.jpg").write_text("Dear all, this is not a picture.")
 
 
 @pytest.fixture(scope="module")

@@ -191,7 +191,7 @@ def test_photos_are_kept_rejected_and_cleared_by_name_and_by_file(done: Door) ->
     assert "cleared the decisions on 2 photos;" in run(done, "clear", first, second)
     assert shown(done)[first]["reason_code"] != "USER_REJECT"
     assert "there is no photo 'absent.jpg'" in run(done, "keep", "absent.jpg", code=1)
-    assert "give no others" in run(done, "keep", "-", first, code=2)
+    assert "cannot be combined with other photos" in run(done, "keep", "-", first, code=2)
 
 
 def test_every_report_prints_json(done: Door) -> None:

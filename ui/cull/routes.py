@@ -108,7 +108,7 @@ class _CullView:
         if run.album_id != album_id:
             raise HTTPException(404, f"run {run_id} does not belong to album {album_id}")
         if run.state != pb.RUN_STATE_COMPLETED:
-            raise HTTPException(409, "This run is not completed; its photos have no results yet.")
+            raise HTTPException(409, "This run has not completed; its photos have no results yet.")
         return run
 
     async def _list_images(self, run_id: str) -> list[pb.ImageResult]:

@@ -39,8 +39,9 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder on the orchestrator's machine",
-                    info="Or several, one per line; of identical photos, the one in the earlier "
-                    "folder is preferred. Includes subfolders. Photos are never changed.",
+                    info="One or more folders, one per line, with their subfolders. If photos are "
+                    "identical, the one in the folder listed first is preferred. Photos are never "
+                    "changed.",
                     placeholder="~/Pictures/trip",
                     value="",
                     lines=1,

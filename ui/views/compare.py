@@ -68,7 +68,7 @@ async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | Non
     if not other_id:
         return empty(
             "This album has no other completed run",
-            "Start one with other settings, or apply some in the What if tab.",
+            "Start one with different settings, or apply changes in the What if tab.",
         )
     request = pb.DiffRunsRequest(run_id=other_id, other_run_id=run_id, page_size=CHANGE_COUNT)
     try:

@@ -77,7 +77,7 @@ class Cull {
       case "advance":
         this.advances = !this.advances;
         return this.view.notify(
-          this.advances ? "Decisions go on to the next shot." : "Decisions stay on the shot.",
+          this.advances ? "Auto-advance is on." : "Auto-advance is off.",
         );
       case "help": return byId("keys").showModal();
     }
@@ -91,7 +91,7 @@ class Cull {
     this.view.renderZoom();
   }
 
-  // Shows 100 % at a place of the photo, or all of it again.
+  // Shows 100% at a place of the photo, or all of it again.
   toggleZoom(place) {
     if (this.zoom.isFit) this.zoom.magnify(place);
     else this.zoom.fit();
@@ -134,7 +134,7 @@ class Cull {
   #tellEnd() {
     const [kept, rejected, undecided] = ["keep", "reject", ""].map((it) => this.album.count(it));
     this.view.notify(
-      `This is the end: ${kept} kept, ${rejected} rejected, ${plural(undecided, "photo")} undecided.`,
+      `You have reached the end: ${kept} kept, ${rejected} rejected, ${plural(undecided, "photo")} undecided.`,
     );
   }
 
@@ -143,7 +143,7 @@ class Cull {
     if (ids.every((id) => this.queue.own.has(id))) return;
     this.view.refresh(this.album.update(changed));
     const who = users.join(" and ") || "Someone";
-    if (regrouped) this.view.notify(`${who} changed moments. Reload the page to see them.`);
+    if (regrouped) this.view.notify(`${who} regrouped photos. Reload the page to see the changes.`);
   }
 
   #showSaving() {
@@ -180,7 +180,7 @@ async function start() {
   const answer = await response.json();
   if (!response.ok) return tell("This run cannot be culled", String(answer.detail));
   const album = new Album(answer);
-  if (!album.photos.length) return tell("No photos", "This run has no photo that could be read.");
+  if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);

@@ -1,6 +1,6 @@
 // How large the shots show, and which part of them: the same for all of them, from photo to photo.
 //
-// A scale is in pixels of the screen per pixel of the photo: 1 is 100 %, and 0 stands for "fit".
+// A scale is in pixels of the screen per pixel of the photo: 1 is 100%, and 0 stands for "fit".
 
 const LARGEST = 8;
 const STEP = 1.0015; // per unit of the wheel
@@ -22,14 +22,14 @@ export class Zoom {
     this.face = null;
   }
 
-  // Goes to 100 % at a place of a photo, relative to it.
+  // Goes to 100% at a place of a photo, relative to it.
   magnify(place) {
     this.scale = 1;
     this.face = null;
     this.centre = place;
   }
 
-  // Goes to 100 % at the next face of a photo; after its last one, back to fit.
+  // Goes to 100% at the next face of a photo; after its last one, back to fit.
   nextFace(photo) {
     const index = this.face?.photo === photo ? this.face.index + 1 : 0;
     if (index >= photo.faces.length) return this.fit();
@@ -154,5 +154,5 @@ function snap(value) {
 }
 
 function percent(scale) {
-  return `${Math.round(100 * scale)} %`;
+  return `${Math.round(100 * scale)}%`;
 }

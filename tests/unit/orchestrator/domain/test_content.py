@@ -75,7 +75,7 @@ def test_each_kind_is_treated_as_its_setting_says() -> None:
     assert judge(ContentClass.DOCUMENT)[0] is Reason.SELECTED_BEST
     assert judge(ContentClass.DOCUMENT, document="exclude") == (
         Reason.CONTENT_EXCLUDED,
-        "Not selected: a document, and select_best.content.document keeps them out.",
+        "Not selected: a document, and select_best.content.document excludes them.",
     )
     assert judge(ContentClass.SCREENSHOT, screenshot="keep") == (
         Reason.CONTENT_KEPT,

@@ -138,7 +138,7 @@ def test_a_copy_is_never_picked_and_says_what_it_is_a_copy_of() -> None:
         "Not selected: a smaller copy of large (800 x 600 px; the original has 4000 x 3000).",
     )
     assert found["large"][0] is Reason.SELECTED_BEST
-    assert "small scores 0.83, but is a copy of large" in found["large"][1]
+    assert "small scores 0.83, but it is a copy of large" in found["large"][1]
 
 
 def test_a_copy_stands_in_for_an_original_that_the_user_rejects() -> None:

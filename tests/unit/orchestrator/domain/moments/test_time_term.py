@@ -212,10 +212,10 @@ def test_an_explanation_tells_what_the_time_does() -> None:
     wanted = replace(weighted(BOUNDED, 0.1), scene_distance=0.32, cluster_selection_epsilon=0.256)
     found = grouping_of(0, paths, vectors, labels, taken, wanted)
     assert grouping_text(found) == (
-        "Grouped with two.jpg (distance 0.300, 0.100 less because they were taken 1.5 seconds "
-        "apart). The nearest photo outside (later.jpg) is at a distance of 0.450 (0.250 of it "
-        "because they were taken 5.0 hours apart); a moment with both would span 0.450, more than "
-        "the 0.320 allowed."
+        "Grouped with two.jpg (distance 0.300, reduced by 0.100 because they were taken 1.5 "
+        "seconds apart). The nearest photo outside (later.jpg) is at a distance of 0.450 "
+        "(increased by 0.250 because they were taken 5.0 hours apart); a moment with both would "
+        "span 0.450, more than the 0.320 allowed."
     )
     alone = grouping_of(2, paths, vectors, labels, taken, wanted)
     assert "later.jpg" not in grouping_text(alone)

@@ -196,7 +196,7 @@ def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(
 ) -> None:
     culling.open(page, "large")
     percent = page.locator("#shots figure.current .percent")
-    expect(percent).to_have_text(re.compile(r"Fit \d\d %"))
+    expect(percent).to_have_text(re.compile(r"Fit \d\d%"))
     image = page.locator("#shots figure.current img")
     expect(image).to_have_js_property("naturalWidth", 2048)
     page.keyboard.press("z")
@@ -218,7 +218,7 @@ def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(
     assert len(parts) == 2
     assert parts[0] == parts[1] != ""
     page.keyboard.press("Escape")
-    expect(percent).to_have_text(re.compile(r"Fit \d\d %"))
+    expect(percent).to_have_text(re.compile(r"Fit \d\d%"))
 
 
 def test_two_people_see_each_other_s_decisions_at_once(

@@ -296,7 +296,9 @@ def end_code(channel: grpc.Channel, method: MethodDescriptor, content: bytes) ->
         answer = call(iter([content]) if method.client_streaming else content, timeout=LIMIT_S)
         if method.server_streaming:
             for _ in answer:
-                pass
+                if method.name == "WatchDecisions":  # never ends by itself
+                    answer.cancel()
+                    break
     except grpc.RpcError as error:
         return error.code(), str(error.details())
     return grpc.StatusCode.OK, ""

@@ -69,7 +69,7 @@ def test_only_a_changed_byte_of_a_photo_and_a_changed_setting_are_reported(
         photo.write_bytes(content)
     assert found.code == 3, found.text
     assert told(found) == [
-        "current settings that differ (not used):",
+        "current settings that differ from the run's (not used):",
         "  select_best.max_images_per_cluster: 2 -> 1 (-1)",
         "photos with changed files:",
         "  03.jpg",

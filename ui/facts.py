@@ -31,7 +31,9 @@ def _capture_time(image: pb.ImageResult) -> str:
 
 def _camera(image: pb.ImageResult) -> str:
     facts = image.camera_facts
-    name = facts.model if facts.model.startswith(facts.make) else f"{facts.make} {facts.model}"
+    brand = facts.make.partition(" ")[0]  # "NIKON CORPORATION" makes the "NIKON D200"
+    has_brand = facts.model.lower().startswith(brand.lower())
+    name = facts.model if has_brand else f"{facts.make} {facts.model}"
     return ", ".join(filter(None, [name.strip(), facts.lens]))
 
 

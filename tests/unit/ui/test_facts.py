@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.facts import fact_lines
@@ -43,3 +44,17 @@ def test_what_is_unknown_is_left_out() -> None:
     assert fact_lines(pb.ImageResult(size_bytes=50_000)) == ["0.1 MB"]
     day = pb.ImageResult(capture_time="2024-05-01", capture_time_source="file name")
     assert fact_lines(day)[0] == "2024-05-01 (file name)"
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "shown"),
+    [
+        ("NIKON CORPORATION", "NIKON D200", "NIKON D200"),
+        ("Google", "Pixel 8", "Google Pixel 8"),
+        ("", "D200", "D200"),
+        ("Apple", "", "Apple"),
+    ],
+)
+def test_a_camera_s_brand_is_shown_once(make: str, model: str, shown: str) -> None:
+    image = pb.ImageResult(camera_facts=pb.CameraFacts(make=make, model=model))
+    assert fact_lines(image) == [shown]

@@ -8,6 +8,7 @@ export class Album {
     this.unreadable = answer.photos.filter((photo) => photo.error).length;
     this.photos = answer.photos.filter((photo) => !photo.error);
     this.moments = [];
+    this.eventCount = 0; // of the stream of decisions
     const places = new Map();
     this.photos.forEach((photo, index) => {
       const place = photo.moment === null ? `single ${index}` : photo.moment;
@@ -17,6 +18,7 @@ export class Album {
       }
       photo.index = index;
       photo.unsaved = null; // {id, decision} of the newest decision that is not stored yet
+      photo.followed = 0; // number of the last event about it
       photo.at = places.get(place);
       photo.at.photos.push(photo);
     });
@@ -44,11 +46,20 @@ export class Album {
     return this.moments[moment.number - 1 + by];
   }
 
-  // Takes over what the server says about photos; returns those that are known here.
-  update(changed) {
+  // Updates photos from the stream of decisions, which is in order; returns those known here.
+  follow(changed) {
+    this.eventCount += 1;
+    const known = this.update(changed, Infinity);
+    for (const photo of known) photo.followed = this.eventCount;
+    return known;
+  }
+
+  // Updates photos from the answer to a request that was sent when `eventCount` was `since`. What
+  // the stream has said of a photo since then may be newer, so that photo stays as it is.
+  update(changed, since) {
     const known = changed.map((values) => [this.byPath.get(values.path), values]);
     return known.flatMap(([photo, values]) => {
-      if (!photo) return [];
+      if (!photo || photo.followed > since) return [];
       const { decision, picked, reason, lost_to } = values;
       Object.assign(photo, { decision, picked, reason, lost_to });
       return [photo];

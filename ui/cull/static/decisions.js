@@ -102,14 +102,14 @@ export class Decisions {
   }
 
   // The server has stored entries, and says which photos of the run changed.
-  settle(entries, changed) {
+  settle(entries, changed, since) {
     const ids = new Set(entries.map((entry) => entry.id));
     const settled = this.album.photos.filter((photo) => photo.unsaved && ids.has(photo.unsaved.id));
     for (const photo of settled) {
-      photo.decision = photo.unsaved.decision;
+      if (photo.followed <= since) photo.decision = photo.unsaved.decision;
       photo.unsaved = null;
     }
-    this.shown([...new Set([...settled, ...this.album.update(changed)])]);
+    this.shown([...new Set([...settled, ...this.album.update(changed, since)])]);
     const ready = this.deferred.filter((moment) => !moment.photos.some((photo) => photo.unsaved));
     this.deferred = this.deferred.filter((moment) => !ready.includes(moment));
     ready.forEach((moment) => this.#accept(moment));
@@ -121,7 +121,7 @@ export class Decisions {
     const dropped = this.album.photos.filter((photo) => photo.unsaved && ids.has(photo.unsaved.id));
     for (const photo of dropped) photo.unsaved = null;
     this.shown(dropped);
-    this.settle([], []);
+    this.settle([], [], this.album.eventCount);
   }
 
   // Shows entries that another tab of this browser left behind.

@@ -20,7 +20,8 @@ class Cull {
     this.pointer = null; // where the mouse is, while it is over the shots
     this.advances = true;
     this.queue = new Queue(`${url}/decisions`, {
-      saved: (entries, changed) => this.decisions.settle(entries, changed),
+      mark: () => album.eventCount,
+      saved: (entries, changed, since) => this.decisions.settle(entries, changed, since),
       refused: (entries, text) => {
         this.decisions.drop(entries);
         this.view.notify(`A decision was not stored: ${text}`);
@@ -138,10 +139,10 @@ class Cull {
     );
   }
 
-  // Decisions were added to the log; the answers to this tab's own have already told it.
+  // Decisions were added to the log, by this tab too.
   #receive({ ids, regrouped, users, changed }) {
+    this.view.refresh(this.album.follow(changed));
     if (ids.every((id) => this.queue.own.has(id))) return;
-    this.view.refresh(this.album.update(changed));
     const who = users.join(" and ") || "Someone";
     if (regrouped) this.view.notify(`${who} regrouped photos. Reload the page to see the changes.`);
   }

@@ -10,10 +10,12 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 4000;
 
 export class Queue {
-  // `saved(entries, changed)` is called once a batch is stored, `refused(entries, text)` if the
-  // server will never take an entry, and `counted()` whenever the number of entries changes.
-  constructor(url, { saved, refused, counted }) {
+  // `saved(entries, changed, mark)` is called once a batch is stored, with what `mark()` was when
+  // it was sent; `refused(entries, text)` if the server rejects an entry for good; and `counted()`
+  // whenever the number of entries changes.
+  constructor(url, { mark, saved, refused, counted }) {
     this.url = url;
+    this.mark = mark;
     this.saved = saved;
     this.refused = refused;
     this.counted = counted;
@@ -77,10 +79,11 @@ export class Queue {
         this.batches.push({ request_id: newId(), entries });
         this.#remember();
       }
+      const mark = this.mark();
       const answer = await this.#post(this.batches[0]);
       if (answer.ok || answer.refusal) {
         wait = FIRST_WAIT_MS;
-        this.#settle(answer);
+        this.#settle(answer, mark);
       } else {
         this.problem = answer.problem;
         this.counted();
@@ -94,7 +97,7 @@ export class Queue {
     this.sending = false;
   }
 
-  #settle({ ok, changed, refusal }) {
+  #settle({ ok, changed, refusal }, mark) {
     const { entries } = this.batches.shift();
     this.problem = "";
     if (!ok && entries.length > 1) {
@@ -103,7 +106,7 @@ export class Queue {
       this.batches.unshift(...single);
     }
     this.#remember();
-    if (ok) this.saved(entries, changed);
+    if (ok) this.saved(entries, changed, mark);
     else if (entries.length === 1) this.refused(entries, refusal);
     this.counted();
   }

@@ -37,8 +37,8 @@ class Addition:
 class DecisionWatch:
     """Watches the logs of all albums.
 
-    What this process adds is told once it has been applied to its run. Entries that appear in the
-    database otherwise may not be applied yet: they are told one look later.
+    An entry that this process adds is reported once it has been applied to its run. Entries from
+    other processes may not be applied yet, so they are reported one poll later.
     """
 
     def __init__(self, store: SqlRunStore, log: SqlDecisionLog) -> None:

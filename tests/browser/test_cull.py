@@ -247,7 +247,7 @@ def test_two_people_see_each_other_s_decisions_at_once(
             page.keyboard.press("a")
             expect(page.locator("#undecided")).to_have_text("5 undecided")
 
-        # both decide about the same photo: both are told, and the later one counts
+        # both decide on the same photo: both pages show it, and the later decision counts
         first.wait_for_load_state("networkidle")
         before = len(requests)
         second.keyboard.press("x")

@@ -107,7 +107,7 @@ def system_roots() -> bytes | None:
 
 
 def is_local(address: str) -> bool:
-    """Whether a gRPC target is certainly on this machine: loopback addresses and Unix sockets."""
+    """Whether a gRPC target is certain to be local: a loopback address or a Unix socket."""
     scheme, _, rest = address.partition(":")
     if scheme in ("unix", "unix-abstract"):
         return True

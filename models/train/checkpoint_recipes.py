@@ -35,7 +35,7 @@ LARGEST_CONSTANT_BYTES = 1024
 
 
 def random_network(architecture: str, seed: int = 0) -> nn.Module:
-    """A network with the published shapes, and random weights with the scale of trained ones."""
+    """A network with the published shapes, and random weights of the same scale as trained ones."""
     torch.manual_seed(seed)
     network: nn.Module
     if architecture in SHAPES:

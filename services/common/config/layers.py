@@ -316,7 +316,7 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
 
     Raises:
         ConfigError: A key is unknown or missing, or a value is out of its bounds; names the key,
-            the source that set it and what would be right.
+            the source that set it and the values allowed.
     """
     for layer in layers:
         check_known_keys(settings, layer.data, layer.source)

@@ -158,7 +158,7 @@ def graph_file(path: Path, operator: str, inputs: list[str]) -> Path:
         ("Mul", ["means", "hundred"], None),
         ("Mul", ["means", "zero"], "graph gives the same output for all pictures"),
         ("Div", ["means", "zero"], "an output of graph is not a number"),
-        ("Mul", ["means", "mean_of_all"], "another output for a picture in a batch"),
+        ("Mul", ["means", "mean_of_all"], "a different output for a picture in a batch"),
     ],
 )
 def test_a_graph_that_does_not_work_is_refused(

@@ -52,7 +52,7 @@ def test_the_burst_is_one_moment_with_a_selected_photo(curated_folder: Curate) -
     assert 1 <= sum(row["Status"] == "selected" for row in burst) <= 2
 
 
-def test_an_album_of_one_scene_is_one_moment(
+def test_an_album_of_one_scene_has_one_moment(
     real_photos: Callable[[str], Path], running: Callable[[str], str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"

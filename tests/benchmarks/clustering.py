@@ -45,7 +45,7 @@ def scenes(count: int) -> Vectors:
 
 
 def _captures(count: int) -> Any:
-    """Two cameras in turns of a thousand photos, a photo every 20 seconds, and nights."""
+    """Two cameras that alternate every thousand photos; a photo every 20 s, except at night."""
     from orchestrator.domain.moments.capture_time import Captures
 
     number = np.arange(count)

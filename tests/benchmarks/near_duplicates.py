@@ -2,8 +2,8 @@
 
 The generated photos are scikit-image's and scikit-learn's pictures, each with copies that were
 recompressed, made smaller, brighter or darker, cropped, blurred and rotated. Real photos grouped by
-people are used if they are in a folder beside the project. Precision and recall count the pairs in
-one group; imagededup's groups are the linked duplicates at its default distance of 10 bits. The
+people are used if they are in a folder beside the project. Precision and recall count pairs in the
+same group; imagededup's groups are the linked duplicates at its default distance of 10 bits. The
 baseline for speed is its PHash.
 """
 

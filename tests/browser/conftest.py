@@ -65,7 +65,7 @@ def browser() -> Iterator[Browser]:
 
 
 def make_shots(folder: Path) -> None:
-    """Makes four scenes of three or four shots, one blurred and one dark; and a letter."""
+    """Makes four scenes of three or four shots, one of them blurred and one dark, and a letter."""
     folder.mkdir(parents=True)
     for name in NAMES:
         picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")

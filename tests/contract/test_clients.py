@@ -148,7 +148,7 @@ ASK: dict[str, Callable[[ServiceCaller], Any]] = {
 
 @pytest.mark.parametrize("role", ASK)
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-async def test_a_number_that_is_not_finite_becomes_an_error_of_its_item(
+async def test_a_number_that_is_not_finite_becomes_an_error_for_its_item(
     role: str, number: float
 ) -> None:
     async with called(role, Foreign(number)) as caller:
@@ -160,7 +160,7 @@ async def test_a_number_that_is_not_finite_becomes_an_error_of_its_item(
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 0.0])
-async def test_a_non_finite_number_from_an_open_inference_server_becomes_an_error_of_its_item(
+async def test_a_non_finite_number_from_an_open_inference_server_becomes_an_error_for_its_item(
     number: float,
 ) -> None:
     graphs = {"embedding": {"graph": "graph"}, "siamese": {"describe": "d", "compare": "compare"}}

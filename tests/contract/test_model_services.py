@@ -139,7 +139,7 @@ async def test_pixels_and_a_lossless_file_of_one_picture_get_equal_results(
 
 
 @every_service
-async def test_a_broken_picture_fails_alone(name: str, picture: Picture) -> None:
+async def test_a_broken_picture_does_not_affect_the_others(name: str, picture: Picture) -> None:
     broken = {
         "no payload": image_pb2.Image(),
         "0 bytes": image_pb2.Image(encoded=b""),
@@ -224,7 +224,7 @@ async def test_constants_are_part_of_the_quality_models_digest(
     assert len(digests) == 2
 
 
-async def test_comparison_is_symmetric_and_a_picture_ties_with_itself(picture: Picture) -> None:
+async def test_comparison_is_symmetric_and_a_picture_ties_against_itself(picture: Picture) -> None:
     images = [pixels_message(picture(seed, 400, 300)) for seed in range(4)]
     pairs = [(a, b) for a in range(4) for b in range(4)]
     async with running("siamese") as service:

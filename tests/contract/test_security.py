@@ -226,7 +226,7 @@ async def test_one_authorization_header_is_accepted_and_its_scheme_is_case_insen
         ("localhost.example.org:1", False),
     ],
 )
-async def test_a_token_leaves_the_machine_only_encrypted_or_by_consent(
+async def test_a_token_leaves_the_machine_only_encrypted_or_if_allowed(
     address: str, is_local: bool
 ) -> None:
     client = Security("secret")

@@ -213,7 +213,7 @@ def test_the_network_policies_allow_only_the_necessary_calls(overlay: str) -> No
 def allows(
     policies: list[Document], way: str, own: Mapping[str, str], peer: Mapping[str, str], port: int
 ) -> bool:
-    """Whether policies allow calls to, or from, a pod with the labels `own` for one with `peer`."""
+    """Whether the policies of a pod labelled `own` allow calls to or from one labelled `peer`."""
     for policy in policies:
         if not matches(policy["spec"]["podSelector"], own):
             continue

@@ -154,7 +154,7 @@ def test_a_damaged_file_is_fetched_again_alone(full: Machine) -> None:
     assert {path: path.stat().st_mtime_ns for path in others} == others
 
 
-def test_a_file_without_a_record_of_its_source_says_so(full: Machine) -> None:
+def test_a_file_without_a_record_of_its_source_is_reported_as_such(full: Machine) -> None:
     for record in full.models.glob(f"*/*{SOURCE_SUFFIX}"):
         record.unlink()
     sources = full.curate().run["models"]["face"]["file_sources"]

@@ -1,6 +1,6 @@
 """Services and two orchestrators on separate hosts, with one PostgreSQL.
 
-Whatever happens to one of them, a run ends with the results of a single machine.
+No matter which of them fails, a run ends with the same results as on a single machine.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ORCHESTRATOR_HOSTS = ("orchestrator-a", "orchestrator-b")
 PORTS = {name: 50051 + number for number, name in enumerate(MODEL_SERVICES)}
 METRICS_PORT = 9000
 SLOWLY = {"preferred_batch_count": "64", "max_queue_delay_ms": "400"}
-"""A quality service waits for pictures that never arrive: runs take long enough for a test to
-interfere, without using the processor."""
+"""A quality service waits for pictures that never arrive, so that runs take long enough for a test
+to interfere, without using the processor."""
 _ANY_REPLICA = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": "bestshot.orchestrator.v1.OrchestratorService"},

@@ -63,7 +63,7 @@ def test_the_graphs_give_the_outputs_of_pytorch(
     network = random_network(architecture, SEED)
     write(tmp_path / "checkpoint", network.state_dict())
     graphs = graphs_of(network)
-    # in the order of a registry that was written again
+    # in the order of a registry that was rewritten
     targets = {name: tmp_path / f"{name}.onnx" for name in sorted(graphs)}
     model_id = architecture.removesuffix("-votes")
     build(tmp_path / "checkpoint", model_id, targets)

@@ -72,7 +72,7 @@ def test_similarity_to_the_first_pick_decides_about_a_second(cosine: float, reas
     assert found["b"].is_selected == (reason is Reason.SELECTED_DISTINCT)
 
 
-def test_a_duplicate_is_never_selected_whatever_the_maximum() -> None:
+def test_a_duplicate_is_never_selected_regardless_of_the_maximum() -> None:
     vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     many = replace(NO_TIES, max_images_per_cluster=10, dissimilarity_threshold=1.0)
     found = select([candidate(name) for name in "abc"], vectors, many)
@@ -99,7 +99,7 @@ def test_a_single_shot_is_not_dropped_for_its_score_or_faces() -> None:
     assert found["a"].reason is Reason.SELECTED_BEST
 
 
-def test_include_noise_off_leaves_single_shots_out() -> None:
+def test_single_shots_are_left_out_if_include_noise_is_off() -> None:
     found = select(
         [candidate("a", cluster_id=-1)], parameters=replace(NO_TIES, include_noise=False)
     )
@@ -179,7 +179,7 @@ def test_the_users_decision_wins_over_everything() -> None:
     assert not found["reject"].is_selected
 
 
-def test_a_photo_that_gives_way_to_a_kept_one_has_that_reason() -> None:
+def test_the_reason_names_the_kept_photo_that_is_picked_instead() -> None:
     photos = [candidate("kept", ava_score=2.0), candidate("fine", ava_score=8.0)]
     for parameters, vectors, expected in (
         (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you kept kept instead"),
@@ -240,7 +240,7 @@ def test_the_reason_names_the_mark_and_the_setting() -> None:
     ]
 
 
-def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
+def test_nothing_is_picked_from_a_moment_that_the_owner_rejects() -> None:
     photos = [replace(candidate(name), owner_mark=REJECTED) for name in "ab"]
     assert not any(verdict.is_selected for verdict in select(photos).values())
 
@@ -418,7 +418,7 @@ def bracket(scores: Sequence[float]) -> list[Candidate]:
         ("all", {"1.jpg", "2.jpg", "3.jpg"}),
     ],
 )
-def test_a_set_is_kept_or_culled_as_one(use: Use, picked: set[str]) -> None:
+def test_a_set_is_kept_or_culled_as_a_whole(use: Use, picked: set[str]) -> None:
     photos = bracket([4.2, 6.0, 8.0])
     embeddings = unit_vectors([0.0] * len(photos))
     sets = replace(WITHOUT_SETS, exposure_brackets=use)

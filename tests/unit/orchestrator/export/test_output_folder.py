@@ -341,7 +341,7 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
 def test_another_album_is_recognized_under_another_path(
     tmp_path: Path, cache: SqlFeatureCache, place: str
 ) -> None:
-    """As with a mount, or a file system that ignores upper and lower case."""
+    """This happens with mounts, and with file systems that ignore case."""
     album = make_album(tmp_path / "own")
     world, out = tmp_path / "world", tmp_path / "out"
     make_album(world / "photos")
@@ -384,7 +384,7 @@ def test_an_album_whose_disk_hangs_does_not_block_exports(
         end.set()
 
 
-def test_content_is_on_the_disk_before_its_name_and_names_before_the_manifest(
+def test_content_is_flushed_before_its_name_and_names_before_the_manifest(
     tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -462,7 +462,7 @@ def test_a_sidecar_started_by_another_program_is_never_removed(
 
 
 @pytest.mark.parametrize("transfer", FileTransfer)
-def test_sidecars_go_along_with_selected_photos(
+def test_sidecars_are_copied_with_selected_photos(
     tmp_path: Path, cache: SqlFeatureCache, transfer: FileTransfer
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -541,7 +541,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, cache: SqlFeatureCach
 
 @pytest.fixture
 def no_large_files() -> Iterator[None]:
-    """Limits files to 100,000 bytes, which acts like a full disk except for the errno."""
+    """Limits files to 100,000 bytes, which acts like a full disk with a different errno."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -644,7 +644,7 @@ def test_the_demo_does_not_replace_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Album:
-    """An album with links as photo, companion and sidecar; one photo leads to an allowed root."""
+    """An album with links as photos, companion and sidecar; only the link of `b.jpg` is allowed."""
     album = make_album(tmp_path / "photos")
     photos = tmp_path / "photos"
     (tmp_path / "secret").write_text("root:x:0:0")

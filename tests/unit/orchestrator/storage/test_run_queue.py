@@ -135,7 +135,7 @@ def test_a_run_that_outlives_several_orchestrators_fails(
     assert store.run("r").state is RunState.FAILED
     assert "4 orchestrators ended" in store.run("r").error
     queue.requeue("r")
-    assert queue.claim() is not None  # whoever resumes it has another try
+    assert queue.claim() is not None  # resuming it allows another try
 
 
 def test_an_abandoned_run_is_interrupted_if_runs_are_not_resumed(

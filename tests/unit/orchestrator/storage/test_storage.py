@@ -287,7 +287,7 @@ def test_a_database_that_goes_away_is_unavailable_and_found_again(
         store.album("a")
     with running_postgresql("127.0.0.1", port) as server:
         again = open_postgresql(server.url("postgres"), None)
-        with pytest.raises(NotFoundError):  # another database, but one that answers
+        with pytest.raises(NotFoundError):  # a different database, but one that answers
             store.album("a")
         again.dispose()
     engine.dispose()
@@ -499,7 +499,7 @@ def test_a_folder_that_disappears_is_not_a_folder_of_broken_photos(tmp_path: Pat
     album.rename(tmp_path / "elsewhere")
     with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
-    album.mkdir()  # as an unmounted network folder leaves an empty folder behind
+    album.mkdir()  # an unmounted network folder leaves an empty folder behind
     with pytest.raises(UnavailableError, match="was replaced by a different one"):
         source.read("b.jpg")
     album.rmdir()

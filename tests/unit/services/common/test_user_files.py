@@ -43,7 +43,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("content", "message"), MALFORMED, ids=[one for _, one in MALFORMED])
-def test_a_malformed_file_is_an_error_of_one_sentence(
+def test_a_malformed_file_causes_a_one_sentence_error(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "settings.yaml"

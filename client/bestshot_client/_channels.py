@@ -96,7 +96,7 @@ class Security:
         return self.tls or self.ca_file is not None
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Metadata of every call."""
+        """The metadata to send with every call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
 

@@ -120,7 +120,7 @@ class Client:
             folder: One or more absolute paths below the orchestrator's allowed roots. Of identical
                 photos, the one in the earlier folder is preferred.
             profile: One of the orchestrator's profiles; empty = its default.
-            settings: Settings that differ, nested like configs/pipeline.yaml.
+            settings: Settings to override, nested like configs/pipeline.yaml.
             on_progress: Called with the run after every change.
 
         Returns:

@@ -41,8 +41,8 @@ from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import ModelEntry, Preprocessing
 
 BATCH_TOLERANCE = 1e-4
-"""Largest allowed difference between a picture alone and in a batch; relative to the largest value
-if that is above 1."""
+"""Largest allowed difference between the outputs for a picture alone and in a batch; relative to
+the largest value if that is above 1."""
 VARIANTS = {"ava-resnet50": ("ava-resnet50", "ava-resnet50-votes")}
 """The recipes of architectures that have several: the head outputs a score or the shares of the
 votes. The size of the published file, 96,454,336 bytes, fits both."""

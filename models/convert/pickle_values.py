@@ -37,7 +37,8 @@ _IGNORED = {
     "torch.Size",
     "torch.device",
 }
-"""Objects that training scripts store beside the weights, such as a score as a NumPy number."""
+"""Objects that training scripts store beside the weights, such as a score that is a NumPy
+number."""
 
 
 class ForbiddenObjectError(ValueError):

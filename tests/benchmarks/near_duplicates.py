@@ -81,7 +81,7 @@ def real_groups(folder: Path) -> Groups:
 
 
 def by_bestshot(photos: Path, base: Path) -> tuple[Groups, float]:
-    """Groups with `bestshot curate`; also returns the seconds."""
+    """Groups with `bestshot curate`; also returns how many seconds it took."""
     command = [Path(sys.executable).with_name("bestshot"), "curate", photos, "--out", base / "out"]
     command += ["--profile", "builtin"]
     environment = {**os.environ, "BESTSHOT_DATA_DIR": str(base / "data")}
@@ -97,7 +97,7 @@ def by_bestshot(photos: Path, base: Path) -> tuple[Groups, float]:
 
 
 def by_hash(name: str, photos: Path) -> tuple[Groups, float]:
-    """Groups with one of imagededup's hashes; also returns the seconds."""
+    """Groups with one of imagededup's hashes; also returns how many seconds it took."""
     from imagededup import methods
 
     method = getattr(methods, name)(verbose=False)

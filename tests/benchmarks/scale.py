@@ -42,7 +42,8 @@ def make_photos(folder: Path, count: int) -> None:
 
 
 def measure(count: int) -> Found:
-    """Seconds of each stage, and the orchestrator's peak memory and the database size in MiB."""
+    """Returns the seconds per stage, and the orchestrator's peak memory and the database size in
+    MiB."""
     command = [sys.executable, "-m", "tests.fakes.model_services"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos' / 'gen'}"}
     with (

@@ -185,7 +185,7 @@ async def test_only_methods_with_pictures_or_lists_take_large_requests(method: s
         )
         call = service.channel.stream_stream(method)(sent(unknown_field))
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "at most 1048576 allowed" in await call.details()
+        assert "at most 1048576 are allowed" in await call.details()
 
 
 async def sent(content: bytes) -> AsyncIterator[bytes]:

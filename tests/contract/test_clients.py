@@ -47,7 +47,7 @@ class Foreign(
     face_pb2_grpc.FaceServiceServicer,
     siamese_pb2_grpc.SiameseServiceServicer,
 ):
-    """All roles: the first item is `number`, the second is valid; a few calls may hang."""
+    """Plays all roles: the first item is `number`, the second is valid; a few calls may hang."""
 
     def __init__(self, number: float = 0.5, hang_count: int = 0) -> None:
         self._numbers = (number, 0.5)
@@ -118,7 +118,7 @@ class ForeignInference(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 async def called(
     part: str, servicer: Any, patience: Patience = PATIENT
 ) -> AsyncIterator[ServiceCaller]:
-    """Our caller for a server of any kind."""
+    """Our client for any kind of server."""
     server = grpc.aio.server()
     if isinstance(servicer, ForeignInference):
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)

@@ -270,7 +270,7 @@ def draw_jpeg() -> bytes:
     return buffer.getvalue()
 
 
-async def test_probes_need_no_token_and_inference_of_the_open_protocol_does(
+async def test_open_protocol_probes_need_no_token_but_inference_does(
     tokens: dict[str, str],
 ) -> None:
     async with running("quality") as service:

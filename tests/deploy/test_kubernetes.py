@@ -397,7 +397,7 @@ def test_an_ingress_and_a_disruption_budget_find_pods(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["local", "gpu"])
-def test_one_of_each_starts_on_a_node_of_four_cores(overlay: str) -> None:
+def test_one_of_each_fits_on_a_node_with_four_cores(overlay: str) -> None:
     requests = sum(
         cores(container["resources"]["requests"]["cpu"]) for container in parts(overlay).values()
     )

@@ -84,7 +84,7 @@ def bestshot(
     changes: Mapping[str, str] | None = None,
     timeout_s: float = LIMIT_S,
 ) -> Finished:
-    """Runs the command to its end in a separate process; fails if there is a traceback.
+    """Runs the command to completion in a separate process; fails if there is a traceback.
 
     The command and all processes that it starts are forked from one process that has already
     imported everything, because that would take seconds each time.

@@ -81,7 +81,7 @@ def is_alive(pid: int) -> bool:
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    """The whole output of a process; returns when the process has ended."""
+    """Reads the output of a process until it ends."""
     process.kill()
     return process.communicate()[0]
 

@@ -59,7 +59,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Machine, Curated]:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Machine:
-    """A machine without networks."""
+    """A machine without any downloaded networks."""
     return Machine(tmp_path)
 
 

@@ -207,7 +207,7 @@ def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _value(tree: Tree, path: Sequence[str]) -> object:
-    """The value below the keys of `path`; None if there is none."""
+    """The value at `path`; None if there is none."""
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None

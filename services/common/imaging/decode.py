@@ -38,7 +38,7 @@ the same file, and list the formats whose pixels do not change in `_UNCHANGED`."
 CANONICAL_VERSIONS = ("1", "2")
 """All versions so far, oldest first."""
 _UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
-"""By earlier version, the formats with the same pixels as in `CANONICAL_VERSION`."""
+"""For each earlier version, the formats whose pixels are the same as in `CANONICAL_VERSION`."""
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"),
@@ -228,7 +228,7 @@ def register_formats() -> None:
 
     Image.init()
     pillow_heif.register_heif_opener()
-    Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own, stated limit
+    Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own limit
 
 
 def _open(content: bytes) -> _Opened:

@@ -73,7 +73,7 @@ class ModelHost:
         role: The service's role.
         service_name: Full name of its gRPC service.
         settings: Its section of services.yaml.
-        model: Verified files and entry of models.yaml.
+        model: Its verified files and its entry in models.yaml.
         metrics: Metrics of its calls, queue and batches.
 
     Raises:

@@ -66,7 +66,7 @@ PARTS = {
     ),
     Role.EMBEDDING: (Role.IMAGE_FEATURES, Role.EMBEDDING),
 }
-"""For each role with composed models, the roles of their parts; one part per role."""
+"""The roles of the parts of composed models, by the composed model's role; one part per role."""
 
 
 class Origin(StrEnum):
@@ -236,7 +236,7 @@ class ModelEntry(Settings):
         files: Files inside installed packages, by the names that the service uses.
         downloads: Files to pull, by the names that the service uses.
         export: Graphs to make from a checkpoint before the model can be used.
-        parts: Ids of the models in a composed one, one for each role in `PARTS`.
+        parts: Ids of a composed model's parts, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
         is_heuristic: Whether some of its scores come from a hand-crafted formula instead of a
             trained network. The page and the gallery show this, including for models with such a

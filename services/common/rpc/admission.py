@@ -62,7 +62,7 @@ class Admission:
         self._largest = max_message_bytes
         self._free = count * max_message_bytes
         self._reading: Counter[str] = Counter()
-        # In the order of their turns: a peer moves to the end when it is served.
+        # Ordered by turn: a peer moves to the end when it is served.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""The end of runs, with fake model services; integration tests use the real ones."""
+"""How runs end, with fake model services; integration tests use the real ones."""
 
 from __future__ import annotations
 

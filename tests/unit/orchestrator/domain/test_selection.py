@@ -26,7 +26,7 @@ NO_TIES = rules(siamese=replace(rules().siamese, enabled=False))
 
 
 def unit_vectors(cosines_to_first: Sequence[float]) -> NDArray[np.float32]:
-    """Vectors with the given cosine to the first axis, and 0 to each other beyond it."""
+    """Unit vectors with the given cosines to the first axis, and otherwise orthogonal."""
     count = len(cosines_to_first)
     vectors = np.zeros((count, count + 1), np.float32)
     for row, cosine in enumerate(cosines_to_first):

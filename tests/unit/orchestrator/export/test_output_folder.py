@@ -1,4 +1,4 @@
-"""Exports change only their own files, whatever the output folder is or contains."""
+"""Exports change only their own files, no matter what the output folder is or contains."""
 
 from __future__ import annotations
 

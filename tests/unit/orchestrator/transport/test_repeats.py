@@ -37,7 +37,7 @@ def test_all_callers_of_a_request_get_the_same_response(engine: Engine) -> None:
             done.append(1)
             return pb.UpdateAlbumResponse(album=pb.Album(id=str(len(done))))
 
-        # two orchestrators on one database; SQLite has one
+        # two orchestrators on one database; SQLite supports one
         first = Repeats(SqlAnswers(engine))
         second = Repeats(SqlAnswers(engine)) if engine.dialect.name == "postgresql" else first
 

@@ -124,7 +124,7 @@ def test_a_default_profile_does_not_hide_a_model_that_the_user_set(
     assert parse_arguments("embedding", ["--config-dir", str(folder)]).profile == "standard"
 
 
-def test_what_a_default_profile_leaves_alone_or_sets_alike_is_accepted(
+def test_values_that_a_default_profile_does_not_change_are_accepted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BESTSHOT_PROFILE", raising=False)

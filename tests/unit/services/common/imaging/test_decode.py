@@ -551,7 +551,7 @@ def test_an_animation_cut_anywhere_is_read_or_refused(name: str) -> None:
         try:
             decode(content[:end], max_pixels=MAX_PIXELS)
         except InvalidImageError:
-            assert not is_read, "what is read is still read with more of the file"
+            assert not is_read, "a readable prefix must stay readable with more of the file"
         else:
             is_read = True
     assert is_read

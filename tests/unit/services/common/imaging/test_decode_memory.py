@@ -133,7 +133,7 @@ def noise(seed: int, width: int, height: int, bands: int) -> NDArray[np.uint8]:
 
 
 def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
-    """A picture of a kind that PNG can store, and the same picture as 8-bit sRGB."""
+    """A picture in a mode that PNG can store, and the same picture as 8-bit sRGB."""
     rgb = Image.fromarray(pixels[..., :3])
     match kind:
         case "grey of 16 bits":

@@ -196,7 +196,7 @@ class Watching:
         self._last = time.monotonic()
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Returns the seconds to wait before the next try; BestshotError to give up."""
+        """Returns the seconds to wait before the next try; raises BestshotError to give up."""
         is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         if not is_passing or time.monotonic() - self._last > REWATCH_S:
             raise error_of(error) from error

@@ -383,7 +383,7 @@ def cut(whole: bytes, published: bytes) -> tuple[bytes, list[Weight]]:
 
 
 def find(name: str, values: Array, published: bytes, gap: int) -> Weight:
-    """Searches for the values in both precisions and in every order of axes longer than 1."""
+    """Searches for the values in both precisions and all orders of the axes longer than 1."""
     flat = values.reshape([size for size in values.shape if size > 1])
     for dtype in ("float32", "float16"):
         if not np.array_equal(flat.astype(dtype).astype("float32"), flat):

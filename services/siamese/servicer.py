@@ -1,4 +1,4 @@
-"""bestshot.siamese.v1 over the comparator."""
+"""Serves bestshot.siamese.v1 with the comparator."""
 
 from __future__ import annotations
 

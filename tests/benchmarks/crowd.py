@@ -47,7 +47,7 @@ COUNT = 20_000
 DIMENSIONS = 384
 BLOCK_COUNT = 1024
 CALIBRATION = (0.4, 0.32)
-"""Scene distance and epsilon, as from an embedding model's calibration."""
+"""Scene distance and epsilon, as they could result from calibrating an embedding."""
 BASELINE = "all similarities once"
 MODEL = "m" * 64
 EMBEDDING = {"id": "m", "description": "", "fallback_for_model_id": ""}

@@ -113,7 +113,9 @@ def test_each_key_decides_one_photo_however_fast_keys_are_pressed(
     assert all(len(entry.photos) == 1 for entry in log)
 
 
-def test_nothing_is_lost_or_doubled_when_servers_are_killed(page: Page, culling: Culling) -> None:
+def test_nothing_is_lost_or_duplicated_when_servers_are_killed(
+    page: Page, culling: Culling
+) -> None:
     made = culling.open(page, "killed")
     saving = page.locator("#saving")
     for number, path in enumerate(made.paths):

@@ -104,7 +104,7 @@ async def test_calls_that_send_nothing_are_ended(
         assert await idle[0].details() == "the request did not arrive within 0.05 s"
 
 
-async def test_calls_without_a_token_hold_no_place(
+async def test_calls_without_a_token_take_no_place(
     picture: Callable[..., NDArray[np.uint8]], tokens: tuple[str, str]
 ) -> None:
     async with running("quality") as service, idle_calls(service.channel):

@@ -79,7 +79,7 @@ async def test_the_quality_service_returns_the_votes_that_the_network_predicts(
     content = {"model_state_dict": state, "epoch": 14, "config": {"mode": "x"}, "val_spearman": 0.6}
     configs, folder = put_checkpoint(tmp_path, AVA, content)
     if output_count == 1:
-        build(configs, folder, AVA)  # what is published
+        build(configs, folder, AVA)  # the published form
     else:
         export(configs, folder, AVA, "fp32")
     monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))

@@ -87,7 +87,7 @@ def bestshot(
     """Runs the command to completion in a separate process; fails if there is a traceback.
 
     The command and all processes that it starts are forked from one process that has already
-    imported everything, because that would take seconds each time.
+    imported everything, because importing takes seconds.
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:

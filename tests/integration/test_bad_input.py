@@ -93,7 +93,7 @@ def test_foreign_files_in_the_output_are_reported_before_anything_starts(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_second_curate_into_one_output_is_refused(tmp_path: Path, photos: Path) -> None:
+def test_a_second_curate_into_the_same_output_is_refused(tmp_path: Path, photos: Path) -> None:
     out = tmp_path / "out"
     with open_output(out, photos, lock=CURATE_LOCK):
         finished = bestshot(["curate", photos, "--out", out], data=tmp_path / "data")

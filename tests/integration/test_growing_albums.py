@@ -20,7 +20,7 @@ COUNT = 6
 
 @dataclass(frozen=True)
 class Runs:
-    """Two runs of one album, and the orchestrator that has them."""
+    """Two runs of one album, and the orchestrator that ran them."""
 
     system: Orchestrator
     first_id: str

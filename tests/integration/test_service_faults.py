@@ -1,4 +1,4 @@
-"""Runs whose services are killed, stopped, slow, full, cut off or foreign.
+"""Runs whose services are killed, stopped, slow, overloaded, cut off or unauthorized.
 
 A run that completes has the same results as an undisturbed one.
 """
@@ -133,7 +133,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Drops every connection silently; new connections can be made."""
+        """Silently drops every connection; new connections can be made."""
         count = len(self._open)
         while self._open:
             with self._open.pop() as end, contextlib.suppress(OSError):  # closed by its thread

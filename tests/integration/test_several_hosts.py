@@ -304,7 +304,7 @@ def test_the_run_of_a_killed_orchestrator_is_taken_over(
     assert run.summary.cached_count >= 8
 
 
-def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_more(
+def test_an_orchestrator_that_loses_the_database_stores_nothing_further(
     cluster: Cluster, orchestrators: Orchestrators, on_one_machine: bytes
 ) -> None:
     run_id = orchestrators.begin()

@@ -42,7 +42,7 @@ class FileServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content = CONTENT
-        self.cut_after: list[int] = []  # bytes after which the next responses break off
+        self.cut_after: list[int] = []  # number of bytes after which the next responses are cut off
         self.statuses: list[int] = []  # statuses to return next, instead of the file
         self.knows_ranges = True
         self.ranges: list[str] = []  # Range header of every request

@@ -65,7 +65,7 @@ def network() -> DinoV2:
 
 @pytest.fixture(scope="module")
 def pulled(network: DinoV2, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A config folder whose registry lists the checkpoint, and a models folder with it."""
+    """A config folder whose registry lists the checkpoint, and a models folder that contains it."""
     return put_checkpoint(tmp_path_factory.mktemp("export"), MODEL, network.state_dict())
 
 

@@ -22,7 +22,7 @@ from tests.unit.values import PENALTIES, face, quality
 unit = st.floats(0, 1)
 
 
-def test_composite_is_weighted_sum_on_a_scale_of_one() -> None:
+def test_the_composite_is_a_weighted_sum_from_0_to_1() -> None:
     score = composite_score(
         quality(iqa_score=0.5, ava_score=10.0), QualityWeights(iqa=0.3, ava=0.7), -0.1
     )

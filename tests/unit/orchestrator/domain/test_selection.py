@@ -49,7 +49,7 @@ def select(
     return {verdict.path: verdict for verdict in verdicts}
 
 
-def test_best_of_a_cluster_first_then_a_distinct_one_until_the_cluster_is_full() -> None:
+def test_the_best_of_a_cluster_is_picked_first_then_distinct_ones_up_to_the_limit() -> None:
     found = select([candidate(f"{score}.jpg", ava_score=score) for score in (4.0, 8.0, 6.0)])
     assert found["8.0.jpg"].reason is Reason.SELECTED_BEST
     assert found["6.0.jpg"].reason is Reason.SELECTED_DISTINCT
@@ -65,7 +65,7 @@ def test_best_of_a_cluster_first_then_a_distinct_one_until_the_cluster_is_full()
         (0.96, Reason.DUPLICATE),
     ],
 )
-def test_similarity_to_the_first_pick_decides_about_a_second(cosine: float, reason: Reason) -> None:
+def test_a_second_pick_must_differ_enough_from_the_first(cosine: float, reason: Reason) -> None:
     vectors = np.array([[1, 0], [cosine, np.sqrt(1 - cosine**2)]], np.float32)
     found = select([candidate("a", ava_score=8.0), candidate("b", ava_score=6.0)], vectors)
     assert found["b"].reason is reason
@@ -147,7 +147,7 @@ def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
     assert found["b"].tied_count == 2
 
 
-def test_with_an_undecided_comparator_the_score_decides() -> None:
+def test_the_score_decides_if_the_comparator_is_undecided() -> None:
     tied = [candidate("a", ava_score=6.1), candidate("b", ava_score=6.2)]
     one = replace(rules(), max_images_per_cluster=1)
     found = select(tied, parameters=one, comparisons={("a", "b"): 0.5})

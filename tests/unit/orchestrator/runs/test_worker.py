@@ -93,7 +93,7 @@ class WorkerSetup:
         self.working = asyncio.ensure_future(worker.work())
 
     async def curate(self) -> Run:
-        """Runs the album, and returns the end of the run as a watcher sees it."""
+        """Runs the album, and returns the ended run as a watcher sees it."""
         run = await self.curator.start_run(self._album, "", {}, uuid.uuid4().hex)
         async with asyncio.timeout(60):
             async for snapshot in self.curator.watch(run.id):

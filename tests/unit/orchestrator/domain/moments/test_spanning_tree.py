@@ -136,7 +136,8 @@ def test_the_tree_without_a_matrix_gives_the_labels_of_hdbscan(name: str) -> Non
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_tree_has_the_weights_of_hdbscans_tree_despite_ties(name: str) -> None:
-    """All minimum spanning trees of a set have the same weights, whichever tied pairs they use."""
+    """All minimum spanning trees of a set have the same weights, regardless of which tied pairs
+    they use."""
     vectors = SETS[name]
     for min_samples in (1, 2, 5):
         distances = pairwise_distances(vectors.astype(np.float64), metric="cosine")

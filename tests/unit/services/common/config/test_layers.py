@@ -160,7 +160,7 @@ def test_a_wrong_value_is_reported_with_its_file(
         load_everything(folder)
 
 
-def test_an_unknown_profile_is_refused_with_the_nearest(folder: Path) -> None:
+def test_the_error_for_an_unknown_profile_suggests_the_nearest(folder: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'reference'"):
         PipelineConfig(folder, "referense")
 
@@ -325,7 +325,7 @@ BOUNDED = [
     BOUNDED,
     ids=[f"{section}.{setting.key}" for section, _, setting in BOUNDED],
 )
-def test_every_bound_refuses_values_just_outside(
+def test_values_just_out_of_bounds_are_refused(
     section: str, settings: type[Settings], setting: SettingDescription
 ) -> None:
     if section == "pipeline":

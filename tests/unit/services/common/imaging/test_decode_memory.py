@@ -40,7 +40,7 @@ def grey_16(side: int) -> Image.Image:
     return Image.fromarray(np.zeros((side, side), np.uint16))
 
 
-def test_a_decode_beyond_the_memory_budget_is_refused_with_the_figure() -> None:
+def test_the_error_for_a_decode_above_the_budget_states_the_memory() -> None:
     content = encoded(grey_16(2000), "PNG")
     with pytest.raises(InvalidImageError) as caught:
         decode(content, max_pixels=MAX_PIXELS, budget=MemoryBudget(10 * 10**6))

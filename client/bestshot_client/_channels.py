@@ -70,8 +70,7 @@ class Security:
         return f"Security(token={'...' if self.token else ''!r}, ca_file={self.ca_file!r})"
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Returns the TLS credentials; None without TLS. Raises OSError if a file cannot be
-        read."""
+        """Returns the TLS credentials; None without TLS. Raises OSError if a file is unreadable."""
         if not self._is_encrypted:
             return None
         roots = system_roots() if self.ca_file is None else Path(self.ca_file).read_bytes()

@@ -186,7 +186,7 @@ def test_moments_match_how_people_group_the_photos(
 
 
 @pytest.mark.parametrize("profile", MODELS)
-def test_exposure_series_are_moments(
+def test_every_exposure_series_is_one_moment(
     embedded: Callable[[str], Embedded], albums: dict[str, Album], figures: Figures, profile: str
 ) -> None:
     index = embedded(profile).rand_index(albums[BRACKETS], BRACKETS, "builtin")

@@ -1,9 +1,9 @@
 """Measures how clustering scales: ours, hdbscan's generic path (the baseline) and fast_hdbscan.
 
-Every measurement is a separate process, on the same vectors: scenes of a few shots each, 384-d.
-Time is that of the clustering alone; memory is the process's peak minus its memory beforehand.
-The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix and
-its transpose crashes on some processors.
+Every measurement runs in a separate process, on the same vectors: scenes of a few shots each,
+384-d. Time is that of the clustering alone; memory is the process's peak minus its memory
+beforehand. The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large
+matrix and its transpose crashes on some processors.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Measures each step that handles a whole crowd: one moment of look-alikes, such as a time-lapse.
 
 The baseline is "all similarities once": the products of all embeddings with each other, computed in
-blocks and discarded. Each step is a separate process; memory is its peak during the step minus its
-memory before the step. Argument: the number of photos.
+blocks and discarded. Each step runs in a separate process; memory is its peak during the step minus
+its memory before the step. Argument: the number of photos.
 """
 
 from __future__ import annotations

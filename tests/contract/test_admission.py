@@ -196,7 +196,7 @@ async def sent(content: bytes) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize(
     "method", ["bestshot.siamese.v1.SiameseService/Compare", "grpc.health.v1.Health/Check"]
 )
-def test_many_large_requests_take_the_memory_of_a_few(
+def test_many_large_requests_take_no_more_memory_than_a_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     largest = 8 * 2**20

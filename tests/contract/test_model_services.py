@@ -224,7 +224,7 @@ async def test_constants_are_part_of_the_quality_models_digest(
     assert len(digests) == 2
 
 
-async def test_comparison_is_symmetric_and_a_picture_ties_against_itself(picture: Picture) -> None:
+async def test_comparison_is_symmetric_and_a_picture_ties_with_itself(picture: Picture) -> None:
     images = [pixels_message(picture(seed, 400, 300)) for seed in range(4)]
     pairs = [(a, b) for a in range(4) for b in range(4)]
     async with running("siamese") as service:
@@ -243,7 +243,7 @@ async def test_comparison_is_symmetric_and_a_picture_ties_against_itself(picture
     assert len({round(value, 6) for value in found.values()}) > 4  # not 0.5 for every pair
 
 
-async def test_an_index_outside_the_request_is_named(picture: Picture) -> None:
+async def test_an_index_out_of_range_is_reported(picture: Picture) -> None:
     async with running("siamese") as service:
         stub = siamese_pb2_grpc.SiameseServiceStub(service.channel)
         request = siamese_pb2.CompareRequest(

@@ -350,7 +350,7 @@ def test_a_wrong_file_is_named(
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
-async def test_it_listens_beyond_loopback_only_with_authentication(
+async def test_a_server_listens_beyond_loopback_only_with_authentication(
     address: str, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="allow_plaintext_token"):

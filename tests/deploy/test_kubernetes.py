@@ -147,7 +147,7 @@ def test_the_code_reads_every_setting_and_serves_where_the_manifests_look(overla
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_probes_check_the_services_of_the_code(overlay: str) -> None:
+def test_probes_check_the_services_in_the_code(overlay: str) -> None:
     settings = settings_of(overlay)
     is_tls = settings["shared"].tls.certificate_file is not None  # type: ignore[attr-defined]
     for name, container in parts(overlay).items():

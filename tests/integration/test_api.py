@@ -656,7 +656,7 @@ def test_exiftool_reads_the_sidecars_in_zips(
             assert (entry.get("Label") == "Green") == image.is_selected
 
 
-def test_compare_images_is_symmetric_and_right(stub: Stub, run: pb.Run) -> None:
+def test_compare_images_is_symmetric_and_correct(stub: Stub, run: pb.Run) -> None:
     def better(first: str, second: str) -> float:
         request = pb.CompareImagesRequest(run_id=run.id, first_path=first, second_path=second)
         return stub.CompareImages(request).first_better_probability
@@ -669,7 +669,7 @@ def test_compare_images_is_symmetric_and_right(stub: Stub, run: pb.Run) -> None:
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
-def test_export_writes_under_an_allowed_root_only(stub: Stub, run: pb.Run, album: Path) -> None:
+def test_export_writes_only_under_an_allowed_root(stub: Stub, run: pb.Run, album: Path) -> None:
     folder = album.parent / "exported"
     written = stub.ExportRun(pb.ExportRunRequest(run_id=run.id, output_folder=str(folder)))
     assert sorted(written.paths) == sorted(

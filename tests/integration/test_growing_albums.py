@@ -77,7 +77,7 @@ def test_only_new_content_is_computed_and_the_summary_counts_it(runs: Runs) -> N
     assert set(runs.second) == {*("2.bmp", "3.bmp", "4.bmp", "5.bmp", "new.bmp", "sub/renamed.bmp")}
 
 
-def test_a_file_replaced_under_its_name_keeps_no_score_or_decision(runs: Runs) -> None:
+def test_a_file_replaced_under_the_same_name_keeps_no_score_or_decision(runs: Runs) -> None:
     """Its size and time are the same as before, so only the sha256 of the content differs."""
     before, after = runs.first["2.bmp"], runs.second["2.bmp"]
     assert after.size_bytes == before.size_bytes

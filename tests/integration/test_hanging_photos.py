@@ -38,7 +38,7 @@ def addresses(services: Mapping[str, Part]) -> dict[str, str]:
     return {name: part.address for name, part in services.items()}
 
 
-def test_pipes_named_as_photos_are_unreadable_rows(
+def test_pipes_named_like_photos_become_unreadable_rows(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"

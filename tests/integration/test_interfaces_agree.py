@@ -116,7 +116,7 @@ def by_json(interfaces: Interfaces, place: str) -> tuple[int, dict[str, Any]]:
     ],
     ids=lambda value: value.DESCRIPTOR.name if isinstance(value, Message) else "",
 )
-def test_a_mistake_has_the_same_error_everywhere(
+def test_a_mistake_causes_the_same_error_everywhere(
     interfaces: Interfaces, request_: Message, place: str, command: list[str] | None
 ) -> None:
     code, message, reason, field = by_grpc(interfaces, request_)

@@ -66,7 +66,7 @@ def test_a_run_waits_for_a_service_that_is_killed_and_restarted(
         assert part.results(run_id) == undisturbed
 
 
-def test_a_service_that_does_not_return_fails_the_run_which_can_be_resumed(
+def test_a_service_that_does_not_return_fails_the_run_but_it_can_be_resumed(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     quality = services["quality"]

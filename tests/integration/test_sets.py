@@ -43,7 +43,7 @@ def test_a_series_is_one_moment_and_has_one_pick(done: Curated) -> None:
     assert "IN_SET" in {row["Reason_Code"] for row in series.values()}
 
 
-def test_it_is_reproduced_from_stored_data(done: Curated, tmp_path: Path) -> None:
+def test_a_series_is_reproduced_from_stored_data(done: Curated, tmp_path: Path) -> None:
     found = bestshot(["reproduce"], data=done.data)
     assert found.code == 0, found.text
     assert "identical in every field" in found.text

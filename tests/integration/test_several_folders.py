@@ -66,7 +66,7 @@ def test_a_photo_is_named_by_folder_and_path(done: Curated) -> None:
     assert (done.photos / "anna" / "day" / "IMG_1.jpg").as_uri() in page
 
 
-def test_of_identical_photos_the_one_in_the_earlier_folder_is_used(done: Curated) -> None:
+def test_the_earlier_folder_is_preferred_for_identical_photos(done: Curated) -> None:
     first, second = done.images[f"{ZOE}/same.jpg"], done.images[f"{ANNA}/same.jpg"]
     assert first["content_digest"] == second["content_digest"]
     assert first["is_selected"]

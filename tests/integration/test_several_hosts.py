@@ -396,7 +396,7 @@ def test_a_new_replica_is_found_by_its_name(cluster: Cluster, photos: Path) -> N
             part.stop()
 
 
-def test_a_caller_of_the_client_library_does_not_notice(
+def test_a_client_does_not_notice_that_its_orchestrator_was_killed(
     orchestrators: Orchestrators, photos: Path, on_one_machine: bytes
 ) -> None:
     target = "ipv4:" + ",".join(part.address for part in orchestrators.parts)

@@ -57,7 +57,7 @@ def preprocessing_of(model_id: str) -> Any:
         ("siamese-resnet50", safetensors),
     ],
 )
-def test_the_graphs_give_the_outputs_of_pytorch(
+def test_the_graphs_give_the_same_outputs_as_pytorch(
     architecture: str, write: Write, tmp_path: Path
 ) -> None:
     network = random_network(architecture, SEED)

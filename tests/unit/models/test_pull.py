@@ -191,7 +191,7 @@ def test_a_flipped_byte_is_detected_and_the_file_is_deleted(
     assert files_below(tmp_path) == []
 
 
-def test_a_file_of_another_size_is_refused(server: FileServer, tmp_path: Path) -> None:
+def test_a_file_of_the_wrong_size_is_refused(server: FileServer, tmp_path: Path) -> None:
     server.content = CONTENT + b"more"
     with pytest.raises(ConfigError, match="more than the expected 1048576 bytes"):
         fetched(tmp_path, server.source)
@@ -355,7 +355,7 @@ def test_leftovers_of_another_source_do_not_affect_this_one(
     assert server.ranges == ["bytes=600-", ""]
 
 
-def test_a_full_disk_is_named_and_the_next_try_finishes(
+def test_a_full_disk_is_reported_and_the_next_try_succeeds(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:

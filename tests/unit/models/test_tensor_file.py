@@ -47,7 +47,7 @@ def expected(state: dict[str, torch.Tensor]) -> dict[str, tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("write", FORMATS)
-def test_every_format_gives_the_tensors(
+def test_tensors_are_read_from_every_format(
     write: Callable[[Path, dict[str, torch.Tensor]], None], tmp_path: Path
 ) -> None:
     write(tmp_path / "state", STATE)
@@ -181,7 +181,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.sampled_from(FORMATS), st.data())
-def test_a_damaged_file_is_an_error_or_still_has_tensors(
+def test_a_damaged_file_causes_an_error_or_still_has_tensors(
     write: Callable[[Any, dict[str, torch.Tensor]], None], data: st.DataObject
 ) -> None:
     written = io.BytesIO()

@@ -66,7 +66,7 @@ def test_penalty_is_never_below_its_floor() -> None:
     assert person_penalty(worst, heavy) == -0.7
 
 
-def test_a_good_face_does_not_make_up_for_a_bad_one_of_its_size() -> None:
+def test_a_good_face_does_not_make_up_for_a_bad_one_of_the_same_size() -> None:
     worst = worst_face([face(eyes_score=1.0), face(eyes_score=0.1, smile_score=0.5)], 0.3)
     assert worst is not None
     assert worst.eyes_score == pytest.approx(0.1)

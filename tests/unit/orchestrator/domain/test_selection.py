@@ -126,7 +126,7 @@ def test_a_moment_with_only_blurred_shots_keeps_its_best_one() -> None:
     assert found["0"].lost_to == "2"
 
 
-def test_a_blurred_single_shot_is_kept_as_the_best_of_its_moment_and_says_so() -> None:
+def test_a_blurred_single_shot_is_kept_and_its_reason_says_so() -> None:
     photo = candidate("a", cluster_id=-1, focus_score=0.1)
     selection = Selection([photo], unit_vectors([0.0]), FILTERS, NO_TIES, {})
     (verdict,) = selection.verdicts({})
@@ -166,7 +166,7 @@ def test_the_comparator_compares_only_tied_photos() -> None:
     assert replace(selection, parameters=NO_TIES).pairs_to_compare() == []
 
 
-def test_the_users_decision_wins_over_everything() -> None:
+def test_the_users_decision_overrides_everything() -> None:
     photos = [
         candidate("keep", ava_score=1.0, focus_score=0.0, iqa_score=0.0),
         candidate("reject", ava_score=10.0),
@@ -213,7 +213,7 @@ def test_the_owners_mark_counts_like_a_decision(mark: OwnerMark, reason: Reason)
     assert off["marked"].reason is Reason.LOWER_SCORE
 
 
-def test_the_users_decision_wins_over_the_owners_mark() -> None:
+def test_the_users_decision_overrides_the_owners_mark() -> None:
     photos = [
         replace(candidate("a"), owner_mark=REJECTED),
         replace(candidate("b"), owner_mark=KEPT),

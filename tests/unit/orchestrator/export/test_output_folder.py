@@ -742,7 +742,9 @@ def test_zips_omit_and_name_links_that_lead_out(
         assert b"SECRET" not in archive.read("a.xmp")
 
 
-def test_sidecars_beside_photos_follow_no_links_out(tmp_path: Path, linked: Album) -> None:
+def test_sidecars_are_not_written_through_links_out_of_the_album(
+    tmp_path: Path, linked: Album
+) -> None:
     before = tree(tmp_path, but=(tmp_path / "photos" / "sub",))
     (tmp_path / "photos" / "sub").rename(tmp_path / "moved")
     (tmp_path / "photos" / "sub").symlink_to(tmp_path / "moved")

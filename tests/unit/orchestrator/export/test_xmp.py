@@ -138,7 +138,7 @@ def test_a_photo_that_its_owner_rejected_stays_rejected(tmp_path: Path) -> None:
     assert tags(kept_here, tmp_path)["Rating"] == -1, "never overwritten"
 
 
-def test_a_new_sidecar_repeats_what_the_photo_itself_states(tmp_path: Path) -> None:
+def test_a_new_sidecar_copies_the_rating_in_the_photo(tmp_path: Path) -> None:
     content = sidecar(rejected_by_owner())
     found = tags(content, tmp_path)
     assert (found["Rating"], found["Label"]) == (-1, "Rot")
@@ -255,7 +255,7 @@ def test_photos_that_differ_only_in_their_suffix_keep_it() -> None:
     }
 
 
-def test_a_photo_with_several_sidecars_keeps_and_gets_all_of_them(tmp_path: Path) -> None:
+def test_all_sidecars_of_a_photo_are_kept_and_updated(tmp_path: Path) -> None:
     pair = record(companion_paths=("a.dng", "a.dng.xmp", "a.xmp"))
     (tmp_path / "a.xmp").write_bytes(LIGHTROOM)
     (tmp_path / "a.dng.xmp").write_bytes(LIGHTROOM.replace(b"Italy", b"Spain"))

@@ -48,7 +48,7 @@ def test_times_are_read_as_programs_write_them(text: str, local: str, offset: st
 
 
 @given(st.datetimes(datetime.datetime(1900, 1, 1)), st.text(max_size=3))
-def test_any_time_of_exif_is_read_with_its_fraction(time: datetime.datetime, fraction: str) -> None:
+def test_any_exif_time_is_read_with_its_fraction(time: datetime.datetime, fraction: str) -> None:
     found = parse_time(f"{time:%Y:%m:%d %H:%M:%S}", "tag", fraction=fraction)
     whole, _, digits = found.local.partition(".")
     assert whole == f"{time:%Y-%m-%dT%H:%M:%S}"

@@ -150,7 +150,7 @@ def raise_unexpectedly() -> None:
     raise RuntimeError("nobody foresaw this\nSQL: and all the values")
 
 
-async def test_an_unexpected_error_in_finishing_fails_that_run_with_its_cause(
+async def test_an_unexpected_error_while_finishing_fails_that_run_with_its_cause(
     engine: Engine, album: Album
 ) -> None:
     fault = once(lambda sql, _: sql.startswith("INSERT INTO images"), raise_unexpectedly)
@@ -163,7 +163,7 @@ async def test_an_unexpected_error_in_finishing_fails_that_run_with_its_cause(
         assert (await opened.curate()).state is RunState.COMPLETED
 
 
-async def test_an_unexpected_error_in_claiming_leaves_the_run_for_the_next_try(
+async def test_an_unexpected_error_while_claiming_leaves_the_run_for_the_next_try(
     engine: Engine, album: Album
 ) -> None:
     claims = lambda sql, values: sql.startswith("UPDATE runs") and "RUNNING" in values  # noqa: E731
@@ -171,7 +171,7 @@ async def test_an_unexpected_error_in_claiming_leaves_the_run_for_the_next_try(
         assert (await opened.curate()).state is RunState.COMPLETED
 
 
-async def test_a_locked_database_fails_the_run_at_once_which_is_stored_later(
+async def test_a_locked_database_fails_the_run_at_once_and_that_is_stored_later(
     engine: Engine, album: Album, tmp_path: Path
 ) -> None:
     connect = sqlite3.connect(tmp_path / DATABASE_NAME, check_same_thread=False)

@@ -131,7 +131,7 @@ def test_decisions_from_before_the_log_are_in_the_log(engine: Engine) -> None:
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
-def test_runs_from_before_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
+def test_runs_stored_without_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
     store = SqlRunStore(engine)
     store.add_album(album())
     scores = {"pose_score": 0.9, "eyes_score": 0.4, "smile_score": 0.2}
@@ -275,7 +275,7 @@ def test_the_password_comes_from_a_file_and_never_appears(
         open_postgresql(made.replace(f":{PASSWORD}", ""), password).dispose()
 
 
-def test_a_database_that_goes_away_is_unavailable_and_found_again(
+def test_a_database_that_goes_away_is_reported_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (port,) = free_ports(1)

@@ -72,7 +72,7 @@ def test_the_cosine_of_joined_vectors_is_the_weighted_mean_of_the_networks() -> 
     assert joined.embed(first).dtype == np.float32
 
 
-def test_a_batch_is_one_inference_per_network() -> None:
+def test_a_batch_takes_one_inference_per_network() -> None:
     sessions = Means(), Means(takes_batches=False)
     model = EmbeddingModel([Network(one, SMALL, 0.5) for one in sessions])
     found = model.embed_batch([model.prepare(picture) for picture in pictures(3)])

@@ -279,7 +279,7 @@ def test_a_profile_is_applied_regardless_of_its_name(
     assert mean_difference(tagged, expected) > 30
 
 
-def test_a_profile_that_is_srgb_or_broken_changes_no_pixel(picture: Picture) -> None:
+def test_a_profile_that_is_srgb_or_broken_changes_no_pixels(picture: Picture) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for profile in (srgb, b"no profile at all", icc_profile("sRGB", 2.2)[:200]):
         tagged = encoded(picture(), "PNG", icc_profile=profile)

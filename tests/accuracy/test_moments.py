@@ -159,7 +159,7 @@ def embed_albums(model: LocalModel, albums: dict[str, Album]) -> Embedded:
     options = SessionOptions(intra_op_threads=1)
     embedding = EmbeddingModel(load_networks(model, lambda path: OrtSession(path, options)))
     side = model.entry.input_long_side_px
-    embedding.embed(albums["album"].photos[0])  # the first inference allocates
+    embedding.embed(albums["album"].photos[0])  # the first inference allocates memory
     began = time.process_time()
     vectors = {
         name: np.stack([embedding.embed(fit_long_side(photo, side)) for photo in album.photos])

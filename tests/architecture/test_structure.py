@@ -197,7 +197,7 @@ def test_exact_versions_of_all_dependencies_are_locked() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_imports_only_what_it_uses(name: str) -> None:
-    """Services must not load the database or the clustering, nor the other parts a model."""
+    """Services must not load the database or the clustering, and other parts no models."""
     module = f"services.{name}.__main__" if name in MODEL_SERVICES else f"{name}.__main__"
     code = f"import sys, {module}; print(' '.join(sys.modules))"
     done = subprocess.run(

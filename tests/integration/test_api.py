@@ -840,7 +840,9 @@ def test_a_repeated_call_is_applied_once(stub: Stub, run: pb.Run) -> None:
     new = pb.DeleteAlbumRequest(album_id=stub.UploadAlbum(parts()).album.id)
     new.request_id = str(uuid.uuid4())
     assert stub.DeleteAlbum(new) == stub.DeleteAlbum(new)
-    stub.UndoDecision(pb.UndoDecisionRequest(album_id=run.album_id))  # of the first path
+    stub.UndoDecision(
+        pb.UndoDecisionRequest(album_id=run.album_id)
+    )  # undoes the one on the first path
 
 
 def draw_jpeg() -> bytes:
@@ -852,7 +854,8 @@ def draw_jpeg() -> bytes:
 def test_a_setting_or_profile_reveals_nothing_about_files_elsewhere(
     stub: Stub, run: pb.Run, tmp_path: Path
 ) -> None:
-    """Callers name models: paths outside the models folder are neither read nor revealed."""
+    """Callers can name models, but paths outside the models folder are neither read nor
+    revealed."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "there.yaml").write_text("secret: 1")

@@ -127,7 +127,7 @@ def test_a_run_is_exported_in_every_form(done: Access, tmp_path: Path) -> None:
             assert place.is_symlink() == (way == "symlink")
             assert place.samefile(done.photos / path) == (way != "copy")
             names = {place.with_suffix(".xmp"), place.with_name(f"{place.name}.xmp")}
-            assert any(name.exists() for name in names)  # the name of the one beside the photo
+            assert any(name.exists() for name in names)  # named like the one beside the photo
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         *("image_metrics.csv", "image_metrics.parquet", "results.json", "run.json", "index.html"),

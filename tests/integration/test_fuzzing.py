@@ -139,7 +139,7 @@ def test_no_damaged_picture_harms_a_service(name: str, services: dict[str, Part]
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)
 def test_no_damaged_picture_harms_the_open_protocol(name: str, services: dict[str, Part]) -> None:
-    """In this protocol whole requests fail, so each has one picture."""
+    """In this protocol the whole request fails, so each request has one picture."""
     rng = random.Random(f"{name}-2")
     seeds = real_pictures()
     inputs = ("first", "second") if name == "siamese" else ("image",)

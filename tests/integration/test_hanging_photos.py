@@ -93,7 +93,7 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
             album = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(photos))).album
             start = pb.StartRunRequest(album_id=album.id)
             run_id = stub.StartRun(start).run.id
-            wait_until(lambda: len(list(hung.iterdir())) == 8)  # all threads that read photos
+            wait_until(lambda: len(list(hung.iterdir())) == 8)  # occupies all reader threads
             assert len(stub.ListAlbums(pb.ListAlbumsRequest(), timeout=LIMIT_S).albums) == 1
             stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=LIMIT_S)
             ended = list(stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S))[-1]

@@ -199,7 +199,7 @@ def test_local_and_served_exports_are_equal(interfaces: Interfaces, tmp_path: Pa
         assert served.read_bytes() == local.read_bytes(), path
         assert served.stat().st_mode == local.stat().st_mode, path
         if path.startswith("selected/") and not path.endswith(".xmp"):
-            # a zip has times in steps of two seconds
+            # zips store times in steps of two seconds
             assert abs(served.stat().st_mtime - local.stat().st_mtime) <= 2, path
     foreign = tmp_path / "foreign"
     foreign.mkdir()

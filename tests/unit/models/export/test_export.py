@@ -39,7 +39,7 @@ MODEL = "dinov2-vits14"
 
 
 def random_network(shape: Shape) -> DinoV2:
-    """Random weights with the scale of trained ones, so that all parts affect the result."""
+    """Random weights of the same scale as trained ones, so that all parts affect the result."""
     torch.manual_seed(0)
     found = DinoV2(shape).eval()
     with torch.no_grad():

@@ -601,7 +601,7 @@ def test_files_left_by_a_killed_export_are_ours(tmp_path: Path, cache: SqlFeatur
         try:
             export(album, cache, out, found=records(*NAMES))
         finally:
-            os._exit(1)  # never back into the test runner
+            os._exit(1)  # never returns to the test runner
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     export(album, cache, out, found=records(*NAMES))
     assert {path.name for path in out.iterdir()} == {

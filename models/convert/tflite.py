@@ -48,8 +48,8 @@ def convert(published: Path, target: Path) -> None:
 def check_shares(path: Path, conversion: TfliteConversion) -> None:
     """Runs the network on the two photos that ship with scikit-learn.
 
-    We know no output of the published file, so this only proves that the graph runs and computes
-    shares from its input, not that the shares are right.
+    We do not know any output of the published file, so this only proves that the graph runs and
+    computes shares from its input, not that the shares are right.
 
     Raises:
         ConfigError: The graph does not load, or its output is not the expected number of shares.

@@ -422,7 +422,7 @@ def _explain(
             lines[key] = f"the key {key!r} is missing from {layers[0].source}"
             continue
         while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):
-            path.pop()  # after the key pydantic names the type that it tried
+            path.pop()  # after the key, pydantic names the type that it tried
         key = shorten(".".join(path))
         sources = [layer.source for layer in layers if _has(layer.data, path)]
         got = "" if is_secret else f", got {quote(problem['input'])}"

@@ -840,9 +840,7 @@ def test_a_repeated_call_is_applied_once(stub: Stub, run: pb.Run) -> None:
     new = pb.DeleteAlbumRequest(album_id=stub.UploadAlbum(parts()).album.id)
     new.request_id = str(uuid.uuid4())
     assert stub.DeleteAlbum(new) == stub.DeleteAlbum(new)
-    stub.UndoDecision(
-        pb.UndoDecisionRequest(album_id=run.album_id)
-    )  # undoes the one on the first path
+    stub.UndoDecision(pb.UndoDecisionRequest(album_id=run.album_id))  # on the first path
 
 
 def draw_jpeg() -> bytes:

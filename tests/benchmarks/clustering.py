@@ -137,7 +137,7 @@ def _measured(python: str, method: str, count: int) -> dict[str, float] | None:
 
 
 def main() -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     from tests.contract.other_pythons import installed_python
 
     fast_python = installed_python("fast_hdbscan", "pynndescent", "rich")

@@ -219,7 +219,7 @@ def memory_mib(field: str) -> float:
 
 
 def main(count: int) -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     found: dict[str, dict[str, float]] = {}
     for name in STEPS:
         command = [sys.executable, "-m", "tests.benchmarks.crowd", str(count), name]

@@ -157,7 +157,7 @@ def _baseline(photos: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     with TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
         photos.mkdir()

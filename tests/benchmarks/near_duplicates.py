@@ -139,7 +139,7 @@ def _load_imagededup() -> None:
 
 
 def main() -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     _load_imagededup()
     results: dict[str, dict[str, dict[str, float]]] = {}
     with TemporaryDirectory() as name:

@@ -101,6 +101,16 @@ def is_sidecar(path: str) -> bool:
     return path.lower().endswith(XMP_SUFFIX)
 
 
+def is_raw_file(path: str) -> bool:
+    """Whether a path is that of a RAW file."""
+    return _kind(path) == "raw"
+
+
+def is_film(path: str) -> bool:
+    """Whether a path is that of a video."""
+    return _kind(path) == "film" and not path.lower().endswith(".aae")
+
+
 def _group_same(names: Sequence[str]) -> Iterator[FileGroup]:
     kinds: dict[str, list[str]] = {}
     for name in names:

@@ -11,21 +11,22 @@ from dataclasses import dataclass, field
 PICTURE_SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-        *(".heic", ".heif", ".hif", ".avif"),
+        *(".jif", ".jfi", ".mpo", ".insp", ".apng", ".dib"),
+        *(".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"),
     }
 )
 RAW_SUFFIXES = frozenset(
     {
         *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25"),
         *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
-        *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+        *(".rwl", ".sr2", ".srf", ".srw", ".x3f", ".gpr", ".ori", ".eip"),
     }
 )
 OTHER_SUFFIXES = frozenset(
     {
         *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
         *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr"),
-        *(".pbm", ".pgm", ".pnm", ".ppm"),
+        *(".pbm", ".pgm", ".pnm", ".ppm", ".pam", ".qoi", ".tga"),
     }
 )
 """Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are

@@ -6,6 +6,7 @@ import re
 import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -376,6 +377,28 @@ def test_display_p3_without_a_profile_is_converted(picture: Picture) -> None:
     assert np.abs(decode(grey, max_pixels=MAX_PIXELS).pixels.astype(int) - 120).max() <= 3
 
 
+def with_cicp(png: bytes, primaries: int, transfer: int) -> bytes:
+    """Adds a cICP chunk right after the header of a PNG."""
+    chunk = b"cICP" + bytes([primaries, transfer, 0, 1])
+    return png[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+
+
+def test_code_points_of_a_png_count_instead_of_its_profile(picture: Picture) -> None:
+    pixels = as_pq_2020((picture() // 2) + 20)
+    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    png, avif = (encoded(pixels, name, quality=100) for name in ("PNG", "AVIF"))
+    with_profile = encoded(pixels, "PNG", icc_profile=linear)
+    expected = decode(
+        avif.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x09\0\x10"), max_pixels=MAX_PIXELS
+    ).pixels
+    for content in (png, with_profile):
+        found = decode(with_cicp(content, 9, 16), max_pixels=MAX_PIXELS).pixels
+        assert mean_difference(found, expected) < 6
+    assert mean_difference(decode(png, max_pixels=MAX_PIXELS).pixels, expected) > 12
+    plain = decode(with_cicp(with_profile, 1, 13), max_pixels=MAX_PIXELS).pixels
+    assert (plain == pixels).all()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -531,6 +554,14 @@ def test_a_dng_whose_pictures_are_beyond_its_end_is_unreadable(picture: Picture)
     without_preview = dng(picture(3, 320, 240), metadata_first=True, has_preview=False)
     with pytest.raises(InvalidImageError, match="truncated: 153000 bytes are missing"):
         decode(without_preview[:-153_000], max_pixels=10**6)
+
+
+def test_a_raw_file_is_recognized_by_its_sensor_data(picture: Picture) -> None:
+    content = dng(picture(3, 320, 240), has_preview=False)
+    without_version = content.replace(b"\x12\xc6", b"\xff\xc5", 1)  # like a PEF or ERF
+    assert decode(without_version, max_pixels=10**6).format == "RAW"
+    with pytest.raises(InvalidImageError, match="the RAW file cannot be read"):
+        decode(b"II\x1a\0\0\0HEAPCCDR" + bytes(200), max_pixels=10**6)  # Canon's CRW
 
 
 def test_a_plain_tiff_is_not_a_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:

@@ -478,9 +478,21 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
         return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        srgb = ImageCms.createProfile("sRGB")
+        intent = _intent(profile, mode)
+        return ImageCms.buildTransform(source, srgb, mode, "RGB", renderingIntent=intent)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
+
+
+def _intent(profile: bytes, mode: str) -> ImageCms.Intent:
+    """The rendering intent for a profile.
+
+    With the perceptual one, LittleCMS compensates for a black point, as printers need. It looks for
+    it at (0, 0, 0), which is not black in XYB.
+    """
+    is_printer = mode != "RGB" or profile[12:16] == b"prtr"
+    return ImageCms.Intent.PERCEPTUAL if is_printer else ImageCms.Intent.RELATIVE_COLORIMETRIC
 
 
 @functools.lru_cache(maxsize=16)

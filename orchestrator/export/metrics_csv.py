@@ -83,6 +83,10 @@ _FIXED_COLUMNS = (
     "Set",
     "Set_Place",
     "Content_Class",
+    "Brightness",
+    "Tonal_Range",
+    "Flat_Share",
+    "Video",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -188,6 +192,7 @@ def _camera_columns(facts: CameraFacts) -> dict[str, str]:
         "Sequence_Number": _number(facts.sequence_number),
         "Drive_Mode": facts.drive_mode,
         "Bracket_Mode": facts.bracket_mode,
+        "Video": _yes_or_no(facts.has_video),
     }
 
 

@@ -32,12 +32,15 @@ from services.common.imaging.raw import develop_raw, is_raw, open_raw
 from services.common.imaging.unsupported import find_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
-CANONICAL_VERSION = "2"
+CANONICAL_VERSION = "3"
 """Part of the feature cache's key: increase it whenever this module returns different pixels for
 the same file, and list the formats whose pixels do not change in `_UNCHANGED`."""
-CANONICAL_VERSIONS = ("1", "2")
+CANONICAL_VERSIONS = ("1", "2", "3")
 """All versions so far, oldest first."""
-_UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
+_UNCHANGED = {
+    "1": ("JPEG", "MPO", "HEIF", "BMP"),
+    "2": ("JPEG", "MPO", "WEBP", "BMP", "GIF", "HEIF", "AVIF", "JPEG2000", "PSD", "RAW"),
+}
 """For each earlier version, the formats whose pixels are the same as in `CANONICAL_VERSION`."""
 
 FORMATS = (
@@ -156,7 +159,11 @@ def decode(
             if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
                 width, height = image.size
             orientation = _orientation(opened, image)
-            convert = _Conversion(image, nclx.find_conversion(image, content))
+            convert = _Conversion(
+                image,
+                nclx.find_conversion(image, content),
+                uses_profile=not nclx.overrides_profile(image, content),
+            )
             fitted = _canonical(image, convert, orientation, long_side_px)
         except InvalidImageError:
             raise
@@ -406,12 +413,15 @@ class _Conversion:
 
     Args:
         image: Loaded.
-        convert_rgb: Converts RGB to sRGB if the image has no profile; None = it is already sRGB.
+        convert_rgb: Converts RGB to sRGB if no profile is used; None = it is already sRGB.
+        uses_profile: Apply the image's profile, if it has one.
     """
 
-    def __init__(self, image: Image.Image, convert_rgb: nclx.Convert | None) -> None:
+    def __init__(
+        self, image: Image.Image, convert_rgb: nclx.Convert | None, *, uses_profile: bool
+    ) -> None:
         self._convert_rgb = convert_rgb
-        self._profile: bytes = image.info.get("icc_profile") or b""
+        self._profile: bytes = (uses_profile and image.info.get("icc_profile")) or b""
         self._factor = _grey_factor(image)
         self._transform: ImageCms.ImageCmsTransform | None = None
         self._has_transform = not self._profile
@@ -470,9 +480,21 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
         return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        srgb = ImageCms.createProfile("sRGB")
+        intent = _intent(profile, mode)
+        return ImageCms.buildTransform(source, srgb, mode, "RGB", renderingIntent=intent)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
+
+
+def _intent(profile: bytes, mode: str) -> ImageCms.Intent:
+    """The rendering intent for a profile.
+
+    With the perceptual one, LittleCMS compensates for a black point, as printers need. It looks for
+    it at (0, 0, 0), which is not black in XYB.
+    """
+    is_printer = mode != "RGB" or profile[12:16] == b"prtr"
+    return ImageCms.Intent.PERCEPTUAL if is_printer else ImageCms.Intent.RELATIVE_COLORIMETRIC
 
 
 @functools.lru_cache(maxsize=16)

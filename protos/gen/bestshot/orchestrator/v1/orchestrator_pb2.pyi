@@ -1340,7 +1340,7 @@ class ImageResult(_message.Message):
     def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ...) -> None: ...
 
 class CameraFacts(_message.Message):
-    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")
+    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode", "has_video")
     MAKE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LENS_FIELD_NUMBER: _ClassVar[int]
@@ -1357,6 +1357,7 @@ class CameraFacts(_message.Message):
     SEQUENCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
     DRIVE_MODE_FIELD_NUMBER: _ClassVar[int]
     BRACKET_MODE_FIELD_NUMBER: _ClassVar[int]
+    HAS_VIDEO_FIELD_NUMBER: _ClassVar[int]
     make: str
     model: str
     lens: str
@@ -1373,7 +1374,8 @@ class CameraFacts(_message.Message):
     sequence_number: int
     drive_mode: str
     bracket_mode: str
-    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ...) -> None: ...
+    has_video: bool
+    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ..., has_video: _Optional[bool] = ...) -> None: ...
 
 class OwnerMark(_message.Message):
     __slots__ = ("rating", "pick", "label", "source")

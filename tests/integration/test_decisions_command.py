@@ -206,7 +206,7 @@ def test_every_report_prints_json(done: Access) -> None:
     assert found["diff"]["photos"] == found["diff"]["lost_paths"] == []
 
 
-def test_an_export_names_the_photos_that_have_changed(done: Door, tmp_path: Path) -> None:
+def test_an_export_names_the_photos_that_have_changed(done: Access, tmp_path: Path) -> None:
     run(done, "export", "--out", tmp_path / "json", "--as", "json")
     images = json.loads((tmp_path / "json").read_text())["images"]
     path = next(image["path"] for image in images if image["is_selected"])

@@ -443,7 +443,7 @@ def test_a_motion_photo_is_recognized_by_its_film(content: bytes, has_video: boo
     assert facts(content)["camera_facts"].has_video == has_video
 
 
-def test_an_array_of_canon_without_its_size_says_nothing() -> None:
+def test_a_canon_array_without_its_size_is_ignored() -> None:
     note = directory({0x0093: (SHORT, [0, 0, 0, 1, 0, 576])}, 26)
     block = exif_block({0x010F: (ASCII, "Canon")}, {0x927C: (UNDEFINED, note)})
     assert facts(encoded(exif=block))["camera_facts"] == CameraFacts(make="Canon")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,15 +86,20 @@ def make_shots(folder: Path) -> None:
     (folder / "letter.jpg").write_text("Dear all, this is not a picture.")
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    base = tmp_path_factory.mktemp("browser")
+@contextlib.contextmanager
+def running_system(base: Path, changes: Mapping[str, str] | None = None) -> Iterator[System]:
     with (
-        running_up(base, [base]) as addresses,
+        running_up(base, [base], changes=changes) as addresses,
         grpc.insecure_channel(addresses["orchestrator"]) as channel,
     ):
         stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
         yield System(f"http://{addresses['ui']}/", stub, base)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("browser")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -39,8 +39,7 @@ from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_com
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import FileTransfer, write_file
-from services.common.config.layers import config_dir, profile_of_environment, read_config_file
-from services.common.config.sections import SharedSettings, load_section
+from services.common.config.folders import config_dir, profile_of_environment
 from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, ConfigError
 from services.common.rpc.scopes import ScopeName
 
@@ -278,6 +277,8 @@ def up(
         )
     from orchestrator.cli.profile_choice import choose_profile
     from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
+    from services.common.config.layers import read_config_file
+    from services.common.config.sections import SharedSettings, load_section
 
     console = open_console()
     folder = data_folder(data)

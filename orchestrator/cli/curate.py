@@ -50,13 +50,8 @@ from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config.layers import (
-    DEFAULT_PROFILE,
-    environment_layers,
-    merge,
-    profile_names,
-    read_config_file,
-)
+from services.common.config.folders import DEFAULT_PROFILE
+from services.common.config.layers import environment_layers, merge, profile_names, read_config_file
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import BestshotError, ConfigError, InternalError
 from services.common.rpc.auth import new_token, token_digest

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,6 +112,15 @@ def test_runs_of_version_0_1_0_still_show_models_with_heuristics(store: SqlRunSt
 def image(path: str, **changes: object) -> ImageRecord:
     values = {"content_digest": f"digest of {path}", "size_bytes": 5, **changes}
     return ImageRecord(path=path, **values)  # type: ignore[arg-type]
+
+
+def test_current_tables_need_no_alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_database(tmp_path).dispose()
+    monkeypatch.setitem(sys.modules, "alembic.command", None)
+    open_database(tmp_path).dispose()
+    (tmp_path / DATABASE_NAME).unlink()
+    with pytest.raises(ImportError):
+        open_database(tmp_path)
 
 
 def test_migrations_create_the_tables_that_the_code_uses(engine: Engine) -> None:

@@ -318,6 +318,11 @@ def _explain_further(
         return "Selected: you kept this photo."
     if verdict.reason is Reason.OWNER_KEEP:
         return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.SELECTED_VERSION:
+        return (
+            f"Also selected: {_describe_version(candidate)} of {verdict.lost_to}, and "
+            f"select_best.versions keeps all."
+        )
     if verdict.reason is Reason.SELECTED_WITH_SET:
         return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
     similarity, limit = format_comparison(
@@ -368,6 +373,8 @@ def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
             return "the settings exclude pictures of its kind"
         case Reason.COPY:
             return f"it is a copy of {verdict.lost_to}"
+        case Reason.VERSION:
+            return f"it is a version of {verdict.lost_to}"
         case Reason.USER_REJECT:
             return "you rejected it"
         case Reason.OWNER_REJECT:
@@ -393,7 +400,7 @@ def _explain_lost(
                 f"Not selected: {_place_in_set(candidate)}, represented by {winner}"
                 f"{f' because {keeper} kept it' if keeper else ''}{differences}."
             )
-        case Reason.COPY:
+        case Reason.COPY | Reason.VERSION:
             return (
                 f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule, keeper)}."
             )
@@ -505,7 +512,10 @@ def _describe_copy(
     mine, theirs, name = candidate.file, original.file, original.path
     match rule:
         case None:
-            return f"a copy of {name}, which {keeper} kept"
+            is_version = candidate.alteration or original.alteration
+            return f"a {'version' if is_version else 'copy'} of {name}, which {keeper} kept"
+        case CopyRule.VERSION:
+            return f"{_describe_version(candidate)} of {name}"
         case CopyRule.OVERLAY:
             return f"a copy of {name} with an overlay, such as a watermark"
         case CopyRule.ENLARGED:
@@ -524,6 +534,10 @@ def _describe_copy(
         case CopyRule.COMPRESSED:
             ours, best = format_comparison(bits_per_pixel(candidate), bits_per_pixel(original))
             return f"a more compressed copy of {name} ({ours} bits per pixel vs {best})"
+
+
+def _describe_version(candidate: Candidate) -> str:
+    return candidate.alteration.words if candidate.alteration else "a version"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:

@@ -89,7 +89,7 @@ class ClusterSettings:
     compare_structure: bool
     """whether pages of text, pictures of screens and nearly black frames, whose embeddings are
     alike whatever they show, are of one moment only if they are also lighter and darker in the same
-    places, and whether copies of one picture always share a moment"""
+    places, and whether copies and versions of one picture always share a moment"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 

@@ -110,7 +110,12 @@ def find_moments(
     folders = [record.path.rpartition("/")[0] for record in records]
     shapes = [(record.width_px, record.height_px) for record in records]
     facts = [record.camera_facts for record in records]
-    found = find_sets(Frames(folders, shapes, captures, structures, facts), sets)
+
+    def measure_rows(pairs: Sequence[tuple[int, int]]) -> Sequence[Overlap | None]:
+        return _measure(records, pairs, measure)
+
+    frames = Frames(folders, shapes, captures, structures, facts, measure_rows)
+    found = find_sets(frames, sets)
     joined = labels_of(join_sets(labels, found))
     return Moments(joined, places_in_sets(len(records), found), alterations)
 
@@ -125,8 +130,15 @@ def _find_alterations(
     photos = [VersionPhoto(record.path, file_facts(record)) for record in records]
     first, second = pairs_to_check([photo.file for photo in photos], embeddings, miniatures)
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))
-    digests = [(records[one].content_digest, records[other].content_digest) for one, other in pairs]
-    return find_versions(photos, pairs, measure(digests))
+    return find_versions(photos, pairs, _measure(records, pairs, measure))
+
+
+def _measure(
+    records: Sequence[ImageRecord], pairs: Sequence[tuple[int, int]], measure: MeasureOverlaps
+) -> Sequence[Overlap | None]:
+    """What the records of each pair of rows both show."""
+    digests = [record.content_digest for record in records]
+    return measure([(digests[one], digests[other]) for one, other in pairs])
 
 
 def _family_pairs(

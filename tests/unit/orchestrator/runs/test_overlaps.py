@@ -97,3 +97,14 @@ def test_overlaps_are_measured_once_and_read_in_either_order(scene: Image.Image)
 
 def test_photos_without_thumbnails_have_nothing_in_common() -> None:
     assert Overlaps(Cache()).measure([("a", "b"), ("a", "a")]) == [None, None]
+
+
+def test_the_next_frame_of_a_panorama_lies_beside(scene: Image.Image) -> None:
+    cache = Cache()
+    cache.add("left", scene.crop((0, 0, 600, 450)))
+    cache.add("right", scene.crop((300, 20, 900, 470)))
+    (overlap,) = Overlaps(cache).measure([("left", "right")])
+    assert overlap is not None
+    assert overlap.first.x == pytest.approx(0.5, abs=0.02)
+    assert overlap.first.share == pytest.approx(0.48, abs=0.03)
+    assert overlap.second.x == pytest.approx(-0.5, abs=0.02)

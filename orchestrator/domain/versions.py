@@ -73,8 +73,9 @@ def pairs_to_check(
     """Pairs of photos that may be versions of one: first < second, each once.
 
     Photos that the camera took at different times are not, so in an album straight from a camera
-    there are none to check. The others are compared with those that are most alike: the number of
-    pairs grows with the number of photos and not with its square.
+    there are none to check. The others are compared with those of the most similar structure, and
+    with those of the most similar embedding that have another size in pixels, as what is cropped or
+    framed has. The number of pairs grows with the number of photos and not with its square.
 
     Args:
         files: What is known of the n files.
@@ -85,10 +86,11 @@ def pairs_to_check(
     is_timed = np.array([bool(file.capture_time) for file in files], np.bool_)
     shared = np.bincount(times)[times] > 1
     open_rows = np.flatnonzero(~is_timed | shared)
-    pairs = [
-        _nearest_pairs(open_rows, embeddings, MIN_SIMILARITY),
-        _nearest_pairs(open_rows, upright_structures(miniatures), MIN_STRUCTURE),
-    ]
+    sizes = np.array([sorted((file.width_px, file.height_px)) for file in files])
+    alike = _nearest_pairs(open_rows, embeddings, MIN_SIMILARITY)
+    is_resized = (sizes[alike[:, 0]] != sizes[alike[:, 1]]).any(axis=1)
+    same = _nearest_pairs(open_rows, upright_structures(miniatures), MIN_STRUCTURE)
+    pairs = [alike[is_resized], same]
     found = np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
     first, second = found[:, 0], found[:, 1]
     is_possible = (times[first] == times[second]) | ~is_timed[first] | ~is_timed[second]

@@ -106,11 +106,10 @@ def _matches(first: Singles, second: Singles) -> NDArray[np.intp]:
     if len(first) < MIN_MATCHES or len(second) < MIN_MATCHES:
         return np.empty((0, 2), np.intp)
     similarity = first @ second.T
-    nearest = np.argpartition(-similarity, 1, axis=1)[:, :2]
-    values = np.take_along_axis(similarity, nearest, axis=1)
-    best = nearest[np.arange(len(first)), values.argmax(axis=1)]
-    near, next_near = (2.0 - 2.0 * value for value in (values.max(axis=1), values.min(axis=1)))
-    is_clear = near < MATCH_RATIO**2 * next_near
+    own, best = np.arange(len(first)), similarity.argmax(axis=1)
+    near = 2.0 - 2.0 * similarity[own, best]
+    similarity[own, best] = -1.0
+    is_clear = near < MATCH_RATIO**2 * (2.0 - 2.0 * similarity.max(axis=1))
     rows = np.flatnonzero(is_clear)
     rows = rows[np.argsort(near[rows], kind="stable")]
     once = np.unique(best[rows], return_index=True)[1]

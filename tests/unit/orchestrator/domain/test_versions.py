@@ -95,12 +95,22 @@ def test_of_several_originals_the_one_that_agrees_most_counts() -> None:
 
 def test_photos_taken_at_different_times_are_not_compared() -> None:
     vectors, miniatures = np.ones((4, 1), np.float32), np.ones((4, 32, 32), np.float32)
-    timed = [FileFacts(capture_time=f"2026-05-01T10:00:0{second}") for second in (1, 2, 2)]
+    timed = [
+        FileFacts(4000 - 10 * place, 3000, capture_time=f"2026-05-01T10:00:0{second}")
+        for place, second in enumerate((1, 2, 2))
+    ]
     first, second = pairs_to_check([*timed, FileFacts()], vectors, miniatures)
     pairs = set(zip(first.tolist(), second.tolist(), strict=True))
     assert pairs == {(0, 3), (1, 2), (1, 3), (2, 3)}
     alone = pairs_to_check(timed[:2], vectors[:2], miniatures[:2])
     assert [rows.tolist() for rows in alone] == [[], []]
+
+
+def test_photos_of_one_size_are_compared_by_structure_only() -> None:
+    vectors, miniatures = np.ones((2, 1), np.float32), np.ones((2, 32, 32), np.float32)
+    for width, count in ((3000, 0), (4000, 0), (2000, 1)):
+        files = [FileFacts(4000, 3000), FileFacts(width, 7000 - width)]
+        assert len(pairs_to_check(files, vectors, miniatures)[0]) == count
 
 
 def test_turned_and_mirrored_versions_are_compared_whatever_their_embeddings() -> None:

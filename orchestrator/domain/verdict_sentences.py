@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping, Neighbour
+from orchestrator.domain.moments.clocks import format_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.photo import Candidate, ContentClass, Reason
@@ -170,19 +171,11 @@ def correction_texts(
     return texts
 
 
-def _format_span(seconds: float) -> str:
-    """Formats the time between two captures."""
-    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} seconds"
-
-
 def _tell_time(near: Neighbour, pause: float | None) -> str:
     """Describes the time between two photos and its effect on their distance."""
     if pause is None:
         return ""
-    taken = f"taken {_format_span(pause)} apart"
+    taken = f"taken {format_seconds(pause)} apart"
     part = f"{abs(near.time_part):.3f}"
     if float(part) == 0.0:
         return taken
@@ -200,7 +193,7 @@ def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
         return ""
     return (
-        f"{text}, but the two were taken {_format_span(pause)} apart; a pause of more than "
+        f"{text}, but the two were taken {format_seconds(pause)} apart; a pause of more than "
         f"{hours:g} h splits photos that are more than {grouping.separate_distance:g} apart."
     )
 

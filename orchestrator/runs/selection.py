@@ -15,6 +15,8 @@ from orchestrator.domain.alteration import Alteration
 from orchestrator.domain.copies import find_families
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import Captures, capture_seconds
+from orchestrator.domain.moments.clocks import ClockOffset, align_clocks, describe_offsets
+from orchestrator.domain.moments.metric import to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.overlap import Overlap
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
@@ -93,7 +95,10 @@ def find_moments(
     from orchestrator.domain.moments.time_evidence import with_time_evidence
 
     captures = captures_of(records)
-    labels = cluster_scenes(embeddings, parameters, captures, note)
+    aligned, offsets = aligned_captures(captures, embeddings, parameters)
+    for sentence in describe_offsets(offsets):
+        note(sentence)
+    labels = cluster_scenes(embeddings, parameters, aligned, note)
     if parameters.capture_time.enabled:
         time = parameters.capture_time
         labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
@@ -161,6 +166,16 @@ def captures_of(records: Sequence[ImageRecord]) -> Captures:
     """When and with which camera photos were taken."""
     seconds = np.array([capture_seconds(record.capture_time) for record in records])
     return Captures(seconds, [record.camera for record in records])
+
+
+def aligned_captures(
+    captures: Captures, embeddings: Embedding, parameters: ClusterParameters
+) -> tuple[Captures, list[ClockOffset]]:
+    """Captures with the clocks of different cameras set by each other, where that is known."""
+    if parameters.capture_time.weight == 0.0:
+        return captures, []
+    epsilon = parameters.cluster_selection_epsilon
+    return align_clocks(embeddings, captures, to_cosine_distance(epsilon, parameters.metric))
 
 
 def assign_moments(

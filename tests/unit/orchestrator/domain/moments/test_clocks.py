@@ -77,9 +77,7 @@ def test_a_run_notes_the_offset() -> None:
             f"{row}",
             1,
             camera=camera,
-            capture_time=str(
-                np.datetime64("2026-05-01T00:00:00") + np.timedelta64(int(second), "s")
-            ),
+            capture_time=str(start + np.timedelta64(int(second), "s")),
         )
         for row, (camera, second) in enumerate(zip(captures.cameras, captures.seconds, strict=True))
     ]

@@ -56,7 +56,7 @@ PANORAMA_AGREEMENT = 0.4
 """Least agreement of the overlap (see `Overlap`): neighbours in a walk along a street are below
 0.1, and what moves or is near leaves a panorama well below 1."""
 MIN_PANORAMA_COUNT = 3
-"""Frames of a panorama: two that overlap are more often a scene framed anew."""
+"""Frames of a panorama: two that overlap are more often one scene, framed again."""
 
 Indices = NDArray[np.intp]
 Pair = tuple[int, int]

@@ -19,8 +19,8 @@ from orchestrator.domain.photo import FileFacts
 
 MIN_AGREEMENT, MIN_LOWEST, MAX_BEND = 0.8, 0.25, 0.01
 """What versions of one photo reach in `Overlap`. In an album of 124 real photos and a made
-version of 123 of them, 103 are found with the builtin embedding: all 45 that are mirrored, turned,
-black and white or sepia, 6 of 12 crops to a sixth of the picture, and 7 of 11 with strong contrast.
+version of each, 103 are found with the builtin embedding: all 45 that are mirrored, turned, black
+and white or sepia, 6 of 12 crops to a sixth of the picture, and 7 of 11 with strong contrast.
 No photo is taken for a version of another scene. Other shots of one scene by hand reach an
 agreement of 0.84 with a bend of 0.02, except for frames of a burst."""
 WHOLE_SHARE, CROPPED_SHARE = 0.93, 0.90

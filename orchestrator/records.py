@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.exposure import exposure_caption
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, QualityScores
@@ -172,6 +173,8 @@ class ImageRecord:
     set_id: int | None = None
     set_place: int | None = None
     set_size: int | None = None
+    altered_from_path: str = ""
+    alterations: tuple[Edit, ...] = ()
 
     @property
     def is_readable(self) -> bool:
@@ -184,6 +187,13 @@ class ImageRecord:
         if self.set_id is None or self.set_place is None or self.set_size is None:
             return None
         return SetPlace(SetKind(self.set_kind), self.set_id, self.set_place, self.set_size)
+
+    @property
+    def alteration(self) -> Alteration | None:
+        """How it was made from another photo; None if it was not."""
+        if not self.alterations:
+            return None
+        return Alteration(self.altered_from_path, self.alterations)
 
     @property
     def face_caption(self) -> str:

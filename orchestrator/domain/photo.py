@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.domain.alteration import Alteration
 from orchestrator.domain.sets import SetPlace
 
 
@@ -207,6 +208,7 @@ class Candidate:
         content: Its kind.
         owner_mark: How its owner marked it in another program.
         frame_set: Its place in a set of photos that belong together; None if it is not in a set.
+        alteration: How it was made from another photo; None if it was not.
     """
 
     path: str
@@ -218,6 +220,7 @@ class Candidate:
     content: ContentClass = ContentClass.PHOTO
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
     frame_set: SetPlace | None = None
+    alteration: Alteration | None = None
 
 
 class Decision(StrEnum):
@@ -257,6 +260,8 @@ class Reason(StrEnum):
     OWNER_REJECT = "OWNER_REJECT"
     SELECTED_WITH_SET = "SELECTED_WITH_SET"
     IN_SET = "IN_SET"
+    VERSION = "VERSION"
+    SELECTED_VERSION = "SELECTED_VERSION"
 
 
 KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)

@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
+from orchestrator.domain.alteration import UseOfVersions
 from orchestrator.domain.bounds import Count, Share, Similarity
 from orchestrator.domain.content import ContentTreatment, Treatment
 from orchestrator.domain.copies import Copy, CopyRule, find_copies
@@ -93,6 +94,10 @@ class SelectionParameters:
     """whether ratings and flags from other programs, in the photo or its sidecar, count like your
     decisions unless you decide otherwise: -1 stars or flagged as rejected = never selected, 4 or 5
     stars or flagged as picked = always selected"""
+    versions: UseOfVersions
+    """what becomes of mirrored, turned, cropped, framed, black-and-white and filtered versions of a
+    photo in its moment: `original` picks at most the original; `all` also picks its versions if it
+    picks the original; `compete` judges them as other photos"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     content: ContentTreatment
@@ -306,10 +311,16 @@ class Selection:
         if len(moment) < 2:
             return {}
         kept = {photo.path for photo in moment if self._decision(photo) is Decision.KEEP}
-        present = [
-            photo.candidate for photo in moment if self._decision(photo) is not Decision.REJECT
-        ]
+        present = [photo.candidate for photo in moment if not self._is_out(photo)]
+        if self.parameters.versions == "compete":
+            present = [replace(candidate, alteration=None) for candidate in present]
         return find_copies(present, frozenset(kept))
+
+    def _is_out(self, photo: _Scored) -> bool:
+        """Whether it is never picked, so that no copy may lose to it."""
+        decision = self._decision(photo)
+        is_excluded = decision is None and self._treatment(photo) == "exclude"
+        return is_excluded or decision is Decision.REJECT
 
     def _check(self, photo: _Scored, copy: Copy | None) -> _Fall | None:
         """Why a photo may not compete; None if it may."""
@@ -323,7 +334,8 @@ class Selection:
             is_misfire = photo.candidate.content is ContentClass.MISFIRE
             return _Fall(Reason.MISFIRE if is_misfire else Reason.CONTENT_EXCLUDED)
         if copy is not None:
-            return _Fall(Reason.COPY, copy)
+            is_version = copy.rule is CopyRule.VERSION
+            return _Fall(Reason.VERSION if is_version else Reason.COPY, copy)
         if self._treatment(photo) == "keep":
             return None
         if photo.candidate.quality.focus_score < self.filters.min_sharpness:
@@ -406,18 +418,27 @@ class Selection:
             if verdict.is_selected:
                 taken.add(photo)
             verdicts.append(verdict)
-        best = taken.photos[0].path if taken.photos else None
         ranked = {verdict.path for verdict in verdicts}
         others = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
         for rank, photo in enumerate(others, start=len(ranked) + 1):
-            fall = fallen[photo.path]
-            base = _verdict(photo, fall.reason, rank, len(moment))
-            first = self._find_of_set(photo, taken)
-            if first is not None and self._uses_all(photo) and fall.reason in _FLOORS:
-                verdicts.append(self._decide_in_set(base, photo, first))
-            else:
-                verdicts.append(fall.judge(base, best))
+            base = _verdict(photo, fallen[photo.path].reason, rank, len(moment))
+            verdicts.append(self._judge_fallen(base, photo, fallen[photo.path], taken))
         return verdicts
+
+    def _judge_fallen(self, base: Verdict, photo: _Scored, fall: _Fall, taken: _Taken) -> Verdict:
+        """Decides on a photo that may not compete: it may be picked along with another one."""
+        verdict = fall.judge(base, taken.photos[0].path if taken.photos else None)
+        if self._is_picked_with_original(fall, taken):
+            return replace(verdict, is_selected=True, reason=Reason.SELECTED_VERSION)
+        first = self._find_of_set(photo, taken)
+        if first is not None and self._uses_all(photo) and fall.reason in _FLOORS:
+            return self._decide_in_set(base, photo, first)
+        return verdict
+
+    def _is_picked_with_original(self, fall: _Fall, taken: _Taken) -> bool:
+        if self.parameters.versions != "all" or fall.reason is not Reason.VERSION:
+            return False
+        return any(fall.copy and photo.path == fall.copy.original for photo in taken.photos)
 
     def _uses_all(self, photo: _Scored) -> bool:
         own = photo.candidate.frame_set

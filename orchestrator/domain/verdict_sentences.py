@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping, Neighbour
+from orchestrator.domain.moments.clocks import format_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.photo import Candidate, ContentClass, Reason
@@ -170,19 +171,11 @@ def correction_texts(
     return texts
 
 
-def _format_span(seconds: float) -> str:
-    """Formats the time between two captures."""
-    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} seconds"
-
-
 def _tell_time(near: Neighbour, pause: float | None) -> str:
     """Describes the time between two photos and its effect on their distance."""
     if pause is None:
         return ""
-    taken = f"taken {_format_span(pause)} apart"
+    taken = f"taken {format_seconds(pause)} apart"
     part = f"{abs(near.time_part):.3f}"
     if float(part) == 0.0:
         return taken
@@ -200,7 +193,7 @@ def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
         return ""
     return (
-        f"{text}, but the two were taken {_format_span(pause)} apart; a pause of more than "
+        f"{text}, but the two were taken {format_seconds(pause)} apart; a pause of more than "
         f"{hours:g} h splits photos that are more than {grouping.separate_distance:g} apart."
     )
 
@@ -318,6 +311,11 @@ def _explain_further(
         return "Selected: you kept this photo."
     if verdict.reason is Reason.OWNER_KEEP:
         return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.SELECTED_VERSION:
+        return (
+            f"Also selected: {_describe_version(candidate)} of {verdict.lost_to}, and "
+            f"select_best.versions keeps all."
+        )
     if verdict.reason is Reason.SELECTED_WITH_SET:
         return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
     similarity, limit = format_comparison(
@@ -368,6 +366,8 @@ def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
             return "the settings exclude pictures of its kind"
         case Reason.COPY:
             return f"it is a copy of {verdict.lost_to}"
+        case Reason.VERSION:
+            return f"it is a version of {verdict.lost_to}"
         case Reason.USER_REJECT:
             return "you rejected it"
         case Reason.OWNER_REJECT:
@@ -393,7 +393,7 @@ def _explain_lost(
                 f"Not selected: {_place_in_set(candidate)}, represented by {winner}"
                 f"{f' because {keeper} kept it' if keeper else ''}{differences}."
             )
-        case Reason.COPY:
+        case Reason.COPY | Reason.VERSION:
             return (
                 f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule, keeper)}."
             )
@@ -505,7 +505,10 @@ def _describe_copy(
     mine, theirs, name = candidate.file, original.file, original.path
     match rule:
         case None:
-            return f"a copy of {name}, which {keeper} kept"
+            is_version = candidate.alteration or original.alteration
+            return f"a {'version' if is_version else 'copy'} of {name}, which {keeper} kept"
+        case CopyRule.VERSION:
+            return f"{_describe_version(candidate)} of {name}"
         case CopyRule.OVERLAY:
             return f"a copy of {name} with an overlay, such as a watermark"
         case CopyRule.ENLARGED:
@@ -524,6 +527,10 @@ def _describe_copy(
         case CopyRule.COMPRESSED:
             ours, best = format_comparison(bits_per_pixel(candidate), bits_per_pixel(original))
             return f"a more compressed copy of {name} ({ours} bits per pixel vs {best})"
+
+
+def _describe_version(candidate: Candidate) -> str:
+    return candidate.alteration.words if candidate.alteration else "a version"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:

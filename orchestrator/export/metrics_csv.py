@@ -87,6 +87,8 @@ _FIXED_COLUMNS = (
     "Tonal_Range",
     "Flat_Share",
     "Video",
+    "Altered_From",
+    "Alterations",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -171,6 +173,8 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Set": _number(record.set_id),
         "Set_Place": _number(record.set_place),
         "Content_Class": record.content_class,
+        "Altered_From": _text(record.altered_from_path),
+        "Alterations": ", ".join(record.alterations),
     }
 
 

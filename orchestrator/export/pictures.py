@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
@@ -21,7 +21,7 @@ _BYTES_PER_PIXEL = 3
 
 def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
     """Returns the JPEG made by the score stage; NotFoundError if the photo was unreadable."""
-    key = (record.content_digest, THUMBNAIL_ROLE, NO_MODEL)
+    key = thumbnail_key(record.content_digest)
     found = cache.get([key])
     if key not in found:
         raise NotFoundError("thumbnail", record.path)

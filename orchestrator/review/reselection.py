@@ -14,6 +14,7 @@ from orchestrator.domain.decisions import CORRECTIONS, DecisionEntry, UserDecisi
 from orchestrator.domain.selection import Comparisons, Pair
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
+from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.recorded_settings import (
     read_calibration,
     read_settings,
@@ -84,7 +85,13 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     miniatures = read_miniatures(stores.cache, readable)
     moments = find_moments(
-        embeddings, miniatures, readable, parameters, settings.keep_sets, notes.append
+        embeddings,
+        miniatures,
+        readable,
+        parameters,
+        settings.keep_sets,
+        notes.append,
+        Overlaps(stores.cache).measure,
     )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
     in_moments = assign_moments(readable, moments, decisions.corrections)
@@ -142,7 +149,11 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         if any(entry.action in CORRECTIONS for entry in meant):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
-            moments = Moments(labels, [record.frame_set for record in before])
+            moments = Moments(
+                labels,
+                [record.frame_set for record in before],
+                [record.alteration for record in before],
+            )
             after = assign_moments(before, moments, decisions.corrections)
             run = run.revise(corrections=record_corrections(decisions.corrections))
         else:  # no moment changes, so there is no need to read the whole album

@@ -49,6 +49,7 @@ from orchestrator.ports import (
     QualityScorer,
 )
 from orchestrator.records import ImageRecord, StageProgress
+from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.pair_comparison import PairComparer, split_into_blocks
 from orchestrator.runs.selection import (
     Moments,
@@ -59,6 +60,7 @@ from orchestrator.runs.selection import (
     find_moments,
 )
 from orchestrator.runs.stored_features import (
+    NO_MODEL,
     Key,
     miniature_key,
     stack_embeddings,
@@ -90,8 +92,6 @@ FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 METADATA_ROLE = "metadata"
 FIRST_VERSION = "1"
 """Version of the canonical image for stored facts that do not state one."""
-NO_MODEL = "-"
-"""Model digest of features that are not computed by a model."""
 
 ResultT = TypeVar("ResultT")
 Parameters = ParamSpec("Parameters")
@@ -182,6 +182,7 @@ class Pipeline:
         self._comparer = (
             PairComparer(source, cache, services.comparer, model, threads) if model else None
         )
+        self._overlaps = Overlaps(cache)
         self._notes: list[str] = []
         self._unused_sidecars: dict[str, str] = {}
 
@@ -562,6 +563,7 @@ class Pipeline:
             self._clustering,
             self._settings.keep_sets,
             self._notes.append,
+            self._overlaps.measure,
         )
         await progress.advance(len(embeddings))
         await progress.report()

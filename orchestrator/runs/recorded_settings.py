@@ -28,6 +28,7 @@ _SINCE = Layer(
         "keep_sets": dataclasses.asdict(WITHOUT_SETS),
         "select_best": {
             "use_owner_ratings": False,
+            "versions": "original",
             "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},
         },
     },

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert
 
 from orchestrator import features as codec
+from orchestrator.domain.alteration import Edit
 from orchestrator.domain.photo import CameraFacts, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
@@ -128,6 +129,7 @@ def image_from_row(row: Row[Any]) -> ImageRecord:
     values["owner_mark"] = OwnerMark(**values["owner_mark"])
     values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
+    values["alterations"] = tuple(map(Edit, values["alterations"]))
     return ImageRecord(**values)
 
 
@@ -140,6 +142,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values["owner_mark"] = dataclasses.asdict(record.owner_mark)
     values["companion_paths"] = list(record.companion_paths)
     values["face_faults"] = list(record.face_faults)
+    values["alterations"] = list(record.alterations)
     return values
 
 

@@ -131,6 +131,8 @@ images = Table(
     Column("set_id", Integer),
     Column("set_place", Integer),
     Column("set_size", Integer),
+    Column("altered_from_path", Text, nullable=False, server_default=""),
+    Column("alterations", JSON, nullable=False, server_default="[]"),
 )
 
 comparisons = Table(

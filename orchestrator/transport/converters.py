@@ -131,6 +131,8 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         set_id=record.set_id,
         set_place=record.set_place,
         set_size=record.set_size,
+        altered_from_path=record.altered_from_path,
+        alterations=record.alterations,
         content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
     )
 

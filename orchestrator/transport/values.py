@@ -13,6 +13,7 @@ from bestshot.quality.v1 import quality_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
+from orchestrator.domain.alteration import Edit
 from orchestrator.domain.decisions import Correction
 from orchestrator.domain.photo import CameraFacts, FaceScores, Landmark, OwnerMark, QualityScores
 from orchestrator.domain.scoring import FaceFault
@@ -83,6 +84,7 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
         ),
         camera_facts=_plain(CameraFacts, message.camera_facts),
         owner_mark=_plain(OwnerMark, message.owner_mark),
+        alterations=tuple(map(Edit, message.alterations)),
         reason_code=_reason_code(message),
         content_class=pb.ContentClass.Name(message.content_class)
         .removeprefix("CONTENT_CLASS_")

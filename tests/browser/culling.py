@@ -15,9 +15,9 @@ from orchestrator import features as codec
 from orchestrator.config import PipelineConfig
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.runs.recorded_settings import record_config
 from orchestrator.runs.selection import Moments, add_verdicts, assign_moments, build_selection
+from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.imaging.decode import CanonicalImage, decode, encode_thumbnail
@@ -78,10 +78,12 @@ def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs:
         labels.append(moment)
         vector = codec.pack_embedding(vectors[moment])
         features[(digest, codec.EMBEDDING_ROLE, "embedding")] = vector
-        features[(digest, THUMBNAIL_ROLE, NO_MODEL)] = thumbnails[number % len(jpegs)]
+        features[thumbnail_key(digest)] = thumbnails[number % len(jpegs)]
     cache.put(features)
     settings = PipelineConfig(ROOT / "configs", "builtin").load()
-    in_moments = assign_moments(photos, Moments(np.array(labels), [None] * len(labels)), ())
+    in_moments = assign_moments(
+        photos, Moments(np.array(labels), [None] * len(labels), [None] * len(labels)), ()
+    )
     selection = build_selection(in_moments, vectors[labels], settings, {})
     records = add_verdicts(in_moments, selection, {})
     album_id, run_id = (hashlib.md5(f"{name} {what}".encode()).hexdigest() for what in "ar")

@@ -74,6 +74,7 @@ def rules(**changes: Any) -> SelectionParameters:
         dissimilarity_threshold=0.85,
         include_noise=True,
         use_owner_ratings=True,
+        versions="original",
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),
         person_penalties=PENALTIES,
         content=ContentTreatment(

@@ -11,10 +11,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.content import ContentTreatment
+from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
 from orchestrator.domain.scoring import FAULT_WORDS, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
+from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, face, rules
 
@@ -53,7 +56,15 @@ faces = st.lists(
     max_size=1,
 )
 kinds = st.sampled_from([ContentClass.PHOTO] * 12 + list(ContentClass))
-photos = st.tuples(shots, files, faces, kinds)
+originals = st.sampled_from([*[""] * 20, *"abcd"])
+places = st.none() | st.builds(
+    SetPlace, st.sampled_from(SetKind), st.integers(0, 1), st.integers(1, 8), st.just(8)
+)
+photos = st.tuples(shots, files, faces, kinds, originals, places)
+uses = st.tuples(
+    st.sampled_from(["original", "all", "compete"]),
+    st.builds(SetParameters, *[st.sampled_from(["ignore", "best", "all"])] * 4),
+)
 treatment = st.sampled_from(["photo", "keep", "exclude"])
 treatments = st.builds(ContentTreatment, *[treatment] * 5)
 decisions = st.dictionaries(
@@ -77,7 +88,11 @@ class Judged:
 
 
 def judge(
-    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    seed: int,
+    use: tuple[Any, SetParameters] = ("original", WITHOUT_SETS),
 ) -> dict[str, Judged]:
     candidates = [
         replace(
@@ -85,26 +100,51 @@ def judge(
             file=file,
             faces=tuple(found),
             content=kind,
+            alteration=Alteration(original, (Edit.CROPPED,)) if original else None,
+            frame_set=place,
         )
-        for path, (shot, file, found, kind) in zip("abcdefgh", drawn, strict=False)
+        for path, (shot, file, found, kind, original, place) in zip("abcdefgh", drawn, strict=False)
     ]
     random = np.random.default_rng(seed)
     vectors = random.normal(size=(len(candidates), 2)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = itertools.combinations([photo.path for photo in candidates], 2)
     comparisons: Comparisons = {pair: float(random.uniform()) for pair in pairs}
-    selection = Selection(candidates, vectors, FILTERS, rules(content=treated), decided)
+    parameters = rules(content=treated, versions=use[0])
+    selection = Selection(candidates, vectors, FILTERS, parameters, decided, use[1])
     verdicts = selection.verdicts(comparisons)
     sentences = explain(selection, verdicts)
     rows = zip(candidates, verdicts, sentences, strict=True)
     return {photo.path: Judged(photo, verdict, text) for photo, verdict, text in rows}
 
 
-@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, st.integers(0, 2**16))
-def test_every_sentence_agrees_with_the_numbers(
-    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, uses, st.integers(0, 2**16))
+def test_every_moment_keeps_a_photo_unless_none_may_be_picked(
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    use: tuple[Any, SetParameters],
+    seed: int,
 ) -> None:
-    judged = judge(drawn, treated, decided, seed)
+    moments: dict[tuple[int, str], list[Judged]] = {}
+    for path, one in judge(drawn, treated, decided, seed, use).items():
+        cluster = one.candidate.cluster_id
+        moments.setdefault((cluster, path if cluster == NOISE else ""), []).append(one)
+    for moment in moments.values():
+        out = (Reason.USER_REJECT, Reason.MISFIRE, Reason.CONTENT_EXCLUDED)
+        is_picked = any(one.verdict.is_selected for one in moment)
+        assert is_picked or all(one.verdict.reason in out for one in moment)
+
+
+@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, uses, st.integers(0, 2**16))
+def test_every_sentence_agrees_with_the_numbers(
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    use: tuple[Any, SetParameters],
+    seed: int,
+) -> None:
+    judged = judge(drawn, treated, decided, seed, use)
     for one in judged.values():
         start = ("Selected: ", "Also selected: ") if one.verdict.is_selected else "Not selected: "
         assert one.sentence.startswith(start)
@@ -151,6 +191,9 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
         case Reason.COPY:
             assert rival
             check_copy(one, rival)
+        case Reason.VERSION:
+            assert rival
+            assert one.sentence == f"Not selected: a cropped version of {rival.candidate.path}."
     if "is the best of this moment" in one.sentence:
         assert rival
         assert rival.verdict.rank == 1

@@ -40,7 +40,7 @@ from orchestrator.export.sidecars import write_sidecars_beside
 from orchestrator.export.xmp import sidecar
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, utc_now
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
@@ -79,7 +79,7 @@ def digest_of(name: str) -> str:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlFeatureCache]:
     engine = open_database(tmp_path_factory.mktemp("data"))
     found = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
-    found.put({(digest_of(name), THUMBNAIL_ROLE, NO_MODEL): b"a JPEG" for name in NAMES})
+    found.put({thumbnail_key(digest_of(name)): b"a JPEG" for name in NAMES})
     yield found
     engine.dispose()
 

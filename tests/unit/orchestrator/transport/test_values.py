@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 
+from orchestrator.domain.alteration import Edit
 from orchestrator.domain.photo import CameraFacts, Landmark, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
@@ -91,6 +92,8 @@ RECORD = ImageRecord(
     set_id=0,
     set_place=2,
     set_size=3,
+    altered_from_path="sub/b.jpg",
+    alterations=(Edit.CROPPED, Edit.MIRRORED),
 )
 
 

@@ -95,9 +95,9 @@ class SelectionParameters:
     decisions unless you decide otherwise: -1 stars or flagged as rejected = never selected, 4 or 5
     stars or flagged as picked = always selected"""
     versions: UseOfVersions
-    """what becomes of mirrored, turned, cropped, framed, black-and-white and filtered versions of a
-    photo in its moment: `original` picks at most the original; `all` also picks its versions if it
-    picks the original; `compete` judges them as other photos"""
+    """how to treat mirrored, turned, cropped, framed, black-and-white and filtered versions of a photo
+    in its moment: `all` picks them along with the original, if that is picked; `original` picks only
+    the original; `compete` judges them like other photos"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     content: ContentTreatment

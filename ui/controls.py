@@ -46,6 +46,9 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.capture_time.enabled", "Join bursts, split at pauses", "flag"),
     ),
     "Selection": (
+        Control("select_best.goal.pick", "Goal", "choice"),
+        Control("select_best.goal.count", "Number of photos (goal: count)", "count", 1000),
+        Control("select_best.goal.share", "Share of the photos (goal: share)", "number"),
         Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
         Control("select_best.min_score_threshold", "Minimum score", "number"),
         Control("filter_quality.min_iqa_score", "Minimum technical quality (IQA)", "number"),

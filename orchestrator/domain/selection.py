@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from orchestrator.domain.bounds import Count, Share, Similarity
 from orchestrator.domain.content import ContentTreatment, Treatment
 from orchestrator.domain.copies import Copy, CopyRule, find_copies
+from orchestrator.domain.goal import Coverage, Entrant, Goal, spread
+from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import owner_decision
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, Reason
@@ -42,6 +44,7 @@ _FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
 Pair = tuple[str, str]
 """Paths of two photos, first < second."""
 Comparisons = Mapping[Pair, float]
+_KEPT_IN_ANY_CASE = (Reason.USER_KEEP, Reason.OWNER_KEEP, Reason.CONTENT_KEPT)
 """Probability that the first path's photo is the better one."""
 
 
@@ -82,9 +85,10 @@ class SelectionParameters:
     """Rules for the selection."""
 
     max_images_per_cluster: Count
-    """maximum number of photos selected from a moment"""
+    """maximum number of photos selected from a moment, if the goal is `moments`"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
     """minimum composite score of a second or later pick of a moment"""
+    goal: Goal
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
@@ -125,6 +129,7 @@ class Verdict:
 
     path: str
     worst: WorstFace | None
+        coverage: How it did in the competition for an album-wide goal; None if it took no part.
     person_penalty: float
     composite_score: float
     is_selected: bool
@@ -142,6 +147,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Fall:
+    coverage: Coverage | None = None
     """Why a photo may not compete.
 
     Attributes:
@@ -257,9 +263,10 @@ class Selection:
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
         """Picks the best photos of each moment.
 
-        A moment always yields a photo, unless the user rejects all of it: floors, scores and faces
-        rank the shots of a moment, and there is nothing better to keep instead of the only one. If
-        all are below the floors, the best of them is picked, and its reason says so.
+        A moment always yields a photo, unless the user rejects all of it or the goal is a number of
+        photos: floors, scores and faces rank the shots of a moment, and there is nothing better to
+        keep instead of the only one. If all are below the floors, the best of them is picked, and
+        its reason says so.
 
         Args:
             comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
@@ -267,17 +274,43 @@ class Selection:
         Returns:
             One verdict per candidate, in the order of `candidates`.
         """
-        found = {
-            verdict.path: verdict
-            for moment in self._moments()
-            for verdict in self._select_in_moment(moment, comparisons)
-        }
+        judged = [self._select_in_moment(moment, comparisons) for moment in self._moments()]
+        if self.parameters.goal.is_album_wide:
+            judged = self._select_in_album(judged)
+        found = {verdict.path: verdict for moment in judged for verdict in moment}
         return [found[candidate.path] for candidate in self.candidates]
 
     def _moments(self) -> list[list[_Scored]]:
         """Scores the photos and groups them by cluster; each noise photo is its own moment."""
         penalties, weights = self.parameters.person_penalties, self.parameters.quality_weights
         moments: dict[tuple[int, str], list[_Scored]] = {}
+    def _select_in_album(self, judged: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
+        """Reduces the photos that the moments offer to the number requested."""
+        candidates = {candidate.path: candidate for candidate in self.candidates}
+        queues = [
+            [
+                self._enter(candidates[verdict.path], verdict)
+                for verdict in moment
+                if verdict.is_selected and verdict.reason is not Reason.SELECTED_WITH_SET
+            ]
+            for moment in judged
+        ]
+        coverages = spread(queues, self.parameters.goal.find_count(len(self.candidates)))
+        return [
+            _cover(moment, queue, coverages, candidates)
+            for moment, queue in zip(judged, queues, strict=True)
+        ]
+
+    def _enter(self, candidate: Candidate, verdict: Verdict) -> Entrant:
+        is_kept = verdict.reason in _KEPT_IN_ANY_CASE
+        return Entrant(
+            candidate.path,
+            verdict.composite_score,
+            capture_seconds(candidate.file.capture_time),
+            is_kept=is_kept,
+            is_faulty=not is_kept and self._find_fault(candidate) is not None,
+        )
+
         for index, candidate in enumerate(self.candidates):
             worst = worst_face(candidate.faces, penalties.prominent_face_ratio)
             penalty = person_penalty(worst, penalties)
@@ -326,10 +359,15 @@ class Selection:
             return _Fall(Reason.COPY, copy)
         if self._treatment(photo) == "keep":
             return None
-        if photo.candidate.quality.focus_score < self.filters.min_sharpness:
-            return _Fall(Reason.BLURRED)
-        if photo.candidate.quality.iqa_score < self.filters.min_iqa_score:
-            return _Fall(Reason.LOW_IQA)
+        fault = self._find_fault(photo.candidate)
+        return None if fault is None else _Fall(fault)
+
+    def _find_fault(self, candidate: Candidate) -> Reason | None:
+        """The floor that a photo is below; None if it is above all of them."""
+        if candidate.quality.focus_score < self.filters.min_sharpness:
+            return Reason.BLURRED
+        if candidate.quality.iqa_score < self.filters.min_iqa_score:
+            return Reason.LOW_IQA
         return None
 
     def _treatment(self, photo: _Scored) -> Treatment:
@@ -421,7 +459,11 @@ class Selection:
 
     def _uses_all(self, photo: _Scored) -> bool:
         own = photo.candidate.frame_set
-        return own is not None and self.sets.use_of(own.kind) == "all"
+        if own is None:
+            return False
+        is_failure_hunt = self.parameters.goal.pick == "all_but_failures"
+        use = self.sets.use_of(own.kind)
+        return use == "all" or (is_failure_hunt and use != "ignore")
 
     def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
         """Swaps the best photo of each set for its middle one if that is to represent the set."""
@@ -465,15 +507,14 @@ class Selection:
         points: Mapping[str, float],
     ) -> Verdict:
         """Decides whether an eligible photo is selected in addition to those selected so far."""
-        parameters = self.parameters
-        below_min = photo.composite < parameters.min_score_threshold
-        if photo.candidate.cluster_id == NOISE and not parameters.include_noise:
+        if photo.candidate.cluster_id == NOISE and not self.parameters.include_noise:
             return replace(base, reason=Reason.NOISE_EXCLUDED)
         if not taken.photos:
             return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
         similarity, closest = taken.closest(photo)
         best = taken.photos[0]
-        if similarity >= parameters.siamese.duplicate_threshold:
+        takes_duplicates = parameters.goal.pick == "all_but_failures"
+        if similarity >= parameters.siamese.duplicate_threshold and not takes_duplicates:
             return replace(
                 base,
                 reason=Reason.DUPLICATE,
@@ -483,10 +524,26 @@ class Selection:
             )
         if below_min:
             return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
-        is_full = len(taken.photos) >= parameters.max_images_per_cluster
+        if parameters.goal.is_open:
+            return replace(base, is_selected=True, reason=Reason.SELECTED_FOR_GOAL)
+        is_single = parameters.goal.pick == "one_per_moment"
+        is_full = is_single or len(taken.photos) >= parameters.max_images_per_cluster
         if not is_full and similarity < parameters.dissimilarity_threshold:
             return replace(
                 base,
+        return self._decide_beside(base, photo, taken, comparisons, points)
+
+    def _decide_beside(
+        self,
+        base: Verdict,
+        photo: _Scored,
+        taken: _Taken,
+        comparisons: Comparisons,
+        points: Mapping[str, float],
+    ) -> Verdict:
+        """Decides on an eligible photo whose moment already has a taken one."""
+        parameters = self.parameters
+        below_min = photo.composite < parameters.min_score_threshold
                 is_selected=True,
                 reason=Reason.SELECTED_DISTINCT,
                 lost_to=None,
@@ -546,6 +603,42 @@ def _better_probability(first: str, second: str, comparisons: Comparisons) -> fl
     """Returns the probability that `first` is better than `second`; 0.5 if not compared."""
     if first < second:
         return comparisons.get((first, second), 0.5)
+def _cover(
+    moment: Sequence[Verdict],
+    queue: Sequence[Entrant],
+    coverages: Mapping[str, Coverage],
+    candidates: Mapping[str, Candidate],
+) -> list[Verdict]:
+    """Completes the verdicts of a moment with the outcome for the whole album."""
+    picked = [one.path for one in queue if coverages[one.path].place is not None]
+    leaders: dict[int, str] = {}
+    for one in queue:
+        own = candidates[one.path].frame_set
+        if own is not None:
+            leaders.setdefault(own.number, one.path)
+
+    def cover(verdict: Verdict) -> Verdict:
+        coverage = coverages.get(verdict.path)
+        if coverage is None and verdict.reason is Reason.SELECTED_WITH_SET:
+            own = candidates[verdict.path].frame_set
+            leader = leaders.get(own.number) if own is not None else None
+            if leader is None or coverages[leader].place is not None:
+                return verdict
+            coverage = replace(coverages[leader], ahead=leader)
+        if coverage is None or coverage.place is not None:
+            return replace(verdict, coverage=coverage)
+        return replace(
+            verdict,
+            is_selected=False,
+            reason=Reason.BEYOND_GOAL,
+            lost_to=coverage.ahead or (picked[0] if picked else None),
+            similarity=None,
+            coverage=coverage,
+        )
+
+    return [cover(verdict) for verdict in moment]
+
+
     return 1.0 - comparisons.get((second, first), 0.5)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping, Neighbour
+from orchestrator.domain.goal import FAULT_COST, MOMENT_COST, NEAR_SECONDS, TIME_COST, Coverage
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
-from orchestrator.domain.photo import Candidate, ContentClass, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, QualityScores, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
     PersonPenalties,
@@ -276,6 +277,8 @@ def _write_sentence(
         return _explain_kind(candidate, verdict)
     if verdict.is_selected:
         return _explain_further(candidate, verdict, parameters)
+    if verdict.reason is Reason.BEYOND_GOAL and verdict.coverage is not None:
+        return _explain_beyond_goal(verdict, verdict.coverage)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
@@ -283,17 +286,9 @@ def _write_sentence(
             return "Not selected: you rejected this photo."
         case Reason.OWNER_REJECT:
             return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
-        case Reason.BLURRED:
-            value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
+        case Reason.BLURRED | Reason.LOW_IQA:
             return (
-                f"Not selected: blurred (sharpest region {value}, minimum {limit})"
-                f"{_name_rival(rival)}."
-            )
-        case Reason.LOW_IQA:
-            value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
-            return (
-                f"Not selected: its technical quality of {value} is below {limit}"
-                f"{_name_rival(rival)}."
+                f"Not selected: {_describe_fault(verdict, quality, filters)}{_name_rival(rival)}."
             )
         case Reason.NOISE_EXCLUDED:
             return "Not selected: a single shot, and include_noise is off."
@@ -310,6 +305,14 @@ def _write_sentence(
     return _explain_lost(candidate, verdict, rival, parameters)
 
 
+def _describe_fault(verdict: Verdict, quality: QualityScores, filters: FilterParameters) -> str:
+    if verdict.reason is Reason.BLURRED:
+        value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
+        return f"blurred (sharpest region {value}, minimum {limit})"
+    value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
+    return f"its technical quality of {value} is below {limit}"
+
+
 def _explain_further(
     candidate: Candidate, verdict: Verdict, parameters: SelectionParameters
 ) -> str:
@@ -318,6 +321,8 @@ def _explain_further(
         return "Selected: you kept this photo."
     if verdict.reason is Reason.OWNER_KEEP:
         return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.SELECTED_FOR_GOAL:
+        return _explain_for_goal(verdict, parameters)
     if verdict.reason is Reason.SELECTED_WITH_SET:
         return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
     similarity, limit = format_comparison(
@@ -351,8 +356,66 @@ def _explain_best(
     return (
         f"Selected: {place}, score {score}"
         f"{_describe_faults(verdict, parameters.person_penalties)}{_describe_win(verdict)}"
-        f"{_describe_floor(candidate, verdict, filters)}{other}."
+        f"{_describe_floor(candidate, verdict, filters)}{other}{_describe_place(verdict)}."
     )
+
+
+def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
+    """The sentence for a further pick of a moment that the goal allows."""
+    score, faults = verdict.composite_score, _describe_faults(verdict, parameters.person_penalties)
+    if verdict.coverage is None:
+        value, limit = format_comparison(score, parameters.min_score_threshold)
+        return (
+            f"Also selected: it passes all floors (score {value}, minimum {limit}), and the goal "
+            f"leaves out only failures{faults}."
+        )
+    others = pluralize(verdict.coverage.moment_count, "other pick")
+    return (
+        f"Also selected: score {score:.2f}, high enough although its moment already has {others}"
+        f"{faults}{_describe_place(verdict)}."
+    )
+
+
+def _describe_place(verdict: Verdict) -> str:
+    """A pick's place in the competition for an album-wide goal; empty without one."""
+    coverage = verdict.coverage
+    if coverage is None or coverage.place is None:
+        return ""
+    text = f"; pick {coverage.place} of {pluralize(coverage.requested, 'photo')} requested"
+    if coverage.preferred_to is not None:
+        text += (
+            f", ahead of {coverage.preferred_to}, which scores more but is closer to other picks"
+        )
+    return text
+
+
+def _explain_beyond_goal(verdict: Verdict, coverage: Coverage) -> str:
+    """The sentence for a photo that was left out because enough others were picked."""
+    start = f"Not selected: {pluralize(coverage.requested, 'photo')} requested"
+    if coverage.ahead is not None:
+        return f"{start}, and {coverage.ahead}, which ranks higher, was not selected either."
+    if coverage.last_value is None:
+        return f"{start}, and at least as many are kept in any case."
+    cause = (
+        f"this moment already has {pluralize(coverage.moment_count, 'pick')}"
+        if coverage.moment_count
+        else "others rank higher"
+    )
+    value, last = format_comparison(coverage.value, coverage.last_value)
+    costs = _list_costs(verdict, coverage)
+    if costs:
+        value = f"{verdict.composite_score:.2f}, {costs}: {value}"
+    return f"{start}, and {cause} (score {value}; the last pick counted {last})."
+
+
+def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
+    """Names what is taken off the score of a photo that was left out; empty if nothing is."""
+    costs = [
+        (coverage.moment_count * MOMENT_COST, "for picks of its moment"),
+        (coverage.near_count * TIME_COST, f"for picks within {NEAR_SECONDS / 60:g} minutes"),
+        (coverage.is_faulty * FAULT_COST, "for its fault"),
+    ]
+    return ", ".join(f"-{cost:.2f} {what}" for cost, what in costs if cost)
 
 
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:

@@ -78,8 +78,9 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         person_penalty=verdict.person_penalty,
         max_penalty=parameters.person_penalties.max_penalty,
         composite_score=verdict.composite_score,
-        lost_to_path=verdict.lost_to or "",
-        similarity=verdict.similarity,
+        # an album-wide goal decides outside of the moment, which was selected from alone above
+        lost_to_path=record.lost_to_path,
+        similarity=verdict.similarity if verdict.reason.value == record.reason_code else None,
         rank=verdict.rank,
         moment_size=verdict.moment_size,
         points=verdict.points,

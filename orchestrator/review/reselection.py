@@ -139,7 +139,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
             if entry.action not in CORRECTIONS
             for digest in entry.content_digests
         }
-        if any(entry.action in CORRECTIONS for entry in meant):
+        if _is_album_wide(run) or any(entry.action in CORRECTIONS for entry in meant):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
             moments = Moments(labels, [record.frame_set for record in before])
@@ -160,8 +160,16 @@ def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]
 
 
 def _read_moments(stores: Stores, run: Run, content_digests: Sequence[str]) -> list[ImageRecord]:
-    found = stores.runs.clusters_of(run.id, content_digests)
+    if _is_album_wide(run):
+        found = stores.runs.images(run.id)
+    else:
+        found = stores.runs.clusters_of(run.id, content_digests)
     return [record for record in found if record.is_readable]
+
+
+def _is_album_wide(run: Run) -> bool:
+    """Whether a decision in one moment can change the picks in others."""
+    return read_settings(run).select_best.goal.is_album_wide
 
 
 def _update(
@@ -173,7 +181,10 @@ def _update(
     decisions: UserDecisions,
 ) -> RunUpdate:
     """Selects again in moments that differ or contain given photos, and stores the changes."""
-    affected = _find_affected(before, after, content_digests)
+    if _is_album_wide(run):
+        affected = {record.path for record in after}
+    else:
+        affected = _find_affected(before, after, content_digests)
     chosen = [record for record in after if record.path in affected]
     embeddings = read_embeddings(stores.cache, run, chosen)
     found = _select(stores.cache, run, read_settings(run), chosen, embeddings, decisions)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.content import ContentTreatment
+from orchestrator.domain.goal import Goal
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
 from orchestrator.domain.scoring import FAULT_WORDS, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
@@ -59,6 +60,12 @@ treatments = st.builds(ContentTreatment, *[treatment] * 5)
 decisions = st.dictionaries(
     st.sampled_from("abcdefgh"), st.sampled_from(list(Decision)), max_size=2
 )
+goals = st.builds(
+    Goal,
+    pick=st.sampled_from(["moments", "moments", "count", "one_per_moment", "all_but_failures"]),
+    count=st.integers(1, 6),
+    share=st.just(0.1),
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,11 @@ class Judged:
 
 
 def judge(
-    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    goal: Goal,
+    seed: int,
 ) -> dict[str, Judged]:
     candidates = [
         replace(
@@ -93,18 +104,24 @@ def judge(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = itertools.combinations([photo.path for photo in candidates], 2)
     comparisons: Comparisons = {pair: float(random.uniform()) for pair in pairs}
-    selection = Selection(candidates, vectors, FILTERS, rules(content=treated), decided)
+    selection = Selection(candidates, vectors, FILTERS, rules(content=treated, goal=goal), decided)
     verdicts = selection.verdicts(comparisons)
     sentences = explain(selection, verdicts)
     rows = zip(candidates, verdicts, sentences, strict=True)
     return {photo.path: Judged(photo, verdict, text) for photo, verdict, text in rows}
 
 
-@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, st.integers(0, 2**16))
+@given(
+    st.lists(photos, min_size=1, max_size=8), treatments, decisions, goals, st.integers(0, 2**16)
+)
 def test_every_sentence_agrees_with_the_numbers(
-    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    goal: Goal,
+    seed: int,
 ) -> None:
-    judged = judge(drawn, treated, decided, seed)
+    judged = judge(drawn, treated, decided, goal, seed)
     for one in judged.values():
         start = ("Selected: ", "Also selected: ") if one.verdict.is_selected else "Not selected: "
         assert one.sentence.startswith(start)
@@ -151,9 +168,27 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
         case Reason.COPY:
             assert rival
             check_copy(one, rival)
+        case Reason.BEYOND_GOAL:
+            check_beyond_goal(one, judged)
     if "is the best of this moment" in one.sentence:
         assert rival
         assert rival.verdict.rank == 1
+
+
+def check_beyond_goal(one: Judged, judged: dict[str, Judged]) -> None:
+    """What is left out counts less than the last pick, or comes after what is left out too."""
+    coverage = one.verdict.coverage
+    assert coverage
+    picked = [other for other in judged.values() if other.verdict.is_selected]
+    assert len(picked) >= coverage.requested
+    if "was not selected either" in one.sentence:
+        assert coverage.ahead
+        assert not judged[coverage.ahead].verdict.is_selected
+    elif "last pick counted" in one.sentence:
+        value, last = one.stated(r"(?:score|:) (-?[\d.]+); the last pick counted (-?[\d.]+)\)")
+        assert value <= last
+    if "this moment already has" in one.sentence:
+        assert coverage.moment_count
 
 
 def check_best(one: Judged, judged: dict[str, Judged]) -> None:

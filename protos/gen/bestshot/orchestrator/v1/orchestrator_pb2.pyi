@@ -115,6 +115,8 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_UNSUPPORTED_FORMAT: _ClassVar[ReasonCode]
     REASON_CODE_SELECTED_WITH_SET: _ClassVar[ReasonCode]
     REASON_CODE_IN_SET: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_FOR_GOAL: _ClassVar[ReasonCode]
+    REASON_CODE_BEYOND_GOAL: _ClassVar[ReasonCode]
     REASON_CODE_COPY: _ClassVar[ReasonCode]
     REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
     REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
@@ -197,6 +199,8 @@ REASON_CODE_OWNER_REJECT: ReasonCode
 REASON_CODE_UNSUPPORTED_FORMAT: ReasonCode
 REASON_CODE_SELECTED_WITH_SET: ReasonCode
 REASON_CODE_IN_SET: ReasonCode
+REASON_CODE_SELECTED_FOR_GOAL: ReasonCode
+REASON_CODE_BEYOND_GOAL: ReasonCode
 REASON_CODE_COPY: ReasonCode
 REASON_CODE_MISFIRE: ReasonCode
 REASON_CODE_CONTENT_EXCLUDED: ReasonCode

@@ -20,7 +20,7 @@ from orchestrator.domain.goal import Coverage, Entrant, Goal, spread
 from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import owner_decision
-from orchestrator.domain.photo import Candidate, ContentClass, Decision, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, QualityScores, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,
     QualityWeights,
@@ -36,15 +36,19 @@ MAX_COMPARED_COUNT = 100
 round robin of n photos takes n (n - 1) / 2 comparisons, or 200 million for 20,000 photos."""
 
 FACE_DIFFERENCE = 0.02
-"""Difference of penalties from which on a photo that has worse faces than the best by score does
-not tie with it: the comparator sees whole pictures, in which a blink vanishes."""
+"""Difference of penalties from which on the faces of two photos differ clearly, and the comparator
+does not rank one ahead of the other: it sees whole pictures, in which a blink vanishes."""
+TECHNICAL_DIFFERENCE, NOISE_DIFFERENCE = 0.05, 1.0
+"""Differences of scores from 0 to 1, and of noise in grey levels, from which on the comparator may
+decide between two photos: it learned blur, noise and exposure, not what makes a shot good. A tilt
+is not measured, so a pair that differs in that alone is left to the score. A heuristic."""
 _MANY_TAKEN = 64
 _FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
+_KEPT_IN_ANY_CASE = (Reason.USER_KEEP, Reason.OWNER_KEEP, Reason.CONTENT_KEPT)
 
 Pair = tuple[str, str]
 """Paths of two photos, first < second."""
 Comparisons = Mapping[Pair, float]
-_KEPT_IN_ANY_CASE = (Reason.USER_KEEP, Reason.OWNER_KEEP, Reason.CONTENT_KEPT)
 """Probability that the first path's photo is the better one."""
 
 
@@ -84,11 +88,11 @@ class SiameseParameters:
 class SelectionParameters:
     """Rules for the selection."""
 
+    goal: Goal
     max_images_per_cluster: Count
     """maximum number of photos selected from a moment, if the goal is `moments`"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
     """minimum composite score of a second or later pick of a moment"""
-    goal: Goal
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     include_noise: bool
@@ -125,11 +129,11 @@ class Verdict:
         moment_size: Photos of its moment.
         copy_rule: By what `lost_to` is preferred, if it is the original of this copy; None if the
             user keeps that one.
+        coverage: How it did in the competition for an album-wide goal; None if it took no part.
     """
 
     path: str
     worst: WorstFace | None
-        coverage: How it did in the competition for an album-wide goal; None if it took no part.
     person_penalty: float
     composite_score: float
     is_selected: bool
@@ -143,11 +147,11 @@ class Verdict:
     rank: int
     moment_size: int
     copy_rule: CopyRule | None = None
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Fall:
-    coverage: Coverage | None = None
     """Why a photo may not compete.
 
     Attributes:
@@ -257,7 +261,7 @@ class Selection:
         pairs: list[Pair] = []
         for moment in self._moments():
             tied = self._find_tied(_find_eligible(moment, self._find_fallen(moment)))
-            pairs.extend(combinations(sorted(photo.path for photo in _cut_to_compare(tied)), 2))
+            pairs.extend(_find_comparable(_cut_to_compare(tied)))
         return sorted(pairs)
 
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
@@ -280,10 +284,6 @@ class Selection:
         found = {verdict.path: verdict for moment in judged for verdict in moment}
         return [found[candidate.path] for candidate in self.candidates]
 
-    def _moments(self) -> list[list[_Scored]]:
-        """Scores the photos and groups them by cluster; each noise photo is its own moment."""
-        penalties, weights = self.parameters.person_penalties, self.parameters.quality_weights
-        moments: dict[tuple[int, str], list[_Scored]] = {}
     def _select_in_album(self, judged: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
         """Reduces the photos that the moments offer to the number requested."""
         candidates = {candidate.path: candidate for candidate in self.candidates}
@@ -311,6 +311,10 @@ class Selection:
             is_faulty=not is_kept and self._find_fault(candidate) is not None,
         )
 
+    def _moments(self) -> list[list[_Scored]]:
+        """Scores the photos and groups them by cluster; each noise photo is its own moment."""
+        penalties, weights = self.parameters.person_penalties, self.parameters.quality_weights
+        moments: dict[tuple[int, str], list[_Scored]] = {}
         for index, candidate in enumerate(self.candidates):
             worst = worst_face(candidate.faces, penalties.prominent_face_ratio)
             penalty = person_penalty(worst, penalties)
@@ -386,33 +390,45 @@ class Selection:
         return Reason.OWNER_KEEP if is_owners else Reason.CONTENT_KEPT
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader, with faces about as good."""
-        if not eligible:
+        """The photos within `tiebreaker_range` of the leader, best first.
+
+        None has clearly worse faces than a photo that the comparator could move it ahead of.
+        """
+        ordered = sorted(eligible, key=_by_score)
+        if not ordered:
             return []
-        leader = min(eligible, key=_by_score)
-        limit = leader.composite - self.parameters.siamese.tiebreaker_range
-        worst = leader.penalty - FACE_DIFFERENCE
-        return [photo for photo in eligible if photo.composite >= limit and photo.penalty >= worst]
+        limit = ordered[0].composite - self.parameters.siamese.tiebreaker_range
+        worst = best = ordered[0].penalty
+        tied = []
+        for photo in ordered:
+            if photo.composite < limit or photo.penalty > worst + FACE_DIFFERENCE:
+                break  # no photo with worse faces may pass this one
+            if photo.penalty >= best - FACE_DIFFERENCE:
+                tied.append(photo)
+                worst, best = min(worst, photo.penalty), max(best, photo.penalty)
+        return tied
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
         """Ranks the photos of a moment, using a round robin for tied ones."""
         ordered = sorted(eligible, key=_by_score)
         all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
         tied = _cut_to_compare(all_tied)
-        if len(tied) < 2:
-            return _Ranking(ordered, {}, set())
-        points = {
-            photo.path: sum(
-                _better_probability(photo.path, other.path, comparisons)
-                for other in tied
-                if other is not photo
-            )
-            for photo in tied
-        }
+        pairs = _find_comparable(tied)
+        if not pairs:
+            return _Ranking(ordered, {}, set(), {})
+        counting = {pair: comparisons[pair] for pair in pairs if pair in comparisons}
+        points = {photo.path: 0.5 * (len(tied) - 1) for photo in tied}
+        for first, second in pairs:
+            lead = _better_probability(first, second, counting) - 0.5
+            points[first] += lead
+            points[second] -= lead
         tied.sort(key=lambda photo: (-points[photo.path], *_by_score(photo)))
         others = [photo for photo in ordered if photo.path not in points]
         return _Ranking(
-            [*tied, *others], points, {photo.path for photo in all_tied} - points.keys()
+            [*tied, *others],
+            points,
+            {photo.path for photo in all_tied} - points.keys(),
+            counting,
         )
 
     def _select_in_moment(
@@ -440,7 +456,7 @@ class Selection:
             elif taken.photos and photo.path in fallen:
                 verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:
-                verdict = self._decide(base, photo, taken, comparisons, points)
+                verdict = self._decide(base, photo, taken, ranking.comparisons, points)
             if verdict.is_selected:
                 taken.add(photo)
             verdicts.append(verdict)
@@ -511,6 +527,19 @@ class Selection:
             return replace(base, reason=Reason.NOISE_EXCLUDED)
         if not taken.photos:
             return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
+        return self._decide_beside(base, photo, taken, comparisons, points)
+
+    def _decide_beside(
+        self,
+        base: Verdict,
+        photo: _Scored,
+        taken: _Taken,
+        comparisons: Comparisons,
+        points: Mapping[str, float],
+    ) -> Verdict:
+        """Decides on an eligible photo whose moment already has a taken one."""
+        parameters = self.parameters
+        below_min = photo.composite < parameters.min_score_threshold
         similarity, closest = taken.closest(photo)
         best = taken.photos[0]
         takes_duplicates = parameters.goal.pick == "all_but_failures"
@@ -531,19 +560,6 @@ class Selection:
         if not is_full and similarity < parameters.dissimilarity_threshold:
             return replace(
                 base,
-        return self._decide_beside(base, photo, taken, comparisons, points)
-
-    def _decide_beside(
-        self,
-        base: Verdict,
-        photo: _Scored,
-        taken: _Taken,
-        comparisons: Comparisons,
-        points: Mapping[str, float],
-    ) -> Verdict:
-        """Decides on an eligible photo whose moment already has a taken one."""
-        parameters = self.parameters
-        below_min = photo.composite < parameters.min_score_threshold
                 is_selected=True,
                 reason=Reason.SELECTED_DISTINCT,
                 lost_to=None,
@@ -570,11 +586,13 @@ class _Ranking:
         points: Points of the compared photos by path: the sum of the probabilities that a photo is
             better than each of the others. Empty if there is no tie.
         uncompared: Paths of the tied photos beyond `MAX_COMPARED_COUNT`.
+        comparisons: The comparisons that count.
     """
 
     photos: list[_Scored]
     points: dict[str, float]
     uncompared: set[str]
+    comparisons: Comparisons
 
 
 def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> list[_Scored]:
@@ -585,24 +603,6 @@ def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> li
     return [photo for photo in moment if fallen[photo.path].reason in _FLOORS]
 
 
-def _place_in_set(photo: _Scored) -> int:
-    own = photo.candidate.frame_set
-    return own.place if own is not None else 0
-
-
-def _by_score(photo: _Scored) -> tuple[float, str]:
-    return -photo.composite, photo.path
-
-
-def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
-    """Returns the photos of a tied group that are compared, best first."""
-    return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
-
-
-def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
-    """Returns the probability that `first` is better than `second`; 0.5 if not compared."""
-    if first < second:
-        return comparisons.get((first, second), 0.5)
 def _cover(
     moment: Sequence[Verdict],
     queue: Sequence[Entrant],
@@ -639,6 +639,47 @@ def _cover(
     return [cover(verdict) for verdict in moment]
 
 
+def _place_in_set(photo: _Scored) -> int:
+    own = photo.candidate.frame_set
+    return own.place if own is not None else 0
+
+
+def _by_score(photo: _Scored) -> tuple[float, str]:
+    return -photo.composite, photo.path
+
+
+def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
+    """Returns the photos of a tied group that are compared, best first."""
+    return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
+
+
+def _find_comparable(tied: Sequence[_Scored]) -> list[Pair]:
+    """The pairs of tied photos that differ in what the comparator was trained on, sorted."""
+    by_path = sorted(tied, key=lambda photo: photo.path)
+    return [
+        (first.path, second.path)
+        for first, second in combinations(by_path, 2)
+        if _differ_technically(first.candidate.quality, second.candidate.quality)
+    ]
+
+
+def _differ_technically(first: QualityScores, second: QualityScores) -> bool:
+    noise = (first.noise_level or 0.0) - (second.noise_level or 0.0)
+    differences = (
+        first.sharpness - second.sharpness,
+        first.focus_score - second.focus_score,
+        first.exposure - second.exposure,
+        first.contrast - second.contrast,
+    )
+    return abs(noise) >= NOISE_DIFFERENCE or any(
+        abs(difference) >= TECHNICAL_DIFFERENCE for difference in differences
+    )
+
+
+def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:
+    """Returns the probability that `first` is better than `second`; 0.5 if not compared."""
+    if first < second:
+        return comparisons.get((first, second), 0.5)
     return 1.0 - comparisons.get((second, first), 0.5)
 
 

@@ -277,7 +277,7 @@ class Worker:
             services = await find_services(self._ports, settings)
             check_models(run, services)
             if settings.select_best.siamese.enabled:
-                logger.info("Siamese comparison enabled")
+                logger.info("Siamese CNN enabled for comparison")
             album = await asyncio.to_thread(self._store.album, run.album_id)
             log = await asyncio.to_thread(self._log.entries, run.album_id)
             decisions = UserDecisions.from_log(log)

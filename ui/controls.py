@@ -55,6 +55,7 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
         Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),
         Control("select_best.siamese.duplicate_threshold", "Duplicate threshold", "number"),
+        Control("select_best.stability_margin", "Margin to replace an earlier pick", "number"),
         Control("select_best.include_noise", "Also select single shots", "flag"),
         Control("select_best.use_owner_ratings", "Use ratings from other programs", "flag"),
     ),

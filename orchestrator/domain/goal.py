@@ -154,9 +154,9 @@ class _Spread:
         for row, one in enumerate(self._entrants):
             if one.is_kept:
                 self._take(row)
-        while len(self._taken) < self._requested and (row := self._find_best()) is not None:
-            self._last_value = self._values([row])[0]
-            self._take(row)
+        while len(self._taken) < self._requested and (best := self._find_best()) is not None:
+            self._last_value = float(self._values([best])[0])
+            self._take(best)
         heads = [int(row) for row in self._open_heads()]
         left_out = {row: self._place(row, None) for row in heads}
         rows = {**self._compare(left_out), **left_out, **self._follow(heads)}

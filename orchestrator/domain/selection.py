@@ -44,6 +44,7 @@ decide between two photos: it learned blur, noise and exposure, not what makes a
 is not measured, so a pair that differs in that alone is left to the score. A heuristic."""
 _MANY_TAKEN = 64
 _FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
+_BY_RANK = (Reason.SELECTED_BEST, Reason.SELECTED_DISTINCT, Reason.SELECTED_FOR_GOAL)
 _KEPT_IN_ANY_CASE = (Reason.USER_KEEP, Reason.OWNER_KEEP, Reason.CONTENT_KEPT)
 
 Pair = tuple[str, str]
@@ -95,6 +96,10 @@ class SelectionParameters:
     """minimum composite score of a second or later pick of a moment"""
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
+    stability_margin: Share
+    """how much better, by composite score, a photo must be to replace a pick of an earlier run of
+    the album (`reference_run_id`); moments with only known photos stay as they were. 0 = every run
+    starts afresh"""
     include_noise: bool
     """whether single shots can be selected; if not, they never are"""
     use_owner_ratings: bool
@@ -129,6 +134,8 @@ class Verdict:
         moment_size: Photos of its moment.
         copy_rule: By what `lost_to` is preferred, if it is the original of this copy; None if the
             user keeps that one.
+        outranked: Path of the best photo that ranks higher by score or comparison, but stays behind
+            this one, a pick of an earlier run; None if there is none.
         coverage: How it did in the competition for an album-wide goal; None if it took no part.
     """
 
@@ -147,6 +154,7 @@ class Verdict:
     rank: int
     moment_size: int
     copy_rule: CopyRule | None = None
+    outranked: str | None = None
     coverage: Coverage | None = None
 
 
@@ -237,6 +245,7 @@ class Selection:
             everything else. If there is none, the mark of the photo's owner counts in the same way,
             provided that the parameters allow it.
         sets: What is done with photos that belong together.
+        earlier_picks: Content digests of photos that an earlier run picked.
     """
 
     candidates: Sequence[Candidate]
@@ -245,6 +254,7 @@ class Selection:
     parameters: SelectionParameters
     decisions: Mapping[str, Decision]
     sets: SetParameters = WITHOUT_SETS
+    earlier_picks: frozenset[str] = frozenset()
 
     def take(self, rows: Sequence[int]) -> Selection:
         """Returns a selection over some of the photos."""
@@ -431,16 +441,44 @@ class Selection:
             counting,
         )
 
+    def _move_up_earlier_picks(
+        self, ranked: Sequence[_Scored]
+    ) -> tuple[list[_Scored], dict[str, list[str]]]:
+        """Moves the picks of an earlier run up past photos that are not better by the margin.
+
+        Returns:
+            The photos, and for each pick that moved, the paths of those that it passed, best first.
+        """
+        found: list[_Scored] = []
+        passed: dict[str, list[str]] = {}
+        for photo in ranked:
+            place = len(found)
+            if photo.candidate.content_digest in self.earlier_picks:
+                while place and self._may_pass(photo, found[place - 1]):
+                    place -= 1
+                if place < len(found):
+                    passed[photo.path] = [other.path for other in found[place:]]
+            found.insert(place, photo)
+        return found, passed
+
+    def _may_pass(self, pick: _Scored, other: _Scored) -> bool:
+        return (
+            other.candidate.content_digest not in self.earlier_picks
+            and other.composite - pick.composite < self.parameters.stability_margin
+            and other.penalty <= pick.penalty + FACE_DIFFERENCE
+        )
+
     def _select_in_moment(
         self, moment: Sequence[_Scored], comparisons: Comparisons
     ) -> list[Verdict]:
         fallen = self._find_fallen(moment)
         ranking = self._rank(_find_eligible(moment, fallen), comparisons)
+        ordered, passed = self._move_up_earlier_picks(ranking.photos)
         points = ranking.points
         # the photos that are kept in any case come first and displace the others
-        kept = [photo for photo in ranking.photos if self._is_kept(photo)]
+        kept = [photo for photo in ordered if self._is_kept(photo)]
         kept.sort(key=lambda photo: self._decision(photo) is not Decision.KEEP)
-        others = [photo for photo in ranking.photos if not self._is_kept(photo)]
+        others = [photo for photo in ordered if not self._is_kept(photo)]
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
         for rank, photo in enumerate([*kept, *self._with_middles_first(others)], start=1):
@@ -457,6 +495,7 @@ class Selection:
                 verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:
                 verdict = self._decide(base, photo, taken, ranking.comparisons, points)
+            verdict = _respect_earlier_picks(verdict, taken, passed)
             if verdict.is_selected:
                 taken.add(photo)
             verdicts.append(verdict)
@@ -637,6 +676,23 @@ def _cover(
         )
 
     return [cover(verdict) for verdict in moment]
+
+
+def _respect_earlier_picks(
+    verdict: Verdict, taken: _Taken, passed: Mapping[str, Sequence[str]]
+) -> Verdict:
+    """Names the earlier pick that a photo lost to, or the better photo that a pick stays ahead of.
+
+    Reasons that do not depend on the rank stay as they are.
+    """
+    own = passed.get(verdict.path)
+    if own and verdict.reason in _BY_RANK:
+        return replace(verdict, reason=Reason.KEPT_FROM_LAST_RUN, outranked=own[0])
+    if verdict.reason in (Reason.LOWER_SCORE, Reason.LOST_COMPARISON):
+        for photo in taken.photos:
+            if verdict.path in passed.get(photo.path, ()):
+                return replace(verdict, reason=Reason.NOT_BETTER_ENOUGH, lost_to=photo.path)
+    return verdict
 
 
 def _place_in_set(photo: _Scored) -> int:

@@ -276,7 +276,7 @@ def _write_sentence(
     if verdict.reason in _KIND_REASONS:
         return _explain_kind(candidate, verdict)
     if verdict.is_selected:
-        return _explain_further(candidate, verdict, parameters)
+        return _explain_further(candidate, verdict, by_path, parameters)
     if verdict.reason is Reason.BEYOND_GOAL and verdict.coverage is not None:
         return _explain_beyond_goal(verdict, verdict.coverage)
     rival = by_path.get(verdict.lost_to or "")
@@ -313,14 +313,42 @@ def _describe_fault(verdict: Verdict, quality: QualityScores, filters: FilterPar
     return f"its technical quality of {value} is below {limit}"
 
 
+def _explain_kept(
+    verdict: Verdict,
+    by_path: Mapping[str, tuple[Candidate, Verdict]],
+    parameters: SelectionParameters,
+) -> str:
+    """The sentence for a pick of an earlier run that stays ahead of a slightly better photo."""
+    text = f"Selected: picked in the last run too, score {verdict.composite_score:.2f}"
+    faults = _describe_faults(verdict, parameters.person_penalties)
+    other = by_path.get(verdict.outranked or "")
+    if other is not None:
+        text += f"{faults}; {_compare_to_margin(verdict, other[1], parameters.stability_margin)}"
+    return f"{text}{_describe_place(verdict)}."
+
+
+def _compare_to_margin(pick: Verdict, other: Verdict, margin: float) -> str:
+    """Why a photo that ranks higher does not replace the pick of an earlier run."""
+    lead = other.composite_score - pick.composite_score
+    if lead <= 0:
+        return f"{other.path} wins the comparison, but does not score more"
+    better, limit = format_comparison(lead, margin)
+    return f"{other.path} is only {better} better, which is less than {limit}"
+
+
 def _explain_further(
-    candidate: Candidate, verdict: Verdict, parameters: SelectionParameters
+    candidate: Candidate,
+    verdict: Verdict,
+    by_path: Mapping[str, tuple[Candidate, Verdict]],
+    parameters: SelectionParameters,
 ) -> str:
     """The sentence for a photo that was picked otherwise than as the best of its moment."""
     if verdict.reason is Reason.USER_KEEP:
         return "Selected: you kept this photo."
     if verdict.reason is Reason.OWNER_KEEP:
         return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.KEPT_FROM_LAST_RUN:
+        return _explain_kept(verdict, by_path, parameters)
     if verdict.reason is Reason.SELECTED_FOR_GOAL:
         return _explain_for_goal(verdict, parameters)
     if verdict.reason is Reason.SELECTED_WITH_SET:
@@ -476,6 +504,11 @@ def _explain_lost(
                 f"Not selected: too similar to {winner}, which was selected (similarity "
                 f"{similarity}, limit {limit})"
                 f"{differences}."
+            )
+        case Reason.NOT_BETTER_ENOUGH:
+            return (
+                f"Not selected: {winner} was picked in the last run, and "
+                f"{_compare_to_margin(rival[1], verdict, parameters.stability_margin)}."
             )
         case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if keeper:
             return f"Not selected: {keeper} kept {winner} instead."

@@ -27,6 +27,7 @@ from orchestrator.runs.recorded_settings import (
     read_corrections,
     read_settings,
 )
+from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import build_selection, captures_of
 from orchestrator.runs.stored_features import read_embeddings
 from orchestrator.storage.run_store import SqlRunStore
@@ -56,7 +57,8 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     rows = [row for row, found in enumerate(records) if found.path in moment]
     comparisons = store.comparisons(run.id, path)
     decisions = {digest: Decision(value) for digest, value in run.decisions.items()}
-    selection = build_selection(records, embeddings, settings, decisions).take(rows)
+    reference = read_reference(store, run, settings)
+    selection = build_selection(records, embeddings, settings, decisions, reference).take(rows)
     place = rows.index(index)
     candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))

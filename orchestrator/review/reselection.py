@@ -20,6 +20,7 @@ from orchestrator.runs.recorded_settings import (
     record_config,
     record_corrections,
 )
+from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import (
     Moments,
     add_verdicts,
@@ -83,12 +84,13 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     notes: list[str] = []
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     miniatures = read_miniatures(stores.cache, readable)
+    reference = read_reference(stores.runs, run, settings)
     moments = find_moments(
-        embeddings, miniatures, readable, parameters, settings.keep_sets, notes.append
+        embeddings, miniatures, readable, parameters, settings.keep_sets, notes.append, reference
     )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
     in_moments = assign_moments(readable, moments, decisions.corrections)
-    found = _select(stores.cache, run, settings, in_moments, embeddings, decisions)
+    found = _select(stores, run, settings, in_moments, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
@@ -187,7 +189,7 @@ def _update(
         affected = _find_affected(before, after, content_digests)
     chosen = [record for record in after if record.path in affected]
     embeddings = read_embeddings(stores.cache, run, chosen)
-    found = _select(stores.cache, run, read_settings(run), chosen, embeddings, decisions)
+    found = _select(stores, run, read_settings(run), chosen, embeddings, decisions)
     old = {record.path: record for record in before}
     renumbered = [
         record for record in after if record.path not in affected and record != old[record.path]
@@ -226,7 +228,7 @@ class _Selected:
 
 
 def _select(
-    cache: FeatureCache,
+    stores: Stores,
     run: Run,
     settings: PipelineSettings,
     records: Sequence[ImageRecord],
@@ -234,9 +236,10 @@ def _select(
     decisions: UserDecisions,
 ) -> _Selected:
     """Selects using cached comparisons."""
-    selection = build_selection(records, embeddings, settings, decisions.photos)
+    reference = read_reference(stores.runs, run, settings)
+    selection = build_selection(records, embeddings, settings, decisions.photos, reference)
     pairs = selection.pairs_to_compare()
     digests = {record.path: record.content_digest for record in records}
-    comparisons = read_comparisons(cache, run, pairs, digests)
+    comparisons = read_comparisons(stores.cache, run, pairs, digests)
     missing = [pair for pair in pairs if pair not in comparisons]
     return _Selected(add_verdicts(records, selection, comparisons), comparisons, missing)

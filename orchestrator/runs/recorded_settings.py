@@ -29,6 +29,7 @@ _SINCE = Layer(
         "keep_sets": dataclasses.asdict(WITHOUT_SETS),
         "select_best": {
             "goal": dataclasses.asdict(BEST_OF_MOMENTS),
+            "stability_margin": 0.0,
             "use_owner_ratings": False,
             "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},
         },

@@ -19,6 +19,7 @@ from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFac
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
+from orchestrator.domain.stability import NO_REFERENCE, Reference, keep_moments
 from orchestrator.domain.verdict_sentences import describe_damage, explain
 from orchestrator.ports import Embedding, Miniature
 from orchestrator.records import ImageRecord
@@ -49,6 +50,7 @@ def find_moments(
     parameters: ClusterParameters,
     sets: SetParameters,
     note: Callable[[str], object] = logger.warning,
+    reference: Reference = NO_REFERENCE,
 ) -> Moments:
     """Clusters photos with `cluster_scenes`, corrects moments by time and structure, finds sets.
 
@@ -59,6 +61,7 @@ def find_moments(
         parameters: In force.
         sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
+        reference: The earlier run whose moments are kept where no photo is new.
     """
     if not records:
         return Moments(np.empty(0, np.intp), [])
@@ -87,13 +90,15 @@ def find_moments(
         is_doubtful = dark_frames(miniatures) | is_page
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
         labels = labels_of(join_pairs(labels, _copy_pairs(records)))
+    digests = [record.content_digest for record in records]
     if sets == WITHOUT_SETS:
+        labels = keep_moments(labels, digests, reference.moments)
         return Moments(labels, [None] * len(records))
     folders = [record.path.rpartition("/")[0] for record in records]
     shapes = [(record.width_px, record.height_px) for record in records]
     facts = [record.camera_facts for record in records]
     found = find_sets(Frames(folders, shapes, captures, structures, facts), sets)
-    joined = labels_of(join_sets(labels, found))
+    joined = keep_moments(labels_of(join_sets(labels, found)), digests, reference.moments)
     return Moments(joined, places_in_sets(len(records), found))
 
 
@@ -150,6 +155,7 @@ def build_selection(
     embeddings: Embedding,
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
+    reference: Reference = NO_REFERENCE,
 ) -> Selection:
     """Builds the selection from the photos of a run.
 
@@ -158,6 +164,7 @@ def build_selection(
         embeddings: float32, (n, d), row i for record i.
         settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
+        reference: The earlier run whose picks are kept where nothing better came.
     """
     return Selection(
         [_candidate(record) for record in records],
@@ -166,6 +173,7 @@ def build_selection(
         settings.select_best,
         decisions,
         settings.keep_sets,
+        reference.picks,
     )
 
 

@@ -74,6 +74,7 @@ def rules(**changes: Any) -> SelectionParameters:
         max_images_per_cluster=2,
         min_score_threshold=0.4,
         dissimilarity_threshold=0.85,
+        stability_margin=0.02,
         include_noise=True,
         use_owner_ratings=True,
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),

@@ -104,7 +104,16 @@ def judge(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = itertools.combinations([photo.path for photo in candidates], 2)
     comparisons: Comparisons = {pair: float(random.uniform()) for pair in pairs}
-    selection = Selection(candidates, vectors, FILTERS, rules(content=treated, goal=goal), decided)
+    picks = frozenset(photo.path for photo in candidates if random.uniform() < 0.3)
+    chosen = rules(content=treated, goal=goal)
+    selection = Selection(
+        candidates,
+        vectors,
+        FILTERS,
+        chosen,
+        decided,
+        earlier_picks=picks if seed % 2 else frozenset(),
+    )
     verdicts = selection.verdicts(comparisons)
     sentences = explain(selection, verdicts)
     rows = zip(candidates, verdicts, sentences, strict=True)
@@ -126,6 +135,7 @@ def test_every_sentence_agrees_with_the_numbers(
         start = ("Selected: ", "Also selected: ") if one.verdict.is_selected else "Not selected: "
         assert one.sentence.startswith(start)
         (check_selected if one.verdict.is_selected else check_rejected)(one, judged)
+        check_outcome(one, judged)
         check_faults(one)
 
 
@@ -133,6 +143,9 @@ def check_selected(one: Judged, judged: dict[str, Judged]) -> None:
     """The reason of a pick states its score, and it is so."""
     if one.verdict.reason is Reason.SELECTED_BEST:
         check_best(one, judged)
+    elif one.verdict.reason is Reason.KEPT_FROM_LAST_RUN:
+        assert one.verdict.outranked
+        check_margin(one, one.verdict, judged[one.verdict.outranked].verdict)
     elif one.verdict.reason is Reason.SELECTED_DISTINCT:
         (score,) = one.stated(r"score (-?[\d.]+),")
         similarity, limit = one.stated(r"similarity (-?[\d.]+), limit ([\d.]+)")
@@ -168,11 +181,32 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
         case Reason.COPY:
             assert rival
             check_copy(one, rival)
-        case Reason.BEYOND_GOAL:
-            check_beyond_goal(one, judged)
+
+
+def check_outcome(one: Judged, judged: dict[str, Judged]) -> None:
+    """What the reason says about another photo's result is so."""
+    rival = judged[one.verdict.lost_to] if one.verdict.lost_to else None
+    if one.verdict.reason is Reason.NOT_BETTER_ENOUGH:
+        assert rival
+        assert rival.verdict.is_selected or rival.verdict.reason is Reason.BEYOND_GOAL
+        check_margin(one, rival.verdict, one.verdict)
+    if one.verdict.reason is Reason.BEYOND_GOAL:
+        check_beyond_goal(one, judged)
     if "is the best of this moment" in one.sentence:
         assert rival
         assert rival.verdict.rank == 1
+
+
+def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
+    """The photo that does not replace an earlier pick is not better by the margin."""
+    lead = other.composite_score - pick.composite_score
+    assert lead < rules().stability_margin
+    assert pick.rank < other.rank
+    if "is only" in one.sentence:
+        better, margin = one.stated(r"is only (\d\.\d+) better, which is less than (\d\.\d+)")
+        assert better < margin
+    else:
+        assert lead <= 0
 
 
 def check_beyond_goal(one: Judged, judged: dict[str, Judged]) -> None:

@@ -473,12 +473,13 @@ class Selection:
     ) -> list[Verdict]:
         fallen = self._find_fallen(moment)
         ranking = self._rank(_find_eligible(moment, fallen), comparisons)
-        ordered, passed = self._move_up_earlier_picks(ranking.photos)
         points = ranking.points
         # the photos that are kept in any case come first and displace the others
-        kept = [photo for photo in ordered if self._is_kept(photo)]
+        kept = [photo for photo in ranking.photos if self._is_kept(photo)]
         kept.sort(key=lambda photo: self._decision(photo) is not Decision.KEEP)
-        others = [photo for photo in ordered if not self._is_kept(photo)]
+        others, passed = self._move_up_earlier_picks(
+            [photo for photo in ranking.photos if not self._is_kept(photo)]
+        )
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
         for rank, photo in enumerate([*kept, *self._with_middles_first(others)], start=1):

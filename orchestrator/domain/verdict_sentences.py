@@ -412,7 +412,8 @@ def _describe_place(verdict: Verdict) -> str:
     text = f"; pick {coverage.place} of {pluralize(coverage.requested, 'photo')} requested"
     if coverage.preferred_to is not None:
         text += (
-            f", ahead of {coverage.preferred_to}, which scores more but is closer to other picks"
+            f", ahead of {coverage.preferred_to}, which has a higher score but is closer to other "
+            f"picks"
         )
     return text
 

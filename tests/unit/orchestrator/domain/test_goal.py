@@ -129,7 +129,7 @@ def test_an_hour_with_many_picks_yields_to_another_hour() -> None:
     verdicts = chosen.verdicts({})
     text = dict(zip([verdict.path for verdict in verdicts], explain(chosen, verdicts), strict=True))
     assert "ahead of m" in text["evening"]
-    assert "scores more but is closer to other picks" in text["evening"]
+    assert "has a higher score but is closer to other picks" in text["evening"]
     assert "for picks within 30 minutes" in text["m5"]
 
 
@@ -143,7 +143,7 @@ def test_reasons_of_what_was_left_out() -> None:
     )
     assert d == (
         "Selected: the only shot of its moment, score 0.60; pick 2 of 2 photos requested, ahead of "
-        "b, which scores more but is closer to other picks."
+        "b, which has a higher score but is closer to other picks."
     )
     assert b == (
         "Not selected: 2 photos requested, and this moment already has 1 pick (score 0.68, -0.20 "

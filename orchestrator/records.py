@@ -105,6 +105,7 @@ class Run:
         config: Pipeline settings in force, with the resolved values of `auto` under `resolved`.
         models: Identity of each model by role.
         versions: Versions of the software that computed it.
+        reference_run_id: The earlier run whose moments and picks it keeps; empty if none.
         decisions: The user's decisions on its photos at the last selection, by content digest.
         corrections: The user's corrections of moments at the last grouping; see `Correction`.
         notes: Sentences about how the results were made, for the user.
@@ -125,6 +126,7 @@ class Run:
     error: str = ""
     summary: RunSummary | None = None
     source_run_id: str = ""
+    reference_run_id: str = ""
     decisions: dict[str, str] = field(default_factory=dict)
     corrections: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()

@@ -101,7 +101,8 @@ class Request:
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
     applies; if one is started, `standard`, or `builtin` if its networks are unavailable. With
     `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
-    otherwise the album for the folders `photos`.
+    otherwise the album for the folders `photos`. Without `reference_run_id`, the run keeps picks of
+    the newest run that fits; if it is empty, of none.
     """
 
     photos: Sequence[Path]
@@ -116,6 +117,7 @@ class Request:
     force: bool = False
     album_id: str = ""
     is_offline: bool = False
+    reference_run_id: str | None = None
 
 
 def curate(request: Request, console: Console) -> pb.Run:
@@ -395,6 +397,7 @@ async def _drive(
             album_id=album_id,
             profile=request.profile or "",
             config_overrides=_overrides(request),
+            reference_run_id=request.reference_run_id,
         ),
         CALL_TIMEOUT_S,
         options,

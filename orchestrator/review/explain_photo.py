@@ -28,6 +28,7 @@ from orchestrator.runs.recorded_settings import (
     read_corrections,
     read_settings,
 )
+from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import aligned_captures, build_selection, captures_of
 from orchestrator.runs.stored_features import read_embeddings
 from orchestrator.storage.run_store import SqlRunStore
@@ -57,7 +58,8 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     rows = [row for row, found in enumerate(records) if found.path in moment]
     comparisons = store.comparisons(run.id, path)
     decisions = {digest: Decision(value) for digest, value in run.decisions.items()}
-    selection = build_selection(records, embeddings, settings, decisions).take(rows)
+    reference = read_reference(store, run, settings)
+    selection = build_selection(records, embeddings, settings, decisions, reference).take(rows)
     place = rows.index(index)
     candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
@@ -80,8 +82,9 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         person_penalty=verdict.person_penalty,
         max_penalty=parameters.person_penalties.max_penalty,
         composite_score=verdict.composite_score,
-        lost_to_path=verdict.lost_to or "",
-        similarity=verdict.similarity,
+        # an album-wide goal decides outside of the moment, which was selected from alone above
+        lost_to_path=record.lost_to_path,
+        similarity=verdict.similarity if verdict.reason.value == record.reason_code else None,
         rank=verdict.rank,
         moment_size=verdict.moment_size,
         points=verdict.points,

@@ -21,6 +21,7 @@ from orchestrator.runs.recorded_settings import (
     record_config,
     record_corrections,
 )
+from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import (
     Moments,
     add_verdicts,
@@ -84,6 +85,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     notes: list[str] = []
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     miniatures = read_miniatures(stores.cache, readable)
+    reference = read_reference(stores.runs, run, settings)
     moments = find_moments(
         embeddings,
         miniatures,
@@ -92,10 +94,11 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         settings.keep_sets,
         notes.append,
         Overlaps(stores.cache).measure,
+        reference,
     )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
     in_moments = assign_moments(readable, moments, decisions.corrections)
-    found = _select(stores.cache, run, settings, in_moments, embeddings, decisions)
+    found = _select(stores, run, settings, in_moments, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
@@ -146,7 +149,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
             if entry.action not in CORRECTIONS
             for digest in entry.content_digests
         }
-        if any(entry.action in CORRECTIONS for entry in meant):
+        if _is_album_wide(run) or any(entry.action in CORRECTIONS for entry in meant):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
             moments = Moments(
@@ -171,8 +174,16 @@ def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]
 
 
 def _read_moments(stores: Stores, run: Run, content_digests: Sequence[str]) -> list[ImageRecord]:
-    found = stores.runs.clusters_of(run.id, content_digests)
+    if _is_album_wide(run):
+        found = stores.runs.images(run.id)
+    else:
+        found = stores.runs.clusters_of(run.id, content_digests)
     return [record for record in found if record.is_readable]
+
+
+def _is_album_wide(run: Run) -> bool:
+    """Whether a decision in one moment can change the picks in others."""
+    return read_settings(run).select_best.goal.is_album_wide
 
 
 def _update(
@@ -184,10 +195,13 @@ def _update(
     decisions: UserDecisions,
 ) -> RunUpdate:
     """Selects again in moments that differ or contain given photos, and stores the changes."""
-    affected = _find_affected(before, after, content_digests)
+    if _is_album_wide(run):
+        affected = {record.path for record in after}
+    else:
+        affected = _find_affected(before, after, content_digests)
     chosen = [record for record in after if record.path in affected]
     embeddings = read_embeddings(stores.cache, run, chosen)
-    found = _select(stores.cache, run, read_settings(run), chosen, embeddings, decisions)
+    found = _select(stores, run, read_settings(run), chosen, embeddings, decisions)
     old = {record.path: record for record in before}
     renumbered = [
         record for record in after if record.path not in affected and record != old[record.path]
@@ -226,7 +240,7 @@ class _Selected:
 
 
 def _select(
-    cache: FeatureCache,
+    stores: Stores,
     run: Run,
     settings: PipelineSettings,
     records: Sequence[ImageRecord],
@@ -234,9 +248,10 @@ def _select(
     decisions: UserDecisions,
 ) -> _Selected:
     """Selects using cached comparisons."""
-    selection = build_selection(records, embeddings, settings, decisions.photos)
+    reference = read_reference(stores.runs, run, settings)
+    selection = build_selection(records, embeddings, settings, decisions.photos, reference)
     pairs = selection.pairs_to_compare()
     digests = {record.path: record.content_digest for record in records}
-    comparisons = read_comparisons(cache, run, pairs, digests)
+    comparisons = read_comparisons(stores.cache, run, pairs, digests)
     missing = [pair for pair in pairs if pair not in comparisons]
     return _Selected(add_verdicts(records, selection, comparisons), comparisons, missing)

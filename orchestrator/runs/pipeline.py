@@ -20,6 +20,7 @@ from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
+from orchestrator.domain.stability import NO_REFERENCE, Reference
 from orchestrator.domain.verdict_sentences import (
     describe_unreadable,
     describe_unsupported,
@@ -156,6 +157,7 @@ class Pipeline:
         concurrency: Photos per batch, and batches at a time.
         report: Receives every change of a stage's progress.
         threads: For reading and decoding photos.
+        reference: The earlier run whose moments and picks are kept.
     """
 
     def __init__(
@@ -169,8 +171,10 @@ class Pipeline:
         concurrency: Concurrency,
         report: Report,
         threads: PhotoThreads,
+        reference: Reference = NO_REFERENCE,
     ) -> None:
         self._threads = threads
+        self._reference = reference
         self._source = source
         self._cache = cache
         self._services = services
@@ -207,7 +211,9 @@ class Pipeline:
         )
         moments = await self._cluster(embeddings, miniatures, readable)
         records = assign_moments(readable, moments, decisions.corrections)
-        selection = build_selection(records, embeddings, self._settings, decisions.photos)
+        selection = build_selection(
+            records, embeddings, self._settings, decisions.photos, self._reference
+        )
         comparisons = await self._compare(
             selection, {record.path: record.content_digest for record in records}
         )
@@ -564,6 +570,7 @@ class Pipeline:
             self._settings.keep_sets,
             self._notes.append,
             self._overlaps.measure,
+            self._reference,
         )
         await progress.advance(len(embeddings))
         await progress.report()

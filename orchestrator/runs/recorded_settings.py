@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import Correction, DecisionAction
+from orchestrator.domain.goal import BEST_OF_MOMENTS
 from orchestrator.domain.moments.parameters import WITHOUT_TIME
 from orchestrator.domain.photo import ContentClass
 from orchestrator.domain.sets import WITHOUT_SETS
@@ -27,6 +28,8 @@ _SINCE = Layer(
         },
         "keep_sets": dataclasses.asdict(WITHOUT_SETS),
         "select_best": {
+            "goal": dataclasses.asdict(BEST_OF_MOMENTS),
+            "stability_margin": 0.0,
             "use_owner_ratings": False,
             "versions": "original",
             "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},

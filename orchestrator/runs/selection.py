@@ -23,6 +23,7 @@ from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFac
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
+from orchestrator.domain.stability import NO_REFERENCE, Reference, keep_moments
 from orchestrator.domain.verdict_sentences import describe_damage, explain
 from orchestrator.domain.versions import VersionPhoto, find_versions, pairs_to_check
 from orchestrator.ports import Embedding, Miniature
@@ -66,6 +67,7 @@ def find_moments(
     sets: SetParameters,
     note: Callable[[str], object] = logger.warning,
     measure: MeasureOverlaps = measure_nothing,
+    reference: Reference = NO_REFERENCE,
 ) -> Moments:
     """Clusters photos with `cluster_scenes`, corrects moments by time, structure and overlaps.
 
@@ -77,6 +79,7 @@ def find_moments(
         sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
         measure: Finds overlaps, for versions and panoramas.
+        reference: The earlier run whose moments are kept where no photo is new.
     """
     if not records:
         return Moments(np.empty(0, np.intp), [], [])
@@ -110,7 +113,9 @@ def find_moments(
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
         alterations = _find_alterations(records, embeddings, miniatures, measure)
         labels = labels_of(join_pairs(labels, _family_pairs(records, alterations)))
+    digests = [record.content_digest for record in records]
     if sets == WITHOUT_SETS:
+        labels = keep_moments(labels, digests, reference.moments)
         return Moments(labels, [None] * len(records), alterations)
     folders = [record.path.rpartition("/")[0] for record in records]
     shapes = [(record.width_px, record.height_px) for record in records]
@@ -121,7 +126,7 @@ def find_moments(
 
     frames = Frames(folders, shapes, captures, structures, facts, measure_rows)
     found = find_sets(frames, sets)
-    joined = labels_of(join_sets(labels, found))
+    joined = keep_moments(labels_of(join_sets(labels, found)), digests, reference.moments)
     return Moments(joined, places_in_sets(len(records), found), alterations)
 
 
@@ -215,6 +220,7 @@ def build_selection(
     embeddings: Embedding,
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
+    reference: Reference = NO_REFERENCE,
 ) -> Selection:
     """Builds the selection from the photos of a run.
 
@@ -223,6 +229,7 @@ def build_selection(
         embeddings: float32, (n, d), row i for record i.
         settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
+        reference: The earlier run whose picks are kept where nothing better came.
     """
     return Selection(
         [_candidate(record) for record in records],
@@ -231,6 +238,7 @@ def build_selection(
         settings.select_best,
         decisions,
         settings.keep_sets,
+        reference.picks,
     )
 
 

@@ -290,6 +290,16 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             return {row.path: row.content_digest for row in connection.execute(query)}
 
+    def moments_and_reasons(self, run_id: str) -> list[tuple[str, int, str]]:
+        """Digest, moment as the algorithm found it, and reason code of each readable photo."""
+        found = images.c.machine_cluster_id
+        query = select(images.c.content_digest, found, images.c.reason_code).where(
+            images.c.run_id == run_id, found.is_not(None)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(images.c.path)).all()
+        return [(row.content_digest, row.machine_cluster_id, row.reason_code) for row in rows]
+
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""
         query = select(images).where(images.c.run_id == run_id, images.c.path == path)

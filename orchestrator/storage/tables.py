@@ -82,6 +82,7 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("summary", JSON),
     Column("source_run_id", String(32), nullable=False),
+    Column("reference_run_id", String(32), nullable=False, server_default=""),
     Column("decisions", JSON, nullable=False, server_default="{}"),
     Column("corrections", JSON, nullable=False, server_default="[]"),
     Column("notes", JSON, nullable=False, server_default="[]"),

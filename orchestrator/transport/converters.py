@@ -67,6 +67,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
         create_time=_timestamp(run.create_time),
         profile=run.profile,
         source_run_id=run.source_run_id,
+        reference_run_id=run.reference_run_id,
         notes=run.notes,
     )
     if run.start_time is not None:

@@ -200,7 +200,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         album = await asyncio.to_thread(self._store.album, request.album_id)
         overrides = converters.overrides_value(request.config_overrides)
         run = await self._curator.start_run(
-            album, request.profile, overrides, new_id(request.request_id)
+            album,
+            request.profile,
+            overrides,
+            new_id(request.request_id),
+            request.reference_run_id if request.HasField("reference_run_id") else None,
         )
         return pb.StartRunResponse(run=converters.run_message(run, whole=True))
 

@@ -55,6 +55,7 @@ def run_value(message: pb.Run) -> Run:
         error=message.error,
         summary=_plain(RunSummary, message.summary) if message.HasField("summary") else None,
         source_run_id=message.source_run_id,
+        reference_run_id=message.reference_run_id,
         decisions={
             digest: decision.value
             for digest, number in message.decisions.items()

@@ -123,7 +123,10 @@ def test_the_logs_report_that_the_siamese_model_was_loaded_and_used(curated: Cur
     loaded = (curated.out / "logs" / "siamese.log").read_text()
     assert "Loading Siamese model from /" in loaded
     assert "siamese-describe.onnx" in loaded
-    assert "Siamese comparison enabled" in (curated.out / "logs" / "orchestrator.log").read_text()
+    assert (
+        "Siamese CNN enabled for comparison"
+        in (curated.out / "logs" / "orchestrator.log").read_text()
+    )
 
 
 def test_the_summary_counts(curated: Curated) -> None:

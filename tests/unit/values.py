@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.domain.content import ContentTreatment
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
+from orchestrator.domain.goal import BEST_OF_MOMENTS
 from orchestrator.domain.photo import Candidate, FaceScores, QualityScores
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
 from orchestrator.domain.selection import (
@@ -69,9 +70,11 @@ def candidate(path: str, cluster_id: int = 0, **scores: Any) -> Candidate:
 
 def rules(**changes: Any) -> SelectionParameters:
     plain = SelectionParameters(
+        goal=BEST_OF_MOMENTS,
         max_images_per_cluster=2,
         min_score_threshold=0.4,
         dissimilarity_threshold=0.85,
+        stability_margin=0.02,
         include_noise=True,
         use_owner_ratings=True,
         versions="original",

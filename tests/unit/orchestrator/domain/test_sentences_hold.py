@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.content import ContentTreatment
+from orchestrator.domain.goal import Goal
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
 from orchestrator.domain.scoring import FAULT_WORDS, face_faults
@@ -70,6 +71,12 @@ treatments = st.builds(ContentTreatment, *[treatment] * 5)
 decisions = st.dictionaries(
     st.sampled_from("abcdefgh"), st.sampled_from(list(Decision)), max_size=2
 )
+goals = st.builds(
+    Goal,
+    pick=st.sampled_from(["moments", "moments", "count", "one_per_moment", "all_but_failures"]),
+    count=st.integers(1, 6),
+    share=st.just(0.1),
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ def judge(
     drawn: list[Any],
     treated: ContentTreatment,
     decided: dict[str, Decision],
+    goal: Goal,
     seed: int,
     use: tuple[Any, SetParameters] = ("original", WITHOUT_SETS),
 ) -> dict[str, Judged]:
@@ -110,8 +118,16 @@ def judge(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = itertools.combinations([photo.path for photo in candidates], 2)
     comparisons: Comparisons = {pair: float(random.uniform()) for pair in pairs}
-    parameters = rules(content=treated, versions=use[0])
-    selection = Selection(candidates, vectors, FILTERS, parameters, decided, use[1])
+    picks = frozenset(photo.path for photo in candidates if random.uniform() < 0.3)
+    selection = Selection(
+        candidates,
+        vectors,
+        FILTERS,
+        rules(content=treated, goal=goal, versions=use[0]),
+        decided,
+        use[1],
+        earlier_picks=picks if seed % 2 else frozenset(),
+    )
     verdicts = selection.verdicts(comparisons)
     sentences = explain(selection, verdicts)
     rows = zip(candidates, verdicts, sentences, strict=True)
@@ -127,7 +143,7 @@ def test_every_moment_keeps_a_photo_unless_none_may_be_picked(
     seed: int,
 ) -> None:
     moments: dict[tuple[int, str], list[Judged]] = {}
-    for path, one in judge(drawn, treated, decided, seed, use).items():
+    for path, one in judge(drawn, treated, decided, rules().goal, seed, use).items():
         cluster = one.candidate.cluster_id
         moments.setdefault((cluster, path if cluster == NOISE else ""), []).append(one)
     for moment in moments.values():
@@ -136,19 +152,28 @@ def test_every_moment_keeps_a_photo_unless_none_may_be_picked(
         assert is_picked or all(one.verdict.reason in out for one in moment)
 
 
-@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, uses, st.integers(0, 2**16))
+@given(
+    st.lists(photos, min_size=1, max_size=8),
+    treatments,
+    decisions,
+    goals,
+    uses,
+    st.integers(0, 2**16),
+)
 def test_every_sentence_agrees_with_the_numbers(
     drawn: list[Any],
     treated: ContentTreatment,
     decided: dict[str, Decision],
+    goal: Goal,
     use: tuple[Any, SetParameters],
     seed: int,
 ) -> None:
-    judged = judge(drawn, treated, decided, seed, use)
+    judged = judge(drawn, treated, decided, goal, seed, use)
     for one in judged.values():
         start = ("Selected: ", "Also selected: ") if one.verdict.is_selected else "Not selected: "
         assert one.sentence.startswith(start)
         (check_selected if one.verdict.is_selected else check_rejected)(one, judged)
+        check_outcome(one, judged)
         check_faults(one)
 
 
@@ -156,6 +181,9 @@ def check_selected(one: Judged, judged: dict[str, Judged]) -> None:
     """Checks that a pick's reason states its score correctly."""
     if one.verdict.reason is Reason.SELECTED_BEST:
         check_best(one, judged)
+    elif one.verdict.reason is Reason.KEPT_FROM_LAST_RUN:
+        assert one.verdict.outranked
+        check_margin(one, one.verdict, judged[one.verdict.outranked].verdict)
     elif one.verdict.reason is Reason.SELECTED_DISTINCT:
         (score,) = one.stated(r"score (-?[\d.]+),")
         similarity, limit = one.stated(r"similarity (-?[\d.]+), limit ([\d.]+)")
@@ -194,9 +222,48 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
         case Reason.VERSION:
             assert rival
             assert one.sentence == f"Not selected: a cropped version of {rival.candidate.path}."
+
+
+def check_outcome(one: Judged, judged: dict[str, Judged]) -> None:
+    """What the reason says about another photo's result is so."""
+    rival = judged[one.verdict.lost_to] if one.verdict.lost_to else None
+    if one.verdict.reason is Reason.NOT_BETTER_ENOUGH:
+        assert rival
+        assert rival.verdict.is_selected or rival.verdict.reason is Reason.BEYOND_GOAL
+        check_margin(one, rival.verdict, one.verdict)
+    if one.verdict.reason is Reason.BEYOND_GOAL:
+        check_beyond_goal(one, judged)
     if "is the best of this moment" in one.sentence:
         assert rival
         assert rival.verdict.rank == 1
+
+
+def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
+    """The photo that does not replace an earlier pick is not better by the margin."""
+    lead = other.composite_score - pick.composite_score
+    assert lead < rules().stability_margin
+    assert pick.rank < other.rank
+    if "is only" in one.sentence:
+        better, margin = one.stated(r"is only (\d\.\d+) better, which is less than (\d\.\d+)")
+        assert better < margin
+    else:
+        assert lead <= 0
+
+
+def check_beyond_goal(one: Judged, judged: dict[str, Judged]) -> None:
+    """What is left out counts less than the last pick, or comes after what is left out too."""
+    coverage = one.verdict.coverage
+    assert coverage
+    picked = [other for other in judged.values() if other.verdict.is_selected]
+    assert len(picked) >= coverage.requested
+    if "was not selected either" in one.sentence:
+        assert coverage.ahead
+        assert not judged[coverage.ahead].verdict.is_selected
+    elif "last pick counted" in one.sentence:
+        value, last = one.stated(r"(?:score|:) (-?[\d.]+); the last pick counted (-?[\d.]+)\)")
+        assert value <= last
+    if "this moment already has" in one.sentence:
+        assert coverage.moment_count
 
 
 def check_best(one: Judged, judged: dict[str, Judged]) -> None:

@@ -117,6 +117,10 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_IN_SET: _ClassVar[ReasonCode]
     REASON_CODE_VERSION: _ClassVar[ReasonCode]
     REASON_CODE_SELECTED_VERSION: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_FOR_GOAL: _ClassVar[ReasonCode]
+    REASON_CODE_BEYOND_GOAL: _ClassVar[ReasonCode]
+    REASON_CODE_KEPT_FROM_LAST_RUN: _ClassVar[ReasonCode]
+    REASON_CODE_NOT_BETTER_ENOUGH: _ClassVar[ReasonCode]
     REASON_CODE_COPY: _ClassVar[ReasonCode]
     REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
     REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
@@ -201,6 +205,10 @@ REASON_CODE_SELECTED_WITH_SET: ReasonCode
 REASON_CODE_IN_SET: ReasonCode
 REASON_CODE_VERSION: ReasonCode
 REASON_CODE_SELECTED_VERSION: ReasonCode
+REASON_CODE_SELECTED_FOR_GOAL: ReasonCode
+REASON_CODE_BEYOND_GOAL: ReasonCode
+REASON_CODE_KEPT_FROM_LAST_RUN: ReasonCode
+REASON_CODE_NOT_BETTER_ENOUGH: ReasonCode
 REASON_CODE_COPY: ReasonCode
 REASON_CODE_MISFIRE: ReasonCode
 REASON_CODE_CONTENT_EXCLUDED: ReasonCode
@@ -324,16 +332,18 @@ class DeleteAlbumResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class StartRunRequest(_message.Message):
-    __slots__ = ("album_id", "config_overrides", "profile", "request_id")
+    __slots__ = ("album_id", "config_overrides", "profile", "reference_run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     config_overrides: _struct_pb2.Struct
     profile: str
+    reference_run_id: str
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., reference_run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class StartRunResponse(_message.Message):
     __slots__ = ("run",)
@@ -1153,7 +1163,7 @@ class Album(_message.Message):
     def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folders: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes")
+    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes", "reference_run_id")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1193,6 +1203,7 @@ class Run(_message.Message):
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     album_id: str
     state: RunState
@@ -1211,7 +1222,8 @@ class Run(_message.Message):
     decisions: _containers.ScalarMap[str, Decision]
     corrections: _containers.RepeatedCompositeFieldContainer[Correction]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., decisions: _Optional[_Mapping[str, Decision]] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    reference_run_id: str
+    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., decisions: _Optional[_Mapping[str, Decision]] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., reference_run_id: _Optional[str] = ...) -> None: ...
 
 class Correction(_message.Message):
     __slots__ = ("action", "content_digests", "target_digest")

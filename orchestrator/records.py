@@ -10,7 +10,13 @@ from typing import Any
 
 from orchestrator.domain.exposure import exposure_caption
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, QualityScores
+from orchestrator.domain.photo import (
+    CameraFacts,
+    FaceScores,
+    OwnerMark,
+    QualityScores,
+    UserMark,
+)
 from orchestrator.domain.scoring import FaceFault, face_caption
 from orchestrator.domain.sets import SetKind, SetPlace
 from services.common.errors import FailedPreconditionError
@@ -172,6 +178,7 @@ class ImageRecord:
     set_id: int | None = None
     set_place: int | None = None
     set_size: int | None = None
+    user_mark: UserMark = field(default_factory=UserMark)
 
     @property
     def is_readable(self) -> bool:

@@ -61,6 +61,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     fields += [(name, pa.int32()) for name in ("set_id", "set_place", "set_size")]
     fields += [("content_class", pa.string())]
     fields += [(name, pa.list_(pa.int64())) for name in ("luminance_grid", "detail_grid")]
+    fields += [("user_mark", pa.struct([("stars", pa.int32()), ("label", pa.string())]))]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()
@@ -84,6 +85,7 @@ def _row(record: ImageRecord) -> dict[str, object]:
         "exposure_caption": record.exposure_caption,
         "megapixels": record.megapixels,
         "owner_mark": dataclasses.asdict(record.owner_mark),
+        "user_mark": dataclasses.asdict(record.user_mark),
     }
 
 

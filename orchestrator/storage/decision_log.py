@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
@@ -14,11 +14,12 @@ from orchestrator.domain.decisions import (
     DecisionEntry,
     LogChecker,
     decisions_in,
+    marks_in,
 )
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.photo import Decision, UserMark
 from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.rows import utc
-from orchestrator.storage.tables import albums, decision_log, decisions
+from orchestrator.storage.tables import albums, decision_log, decisions, user_marks
 from services.common.errors import InvalidArgumentError, NotFoundError
 
 
@@ -95,6 +96,7 @@ class SqlDecisionLog:
             if rows:
                 connection.execute(insert(decision_log), rows)
                 _write_decisions(connection, album_id, log, log[count:])
+                _write_marks(connection, album_id, marks_in(log))
             record_change(connection, added_count=len(rows))
         return len(rows)
 
@@ -137,6 +139,24 @@ def _write_decisions(
         connection.execute(insert(decisions), rows)
 
 
+def _write_marks(connection: Connection, album_id: str, wanted: Mapping[str, UserMark]) -> None:
+    """Updates the table of stars and labels."""
+    stored = {
+        row.content_digest: UserMark(row.stars, row.label)
+        for row in connection.execute(select(user_marks).where(user_marks.c.album_id == album_id))
+    }
+    changed = {digest for digest, _ in stored.items() ^ wanted.items()}
+    for digest in sorted(changed & stored.keys()):
+        key = (user_marks.c.album_id == album_id) & (user_marks.c.content_digest == digest)
+        connection.execute(delete(user_marks).where(key))
+    rows = [
+        {"album_id": album_id, "content_digest": digest, **dataclasses.asdict(wanted[digest])}
+        for digest in sorted(changed & wanted.keys())
+    ]
+    if rows:
+        connection.execute(insert(user_marks), rows)
+
+
 def _entries(connection: Connection, album_id: str) -> list[DecisionEntry]:
     query = select(decision_log).where(decision_log.c.album_id == album_id)
     return [_entry(row) for row in connection.execute(query.order_by(decision_log.c.sequence))]
@@ -153,6 +173,8 @@ def _entry(row: Row[Any]) -> DecisionEntry:
         target=DecidedPhoto(**row.target) if row.target else None,
         undone_id=row.undone_id,
         decided_by=row.decided_by,
+        stars=row.stars,
+        label=row.label,
     )
 
 

@@ -107,6 +107,7 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         exposure_caption=record.exposure_caption,
         megapixels=record.megapixels,
         owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
+        user_mark=pb.UserMark(**dataclasses.asdict(record.user_mark)),
         companion_paths=record.companion_paths,
         version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
@@ -170,6 +171,8 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
         create_time=_timestamp(entry.create_time),
         is_in_force=is_in_force,
         decided_by=entry.decided_by,
+        stars=entry.stars,
+        label=entry.label,
     )
 
 
@@ -199,6 +202,8 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         target=decided[-1] if message.HasField("target") else None,
         undone_id=message.undone_id,
         decided_by=message.decided_by,
+        stars=message.stars,
+        label=message.label,
     )
 
 

@@ -115,6 +115,8 @@ class LoggedDecision(BaseModel):
     undone_id: str
     create_time: str
     decided_by: str
+    stars: int
+    label: str
     is_in_force: bool
 
 

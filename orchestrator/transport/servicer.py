@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from itertools import takewhile
@@ -403,6 +404,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         if action is DecisionAction.UNDO:
             raise InvalidArgumentError("action", "to undo, call UndoDecision")
         entry = await self._new_entry(request, action, request.paths, request.target_path)
+        entry = dataclasses.replace(entry, stars=request.stars, label=request.label)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         return pb.AppendDecisionResponse(
             entry=converters.entry_message(entry, is_in_force=True), changed_images=changed

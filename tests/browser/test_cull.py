@@ -68,7 +68,7 @@ def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
     orchestrator = Orchestrator(base / "orchestrator", {}, base)
     (base / "orchestrator" / "data").mkdir(parents=True)
     engine = open_database(base / "orchestrator" / "data")
-    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3, "two": 1}
+    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3, "two": 1, "marks": 1}
     runs = {
         name: make_run(engine, base / name, name, count, small) for name, count in sizes.items()
     }
@@ -189,6 +189,27 @@ def test_decisions_are_undone_and_an_address_returns_to_the_photo(
     page.keyboard.press("x")
     page.keyboard.press("Escape")
     assert len(culling.decisions("few")) == SHOT_COUNT
+
+
+def test_stars_and_labels_are_given_and_taken_back_by_keys(page: Page, culling: Culling) -> None:
+    made = culling.open(page, "marks")
+    star = page.get_by_role("group", name="Stars").get_by_role("button", name="5 stars")
+    for key in ("4", "9", "ArrowRight", "2", "0", "6", "6", "5", "u"):
+        page.keyboard.press(key)
+    expect(page.locator("#undecided")).to_have_text("5 undecided")
+    expect(page.locator("#announcer")).to_have_text(re.compile("001-2.jpg"))
+    star.click()
+    expect(page.get_by_role("button", name="Remove the stars")).to_be_visible()
+    expect_saved(page)
+    images = culling.orchestrator.stub.ListImages(pb.ListImagesRequest(run_id=made.run_id)).images
+    marked = {image.path: (image.user_mark.stars, image.user_mark.label) for image in images}
+    assert marked == dict.fromkeys(made.paths, (0, "")) | {
+        made.paths[0]: (4, "blue"),
+        made.paths[1]: (5, ""),
+    }
+    page.reload()
+    first = page.locator(f"#strip [data-path='{made.paths[0]}']")
+    expect(first).to_have_accessible_name("001-1.jpg, Pick, 4 stars, blue label")
 
 
 def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(

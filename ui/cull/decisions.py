@@ -15,6 +15,8 @@ _ACTIONS = {
     "reject": pb.DECISION_ACTION_REJECT,
     "clear": pb.DECISION_ACTION_CLEAR,
     "undo": pb.DECISION_ACTION_UNDO,
+    "rate": pb.DECISION_ACTION_RATE,
+    "label": pb.DECISION_ACTION_LABEL,
 }
 
 
@@ -33,8 +35,10 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    action: Literal["keep", "reject", "clear", "undo"]
+    action: Literal["keep", "reject", "clear", "undo", "rate", "label"]
     photos: Annotated[list[Photo], Field(max_length=100_000)] = []
+    stars: Annotated[int, Field(ge=0, le=5)] = 0
+    label: Literal["", "red", "yellow", "green", "blue"] = ""
     undone_id: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     create_time: datetime
 
@@ -74,6 +78,8 @@ def _message(entry: Entry, user: str) -> pb.DecisionEntry:
         ],
         undone_id=entry.undone_id,
         decided_by=user,
+        stars=entry.stars,
+        label=entry.label,
     )
     time = entry.create_time
     message.create_time.FromDatetime(time if time.tzinfo is None else time.astimezone(UTC))

@@ -64,6 +64,8 @@ def photo_json(image: pb.ImageResult) -> Json:
         "error": "" if readable else image.error or "This file could not be read.",
         "moment": image.cluster_id if clustered else None,
         "decision": _DECISIONS.get(image.decision, ""),
+        "stars": image.user_mark.stars,
+        "label": image.user_mark.label,
         "picked": image.is_selected,
         "reason": image.reason,
         "lost_to": image.lost_to_path,

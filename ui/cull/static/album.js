@@ -17,7 +17,7 @@ export class Album {
         this.moments.push(places.get(place));
       }
       photo.index = index;
-      photo.unsaved = null; // {id, decision} of the newest decision that is not stored yet
+      photo.unsaved = {}; // {id, value} of what is not stored yet: of its decision, stars, label
       photo.followed = 0; // number of the last event about it
       photo.at = places.get(place);
       photo.at.photos.push(photo);
@@ -25,9 +25,14 @@ export class Album {
     this.byPath = new Map(this.photos.map((photo) => [photo.path, photo]));
   }
 
-  // The user's decision as it shows: "keep", "reject", or "" where the machine decides.
+  // What the user has given a photo, as it shows: its "decision", "stars" or "label".
+  static get(photo, field) {
+    return (photo.unsaved[field] ?? { value: photo[field] }).value;
+  }
+
+  // "keep", "reject", or "" where the machine decides.
   static decision(photo) {
-    return photo.unsaved ? photo.unsaved.decision : photo.decision;
+    return Album.get(photo, "decision");
   }
 
   static isPick(photo) {
@@ -60,8 +65,8 @@ export class Album {
     const known = changed.map((values) => [this.byPath.get(values.path), values]);
     return known.flatMap(([photo, values]) => {
       if (!photo || photo.followed > since) return [];
-      const { decision, picked, reason, lost_to } = values;
-      Object.assign(photo, { decision, picked, reason, lost_to });
+      const { decision, stars, label, picked, reason, lost_to } = values;
+      Object.assign(photo, { decision, stars, label, picked, reason, lost_to });
       return [photo];
     });
   }

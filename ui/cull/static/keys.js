@@ -21,6 +21,20 @@ export const COMMANDS = [
     once: true,
     hint: "keep only this",
   },
+  {
+    name: "rate",
+    text: "one to five stars; 0 removes them",
+    keys: ["1", "2", "3", "4", "5", "0"],
+    once: true,
+    hint: "stars",
+    hintKeys: "1-5",
+  },
+  {
+    name: "label",
+    text: "red, yellow, green or blue label; again removes it",
+    keys: ["6", "7", "8", "9"],
+    once: true,
+  },
   { name: "clear", text: "clear the decision about this shot", keys: ["Backspace", "Delete"], once: true },
   { name: "undo", text: "undo your last decision", keys: ["u", "Ctrl+z"], hint: "undo" },
   { name: "redo", text: "redo it", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
@@ -58,7 +72,7 @@ export function keyCaption(key) {
 
 const byKey = new Map(COMMANDS.flatMap((command) => command.keys.map((key) => [key, command])));
 
-// The command of a key event; nothing where the key belongs to the focused control.
+// The command of a key event, and the key; nothing where the key belongs to the focused control.
 export function commandOf(event) {
   const control = event.target.closest?.("button, a, input, select, textarea, summary");
   const types = control?.matches("input, select, textarea");
@@ -69,5 +83,6 @@ export function commandOf(event) {
     ...(event.shiftKey && key !== "?" ? ["Shift"] : []),
   ];
   const command = byKey.get([...modifiers, key].join("+"));
-  return command?.once && event.repeat ? undefined : command;
+  if (!command || (command.once && event.repeat)) return undefined;
+  return { name: command.name, key };
 }

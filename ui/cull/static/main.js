@@ -6,6 +6,7 @@ import { Decisions } from "./decisions.js";
 import { byId, element, plural } from "./elements.js";
 import { listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
+import { LABELS } from "./marks.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { Stream } from "./stream.js";
@@ -47,7 +48,8 @@ class Cull {
     writeAddress(photo);
   }
 
-  run(command) {
+  // Carries out a command; those that several keys give tell these apart.
+  run(command, key) {
     const { album, decisions, photo } = this;
     switch (command) {
       case "next": return this.show(album.after(photo, 1));
@@ -59,6 +61,12 @@ class Cull {
       case "keep": return this.#decide((chosen) => decisions.keep(chosen));
       case "reject": return this.#decide((chosen) => decisions.reject(chosen));
       case "clear": return decisions.clear(photo);
+      case "rate":
+        decisions.rate(photo, Number(key));
+        return this.view.announce(photo);
+      case "label":
+        decisions.toggleLabel(photo, LABELS[key]);
+        return this.view.announce(photo);
       case "accept":
         decisions.accept(photo.at);
         this.#showSaving();
@@ -158,13 +166,13 @@ function listen(cull) {
     const command = dialog.open ? undefined : commandOf(event);
     if (!command) return;
     event.preventDefault();
-    cull.run(command.name);
+    cull.run(command.name, command.key);
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (event.detail) button?.blur(); // or Space would press it again
-    const { command, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
-    if (command) cull.run(command);
+    const { command, key, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
+    if (command) cull.run(command, key);
     else if (path && button) cull.show(cull.album.byPath.get(path));
   });
   listenToGestures(byId("shots"), cull);

@@ -3,6 +3,7 @@
 import { Album, rival } from "./album.js";
 import { byId, element, plural } from "./elements.js";
 import { COMMANDS, keyCaption } from "./keys.js";
+import { describeMarks, markButtons, marks } from "./marks.js";
 import { LARGE_PX } from "./pictures.js";
 
 const ALL_COUNT = 6;
@@ -39,7 +40,7 @@ export class View {
     this.#renderCounts();
     const { photos } = photo.at;
     const place = `shot ${photos.indexOf(photo) + 1} of ${photos.length}`;
-    byId("announcer").textContent = [photo.name, place, state(photo)].filter(Boolean).join(", ");
+    byId("announcer").textContent = describe(photo, place);
   }
 
   setLayout(layout) {
@@ -57,6 +58,11 @@ export class View {
     }
     if (photos.includes(this.photo)) this.#renderPanel(this.photo);
     this.#renderCounts();
+  }
+
+  // Says aloud what a photo has now, for those who cannot see it.
+  announce(photo) {
+    byId("announcer").textContent = describe(photo);
   }
 
   showSaving(count, problem) {
@@ -122,7 +128,7 @@ export class View {
       { "data-path": photo.path },
       element("img", { src: this.pictures.small(photo), alt: photo.name, draggable: "false" }),
       element("span", { class: "tag" }),
-      element("figcaption", {}, element("b", { text: photo.name }), ...facts(photo)),
+      element("figcaption", {}, element("b", { text: photo.name }), marks(photo), ...facts(photo)),
       element("span", { class: "percent" }),
     );
     this.#use(this.pictures.large(photo), figure, photo);
@@ -166,6 +172,7 @@ export class View {
     figure.classList.toggle("rejected", decision === "reject");
     figure.classList.toggle("pick", Album.isPick(photo));
     figure.querySelector(".tag").textContent = state(photo) || rank(photo);
+    figure.querySelector(".marks").replaceWith(marks(photo));
   }
 
   #renderStrip(moment) {
@@ -187,6 +194,7 @@ export class View {
       { type: "button", "data-path": photo.path, tabindex: "-1" },
       picture,
       element("i", { class: "dot", "aria-hidden": "true" }),
+      marks(photo),
     );
     this.#markThumb(button, photo);
     return button;
@@ -196,7 +204,8 @@ export class View {
     const decision = Album.decision(photo);
     button.className = decision === "keep" ? "kept" : decision === "reject" ? "rejected" : "";
     button.classList.toggle("pick", Album.isPick(photo));
-    button.setAttribute("aria-label", [photo.name, state(photo)].filter(Boolean).join(", "));
+    button.setAttribute("aria-label", describe(photo));
+    button.querySelector(".marks").replaceWith(marks(photo));
     button.title = photo.name;
   }
 
@@ -207,6 +216,7 @@ export class View {
     const reason = element("p", { class: `why ${photo.picked ? "picked" : ""}`, text: photo.reason });
     byId("panel").replaceChildren(
       element("h2", { text: photo.name }),
+      markButtons(photo),
       reason,
       ...(photo.damage ? [element("p", { class: "problem", text: photo.damage })] : []),
       ...(photo.caption ? [element("p", { class: "dim", text: photo.caption })] : []),
@@ -248,8 +258,8 @@ export class View {
 
   #describeKeys() {
     byId("hints").replaceChildren(
-      ...COMMANDS.filter((command) => command.hint).map(({ keys, hint }) =>
-        element("span", {}, element("kbd", { text: keyCaption(keys[0]) }), ` ${hint}`),
+      ...COMMANDS.filter((command) => command.hint).map(({ keys, hint, hintKeys }) =>
+        element("span", {}, element("kbd", { text: hintKeys ?? keyCaption(keys[0]) }), ` ${hint}`),
       ),
     );
     byId("keys").querySelector("dl").replaceChildren(
@@ -269,6 +279,11 @@ function state(photo) {
   const decision = Album.decision(photo);
   if (decision) return decision === "keep" ? "Kept" : "Rejected";
   return photo.picked ? "Pick" : "";
+}
+
+// For screen readers, for example "a.jpg, shot 1 of 3, Kept, 4 stars".
+function describe(photo, place = "") {
+  return [photo.name, place, state(photo), ...describeMarks(photo)].filter(Boolean).join(", ");
 }
 
 function rank(photo) {

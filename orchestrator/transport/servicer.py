@@ -21,6 +21,7 @@ from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageFilter, utc_now
 from orchestrator.review.decision_entries import new_entry, undo_entry
 from orchestrator.run_service import Curator
+from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
@@ -322,7 +323,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.GetThumbnailRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetThumbnailResponse:
         """Returns a JPEG of a photo."""
-        jpeg = await self._reader.picture(request.run_id, request.path, request.long_side_px)
+        jpeg = await self._reader.picture(
+            request.run_id, request.path, request.long_side_px, is_of_faces=request.faces_only
+        )
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
     # Actions on results
@@ -445,8 +448,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> AsyncIterator[pb.WatchDecisionsResponse]:
         """Streams what is added to an album's log."""
         await self._reader.album(request.album_id)
+        penalties = None
         if request.run_id:
             run = await self._reader.run(request.run_id)
+            penalties = read_penalties(run)
             if run.album_id != request.album_id:
                 raise InvalidArgumentError("run_id", f"run {run.id} belongs to another album")
         if request.known_entry_count < 0:
@@ -455,7 +460,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         async for addition in self._curator.watch_decisions(
             request.album_id, known, request.run_id
         ):
-            yield converters.addition_message(addition)
+            yield converters.addition_message(addition, penalties)
 
     @deduplicate
     async def ImportDecisions(
@@ -497,14 +502,18 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Like `_decide`, but also returns the number of entries that were new to the log."""
         run = await self._curator.run(run_id) if run_id else None
         added_count, changed = await self._curator.decide(album_id, entries, run)
-        if run is not None:  # an earlier attempt may already have changed some photos
-            earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
-            by_path = {record.path: record for record in (*earlier, *changed)}
-            changed = [by_path[path] for path in sorted(by_path)]
+        if run is None:
+            return added_count, []
+        # an earlier attempt may already have changed some photos
+        earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
+        by_path = {record.path: record for record in (*earlier, *changed)}
         decisions = await asyncio.to_thread(self._log.decisions, album_id)
+        penalties = read_penalties(run)
         return added_count, [
-            converters.image_message(record, decisions.get(record.content_digest))
-            for record in changed
+            converters.image_message(
+                by_path[path], decisions.get(by_path[path].content_digest), penalties
+            )
+            for path in sorted(by_path)
         ]
 
     async def CompareImages(

@@ -19,6 +19,7 @@ from orchestrator.storage.database import open_database
 from tests.browser.culling import SHOT_COUNT, Made, make_run
 from tests.conftest import draw_picture
 from tests.integration.parts import Orchestrator, Part
+from tests.unit.values import face
 
 KEEP, REJECT = pb.DECISION_KEEP, pb.DECISION_REJECT
 KEYS = {"k": KEEP, "x": REJECT}
@@ -73,6 +74,13 @@ def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
         name: make_run(engine, base / name, name, count, small) for name, count in sizes.items()
     }
     runs["large"] = make_run(engine, base / "large", "large", 1, large)
+    people = (
+        (face(left=0.6), face(left=0.1, eyes_score=0.0)),
+        (face(left=0.15), face(left=0.55, width=0.01, height=0.01)),
+    )
+    runs["faces"] = make_run(
+        engine, base / "faces", "faces", 1, large, faces=(*people, (face(left=0.6),), (), ())
+    )
     engine.dispose()
     ui = Part("ui", base / "ui", settings={"orchestrator_address": orchestrator.address})
     try:
@@ -210,6 +218,38 @@ def test_stars_and_labels_are_given_and_taken_back_by_keys(page: Page, culling: 
     page.reload()
     first = page.locator(f"#strip [data-path='{made.paths[0]}']")
     expect(first).to_have_accessible_name("001-1.jpg, Pick, 4 stars, blue label")
+
+
+def test_the_faces_strip_matches_faces_by_place_and_says_what_it_cannot_tell(
+    page: Page, culling: Culling
+) -> None:
+    made = culling.open(page, "faces")
+    page.keyboard.press("f")
+    strip = page.get_by_role("region", name="Faces of this moment")
+    names = strip.get_by_role("button").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert sorted(names) == [
+        "Face 1 in 001-1.jpg: eyes closed, smiling",
+        "Face 1 in 001-2.jpg: eyes open, smiling",
+        "Face 2 in 001-1.jpg: eyes open, smiling",
+        "Face 2 in 001-2.jpg: eyes: can't tell, smile: can't tell",
+        "Face 2 in 001-3.jpg: eyes open, smiling",
+    ]
+    expect(strip.locator("canvas").first).to_have_attribute("width", "256")
+    row = f"http://{culling.ui.address}/photos/{made.run_id}/64/001-1.jpg?faces=1"
+    assert Image.open(io.BytesIO(httpx.get(row).content)).size == (128, 64)
+    without = row.replace("001-1", "001-5")
+    assert httpx.get(without).status_code == 404
+    page.keyboard.press("c")
+    strip.get_by_role("button").last.press("Enter")
+    current = page.locator("#shots figure.current")
+    expect(current).to_have_attribute("data-path", "001-3.jpg")
+    expect(current.locator(".percent")).to_have_text("100%")
+    parts = page.locator("#shots img").evaluate_all("all => all.map(one => one.style.transform)")
+    assert len(parts) == 2
+    assert parts[0] != parts[1], "each shows its own face on the right"
+    page.keyboard.press("Escape")
+    page.keyboard.press("f")
+    expect(strip).to_be_hidden()
 
 
 def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(

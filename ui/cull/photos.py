@@ -76,10 +76,18 @@ def photo_json(image: pb.ImageResult) -> Json:
         "caption": image.face_caption,
         "damage": image.damage,
         "scores": [score_value(image, score) if readable else None for score in SHOWN_SCORES],
-        "faces": [_face(face) for face in image.faces],
+        "faces": list(map(_face, image.faces, image.face_signs)),
     }
 
 
-def _face(face: face_pb2.Face) -> Json:
+def _face(face: face_pb2.Face, signs: pb.FaceSigns) -> Json:
     box = face.box
-    return {"left": box.left, "top": box.top, "width": box.width, "height": box.height}
+    return {
+        "left": box.left,
+        "top": box.top,
+        "width": box.width,
+        "height": box.height,
+        "eyes": signs.eyes,
+        "smile": signs.smile,
+        "prominent": signs.is_prominent,
+    }

@@ -79,6 +79,7 @@ class Cull {
       case "compare": return this.view.setLayout("compare");
       case "all": return this.view.setLayout("all");
       case "magnify": return this.toggleZoom(this.#pointed() ?? this.#interest());
+      case "faces": return this.view.toggleFaces();
       case "face":
         this.zoom.nextFace(photo);
         return this.renderZoom();
@@ -105,6 +106,12 @@ class Cull {
     if (this.zoom.isFit) this.zoom.magnify(place);
     else this.zoom.fit();
     this.renderZoom();
+  }
+
+  // Shows a face at 100%, in all shots.
+  showFace(photo, index) {
+    this.zoom.showFace(photo, index);
+    this.show(photo);
   }
 
   #fit() {
@@ -171,8 +178,9 @@ function listen(cull) {
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (event.detail) button?.blur(); // or Space would press it again
-    const { command, key, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
+    const { command, key, face, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
     if (command) cull.run(command, key);
+    else if (face) cull.showFace(cull.album.byPath.get(path), Number(face));
     else if (path && button) cull.show(cull.album.byPath.get(path));
   });
   listenToGestures(byId("shots"), cull);

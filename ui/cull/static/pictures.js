@@ -3,6 +3,8 @@
 export const LARGE_PX = 2048;
 const FULL_PX = 65500; // more than any photo has: the server never makes a picture larger
 const SMALL_PX = 320;
+const FACE_PX = 256;
+const MAX_ROWS = 40;
 const MAX_LARGE = 24; // about 12 MB each once decoded
 const MAX_FULL = 7; // about 100 MB each for 24 megapixels: six shown, and one to come
 
@@ -11,6 +13,7 @@ export class Pictures {
     this.runId = runId;
     this.larges = new Map(); // URL -> {image, ready, done}, the last one used most recently
     this.fulls = new Map();
+    this.rows = new Map(); // of faces
   }
 
   url(photo, longSide) {
@@ -31,6 +34,11 @@ export class Pictures {
   // Loads a photo in its own size.
   full(photo, priority = "high") {
     return this.#load(this.fulls, MAX_FULL, this.url(photo, FULL_PX), priority);
+  }
+
+  // Loads the faces of a photo, side by side.
+  faces(photo) {
+    return this.#load(this.rows, MAX_ROWS, `${this.url(photo, FACE_PX)}?faces=1`, "low");
   }
 
   #load(loaded, count, url, priority) {

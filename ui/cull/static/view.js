@@ -2,6 +2,7 @@
 
 import { Album, rival } from "./album.js";
 import { byId, element, plural } from "./elements.js";
+import { renderFaces } from "./faces.js";
 import { COMMANDS, keyCaption } from "./keys.js";
 import { describeMarks, markButtons, marks } from "./marks.js";
 import { LARGE_PX } from "./pictures.js";
@@ -37,6 +38,7 @@ export class View {
     }
     this.stripButtons.get(photo).scrollIntoView({ block: "nearest", inline: "center" });
     this.#renderPanel(photo);
+    this.#renderFaces();
     this.#renderCounts();
     const { photos } = photo.at;
     const place = `shot ${photos.indexOf(photo) + 1} of ${photos.length}`;
@@ -48,6 +50,22 @@ export class View {
     this.show(this.photo);
   }
 
+  // Shows the faces strip or hides it; the keys stay with the shots.
+  toggleFaces() {
+    const strip = byId("faces");
+    strip.hidden = !strip.hidden;
+    this.#renderFaces();
+  }
+
+  #renderFaces() {
+    const strip = byId("faces");
+    if (strip.hidden) return;
+    const { face, path } = document.activeElement?.closest("#faces button")?.dataset ?? {};
+    renderFaces(this.photo, this.pictures);
+    if (face) strip.querySelector(`[data-face="${face}"][data-path="${CSS.escape(path)}"]`)?.focus();
+    strip.querySelector("td.current")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }
+
   // Shows what has been decided about photos.
   refresh(photos) {
     for (const photo of photos) {
@@ -57,6 +75,7 @@ export class View {
       if (button) this.#markThumb(button, photo);
     }
     if (photos.includes(this.photo)) this.#renderPanel(this.photo);
+    if (photos.some((photo) => photo.at === this.photo.at)) this.#renderFaces();
     this.#renderCounts();
   }
 

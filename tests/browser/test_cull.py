@@ -69,7 +69,7 @@ def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
     orchestrator = Orchestrator(base / "orchestrator", {}, base)
     (base / "orchestrator" / "data").mkdir(parents=True)
     engine = open_database(base / "orchestrator" / "data")
-    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3, "two": 1, "marks": 1}
+    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3, "two": 1, "marks": 1, "moments": 3}
     runs = {
         name: make_run(engine, base / name, name, count, small) for name, count in sizes.items()
     }
@@ -218,6 +218,52 @@ def test_stars_and_labels_are_given_and_taken_back_by_keys(page: Page, culling: 
     page.reload()
     first = page.locator(f"#strip [data-path='{made.paths[0]}']")
     expect(first).to_have_accessible_name("001-1.jpg, Pick, 4 stars, blue label")
+
+
+def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
+    page: Page, culling: Culling
+) -> None:
+    made = culling.open(page, "moments")
+    place = page.locator("#place")
+    current = page.locator("#shots figure.current")
+
+    def shots_by_moment() -> list[list[str]]:
+        request = pb.ListImagesRequest(run_id=made.run_id)
+        found: dict[int, list[str]] = {}
+        for image in culling.orchestrator.stub.ListImages(request).images:
+            found.setdefault(image.cluster_id, []).append(image.path)
+        return [found[number] for number in sorted(found)]
+
+    before = shots_by_moment()
+    for key in ("s", "ArrowRight", "ArrowRight", "s"):  # the first shot has nothing before it
+        page.keyboard.press(key)
+    expect(place).to_have_text("Moment 2 of 4")
+    page.keyboard.press("m")
+    expect(place).to_have_text("Moment 2 of 3")
+    page.keyboard.press("Shift+ArrowUp")
+    expect(place).to_have_text("Moment 1 of 3")
+    thumb = "#strip [data-path='{}']"
+    page.drag_and_drop(thumb.format("001-1.jpg"), thumb.format("001-4.jpg"))
+    expect(page.locator("#notice")).to_contain_text("Moved")
+    expect_saved(page)
+    changed = [["001-2.jpg", "001-3.jpg"], ["001-1.jpg", *made.paths[3:10]], made.paths[10:]]
+    assert sorted(shots_by_moment()) == sorted(changed)
+    page.keyboard.press("Space")  # accepts what is picked in the moments as they are now
+    expect_saved(page)
+    assert sorted(culling.decisions("moments")) == changed[0]
+    for _ in range(5):
+        page.keyboard.press("u")
+    expect(place).to_have_text(re.compile("of 3"))
+    expect_saved(page)
+    assert shots_by_moment() == before
+    assert not culling.decisions("moments")
+
+    page.keyboard.press("/")
+    page.keyboard.type("05-17 003-5")
+    expect(page.locator("#found-count")).to_have_text("1 found")
+    page.keyboard.press("Enter")
+    expect(current).to_have_attribute("data-path", "003-5.jpg")
+    expect(page.locator("#undecided")).to_have_text("15 undecided")
 
 
 def test_the_faces_strip_matches_faces_by_place_and_says_what_it_cannot_tell(

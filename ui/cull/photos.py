@@ -76,7 +76,21 @@ def photo_json(image: pb.ImageResult) -> Json:
         "caption": image.face_caption,
         "damage": image.damage,
         "scores": [score_value(image, score) if readable else None for score in SHOWN_SCORES],
+        "set": _set(image),
         "faces": list(map(_face, image.faces, image.face_signs)),
+    }
+
+
+def _set(image: pb.ImageResult) -> Json | None:
+    """Its place in a bracket, a focus stack or a burst."""
+    if not image.set_kind:
+        return None
+    kind = image.set_kind.replace("_", " ")
+    return {
+        "id": image.set_id,
+        "kind": f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}",
+        "place": image.set_place,
+        "size": image.set_size,
     }
 
 

@@ -35,6 +35,16 @@ export const COMMANDS = [
     keys: ["6", "7", "8", "9"],
     once: true,
   },
+  { name: "split", text: "split the moment before this shot", keys: ["s"], once: true },
+  { name: "merge", text: "merge with the next moment", keys: ["m"], once: true },
+  { name: "moveOn", text: "move this shot to the next moment", keys: ["Shift+ArrowDown"], once: true },
+  {
+    name: "moveBack",
+    text: "move this shot to the previous moment",
+    keys: ["Shift+ArrowUp"],
+    once: true,
+  },
+  { name: "search", text: "search by name, camera or date", keys: ["/"], hint: "search" },
   { name: "clear", text: "clear the decision about this shot", keys: ["Backspace", "Delete"], once: true },
   { name: "undo", text: "undo your last decision", keys: ["u", "Ctrl+z"], hint: "undo" },
   { name: "redo", text: "redo it", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
@@ -81,7 +91,7 @@ export function commandOf(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const modifiers = [
     ...(event.ctrlKey || event.metaKey ? ["Ctrl"] : []),
-    ...(event.shiftKey && key !== "?" ? ["Shift"] : []),
+    ...(event.shiftKey && !"?/".includes(key) ? ["Shift"] : []),
   ];
   const command = byKey.get([...modifiers, key].join("+"));
   if (!command || (command.once && event.repeat)) return undefined;

@@ -4,11 +4,12 @@ import { readAddress, writeAddress } from "./address.js";
 import { Album } from "./album.js";
 import { Decisions } from "./decisions.js";
 import { byId, element, plural } from "./elements.js";
-import { listenToGestures } from "./gestures.js";
+import { listenToDrags, listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
 import { LABELS } from "./marks.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
+import { Search } from "./search.js";
 import { Stream } from "./stream.js";
 import { View } from "./view.js";
 import { Zoom } from "./zoom.js";
@@ -30,7 +31,11 @@ class Cull {
       counted: () => this.#showSaving(),
     });
     this.stream = new Stream(`${url}/events`, entryCount, (event) => this.#receive(event));
-    this.decisions = new Decisions(album, this.queue, (photos) => this.view.refresh(photos));
+    this.decisions = new Decisions(album, this.queue, {
+      shown: (photos) => this.view.refresh(photos),
+      regrouped: () => this.show(this.photo),
+    });
+    this.search = new Search(album, (photo) => this.show(photo));
   }
 
   // Begins at the photo of the address, or at the first undecided one.
@@ -67,6 +72,13 @@ class Cull {
       case "label":
         decisions.toggleLabel(photo, LABELS[key]);
         return this.view.announce(photo);
+      case "split":
+        return this.#told(decisions.split(photo), "Split off", "This is the first shot of its moment.");
+      case "merge":
+        return this.#told(decisions.merge(photo), "Merged", "There is no next moment.");
+      case "moveOn": return this.move(photo, album.momentAfter(photo.at, 1));
+      case "moveBack": return this.move(photo, album.momentAfter(photo.at, -1));
+      case "search": return this.search.open();
       case "accept":
         decisions.accept(photo.at);
         this.#showSaving();
@@ -106,6 +118,16 @@ class Cull {
     if (this.zoom.isFit) this.zoom.magnify(place);
     else this.zoom.fit();
     this.renderZoom();
+  }
+
+  move(photo, moment) {
+    this.#told(this.decisions.move(photo, moment), "Moved", "There is no other moment there.");
+  }
+
+  // Says what has become of the moment, or why nothing has.
+  #told(isDone, what, otherwise) {
+    const { number } = this.photo.at;
+    this.view.notify(isDone ? `${what}: this is moment ${number} now. U undoes it.` : otherwise);
   }
 
   // Shows a face at 100%, in all shots.
@@ -170,7 +192,7 @@ class Cull {
 function listen(cull) {
   const dialog = byId("keys");
   document.addEventListener("keydown", (event) => {
-    const command = dialog.open ? undefined : commandOf(event);
+    const command = document.querySelector("dialog[open]") ? undefined : commandOf(event);
     if (!command) return;
     event.preventDefault();
     cull.run(command.name, command.key);
@@ -184,6 +206,7 @@ function listen(cull) {
     else if (path && button) cull.show(cull.album.byPath.get(path));
   });
   listenToGestures(byId("shots"), cull);
+  listenToDrags(byId("strip"), cull);
   byId("close-keys").addEventListener("click", () => dialog.close());
   window.addEventListener("beforeunload", (event) => {
     if (cull.decisions.unsaved) event.preventDefault();

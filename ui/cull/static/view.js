@@ -9,6 +9,7 @@ import { LARGE_PX } from "./pictures.js";
 
 const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
+const EARLIER_COUNT = 2;
 const NOTICE_MS = 6000;
 
 export class View {
@@ -28,13 +29,15 @@ export class View {
 
   // Shows a photo, and with it what the layout puts beside it.
   show(photo) {
-    const moment = this.photo?.at;
+    const { moment } = this;
     this.photo = photo;
+    this.moment = photo.at;
     this.#renderShots(this.#beside(photo));
     if (moment !== photo.at) this.#renderStrip(photo.at);
     for (const [other, button] of this.stripButtons) {
       if (other === photo) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
+      button.classList.toggle("same-set", isOneSet(photo, other));
     }
     this.stripButtons.get(photo).scrollIntoView({ block: "nearest", inline: "center" });
     this.#renderPanel(photo);
@@ -195,23 +198,39 @@ export class View {
   }
 
   #renderStrip(moment) {
+    const before = this.album.momentAfter(moment, -1)?.photos.slice(-EARLIER_COUNT) ?? [];
     const upcoming = this.album.momentAfter(moment, 1)?.photos.slice(0, UPCOMING_COUNT) ?? [];
-    const buttons = [...moment.photos, ...upcoming].map((photo) => [photo, this.#thumb(photo)]);
-    this.stripButtons = new Map(buttons);
-    const all = buttons.map(([, button]) => button);
-    if (upcoming.length) {
-      all.splice(moment.photos.length, 0, element("span", { class: "gap", title: "next moment" }));
-    }
-    byId("strip").replaceChildren(...all);
+    const thumbs = (photos, isOther) =>
+      photos.map((photo) => {
+        const button = this.#thumb(photo, isOther);
+        this.stripButtons.set(photo, button);
+        return button;
+      });
+    this.stripButtons = new Map();
+    byId("strip").replaceChildren(
+      ...thumbs(before, true),
+      ...(before.length ? [element("span", { class: "gap", title: "previous moment" })] : []),
+      ...thumbs(moment.photos, false),
+      ...(upcoming.length ? [element("span", { class: "gap", title: "next moment" })] : []),
+      ...thumbs(upcoming, true),
+    );
   }
 
-  #thumb(photo) {
-    const picture = element("img", { src: this.pictures.small(photo), alt: "", loading: "lazy" });
+  #thumb(photo, isOther) {
+    const attributes = { alt: "", loading: "lazy", draggable: "false" };
+    const picture = element("img", { src: this.pictures.small(photo), ...attributes });
     picture.style.aspectRatio = `${photo.width || 3} / ${photo.height || 2}`;
     const button = element(
       "button",
-      { type: "button", "data-path": photo.path, tabindex: "-1" },
+      {
+        type: "button",
+        "data-path": photo.path,
+        "data-other": isOther,
+        tabindex: "-1",
+        draggable: "true",
+      },
       picture,
+      ...(photo.set ? [setBadge(photo.set)] : []),
       element("i", { class: "dot", "aria-hidden": "true" }),
       marks(photo),
     );
@@ -221,11 +240,12 @@ export class View {
 
   #markThumb(button, photo) {
     const decision = Album.decision(photo);
-    button.className = decision === "keep" ? "kept" : decision === "reject" ? "rejected" : "";
+    button.classList.toggle("kept", decision === "keep");
+    button.classList.toggle("rejected", decision === "reject");
     button.classList.toggle("pick", Album.isPick(photo));
     button.setAttribute("aria-label", describe(photo));
     button.querySelector(".marks").replaceWith(marks(photo));
-    button.title = photo.name;
+    button.title = photo.set ? `${photo.name}, ${describeSet(photo.set)}` : photo.name;
   }
 
   #renderPanel(photo) {
@@ -237,9 +257,34 @@ export class View {
       element("h2", { text: photo.name }),
       markButtons(photo),
       reason,
+      ...(photo.set ? [element("p", { class: "dim", text: `${describeSet(photo.set)}.` })] : []),
       ...(photo.damage ? [element("p", { class: "problem", text: photo.damage })] : []),
       ...(photo.caption ? [element("p", { class: "dim", text: photo.caption })] : []),
       ...(photo.at.photos.length > 1 ? [this.#comparison(photo, other)] : []),
+      this.#momentButtons(photo),
+    );
+  }
+
+  #momentButtons(photo) {
+    const { moments } = this.album;
+    const [isFirst, isLast] = [photo.at.number === 1, photo.at.number === moments.length];
+    const buttons = [
+      ["split", "Split before this shot", "S", photo === photo.at.photos[0]],
+      ["merge", "Merge with next moment", "M", isLast],
+      ["moveBack", "Move shot to previous", "⇧↑", isFirst],
+      ["moveOn", "Move shot to next", "⇧↓", isLast],
+    ];
+    return element(
+      "div",
+      { class: "moment", role: "group", "aria-label": "Moment" },
+      ...buttons.map(([command, text, key, disabled]) =>
+        element(
+          "button",
+          { type: "button", "data-command": command, disabled },
+          text,
+          element("kbd", { text: key, "aria-hidden": "true" }),
+        ),
+      ),
     );
   }
 
@@ -302,7 +347,20 @@ function state(photo) {
 
 // For screen readers, for example "a.jpg, shot 1 of 3, Kept, 4 stars".
 function describe(photo, place = "") {
-  return [photo.name, place, state(photo), ...describeMarks(photo)].filter(Boolean).join(", ");
+  const set = photo.set ? describeSet(photo.set) : "";
+  return [photo.name, place, state(photo), set, ...describeMarks(photo)].filter(Boolean).join(", ");
+}
+
+function describeSet({ kind, place, size }) {
+  return `Frame ${place} of ${size} of ${kind}`;
+}
+
+function setBadge({ place, size }) {
+  return element("span", { class: "set", "aria-hidden": "true", text: `${place}/${size}` });
+}
+
+function isOneSet(photo, other) {
+  return Boolean(photo.set && other.set && photo.set.id === other.set.id);
 }
 
 function rank(photo) {

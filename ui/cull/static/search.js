@@ -13,6 +13,9 @@ export class Search {
     this.input = byId("search-text");
     this.input.addEventListener("input", () => this.#render());
     this.dialog.addEventListener("keydown", (event) => this.#press(event));
+    this.dialog.addEventListener("click", (event) => {
+      if (event.target === this.dialog) this.dialog.close(); // beside the box
+    });
     byId("found").addEventListener("click", (event) => {
       const path = event.target.closest("[data-found]")?.dataset.found;
       if (path) this.#choose(path);

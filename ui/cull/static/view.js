@@ -10,6 +10,7 @@ import { LARGE_PX } from "./pictures.js";
 const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
 const EARLIER_COUNT = 2;
+const LATER_COUNT = 6;
 const NOTICE_MS = 6000;
 
 export class View {
@@ -177,7 +178,7 @@ export class View {
   }
 
   // What the next keys may ask for: the next three shots and the previous one, and, as the second
-  // of a pair, the runner-up of the next moment.
+  // of a pair, the runner-up of the next moment; later, the rest of this moment and of the next.
   #prefetch(shown) {
     const next = this.album.momentAfter(this.photo.at, 1)?.photos ?? [];
     const wanted = [
@@ -185,7 +186,8 @@ export class View {
       ...next.slice(0, shown.length),
       this.album.after(this.photo, -1),
     ];
-    this.pictures.prefetch(shown, wanted.filter(Boolean));
+    const later = [...this.photo.at.photos, ...next.slice(0, LATER_COUNT)];
+    this.pictures.prefetch(shown, wanted.filter(Boolean), later);
   }
 
   #mark(figure, photo) {
@@ -255,7 +257,7 @@ export class View {
     const reason = element("p", { class: `why ${photo.picked ? "picked" : ""}`, text: photo.reason });
     byId("panel").replaceChildren(
       element("h2", { text: photo.name }),
-      markButtons(photo),
+      this.#giveButtons(photo),
       reason,
       ...(photo.set ? [element("p", { class: "dim", text: `${describeSet(photo.set)}.` })] : []),
       ...(photo.damage ? [element("p", { class: "problem", text: photo.damage })] : []),
@@ -263,6 +265,15 @@ export class View {
       ...(photo.at.photos.length > 1 ? [this.#comparison(photo, other)] : []),
       this.#momentButtons(photo),
     );
+  }
+
+  #giveButtons(photo) {
+    const buttons = markButtons(photo);
+    if (photo.at.photos.some(({ faces }) => faces.length)) {
+      const attributes = { type: "button", class: "narrow show-faces", "data-command": "faces" };
+      buttons.append(element("button", { ...attributes, text: "Faces" }));
+    }
+    return buttons;
   }
 
   #momentButtons(photo) {

@@ -72,7 +72,7 @@ def import_request(
     )
 
 
-def _decided(photo: Photo) -> pb.DecidedPhoto:
+def _photo_message(photo: Photo) -> pb.DecidedPhoto:
     return pb.DecidedPhoto(content_digest=photo.content_digest, path=photo.path)
 
 
@@ -80,8 +80,8 @@ def _message(entry: Entry, user: str) -> pb.DecisionEntry:
     message = pb.DecisionEntry(
         id=entry.id,
         action=pb.DecisionAction.Name(_ACTIONS[entry.action]),
-        photos=[_decided(photo) for photo in entry.photos],
-        target=_decided(entry.target) if entry.target else None,
+        photos=[_photo_message(photo) for photo in entry.photos],
+        target=_photo_message(entry.target) if entry.target else None,
         undone_id=entry.undone_id,
         decided_by=user,
         stars=entry.stars,

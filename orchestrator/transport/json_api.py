@@ -7,7 +7,7 @@ import dataclasses
 import http
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -183,10 +183,16 @@ class JsonApi:
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
     async def thumbnail(
-        self, run_id: str, path: PhotoPath, long_side_px: LongSide = 0, faces_only: bool = False
+        self,
+        run_id: str,
+        path: PhotoPath,
+        long_side_px: LongSide = 0,
+        faces_only: Literal["false", "true"] = "false",  # a bool would accept other words too
     ) -> Response:
         """A JPEG of a photo, or of its faces in a row."""
-        jpeg = await self._reader.picture(run_id, path, long_side_px, is_of_faces=faces_only)
+        jpeg = await self._reader.picture(
+            run_id, path, long_side_px, is_of_faces=faces_only == "true"
+        )
         return Response(jpeg, media_type="image/jpeg")
 
     async def files(self, run_id: str, filename: DownloadFormat) -> Response:

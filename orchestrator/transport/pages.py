@@ -211,10 +211,9 @@ class Reader:
             InvalidArgumentError: `long_side_px` is out of bounds.
         """
         long_side_px = long_side_px or THUMBNAIL_LONG_SIDE_PX
-        most = MAX_FACE_PX if is_of_faces else MAX_LONG_SIDE_PX
-        if not 0 < long_side_px <= most:
+        if not 0 < long_side_px <= MAX_LONG_SIDE_PX:
             raise InvalidArgumentError(
-                "long_side_px", f"{long_side_px} is not between 1 and {most}"
+                "long_side_px", f"{long_side_px} is not between 1 and {MAX_LONG_SIDE_PX}"
             )
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
@@ -222,8 +221,10 @@ class Reader:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
-        draw = face_row if is_of_faces else large_picture
-        return await draw(record, source, self.threads, self._renditions, long_side_px)
+        if is_of_faces:
+            side_px = min(long_side_px, MAX_FACE_PX)
+            return await face_row(record, source, self.threads, self._renditions, side_px)
+        return await large_picture(record, source, self.threads, self._renditions, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """Opens a run's results as one file; the caller closes it."""

@@ -96,7 +96,6 @@ class SqlDecisionLog:
             if rows:
                 connection.execute(insert(decision_log), rows)
                 _write_decisions(connection, album_id, log, log[count:])
-                _write_marks(connection, album_id, marks_in(log))
             record_change(connection, added_count=len(rows))
         return len(rows)
 
@@ -114,7 +113,8 @@ def _write_decisions(
     log: Sequence[DecisionEntry],
     added: Iterable[DecisionEntry],
 ) -> None:
-    """Updates the table of decisions from the log."""
+    """Updates the tables of decisions and of stars and labels from the log."""
+    _write_marks(connection, album_id, marks_in(log))
     stored = {
         row.content_digest: row.decision
         for row in connection.execute(select(decisions).where(decisions.c.album_id == album_id))
@@ -140,7 +140,6 @@ def _write_decisions(
 
 
 def _write_marks(connection: Connection, album_id: str, wanted: Mapping[str, UserMark]) -> None:
-    """Updates the table of stars and labels."""
     stored = {
         row.content_digest: UserMark(row.stars, row.label)
         for row in connection.execute(select(user_marks).where(user_marks.c.album_id == album_id))

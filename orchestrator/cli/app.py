@@ -499,7 +499,7 @@ def export(
     With --orchestrator, the files are downloaded and written on this machine.
     """
     from orchestrator.cli.api import open_api
-    from orchestrator.export.download import DownloadFormat
+    from orchestrator.export.download import DownloadFormat, list_skipped
     from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
 
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
@@ -521,7 +521,10 @@ def export(
         if as_ is not ExportedAs.FOLDER:
             with api.download(found.id, DownloadFormat[as_.name]) as content:
                 write_file(out, content, albums=api.album_folders(), force=force)
+                skipped = list_skipped(content)
             console.print(escape(str(out)))
+            for line in skipped:
+                console.print(f"[yellow]skipped {escape(line)}[/yellow]")
             return
         done = (_export_here if api.is_served else _export_there)(api, found, out, options)
     for path in done.paths:

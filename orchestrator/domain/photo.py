@@ -152,6 +152,8 @@ class CameraFacts:
         drive_mode: "single" or "continuous".
         bracket_mode: "none", or the property that varied from shot to shot: "exposure", "focus",
             "white balance", "ISO", "aperture" or "other".
+        has_video: Whether a short video goes with the shot, in the file (motion photos) or beside
+            it (Live Photos).
     """
 
     make: str = ""
@@ -170,6 +172,7 @@ class CameraFacts:
     sequence_number: int | None = None
     drive_mode: str = ""
     bracket_mode: str = ""
+    has_video: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ _FIXED_COLUMNS = (
     "Brightness",
     "Tonal_Range",
     "Flat_Share",
+    "Video",
     "Stars",
     "Label",
 )
@@ -195,6 +196,7 @@ def _camera_columns(facts: CameraFacts) -> dict[str, str]:
         "Sequence_Number": _number(facts.sequence_number),
         "Drive_Mode": facts.drive_mode,
         "Bracket_Mode": facts.bracket_mode,
+        "Video": _yes_or_no(facts.has_video),
     }
 
 

@@ -102,6 +102,7 @@ def _camera_type(pa: ModuleType) -> Any:  # noqa: ANN401
             ("burst_id", pa.string()),
             ("sequence_number", pa.int32()),
             *((name, pa.string()) for name in ("drive_mode", "bracket_mode")),
+            ("has_video", pa.bool_()),
         ]
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -89,6 +89,7 @@ def stage_sidecars(
     output: OutputFolder,
     folder: str,
     make: Callable[[ImageRecord, str], bytes],
+    left_out: Collection[str] = (),
 ) -> Iterator[str]:
     """Stages sidecars for a folder below an output folder; content from other programs is kept.
 
@@ -98,13 +99,16 @@ def stage_sidecars(
         folder: Name of the folder below it.
         make: Makes a photo's sidecar, given its path from `sidecar_paths`. Used if there is no
             sidecar yet, or only one of ours.
+        left_out: Paths of photos that get none; they still count for the names of the others.
 
     Yields:
         Sidecars that could not be written, with reasons; existing files are left unchanged.
     """
     names = sidecar_paths(records)
     for record in records:
-        for own in names[record.path] if record.is_readable else ():
+        if not record.is_readable or record.path in left_out:
+            continue
+        for own in names[record.path]:
             name = f"{folder}/{own}"
             place = output.path / name
             is_shared = output.is_shared(name)
@@ -121,12 +125,15 @@ def stage_sidecars(
             output.stage(name, content, is_shared=is_shared)
 
 
-def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
+def write_sidecars_beside(
+    album: Path, records: Sequence[ImageRecord], left_out: Collection[str] = ()
+) -> Iterator[str]:
     """Writes sidecars beside the photos themselves, merging into existing ones.
 
     Args:
         album: Folder of the album; if the album has several, one of them, with its photos.
         records: The photos, with paths relative to it.
+        left_out: Paths of photos that get none; they still count for the names of the others.
 
     Yields:
         Sidecars that could not be written, with reasons; one message if the whole album is not
@@ -140,7 +147,7 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
         return
     names = sidecar_paths(records)
     for record in records:
-        if record.is_readable:
+        if record.is_readable and record.path not in left_out:
             existing = sidecars_beside(album, record, names[record.path])
             for target in existing or [album / name for name in names[record.path]]:
                 yield from _write_beside(target, album, record)

@@ -31,6 +31,7 @@ from orchestrator.metadata.reader import (
     assemble_facts,
     metadata_from_json,
     metadata_to_json,
+    needs_companions,
     read_metadata,
     read_sidecar,
 )
@@ -63,6 +64,7 @@ from orchestrator.runs.stored_features import (
     stack_embeddings,
     stack_miniatures,
 )
+from orchestrator.storage.companions import is_film, is_raw_file
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import (
     BestshotError,
@@ -273,7 +275,9 @@ class Pipeline:
         computed, errors = await self._compute(decoded)
         await asyncio.to_thread(self._cache.put, computed)
         features.update(computed)
-        sidecars = await asyncio.gather(*map(self._read_sidecars, photos))
+        facts = await asyncio.gather(
+            *(self._find_facts(photo, read[photo.path].digest, features) for photo in photos)
+        )
         return [
             self._assemble(
                 read[photo.path],
@@ -282,7 +286,7 @@ class Pipeline:
                 found,
                 is_cached=read[photo.path].digest not in decoded,
             )
-            for photo, found in zip(photos, sidecars, strict=True)
+            for photo, found in zip(photos, facts, strict=True)
         ]
 
     async def _find_parts(
@@ -339,6 +343,36 @@ class Pipeline:
         }
         await asyncio.to_thread(self._cache.put, fresh)
         return fresh
+
+    async def _find_facts(
+        self, photo: PhotoFile, digest: str, features: Mapping[Key, bytes]
+    ) -> dict[str, Any]:
+        """What a photo, its sidecars and its RAW file state, as fields of `ImageRecord`."""
+        sidecars = await self._read_sidecars(photo)
+        if not digest:
+            return {}
+        metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(digest)]))
+        companions = {}
+        if needs_companions(metadata, sidecars):
+            companions = await self._read_companions(photo)
+        facts = assemble_facts(photo.path, metadata, sidecars, companions)
+        if any(map(is_film, photo.companion_paths)):
+            shot = dataclasses.replace(facts["camera_facts"], has_video=True)
+            facts["camera_facts"] = shot
+        return facts
+
+    async def _read_companions(self, photo: PhotoFile) -> dict[str, FileMetadata]:
+        """Reads the metadata of a photo's RAW files."""
+        found: dict[str, FileMetadata] = {}
+        for path in filter(is_raw_file, photo.companion_paths):
+            size = await self._try(self._source.size, path)
+            if isinstance(size, str):
+                continue
+            async with self._threads.contents.hold(size):
+                content = await self._try(self._source.read, path, size)
+                if isinstance(content, bytes):
+                    found[path] = await self._threads.decodes.run(read_metadata, content)
+        return found
 
     async def _read_sidecars(self, photo: PhotoFile) -> dict[str, FileMetadata]:
         """Reads a photo's readable sidecars, most important first."""
@@ -468,7 +502,7 @@ class Pipeline:
         item: _Read,
         features: Mapping[Key, bytes],
         errors: Mapping[str, InvalidImageError],
-        sidecars: Mapping[str, FileMetadata],
+        facts: Mapping[str, Any],
         *,
         is_cached: bool,
     ) -> ScoredPhoto:
@@ -479,10 +513,7 @@ class Pipeline:
             companion_paths=item.photo.companion_paths,
             version_of_path=item.photo.version_of_path,
         )
-        if item.digest:
-            metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))
-            facts = assemble_facts(record.path, metadata, sidecars)
-            record = dataclasses.replace(record, **facts)
+        record = dataclasses.replace(record, **facts)
         found = errors.get(item.digest)
         error = item.error or (found.message if found else "")
         if error:

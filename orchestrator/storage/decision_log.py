@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
@@ -17,8 +19,10 @@ from orchestrator.domain.decisions import (
     marks_in,
 )
 from orchestrator.domain.photo import Decision, UserMark
+from orchestrator.records import Album
+from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.answers import earlier_change, record_change
-from orchestrator.storage.rows import utc
+from orchestrator.storage.rows import album_from_row, utc
 from orchestrator.storage.tables import albums, decision_log, decisions, user_marks
 from services.common.errors import InvalidArgumentError, NotFoundError
 
@@ -98,6 +102,49 @@ class SqlDecisionLog:
                 _write_decisions(connection, album_id, log, log[count:])
             record_change(connection, added_count=len(rows))
         return len(rows)
+
+
+def carry_decisions(connection: Connection, album: Album) -> None:
+    """Starts a new album's log with the decisions of the albums that share a folder with it.
+
+    Entries that concern no photo in a shared folder are left out. Entries of several logs are
+    ordered by time. They stay as they are, so that a log exported from the other album can still be
+    imported.
+    """
+    timed: list[tuple[datetime.datetime, DecisionEntry]] = []
+    for row in connection.execute(select(albums).where(albums.c.id != album.id)):
+        other = album_from_row(row)
+        if set(album.folders) & set(other.folders):
+            # An imported entry may be older than the one before it; the order of a log counts.
+            latest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+            for entry in _shared_entries(connection, other, album):
+                latest = max(latest, entry.create_time)
+                timed.append((latest, entry))
+    log: list[DecisionEntry] = []
+    ids: set[str] = set()
+    checker = LogChecker()
+    for _, entry in sorted(timed, key=lambda pair: pair[0]):
+        if entry.id not in ids and not checker.find_fault(entry):
+            log.append(entry)
+            ids.add(entry.id)
+            checker.add(entry)
+    if log:
+        rows = [_values(album.id, sequence, entry) for sequence, entry in enumerate(log, start=1)]
+        connection.execute(insert(decision_log), rows)
+        _write_decisions(connection, album.id, log, log)
+
+
+def _shared_entries(connection: Connection, source: Album, album: Album) -> Iterator[DecisionEntry]:
+    """The entries of one album's log that concern photos in folders of another one."""
+    folders = AlbumFolders(source)
+    shared = {Path(folder) for folder in album.folders}
+    ids: set[str] = set()
+    for entry in _entries(connection, source.id):
+        if entry.undone_id in ids or any(
+            folders.locate(photo.path)[0] in shared for photo in entry.photos
+        ):
+            ids.add(entry.id)
+            yield entry
 
 
 def _lock(connection: Connection, album_id: str) -> None:

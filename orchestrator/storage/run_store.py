@@ -23,6 +23,7 @@ from orchestrator.records import (
 )
 from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import insert, is_shared
+from orchestrator.storage.decision_log import carry_decisions
 from orchestrator.storage.image_query import (
     BEST_PATH,
     SCORE_COLUMNS,
@@ -57,10 +58,15 @@ class SqlRunStore:
     # Albums
 
     def add_album(self, album: Album) -> Album:
-        """Stores an album; returns the existing one for its folders, if any."""
+        """Stores an album; returns the existing one for its folders, if any.
+
+        A new one starts with the decisions made in albums that share a folder with it.
+        """
         with self._engine.begin() as connection:
             values = album_values(album)
-            connection.execute(insert(connection, albums).values(values).on_conflict_do_nothing())
+            added = insert(connection, albums).values(values).on_conflict_do_nothing()
+            if connection.execute(added.returning(albums.c.id)).first() is not None:
+                carry_decisions(connection, album)
             same = albums.c.folder == values["folder"]
             row = connection.execute(select(albums).where(same)).one()
         return album_from_row(row)

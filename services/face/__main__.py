@@ -42,7 +42,7 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Loads the model and wires the servicer."""
+    """Loads the model and builds the servicer."""
     host = ModelHost(Role.FACE, invocation, shared)
     model: FaceModel = (
         load_networks(host) if host.model.parts else CascadeFaceModel(host.model.paths)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def find_chromium() -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Closed after each module: other tests cannot run an event loop beside Playwright's."""
+    """Closed after each module: other tests cannot run an event loop alongside Playwright's."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield opened
@@ -65,7 +66,7 @@ def browser() -> Iterator[Browser]:
 
 
 def make_shots(folder: Path) -> None:
-    """Makes four scenes of three or four shots, one blurred and one dark; and a letter."""
+    """Makes four scenes of three or four shots, one of them blurred and one dark, and a letter."""
     folder.mkdir(parents=True)
     for name in NAMES:
         picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
@@ -85,15 +86,20 @@ def make_shots(folder: Path) -> None:
     (folder / "letter.jpg").write_text("Dear all, this is not a picture.")
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    base = tmp_path_factory.mktemp("browser")
+@contextlib.contextmanager
+def running_system(base: Path, changes: Mapping[str, str] | None = None) -> Iterator[System]:
     with (
-        running_up(base, [base]) as addresses,
+        running_up(base, [base], changes=changes) as addresses,
         grpc.insecure_channel(addresses["orchestrator"]) as channel,
     ):
         stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
         yield System(f"http://{addresses['ui']}/", stub, base)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("browser")) as running:
+        yield running
 
 
 @pytest.fixture

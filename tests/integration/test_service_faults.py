@@ -1,4 +1,4 @@
-"""Runs whose services are killed, stopped, slow, full, cut off or foreign.
+"""Runs whose services are killed, stopped, slow, overloaded, cut off or unauthorized.
 
 A run that completes has the same results as an undisturbed one.
 """
@@ -9,7 +9,6 @@ import contextlib
 import signal
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,6 +48,13 @@ def undisturbed(
         return part.results(run.id)
 
 
+def accept_and_close(address: str) -> None:
+    """Waits until a client tries to reach a service that is down, and refuses to serve it."""
+    host, _, port = address.rpartition(":")
+    with socket.create_server((host, int(port))) as listener:
+        listener.accept()[0].close()
+
+
 @pytest.mark.parametrize("name", MODEL_SERVICES)
 def test_a_run_waits_for_a_service_that_is_killed_and_restarted(
     name: str, services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
@@ -59,14 +65,14 @@ def test_a_run_waits_for_a_service_that_is_killed_and_restarted(
         services[name].kill()
         if name == "siamese":
             part.until(run_id, "compare", 0)
-        time.sleep(3.0)
+        accept_and_close(services[name].address)
         services[name].start()
         run = part.end(run_id)
         assert run.state == pb.RUN_STATE_COMPLETED, run.error
         assert part.results(run_id) == undisturbed
 
 
-def test_a_service_that_does_not_return_fails_the_run_which_can_be_resumed(
+def test_a_service_that_does_not_return_fails_the_run_but_it_can_be_resumed(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     quality = services["quality"]
@@ -133,7 +139,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Drops every connection silently; new connections can be made."""
+        """Silently drops every connection; new connections can be made."""
         count = len(self._open)
         while self._open:
             with self._open.pop() as end, contextlib.suppress(OSError):  # closed by its thread

@@ -1,8 +1,9 @@
-"""Exports change only their own files, whatever the output folder is or contains."""
+"""Exports change only their own files, no matter what the output folder is or contains."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import io
@@ -26,7 +27,8 @@ from prometheus_client import CollectorRegistry
 from orchestrator.cli.demo import make_album as make_demo_album
 from orchestrator.export import album_places, mounts
 from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, download
-from orchestrator.export.exporter import Exported, ExportOptions, export_run
+from orchestrator.export.downloaded import DownloadedSource
+from orchestrator.export.exporter import Exported, ExportOptions, export_run, write_export
 from orchestrator.export.files import FileTransfer, write_file
 from orchestrator.export.output_folder import (
     CURATE_LOCK,
@@ -341,7 +343,7 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
 def test_another_album_is_recognized_under_another_path(
     tmp_path: Path, cache: SqlFeatureCache, place: str
 ) -> None:
-    """As with a mount, or a file system that ignores upper and lower case."""
+    """This happens with mounts, and with file systems that ignore case."""
     album = make_album(tmp_path / "own")
     world, out = tmp_path / "world", tmp_path / "out"
     make_album(world / "photos")
@@ -384,7 +386,7 @@ def test_an_album_whose_disk_hangs_does_not_block_exports(
         end.set()
 
 
-def test_content_is_on_the_disk_before_its_name_and_names_before_the_manifest(
+def test_content_is_flushed_before_its_name_and_names_before_the_manifest(
     tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -462,7 +464,7 @@ def test_a_sidecar_started_by_another_program_is_never_removed(
 
 
 @pytest.mark.parametrize("transfer", FileTransfer)
-def test_sidecars_go_along_with_selected_photos(
+def test_sidecars_are_copied_with_selected_photos(
     tmp_path: Path, cache: SqlFeatureCache, transfer: FileTransfer
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -541,7 +543,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, cache: SqlFeatureCach
 
 @pytest.fixture
 def no_large_files() -> Iterator[None]:
-    """Limits files to 100,000 bytes, which acts like a full disk except for the errno."""
+    """Limits files to 100,000 bytes, which acts like a full disk with a different errno."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -556,10 +558,10 @@ def test_an_export_that_runs_out_of_disk_space_leaves_the_earlier_one_intact(
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     export(album, cache, out, found=records("a.jpg", "b.jpg"))
     before = tree(out)
-    (tmp_path / "photos" / "d.jpg").write_bytes(bytes(200_000))
+    (tmp_path / "photos" / "a.mov").write_bytes(bytes(200_000))
     request.getfixturevalue("no_large_files")
     with pytest.raises(InvalidArgumentError, match="cannot write to"):
-        export(album, cache, out, found=records("a.jpg", "d.jpg"))
+        export(album, cache, out, found=records("a.jpg", "d.jpg", companions=("a.mov",)))
     assert tree(out) == before
     assert not list(out.glob(".bestshot-staging"))
 
@@ -601,7 +603,7 @@ def test_files_left_by_a_killed_export_are_ours(tmp_path: Path, cache: SqlFeatur
         try:
             export(album, cache, out, found=records(*NAMES))
         finally:
-            os._exit(1)  # never back into the test runner
+            os._exit(1)  # never returns to the test runner
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     export(album, cache, out, found=records(*NAMES))
     assert {path.name for path in out.iterdir()} == {
@@ -644,7 +646,7 @@ def test_the_demo_does_not_replace_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Album:
-    """An album with links as photo, companion and sidecar; one photo leads to an allowed root."""
+    """An album with links as photos, companion and sidecar; only the link of `b.jpg` is allowed."""
     album = make_album(tmp_path / "photos")
     photos = tmp_path / "photos"
     (tmp_path / "secret").write_text("root:x:0:0")
@@ -742,7 +744,77 @@ def test_zips_omit_and_name_links_that_lead_out(
         assert b"SECRET" not in archive.read("a.xmp")
 
 
-def test_sidecars_beside_photos_follow_no_links_out(tmp_path: Path, linked: Album) -> None:
+# Photos that have changed since the run
+
+CHANGED = "it has changed since it was scored; start a new run"
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Album:
+    """An album in which one photo was replaced by another of the same size after it was scored."""
+    album = make_album(tmp_path / "photos")
+    (tmp_path / "photos" / "a.dng").write_bytes(b"its RAW file")
+    (tmp_path / "photos" / "a.jpg").write_bytes(content_of("b.jpg"))
+    (tmp_path / "photos" / "a.png").write_bytes(content_of("a.jpg"))
+    return album
+
+
+@pytest.mark.parametrize("transfer", FileTransfer)
+def test_exports_skip_and_name_photos_that_have_changed(
+    tmp_path: Path, cache: SqlFeatureCache, edited: Album, transfer: FileTransfer
+) -> None:
+    out, photos = tmp_path / "out", tmp_path / "photos"
+    options = ExportOptions(transfer, write_xmp=True, write_xmp_beside_photos=True)
+    found = records(*NAMES, companions=("a.dng",))
+    found.append(dataclasses.replace(found[0], path="a.png", companion_paths=()))
+    done = export(edited, cache, out, options, found)
+    assert done.warnings == [f"skipped {photos}/a.jpg: {CHANGED}"]
+    assert done.transferred_count == len(NAMES)
+    written = [path for folder in ("selected", "xmp") for path in (out / folder).rglob("a.*")]
+    assert sorted(path.name for path in written) == ["a.png", "a.png.xmp", "a.png.xmp"]
+    assert sorted(path.name for path in photos.glob("*.xmp")) == [
+        *("a.png.xmp", "b.xmp", "d.xmp"),
+    ]
+
+
+def test_a_copy_made_before_a_photo_changed_stays(tmp_path: Path, cache: SqlFeatureCache) -> None:
+    album = make_album(tmp_path / "photos")
+    export(album, cache, tmp_path / "out")
+    (tmp_path / "photos" / "a.jpg").write_bytes(content_of("b.jpg"))
+    (warning,) = export(album, cache, tmp_path / "out").warnings
+    assert CHANGED in warning
+    assert (tmp_path / "out" / "selected" / "a.jpg").read_bytes() == content_of("a.jpg")
+
+
+@pytest.mark.parametrize("wanted", [DownloadFormat.SELECTED_ZIP, DownloadFormat.XMP_ZIP])
+def test_zips_skip_and_name_photos_that_have_changed(
+    tmp_path: Path, edited: Album, cache: SqlFeatureCache, wanted: DownloadFormat
+) -> None:
+    found = records(*NAMES, companions=("a.dng",))
+    with (
+        download(edited, RUN, found, wanted, cache) as opened,
+        zipfile.ZipFile(opened) as archive,
+    ):
+        assert not [name for name in archive.namelist() if name.startswith("a.")]
+        assert archive.read(SKIPPED_NAME).decode() == f"a.jpg: {CHANGED}\n"
+
+
+def test_a_downloaded_export_names_photos_that_have_changed(
+    tmp_path: Path, edited: Album, cache: SqlFeatureCache
+) -> None:
+    found = records(*NAMES, companions=("a.dng",))
+    options = ExportOptions(FileTransfer.COPY, write_xmp=True)
+    with DownloadedSource(
+        edited, found, lambda wanted: download(edited, RUN, found, wanted, cache)
+    ) as source:
+        done = write_export(source, tmp_path / "out", options)
+    assert done.warnings == [f"skipped {tmp_path}/photos/a.jpg: {CHANGED}"]
+    assert not list((tmp_path / "out").rglob("a.*"))
+
+
+def test_sidecars_are_not_written_through_links_out_of_the_album(
+    tmp_path: Path, linked: Album
+) -> None:
     before = tree(tmp_path, but=(tmp_path / "photos" / "sub",))
     (tmp_path / "photos" / "sub").rename(tmp_path / "moved")
     (tmp_path / "photos" / "sub").symlink_to(tmp_path / "moved")

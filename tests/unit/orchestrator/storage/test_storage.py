@@ -17,7 +17,12 @@ from alembic.migration import MigrationContext
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from orchestrator.domain.decisions import DecisionAction, decisions_in
+from orchestrator.domain.decisions import (
+    DecidedPhoto,
+    DecisionAction,
+    DecisionEntry,
+    decisions_in,
+)
 from orchestrator.domain.photo import Decision, UserMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.metrics import RunMetrics
@@ -131,7 +136,7 @@ def test_decisions_from_before_the_log_are_in_the_log(engine: Engine) -> None:
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
-def test_runs_from_before_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
+def test_runs_stored_without_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
     store = SqlRunStore(engine)
     store.add_album(album())
     scores = {"pose_score": 0.9, "eyes_score": 0.4, "smile_score": 0.2}
@@ -275,7 +280,7 @@ def test_the_password_comes_from_a_file_and_never_appears(
         open_postgresql(made.replace(f":{PASSWORD}", ""), password).dispose()
 
 
-def test_a_database_that_goes_away_is_unavailable_and_found_again(
+def test_a_database_that_goes_away_is_reported_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (port,) = free_ports(1)
@@ -287,7 +292,7 @@ def test_a_database_that_goes_away_is_unavailable_and_found_again(
         store.album("a")
     with running_postgresql("127.0.0.1", port) as server:
         again = open_postgresql(server.url("postgres"), None)
-        with pytest.raises(NotFoundError):  # another database, but one that answers
+        with pytest.raises(NotFoundError):  # a different database, but one that answers
             store.album("a")
         again.dispose()
     engine.dispose()
@@ -416,6 +421,52 @@ def test_added_log_entries_are_read_back_completely(
     assert log.append("b", entries) == 7, "each album has its own"
 
 
+def several(*names: str) -> Album:
+    first, *others = (f"/photos/{name}" for name in names)
+    return Album("+".join(names), "", first, TIME, tuple(others))
+
+
+def decide(log: SqlDecisionLog, album_id: str, minute: int, made: DecisionEntry) -> None:
+    time = TIME + datetime.timedelta(minutes=minute)
+    assert log.append(album_id, [dataclasses.replace(made, create_time=time)]) == 1
+
+
+def test_an_album_that_gains_a_folder_keeps_its_decisions(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    for name in "abc":
+        store.add_album(album(name))
+    decide(log, "a", 1, entry("1", DecisionAction.REJECT, "x"))
+    decide(log, "a", 3, entry("2", DecisionAction.KEEP, "both", "y"))
+    decide(log, "a", 4, entry("3", DecisionAction.UNDO, undone_id="1"))
+    decide(log, "b", 2, entry("4", DecisionAction.REJECT, "both"))
+    decide(log, "c", 5, entry("5", DecisionAction.REJECT, "y"))
+    store.add_album(several("a", "b"))
+    assert [one.id for one in log.entries("a+b")] == ["1", "4", "2", "3"]
+    assert log.decisions("a+b") == dict.fromkeys(("both", "y"), Decision.KEEP)
+    assert log.append("a+b", log.entries("a")) == 0, "an exported log can still be imported"
+    decide(log, "a", 6, entry("6", DecisionAction.CLEAR, "y"))
+    store.add_album(several("a", "b"))
+    assert len(log.entries("a+b")) == 4, "only a new album takes them over"
+
+
+def test_an_album_that_loses_a_folder_keeps_the_decisions_about_the_rest(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    store.add_album(several("a", "b"))
+    decide(log, "a+b", 1, photos_entry("1", DecisionAction.REJECT, "a/1.jpg"))
+    decide(log, "a+b", 2, photos_entry("2", DecisionAction.REJECT, "b/1.jpg"))
+    decide(log, "a+b", 3, entry("3", DecisionAction.UNDO, undone_id="2"))
+    store.add_album(album("a"))
+    assert [one.id for one in log.entries("a")] == ["1"]
+    assert log.decisions("a") == {"digest of a/1.jpg": Decision.REJECT}
+
+
+def photos_entry(entry_id: str, action: DecisionAction, path: str) -> DecisionEntry:
+    made = entry(entry_id, action, f"digest of {path}")
+    return dataclasses.replace(made, photos=(DecidedPhoto(f"digest of {path}", path),))
+
+
 def test_a_log_adds_all_entries_or_none(store: SqlRunStore, log: SqlDecisionLog) -> None:
     store.add_album(album())
     good, bad = entry("1", DecisionAction.KEEP, "d"), entry("2", DecisionAction.MERGE, "d")
@@ -519,7 +570,7 @@ def test_a_folder_that_disappears_is_not_a_folder_of_broken_photos(tmp_path: Pat
     album.rename(tmp_path / "elsewhere")
     with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
-    album.mkdir()  # as an unmounted network folder leaves an empty folder behind
+    album.mkdir()  # an unmounted network folder leaves an empty folder behind
     with pytest.raises(UnavailableError, match="was replaced by a different one"):
         source.read("b.jpg")
     album.rmdir()

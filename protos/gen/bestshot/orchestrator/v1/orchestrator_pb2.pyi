@@ -1376,7 +1376,7 @@ class UserMark(_message.Message):
     def __init__(self, stars: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
 
 class CameraFacts(_message.Message):
-    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")
+    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode", "has_video")
     MAKE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LENS_FIELD_NUMBER: _ClassVar[int]
@@ -1393,6 +1393,7 @@ class CameraFacts(_message.Message):
     SEQUENCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
     DRIVE_MODE_FIELD_NUMBER: _ClassVar[int]
     BRACKET_MODE_FIELD_NUMBER: _ClassVar[int]
+    HAS_VIDEO_FIELD_NUMBER: _ClassVar[int]
     make: str
     model: str
     lens: str
@@ -1409,7 +1410,8 @@ class CameraFacts(_message.Message):
     sequence_number: int
     drive_mode: str
     bracket_mode: str
-    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ...) -> None: ...
+    has_video: bool
+    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ..., has_video: _Optional[bool] = ...) -> None: ...
 
 class OwnerMark(_message.Message):
     __slots__ = ("rating", "pick", "label", "source")

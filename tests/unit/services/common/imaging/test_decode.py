@@ -6,6 +6,7 @@ import re
 import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def test_the_long_side_is_at_most_1024_and_the_source_size_is_returned(picture: 
     assert (image.source_width_px, image.source_height_px) == (3000, 1000)
 
 
-def test_scaled_jpeg_decode_gives_about_the_pixels_of_a_full_one(picture: Picture) -> None:
+def test_a_scaled_jpeg_decode_gives_nearly_the_same_pixels_as_a_full_one(picture: Picture) -> None:
     pixels = picture(width=2400, height=1600)
     scaled = decode(encoded(pixels, "JPEG", quality=95), max_pixels=MAX_PIXELS).pixels
     full = fit_long_side(pixels, CANONICAL_LONG_SIDE_PX)
@@ -192,7 +193,7 @@ def test_transparency_is_flattened_on_white() -> None:
     assert (decode(encoded(rgba), max_pixels=MAX_PIXELS).pixels == 255).all()
 
 
-def test_grey_of_16_bits_keeps_its_tones() -> None:
+def test_16_bit_grey_keeps_its_tones() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     image = decode(encoded(ramp, "TIFF"), max_pixels=MAX_PIXELS)
     assert np.abs(image.pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
@@ -207,7 +208,7 @@ def float_tiff(pixels: NDArray[np.float32], orientation: int = 1, **options: Any
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_tiff_of_floats_is_upright_and_looks_like_its_rgb(
+def test_a_float_tiff_is_upright_and_looks_like_its_rgb(
     orientation: int, compression: str | None, picture: Picture
 ) -> None:
     upright = picture()
@@ -224,7 +225,7 @@ def test_a_tiff_of_floats_is_upright_and_looks_like_its_rgb(
 
 
 @pytest.mark.parametrize("bands", [1, 3])
-def test_floats_beyond_one_are_highlights(bands: int, picture: Picture) -> None:
+def test_floats_above_one_are_highlights(bands: int, picture: Picture) -> None:
     values = picture().astype(np.float32) / 255
     values[:20] = 4.0
     values[20:30] = np.nan
@@ -279,11 +280,53 @@ def test_a_profile_is_applied_regardless_of_its_name(
     assert mean_difference(tagged, expected) > 30
 
 
-def test_a_profile_that_is_srgb_or_broken_changes_no_pixel(picture: Picture) -> None:
+def test_a_profile_that_is_srgb_or_broken_changes_no_pixels(picture: Picture) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for profile in (srgb, b"no profile at all", icc_profile("sRGB", 2.2)[:200]):
         tagged = encoded(picture(), "PNG", icc_profile=profile)
         assert (decode(tagged, max_pixels=MAX_PIXELS).pixels == picture()).all()
+
+
+def as_xyb_like(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Swaps and inverts channels, as a stand-in for XYB, which no encoder at hand writes."""
+    return np.stack([pixels[..., 2], 255 - pixels[..., 0], pixels[..., 1]], axis=-1)
+
+
+def xyb_like_profile(steps: int = 17) -> bytes:
+    """A profile that describes `as_xyb_like` by a table (A2B0) alone, like those of XYB JPEGs."""
+    levels = np.linspace(0, 255, steps).round().astype(np.uint8)
+    first, second, third = np.meshgrid(levels, levels, levels, indexing="ij")
+    srgb = np.stack([255 - second, third, first], axis=-1).reshape(steps, -1, 3)
+    lab = ImageCms.createProfile("LAB")
+    transform = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
+    applied = ImageCms.applyTransform(Image.fromarray(srgb), transform)
+    assert applied is not None
+    table = np.frombuffer(applied.tobytes(), np.uint8).reshape(-1, 3).copy()
+    table[:, 1:] ^= 128  # Pillow's a and b are signed, those of a profile begin at 0
+    identity = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
+    lut = b"mft1" + bytes(4) + bytes([3, 3, steps, 0]) + identity
+    lut += bytes(range(256)) * 3 + table.tobytes() + bytes(range(256)) * 3
+    text = b"XYB-like"
+    name = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(80)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    directory, data = b"", b""
+    for tag, block in ((b"desc", name), (b"wtpt", white), (b"A2B0", lut)):
+        directory += tag + struct.pack(">2I", 128 + 4 + 3 * 12 + len(data), len(block))
+        data += block + bytes(-len(block) % 4)
+    body = struct.pack(">I", 3) + directory + data
+    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"", 0x02400000, b"scnr", b"RGB ", b"Lab ")
+    header += struct.pack(">6H4s", 2024, 1, 1, 0, 0, 0, b"acsp") + bytes(28)
+    header += struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + body
+
+
+def test_a_profile_that_is_only_a_table_is_applied(picture: Picture) -> None:
+    pixels = picture()
+    stored_pixels = as_xyb_like(pixels)
+    content = encoded(stored_pixels, "JPEG", quality=98, icc_profile=xyb_like_profile())
+    found = decode(content, max_pixels=MAX_PIXELS).pixels
+    assert mean_difference(found, pixels) < 4
+    assert mean_difference(found, stored_pixels) > 30
 
 
 def test_the_colours_of_a_palette_follow_the_profile(picture: Picture) -> None:
@@ -374,6 +417,28 @@ def test_display_p3_without_a_profile_is_converted(picture: Picture) -> None:
     grey = encoded(np.full((64, 64, 3), 120, np.uint8), "AVIF", quality=95)
     grey = grey.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x0d")
     assert np.abs(decode(grey, max_pixels=MAX_PIXELS).pixels.astype(int) - 120).max() <= 3
+
+
+def with_cicp(png: bytes, primaries: int, transfer: int) -> bytes:
+    """Adds a cICP chunk right after the header of a PNG."""
+    chunk = b"cICP" + bytes([primaries, transfer, 0, 1])
+    return png[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+
+
+def test_code_points_of_a_png_count_instead_of_its_profile(picture: Picture) -> None:
+    pixels = as_pq_2020((picture() // 2) + 20)
+    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    png, avif = (encoded(pixels, name, quality=100) for name in ("PNG", "AVIF"))
+    with_profile = encoded(pixels, "PNG", icc_profile=linear)
+    expected = decode(
+        avif.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x09\0\x10"), max_pixels=MAX_PIXELS
+    ).pixels
+    for content in (png, with_profile):
+        found = decode(with_cicp(content, 9, 16), max_pixels=MAX_PIXELS).pixels
+        assert mean_difference(found, expected) < 6
+    assert mean_difference(decode(png, max_pixels=MAX_PIXELS).pixels, expected) > 12
+    plain = decode(with_cicp(with_profile, 1, 13), max_pixels=MAX_PIXELS).pixels
+    assert (plain == pixels).all()
 
 
 @pytest.mark.parametrize(
@@ -533,6 +598,14 @@ def test_a_dng_whose_pictures_are_beyond_its_end_is_unreadable(picture: Picture)
         decode(without_preview[:-153_000], max_pixels=10**6)
 
 
+def test_a_raw_file_is_recognized_by_its_sensor_data(picture: Picture) -> None:
+    content = dng(picture(3, 320, 240), has_preview=False)
+    without_version = content.replace(b"\x12\xc6", b"\xff\xc5", 1)  # like a PEF or ERF
+    assert decode(without_version, max_pixels=10**6).format == "RAW"
+    with pytest.raises(InvalidImageError, match="the RAW file cannot be read"):
+        decode(b"II\x1a\0\0\0HEAPCCDR" + bytes(200), max_pixels=10**6)  # Canon's CRW
+
+
 def test_a_plain_tiff_is_not_a_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:
     target = io.BytesIO()
     Image.fromarray(picture(1)).save(target, "TIFF")
@@ -551,7 +624,7 @@ def test_an_animation_cut_anywhere_is_read_or_refused(name: str) -> None:
         try:
             decode(content[:end], max_pixels=MAX_PIXELS)
         except InvalidImageError:
-            assert not is_read, "what is read is still read with more of the file"
+            assert not is_read, "a readable prefix must stay readable with more of the file"
         else:
             is_read = True
     assert is_read

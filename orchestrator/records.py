@@ -11,7 +11,13 @@ from typing import Any
 from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.exposure import exposure_caption
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, QualityScores
+from orchestrator.domain.photo import (
+    CameraFacts,
+    FaceScores,
+    OwnerMark,
+    QualityScores,
+    UserMark,
+)
 from orchestrator.domain.scoring import FaceFault, face_caption
 from orchestrator.domain.sets import SetKind, SetPlace
 from services.common.errors import FailedPreconditionError
@@ -177,6 +183,7 @@ class ImageRecord:
     set_size: int | None = None
     altered_from_path: str = ""
     alterations: tuple[Edit, ...] = ()
+    user_mark: UserMark = field(default_factory=UserMark)
 
     @property
     def is_readable(self) -> bool:

@@ -52,8 +52,12 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         return {"status": "ok"}
 
     @server.get("/photos/{run_id}/{long_side_px}/{path:path}")
-    async def picture(request: Request, run_id: str, long_side_px: int, path: str) -> Response:
-        wanted = pb.GetThumbnailRequest(run_id=run_id, path=path, long_side_px=long_side_px)
+    async def picture(
+        request: Request, run_id: str, long_side_px: int, path: str, faces: bool = False
+    ) -> Response:
+        wanted = pb.GetThumbnailRequest(
+            run_id=run_id, path=path, long_side_px=long_side_px, faces_only=faces
+        )
         try:
             answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
         except OrchestratorError as error:

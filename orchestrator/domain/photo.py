@@ -235,6 +235,33 @@ class Decision(StrEnum):
         return "kept" if self is Decision.KEEP else "rejected"
 
 
+class ColourLabel(StrEnum):
+    """A colour label that a user gave to a photo; named as in Lightroom."""
+
+    RED = "red"
+    YELLOW = "yellow"
+    GREEN = "green"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True, slots=True)
+class UserMark:
+    """The stars and the colour label that the user gave to a photo in bestshot.
+
+    They say nothing about keeping it: the selection ignores them.
+
+    Attributes:
+        stars: 1 to 5; 0 = none.
+        label: A `ColourLabel`; empty if there is none.
+    """
+
+    stars: int = 0
+    label: str = ""
+
+
+MAX_STARS = 5
+
+
 class Reason(StrEnum):
     """Why a photo was picked or not; codes as in orchestrator.proto."""
 

@@ -196,6 +196,42 @@ def _ramp(value: float, start: float, end: float) -> float:
     return min(1.0, max(0.0, (value - start) / (end - start)))
 
 
+@dataclass(frozen=True, slots=True)
+class FaceSigns:
+    """What can be told of one face; named as in orchestrator.proto.
+
+    Attributes:
+        eyes: "open", "closed", or empty if it cannot be told.
+        smile: "smiling", "not_smiling", or empty if it cannot be told.
+        is_prominent: Whether it counts for the scores of its photo.
+    """
+
+    eyes: str
+    smile: str
+    is_prominent: bool
+
+
+def read_signs(faces: Sequence[FaceScores], penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
+    """Reads each face's scores with the thresholds of a run, in the order of the faces.
+
+    Nothing can be told of a face that is too small or too uncertain to count, nor of eyes whose low
+    score may come from a lowered head or a laugh.
+    """
+    counting = [face.width for face in faces if _trust(face) > 0]
+    fewest = penalties.prominent_face_ratio * max(counting, default=0.0)
+    return tuple(_signs_of(face, penalties, fewest) for face in faces)
+
+
+def _signs_of(face: FaceScores, penalties: PersonPenalties, prominent_width: float) -> FaceSigns:
+    if _trust(face) == 0:
+        return FaceSigns("", "", is_prominent=False)
+    eyes = "open"
+    if face.eyes_score < penalties.eyes_threshold:
+        eyes = "closed" if _eyes_told(face) < penalties.eyes_threshold else ""
+    smile = "smiling" if face.smile_score >= penalties.smile_threshold else "not_smiling"
+    return FaceSigns(eyes, smile, is_prominent=face.width >= prominent_width)
+
+
 def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:
     """Checks the worst scores against the thresholds; empty without faces.
 

@@ -89,6 +89,8 @@ _FIXED_COLUMNS = (
     "Video",
     "Altered_From",
     "Alterations",
+    "Stars",
+    "Label",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -175,6 +177,8 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Content_Class": record.content_class,
         "Altered_From": _text(record.altered_from_path),
         "Alterations": ", ".join(record.alterations),
+        "Stars": _number(record.user_mark.stars or None),
+        "Label": record.user_mark.label,
     }
 
 

@@ -62,6 +62,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     fields += [("content_class", pa.string())]
     fields += [("altered_from_path", pa.string()), ("alterations", pa.list_(pa.string()))]
     fields += [(name, pa.list_(pa.int64())) for name in ("luminance_grid", "detail_grid")]
+    fields += [("user_mark", pa.struct([("stars", pa.int32()), ("label", pa.string())]))]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()
@@ -85,6 +86,7 @@ def _row(record: ImageRecord) -> dict[str, object]:
         "exposure_caption": record.exposure_caption,
         "megapixels": record.megapixels,
         "owner_mark": dataclasses.asdict(record.owner_mark),
+        "user_mark": dataclasses.asdict(record.user_mark),
     }
 
 

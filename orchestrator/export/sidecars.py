@@ -10,7 +10,7 @@ from typing import IO
 
 from orchestrator.export.files import replace_file
 from orchestrator.export.output_folder import OutputFolder
-from orchestrator.export.xmp import sidecar
+from orchestrator.export.xmp import find_overruled, sidecar
 from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES
 from orchestrator.records import ImageRecord
 from orchestrator.storage.album_folders import AlbumFolders
@@ -70,7 +70,7 @@ def merged_sidecar(
     for place in sorted(found, key=lambda place: place != same):
         try:
             with open_inside(place, album, roots) as opened:
-                return sidecar(record, _read_whole(opened))
+                return sidecar(record, _read_whole(opened), is_copy=True)
         except (OSError, InvalidArgumentError):
             continue
     return sidecar(record)
@@ -163,7 +163,10 @@ def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[st
             return
         with open_inside(real, album, ()) as opened:
             existing = _read_whole(opened)
+        overruled = find_overruled(record, existing)
         replace_file(real, sidecar(record, existing))
+        if overruled:
+            yield f"{target} keeps its {' and '.join(overruled)}, which another program set"
     except OSError as error:
         yield f"cannot write {target}: {error.strerror}"
     except InvalidArgumentError as error:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from orchestrator.config import PipelineSettings, resolve_auto
-from orchestrator.domain.decisions import CORRECTIONS, DecisionEntry, UserDecisions, find_origins
+from orchestrator.domain.decisions import (
+    CORRECTIONS,
+    MARKS,
+    DecisionEntry,
+    UserDecisions,
+    find_origins,
+)
 from orchestrator.domain.selection import Comparisons, Pair
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
@@ -135,7 +141,8 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
     """Applies entries in its album's log to a completed run.
 
     Selects again in the moments that the entries change or refer to, and stores the results, all or
-    nothing. A moment that is only renumbered is stored but not reported as changed.
+    nothing. A moment that is only renumbered is stored but not reported as changed; a photo that
+    has other stars or another label is reported although the run itself does not change.
     """
     with stores.runs.lock(run_id):
         run = stores.runs.run(run_id)
@@ -143,12 +150,11 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         decisions = UserDecisions.from_log(log)
         known = find_origins(log)
         meant = [known[entry.id][0] for entry in entries]  # for an undo, the entry that it undoes
-        digests = {
-            digest
-            for entry in meant
-            if entry.action not in CORRECTIONS
-            for digest in entry.content_digests
-        }
+        marked = _digests_of(entry for entry in meant if entry.action in MARKS)
+        meant = [entry for entry in meant if entry.action not in MARKS]
+        if not meant:
+            return RunUpdate(_find_photos(stores, run, marked), [])
+        digests = _digests_of(entry for entry in meant if entry.action not in CORRECTIONS)
         if _is_album_wide(run) or any(entry.action in CORRECTIONS for entry in meant):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
@@ -161,7 +167,21 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
             run = run.revise(corrections=record_corrections(decisions.corrections))
         else:  # no moment changes, so there is no need to read the whole album
             before = after = _read_moments(stores, run, sorted(digests))
-        return _update(stores, run, before, after, digests, decisions)
+        update = _update(stores, run, before, after, digests, decisions)
+        changed = {
+            record.path: record for record in (*_find_photos(stores, run, marked), *update.changed)
+        }
+        return RunUpdate([changed[path] for path in sorted(changed)], update.missing_pairs)
+
+
+def _digests_of(entries: Iterable[DecisionEntry]) -> set[str]:
+    return {digest for entry in entries for digest in entry.content_digests}
+
+
+def _find_photos(stores: Stores, run: Run, digests: Collection[str]) -> list[ImageRecord]:
+    """Results for photos with these contents, ordered by path."""
+    found = stores.runs.clusters_of(run.id, sorted(digests)) if digests else []
+    return [record for record in found if record.content_digest in digests]
 
 
 def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]) -> RunUpdate:

@@ -199,9 +199,15 @@ def regroupings(
 
 
 def _comparable(record: ImageRecord) -> dict[str, Any]:
-    """Returns a photo's values without its sidecars, which an export may have added."""
+    """Returns what a run found about a photo.
+
+    Its sidecars are left out, because an export may have added them, and its stars and label, which
+    belong to the album.
+    """
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
-    return {**dataclasses.asdict(record), "companion_paths": companions}
+    values = {**dataclasses.asdict(record), "companion_paths": companions}
+    del values["user_mark"]
+    return values
 
 
 def _walk_leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:

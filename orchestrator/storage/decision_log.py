@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from orchestrator.domain.decisions import (
     DecisionEntry,
     LogChecker,
     decisions_in,
+    marks_in,
 )
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.photo import Decision, UserMark
 from orchestrator.records import Album
 from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.rows import album_from_row, utc
-from orchestrator.storage.tables import albums, decision_log, decisions
+from orchestrator.storage.tables import albums, decision_log, decisions, user_marks
 from services.common.errors import InvalidArgumentError, NotFoundError
 
 
@@ -159,7 +160,8 @@ def _write_decisions(
     log: Sequence[DecisionEntry],
     added: Iterable[DecisionEntry],
 ) -> None:
-    """Updates the table of decisions from the log."""
+    """Updates the tables of decisions and of stars and labels from the log."""
+    _write_marks(connection, album_id, marks_in(log))
     stored = {
         row.content_digest: row.decision
         for row in connection.execute(select(decisions).where(decisions.c.album_id == album_id))
@@ -184,6 +186,23 @@ def _write_decisions(
         connection.execute(insert(decisions), rows)
 
 
+def _write_marks(connection: Connection, album_id: str, wanted: Mapping[str, UserMark]) -> None:
+    stored = {
+        row.content_digest: UserMark(row.stars, row.label)
+        for row in connection.execute(select(user_marks).where(user_marks.c.album_id == album_id))
+    }
+    changed = {digest for digest, _ in stored.items() ^ wanted.items()}
+    for digest in sorted(changed & stored.keys()):
+        key = (user_marks.c.album_id == album_id) & (user_marks.c.content_digest == digest)
+        connection.execute(delete(user_marks).where(key))
+    rows = [
+        {"album_id": album_id, "content_digest": digest, **dataclasses.asdict(wanted[digest])}
+        for digest in sorted(changed & wanted.keys())
+    ]
+    if rows:
+        connection.execute(insert(user_marks), rows)
+
+
 def _entries(connection: Connection, album_id: str) -> list[DecisionEntry]:
     query = select(decision_log).where(decision_log.c.album_id == album_id)
     return [_entry(row) for row in connection.execute(query.order_by(decision_log.c.sequence))]
@@ -200,6 +219,8 @@ def _entry(row: Row[Any]) -> DecisionEntry:
         target=DecidedPhoto(**row.target) if row.target else None,
         undone_id=row.undone_id,
         decided_by=row.decided_by,
+        stars=row.stars,
+        label=row.label,
     )
 
 

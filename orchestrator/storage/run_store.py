@@ -41,6 +41,7 @@ from orchestrator.storage.rows import (
     replace_comparisons,
     run_from_row,
     run_values,
+    select_images,
 )
 from orchestrator.storage.tables import albums, images, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
@@ -234,7 +235,7 @@ class SqlRunStore:
     ) -> list[ImageRecord]:
         """Results of a run that match a query; without a query, all results ordered by path."""
         query = query or ImageQuery()
-        statement = query.order(query.restrict(select(images), run_id))
+        statement = query.order(query.restrict(select_images(), run_id))
         return [image_from_row(row) for row in self._page(statement, limit, offset)]
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
@@ -302,7 +303,7 @@ class SqlRunStore:
 
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""
-        query = select(images).where(images.c.run_id == run_id, images.c.path == path)
+        query = select_images().where(images.c.run_id == run_id, images.c.path == path)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
@@ -314,7 +315,7 @@ class SqlRunStore:
         same = (images.c.run_id == run_id) & images.c.content_digest.in_(content_digests)
         clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
         query = (
-            select(images)
+            select_images()
             .where(images.c.run_id == run_id)
             .where(same | images.c.cluster_id.in_(clusters))
             .order_by(images.c.path)

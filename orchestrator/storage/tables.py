@@ -167,6 +167,8 @@ decision_log = Table(
     Column("undone_id", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("decided_by", Text, nullable=False, server_default=""),
+    Column("stars", Integer, nullable=False, server_default="0"),
+    Column("label", Text, nullable=False, server_default=""),
     UniqueConstraint("album_id", "id"),
 )
 """Append-only; `sequence` counts an album's entries from 1."""
@@ -180,6 +182,16 @@ decisions = Table(
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
 """Current decisions on single photos, derived from the log for queries."""
+
+user_marks = Table(
+    "user_marks",
+    metadata,
+    Column("album_id", ForeignKey("albums.id", ondelete="CASCADE"), primary_key=True),
+    Column("content_digest", String(64), primary_key=True),
+    Column("stars", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+)
+"""Current stars and colour labels, likewise."""
 
 answers = Table(
     "answers",

@@ -19,6 +19,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from orchestrator.domain.decisions import Correction, DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
+from orchestrator.domain.scoring import PersonPenalties, read_signs
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
@@ -89,8 +90,10 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
     return message
 
 
-def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageResult:
-    """Translates a result with all its scores."""
+def image_message(
+    record: ImageRecord, decision: Decision | None, penalties: PersonPenalties
+) -> pb.ImageResult:
+    """Translates a result with all its scores; the penalties are those of its run."""
     return pb.ImageResult(
         path=record.path,
         filename=record.filename,
@@ -108,6 +111,11 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         exposure_caption=record.exposure_caption,
         megapixels=record.megapixels,
         owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
+        face_signs=[
+            pb.FaceSigns(**dataclasses.asdict(signs))
+            for signs in read_signs(record.faces, penalties)
+        ],
+        user_mark=pb.UserMark(**dataclasses.asdict(record.user_mark)),
         companion_paths=record.companion_paths,
         version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
@@ -173,6 +181,8 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
         create_time=_timestamp(entry.create_time),
         is_in_force=is_in_force,
         decided_by=entry.decided_by,
+        stars=entry.stars,
+        label=entry.label,
     )
 
 
@@ -202,19 +212,25 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         target=decided[-1] if message.HasField("target") else None,
         undone_id=message.undone_id,
         decided_by=message.decided_by,
+        stars=message.stars,
+        label=message.label,
     )
 
 
-def addition_message(addition: Addition) -> pb.WatchDecisionsResponse:
-    """Translates what was added to a log."""
-    return pb.WatchDecisionsResponse(
+def addition_message(
+    addition: Addition, penalties: PersonPenalties | None
+) -> pb.WatchDecisionsResponse:
+    """Translates what was added to a log; without a run, there are neither photos nor penalties."""
+    message = pb.WatchDecisionsResponse(
         entries=[entry_message(entry, is_in_force=False) for entry in addition.entries],
         entry_count=addition.entry_count,
-        images=[
-            image_message(record, addition.decisions.get(record.content_digest))
-            for record in addition.records
-        ],
     )
+    if penalties is not None:
+        message.images.extend(
+            image_message(record, addition.decisions.get(record.content_digest), penalties)
+            for record in addition.records
+        )
+    return message
 
 
 def filter_value(number: int) -> ImageFilter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from itertools import takewhile
@@ -20,6 +21,7 @@ from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageFilter, utc_now
 from orchestrator.review.decision_entries import new_entry, undo_entry
 from orchestrator.run_service import Curator
+from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_source import check_allowed, check_folder
@@ -325,7 +327,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.GetThumbnailRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetThumbnailResponse:
         """Returns a JPEG of a photo."""
-        jpeg = await self._reader.picture(request.run_id, request.path, request.long_side_px)
+        jpeg = await self._reader.picture(
+            request.run_id, request.path, request.long_side_px, is_of_faces=request.faces_only
+        )
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
     # Actions on results
@@ -407,6 +411,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         if action is DecisionAction.UNDO:
             raise InvalidArgumentError("action", "to undo, call UndoDecision")
         entry = await self._new_entry(request, action, request.paths, request.target_path)
+        entry = dataclasses.replace(entry, stars=request.stars, label=request.label)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         return pb.AppendDecisionResponse(
             entry=converters.entry_message(entry, is_in_force=True), changed_images=changed
@@ -447,8 +452,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> AsyncIterator[pb.WatchDecisionsResponse]:
         """Streams what is added to an album's log."""
         await self._reader.album(request.album_id)
+        penalties = None
         if request.run_id:
             run = await self._reader.run(request.run_id)
+            penalties = read_penalties(run)
             if run.album_id != request.album_id:
                 raise InvalidArgumentError("run_id", f"run {run.id} belongs to another album")
         if request.known_entry_count < 0:
@@ -457,7 +464,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         async for addition in self._curator.watch_decisions(
             request.album_id, known, request.run_id
         ):
-            yield converters.addition_message(addition)
+            yield converters.addition_message(addition, penalties)
 
     @deduplicate
     async def ImportDecisions(
@@ -499,14 +506,18 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Like `_decide`, but also returns the number of entries that were new to the log."""
         run = await self._curator.run(run_id) if run_id else None
         added_count, changed = await self._curator.decide(album_id, entries, run)
-        if run is not None:  # an earlier attempt may already have changed some photos
-            earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
-            by_path = {record.path: record for record in (*earlier, *changed)}
-            changed = [by_path[path] for path in sorted(by_path)]
+        if run is None:
+            return added_count, []
+        # an earlier attempt may already have changed some photos
+        earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
+        by_path = {record.path: record for record in (*earlier, *changed)}
         decisions = await asyncio.to_thread(self._log.decisions, album_id)
+        penalties = read_penalties(run)
         return added_count, [
-            converters.image_message(record, decisions.get(record.content_digest))
-            for record in changed
+            converters.image_message(
+                by_path[path], decisions.get(by_path[path].content_digest), penalties
+            )
+            for path in sorted(by_path)
         ]
 
     async def CompareImages(

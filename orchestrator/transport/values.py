@@ -15,7 +15,14 @@ from google.protobuf.message import Message
 
 from orchestrator.domain.alteration import Edit
 from orchestrator.domain.decisions import Correction
-from orchestrator.domain.photo import CameraFacts, FaceScores, Landmark, OwnerMark, QualityScores
+from orchestrator.domain.photo import (
+    CameraFacts,
+    FaceScores,
+    Landmark,
+    OwnerMark,
+    QualityScores,
+    UserMark,
+)
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
@@ -86,6 +93,7 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
         camera_facts=_plain(CameraFacts, message.camera_facts),
         owner_mark=_plain(OwnerMark, message.owner_mark),
         alterations=tuple(map(Edit, message.alterations)),
+        user_mark=_plain(UserMark, message.user_mark),
         reason_code=_reason_code(message),
         content_class=pb.ContentClass.Name(message.content_class)
         .removeprefix("CONTENT_CLASS_")

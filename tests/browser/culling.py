@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sqlalchemy import Engine
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineConfig
+from orchestrator.domain.photo import FaceScores
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
 from orchestrator.runs.recorded_settings import record_config
@@ -52,7 +54,14 @@ def with_comment(jpeg: bytes, comment: str) -> bytes:
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
 
-def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs: bytes) -> Made:
+def make_run(
+    engine: Engine,
+    folder: Path,
+    name: str,
+    moment_count: int,
+    *jpegs: bytes,
+    faces: Sequence[tuple[FaceScores, ...]] = ((),) * SHOT_COUNT,
+) -> Made:
     """Stores a run of moments of five shots each, the best one first.
 
     Args:
@@ -61,6 +70,7 @@ def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs:
         name: Name of the album, from which its id and the run's id are made.
         moment_count: How many moments.
         jpegs: Pictures, used in turn; every photo is a separate file.
+        faces: Of each shot of a moment.
     """
     folder.mkdir(parents=True)
     store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
@@ -74,7 +84,8 @@ def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs:
         path = f"{moment + 1:03}-{shot + 1}.jpg"
         (folder / path).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
-        photos.append(_record(path, digest, decoded[number % len(jpegs)], shot))
+        made = _record(path, digest, decoded[number % len(jpegs)], shot)
+        photos.append(dataclasses.replace(made, faces=faces[shot]))
         labels.append(moment)
         vector = codec.pack_embedding(vectors[moment])
         features[(digest, codec.EMBEDDING_ROLE, "embedding")] = vector

@@ -95,7 +95,13 @@ def rules(**changes: Any) -> SelectionParameters:
 
 
 def entry(
-    entry_id: str, action: DecisionAction, *digests: str, target: str = "", undone_id: str = ""
+    entry_id: str,
+    action: DecisionAction,
+    *digests: str,
+    target: str = "",
+    undone_id: str = "",
+    stars: int = 0,
+    label: str = "",
 ) -> DecisionEntry:
     return DecisionEntry(
         id=entry_id,
@@ -104,4 +110,6 @@ def entry(
         create_time=datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC),
         target=DecidedPhoto(target, f"{target}.jpg") if target else None,
         undone_id=undone_id,
+        stars=stars,
+        label=label,
     )

@@ -70,6 +70,10 @@ def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str
     if entry.action == pb.DecisionAction.DECISION_ACTION_UNDO:
         return f"undo: {describe(by_id[entry.undone_id], by_id)}"
     photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
+    if entry.action == pb.DecisionAction.DECISION_ACTION_RATE:
+        return f"{entry.stars or 'no'} {'star' if entry.stars == 1 else 'stars'}: {photos}"
+    if entry.action == pb.DecisionAction.DECISION_ACTION_LABEL:
+        return f"{entry.label or 'no'} label: {photos}"
     target = f" to the moment of {entry.target.path}" if entry.HasField("target") else ""
     return f"{_VERBS[entry.action]} {photos}{target}"
 

@@ -24,7 +24,7 @@ from orchestrator.domain.decisions import (
     DecisionEntry,
     decisions_in,
 )
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.photo import Decision, UserMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import (
@@ -384,6 +384,22 @@ def test_deleting_an_album_deletes_its_runs_results_and_decisions(
     assert log.decisions("a") == {}
 
 
+def test_stars_and_labels_belong_to_the_album_and_show_in_all_its_runs(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    store.add_album(album())
+    store.save_results(run(), [image("a"), image("b")])
+    log.append("a", [entry("1", DecisionAction.RATE, "digest of a", stars=3)])
+    store.save_results(dataclasses.replace(run(), id="later"), [image("a")])
+    log.append("a", [entry("2", DecisionAction.LABEL, "digest of a", label="green")])
+    for run_id in ("r", "later"):
+        assert store.image(run_id, "a").user_mark == UserMark(3, "green")
+    assert [one.user_mark for one in store.images("r")] == [UserMark(3, "green"), UserMark()]
+    log.append("a", [entry("3", DecisionAction.UNDO, undone_id="1")])
+    assert store.images("later")[0].user_mark == UserMark(0, "green")
+    assert store.clusters_of("r", ["digest of a"])[0].user_mark == UserMark(0, "green")
+
+
 def test_added_log_entries_are_read_back_completely(
     store: SqlRunStore, log: SqlDecisionLog
 ) -> None:
@@ -395,6 +411,8 @@ def test_added_log_entries_are_read_back_completely(
         entry("3", DecisionAction.MOVE, "d", target="f"),
         entry("4", DecisionAction.UNDO, undone_id="2"),
         entry("5", DecisionAction.CLEAR, "d"),
+        entry("6", DecisionAction.RATE, "d", stars=3),
+        entry("7", DecisionAction.LABEL, "d", label="red"),
     ]
     wanted: list[dict[str, Decision]] = [
         {"d": Decision.KEEP},
@@ -402,13 +420,15 @@ def test_added_log_entries_are_read_back_completely(
         dict.fromkeys("de", Decision.REJECT),
         {"d": Decision.KEEP},
         {},
+        {},
+        {},
     ]
     for number, state in enumerate(wanted):
         assert log.append("a", [entries[number]]) == 1
         assert log.decisions("a") == state
     assert log.entries("a") == entries
     assert log.append("a", entries) == 0, "existing entries are skipped"
-    assert log.append("b", entries) == 5, "each album has its own"
+    assert log.append("b", entries) == 7, "each album has its own"
 
 
 def several(*names: str) -> Album:

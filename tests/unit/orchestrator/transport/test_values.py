@@ -18,7 +18,7 @@ from orchestrator.transport.converters import (
     image_message,
     run_message,
 )
-from tests.unit.values import face, quality
+from tests.unit.values import PENALTIES, face, quality
 
 NOW = datetime.datetime(2026, 5, 17, 10, tzinfo=datetime.UTC)
 DIGEST = "d" * 64
@@ -98,11 +98,11 @@ RECORD = ImageRecord(
 
 
 def test_a_result_is_converted_without_loss() -> None:
-    assert values.image_value(image_message(RECORD, None)) == RECORD
+    assert values.image_value(image_message(RECORD, None, PENALTIES)) == RECORD
     unread = ImageRecord(
         path="b", content_digest="", size_bytes=0, error="torn", reason_code="UNREADABLE"
     )
-    assert values.image_value(image_message(unread, None)) == unread
+    assert values.image_value(image_message(unread, None, PENALTIES)) == unread
 
 
 def test_a_run_is_converted_without_loss() -> None:

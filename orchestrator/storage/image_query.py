@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, case, cast, func, select
+from sqlalchemy import ColumnElement, Select, Text, case, cast, false, func, or_, select
 
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import ContentClass
+from orchestrator.domain.photo import ContentClass, Decision
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter
 from orchestrator.scores import SCORES
@@ -26,6 +27,9 @@ SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
 
 IS_READABLE = images.c.error == ""
 MOMENT = "moment"
+_DATE_LENGTH = len("2024-05-01")
+CAPTURE_DATE = func.substr(images.c.capture_time, 1, _DATE_LENGTH)
+_COPY_REASONS = ("DUPLICATE", "COPY")
 _BEST_REASONS = ("USER_KEEP", "OWNER_KEEP", "SELECTED_BEST")
 
 _STATUS = case((~IS_READABLE, 2), (images.c.is_selected, 0), else_=1)
@@ -47,7 +51,39 @@ _MOMENT_ORDER = (
     images.c.reason_code.not_in(_BEST_REASONS),
     images.c.composite_score.desc().nulls_last(),
 )
+_SEARCHED_COLUMNS = (images.c.path, images.c.reason, images.c.camera, images.c.capture_time)
 BEST_PATH = func.min(case((images.c.reason_code.in_(_BEST_REASONS), images.c.path)))
+
+
+@dataclass(frozen=True)
+class ScoreRange:
+    """Bounds of a score, both included; None = unbounded."""
+
+    score: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        """Returns the condition on the `images` table; a photo without the score fails it.
+
+        Raises:
+            InvalidArgumentError: There is no such score, or a bound is not a number.
+        """
+        if self.score not in SCORE_COLUMNS:
+            raise InvalidArgumentError(
+                "score_ranges",
+                f"{self.score!r} is not a score; use one of {', '.join(SCORE_COLUMNS)}",
+            )
+        bounds = [bound for bound in (self.minimum, self.maximum) if bound is not None]
+        if any(math.isnan(bound) for bound in bounds):
+            raise InvalidArgumentError("score_ranges", f"a bound of {self.score} is not a number")
+        column = SCORE_COLUMNS[self.score]
+        condition = column.is_not(None)
+        if self.minimum is not None:
+            condition &= column >= self.minimum
+        if self.maximum is not None:
+            condition &= column <= self.maximum
+        return condition
 
 
 @dataclass(frozen=True)
@@ -57,14 +93,20 @@ class ImageQuery:
     Attributes:
         filters: Properties that photos must have.
         cluster_id: Their cluster; None = any.
-        search: Text in path or reason, case-insensitive.
+        search: Text in path, reason, camera or capture time, case-insensitive.
         order_by: As in orchestrator.proto.
+        camera: Their camera; empty = any.
+        capture_date: The day they were taken, such as "2024-05-01"; empty = any.
+        score_ranges: Bounds that their scores are within.
     """
 
     filters: Sequence[ImageFilter] = ()
     cluster_id: int | None = None
     search: str = ""
     order_by: str = ""
+    camera: str = ""
+    capture_date: str = ""
+    score_ranges: Sequence[ScoreRange] = ()
 
     def order(self, statement: Select[Any]) -> Select[Any]:
         """Adds the order to a statement on the `images` table.
@@ -93,11 +135,17 @@ class ImageQuery:
             statement = statement.where(filter_condition(wanted, run_id))
         if self.cluster_id is not None:
             statement = statement.where(images.c.cluster_id == self.cluster_id)
+        if self.camera:
+            statement = statement.where(images.c.camera == self.camera)
+        if self.capture_date:
+            statement = statement.where(CAPTURE_DATE == self.capture_date)
+        for bounds in self.score_ranges:
+            statement = statement.where(bounds.condition())
         if self.search:
-            found = images.c.path.icontains(self.search, autoescape=True)
-            statement = statement.where(
-                found | images.c.reason.icontains(self.search, autoescape=True)
+            found = (
+                column.icontains(self.search, autoescape=True) for column in _SEARCHED_COLUMNS
             )
+            statement = statement.where(or_(*found))
         return statement
 
 
@@ -125,7 +173,27 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
             | ImageFilter.ANIMATION
         ):
             return images.c.content_class == ContentClass[wanted.name].value
+        case ImageFilter.SOFT:
+            minimum = runs.c.config["filter_quality"]["min_sharpness"].as_float()
+            limit = select(minimum).where(runs.c.id == run_id).scalar_subquery()
+            # without a score, the comparison would be null
+            return func.coalesce(SCORE_COLUMNS["focus_score"] < limit, false())
+        case ImageFilter.DUPLICATE:
+            return images.c.reason_code.in_(_COPY_REASONS)
+        case ImageFilter.IN_SET:
+            return images.c.set_id.is_not(None)
         case ImageFilter.DECIDED:
-            album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
-            decided = select(decisions.c.content_digest).where(decisions.c.album_id == album)
-            return images.c.content_digest.in_(decided)
+            return images.c.content_digest.in_(_decided_digests(run_id))
+        case ImageFilter.UNDECIDED:
+            return IS_READABLE & images.c.content_digest.not_in(_decided_digests(run_id))
+        case ImageFilter.KEPT:
+            return images.c.content_digest.in_(_decided_digests(run_id, Decision.KEEP))
+        case ImageFilter.REJECTED:
+            return images.c.content_digest.in_(_decided_digests(run_id, Decision.REJECT))
+
+
+def _decided_digests(run_id: str, decision: Decision | None = None) -> Select[Any]:
+    """Photos of the run's album with this decision, or with any."""
+    album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
+    found = select(decisions.c.content_digest).where(decisions.c.album_id == album)
+    return found if decision is None else found.where(decisions.c.decision == decision.value)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, case, cast, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, false, func, or_, select
 
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import ContentClass, Decision
@@ -78,12 +78,12 @@ class ScoreRange:
         if any(math.isnan(bound) for bound in bounds):
             raise InvalidArgumentError("score_ranges", f"a bound of {self.score} is not a number")
         column = SCORE_COLUMNS[self.score]
-        condition = column.is_not(None)
+        conditions: list[ColumnElement[bool]] = [column.is_not(None)]
         if self.minimum is not None:
-            condition &= column >= self.minimum
+            conditions.append(column >= self.minimum)
         if self.maximum is not None:
-            condition &= column <= self.maximum
-        return condition
+            conditions.append(column <= self.maximum)
+        return and_(*conditions)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ImageQuery:
         search: Text in path, reason, camera or capture time, case-insensitive.
         order_by: As in orchestrator.proto.
         camera: Their camera; empty = any.
-        capture_date: The day they were taken, such as "2024-05-01"; empty = any.
+        capture_date: The day, month or year they were taken, such as "2024-05-01"; empty = any.
         score_ranges: Bounds that their scores are within.
     """
 
@@ -138,50 +138,44 @@ class ImageQuery:
         if self.camera:
             statement = statement.where(images.c.camera == self.camera)
         if self.capture_date:
-            statement = statement.where(CAPTURE_DATE == self.capture_date)
+            taken = images.c.capture_time.startswith(self.capture_date, autoescape=True)
+            statement = statement.where(taken)
         for bounds in self.score_ranges:
             statement = statement.where(bounds.condition())
         if self.search:
-            found = (
-                column.icontains(self.search, autoescape=True) for column in _SEARCHED_COLUMNS
-            )
+            found = (column.icontains(self.search, autoescape=True) for column in _SEARCHED_COLUMNS)
             statement = statement.where(or_(*found))
         return statement
+
+
+_CONDITIONS: dict[ImageFilter, ColumnElement[bool]] = {
+    ImageFilter.SELECTED: images.c.is_selected,
+    ImageFilter.NOT_SELECTED: IS_READABLE & ~images.c.is_selected,
+    ImageFilter.UNREADABLE: ~IS_READABLE,
+    ImageFilter.NOISE: images.c.cluster_id == NOISE,
+    ImageFilter.WITH_FACES: images.c.pose_score.is_not(None),
+    # as text: SQLite and PostgreSQL search JSON lists with different functions
+    ImageFilter.EYES_CLOSED: cast(images.c.face_faults, Text).contains(
+        f'"{FaceFault.EYES_CLOSED}"'
+    ),
+    ImageFilter.DUPLICATE: images.c.reason_code.in_(_COPY_REASONS),
+    ImageFilter.IN_SET: images.c.set_id.is_not(None),
+    **{
+        ImageFilter[kind]: images.c.content_class == ContentClass[kind].value
+        for kind in ("DOCUMENT", "SCREENSHOT", "BLANK", "MISFIRE", "ANIMATION")
+    },
+}
+"""Filters that depend on the photo alone."""
 
 
 def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
     """Returns the condition for one filter on the `images` table."""
     match wanted:
-        case ImageFilter.SELECTED:
-            return images.c.is_selected
-        case ImageFilter.NOT_SELECTED:
-            return IS_READABLE & ~images.c.is_selected
-        case ImageFilter.UNREADABLE:
-            return ~IS_READABLE
-        case ImageFilter.NOISE:
-            return images.c.cluster_id == NOISE
-        case ImageFilter.WITH_FACES:
-            return images.c.pose_score.is_not(None)
-        case ImageFilter.EYES_CLOSED:
-            # as text: SQLite and PostgreSQL search JSON lists with different functions
-            return cast(images.c.face_faults, Text).contains(f'"{FaceFault.EYES_CLOSED}"')
-        case (
-            ImageFilter.DOCUMENT
-            | ImageFilter.SCREENSHOT
-            | ImageFilter.BLANK
-            | ImageFilter.MISFIRE
-            | ImageFilter.ANIMATION
-        ):
-            return images.c.content_class == ContentClass[wanted.name].value
         case ImageFilter.SOFT:
             minimum = runs.c.config["filter_quality"]["min_sharpness"].as_float()
             limit = select(minimum).where(runs.c.id == run_id).scalar_subquery()
             # without a score, the comparison would be null
             return func.coalesce(SCORE_COLUMNS["focus_score"] < limit, false())
-        case ImageFilter.DUPLICATE:
-            return images.c.reason_code.in_(_COPY_REASONS)
-        case ImageFilter.IN_SET:
-            return images.c.set_id.is_not(None)
         case ImageFilter.DECIDED:
             return images.c.content_digest.in_(_decided_digests(run_id))
         case ImageFilter.UNDECIDED:
@@ -190,6 +184,8 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
             return images.c.content_digest.in_(_decided_digests(run_id, Decision.KEEP))
         case ImageFilter.REJECTED:
             return images.c.content_digest.in_(_decided_digests(run_id, Decision.REJECT))
+        case _:
+            return _CONDITIONS[wanted]
 
 
 def _decided_digests(run_id: str, decision: Decision | None = None) -> Select[Any]:

@@ -91,7 +91,7 @@ class ImagesQuery(SkippingQuery):
     camera: str = ""
     """only photos of this camera"""
     capture_date: str = ""
-    """only photos taken on this day, such as 2024-05-01"""
+    """only photos taken on this day, such as 2024-05-01, or in this month or year"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """same as ListImagesRequest.order_by in orchestrator.proto"""
 

@@ -141,5 +141,11 @@ def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
     return write
 
 
+SECTIONS = ("Albums", "Run", "What if", "Compare", "Decisions", "Models")
+
+
 def open_tab(page: Page, name: str) -> None:
+    """Opens a tab, or a section of Run Pipeline."""
+    if name in SECTIONS:
+        page.get_by_role("tab", name="Run Pipeline", exact=True).click()
     page.get_by_role("tab", name=name, exact=True).click()

@@ -107,7 +107,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
     def look(request: object) -> None:
         url = str(getattr(request, "url", ""))
-        if not url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
             foreign.append(url)
 
     opened.on("request", look)

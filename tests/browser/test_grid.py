@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +15,8 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from orchestrator.domain.decisions import DecisionAction
+from orchestrator.export.decisions_json import parse_decisions
 from orchestrator.storage.database import open_database
 from tests.browser.culling import SHOT_COUNT, Made, make_run
 from tests.conftest import draw_picture
@@ -31,6 +34,7 @@ class GridSystem:
     url: str
     orchestrator: Orchestrator
     runs: dict[str, Made]
+    folder: Path
 
     def address(self, name: str, query: str = "") -> str:
         return f"{self.url}{self.runs[name].address.replace('cull/', 'grid/')}{query}"
@@ -66,7 +70,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridSystem]:
     try:
         orchestrator.start()
         ui.start()
-        yield GridSystem(f"http://{ui.address}/", orchestrator, runs)
+        yield GridSystem(f"http://{ui.address}/", orchestrator, runs, base)
     finally:
         ui.stop()
         orchestrator.stop()
@@ -177,6 +181,15 @@ VIEWS = {
 }
 
 
+def serious_faults(page: Page) -> list[tuple[str, list[str]]]:
+    answer = Axe().run(page, options={"resultTypes": ["violations"]}).response
+    return [
+        (one["id"], [node["html"] for node in one["nodes"]])
+        for one in answer["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_in_any_view(page: Page, grid: GridSystem, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -187,10 +200,39 @@ def test_axe_finds_nothing_serious_in_any_view(page: Page, grid: GridSystem, sch
         own_page = f"{view}{made.album_id}/{made.run_id}"
         page.goto(grid.url + (view + chosen if view.startswith("?") else own_page))
         page.locator(content).locator("visible=true").first.wait_for()
-        answer = Axe().run(page, options={"resultTypes": ["violations"]}).response
-        found[view] = [
-            (one["id"], [node["html"] for node in one["nodes"]])
-            for one in answer["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
+        found[view] = serious_faults(page)
     assert not {view: faults for view, faults in found.items() if faults}
+
+
+def test_an_exported_page_shows_photos_large_and_its_decisions_can_be_imported(
+    page: Page, grid: GridSystem
+) -> None:
+    made = grid.runs["few"]
+    output = grid.folder / "out"
+    request = pb.ExportRunRequest(run_id=made.run_id, output_folder=str(output))
+    grid.orchestrator.stub.ExportRun(request)
+    page.goto((output / "index.html").as_uri())
+    assert serious_faults(page) == []
+    first, second, third = made.paths[:3]
+    page.get_by_role("link", name=first).click()
+    large = page.get_by_role("dialog", name=first)
+    expect(large).to_be_visible()
+    expect(page.locator("#large")).to_have_js_property("naturalWidth", 60)
+    page.keyboard.press("x")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("k")
+    expect(page).to_have_url(re.compile(f"#photo={second}$"))
+    page.go_back()
+    expect(page.locator("#view")).to_be_hidden()
+    page.goto((output / "index.html").as_uri() + f"#photo={third}")
+    expect(page.get_by_role("dialog", name=third)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#counts")).to_have_text("1 kept, 1 rejected")
+    page.get_by_label("Your name").fill("Zoe")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download decisions").click()
+    entries = parse_decisions(downloading.value.path().read_text())
+    assert [(entry.action, entry.photos[0].path, entry.decided_by) for entry in entries] == [
+        (DecisionAction.REJECT, first, "Zoe"),
+        (DecisionAction.KEEP, second, "Zoe"),
+    ]

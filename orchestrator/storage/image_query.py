@@ -177,18 +177,18 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
             # without a score, the comparison would be null
             return func.coalesce(SCORE_COLUMNS["focus_score"] < limit, false())
         case ImageFilter.DECIDED:
-            return images.c.content_digest.in_(_decided_digests(run_id))
+            return images.c.content_digest.in_(_find_decided(run_id))
         case ImageFilter.UNDECIDED:
-            return IS_READABLE & images.c.content_digest.not_in(_decided_digests(run_id))
+            return IS_READABLE & images.c.content_digest.not_in(_find_decided(run_id))
         case ImageFilter.KEPT:
-            return images.c.content_digest.in_(_decided_digests(run_id, Decision.KEEP))
+            return images.c.content_digest.in_(_find_decided(run_id, Decision.KEEP))
         case ImageFilter.REJECTED:
-            return images.c.content_digest.in_(_decided_digests(run_id, Decision.REJECT))
+            return images.c.content_digest.in_(_find_decided(run_id, Decision.REJECT))
         case _:
             return _CONDITIONS[wanted]
 
 
-def _decided_digests(run_id: str, decision: Decision | None = None) -> Select[Any]:
+def _find_decided(run_id: str, decision: Decision | None = None) -> Select[Any]:
     """Photos of the run's album with this decision, or with any."""
     album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
     found = select(decisions.c.content_digest).where(decisions.c.album_id == album)

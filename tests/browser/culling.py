@@ -30,7 +30,11 @@ _CALIBRATION = (0.4, 0.3)
 _MODELS = {
     role: {
         **dict.fromkeys(("fallback_for_model_id", "description"), ""),
-        **{"id": role, "version": "1", "digest": role, "origin": "builtin", "is_heuristic": False},
+        "id": role,
+        "version": "1",
+        "digest": role,
+        "origin": "builtin",
+        "is_heuristic": False,
     }
     for role in ("embedding", "siamese")
 }

@@ -54,6 +54,12 @@ class ImageFilter(enum.StrEnum):
     BLANK = "BLANK"
     MISFIRE = "MISFIRE"
     ANIMATION = "ANIMATION"
+    KEPT = "KEPT"
+    REJECTED = "REJECTED"
+    UNDECIDED = "UNDECIDED"
+    SOFT = "SOFT"
+    DUPLICATE = "DUPLICATE"
+    IN_SET = "IN_SET"
 
 
 @dataclass(frozen=True, slots=True)

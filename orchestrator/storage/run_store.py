@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, select, update
 
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.selection import Comparisons
@@ -26,6 +26,7 @@ from orchestrator.storage.database import insert, is_shared
 from orchestrator.storage.decision_log import carry_decisions
 from orchestrator.storage.image_query import (
     BEST_PATH,
+    CAPTURE_DATE,
     SCORE_COLUMNS,
     ImageQuery,
     filter_condition,
@@ -250,6 +251,25 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             row = connection.execute(select(*counts).where(images.c.run_id == run_id)).one()
         return dict(zip(ImageFilter, row, strict=True))
+
+    def count_by_camera(self, run_id: str) -> dict[str, int]:
+        """Number of results of each known camera, ordered by name."""
+        return self._count_by(images.c.camera, run_id)
+
+    def count_by_date(self, run_id: str) -> dict[str, int]:
+        """Number of results of each known day, in order."""
+        return self._count_by(CAPTURE_DATE, run_id)
+
+    def _count_by(self, column: ColumnElement[str], run_id: str) -> dict[str, int]:
+        value = column.label("value")
+        query = (
+            select(value, func.count())
+            .where(images.c.run_id == run_id, column != "")
+            .group_by(value)
+            .order_by(value)
+        )
+        with self._engine.connect() as connection:
+            return {name: count for name, count in connection.execute(query)}
 
     def scores(self, run_id: str) -> dict[str, list[float]]:
         """All known values of each score in a run."""

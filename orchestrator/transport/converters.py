@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bestshot.face.v1 import face_pb2
@@ -29,6 +29,7 @@ from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
 from orchestrator.runs.recorded_settings import read_corrections
+from orchestrator.storage.image_query import ScoreRange
 from orchestrator.transport.pages import Statistics
 from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
@@ -242,6 +243,15 @@ def filter_value(number: int) -> ImageFilter:
     return names[name]
 
 
+def score_range(message: pb.ScoreRange) -> ScoreRange:
+    """Translates the bounds of a score."""
+    return ScoreRange(
+        score=message.score,
+        minimum=message.minimum if message.HasField("minimum") else None,
+        maximum=message.maximum if message.HasField("maximum") else None,
+    )
+
+
 def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
     """Translates the transfer of selected photos; InvalidArgumentError if it is unknown."""
     number = request.selected_transfer
@@ -284,7 +294,13 @@ def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
             pb.ClusterSizeCount(image_count=size, cluster_count=count)
             for size, count in found.cluster_sizes
         ],
+        cameras=_value_counts(found.cameras),
+        capture_dates=_value_counts(found.capture_dates),
     )
+
+
+def _value_counts(counts: Mapping[str, int]) -> list[pb.ValueCount]:
+    return [pb.ValueCount(value=value, image_count=count) for value, count in counts.items()]
 
 
 def setting_message(setting: SettingDescription) -> pb.Setting:

@@ -23,7 +23,7 @@ from orchestrator.export.pictures import MAX_LONG_SIDE_PX
 from orchestrator.records import Album, ImageFilter, Run
 from orchestrator.review.run_diff import RunDiff
 from orchestrator.run_service import Curator
-from orchestrator.storage.image_query import ORDER_PATTERN
+from orchestrator.storage.image_query import ORDER_PATTERN, ImageQuery
 from orchestrator.transport import json_models as models
 from orchestrator.transport.pages import Page, PageRequest, Reader, Result
 from services.common.errors import (
@@ -86,7 +86,11 @@ class ImagesQuery(SkippingQuery):
     cluster_id: Annotated[int | None, Field(ge=-1, le=MAX_INT)] = None
     """only photos of this cluster; -1 = noise"""
     search: str = ""
-    """only photos whose path or reason contains this text"""
+    """only photos whose path, reason, camera or capture time contains this text"""
+    camera: str = ""
+    """only photos of this camera"""
+    capture_date: str = ""
+    """only photos taken on this day, such as 2024-05-01, or in this month or year"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """same as ListImagesRequest.order_by in orchestrator.proto"""
 
@@ -239,10 +243,14 @@ class JsonApi:
         return await self._reader.images(
             run_id,
             _page_request(query),
-            filters=query.filters,
-            cluster_id=query.cluster_id,
-            search=query.search,
-            order_by=query.order_by,
+            ImageQuery(
+                filters=tuple(query.filters),
+                cluster_id=query.cluster_id,
+                search=query.search,
+                order_by=query.order_by,
+                camera=query.camera,
+                capture_date=query.capture_date,
+            ),
         )
 
 

@@ -138,6 +138,8 @@ class Statistics(BaseModel):
     filter_counts: dict[ImageFilter, int]
     histograms: list[Histogram]
     cluster_sizes: list[tuple[int, int]]
+    cameras: dict[str, int]
+    capture_dates: dict[str, int]
 
 
 class Disagreement(BaseModel):

@@ -77,6 +77,8 @@ class Statistics:
     filter_counts: dict[ImageFilter, int]
     histograms: list[Histogram]
     cluster_sizes: list[tuple[int, int]]
+    cameras: dict[str, int]
+    capture_dates: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -147,20 +149,10 @@ class Reader:
         self,
         run_id: str,
         wanted: PageRequest,
-        *,
-        filters: Sequence[ImageFilter],
-        cluster_id: int | None,
-        search: str,
-        order_by: str,
+        query: ImageQuery,
     ) -> Page[Result]:
         """Photos of a run."""
         run = await self._curator.run(run_id)
-        query = ImageQuery(
-            filters=tuple(filters),
-            cluster_id=cluster_id,
-            search=search,
-            order_by=order_by,
-        )
         size, offset = _bounds(wanted, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
         found = await asyncio.to_thread(
@@ -200,6 +192,8 @@ class Reader:
             filter_counts=counts,
             histograms=histograms(scores),
             cluster_sizes=cluster_sizes(clusters, counts[ImageFilter.NOISE]),
+            cameras=await asyncio.to_thread(self._store.count_by_camera, run.id),
+            capture_dates=await asyncio.to_thread(self._store.count_by_date, run.id),
         )
 
     async def picture(

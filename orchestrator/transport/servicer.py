@@ -24,7 +24,8 @@ from orchestrator.run_service import Curator
 from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
-from orchestrator.storage.photo_source import check_allowed, check_folder
+from orchestrator.storage.image_query import ImageQuery
+from orchestrator.storage.photo_source import check_allowed, check_folder, has_photos
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import Upload, count_photos
 from orchestrator.transport import converters
@@ -86,6 +87,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             await looks.run(check_folder, folder)
             folders.append(folder)
         check_apart(folders)
+        is_empty = not any([await looks.run(has_photos, folder) for folder in folders])
         album = Album(
             id=uuid.uuid4().hex,
             display_name=request.display_name or ", ".join(folder.name for folder in folders),
@@ -94,7 +96,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             more_folders=tuple(map(str, folders[1:])),
         )
         stored = await asyncio.to_thread(self._store.add_album, album)
-        return pb.CreateAlbumResponse(album=converters.album_message(stored))
+        return pb.CreateAlbumResponse(album=converters.album_message(stored), is_empty=is_empty)
 
     async def UploadAlbum(
         self,
@@ -288,10 +290,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         page = await self._reader.images(
             request.run_id,
             _page_request(request),
-            filters=filters,
-            cluster_id=request.cluster_id if request.HasField("cluster_id") else None,
-            search=request.search,
-            order_by=request.order_by,
+            ImageQuery(
+                filters=tuple(filters),
+                cluster_id=request.cluster_id if request.HasField("cluster_id") else None,
+                search=request.search,
+                order_by=request.order_by,
+                camera=request.camera,
+                capture_date=request.capture_date,
+                score_ranges=tuple(map(converters.score_range, request.score_ranges)),
+            ),
         )
         return pb.ListImagesResponse(
             images=[converters.image_message(*item) for item in page.items],

@@ -113,7 +113,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
     def look(request: object) -> None:
         url = str(getattr(request, "url", ""))
-        if not url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
             foreign.append(url)
 
     opened.on("request", look)
@@ -147,5 +147,11 @@ def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
     return write
 
 
+SECTIONS = ("Albums", "Run", "What if", "Compare", "Decisions", "Models")
+
+
 def open_tab(page: Page, name: str) -> None:
+    """Opens a tab, or a section of Run Pipeline."""
+    if name in SECTIONS:
+        page.get_by_role("tab", name="Run Pipeline", exact=True).click()
     page.get_by_role("tab", name=name, exact=True).click()

@@ -30,7 +30,15 @@ SHOT_COUNT = 5
 MAX_PIXELS = 10**9
 _CALIBRATION = (0.4, 0.3)
 _MODELS = {
-    role: {"id": role, "digest": role, "origin": "builtin"} for role in ("embedding", "siamese")
+    role: {
+        **dict.fromkeys(("fallback_for_model_id", "description"), ""),
+        "id": role,
+        "version": "1",
+        "digest": role,
+        "origin": "builtin",
+        "is_heuristic": False,
+    }
+    for role in ("embedding", "siamese")
 }
 
 

@@ -44,8 +44,9 @@ def make_album(page: Page, folder: Path) -> None:
     expect(page.get_by_text("No albums yet")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
     page.get_by_role("button", name="Create album from folder").click()
-    expect(page.locator("table.albums tbody tr")).to_have_count(1)
-    expect(page.locator("#album input")).to_have_value(folder.name)
+    expect(page.locator(".album-card")).to_have_count(1)
+    chosen = page.get_by_role("combobox", name="Album", exact=True).locator("option:checked")
+    expect(chosen).to_have_text(folder.name)
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def test_every_tab_reports_an_orchestrator_that_is_down(
     open_tab(page, "Run")
     page.get_by_role("button", name="Start run").click()
     expect(page.get_by_text("Choose an album first")).to_be_visible()
-    open_tab(page, "Results")
+    open_tab(page, "View Results")
     expect(page.get_by_text("No results yet").first).to_be_visible()
     assert http_get(f"{ui_alone}photos/x/320/y.jpg").status_code == 503
     assert http_get(f"{ui_alone}downloads/x/csv").status_code == 503
@@ -132,12 +133,13 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
     empty.mkdir()
     page.goto(system.url)
     make_album(page, empty)
+    expect(page.get_by_text("there are no photos in")).to_be_visible()
     open_tab(page, "Run")
     page.get_by_role("button", name="Start run").click()
     expect(page.locator(".progress.failed")).to_be_visible()
     expect(page.locator(".progress .problem")).to_contain_text("o photos found in")
     shoot(page, "run-failed")
-    open_tab(page, "Results")
+    open_tab(page, "View Results")
     expect(page.locator(".empty").locator("visible=true")).to_contain_text("no results")
     open_tab(page, "Export")
     page.get_by_text("Table (CSV)").locator("visible=true").wait_for()

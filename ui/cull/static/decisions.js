@@ -101,6 +101,12 @@ export class Decisions {
     this.#step(photo, [["keep", [photo]], ["reject", others]]);
   }
 
+  // Decides on many photos in one step: [["keep", photos], ["reject", photos]].
+  decideAll(actions) {
+    const photo = actions.flatMap(([, photos]) => photos)[0];
+    if (photo) this.#step(photo, actions);
+  }
+
   // Accepts the machine's choice for every undecided shot of a moment. While a decision about the
   // moment is on its way the machine may be choosing again, so that choice is awaited.
   accept(moment) {

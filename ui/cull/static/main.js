@@ -221,6 +221,7 @@ async function start() {
   if (!response.ok) return tell("This run cannot be culled", String(answer.detail));
   const album = new Album(answer);
   if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
+  byId("to-grid").href = url.replace("/cull/", "/grid/");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);

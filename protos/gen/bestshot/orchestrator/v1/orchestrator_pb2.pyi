@@ -32,6 +32,12 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_BLANK: _ClassVar[ImageFilter]
     IMAGE_FILTER_MISFIRE: _ClassVar[ImageFilter]
     IMAGE_FILTER_ANIMATION: _ClassVar[ImageFilter]
+    IMAGE_FILTER_KEPT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_REJECTED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_UNDECIDED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_SOFT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_DUPLICATE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_IN_SET: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -146,6 +152,12 @@ IMAGE_FILTER_SCREENSHOT: ImageFilter
 IMAGE_FILTER_BLANK: ImageFilter
 IMAGE_FILTER_MISFIRE: ImageFilter
 IMAGE_FILTER_ANIMATION: ImageFilter
+IMAGE_FILTER_KEPT: ImageFilter
+IMAGE_FILTER_REJECTED: ImageFilter
+IMAGE_FILTER_UNDECIDED: ImageFilter
+IMAGE_FILTER_SOFT: ImageFilter
+IMAGE_FILTER_DUPLICATE: ImageFilter
+IMAGE_FILTER_IN_SET: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction
@@ -248,10 +260,12 @@ class CreateAlbumRequest(_message.Message):
     def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAlbumResponse(_message.Message):
-    __slots__ = ("album",)
+    __slots__ = ("album", "is_empty")
     ALBUM_FIELD_NUMBER: _ClassVar[int]
+    IS_EMPTY_FIELD_NUMBER: _ClassVar[int]
     album: Album
-    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ...) -> None: ...
+    is_empty: bool
+    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., is_empty: _Optional[bool] = ...) -> None: ...
 
 class GetAlbumRequest(_message.Message):
     __slots__ = ("album_id",)
@@ -412,7 +426,7 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListImagesRequest(_message.Message):
-    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters")
+    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters", "camera", "capture_date", "score_ranges")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -422,6 +436,9 @@ class ListImagesRequest(_message.Message):
     SEARCH_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
     FILTERS_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_DATE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_RANGES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     page_size: int
     page_token: str
@@ -431,7 +448,20 @@ class ListImagesRequest(_message.Message):
     search: str
     skip: int
     filters: _containers.RepeatedScalarFieldContainer[ImageFilter]
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ...) -> None: ...
+    camera: str
+    capture_date: str
+    score_ranges: _containers.RepeatedCompositeFieldContainer[ScoreRange]
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ...) -> None: ...
+
+class ScoreRange(_message.Message):
+    __slots__ = ("score", "minimum", "maximum")
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    score: str
+    minimum: float
+    maximum: float
+    def __init__(self, score: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ...) -> None: ...
 
 class ListImagesResponse(_message.Message):
     __slots__ = ("images", "next_page_token", "total_count")
@@ -484,16 +514,28 @@ class GetRunStatisticsRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class GetRunStatisticsResponse(_message.Message):
-    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes")
+    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes", "cameras", "capture_dates")
     IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     FILTER_COUNTS_FIELD_NUMBER: _ClassVar[int]
     HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_SIZES_FIELD_NUMBER: _ClassVar[int]
+    CAMERAS_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_DATES_FIELD_NUMBER: _ClassVar[int]
     image_count: int
     filter_counts: _containers.RepeatedCompositeFieldContainer[FilterCount]
     histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
     cluster_sizes: _containers.RepeatedCompositeFieldContainer[ClusterSizeCount]
-    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ...) -> None: ...
+    cameras: _containers.RepeatedCompositeFieldContainer[ValueCount]
+    capture_dates: _containers.RepeatedCompositeFieldContainer[ValueCount]
+    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ..., cameras: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., capture_dates: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ...) -> None: ...
+
+class ValueCount(_message.Message):
+    __slots__ = ("value", "image_count")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    image_count: int
+    def __init__(self, value: _Optional[str] = ..., image_count: _Optional[int] = ...) -> None: ...
 
 class FilterCount(_message.Message):
     __slots__ = ("filter", "image_count")

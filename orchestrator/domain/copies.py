@@ -50,12 +50,15 @@ Grid = NDArray[np.float32]
 class CopyRule(StrEnum):
     """What makes another file the original of a copy; the first that applies decides."""
 
+    DAMAGED = "damaged"
     VERSION = "version"
     OVERLAY = "overlay"
     ENLARGED = "enlarged"
     SMALLER = "smaller"
     CAMERA = "camera"
     COMPRESSED = "compressed"
+    INDIRECT = "indirect"
+    """None applies to the two: it is a copy of another copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,7 @@ def _is_version(photo: Candidate, other: Candidate) -> bool:
 
 
 _RULES: tuple[tuple[CopyRule, Callable[[Candidate, Candidate], bool]], ...] = (
+    (CopyRule.DAMAGED, lambda photo, other: photo.file.is_damaged and not other.file.is_damaged),
     (CopyRule.VERSION, _is_version),
     (CopyRule.OVERLAY, _is_overlaid),
     (CopyRule.ENLARGED, _is_enlarged),
@@ -231,8 +235,8 @@ _RULES: tuple[tuple[CopyRule, Callable[[Candidate, Candidate], bool]], ...] = (
 
 def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
     """Leaves out, rule by rule, the photos that lose to one that is still there."""
-    left, rules = list(family), {}
-    for rule, loses in _RULES:
+    left = list(family)
+    for _, loses in _RULES:
         lost = [
             photo
             for photo in left
@@ -240,6 +244,13 @@ def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
         ]
         if len(lost) < len(left):
             left = [photo for photo in left if photo not in lost]
-            rules.update({photo.path: rule for photo in lost})
     original = min(left, key=lambda photo: photo.path)
-    return {path: Copy(original.path, rule) for path, rule in rules.items()}
+    # those still left differ from the original in nothing: their scores decide
+    lost = [photo for photo in family if photo not in left]
+    return {photo.path: Copy(original.path, _find_rule(photo, original)) for photo in lost}
+
+
+def _find_rule(photo: Candidate, original: Candidate) -> CopyRule:
+    """The first rule by which a photo loses to the original itself."""
+    indirect = CopyRule.VERSION if photo.alteration else CopyRule.INDIRECT
+    return next((rule for rule, loses in _RULES if loses(photo, original)), indirect)

@@ -95,6 +95,7 @@ class FileFacts:
         size_bytes: Size of the file.
         capture_time: Local time from EXIF, ISO 8601 without zone.
         has_camera: Whether it names the camera.
+        is_damaged: Whether it could be read only in part.
     """
 
     width_px: int = 0
@@ -102,6 +103,7 @@ class FileFacts:
     size_bytes: int = 0
     capture_time: str = ""
     has_camera: bool = False
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

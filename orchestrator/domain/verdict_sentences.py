@@ -604,6 +604,10 @@ def _describe_copy(
         case None:
             is_version = candidate.alteration or original.alteration
             return f"a {'version' if is_version else 'copy'} of {name}, which {keeper} kept"
+        case CopyRule.DAMAGED:
+            return f"a damaged copy of {name}"
+        case CopyRule.INDIRECT:
+            return f"a copy of another copy of {name}"
         case CopyRule.VERSION:
             return f"{_describe_version(candidate)} of {name}"
         case CopyRule.OVERLAY:

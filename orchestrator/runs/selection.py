@@ -291,6 +291,7 @@ def file_facts(record: ImageRecord) -> FileFacts:
         record.size_bytes,
         record.capture_time if is_original else "",
         bool(record.camera),
+        bool(record.damage),
     )
 
 

@@ -51,6 +51,22 @@ def test_the_file_with_more_pixels_is_the_original_regardless_of_scores() -> Non
     }
 
 
+def test_a_damaged_copy_is_not_the_original() -> None:
+    broken = photo("broken", is_damaged=True, has_camera=True, ava_score=9.0)
+    assert rules_of(photo("whole"), broken) == {"broken": CopyRule.DAMAGED}
+
+
+def test_each_copy_says_how_it_differs_from_the_original_itself() -> None:
+    # the enlarged file loses to `crisp`, which then loses to a larger file that is not as crisp
+    crisp = photo("crisp", width_px=600, height_px=450, focus_score=1.0, sharpness=0.4)
+    enlarged = photo("enlarged", width_px=2000, height_px=1500, focus_score=0.3, sharpness=0.4)
+    large = photo("large", focus_score=0.6, sharpness=0.4)
+    assert rules_of(crisp, enlarged, large) == {
+        "crisp": CopyRule.SMALLER,
+        "enlarged": CopyRule.SMALLER,
+    }
+
+
 def test_an_enlarged_copy_is_not_the_original() -> None:
     source = photo("source", width_px=600, height_px=450, focus_score=1.0, sharpness=0.4)
     large = photo("large", focus_score=0.3, sharpness=0.4)

@@ -302,7 +302,7 @@ def check_copy(one: Judged, original: Judged) -> None:
         assert mine > theirs
         mine, theirs = one.stated(r"focus ([\d.]+) vs ([\d.]+)")
         assert mine < theirs
-    if "camera's data" in one.sentence:
+    if "without camera metadata" in one.sentence:
         assert original.candidate.file.has_camera
         assert not one.candidate.file.has_camera
 

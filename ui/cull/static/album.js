@@ -35,6 +35,11 @@ export class Album {
     this.photos.forEach((photo, index) => (photo.index = index));
   }
 
+  // Takes over what decisions may change about a photo.
+  static take(photo, { decision, stars, label, picked, reason, lost_to }) {
+    Object.assign(photo, { decision, stars, label, picked, reason, lost_to });
+  }
+
   // What the user has given a photo, as it shows: its "decision", "stars" or "label".
   static get(photo, field) {
     return (photo.unsaved[field] ?? { value: photo[field] }).value;
@@ -75,8 +80,7 @@ export class Album {
     const known = changed.map((values) => [this.byPath.get(values.path), values]);
     return known.flatMap(([photo, values]) => {
       if (!photo || photo.followed > since) return [];
-      const { decision, stars, label, picked, reason, lost_to } = values;
-      Object.assign(photo, { decision, stars, label, picked, reason, lost_to });
+      Album.take(photo, values);
       return [photo];
     });
   }

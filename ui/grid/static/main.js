@@ -39,7 +39,10 @@ class Grid {
       counted: () => this.#showSaving(),
     });
     this.stream = new Stream(`${this.cullUrl}/events`, summary.entry_count, (event) => this.#receive(event));
-    this.decisions = new Decisions(this.photos, this.queue, () => this.tiles.refresh());
+    this.decisions = new Decisions(this.photos, this.queue, {
+      shown: () => this.tiles.refresh(),
+      regrouped: () => this.load(),
+    });
     this.#showSummary(summary);
     byId("home").href = `/?${new URLSearchParams({ album: albumId, run: runId, tab: "view-results" })}`;
     byId("to-cull").href = this.cullUrl;

@@ -1,5 +1,7 @@
 // The photos that the server has sent, whatever the filter, and what is decided about them.
 
+import { Album } from "/cull/files/album.js";
+
 export class Photos {
   constructor() {
     this.byPath = new Map();
@@ -19,7 +21,7 @@ export class Photos {
         if (known.followed <= since) Object.assign(known, values);
         return known;
       }
-      const photo = { ...values, unsaved: null, followed: 0 };
+      const photo = { ...values, unsaved: {}, followed: 0 };
       this.byPath.set(photo.path, photo);
       return photo;
     });
@@ -38,8 +40,7 @@ export class Photos {
     return changed.flatMap((values) => {
       const photo = this.byPath.get(values.path);
       if (!photo || photo.followed > since) return [];
-      const { decision, picked, reason, lost_to } = values;
-      Object.assign(photo, { decision, picked, reason, lost_to });
+      Album.take(photo, values);
       return [photo];
     });
   }

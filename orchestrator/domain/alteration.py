@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-UseOfVersions = Literal["original", "all", "compete"]
+UseOfVersions = Literal["original", "edits", "all", "compete"]
 
 
 class Edit(StrEnum):

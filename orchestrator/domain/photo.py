@@ -96,6 +96,7 @@ class FileFacts:
         capture_time: Local time from EXIF, ISO 8601 without zone.
         has_camera: Whether it names the camera.
         is_damaged: Whether it could be read only in part.
+        is_edit: Whether its name marks it as an edited copy of a photo in the album.
     """
 
     width_px: int = 0
@@ -104,6 +105,7 @@ class FileFacts:
     capture_time: str = ""
     has_camera: bool = False
     is_damaged: bool = False
+    is_edit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

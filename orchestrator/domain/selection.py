@@ -109,8 +109,9 @@ class SelectionParameters:
     stars or flagged as picked = always selected"""
     versions: UseOfVersions
     """how to treat mirrored, turned, cropped, framed, black-and-white and filtered versions of a
-    photo in its moment: `all` picks them along with the original, if that is picked; `original`
-    picks only the original; `compete` judges them like other photos"""
+    photo in its moment: `edits` picks those whose names mark them as edited copies
+    (`IMG_1-edited.jpg`) along with the original, if that is picked; `all` picks every version along
+    with it; `original` picks only the original; `compete` judges them like other photos"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     content: ContentTreatment
@@ -522,17 +523,24 @@ class Selection:
     def _judge_fallen(self, base: Verdict, photo: _Scored, fall: _Fall, taken: _Taken) -> Verdict:
         """Decides on a photo that may not compete: it may be picked along with another one."""
         verdict = fall.judge(base, taken.photos[0].path if taken.photos else None)
-        if self._is_picked_with_original(fall, taken):
+        if self._is_picked_with_original(photo, fall, taken):
             return replace(verdict, is_selected=True, reason=Reason.SELECTED_VERSION)
         first = self._find_of_set(photo, taken)
         if first is not None and self._uses_all(photo) and fall.reason in _FLOORS:
             return self._decide_in_set(base, photo, first)
         return verdict
 
-    def _is_picked_with_original(self, fall: _Fall, taken: _Taken) -> bool:
-        if self.parameters.versions != "all" or fall.reason is not Reason.VERSION:
-            return False
-        return any(fall.copy and photo.path == fall.copy.original for photo in taken.photos)
+    def _is_picked_with_original(self, photo: _Scored, fall: _Fall, taken: _Taken) -> bool:
+        is_edit = photo.candidate.file.is_edit
+        match self.parameters.versions:
+            case "edits":
+                is_wanted = is_edit
+            case "all":
+                is_wanted = is_edit or fall.reason is Reason.VERSION
+            case _:
+                is_wanted = False
+        picked = {pick.path for pick in taken.photos}
+        return is_wanted and fall.copy is not None and fall.copy.original in picked
 
     def _uses_all(self, photo: _Scored) -> bool:
         own = photo.candidate.frame_set

@@ -342,8 +342,8 @@ def _explain_further(
         return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
     if verdict.reason is Reason.SELECTED_VERSION:
         return (
-            f"Also selected: {_describe_version(candidate)} of {verdict.lost_to}, and "
-            f"select_best.versions keeps all."
+            f"Also selected: {_describe_version(candidate)} of {verdict.lost_to}; "
+            f"select_best.versions is {parameters.versions}."
         )
     if verdict.reason is Reason.KEPT_FROM_LAST_RUN:
         return _explain_kept(verdict, by_path, parameters)
@@ -631,7 +631,9 @@ def _describe_copy(
 
 
 def _describe_version(candidate: Candidate) -> str:
-    return candidate.alteration.words if candidate.alteration else "a version"
+    if candidate.alteration:
+        return candidate.alteration.words
+    return "an edited copy, by its name," if candidate.file.is_edit else "a version"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:

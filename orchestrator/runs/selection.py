@@ -292,6 +292,7 @@ def file_facts(record: ImageRecord) -> FileFacts:
         record.capture_time if is_original else "",
         bool(record.camera),
         bool(record.damage),
+        bool(record.version_of_path),
     )
 
 

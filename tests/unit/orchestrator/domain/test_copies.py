@@ -188,7 +188,11 @@ def versions() -> list[Candidate]:
     part = photo("part", shift(OTHER_SCENE, 90), ava_score=8.0)
     return [
         photo("original"),
-        replace(grey, alteration=Alteration("original", (Edit.BLACK_AND_WHITE,))),
+        replace(
+            grey,
+            alteration=Alteration("original", (Edit.BLACK_AND_WHITE,)),
+            file=replace(grey.file, is_edit=True),
+        ),
         replace(part, alteration=Alteration("grey", (Edit.CROPPED, Edit.MIRRORED))),
         photo("other", SCENE[128:] + SCENE[:128], ava_score=5.0),
     ]
@@ -197,6 +201,7 @@ def versions() -> list[Candidate]:
 @pytest.mark.parametrize(
     ("use", "reasons"),
     [
+        ("edits", [Reason.SELECTED_BEST, Reason.SELECTED_VERSION, Reason.VERSION]),
         ("original", [Reason.SELECTED_BEST, Reason.VERSION, Reason.VERSION]),
         ("all", [Reason.SELECTED_BEST, Reason.SELECTED_VERSION, Reason.SELECTED_VERSION]),
         ("compete", [Reason.LOWER_SCORE, Reason.SELECTED_BEST, Reason.SELECTED_DISTINCT]),
@@ -208,9 +213,22 @@ def test_versions_are_treated_as_the_setting_says(use: str, reasons: list[Reason
     if use == "original":
         text = "Not selected: a cropped, mirrored version of original."
         assert found["part"][1] == text
-    if use == "all":
-        text = "Also selected: a black-and-white version of original, and "
-        assert found["grey"][1].startswith(text)
+    if use in ("edits", "all"):
+        text = "Also selected: a black-and-white version of original; select_best.versions is "
+        assert found["grey"][1] == f"{text}{use}."
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"), [("edits", Reason.SELECTED_VERSION), ("original", Reason.COPY)]
+)
+def test_an_edit_that_looks_like_its_original_is_kept_beside_it(use: str, reason: Reason) -> None:
+    edit = photo("a-edited", size_bytes=1_000_000, is_edit=True)
+    found = judge([photo("a"), edit], {}, versions=use)
+    assert found["a"][0] is Reason.SELECTED_BEST
+    assert found["a-edited"][0] is reason
+    if use == "edits":
+        text = "Also selected: an edited copy, by its name, of a; select_best.versions is edits."
+        assert found["a-edited"][1] == text
 
 
 def test_a_version_that_the_user_keeps_replaces_its_original() -> None:

@@ -63,7 +63,7 @@ places = st.none() | st.builds(
 )
 photos = st.tuples(shots, files, faces, kinds, originals, places)
 uses = st.tuples(
-    st.sampled_from(["original", "all", "compete"]),
+    st.sampled_from(["original", "edits", "all", "compete"]),
     st.builds(SetParameters, *[st.sampled_from(["ignore", "best", "all"])] * 4),
 )
 treatment = st.sampled_from(["photo", "keep", "exclude"])

@@ -42,7 +42,8 @@ def run(done: Access, *arguments: object, code: int = 0) -> str:
 def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[str, Any]:
     time = "2026-05-17T10:00:00.123456+00:00"
     values = {"id": name, "action": action, "photos": list(photos), "create_time": time}
-    return {**values, "target": None, "undone_id": "", "decided_by": "ansel", **more}
+    rest = {"target": None, "undone_id": "", "decided_by": "ansel", "stars": 0, "label": ""}
+    return {**values, **rest, **more}
 
 
 def test_decisions_are_imported_applied_evaluated_undone_and_exported(

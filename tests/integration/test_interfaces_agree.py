@@ -121,7 +121,7 @@ def test_a_mistake_causes_the_same_error_everywhere(
 ) -> None:
     code, message, reason, field = by_grpc(interfaces, request_)
     status, problem = by_json(interfaces, place)
-    assert status == problem["status"] == HTTP_STATUS[code]
+    assert status == problem["status"] == HTTP_STATUS[code.name]
     assert (problem["detail"], problem["reason"], problem["field"]) == (message, reason, field)
     if command is not None:
         # other modules may have added runs to the album: "latest" is not always this one

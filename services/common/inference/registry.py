@@ -54,7 +54,7 @@ class Role(StrEnum):
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
 """Roles that have a service. The other roles are those of parts of composed models, except
-FACE_IDENTITY: its models can be pulled and verified, but nothing uses them yet."""
+FACE_IDENTITY, which the face service loads beside its model."""
 
 PARTS = {
     Role.FACE: (

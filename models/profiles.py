@@ -29,8 +29,8 @@ class ModelsSettings(Settings):
     """Section `models` of services.yaml."""
 
     download: DownloadPolicy
-    """whether `curate`, `demo`, `up` and `reproduce` fetch the profile's networks that are missing
-    on this machine: `auto`, or `never`, which `--offline` also sets. `serve` never fetches any"""
+    """whether `curate`, `demo`, `up` and `reproduce` download any of the profile's networks that
+    are missing: `auto`, or `never`, which `--offline` also sets. `serve` never downloads any"""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Location:
-    """The location of files; without a folder or mirror, the sources in models.yaml are used.
+    """Where to get files; without a folder or mirror, the sources in models.yaml are used.
 
     Attributes:
         folder: Folder with the files or their wheels, by name, at any depth.
@@ -116,7 +116,7 @@ def fetch_model(
         Paths of the files in use.
 
     Raises:
-        ConfigError: See `fetch`; or the checkpoint belongs to another network.
+        ConfigError: See `fetch`; or the checkpoint belongs to a different network.
         MissingModelError: No sha256 is known for the checkpoint, and the user has not pinned one.
         UnavailableError: See `fetch`.
     """
@@ -387,7 +387,7 @@ def _partial(target: Path) -> Path:
 
 
 def _copy(found: Path, partial: Path, size_bytes: int | None) -> None:
-    """Copies as many bytes as the file has when it is opened, even if it grows meanwhile."""
+    """Copies as many bytes as the file has when it is opened, even if it grows in the meantime."""
     with open_user_file(found, "--from") as opened:
         size = os.fstat(opened.fileno()).st_size
         if size_bytes not in (None, size):
@@ -468,13 +468,13 @@ def _run(module: str, *arguments: Path | str, created: Sequence[Path], name: str
 
 
 def _install(partial: Path, target: Path, digest: str, source: str) -> None:
-    # The record comes first: if the move does not happen, its digest does not match and it is void.
+    # Written first: if the move fails, the digest in the record does not match and it is ignored.
     write_source(target, digest, source)
     partial.replace(target)
 
 
 def _without_secrets(source: str) -> str:
-    """Removes the user, password and query of a URL from a source, for the run record."""
+    """Removes the user, password and query from a URL in a source, for the run record."""
     return re.sub(r"^(\w+://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", source)
 
 

@@ -93,7 +93,7 @@ def _receive(
     there = _beginning(partial, size_bytes)
     if there == size_bytes:
         return report(there)
-    headers = {"Accept-Encoding": "identity"}  # a range counts encoded bytes
+    headers = {"Accept-Encoding": "identity"}  # ranges count encoded bytes
     if there:
         headers["Range"] = f"bytes={there}-"
     with _broken_transfers(), client.stream("GET", url, headers=headers) as response:

@@ -25,7 +25,7 @@ def legacy(path: Path | IO[bytes], content: Any) -> None:
 
 
 def safetensors(path: Path | IO[bytes], state: dict[str, torch.Tensor]) -> None:
-    """Writes what https://github.com/huggingface/safetensors#format describes."""
+    """Writes the format described at https://github.com/huggingface/safetensors#format."""
     names = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64"}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     content = b""

@@ -15,7 +15,7 @@ LIMIT_S = 20 * 60.0
 PAUSE_S = 0.02
 
 http_get = partial(httpx.get, timeout=LIMIT_S)
-"""httpx.get without its limit of five seconds, which a busy machine reaches."""
+"""httpx.get without its limit of five seconds, which a busy machine may exceed."""
 
 
 def wait_until(

@@ -37,7 +37,7 @@ class Addresses:
     siamese: str | None = "127.0.0.1:50054"
 
     def of(self, role: Role) -> str:
-        """Returns the address of a part; ValueError if none was given."""
+        """Returns the address of a part; raises ValueError if none was given."""
         address: str | None = getattr(self, role)
         if address is None:
             raise ValueError(f"no address for the {role}: pass Addresses({role}='host:port')")
@@ -70,7 +70,7 @@ class Security:
         return f"Security(token={'...' if self.token else ''!r}, ca_file={self.ca_file!r})"
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """Returns the TLS credentials; None without TLS. OSError if a file cannot be read."""
+        """Returns the TLS credentials; None without TLS. Raises OSError if a file is unreadable."""
         if not self._is_encrypted:
             return None
         roots = system_roots() if self.ca_file is None else Path(self.ca_file).read_bytes()
@@ -96,7 +96,7 @@ class Security:
         return self.tls or self.ca_file is not None
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Metadata of every call."""
+        """The metadata to send with every call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
 
@@ -107,7 +107,7 @@ def system_roots() -> bytes | None:
 
 
 def is_local(address: str) -> bool:
-    """Whether a gRPC target is certainly on this machine: loopback addresses and Unix sockets."""
+    """Whether a gRPC target is certain to be local: a loopback address or a Unix socket."""
     scheme, _, rest = address.partition(":")
     if scheme in ("unix", "unix-abstract"):
         return True

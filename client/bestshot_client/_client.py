@@ -29,7 +29,7 @@ class Client:
     """Calls the model services and the orchestrator; use it in `with`, or `close` it.
 
     Every method raises BestshotError if a call fails, OSError if a file cannot be read, and
-    ValueError if it needs a part without an address or would send the token unencrypted.
+    ValueError if it needs a part whose address is not set or would send the token unencrypted.
 
     Args:
         addresses: Addresses of the parts.
@@ -120,7 +120,7 @@ class Client:
             folder: One or more absolute paths below the orchestrator's allowed roots. Of identical
                 photos, the one in the earlier folder is preferred.
             profile: One of the orchestrator's profiles; empty = its default.
-            settings: Settings that differ, nested like configs/pipeline.yaml.
+            settings: Settings to override, nested like configs/pipeline.yaml.
             on_progress: Called with the run after every change.
 
         Returns:
@@ -214,7 +214,7 @@ class Client:
         return self._repeat(partial(method, request), request, self._timeout_s)
 
     def _repeat(self, call: Any, request: Any, timeout_s: float) -> Any:  # noqa: ANN401
-        """Calls, and retries if no answer comes and `request` has a request_id."""
+        """Makes a call, and retries it if there is no answer and `request` has a request_id."""
         is_repeatable, attempt = _messages.is_repeatable(request), 1
         while True:
             try:

@@ -48,7 +48,7 @@ class BestshotError(Exception):
 
 
 class ImageError(Exception):
-    """A picture that could not be read or analysed; other pictures in the call are not affected.
+    """A picture could not be read or analysed; the other pictures in the call are not affected.
 
     Attributes:
         message: Why, as a sentence.
@@ -186,7 +186,7 @@ def has_ended(run: orchestrator_pb2.Run) -> bool:
 
 
 class Watching:
-    """Decides how long to keep resuming a broken watch; orchestrators may be replaced."""
+    """Decides how long to keep resuming a broken watch, because orchestrators may be replaced."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -196,7 +196,7 @@ class Watching:
         self._last = time.monotonic()
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Returns the seconds to wait before the next try; BestshotError to give up."""
+        """Returns the seconds to wait before the next try; raises BestshotError to give up."""
         is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         if not is_passing or time.monotonic() - self._last > REWATCH_S:
             raise error_of(error) from error

@@ -61,7 +61,7 @@ def install_dependencies(component: str, accelerator: str) -> None:
     pip("install", *CONSTRAINTS, *project["dependencies"], *optional)
     unneeded = NEVER_IMPORTED[component]
     if component in MODEL_SERVICES and accelerator == "cpu":
-        # the same release without CUDA has a sixth of the size
+        # the same release without CUDA is a sixth of the size
         version = importlib.metadata.version("onnxruntime-gpu")
         pip("uninstall", "--yes", "onnxruntime-gpu")
         pip("install", *CONSTRAINTS, f"onnxruntime=={version}")

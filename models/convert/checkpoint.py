@@ -1,9 +1,10 @@
 """Builds ONNX files from a PyTorch checkpoint or safetensors without PyTorch, and checks them.
 
-A recipe (`recipes/ARCHITECTURE`) has each graph with its weights cut out (`GRAPH.bin`) and the name
-and shape of every tensor in the checkpoint. The weights are inserted by name. The tests compare the
-result with PyTorch on random weights. No output of the published weights is stored, because we
-never had them: their sha256 identifies them, and the checks here only prove that the graphs work.
+A recipe (`recipes/ARCHITECTURE`) contains each graph with its weights cut out (`GRAPH.bin`) and the
+name and shape of every tensor in the checkpoint. The weights are inserted by name. The tests
+compare the result with PyTorch on random weights. We never had the published weights, so we have no
+reference outputs: the sha256 identifies the weights, and the checks here only prove that the graphs
+work.
 
 This runs in a separate process, because the orchestrator, which pulls models, never loads ONNX
 Runtime: `python -P -m models.convert.checkpoint CHECKPOINT ENTRY GRAPH=FILE...`, where ENTRY is the
@@ -40,13 +41,13 @@ from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import ModelEntry, Preprocessing
 
 BATCH_TOLERANCE = 1e-4
-"""Largest allowed difference between a picture alone and in a batch; relative to the largest value
-if that is above 1."""
+"""Largest allowed difference between the outputs for a picture alone and in a batch; relative to
+the largest value if that is above 1."""
 VARIANTS = {"ava-resnet50": ("ava-resnet50", "ava-resnet50-votes")}
-"""Recipes of an architecture with several: the head gives a score, or the shares of the votes. The
-published file has 96,454,336 bytes, which fits both."""
+"""The recipes of architectures that have several: the head outputs a score or the shares of the
+votes. The size of the published file, 96,454,336 bytes, fits both."""
 HEAD = ("mlp.0.weight", "mlp.0.bias")
-"""The last layer of the comparator; its rows belong to the two answers."""
+"""The last layer of the comparator; it has one row for each of the two answers."""
 
 
 def build(checkpoint: Path, architecture: str, targets: Mapping[str, Path]) -> None:
@@ -58,8 +59,8 @@ def build(checkpoint: Path, architecture: str, targets: Mapping[str, Path]) -> N
         targets: The file to write for each graph.
 
     Raises:
-        ConfigError: A tensor is missing or unknown, or has another shape or type; the message names
-            the first one.
+        ConfigError: A tensor is missing or unknown, or has the wrong shape or type; the message
+            names the first one.
     """
     with open_tensors(checkpoint) as tensors:
         name, recipe = find_recipe(tensors, architecture, checkpoint)
@@ -134,11 +135,11 @@ def orient(
 ) -> str:
     """Makes a comparator's output the probability that the first picture is better.
 
-    Pictures with a known answer show which of the two answers means that. The graph gives answer 1;
-    if answer 0 is the right one, the rows of the last layer are swapped.
+    Pairs whose better picture is known show which of the two answers means that. The graph gives
+    answer 1; if answer 0 is the right one, the rows of the last layer are swapped.
 
     Returns:
-        A sentence with the result.
+        A sentence that describes the result.
     """
     describe, compare = (_session(targets[graph]) for graph in ("describe", "compare"))
     (better,) = describe.run({"pixels": tensors_of(real_pictures(), preprocessing)})
@@ -161,8 +162,8 @@ def check(targets: Mapping[str, Path], preprocessing: Preprocessing) -> None:
     """Runs the graphs on real pictures.
 
     Raises:
-        ConfigError: A graph does not load, its output is not finite or the same for all pictures,
-            or its output for a picture differs in a batch.
+        ConfigError: A graph does not load, its output is not finite or is the same for all
+            pictures, or a picture's output changes in a batch.
     """
     inputs = {"pixels": tensors_of(real_pictures(), preprocessing)}
     # its inputs are the outputs of the other graph
@@ -179,7 +180,7 @@ def check(targets: Mapping[str, Path], preprocessing: Preprocessing) -> None:
             raise ConfigError(f"{path.stem} gives the same output for all pictures")
         limit = BATCH_TOLERANCE * max(1.0, float(np.abs(whole).max()))
         if float(np.abs(whole[:1] - alone).max()) > limit:
-            raise ConfigError(f"{path.stem} gives another output for a picture in a batch")
+            raise ConfigError(f"{path.stem} gives a different output for a picture in a batch")
         inputs = {"first": whole, "second": np.ascontiguousarray(whole[::-1])}
 
 

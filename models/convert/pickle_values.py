@@ -1,8 +1,8 @@
-"""Reads the values in a pickle of PyTorch without building any object that the pickle names.
+"""Reads the values in a PyTorch pickle without building any object that the pickle names.
 
 `pickletools.genops` lists the operations of a pickle without executing them. This module executes
-those that make plain values and describe tensors. Everything else is an error: no class that the
-file names is imported or called, so a malicious file cannot run anything.
+only those that build plain values and describe tensors. Everything else is an error: no class that
+the file names is imported or called, so a malicious file cannot run anything.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _IGNORED = {
     "torch.Size",
     "torch.device",
 }
-"""Objects that training scripts store beside the weights, such as a score as a NumPy number."""
+"""Objects that training scripts store beside the weights, such as a score that is a NumPy
+number."""
 
 
 class ForbiddenObjectError(ValueError):
@@ -101,7 +102,7 @@ class _Mark:
 
 
 class _Machine:
-    """Executes the operations of one pickle; methods are chosen by the names in `pickletools`."""
+    """Executes the operations of one pickle; `pickletools` names select the methods."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []

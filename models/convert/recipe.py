@@ -35,7 +35,7 @@ class Place(Settings):
     """Position of a weight in an ONNX file, which stores it as little-endian float32.
 
     Attributes:
-        gap: Offset in the file without its weights at which it is inserted.
+        gap: Offset at which it is inserted into the file without weights.
         shape: Shape in the published file.
         transpose: Order of the axes in the ONNX file; None if it is unchanged.
     """
@@ -61,7 +61,7 @@ class NamedWeight(Place):
     """A weight that has a name in the published file.
 
     Attributes:
-        key: Its name; torchvision's for the trunk of a ResNet.
+        key: Its name; for the trunk of a ResNet, the name that torchvision uses.
     """
 
     key: str

@@ -21,7 +21,7 @@ def reference_input(described: Input) -> NDArray[np.float32]:
     """Computes a smooth pattern with integers, so that it is identical on every machine."""
     n, c, y, x = _coordinates(described)
     values = (x * x + 3 * y * y + 2 * x * y) // 16 + 85 * c + 50 * n
-    triangle = np.abs(values % 510 - 255)  # 0 to 255, without the jumps that % makes
+    triangle = np.abs(values % 510 - 255)  # 0 to 255, without the jumps that % would cause
     values = triangle.astype(np.float32) * np.float32(described.largest) / np.float32(255.0)
     return np.asarray(values, np.float32)
 

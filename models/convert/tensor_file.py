@@ -29,7 +29,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """First value in a file from `torch.save` before PyTorch 1.6, which introduced zip archives."""
 LEGACY_VERSION = 1001
 MAX_HEADER_BYTES = 100_000_000
-"""Of safetensors, as its own reader has it."""
+"""The limit that safetensors' own reader uses."""
 SAFETENSORS_TYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -118,8 +118,8 @@ def _damage(path: Path) -> Iterator[None]:
         yield
     except ForbiddenObjectError as error:
         raise ConfigError(
-            f"{path} is not a checkpoint with only weights: it has a Python object ({error}), "
-            f"which could run code"
+            f"{path} is not a checkpoint with only weights: it contains a Python object "
+            f"({error}), which could run code"
         ) from error
     except (
         *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
@@ -153,10 +153,10 @@ def _read_zip(opened: IO[bytes]) -> _Pickled:
     (pickled,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name))
     folder = pickled.removesuffix("data.pkl")
     if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
-        raise ValueError("PyTorch compresses nothing, so this may be larger than the memory")
+        raise ValueError("PyTorch never compresses its files, so this one may not fit into memory")
     order = f"{folder}byteorder"
     if order in archive.namelist() and archive.read(order) != b"little":
-        raise ValueError("another order of bytes")
+        raise ValueError("the wrong byte order")
 
     def read(storage: Storage) -> bytes:
         return archive.read(f"{folder}data/{storage.key}")
@@ -173,14 +173,14 @@ def _read_legacy(opened: IO[bytes]) -> _Pickled:
     if not isinstance(machine, dict) or not isinstance(keys, list):
         raise TypeError("an unknown format")
     if not machine["little_endian"]:
-        raise ValueError("another order of bytes")
+        raise ValueError("the wrong byte order")
     storages = {one.storage.key: one.storage for one in _tensors_in(value)}
     places = {}
     for key in keys:
         storage = storages[key]
         (count,) = struct.unpack("<q", opened.read(8))
         if count != storage.count:
-            raise ValueError("another count of numbers")
+            raise ValueError("an unexpected number of values")
         places[key] = opened.tell()
         opened.seek(count * _item_bytes(storage.dtype), 1)
 
@@ -229,7 +229,7 @@ def _tensor(stored: StoredTensor, pickled: _Pickled, path: Path) -> Tensor:
         with _damage(path):
             content = pickled.read(storage)
             if len(content) != storage.count * _item_bytes(storage.dtype):
-                raise ValueError("a storage of another size")
+                raise ValueError("a storage of the wrong size")
             numbers = _numbers(content, storage.dtype)[stored.offset :]
             steps = [step * numbers.itemsize for step in strides]
             return np.lib.stride_tricks.as_strided(numbers, shape, steps, writeable=False)
@@ -252,7 +252,7 @@ def _read_safetensors(opened: IO[bytes], path: Path) -> dict[str, Tensor]:
         if not 8 + size <= first <= last <= end:
             raise ValueError("a tensor outside the file")
         if min(shape, default=0) < 0 or math.prod(shape) * _item_bytes(dtype) != last - first:
-            raise ValueError("a tensor of another size")
+            raise ValueError("a tensor of the wrong size")
         tensors[key] = Tensor(dtype, shape, _reader(opened, first, last, dtype, shape))
     return tensors
 

@@ -30,7 +30,7 @@ SUM_TOLERANCE = 1e-3
 def convert(published: Path, target: Path) -> None:
     """Writes the ONNX file; the same packages write the same bytes on every machine.
 
-    tflite2onnx turns half-precision weights into single precision and the layout into channels
+    tflite2onnx converts half-precision weights to single precision and the layout to channels
     first. The versions of the packages are in the file's metadata.
     """
     tflite2onnx.convert(str(published), str(target))
@@ -48,8 +48,8 @@ def convert(published: Path, target: Path) -> None:
 def check_shares(path: Path, conversion: TfliteConversion) -> None:
     """Runs the network on the two photos that ship with scikit-learn.
 
-    No output of the published file is known, so this only proves that the graph runs and computes
-    shares from its input, not that the shares are right.
+    We do not know any output of the published file, so this only proves that the graph runs and
+    computes shares from its input, not that the shares are right.
 
     Raises:
         ConfigError: The graph does not load, or its output is not the expected number of shares.

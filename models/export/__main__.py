@@ -28,8 +28,8 @@ def export(configs: Path, folder: Path, model_id: str, precision: str) -> list[P
     """Exports, checks and pins one model; returns its ONNX files.
 
     Raises:
-        ConfigError: The model has nothing to export, its checkpoint is missing, damaged or belongs
-            to another network, or the exported graph is wrong.
+        ConfigError: The model has nothing to export, its checkpoint is missing, damaged or made for
+            a different network, or the exported graph is wrong.
     """
     entry = find_entry(configs, model_id)
     if entry.export is None or entry.preprocessing is None:

@@ -38,7 +38,7 @@ def graphs_of(
         The graphs, by the names that the service uses, and entries for their metadata.
 
     Raises:
-        ConfigError: The weights belong to another architecture.
+        ConfigError: The weights belong to a different architecture.
     """
     if architecture == "siamese-resnet50":
         return _siamese(state, path, preprocessing)

@@ -25,7 +25,8 @@ def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path)
     """Loads weights into a network.
 
     Raises:
-        ConfigError: A key is missing, unknown or has another shape; the message names the first.
+        ConfigError: A key is missing, unknown or has the wrong shape; the message names the first
+            one.
     """
     wanted = network.state_dict()
     for key, tensor in wanted.items():

@@ -45,7 +45,7 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(shape.width, shape.width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # read these two sizes only, so that the batch stays dynamic in the graph
+        # reads only these two sizes, so that the batch stays dynamic in the graph
         length, width = x.shape[1], x.shape[2]
         qkv = self.qkv(x).reshape(-1, length, 3, self.head_count, width // self.head_count)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -130,7 +130,7 @@ class DinoV2(nn.Module):
 
 
 def resize_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
-    """Resizes position embeddings (1, n, width) to another grid, like the official code.
+    """Resizes position embeddings (1, n, width) to a new grid, like the official code.
 
     It adds 0.1 to the target side, which shifts the grid a little. We keep this, because the
     published features were computed that way.

@@ -47,12 +47,12 @@ SHOTS_PER_SCENE = 6
 ALBUM_COUNT = 100
 PICTURES_PER_ALBUM = (3, 30)
 HALVED_SHARE = 0.3
-"""Share of an album's pictures whose halves are used as two scenes."""
+"""Share of an album's pictures that are cut into halves, which count as two scenes."""
 DISTANCES = [step / 100 for step in range(20, 72, 4)]
 EPSILON_SHARES = (0.6, 0.8, 1.0)
 """Values of cluster_selection_epsilon to try, as shares of scene_distance."""
 REAL_SHARE = 0.5
-"""Total weight of the labelled albums; the simulated ones have the rest."""
+"""Total weight of the labelled albums; the simulated ones get the rest."""
 
 Embeddings = NDArray[np.float32]
 Scores = NDArray[np.float64]

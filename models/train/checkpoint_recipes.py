@@ -31,11 +31,11 @@ from models.export.graph import OPSET, plain_model
 from models.export.resnet import FEATURES, AvaResNet50, SiameseResNet50
 
 LARGEST_CONSTANT_BYTES = 1024
-"""Constants up to this size are computed in advance, larger ones by ONNX Runtime."""
+"""Constants up to this size are computed in advance; ONNX Runtime computes larger ones."""
 
 
 def random_network(architecture: str, seed: int = 0) -> nn.Module:
-    """A network with the published shapes, and random weights with the scale of trained ones."""
+    """A network with the published shapes, and random weights of the same scale as trained ones."""
     torch.manual_seed(seed)
     network: nn.Module
     if architecture in SHAPES:

@@ -237,7 +237,7 @@ def train(
         optimizer.step()
         step += 1
         if step == 20:
-            print(f"{(time.monotonic() - began) / step:.2f} s a step", flush=True)
+            print(f"{(time.monotonic() - began) / step:.2f} s per step", flush=True)
         if passed - shown > 0.04:
             shown = passed
             cosine = _held_out_cosine(student, views[held_out:], kept[held_out:])

@@ -48,7 +48,7 @@ STAMPS_LEFT_OUT = ("symbols", "cartoon", "flags", "roadsigns")
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MIN_SIDE_PX = 160
 SAME_LOOK_GREYS = 8.0
-"""Two pictures with at most this mean difference, in grey levels of 255, count as the same."""
+"""Two pictures whose mean difference is at most this, out of 255, count as the same."""
 
 _EMBEDDED_PICTURE = re.compile(rb"\xff\xd8\xff[\xe0\xe1\xdb]|RIFF....WEBP|\x89PNG\r\n", re.DOTALL)
 
@@ -86,7 +86,7 @@ def find(folder: Path | None) -> Pictures:
 
 
 def group_by_subject(paths: Sequence[Path]) -> list[list[Path]]:
-    """Groups renditions of one wallpaper, which share a folder; other files are alone."""
+    """Groups renditions of one wallpaper, which share a folder; other files stay single."""
     subjects: dict[Path, list[Path]] = {}
     for path in paths:
         key = path.parent if "contents" in path.parts else path

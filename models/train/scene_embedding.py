@@ -1,4 +1,4 @@
-"""Builds the builtin scene embedding: a distilled network and three hand-made descriptors.
+"""Builds the builtin scene embedding: a distilled network and three hand-crafted descriptors.
 
     python -P -m models.train.scene_embedding --pictures FOLDER
 
@@ -29,17 +29,19 @@ from models.train.distill_embedding import INPUT_PX, Student
 from services.common.inference.onnx import OrtSession, SessionOptions
 
 WEIGHTS = {"student": 4.0, "histogram": 1.0, "layout": 1.0, "edges": 1.0}
-"""The best of a dozen sets, by mean adjusted Rand index on the albums of calibrate.py."""
+"""The best of a dozen sets of weights, by mean adjusted Rand index on the albums of
+calibrate.py."""
 BINS = 6
 """Bins per channel of the colour histogram."""
 LAYOUT_CELLS = 8
 EDGE_CELLS = 4
 DIRECTIONS = 8
 SHARPENING_STEPS = 3
-"""Each one squares the response: cos^8 of the doubled angle, half midway between directions."""
+"""Each step squares the response. Three give cos^8 of the doubled angle, which is about one half
+midway between two directions."""
 COMMON_LUMA, GAIN_RANGE = 0.4, (0.25, 4.0)
-"""Mean luma, 0 to 1, to which the histogram scales pictures, so that exposure does not matter, and
-the limits of the scale."""
+"""The mean luma, 0 to 1, to which pictures are scaled before the histogram, so that exposure does
+not matter, and the limits of the scale factor."""
 EDGE_FLOOR = 0.3
 """Relative to the mean edge strength; cells with weaker edges get less weight."""
 PARITY_TOLERANCE = 1e-4
@@ -69,7 +71,7 @@ class SceneEmbedding(nn.Module):
         self.register_buffer("bin_centres", torch.arange(BINS, dtype=torch.float32))
 
     def descriptors(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Computes the hand-made parts as unit vectors, before subtracting the means."""
+        """Computes the hand-crafted parts as unit vectors, before subtracting the means."""
         channels = F.conv2d(pixels / 255.0, self.opponent)
         return {
             "histogram": _unit(self._histogram(channels)),
@@ -126,7 +128,7 @@ def _unit(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def take_means(model: SceneEmbedding, paths: list[Path]) -> None:
-    """Stores the mean of each hand-made part over the pictures."""
+    """Stores the mean of each hand-crafted part over the pictures."""
     sums: dict[str, torch.Tensor] = {}
     for path in paths:
         with Image.open(path) as image:

@@ -3,10 +3,10 @@
     python -P -m models.train.pictures FOLDER
     python -P -m models.train.train_siamese --pictures FOLDER
 
-Each pair has two versions of one picture: the original and a degraded one (two pairs in three), or
-a lightly and a strongly degraded one. They are cropped at slightly different positions, so that
-pixels never line up. A seventh of the pictures is held out; the accuracy on pairs made from them,
-and on the pictures in --test folders, is printed per degradation.
+Each pair has two versions of one picture: the original and a degraded one (in two pairs out of
+three), or a lightly and a strongly degraded one. They are cropped at slightly different positions,
+so that pixels never line up. A seventh of the pictures is held out; the accuracy on pairs made from
+them, and on the pictures in --test folders, is printed per degradation.
 
 Architecture: both pictures share a small convolutional trunk; the mean and standard deviation of
 the input and of the first, third and last feature maps describe a picture of any size. A head

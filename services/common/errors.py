@@ -1,7 +1,7 @@
 """The errors that bestshot raises on purpose.
 
 BestshotError
-├── ConfigError               a setting, file or environment of ours is wrong; stops the start
+├── ConfigError               our own settings, files or environment are wrong; nothing starts
 ├── InvalidArgumentError      a caller's request is wrong; names the field
 │   └── InvalidImageError     a picture cannot be read
 ├── UnauthenticatedError      the call has no token, or an unknown one

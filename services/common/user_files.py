@@ -1,4 +1,4 @@
-"""Opens files that users name or provide: only regular ones of limited size, and never hangs."""
+"""Opens files that users name or provide: only regular files of limited size, without hanging."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def read_user_bytes(path: Path, source: str = "", limit: int = SETTINGS_LIMIT_BY
     """Reads a whole file of at most `limit` bytes.
 
     Raises:
-        ConfigError: As `open_user_file`, or the file is larger.
+        ConfigError: As for `open_user_file`, or the file is larger.
     """
     with open_user_file(path, source) as opened:
         try:
@@ -91,7 +91,7 @@ def read_user_text(path: Path, source: str = "", limit: int = SETTINGS_LIMIT_BYT
     """Reads a whole UTF-8 file of at most `limit` bytes.
 
     Raises:
-        ConfigError: As `read_user_bytes`, or the file is not UTF-8.
+        ConfigError: As for `read_user_bytes`, or the file is not UTF-8.
     """
     content = read_user_bytes(path, source, limit)
     try:

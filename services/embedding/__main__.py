@@ -16,7 +16,7 @@ from services.embedding.tensors import tensor_api
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Loads the model and wires the servicer."""
+    """Loads the model and builds the servicer."""
     host = ModelHost(Role.EMBEDDING, invocation, shared)
     model = EmbeddingModel(load_networks(host.model, host.load_graph))
     blank = np.full((8, 8, 3), 128, np.uint8)

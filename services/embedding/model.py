@@ -25,7 +25,7 @@ class Joining(Settings):
     """The weights of the networks in a joined embedding.
 
     Attributes:
-        image_features_share: Share of the image features network in the squared length of the
+        image_features_share: The image features network's share of the squared length of the
             vector; the other network has the rest. The cosine of two joined vectors is the mean of
             the networks' cosines, weighted by these shares. On six albums with known moments, 0.7
             did better than either network alone.

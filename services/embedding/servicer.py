@@ -1,4 +1,4 @@
-"""bestshot.embedding.v1 over the embedding model."""
+"""Serves bestshot.embedding.v1 with the embedding model."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Loads the model and wires the servicer."""
+    """Loads the model and builds the servicer."""
     settings = invocation.settings("face", FaceSettings)
     host = ModelHost(Role.FACE, invocation, shared, settings)
     model: FaceModel = (

@@ -45,7 +45,7 @@ SURE_PROFILE_WEIGHT = 2.15
 PROFILE_YAW_DEGREES = 75.0
 """Assumed yaw of a face that only the profile cascade finds."""
 ONE_EYE_YAW_DEGREES, TURNED_ONE_EYE_YAW_DEGREES = 45.0, 60.0
-"""Assumed yaw of a frontal hit with at most one eye, without and with a profile hit."""
+"""Assumed yaw of a frontal hit where at most one eye was found, without and with a profile hit."""
 FRONTAL_EYE_DISTANCE = 0.375
 """Eye distance over face width at 0 degrees; it shrinks with the cosine of the yaw."""
 EYES_OPEN_WEIGHT, EYES_OPEN_SCALE = 2.13, 0.12

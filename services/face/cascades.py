@@ -27,7 +27,7 @@ class Detection:
 
 
 class Cascade:
-    """A cascade file. Classifiers keep state during a search, so each thread has its own one."""
+    """A cascade file. Classifiers keep state during a search, so each thread has its own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

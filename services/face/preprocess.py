@@ -113,7 +113,7 @@ def crop_rotated(
 
 
 def crop_face(gray: Gray, box: Box) -> Gray:
-    """Crops a face and scales it to 256 x 256, for the search for eyes and mouth."""
+    """Crops a face and scales it to 256 x 256, to search it for eyes and mouth."""
     height, width = gray.shape
     top, left = max(0, round(box.top)), max(0, round(box.left))
     bottom = min(height, max(top + 1, round(box.top + box.height)))

@@ -1,4 +1,4 @@
-"""bestshot.face.v1 over the face model."""
+"""Serves bestshot.face.v1 with the face model."""
 
 from __future__ import annotations
 

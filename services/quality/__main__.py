@@ -17,7 +17,7 @@ from services.quality.tensors import tensor_api
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Wires the formulas, the network if there is one, and the servicer."""
+    """Builds the formulas, the network if there is one, and the servicer."""
     host = ModelHost(Role.QUALITY, invocation, shared)
     aesthetic = None
     if "graph" in host.model.paths:

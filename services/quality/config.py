@@ -16,7 +16,7 @@ class IqaConstants(Settings):
         colourfulness_weight: Share of colourfulness.
         contrast_weight: Share of contrast.
         colourfulness_full_scale: Hasler-Suesstrunk colourfulness that counts as 1.0; their scale
-            calls 82 "highly colourful" and 109 "extremely colourful".
+            describes 82 as "highly colourful" and 109 as "extremely colourful".
         contrast_full_scale: Ratio of standard deviation to mean that counts as 1.0.
     """
 

@@ -1,11 +1,11 @@
-"""Focus by the width of edges, whatever their contrast.
+"""Measures focus by the width of edges, independently of their contrast.
 
-An edge that is in focus takes its whole step within a pixel or two; a blurred one spreads it over
-many. The steepest slope within a short profile, over the whole range of that profile, says which
-it is, and does not change with contrast: fog, high key and night are as sharp as their edges.
+A sharp edge goes from dark to bright within a pixel or two; a blurred one takes many. To tell them
+apart, we divide the steepest slope in a short profile by the range of values in that profile. This
+ratio does not depend on contrast, so fog, high-key and night shots are not penalized.
 Marziliano et al. (2002), "A no-reference perceptual blur metric", and Crete et al. (2007), "The
-blur effect", measure blur by edges likewise, and separately along rows and columns, because a
-shaken camera blurs one direction and leaves the other sharp.
+blur effect", also measure blur at edges. Like them, we treat rows and columns separately, because
+camera shake blurs one direction and leaves the other sharp.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ from services.common.imaging.decode import RgbImage
 
 Gray = NDArray[np.uint8]
 Cells = NDArray[np.float64]
-"""A value of each region, (5, 5), or of the whole picture, ()."""
+"""One value per region, (5, 5), or one for the whole picture, ()."""
 
 REGION_GRID = 5
-"""Regions per side: a sharp subject in front of a soft background fills one of 25."""
+"""Regions per side: a sharp subject in front of a soft background fills at least one of the 25."""
 PROFILE_PX = 9
 """Length of a profile: wider edges count as blurred."""
 COARSE_FACTOR = 4
-"""Reduction at which edges are found that are wider than a profile."""
+"""Factor by which the picture is shrunk to find edges that are wider than a profile."""
 MIN_STEP = 10.0
-"""Smallest step in grey levels that is an edge: below it are compression and rounding."""
+"""Smallest step, in grey levels, that counts as an edge; smaller ones come from compression and
+rounding."""
 NOISE_STEPS = 8.0
-"""Edges are steps of this many standard deviations of the noise: in 9 samples of normal noise the
-largest and the smallest are 3 apart on average and hardly ever 8."""
+"""An edge is a step of at least this many standard deviations of the noise. In 9 samples of normal
+noise, the largest and the smallest are 3 apart on average, and almost never 8."""
 NOISE_SLOPE = 2.0
-"""Standard deviations that noise adds to the steepest slope of a profile: the largest of 8
+"""How much noise adds to the steepest slope of a profile, in standard deviations: the largest of 8
 differences, each with 1.4 standard deviations, is 2 on average."""
 MAIN_STEPS, STRONG_SHARE = 0.25, 0.99
-"""Edges are at least this share of the picture's strong ones (the 99th percentile of the ranges),
-so that the grain of soft shadows is not taken for a sharp subject."""
+"""An edge is at least this share of the picture's strong edges (the 99th percentile of the ranges),
+so that grain in soft shadows is not mistaken for a sharp subject."""
 MIN_EDGE_SHARE = 0.004
-"""Share of a region that edges must fill to count: a tenth of its width, one profile wide."""
+"""Minimum share of a region that edges must fill: that of an edge one profile wide and as long as a
+tenth of the region's width."""
 SIDE_SHARE = 0.1
-"""A direction counts if it holds this share of the energy of the other."""
+"""A direction counts if it has at least this share of the other direction's energy."""
 BLURRED, SHARP = 0.20, 0.60
 """Slope over range at which focus is 0 and 1. Sharp pictures that ship with Python packages have a
 median of 0.59; blurred by Gaussians of 1, 1.5, 2 and 3 pixels, they have 0.34, 0.27, 0.24, 0.20."""
@@ -56,7 +58,7 @@ _FLAT_SHARE = 0.1
 
 
 def to_gray(pixels: RgbImage) -> Gray:
-    """The luminance of uint8 RGB (height, width, 3), by ITU-R BT.601: uint8, (height, width)."""
+    """Converts uint8 RGB (height, width, 3) to luminance (ITU-R BT.601), uint8 (height, width)."""
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
@@ -66,14 +68,14 @@ def focus_scale(steepness: float) -> float:
 
 
 def measure_focus(gray: Gray) -> tuple[float, float]:
-    """Measures how steep edges are, 0.0 to 1.0; more than 0.6 is mostly the work of sharpening.
+    """Measures how steep edges are, 0.0 to 1.0; values above 0.6 are mostly due to sharpening.
 
     Args:
         gray: uint8, (height, width).
 
     Returns:
         Slope over range in the whole picture and in its sharpest region, which is at least as
-        sharp; 0.0 without edges.
+        sharp; 0.0 if there are no edges.
     """
     if min(gray.shape) < 3:
         return 0.0, 0.0
@@ -93,10 +95,10 @@ def measure_focus(gray: Gray) -> tuple[float, float]:
 
 
 def flat_noise(gray: Gray) -> float:
-    """Standard deviation of the noise where the picture is flattest, in grey levels.
+    """Estimates the standard deviation of the noise where the picture is flattest, in grey levels.
 
-    As Immerkaer (1996), in the block of 16 x 16 pixels that a tenth of all blocks is flatter than,
-    so that texture does not count.
+    Uses the method of Immerkaer (1996) on blocks of 16 x 16 pixels, and returns the tenth
+    percentile, so that texture does not count as noise.
     """
     if min(gray.shape) < 3:
         return 0.0
@@ -107,12 +109,12 @@ def flat_noise(gray: Gray) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Energy:
-    """Edges along one direction: means over a region or the picture, in grey levels squared.
+    """Mean edge strength along one direction in a region or the picture, in grey levels squared.
 
     Attributes:
-        slope: Of slope times range.
-        range: Of the squared range.
-        coarse: Of the squared range at the coarse scale, on the scale of `range`.
+        slope: Mean of slope times range.
+        range: Mean of the squared range.
+        coarse: Mean of the squared range at the coarse scale, scaled to match `range`.
     """
 
     slope: Cells
@@ -137,20 +139,21 @@ class _Direction:
             cv2.multiply(first, second, dtype=cv2.CV_32F)
             for first, second in ((edges, slopes), (edges, edges), (wide, wide))
         ]
-        # an edge fills a profile's length on both sides: at the coarse scale a wider share
+        # an edge affects a profile's length on both sides, which is a larger share of the coarse
+        # picture
         shares = (1.0, 1.0, 1.0 / COARSE_FACTOR)
         grids = [_regions(one) * share for one, share in zip(products, shares, strict=True)]
         return cls(_Energy(*grids), _Energy(*(np.asarray(grid.mean()) for grid in grids)))
 
 
 def _range(gray: Gray, axis: int) -> Gray:
-    """Range of the profile around each pixel along an axis."""
+    """Range of values in the profile around each pixel along an axis."""
     kernel = _line(PROFILE_PX, axis)
     return np.asarray(cv2.subtract(cv2.dilate(gray, kernel), cv2.erode(gray, kernel)), np.uint8)
 
 
 def _steepest(gray: Gray, axis: int) -> Gray:
-    """Largest step between neighbouring pixels of the profile around each pixel along an axis."""
+    """Largest step between neighbouring pixels in the profile around each pixel along an axis."""
     steps = np.zeros_like(gray)
     if axis == 0:
         steps[:-1] = cv2.absdiff(gray[1:], gray[:-1])
@@ -164,23 +167,23 @@ def _line(length: int, axis: int) -> NDArray[np.uint8]:
 
 
 def _combine(pair: list[_Energy], least: float) -> Cells:
-    """The less sharp direction of each region; 0 where only one has edges, or hardly any has."""
+    """Steepness in each region's less sharp direction; 0 if either direction has too few edges."""
     steepness, energy = _steepness(pair)
     counts = (energy >= SIDE_SHARE * energy.max(axis=0)) & (energy >= least)
     return np.asarray(np.where(counts.all(axis=0), steepness.min(axis=0), 0.0))
 
 
 def _whole(pair: list[_Energy]) -> float:
-    """The less sharp direction of the picture; a direction without edges does not count."""
+    """Steepness in the less sharp direction of the picture; ignores a direction without edges."""
     steepness, energy = _steepness(pair)
     counts = (energy > 0) & (energy >= SIDE_SHARE * energy.max())
     return float(steepness[counts].min()) if counts.any() else 0.0
 
 
 def _steepness(pair: list[_Energy]) -> tuple[Cells, Cells]:
-    """Slope over range, and the energy of the edges, of both directions.
+    """Returns slope over range, and the energy of the edges, for both directions.
 
-    Where nearly all edges are wider than a profile, the coarse scale says what their range is.
+    Where nearly all edges are wider than a profile, their range is taken from the coarse scale.
     """
     slope, fine, coarse = (
         np.stack([getattr(one, name) for one in pair]) for name in ("slope", "range", "coarse")
@@ -191,17 +194,17 @@ def _steepness(pair: list[_Energy]) -> tuple[Cells, Cells]:
 
 
 def _shrink(values: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Means of squares of `factor` pixels; a rest at the right and bottom is left out."""
+    """Averages squares of `factor` pixels per side; drops the remainder at the right and bottom."""
     return _means(values, *(max(1, length // factor) for length in values.shape))
 
 
 def _regions(values: NDArray[np.float32]) -> Cells:
-    """Means of the regions; a rest at the right and bottom is left out."""
+    """Averages each region; drops the remainder at the right and bottom."""
     return np.asarray(_means(values, REGION_GRID, REGION_GRID), np.float64)
 
 
 def _means(values: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
-    # a whole number of pixels in each cell takes OpenCV a tenth of the time
+    # OpenCV takes a tenth of the time if each cell has a whole number of pixels
     height, width = (
         length // count * count for length, count in zip(values.shape, (rows, columns), strict=True)
     )

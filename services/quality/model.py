@@ -17,7 +17,7 @@ from services.quality.config import IqaConstants
 from services.quality.focus import NOISE_KERNEL, Gray, focus_scale, measure_focus, to_gray
 
 Response = NDArray[np.int16]
-"""Response of a Laplacian, (height, width): whole grey levels."""
+"""Response of a Laplacian, (height, width), in integer grey levels."""
 Histogram = NDArray[np.int64]
 """Number of pixels of each grey level, (256,)."""
 
@@ -34,7 +34,7 @@ HEURISTIC_WEIGHTS = {
 """Chosen by hand, not learned."""
 
 SIGNATURE_SIDE_PX, SIGNATURE_GRID = 256, 16
-"""Size to which a picture is squashed for its signature, and cells per side."""
+"""Side of the square to which a picture is resized for its signature, and its cells per side."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class AestheticNetwork:
         answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
         if len(answer) == 1:
             return float(answer[0]), ()
-        with np.errstate(divide="ignore", invalid="ignore"):  # shares of zero are refused later
+        with np.errstate(divide="ignore", invalid="ignore"):  # rejected later if all are zero
             shares = answer.astype(np.float64) / answer.sum(dtype=np.float64)
         return float(shares @ np.arange(1, len(shares) + 1)), tuple(shares.tolist())
 
@@ -141,20 +141,20 @@ class QualityModel:
 
 
 def to_reference_scale(gray: Gray) -> Gray:
-    """Enlarges a picture to the long side of a canonical image, so that detail it lacks shows."""
+    """Enlarges a picture to the long side of a canonical image, so that missing detail shows."""
     factor = CANONICAL_LONG_SIDE_PX / max(gray.shape)
     size = (max(1, round(gray.shape[1] * factor)), max(1, round(gray.shape[0] * factor)))
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What a picture shows, coarsely and at any size: copies of one picture have about the same.
+    """Computes a coarse signature of a picture; copies of any size have nearly the same one.
 
-    The picture is squashed to 256 x 256, and that divided into 16 x 16 cells.
+    The picture is resized to 256 x 256 and divided into 16 x 16 cells.
 
     Returns:
-        The mean luminance of the cells and the mean size of their Laplacian, 256 each, row by row,
-        rounded to 0 to 255.
+        The mean luminance of each cell and the mean absolute Laplacian of each cell, 256 values
+        each, row by row, rounded to integers from 0 to 255.
     """
     side, grid = (SIGNATURE_SIDE_PX,) * 2, (SIGNATURE_GRID,) * 2
     small = cv2.resize(gray, side, interpolation=cv2.INTER_AREA)
@@ -166,7 +166,7 @@ def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def laplacian_response(gray: Gray) -> Response:
-    """The 3x3 Laplacian; its values are whole numbers, which 16 bits hold exactly."""
+    """Computes the 3x3 Laplacian; its values are integers that fit into 16 bits."""
     return np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
 
 
@@ -199,7 +199,7 @@ def noise_level(gray: Gray) -> float | None:
 
 
 def exposure_score(levels: Histogram) -> float:
-    """Mean of the share of unclipped pixels and the entropy of the histogram over its maximum.
+    """Averages the share of unclipped pixels and the histogram's entropy divided by its maximum.
 
     Returns:
         0.0 to 1.0. Source: the earlier system's rule-based score.
@@ -224,9 +224,9 @@ def colourfulness(pixels: RgbImage) -> float:
     """Colourfulness M3 of Hasler and Suesstrunk (2003), section 7, in grey levels.
 
     Returns:
-        0.0 for a grey picture; above 100 for an extremely colourful one.
+        0.0 for a grey picture; more than 100 for an extremely colourful one.
     """
-    # red - green, and twice yellow - blue, so that both are whole numbers
+    # red - green, and twice yellow - blue, so that both are integers
     opponents = cv2.transform(pixels.astype(np.int16), np.array([[1.0, -1, 0], [1, 1, -2]]))
     means, deviations = (values.ravel() / (1, 2) for values in cv2.meanStdDev(opponents))
     return math.hypot(*deviations) + 0.3 * math.hypot(*means)
@@ -239,14 +239,14 @@ def heuristic_aesthetic(
     colour: float,
     focus: float,
 ) -> float:
-    """Estimates a mean AVA vote from six hand-made features: a heuristic, not learned from votes.
+    """Estimates a mean AVA vote from six hand-crafted features, without learning from votes.
 
     Focus, 0 to 1, is that of the sharpest region (a sharp subject in front of a soft background is
     not a fault), contrast is the width of the middle 98 percent of the luminance,
     light is its closeness to middle grey, colour is the colourfulness up to "moderately colourful",
-    compactness measures how small a frame holds 81 percent of the edges, simplicity how few hues
-    there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006), "The Design of
-    High-Level Features for Photo Quality Assessment", sections 4.1 to 4.3.
+    compactness is how small a frame contains 81 percent of the edges, and simplicity is how few
+    hues there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006), "The
+    Design of High-Level Features for Photo Quality Assessment", sections 4.1 to 4.3.
 
     Returns:
         2.0 to 8.0, on the scale of AVA (1 to 10).

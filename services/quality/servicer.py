@@ -1,4 +1,4 @@
-"""bestshot.quality.v1 over the quality model."""
+"""Serves bestshot.quality.v1 with the quality model."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ logger = logging.getLogger("services.siamese")
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
-    """Loads the model and wires the servicer."""
+    """Loads the model and builds the servicer."""
     host = ModelHost(Role.SIAMESE, invocation, shared)
     paths, is_resized = host.model.paths, host.model.entry.preprocessing is not None
     logger.info("Loading Siamese model from %s", paths["describe"])

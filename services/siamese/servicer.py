@@ -1,4 +1,4 @@
-"""bestshot.siamese.v1 over the comparator."""
+"""Serves bestshot.siamese.v1 with the comparator."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def _check_indices(request: siamese_pb2.CompareRequest) -> None:
         for side, value in (("first", pair.first), ("second", pair.second)):
             if not 0 <= value < count:
                 raise InvalidArgumentError(
-                    f"pairs[{index}].{side}", f"is {value}, the request has {count} images"
+                    f"pairs[{index}].{side}", f"is {value}, but the request has {count} images"
                 )

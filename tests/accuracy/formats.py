@@ -1,4 +1,4 @@
-"""Prints how well real picture files of each format are read, as the table in README.md.
+"""Prints the table in README.md that shows how well real files of each format are read.
 
 `python -m tests.accuracy.formats FOLDER...` reads every picture below the folders, compares the
 size of the upright picture with exiftool and its pixels with ImageMagick, and lists the files that
@@ -29,9 +29,9 @@ from services.common.imaging.decode import CanonicalImage, decode
 
 MAX_PIXELS = 10**9
 PATCHES = 16
-"""Pixels are compared as the means of 16 x 16 patches, which scaling hardly changes."""
+"""Pixels are compared by the means of 16 x 16 patches, which barely change with scaling."""
 LARGE = 16
-"""Of 255: a file that differs by more is listed."""
+"""Out of 255; a file that differs by more is listed."""
 PREVIEWS = ("JpgFromRaw", "PreviewImage", "OtherImage", "JpgFromRaw2", "ThumbnailImage")
 ORIENTATIONS = (
     *("Undefined", "TopLeft", "TopRight", "BottomRight", "BottomLeft"),
@@ -50,12 +50,12 @@ class Tried:
     Attributes:
         kind: Format by exiftool.
         camera: Make and model; empty if unknown.
-        error: Why it could not be read; empty if it was.
-        is_turned: Whether it has another orientation than 1.
-        has_profile: Whether it has a colour profile that is not called sRGB.
+        error: Why it could not be read; empty if it could.
+        is_turned: Whether its orientation is other than 1.
+        has_profile: Whether it has a colour profile whose name does not include sRGB.
         is_marked: Whether it was read and marked as damaged.
         is_size_same: Whether exiftool states the same size; None if it states none.
-        difference: Largest difference of a patch, of 255; None if it was not compared.
+        difference: Largest difference of a patch, out of 255; None if it was not compared.
     """
 
     path: Path
@@ -87,7 +87,7 @@ def main() -> None:
     for one in tried:
         if one.error or one.is_size_same is False or (one.difference or 0) > LARGE:
             shown = "" if one.difference is None else f" differs by {one.difference:.0f}"
-            size = " has another size" if one.is_size_same is False else ""
+            size = " has a different size" if one.is_size_same is False else ""
             print(f"{one.kind} {one.path}:{shown}{size} {one.error}")
 
 
@@ -165,7 +165,7 @@ def _is_size_same(found: CanonicalImage, facts: dict[str, Any], orientation: int
 def _other_reader(
     path: Path, facts: dict[str, Any], orientation: int, profile: Path, found: CanonicalImage
 ) -> NDArray[np.uint8] | None:
-    """The picture by ImageMagick at the same size; None if it cannot read it."""
+    """The picture as ImageMagick reads it, at the same size; None if it cannot."""
     source, orient = f"{path}[0]", []
     content = None
     if path.suffix.lower() in RAW_SUFFIXES:

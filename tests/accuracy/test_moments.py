@@ -1,7 +1,7 @@
 """Moments of real photos with every embedding, at the setting to which each was calibrated.
 
-The program's embeddings and clustering are called in this process: each photo is read once, and
-no score is computed that moments do not need.
+The embeddings and clustering are called directly in this process: each photo is read once, and only
+the scores that moments need are computed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Album:
         photos: Canonical images.
         groups: The group of each photo; a photo without a group is a separate group.
         is_counted: Whether each photo counts; photos with an ambiguous group do not.
-        records: What a run knows of each photo to find its moment.
+        records: What a run needs to know about each photo to find its moment.
     """
 
     photos: list[RgbImage]
@@ -123,7 +123,9 @@ class Embedded:
         labels = find_moments(
             vectors, miniatures, album.records, parameters, settings.keep_sets
         ).labels
-        moments = np.where(labels < 0, -1 - np.arange(len(labels)), labels)  # noise is single
+        moments = np.where(
+            labels < 0, -1 - np.arange(len(labels)), labels
+        )  # noise photos are single
         wanted = np.array(album.groups)[album.is_counted]
         return float(adjusted_rand_score(wanted, moments[album.is_counted]))
 
@@ -157,7 +159,7 @@ def embed_albums(model: LocalModel, albums: dict[str, Album]) -> Embedded:
     options = SessionOptions(intra_op_threads=1)
     embedding = EmbeddingModel(load_networks(model, lambda path: OrtSession(path, options)))
     side = model.entry.input_long_side_px
-    embedding.embed(albums["album"].photos[0])  # the first inference allocates
+    embedding.embed(albums["album"].photos[0])  # the first inference allocates memory
     began = time.process_time()
     vectors = {
         name: np.stack([embedding.embed(fit_long_side(photo, side)) for photo in album.photos])
@@ -184,7 +186,7 @@ def test_moments_match_how_people_group_the_photos(
 
 
 @pytest.mark.parametrize("profile", MODELS)
-def test_exposure_series_are_moments(
+def test_every_exposure_series_is_one_moment(
     embedded: Callable[[str], Embedded], albums: dict[str, Album], figures: Figures, profile: str
 ) -> None:
     index = embedded(profile).rand_index(albums[BRACKETS], BRACKETS, "builtin")

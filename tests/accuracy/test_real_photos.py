@@ -52,7 +52,7 @@ def test_the_burst_is_one_moment_with_a_selected_photo(curated_folder: Curate) -
     assert 1 <= sum(row["Status"] == "selected" for row in burst) <= 2
 
 
-def test_an_album_of_one_scene_is_one_moment(
+def test_an_album_of_one_scene_has_one_moment(
     real_photos: Callable[[str], Path], running: Callable[[str], str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -65,7 +65,7 @@ def test_an_album_of_one_scene_is_one_moment(
     assert {row["Cluster"] for row in rows.values()} == {"0"}
 
 
-def test_an_album_of_strangers_has_no_moment(
+def test_an_album_of_unrelated_photos_has_no_moment(
     real_photos: Callable[[str], Path], running: Callable[[str], str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -101,7 +101,9 @@ def test_only_prominent_faces_are_found(
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_faces_of_groups(curated_folder: Curate, figures: Figures, profile: str) -> None:
+def test_faces_in_group_photos_are_found(
+    curated_folder: Curate, figures: Figures, profile: str
+) -> None:
     found = curated_folder("portraits", profile)
     visible, seen, false_faces = 0, 0, 0
     for name, row in labels_of(found.photos / "faces.csv").items():
@@ -135,12 +137,14 @@ def test_the_smile_score_separates_smiling_people(
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_portraits(curated_folder: Curate, figures: Figures, profile: str) -> None:
+def test_portraits_get_the_right_pose_and_eyes(
+    curated_folder: Curate, figures: Figures, profile: str
+) -> None:
     rows = curated_folder("portraits", profile).rows
     for index in range(1, 9):
         assert int(rows[f"stock-emotions-a-{index}.jpg"]["Faces"]) >= 1
     pose = {name: float(row["Pose"]) for name, row in rows.items() if row["Pose"]}
-    # of the face itself: a lowered head's eyes do not count as closed in `Eyes`
+    # the face's own score, because `Eyes` does not count a lowered head's eyes as closed
     eyes = {
         name: float(json.loads(row["Face_Eyes_Scores"])[0])
         for name, row in rows.items()

@@ -2,7 +2,7 @@
 
     python -P -m tests.architecture.settings_table [--check]
 
-A test runs the check, so the page cannot differ from the code.
+A test runs the check, so the page and the code cannot disagree.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_label_turns_a_sorted_spanning_tree_into_a_single_linkage_tree() -> None
     ], ADVICE
 
 
-def test_the_next_minor_version_needs_a_review() -> None:
+def test_a_new_minor_version_needs_a_review() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     [ours] = [
         requirement

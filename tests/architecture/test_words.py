@@ -1,4 +1,4 @@
-"""Finds words that a reader would stumble over."""
+"""Finds odd words that make a reader stumble."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PARTICIPLES = re.compile(
     r"|recorded|removed|reserved|selected|served|shared|shown|sorted|stored|taken|tied|wanted"
     r"|written)(_|$)"
 )
-"""Function names must not begin with these words for a state: a name says what a function does."""
+"""Function names must not begin with these words, which describe a state and not an action."""
 
 
 def _function_names(path: Path) -> Iterator[str]:

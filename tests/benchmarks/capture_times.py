@@ -1,9 +1,9 @@
 """Compares the capture times of real files with ExifTool's: `... capture_times FOLDER...`.
 
-The rule: bestshot's time, without sidecar and file name, is that of the first of `TAGS` with a date
-that exists, and ExifTool's is the same by its own reading. Every difference is listed with its
-reason. A time that is not among `TAGS` is not one of capture: that of the last change, of the
-colour profile, of the file system, or a maker's own tag.
+Sidecars and file names are ignored: bestshot's time must equal what ExifTool reads from the first
+of `TAGS` that has a valid date. Every difference is listed with its reason. Times in other tags are
+not capture times: they belong to the last change, the colour profile or the file system, or come
+from a maker's own tag.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ TAGS = (
     ("PNG:CreationTime",),
     ("QuickTime:CreateDate",),
 )
-"""By ExifTool's names, in the order in which they count."""
+"""ExifTool's names for the tags, in order of priority."""
 MAX_PIXELS = 10**9
 IGNORED = ("System:", "ICC-header:", "Composite:", "SubSec", "GPS:", "ModifyDate", "MetadataDate")
-"""Of tags that state no time of capture, or repeat one."""
+"""Parts of the names of tags that have no capture time or repeat one."""
 
 
 def main(folders: list[str]) -> None:
-    """Prints the differences, and the time that reading takes."""
+    """Prints the differences, and how long reading takes."""
     results, seconds = Counter[str](), []
     cameras: set[str] = set()
     for folder in folders:
@@ -65,11 +65,11 @@ def main(folders: list[str]) -> None:
         print(f"{count:6} {result}")
     if seconds:
         slowest = max(seconds) * 1e3
-        print(f"median {statistics.median(seconds) * 1e3:.2f} ms a file, slowest {slowest:.2f} ms")
+        print(f"median {statistics.median(seconds) * 1e3:.2f} ms each, slowest {slowest:.2f} ms")
 
 
 def _read_by_exiftool(folder: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """The times of the photos below a folder, by ExifTool's names."""
+    """The times in the photos below a folder, by ExifTool's names."""
     command = ["exiftool", "-json", "-recurse", "-duplicates", "-groupNames1", "-time:all", folder]
     answer = subprocess.run(
         command, capture_output=True, check=False, text=True, errors="replace"
@@ -82,7 +82,7 @@ def _read_by_exiftool(folder: str) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def _find_problem(content: bytes) -> str:
-    """Why a file cannot be decoded; empty if it can."""
+    """The reason why a file cannot be decoded; empty if it can."""
     try:
         decode(content, max_pixels=MAX_PIXELS)
     except InvalidImageError as error:
@@ -100,22 +100,22 @@ def _compare(found: str, stated: dict[str, str]) -> str:
             is_same = found[: len(expected)] == expected
             return "same" if is_same else f"DIFFERENT: {names[0]} {text!r}, read {found!r}"
     if found:
-        return f"ExifTool shows no time of capture: read {found}"
+        return f"ExifTool shows no capture time: read {found}"
     others = [
         f"{name} {value}"
         for name, value in stated.items()
         if not any(part in name for part in IGNORED) and _parse(value)
     ]
     if others:
-        return f"another time alone: {', '.join(others)}"
+        return f"only other times: {', '.join(others)}"
     unusable = [f"{name} {stated[name]!r}" for names in TAGS for name in names if name in stated]
-    return f"a date that does not exist: {', '.join(unusable)}" if unusable else "none in both"
+    return f"an invalid date: {', '.join(unusable)}" if unusable else "none in both"
 
 
 def _parse(text: str) -> str:
-    """ExifTool's time as ISO 8601 without fraction and zone; empty if it does not exist."""
+    """Converts ExifTool's time to ISO 8601, without fraction and zone; empty if it is invalid."""
     without_zone = re.sub(r"(Z|[+-]\d\d:\d\d)$", "", text.strip())
-    if not re.match(r"\s*\d{4}", text):  # a year of two digits says nothing for certain
+    if not re.match(r"\s*\d{4}", text):  # a two-digit year is ambiguous
         return ""
     numbers = [int(number) for number in re.findall(r"\d+", without_zone)[:6]]
     try:

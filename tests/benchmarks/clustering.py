@@ -1,9 +1,9 @@
 """Measures how clustering scales: ours, hdbscan's generic path (the baseline) and fast_hdbscan.
 
-Every measurement is a separate process, on the same vectors: scenes of a few shots each, 384-d.
-Time is that of the clustering alone; memory is the process's peak minus its memory beforehand.
-The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large matrix and
-its transpose crashes on some processors.
+Every measurement runs in a separate process, on the same vectors: scenes of a few shots each,
+384-d. Time is that of the clustering alone; memory is the process's peak minus its memory
+beforehand. The baseline has one BLAS thread for 20,000 photos: with two, NumPy's product of a large
+matrix and its transpose crashes on some processors.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def scenes(count: int) -> Vectors:
 
 
 def _captures(count: int) -> Any:
-    """Two cameras in turns of a thousand photos, a photo every 20 seconds, and nights."""
+    """Two cameras that alternate every thousand photos; a photo every 20 s, except at night."""
     from orchestrator.domain.moments.capture_time import Captures
 
     number = np.arange(count)
@@ -137,7 +137,7 @@ def _measured(python: str, method: str, count: int) -> dict[str, float] | None:
 
 
 def main() -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     from tests.contract.other_pythons import installed_python
 
     fast_python = installed_python("fast_hdbscan", "pynndescent", "rich")

@@ -1,8 +1,8 @@
-"""Measures a crowd, one moment of look-alikes such as a time-lapse, at each step that sees it all.
+"""Measures each step that handles a whole crowd: one moment of look-alikes, such as a time-lapse.
 
 The baseline is "all similarities once": the products of all embeddings with each other, computed in
-blocks and discarded. Each step is a separate process; memory is its peak during the step minus its
-memory before. Argument: the number of photos.
+blocks and discarded. Each step runs in a separate process; memory is its peak during the step minus
+its memory before the step. Argument: the number of photos.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COUNT = 20_000
 DIMENSIONS = 384
 BLOCK_COUNT = 1024
 CALIBRATION = (0.4, 0.32)
-"""Scene distance and epsilon, as from an embedding model's calibration."""
+"""Scene distance and epsilon, as they could result from calibrating an embedding."""
 BASELINE = "all similarities once"
 MODEL = "m" * 64
 EMBEDDING = {"id": "m", "description": "", "fallback_for_model_id": ""}
@@ -219,7 +219,7 @@ def memory_mib(field: str) -> float:
 
 
 def main(count: int) -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     found: dict[str, dict[str, float]] = {}
     for name in STEPS:
         command = [sys.executable, "-m", "tests.benchmarks.crowd", str(count), name]

@@ -1,7 +1,7 @@
-"""How long culling waits: from a key to the next photo and to the badge, on 24-megapixel files.
+"""Measures how long a key takes to show the next photo and the badge, on 24-megapixel files.
 
-The run is made in the store; files, orchestrator, UI and browser are real. The keys come at a human
-pace, and then each as soon as the badge of the one before shows.
+The run is written straight to the database; files, orchestrator, UI and browser are real. Keys are
+pressed at a human pace first, and then each as soon as the previous one's badge shows.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ WATCH = """
   }, true);
 }
 """
-"""Counts up to the frame that shows it: the first with the large, decoded picture in the figure."""
+"""Counts up to the first frame that shows the large, decoded picture in the figure."""
 
 
 def make_pictures() -> list[bytes]:
-    """JPEG files of 24 megapixels with grain, as large as a camera's."""
+    """JPEG files of 24 megapixels, with grain so that they are as large as a camera's."""
     found = []
     for seed in range(PICTURES):
         target = io.BytesIO()
@@ -75,7 +75,7 @@ def make_pictures() -> list[bytes]:
 
 
 def press(page: Page, made: Made, start: int, count: int, pause_ms: int) -> Times:
-    """Decides photos by keys, and returns what was measured."""
+    """Decides on photos with keys, and returns the measurements."""
     page.evaluate("window.times = { photo: [], badge: [] }")
     for number in range(start, start + count):
         page.keyboard.press("x" if number % 3 else "k")

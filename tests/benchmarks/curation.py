@@ -1,9 +1,10 @@
 """Compares a whole run on camera-sized photos with one process that does the same without gRPC.
 
 The baseline is a script: it reads, decodes and analyses one photo after the other, and clusters.
-The limit is the speed if everything except the models took no time: their processor time, shared
-by all cores. Each measurement is a separate process on the same photos; the better of two rounds
-counts. The Siamese model does not compare near ties, because the script does not select.
+The limit is the speed if everything except the models took no time: the models' processor time,
+divided by the number of cores. Each measurement runs in a separate process on the same photos; the
+better of two rounds counts. The Siamese model does not compare near ties, because the script does
+not select.
 
 Both use the builtin models. A run with the `standard` profile is compared with the builtin run, if
 its networks are on this machine or can be fetched.
@@ -104,7 +105,7 @@ def single_process(folder: Path) -> None:
 
 
 def can_have(profile: str) -> bool:
-    """Whether the networks of a profile are on this machine, after an attempt to fetch them."""
+    """Whether the networks of a profile are on this machine; tries to fetch them first."""
     pull = [BESTSHOT, "models", "pull", "--profile", profile]
     return subprocess.run(pull, check=False).returncode == 0
 
@@ -156,7 +157,7 @@ def _baseline(photos: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     with TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
         photos.mkdir()

@@ -2,8 +2,8 @@
 
 The generated photos are scikit-image's and scikit-learn's pictures, each with copies that were
 recompressed, made smaller, brighter or darker, cropped, blurred and rotated. Real photos grouped by
-people are used if they are in a folder beside the project. Precision and recall count the pairs in
-one group; imagededup's groups are the linked duplicates at its default distance of 10 bits. The
+people are used if they are in a folder beside the project. Precision and recall count pairs in the
+same group; imagededup's groups are the linked duplicates at its default distance of 10 bits. The
 baseline for speed is its PHash.
 """
 
@@ -81,7 +81,7 @@ def real_groups(folder: Path) -> Groups:
 
 
 def by_bestshot(photos: Path, base: Path) -> tuple[Groups, float]:
-    """Groups with `bestshot curate`; also returns the seconds."""
+    """Groups with `bestshot curate`; also returns how many seconds it took."""
     command = [Path(sys.executable).with_name("bestshot"), "curate", photos, "--out", base / "out"]
     command += ["--profile", "builtin"]
     environment = {**os.environ, "BESTSHOT_DATA_DIR": str(base / "data")}
@@ -97,7 +97,7 @@ def by_bestshot(photos: Path, base: Path) -> tuple[Groups, float]:
 
 
 def by_hash(name: str, photos: Path) -> tuple[Groups, float]:
-    """Groups with one of imagededup's hashes; also returns the seconds."""
+    """Groups with one of imagededup's hashes; also returns how many seconds it took."""
     from imagededup import methods
 
     method = getattr(methods, name)(verbose=False)
@@ -139,7 +139,7 @@ def _load_imagededup() -> None:
 
 
 def main() -> None:
-    """Measures all, prints a table and writes JSON."""
+    """Measures everything, prints a table and writes JSON."""
     _load_imagededup()
     results: dict[str, dict[str, dict[str, float]]] = {}
     with TemporaryDirectory() as name:

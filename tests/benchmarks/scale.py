@@ -2,7 +2,7 @@
 
 Only the orchestrator's work remains: listing, reading, decoding small files, the database,
 clustering, selection, and the calls. Every photo is a different file of 64 x 48 pixels. Arguments:
-the numbers of photos.
+how many photos to try.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def make_photos(folder: Path, count: int) -> None:
 
 
 def measure(count: int) -> Found:
-    """Seconds of each stage, and the orchestrator's peak memory and the database size in MiB."""
+    """Returns the seconds per stage, and the orchestrator's peak memory and the database size in
+    MiB."""
     command = [sys.executable, "-m", "tests.fakes.model_services"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos' / 'gen'}"}
     with (

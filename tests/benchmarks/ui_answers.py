@@ -125,7 +125,7 @@ def measure(page: Page, stub: orchestrator_pb2_grpc.OrchestratorServiceStub) -> 
     pages = iter(range(2, 2 + REPEATS))
 
     def shows(selector: str, text: str) -> None:
-        """Checks in every frame, while `expect` waits longer between checks."""
+        """Checks in every frame, because `expect` waits longer between checks."""
         page.wait_for_function(
             "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)",
             arg=[selector, text],

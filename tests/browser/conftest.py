@@ -57,7 +57,7 @@ def find_chromium() -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Closed after each module: other tests cannot run an event loop beside Playwright's."""
+    """Closed after each module: other tests cannot run an event loop alongside Playwright's."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield opened
@@ -65,7 +65,7 @@ def browser() -> Iterator[Browser]:
 
 
 def make_shots(folder: Path) -> None:
-    """Makes four scenes of three or four shots, one blurred and one dark; and a letter."""
+    """Makes four scenes of three or four shots, one of them blurred and one dark, and a letter."""
     folder.mkdir(parents=True)
     for name in NAMES:
         picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")

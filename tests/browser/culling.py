@@ -1,4 +1,4 @@
-"""Runs for the Cull view, made in the store: only files, pictures and the choice are real."""
+"""Runs for the Cull view, written straight to the database; the files and pictures are real."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Made:
 
 
 def with_comment(jpeg: bytes, comment: str) -> bytes:
-    """The same picture as another file."""
+    """The same picture as a different file."""
     text = comment.encode()
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
@@ -58,9 +58,9 @@ def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs:
     Args:
         engine: The database.
         folder: Gets the photos.
-        name: Of the album; its id and the run's are made from it.
+        name: Name of the album, from which its id and the run's id are made.
         moment_count: How many moments.
-        jpegs: Pictures, used in turn; every photo is a file of its own.
+        jpegs: Pictures, used in turn; every photo is a separate file.
     """
     folder.mkdir(parents=True)
     store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
@@ -106,7 +106,7 @@ def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs:
 
 
 def _record(path: str, digest: str, picture: CanonicalImage, shot: int) -> ImageRecord:
-    """The later a shot of its moment, the worse it is, beyond any tie."""
+    """Each shot of a moment is worse than the one before, by more than a tie."""
     return dataclasses.replace(
         ImageRecord(path, digest, 1_000_000),
         width_px=picture.source_width_px,

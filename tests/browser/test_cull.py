@@ -1,4 +1,4 @@
-"""The Cull view: every key counts, whatever happens to the servers meanwhile."""
+"""The Cull view: every key counts, even if servers fail in the meantime."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = {"k": KEEP, "x": REJECT}
 
 @dataclass(frozen=True)
 class Culling:
-    """A UI and an orchestrator that can be killed, over made runs; no model service is there."""
+    """A UI and an orchestrator that can be killed, with prepared runs and no model services."""
 
     ui: Part
     orchestrator: Orchestrator
@@ -40,7 +40,7 @@ class Culling:
         return made
 
     def decisions(self, name: str) -> dict[str, int]:
-        """What is stored about each decided photo."""
+        """The stored decision on each photo."""
         request = pb.ListImagesRequest(
             run_id=self.runs[name].run_id, page_size=1000, filters=[pb.IMAGE_FILTER_DECIDED]
         )
@@ -88,18 +88,20 @@ def expect_saved(page: Page) -> None:
     expect(page.locator("#saving")).to_have_text("Saved")
 
 
-def test_each_key_decides_one_photo_as_fast_as_keys_go(page: Page, culling: Culling) -> None:
+def test_each_key_decides_one_photo_however_fast_keys_are_pressed(
+    page: Page, culling: Culling
+) -> None:
     made = culling.open(page, "keys")
     assert len(made.paths) == 300
     assert 0 < len(made.picked) < len(made.paths)
-    # the first moments against the machine, the others as it chose
+    # overrule the algorithm in the first moments, and agree with it in the others
     wanted = {
         path: ("x" if (path in made.picked) == (number < 100) else "k")
         for number, path in enumerate(made.paths)
     }
     for path in made.paths[:150]:
         page.keyboard.press(wanted[path])
-    page.keyboard.press("a")  # from here on, an arrow key goes on
+    page.keyboard.press("a")  # from here on, only arrow keys move to the next photo
     for path in made.paths[150:]:
         page.keyboard.press(wanted[path])
         page.keyboard.press("ArrowRight")
@@ -111,7 +113,9 @@ def test_each_key_decides_one_photo_as_fast_as_keys_go(page: Page, culling: Cull
     assert all(len(entry.photos) == 1 for entry in log)
 
 
-def test_nothing_is_lost_or_doubled_when_servers_are_killed(page: Page, culling: Culling) -> None:
+def test_nothing_is_lost_or_duplicated_when_servers_are_killed(
+    page: Page, culling: Culling
+) -> None:
     made = culling.open(page, "killed")
     saving = page.locator("#saving")
     for number, path in enumerate(made.paths):
@@ -170,7 +174,7 @@ def test_decisions_are_undone_and_an_address_returns_to_the_photo(
     expect_saved(page)
     assert not culling.decisions("few")
 
-    # the pick is rejected, and the accepted pick is the one that the machine then chooses
+    # after the pick is rejected, the accepted pick is the one that the algorithm chooses next
     page.keyboard.press("x")
     page.keyboard.press("Space")
     expect(page.locator("#undecided")).to_have_text("10 undecided")
@@ -191,7 +195,7 @@ def test_decisions_are_undone_and_an_address_returns_to_the_photo(
     assert len(culling.decisions("few")) == SHOT_COUNT
 
 
-def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(
+def test_100_percent_zoom_is_exact_and_stays_from_shot_to_shot(
     page: Page, culling: Culling
 ) -> None:
     culling.open(page, "large")
@@ -208,7 +212,7 @@ def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(
     expect(percent).to_have_text("100%")
     expect(image).to_have_js_property("naturalWidth", 2400)
 
-    # the place under the mouse stays there, and both shots show the same part
+    # the point under the mouse does not move, and both shots show the same part
     page.keyboard.press("c")
     page.mouse.move(300, 300)
     for _ in range(2):
@@ -221,7 +225,7 @@ def test_a_hundred_percent_is_that_and_stays_from_shot_to_shot(
     expect(percent).to_have_text(re.compile(r"Fit \d\d%"))
 
 
-def test_two_people_see_each_other_s_decisions_at_once(
+def test_two_people_see_each_others_decisions_at_once(
     browser: Browser, culling: Culling, tmp_path: Path
 ) -> None:
     password = tmp_path / "password"

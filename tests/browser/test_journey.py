@@ -151,7 +151,7 @@ def test_the_whole_journey(
     decide(page, "k", kept, "kept")
     shoot(page, "decided")
 
-    # keys pressed faster than they are handled all count, in order
+    # keys that are pressed faster than they are handled all count, in order
     for key in ("x", "ArrowRight", "k", "ArrowRight", "x", "u", "u", "u"):
         page.keyboard.press(key)
     expect(card(page, kept).locator(".badge")).to_have_text("kept")
@@ -238,7 +238,7 @@ def test_the_whole_journey(
     best = max(images.values(), key=lambda image: image.composite_score)
     expect(page.locator(".card").first).to_have_attribute("data-photo", best.path)
 
-    # what if only one of every moment were kept
+    # what if only one photo of every moment were kept
     open_tab(page, "What if")
     set_slider(page, "Maximum photos per moment", "1")
     expect(page.locator(".changes .headline")).to_contain_text("gained")

@@ -104,7 +104,7 @@ async def test_calls_that_send_nothing_are_ended(
         assert await idle[0].details() == "the request did not arrive within 0.05 s"
 
 
-async def test_calls_without_a_token_hold_no_place(
+async def test_calls_without_a_token_take_no_place(
     picture: Callable[..., NDArray[np.uint8]], tokens: tuple[str, str]
 ) -> None:
     async with running("quality") as service, idle_calls(service.channel):
@@ -185,7 +185,7 @@ async def test_only_methods_with_pictures_or_lists_take_large_requests(method: s
         )
         call = service.channel.stream_stream(method)(sent(unknown_field))
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "at most 1048576 allowed" in await call.details()
+        assert "at most 1048576 are allowed" in await call.details()
 
 
 async def sent(content: bytes) -> AsyncIterator[bytes]:
@@ -196,7 +196,7 @@ async def sent(content: bytes) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize(
     "method", ["bestshot.siamese.v1.SiameseService/Compare", "grpc.health.v1.Health/Check"]
 )
-def test_many_large_requests_take_the_memory_of_a_few(
+def test_many_large_requests_take_no_more_memory_than_a_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     largest = 8 * 2**20

@@ -47,7 +47,7 @@ class Foreign(
     face_pb2_grpc.FaceServiceServicer,
     siamese_pb2_grpc.SiameseServiceServicer,
 ):
-    """All roles: the first item is `number`, the second is valid; a few calls may hang."""
+    """Plays all roles: the first item is `number`, the second is valid; a few calls may hang."""
 
     def __init__(self, number: float = 0.5, hang_count: int = 0) -> None:
         self._numbers = (number, 0.5)
@@ -118,7 +118,7 @@ class ForeignInference(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 async def called(
     part: str, servicer: Any, patience: Patience = PATIENT
 ) -> AsyncIterator[ServiceCaller]:
-    """Our caller for a server of any kind."""
+    """Our client for any kind of server."""
     server = grpc.aio.server()
     if isinstance(servicer, ForeignInference):
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
@@ -148,7 +148,7 @@ ASK: dict[str, Callable[[ServiceCaller], Any]] = {
 
 @pytest.mark.parametrize("role", ASK)
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-async def test_a_number_that_is_not_finite_becomes_an_error_of_its_item(
+async def test_a_number_that_is_not_finite_becomes_an_error_for_its_item(
     role: str, number: float
 ) -> None:
     async with called(role, Foreign(number)) as caller:
@@ -160,7 +160,7 @@ async def test_a_number_that_is_not_finite_becomes_an_error_of_its_item(
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 0.0])
-async def test_a_non_finite_number_from_an_open_inference_server_becomes_an_error_of_its_item(
+async def test_a_non_finite_number_from_an_open_inference_server_becomes_an_error_for_its_item(
     number: float,
 ) -> None:
     graphs = {"embedding": {"graph": "graph"}, "siamese": {"describe": "d", "compare": "compare"}}

@@ -32,7 +32,7 @@ NUMBERS = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6"
 
 
 def shorten_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uses one block per stage instead of three to six, which takes a fifth of the time."""
+    """Uses one block per stage instead of three to six, to save four fifths of the time."""
 
     def trunk() -> torch.nn.Module:
         resnet = torchvision_models().resnet
@@ -79,7 +79,7 @@ async def test_the_quality_service_returns_the_votes_that_the_network_predicts(
     content = {"model_state_dict": state, "epoch": 14, "config": {"mode": "x"}, "val_spearman": 0.6}
     configs, folder = put_checkpoint(tmp_path, AVA, content)
     if output_count == 1:
-        build(configs, folder, AVA)  # what is published
+        build(configs, folder, AVA)  # the published form
     else:
         export(configs, folder, AVA, "fp32")
     monkeypatch.setenv("BESTSHOT_CONFIG_DIR", str(configs))
@@ -113,7 +113,7 @@ async def test_the_quality_service_returns_the_votes_that_the_network_predicts(
 @pytest.mark.parametrize(
     ("answer", "is_exported"), [(0, True), (1, True), (0, False)], ids=["0", "1", "built"]
 )
-async def test_the_siamese_service_handles_either_meaning_of_the_output(
+async def test_the_siamese_service_handles_both_meanings_of_the_output(
     answer: int, is_exported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if is_exported:

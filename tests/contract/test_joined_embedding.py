@@ -27,7 +27,8 @@ CALIBRATION = {"scene_distance": 0.5, "cluster_selection_epsilon": 0.25, "source
 
 @pytest.fixture
 def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings in which both networks are files of this package; the features see the centre."""
+    """Settings in which both networks are files of this package; the features network sees the
+    centre."""
     folder = tmp_path / "configs"
     shutil.copytree(ROOT / "configs", folder)
     registry = yaml.safe_load((folder / "models.yaml").read_text())

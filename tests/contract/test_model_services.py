@@ -139,7 +139,7 @@ async def test_pixels_and_a_lossless_file_of_one_picture_get_equal_results(
 
 
 @every_service
-async def test_a_broken_picture_fails_alone(name: str, picture: Picture) -> None:
+async def test_a_broken_picture_does_not_affect_the_others(name: str, picture: Picture) -> None:
     broken = {
         "no payload": image_pb2.Image(),
         "0 bytes": image_pb2.Image(encoded=b""),
@@ -243,7 +243,7 @@ async def test_comparison_is_symmetric_and_a_picture_ties_with_itself(picture: P
     assert len({round(value, 6) for value in found.values()}) > 4  # not 0.5 for every pair
 
 
-async def test_an_index_outside_the_request_is_named(picture: Picture) -> None:
+async def test_an_index_out_of_range_is_reported(picture: Picture) -> None:
     async with running("siamese") as service:
         stub = siamese_pb2_grpc.SiameseServiceStub(service.channel)
         request = siamese_pb2.CompareRequest(

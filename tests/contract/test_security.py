@@ -226,7 +226,7 @@ async def test_one_authorization_header_is_accepted_and_its_scheme_is_case_insen
         ("localhost.example.org:1", False),
     ],
 )
-async def test_a_token_leaves_the_machine_only_encrypted_or_by_consent(
+async def test_a_token_leaves_the_machine_only_encrypted_or_if_allowed(
     address: str, is_local: bool
 ) -> None:
     client = Security("secret")
@@ -270,7 +270,7 @@ def draw_jpeg() -> bytes:
     return buffer.getvalue()
 
 
-async def test_probes_need_no_token_and_inference_of_the_open_protocol_does(
+async def test_open_protocol_probes_need_no_token_but_inference_does(
     tokens: dict[str, str],
 ) -> None:
     async with running("quality") as service:
@@ -350,7 +350,7 @@ def test_a_wrong_file_is_named(
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
-async def test_it_listens_beyond_loopback_only_with_authentication(
+async def test_a_server_listens_beyond_loopback_only_with_authentication(
     address: str, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="allow_plaintext_token"):

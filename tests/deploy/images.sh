@@ -65,7 +65,7 @@ for component in "${components[@]}"; do
     fi
     served=no
   done
-  pkill -TERM --parent "$part" || true  # the component itself, which stops as in a container
+  pkill -TERM --parent "$part" || true  # the component itself, which stops as it would in a container
   stopped=0
   wait "$part" || stopped=$?
   buildah rm "$container" > /dev/null

@@ -55,7 +55,7 @@ def metrics_port_of(settings: Mapping[str, Settings], part: str) -> int | None:
 
 
 def called_addresses(settings: Mapping[str, Settings]) -> dict[tuple[str, str], tuple[str, int]]:
-    """Host and port that a part uses to call another one, by caller and callee."""
+    """Host and port that a part uses to call another, by caller and callee."""
     orchestrator, ui = settings["orchestrator"], settings["ui"]
     targets = {
         ("orchestrator", name): getattr(orchestrator, f"{name}_address") for name in MODEL_SERVICES

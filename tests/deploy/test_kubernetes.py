@@ -147,7 +147,7 @@ def test_the_code_reads_every_setting_and_serves_where_the_manifests_look(overla
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_probes_check_the_services_of_the_code(overlay: str) -> None:
+def test_probes_check_the_services_in_the_code(overlay: str) -> None:
     settings = settings_of(overlay)
     is_tls = settings["shared"].tls.certificate_file is not None  # type: ignore[attr-defined]
     for name, container in parts(overlay).items():
@@ -213,7 +213,7 @@ def test_the_network_policies_allow_only_the_necessary_calls(overlay: str) -> No
 def allows(
     policies: list[Document], way: str, own: Mapping[str, str], peer: Mapping[str, str], port: int
 ) -> bool:
-    """Whether policies allow calls to, or from, a pod with the labels `own` for one with `peer`."""
+    """Whether the policies of a pod labelled `own` allow calls to or from one labelled `peer`."""
     for policy in policies:
         if not matches(policy["spec"]["podSelector"], own):
             continue
@@ -397,7 +397,7 @@ def test_an_ingress_and_a_disruption_budget_find_pods(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["local", "gpu"])
-def test_one_of_each_starts_on_a_node_of_four_cores(overlay: str) -> None:
+def test_one_of_each_fits_on_a_node_with_four_cores(overlay: str) -> None:
     requests = sum(
         cores(container["resources"]["requests"]["cpu"]) for container in parts(overlay).values()
     )

@@ -1,7 +1,7 @@
 """The four model services without models, to measure everything around them.
 
-They answer at once: embeddings of scenes with five shots, in the order of the calls, made-up
-scores, no faces. The process prints its address as JSON and serves until its stdin ends.
+They answer at once, with embeddings of scenes of five shots, in the order of the calls, made-up
+scores, and no faces. The process prints its address as JSON and serves until its stdin ends.
 """
 
 from __future__ import annotations

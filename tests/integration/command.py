@@ -84,10 +84,10 @@ def bestshot(
     changes: Mapping[str, str] | None = None,
     timeout_s: float = LIMIT_S,
 ) -> Finished:
-    """Runs the command to its end in a separate process; fails if there is a traceback.
+    """Runs the command to completion in a separate process; fails if there is a traceback.
 
     The command and all processes that it starts are forked from one process that has already
-    imported everything, because that would take seconds each time.
+    imported everything, because importing takes seconds.
     """
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
@@ -108,8 +108,8 @@ def _main(command: list[str], variables: dict[str, str], output: str) -> None:
     """Does the same as the installed script."""
     from orchestrator.cli.main import main
 
-    # according to its documentation, a process and its children share the fork server; but Python
-    # 3.11 to 3.13 start another one
+    # according to its documentation, a process and its children share the fork server, but Python
+    # 3.11 to 3.13 start a second one
     server = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
     server.ensure_running = multiprocessing.resource_tracker.ensure_running
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)

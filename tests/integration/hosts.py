@@ -112,7 +112,7 @@ class HostedPart:
         wait_until(self._port_file.exists, processes=[self._process], read_log=self._log.read_text)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Stops it and waits for its end."""
+        """Stops it and waits for it to exit."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)

@@ -67,7 +67,7 @@ class Part:
         return int(status.split(f"{field}:")[1].split()[0]) / 1024
 
     def kill(self) -> None:
-        """Kills it and waits for its end."""
+        """Kills it and waits for it to exit."""
         self.signal(signal.SIGKILL)
         self._supervisor.stop()
 
@@ -135,7 +135,7 @@ class Orchestrator(Part):
         return run
 
     def resume(self, run_id: str) -> pb.Run:
-        """Resumes a run and waits for its end."""
+        """Resumes a run and waits until it ends."""
         self.stub.ResumeRun(pb.ResumeRunRequest(run_id=run_id))
         return self.end(run_id)
 

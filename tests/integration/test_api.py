@@ -656,7 +656,7 @@ def test_exiftool_reads_the_sidecars_in_zips(
             assert (entry.get("Label") == "Green") == image.is_selected
 
 
-def test_compare_images_is_symmetric_and_right(stub: Stub, run: pb.Run) -> None:
+def test_compare_images_is_symmetric_and_correct(stub: Stub, run: pb.Run) -> None:
     def better(first: str, second: str) -> float:
         request = pb.CompareImagesRequest(run_id=run.id, first_path=first, second_path=second)
         return stub.CompareImages(request).first_better_probability
@@ -669,7 +669,7 @@ def test_compare_images_is_symmetric_and_right(stub: Stub, run: pb.Run) -> None:
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
-def test_export_writes_under_an_allowed_root_only(stub: Stub, run: pb.Run, album: Path) -> None:
+def test_export_writes_only_under_an_allowed_root(stub: Stub, run: pb.Run, album: Path) -> None:
     folder = album.parent / "exported"
     written = stub.ExportRun(pb.ExportRunRequest(run_id=run.id, output_folder=str(folder)))
     assert sorted(written.paths) == sorted(
@@ -840,7 +840,7 @@ def test_a_repeated_call_is_applied_once(stub: Stub, run: pb.Run) -> None:
     new = pb.DeleteAlbumRequest(album_id=stub.UploadAlbum(parts()).album.id)
     new.request_id = str(uuid.uuid4())
     assert stub.DeleteAlbum(new) == stub.DeleteAlbum(new)
-    stub.UndoDecision(pb.UndoDecisionRequest(album_id=run.album_id))  # of the first path
+    stub.UndoDecision(pb.UndoDecisionRequest(album_id=run.album_id))  # on the first path
 
 
 def draw_jpeg() -> bytes:
@@ -852,7 +852,8 @@ def draw_jpeg() -> bytes:
 def test_a_setting_or_profile_reveals_nothing_about_files_elsewhere(
     stub: Stub, run: pb.Run, tmp_path: Path
 ) -> None:
-    """Callers name models: paths outside the models folder are neither read nor revealed."""
+    """Callers can name models, but paths outside the models folder are neither read nor
+    revealed."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "there.yaml").write_text("secret: 1")

@@ -54,7 +54,7 @@ def test_a_file_in_place_of_a_folder(tmp_path: Path, photos: Path) -> None:
     assert "is a file, not a folder" in text
 
 
-def test_only_broken_files_still_give_a_table(tmp_path: Path) -> None:
+def test_an_album_of_broken_files_still_gets_a_table(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"")
@@ -62,7 +62,7 @@ def test_only_broken_files_still_give_a_table(tmp_path: Path) -> None:
     assert found.rows["a.jpg"]["Status"] == "unreadable"
 
 
-def test_a_pixel_bomb_is_a_row(tmp_path: Path, photos: Path) -> None:
+def test_a_pixel_bomb_becomes_a_row(tmp_path: Path, photos: Path) -> None:
     (photos / "bomb.png").write_bytes(png_bomb())
     found = curate(photos, tmp_path / "out", tmp_path / "data")
     assert "30000 x 30000 pixels exceed the limit" in found.rows["bomb.png"]["Error"]
@@ -93,7 +93,7 @@ def test_foreign_files_in_the_output_are_reported_before_anything_starts(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_second_curate_into_one_output_is_refused(tmp_path: Path, photos: Path) -> None:
+def test_a_second_curate_into_the_same_output_is_refused(tmp_path: Path, photos: Path) -> None:
     out = tmp_path / "out"
     with open_output(out, photos, lock=CURATE_LOCK):
         finished = bestshot(["curate", photos, "--out", out], data=tmp_path / "data")
@@ -167,7 +167,7 @@ def test_an_unknown_key_of_a_service_stops_the_start(tmp_path: Path, photos: Pat
         ("{face: {worker_threads: 2}}", ("--orchestrator", "127.0.0.1:9"), "services.face in"),
     ],
 )
-def test_a_service_setting_that_would_have_no_effect_is_refused_by_name(
+def test_a_service_setting_that_would_have_no_effect_is_refused_and_named(
     tmp_path: Path, photos: Path, services: str, arguments: tuple[str, ...], message: str
 ) -> None:
     file = tmp_path / "mine.yaml"

@@ -102,7 +102,9 @@ def test_the_library_alone_is_small_and_the_examples_on_its_page_run(
     assert "['first.jpg', 'second.jpg']" in ran.stdout
 
 
-def test_it_returns_the_results_of_the_services(addresses: Addresses, photos: Path) -> None:
+def test_the_library_returns_the_results_of_the_services(
+    addresses: Addresses, photos: Path
+) -> None:
     paths = [photos / "first.jpg", (photos / "second.jpg").read_bytes(), photos / "letter.txt"]
     with Client(addresses) as client:
         vectors = client.embed(paths)
@@ -123,7 +125,7 @@ def test_it_returns_the_results_of_the_services(addresses: Addresses, photos: Pa
     assert compared[0] + compared[1] == pytest.approx(1.0)
 
 
-def test_many_pictures_travel_in_several_calls(addresses: Addresses, photos: Path) -> None:
+def test_many_pictures_are_sent_in_several_calls(addresses: Addresses, photos: Path) -> None:
     first, second = photos / "first.jpg", (photos / "second.jpg").read_bytes()
     with Client(addresses) as client:
         alone, other = client.score([first, second])
@@ -171,7 +173,7 @@ def test_every_failure_is_the_same_kind_of_error(addresses: Addresses, photos: P
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_it_sends_a_token_and_a_certificate(
+def test_the_library_sends_a_token_and_a_certificate(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = write_files(tmp_path / "tls", trustme.CA())

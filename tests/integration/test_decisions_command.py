@@ -1,4 +1,4 @@
-"""`bestshot decisions`, `evaluate`, `tune` and `explain`, as a user calls them."""
+"""`bestshot decisions`, `evaluate`, `tune` and `explain`, as a user runs them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import make_shots
+from tests.integration.access import Access, copy_data, served
 from tests.integration.command import Curated, curate
-from tests.integration.doors import Door, copy_data, served
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +25,17 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Curated:
 
 
 @pytest.fixture(scope="module", params=["local", "served"])
-def done(request: pytest.FixtureRequest, once: Curated) -> Iterator[Door]:
+def done(request: pytest.FixtureRequest, once: Curated) -> Iterator[Access]:
     """These runs, accessed in their data folder and through an orchestrator with a copy of it."""
     base = once.data.parent
     if request.param == "local":
-        yield Door(once)
+        yield Access(once)
         return
-    with served(base / "served", request.getfixturevalue("services"), once) as door:
-        yield door
+    with served(base / "served", request.getfixturevalue("services"), once) as access:
+        yield access
 
 
-def run(done: Door, *arguments: object, code: int = 0) -> str:
+def run(done: Access, *arguments: object, code: int = 0) -> str:
     return done.run(*arguments, code=code)
 
 
@@ -46,7 +46,7 @@ def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[
 
 
 def test_decisions_are_imported_applied_evaluated_undone_and_exported(
-    done: Door, tmp_path: Path
+    done: Access, tmp_path: Path
 ) -> None:
     photos = {
         path: {"content_digest": image["content_digest"], "path": path}
@@ -107,7 +107,7 @@ def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     assert "'r' is ambiguous" in run(done, "decisions", "undo", "r", code=2)
 
 
-def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
+def test_a_run_is_exported_in_every_form(done: Access, tmp_path: Path) -> None:
     kinds = ("csv", "json", "parquet", "xmp-zip", "selected-zip")
     for kind in kinds:
         run(done, "export", "--out", tmp_path / kind, "--as", kind)
@@ -127,7 +127,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
             assert place.is_symlink() == (way == "symlink")
             assert place.samefile(done.photos / path) == (way != "copy")
             names = {place.with_suffix(".xmp"), place.with_name(f"{place.name}.xmp")}
-            assert any(name.exists() for name in names)  # the name of the one beside the photo
+            assert any(name.exists() for name in names)  # named like the one beside the photo
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         *("image_metrics.csv", "image_metrics.parquet", "results.json", "run.json", "index.html"),
@@ -153,7 +153,7 @@ def test_a_run_is_exported_in_every_form(done: Door, tmp_path: Path) -> None:
     assert "cannot write" in run(done, "export", "--out", "/proc/x/y", "--as", "csv", code=1)
 
 
-def test_mistakes_are_reported(done: Door, tmp_path: Path) -> None:
+def test_mistakes_are_reported(done: Access, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text('{"entries": [{"id": "x"}]}')
     assert "entries.0.action: Field required" in run(done, "decisions", "import", bad, code=1)
@@ -171,13 +171,13 @@ def test_mistakes_are_reported(done: Door, tmp_path: Path) -> None:
     assert "there is no photo 'none.jpg'" in run(done, "explain", "none.jpg", code=1)
 
 
-def shown(done: Door) -> dict[str, Any]:
+def shown(done: Access) -> dict[str, Any]:
     """The newest run's photos, by path."""
     found = json.loads(run(done, "show", "--json"))
     return {image["path"]: image for image in found["images"]}
 
 
-def test_photos_are_kept_rejected_and_cleared_by_name_and_by_file(done: Door) -> None:
+def test_photos_are_kept_rejected_and_cleared_by_name_and_by_file(done: Access) -> None:
     before = shown(done)
     readable = [path for path, image in before.items() if image["quality"]]
     first, second = readable[:2]
@@ -194,7 +194,7 @@ def test_photos_are_kept_rejected_and_cleared_by_name_and_by_file(done: Door) ->
     assert "cannot be combined with other photos" in run(done, "keep", "-", first, code=2)
 
 
-def test_every_report_prints_json(done: Door) -> None:
+def test_every_report_prints_json(done: Access) -> None:
     photo = next(iter(done.images))
     runs = json.loads(run(done, "runs", "--json"))
     run_id = runs["runs"][0]["id"]

@@ -81,7 +81,7 @@ def is_alive(pid: int) -> bool:
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    """The whole output of a process; returns when the process has ended."""
+    """Reads the output of a process until it ends."""
     process.kill()
     return process.communicate()[0]
 
@@ -171,7 +171,7 @@ def test_no_process_is_left_behind_when_the_command_is_killed(
     wait_until(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def test_ctrl_c_stops_all_and_keeps_what_is_finished(
+def test_ctrl_c_stops_everything_and_keeps_finished_scores(
     started: subprocess.Popen[str], photos: Path, tmp_path: Path
 ) -> None:
     started.send_signal(signal.SIGINT)
@@ -238,7 +238,7 @@ def group(photos: Path, tmp_path: Path, temporary: Path) -> subprocess.Popen[str
     )
 
 
-def test_ctrl_c_while_the_parts_start_is_one_line(
+def test_ctrl_c_while_the_parts_start_prints_one_line(
     photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
     with group(photos, tmp_path, temporary) as process:
@@ -251,7 +251,7 @@ def test_ctrl_c_while_the_parts_start_is_one_line(
     assert "interrupted" in text
 
 
-def test_sigterm_to_all_ends_the_parts_and_leaves_no_temporary_files(
+def test_sigterm_to_all_processes_stops_them_and_leaves_no_temporary_files(
     photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
     with group(photos, tmp_path, temporary) as process:
@@ -267,7 +267,7 @@ def test_sigterm_to_all_ends_the_parts_and_leaves_no_temporary_files(
     assert not [name for name in left if name.startswith(("bestshot", "pymp"))]
 
 
-def test_a_killed_fork_server_is_survived_or_reported(
+def test_a_command_survives_or_reports_a_killed_fork_server(
     photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
     with group(photos, tmp_path, temporary) as process:

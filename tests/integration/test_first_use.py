@@ -59,7 +59,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Machine, Curated]:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Machine:
-    """A machine without networks."""
+    """A machine without any downloaded networks."""
     return Machine(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_later_curations_fetch_nothing(first: tuple[Machine, Curated]) -> None:
         assert again.run["models"]["face"]["file_digests"] == digests
 
 
-def test_a_damaged_file_is_fetched_again_alone(full: Machine) -> None:
+def test_only_the_damaged_file_is_fetched_again(full: Machine) -> None:
     file = full.models / "centerface" / "centerface_dynamic.onnx"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -154,14 +154,14 @@ def test_a_damaged_file_is_fetched_again_alone(full: Machine) -> None:
     assert {path: path.stat().st_mtime_ns for path in others} == others
 
 
-def test_a_file_without_a_record_of_its_source_says_so(full: Machine) -> None:
+def test_a_file_without_a_record_of_its_source_is_reported_as_such(full: Machine) -> None:
     for record in full.models.glob(f"*/*{SOURCE_SUFFIX}"):
         record.unlink()
     sources = full.curate().run["models"]["face"]["file_sources"]
     assert [source.partition(":")[0] for source in sources] == ["not recorded"] * 3
 
 
-def test_an_index_that_is_down_leaves_builtin_and_a_warning(bare: Machine) -> None:
+def test_the_command_warns_and_uses_builtin_if_the_index_is_down(bare: Machine) -> None:
     curated = bare.curate(**NO_INDEX)
     assert curated.text.count("WARNING") == 1
     assert WARNING in curated.text
@@ -201,7 +201,7 @@ def test_nothing_is_fetched_if_downloads_are_off(bare: Machine, tmp_path: Path) 
     assert "--offline has no effect" in served.text
 
 
-def test_a_models_folder_that_cannot_be_written_leaves_builtin(bare: Machine) -> None:
+def test_the_command_uses_builtin_if_the_models_folder_cannot_be_written(bare: Machine) -> None:
     bare.models.write_text("in the way")
     curated = bare.curate()
     assert curated.text.count(WARNING) == 1
@@ -209,7 +209,7 @@ def test_a_models_folder_that_cannot_be_written_leaves_builtin(bare: Machine) ->
     assert models_of(curated.run) == BUILTIN_MODELS
 
 
-def test_up_serves_standard(full: Machine) -> None:
+def test_up_serves_the_standard_models(full: Machine) -> None:
     changes = full.environment(NO_INDEX)
     with running_up(full.base, [full.base], "--no-ui", changes=changes) as addresses:
         served = full.curate("--orchestrator", addresses["orchestrator"])

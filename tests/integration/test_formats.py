@@ -1,4 +1,4 @@
-"""Names, pairs and folders as they come from cameras, phones and networks."""
+"""Names, pairs and folders as cameras, phones and networks produce them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_photos_with_any_name_are_read_shown_and_exported(done: Curated) -> None
             assert (again / "selected" / path).with_suffix(".xmp").exists()
 
 
-def test_a_raw_file_and_a_jpeg_are_one_photo_and_so_is_a_live_photo(done: Curated) -> None:
+def test_a_raw_and_jpeg_pair_is_one_photo_and_so_is_a_live_photo(done: Curated) -> None:
     pair, live, raw = (done.images[name] for name in ("pair.JPG", "live.HEIC", "raw.nef"))
     assert pair["companion_paths"] == ["PAIR.DNG", "pair.xmp"]
     assert (pair["camera"], pair["capture_time"]) == ("Bestshot", "2026-05-17T10:00:00")

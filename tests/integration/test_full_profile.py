@@ -91,7 +91,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
     registry["models"][NIMA]["preprocessing"]["side_px"] = NETWORK.side
     (configs / "models.yaml").write_text(yaml.safe_dump(registry))
     profile = yaml.safe_load((configs / "profiles" / "full.yaml").read_text())
-    profile["services"]["face"]["model"] = "builtin-face"  # the profile's are not available
+    profile["services"]["face"]["model"] = "builtin-face"  # the profile's own are not available
     (configs / "profiles" / "full.yaml").write_text(yaml.safe_dump(profile))
     for seed in range(3):
         Image.fromarray(draw_picture(seed, 96, 64)).save(photos / f"{seed}.png")

@@ -40,11 +40,11 @@ INPUTS_OF_THE_ORCHESTRATOR = 320
 BATCH = 16
 WARM_UP = 256
 MEMORY_GROWTH_MIB = 96
-"""Growth of a process from the 256th to the last damaged picture: heaps fragment, leaks add up."""
+"""Allowed growth of a process from the 256th damaged picture to the last; leaks would exceed it."""
 
 
 def real_pictures() -> list[bytes]:
-    """A real picture in every supported format and its variants."""
+    """A real picture in every supported format and variant."""
     pillow_heif.register_heif_opener()
     picture = Image.fromarray(skimage.data.astronaut()).resize((128, 128))
     found = []
@@ -139,7 +139,7 @@ def test_no_damaged_picture_harms_a_service(name: str, services: dict[str, Part]
 
 @pytest.mark.parametrize("name", MODEL_SERVICES)
 def test_no_damaged_picture_harms_the_open_protocol(name: str, services: dict[str, Part]) -> None:
-    """In this protocol whole requests fail, so each has one picture."""
+    """In this protocol the whole request fails, so each request has one picture."""
     rng = random.Random(f"{name}-2")
     seeds = real_pictures()
     inputs = ("first", "second") if name == "siamese" else ("image",)

@@ -1,4 +1,4 @@
-"""An album between two runs: only what is new is computed, and nothing old is kept by mistake."""
+"""An album that changes between two runs: only new content is computed, and no result is stale."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNT = 6
 
 @dataclass(frozen=True)
 class Runs:
-    """Two runs of one album, and the orchestrator that has them."""
+    """Two runs of one album, and the orchestrator that ran them."""
 
     system: Orchestrator
     first_id: str
@@ -35,7 +35,7 @@ def images(system: Orchestrator, run_id: str) -> dict[str, pb.ImageResult]:
 
 
 def write(place: Path, seed: int) -> None:
-    """Writes a picture whose size in bytes is that of any other, as is its time."""
+    """Writes a picture that has the same size in bytes and the same time as all others."""
     Image.fromarray(draw_picture(seed)).save(place)
     os.utime(place, (10**9, 10**9))
 
@@ -61,14 +61,14 @@ def runs(services: dict[str, Part], tmp_path_factory: pytest.TempPathFactory) ->
         size = (photos / "0.bmp").stat().st_size
         (photos / "0.bmp").unlink()
         (photos / "1.bmp").rename(photos / "sub" / "renamed.bmp")
-        write(photos / "2.bmp", 20)  # another picture under its name
+        write(photos / "2.bmp", 20)  # a different picture under the same name
         assert (photos / "2.bmp").stat().st_size == size
         write(photos / "new.bmp", 30)
         second = system.end(system.begin())
         yield Runs(system, first.id, before, images(system, second.id), second)
 
 
-def test_only_new_content_is_computed_and_the_summary_says_so(runs: Runs) -> None:
+def test_only_new_content_is_computed_and_the_summary_counts_it(runs: Runs) -> None:
     assert list(runs.run.notes) == [
         "Since the last run: 1 new, 1 changed, 1 renamed, 1 gone; scores of 4 photos reused."
     ]
@@ -77,8 +77,8 @@ def test_only_new_content_is_computed_and_the_summary_says_so(runs: Runs) -> Non
     assert set(runs.second) == {*("2.bmp", "3.bmp", "4.bmp", "5.bmp", "new.bmp", "sub/renamed.bmp")}
 
 
-def test_a_file_replaced_under_its_name_keeps_no_score_or_decision(runs: Runs) -> None:
-    """Its size and time are those of the old one: the content is compared, as a sha256."""
+def test_a_file_replaced_under_the_same_name_keeps_no_score_or_decision(runs: Runs) -> None:
+    """Its size and time are the same as before, so only the sha256 of the content differs."""
     before, after = runs.first["2.bmp"], runs.second["2.bmp"]
     assert after.size_bytes == before.size_bytes
     assert after.content_digest != before.content_digest
@@ -86,7 +86,7 @@ def test_a_file_replaced_under_its_name_keeps_no_score_or_decision(runs: Runs) -
     assert after.decision == pb.DECISION_UNSPECIFIED
 
 
-def test_a_replaced_file_is_not_shown_for_the_old_one(runs: Runs) -> None:
+def test_a_replaced_file_is_not_shown_in_place_of_the_old_one(runs: Runs) -> None:
     large = pb.GetThumbnailRequest(run_id=runs.first_id, path="2.bmp", long_side_px=500)
     with pytest.raises(grpc.RpcError) as caught:
         runs.system.stub.GetThumbnail(large)
@@ -103,7 +103,7 @@ def test_a_renamed_file_keeps_its_scores_and_the_users_decision(runs: Runs) -> N
     assert after.reason_code == pb.REASON_CODE_USER_REJECT
 
 
-def test_a_run_of_an_album_that_stayed_mentions_no_changes(runs: Runs) -> None:
+def test_a_run_of_an_unchanged_album_mentions_no_changes(runs: Runs) -> None:
     again = runs.system.end(runs.system.begin())
     assert list(again.notes) == []
     assert again.summary.cached_count == COUNT

@@ -38,7 +38,7 @@ def addresses(services: Mapping[str, Part]) -> dict[str, str]:
     return {name: part.address for name, part in services.items()}
 
 
-def test_pipes_named_as_photos_are_unreadable_rows(
+def test_pipes_named_like_photos_become_unreadable_rows(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"
@@ -93,7 +93,7 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
             album = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(photos))).album
             start = pb.StartRunRequest(album_id=album.id)
             run_id = stub.StartRun(start).run.id
-            wait_until(lambda: len(list(hung.iterdir())) == 8)  # all threads that read photos
+            wait_until(lambda: len(list(hung.iterdir())) == 8)  # occupies all reader threads
             assert len(stub.ListAlbums(pb.ListAlbumsRequest(), timeout=LIMIT_S).albums) == 1
             stub.CancelRun(pb.CancelRunRequest(run_id=run_id), timeout=LIMIT_S)
             ended = list(stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S))[-1]

@@ -185,7 +185,7 @@ def test_a_builtin_replacement_is_reported_everywhere(models: Models, one_photo:
 def test_a_checkpoint_is_pulled_from_a_server_built_without_pytorch_and_served(
     models: Models, one_photo: Path
 ) -> None:
-    # no process of the command can import it
+    # none of the processes can import PyTorch
     no_torch = models.data.parent / "without"
     no_torch.mkdir()
     (no_torch / "torch.py").write_text('raise ImportError("PyTorch is not installed")')

@@ -93,7 +93,7 @@ async def _ask(ports: ModelPorts) -> dict[str, Any]:
     }
 
 
-def test_a_foreign_server_gives_the_results_of_our_services(
+def test_a_foreign_server_gives_the_same_results_as_our_services(
     kserve: str, services: dict[str, Part]
 ) -> None:
     typed = asyncio.run(

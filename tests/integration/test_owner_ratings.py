@@ -1,4 +1,4 @@
-"""Ratings that photos bring along, through a run, the user's decisions and an export."""
+"""Ratings that photos already have, in a run, with the user's decisions and in an export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.orchestrator.metadata.test_reader import xmp
 
 @dataclass(frozen=True)
 class Album:
-    """An album that was curated and exported, and curated again."""
+    """An album that was curated, exported and curated again."""
 
     system: Orchestrator
     photos: Path
@@ -58,7 +58,7 @@ def album(services: dict[str, Part], tmp_path_factory: pytest.TempPathFactory) -
         yield Album(system, photos, run, first, second)
 
 
-def test_ratings_decide_and_are_named(album: Album) -> None:
+def test_ratings_decide_and_reasons_name_them(album: Album) -> None:
     for found in (album.first, album.second):
         codes = {path: image.reason_code for path, image in found.items()}
         assert codes["both.jpg"] == codes["inside.jpg"] == pb.REASON_CODE_OWNER_REJECT
@@ -81,7 +81,7 @@ def test_ratings_decide_and_are_named(album: Album) -> None:
     )
 
 
-def test_an_export_keeps_them_and_adds_no_green(album: Album) -> None:
+def test_an_export_keeps_ratings_and_adds_no_green_label(album: Album) -> None:
     both, other, inside = (
         (album.photos / name).read_bytes() for name in ("both.jpg.xmp", "both.xmp", "inside.xmp")
     )
@@ -94,7 +94,7 @@ def test_an_export_keeps_them_and_adds_no_green(album: Album) -> None:
         assert b"bestshot:rejected" in content
 
 
-def test_the_user_has_the_last_word(album: Album) -> None:
+def test_the_users_decisions_override_ratings(album: Album) -> None:
     system, run = album.system, album.run
     keep = pb.AppendDecisionRequest(
         album_id=run.album_id, action=pb.DECISION_ACTION_KEEP, paths=["inside.jpg"]

@@ -40,7 +40,7 @@ def test_no_code_in_the_current_folder_is_executed(tmp_path: Path) -> None:
     assert not (folder / "executed").exists()
 
 
-def test_a_part_that_dies_is_restarted_where_it_was_until_it_dies_too_often(
+def test_a_part_is_restarted_at_its_address_until_it_dies_too_often(
     tmp_path: Path,
 ) -> None:
     said: queue.Queue[str] = queue.Queue()

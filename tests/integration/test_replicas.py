@@ -39,7 +39,7 @@ async def call_until(
     return found
 
 
-def test_a_replica_that_is_stopped_under_load_ends_cleanly_and_the_other_continues(
+def test_a_replica_stopped_under_load_ends_cleanly_and_the_other_continues(
     tmp_path: Path,
 ) -> None:
     supervisor = Supervisor(tmp_path / "first", [])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, draw_pairs
+from tests.integration.access import copy_data, served
 from tests.integration.command import Curated, Finished, bestshot, curate
-from tests.integration.doors import copy_data, served
 from tests.integration.parts import Part
 
 COUNT = 6
@@ -82,15 +82,15 @@ def test_a_served_orchestrator_computes_a_new_run(
     done: Curated, services: dict[str, Part], tmp_path: Path
 ) -> None:
     copy_data(done, tmp_path / "served")
-    with served(tmp_path / "served", services, done) as door:
-        found = door.finish("reproduce", done.run["id"])
+    with served(tmp_path / "served", services, done) as access:
+        found = access.finish("reproduce", done.run["id"])
         assert found.code == 0, found.text
         assert told(found) == [
             f"identical in every field: {COUNT} of {COUNT} photos",
             f"scores from the orchestrator's cache: {COUNT} photos",
             "reproduced: results are identical",
         ]
-        assert door.run("runs").count("completed") == 2, "it keeps the new run"
+        assert access.run("runs").count("completed") == 2, "it keeps the new run"
         # a decision since then is an input that has changed
         left = next(path for path, image in done.images.items() if not image["is_selected"])
         photo = {"content_digest": done.images[left]["content_digest"], "path": left}
@@ -98,8 +98,8 @@ def test_a_served_orchestrator_computes_a_new_run(
         log = tmp_path / "log.json"
         time = "2026-05-17T10:00:00+00:00"
         log.write_text(json.dumps({"entries": [{**entry, "create_time": time}]}))
-        door.run("decisions", "import", log)
-        text = door.run("reproduce", done.run["id"], code=3)
+        access.run("decisions", "import", log)
+        text = access.run("reproduce", done.run["id"], code=3)
     assert f"decisions that have changed:\n  {left}  decision: None -> keep" in text
     assert f"{left}  is_selected: False -> True" in text
     assert "inputs differ" in text

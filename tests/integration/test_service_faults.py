@@ -1,4 +1,4 @@
-"""Runs whose services are killed, stopped, slow, full, cut off or foreign.
+"""Runs whose services are killed, stopped, slow, overloaded, cut off or unauthorized.
 
 A run that completes has the same results as an undisturbed one.
 """
@@ -66,7 +66,7 @@ def test_a_run_waits_for_a_service_that_is_killed_and_restarted(
         assert part.results(run_id) == undisturbed
 
 
-def test_a_service_that_does_not_return_fails_the_run_which_can_be_resumed(
+def test_a_service_that_does_not_return_fails_the_run_but_it_can_be_resumed(
     services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
 ) -> None:
     quality = services["quality"]
@@ -133,7 +133,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Drops every connection silently; new connections can be made."""
+        """Silently drops every connection; new connections can be made."""
         count = len(self._open)
         while self._open:
             with self._open.pop() as end, contextlib.suppress(OSError):  # closed by its thread

@@ -16,7 +16,7 @@ STOPS = (-5, -2, 1)
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
-    """A series of one view, and two pairs of other photos."""
+    """A series of one view, and two pairs of photos of other views."""
     base = tmp_path_factory.mktemp("sets")
     photos = draw_pairs(base / "photos", 4, 480, 360)
     rng = np.random.default_rng(5)
@@ -43,7 +43,7 @@ def test_a_series_is_one_moment_and_has_one_pick(done: Curated) -> None:
     assert "IN_SET" in {row["Reason_Code"] for row in series.values()}
 
 
-def test_it_is_reproduced_from_what_is_stored(done: Curated, tmp_path: Path) -> None:
+def test_a_series_is_reproduced_from_stored_data(done: Curated, tmp_path: Path) -> None:
     found = bestshot(["reproduce"], data=done.data)
     assert found.code == 0, found.text
     assert "identical in every field" in found.text

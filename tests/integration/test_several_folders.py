@@ -1,4 +1,4 @@
-"""One album of several folders: two cameras with equal names, and a photo that both have."""
+"""An album with several folders: two cameras with the same file names, and a photo in both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.integration.parts import Part, orchestrator
 from tests.raw_files import dng
 
 ZOE, ANNA = "1 zoe", "2 anna"
-"""Numbered, because the alphabet has another order."""
+"""Numbered, because their order is not alphabetical."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
 
 
 def place(done: Curated, path: str) -> Path:
-    """Where a photo of the album is."""
+    """The location of a photo of the album."""
     name, _, within = path.partition("/")
     return done.photos / name.partition(" ")[2] / within
 
@@ -66,7 +66,7 @@ def test_a_photo_is_named_by_folder_and_path(done: Curated) -> None:
     assert (done.photos / "anna" / "day" / "IMG_1.jpg").as_uri() in page
 
 
-def test_of_identical_photos_that_of_the_earlier_folder_is_taken(done: Curated) -> None:
+def test_the_earlier_folder_is_preferred_for_identical_photos(done: Curated) -> None:
     first, second = done.images[f"{ZOE}/same.jpg"], done.images[f"{ANNA}/same.jpg"]
     assert first["content_digest"] == second["content_digest"]
     assert first["is_selected"]
@@ -74,7 +74,9 @@ def test_of_identical_photos_that_of_the_earlier_folder_is_taken(done: Curated) 
     assert (second["reason_code"], second["lost_to_path"]) == ("DUPLICATE", f"{ZOE}/same.jpg")
 
 
-def test_copies_links_and_zips_hold_the_photos_of_both(done: Curated, tmp_path: Path) -> None:
+def test_copies_links_and_zips_contain_the_photos_of_both_folders(
+    done: Curated, tmp_path: Path
+) -> None:
     selected = [path for path, image in done.images.items() if image["is_selected"]]
     assert f"{ANNA}/day/IMG_1.jpg" in selected
     files = [path for one in selected for path in (one, *done.images[one]["companion_paths"])]
@@ -110,7 +112,7 @@ def test_sidecars_are_written_beside_the_photos_of_each_folder(
         assert b"bestshot:Rating" in (photos / name).read_bytes()
 
 
-def test_a_run_is_shown_reproduced_and_kept_out_of_its_folders(
+def test_a_run_is_shown_and_reproduced_but_not_exported_into_its_folders(
     done: Curated, tmp_path: Path
 ) -> None:
     both = f"{done.photos / 'zoe'}, {done.photos / 'anna'}"
@@ -125,7 +127,7 @@ def test_a_run_is_shown_reproduced_and_kept_out_of_its_folders(
     assert explained.code == 0, explained.text
 
 
-def test_wrong_folders_are_refused_by_name(
+def test_the_error_for_wrong_folders_names_them(
     done: Curated, services: dict[str, Part], tmp_path: Path
 ) -> None:
     nested = bestshot(

@@ -1,6 +1,6 @@
 """Services and two orchestrators on separate hosts, with one PostgreSQL.
 
-Whatever happens to one of them, a run ends with the results of a single machine.
+No matter which of them fails, a run ends with the same results as on a single machine.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ORCHESTRATOR_HOSTS = ("orchestrator-a", "orchestrator-b")
 PORTS = {name: 50051 + number for number, name in enumerate(MODEL_SERVICES)}
 METRICS_PORT = 9000
 SLOWLY = {"preferred_batch_count": "64", "max_queue_delay_ms": "400"}
-"""A quality service waits for pictures that never arrive: runs take long enough for a test to
-interfere, without using the processor."""
+"""A quality service waits for pictures that never arrive, so that runs take long enough for a test
+to interfere, without using the processor."""
 _ANY_REPLICA = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": "bestshot.orchestrator.v1.OrchestratorService"},
@@ -304,7 +304,7 @@ def test_the_run_of_a_killed_orchestrator_is_taken_over(
     assert run.summary.cached_count >= 8
 
 
-def test_an_orchestrator_that_is_cut_off_from_the_database_stores_nothing_more(
+def test_an_orchestrator_that_loses_the_database_stores_nothing_further(
     cluster: Cluster, orchestrators: Orchestrators, on_one_machine: bytes
 ) -> None:
     run_id = orchestrators.begin()
@@ -396,7 +396,7 @@ def test_a_new_replica_is_found_by_its_name(cluster: Cluster, photos: Path) -> N
             part.stop()
 
 
-def test_a_caller_of_the_client_library_does_not_notice(
+def test_a_client_does_not_notice_that_its_orchestrator_was_killed(
     orchestrators: Orchestrators, photos: Path, on_one_machine: bytes
 ) -> None:
     target = "ipv4:" + ",".join(part.address for part in orchestrators.parts)

@@ -207,7 +207,7 @@ def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _value(tree: Tree, path: Sequence[str]) -> object:
-    """The value below the keys of `path`; None if there is none."""
+    """The value at `path`; None if there is none."""
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
@@ -316,7 +316,7 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
 
     Raises:
         ConfigError: A key is unknown or missing, or a value is out of its bounds; names the key,
-            the source that set it and what would be right.
+            the source that set it and the values allowed.
     """
     for layer in layers:
         check_known_keys(settings, layer.data, layer.source)
@@ -422,7 +422,7 @@ def _explain(
             lines[key] = f"the key {key!r} is missing from {layers[0].source}"
             continue
         while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):
-            path.pop()  # after the key pydantic names the type that it tried
+            path.pop()  # after the key, pydantic names the type that it tried
         key = shorten(".".join(path))
         sources = [layer.source for layer in layers if _has(layer.data, path)]
         got = "" if is_secret else f", got {quote(problem['input'])}"

@@ -133,12 +133,12 @@ class Invocation:
     Attributes:
         folder: Config folder.
         models_folder: Folder with the pulled models.
-        profile: Profile in force.
+        profile: The active profile.
         config_files: Files given with --config.
         flags: Assignments given with --set.
         address: Overrides the configured address.
         port_file: File to which the bound address is written once the part serves.
-        exit_with_parent: Whether the part stops when stdin reaches its end.
+        exit_with_parent: Whether the part stops at end of file on stdin.
         insecure: Whether the part may listen beyond loopback without authentication.
     """
 
@@ -169,10 +169,10 @@ def load_section(
 
     Args:
         folder: Config folder.
-        profile: Profile in force.
+        profile: The active profile.
         name: Name of the section.
         settings: The section's class.
-        flags: Layers on top.
+        flags: Layers that override all others.
     """
     layers = layers_of(folder, "services.yaml", "services", profile, (name,))
     for other in profile_names(folder):
@@ -207,7 +207,7 @@ def parse_arguments(
         default=[],
         type=Path,
         metavar="FILE",
-        help="YAML file like those in configs/profiles, on top of the profile; can be repeated",
+        help="YAML file like those in configs/profiles that overrides the profile; can be repeated",
     )
     parser.add_argument(
         "--set",
@@ -216,9 +216,9 @@ def parse_arguments(
         metavar="KEY=VALUE",
         help=f"override a key of the section `{name}` of services.yaml",
     )
-    parser.add_argument("--port-file", type=Path, help="write the bound address into this file")
+    parser.add_argument("--port-file", type=Path, help="write the bound address to this file")
     parser.add_argument(
-        "--exit-with-parent", action="store_true", help="stop when stdin reaches its end"
+        "--exit-with-parent", action="store_true", help="stop at end of file on stdin"
     )
     parser.add_argument(
         "--insecure",

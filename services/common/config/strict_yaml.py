@@ -12,7 +12,7 @@ from services.common.errors import ConfigError, shorten
 
 DEPTH_LIMIT = 40
 NODE_LIMIT = 100_000
-"""Nodes of a document with its aliases expanded; models.yaml has 1,500."""
+"""Maximum number of nodes in a document with its aliases expanded; models.yaml has 1,500."""
 INTEGER_BITS = 64
 
 _brief = reprlib.Repr()
@@ -54,7 +54,7 @@ class _StrictLoader(yaml.CSafeLoader):
         return value
 
     def construct_bounded_int(self, node: yaml.ScalarNode) -> int:
-        problem = f"a whole number must fit into {INTEGER_BITS} bits"
+        problem = f"an integer must fit into {INTEGER_BITS} bits"
         if len(node.value) > 100:  # int() takes quadratic time
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         value: int = self.construct_yaml_int(node)
@@ -120,5 +120,5 @@ def _check_size(text: str) -> None:
 
 
 def _make_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
-    mark: Any = event.start_mark  # the C parser's marks have another class with the same interface
+    mark: Any = event.start_mark  # the C parser has its own class of marks with the same interface
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

@@ -2,7 +2,7 @@
 
 Canonical: upright, converted to sRGB using the ICC profile or code points if there are any, alpha
 flattened onto white, 8-bit RGB, long side at most 1024 px (area filter). All callers use this code,
-so scores do not depend on which of them decoded a photo.
+so a photo's scores do not depend on which of them decoded it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from services.common.imaging.unsupported import find_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
 CANONICAL_VERSION = "2"
-"""Part of the feature cache's key: raise it whenever this module returns different pixels for the
-same file, and list in `_UNCHANGED` the formats whose pixels do not change."""
+"""Part of the feature cache's key: increase it whenever this module returns different pixels for
+the same file, and list the formats whose pixels do not change in `_UNCHANGED`."""
 CANONICAL_VERSIONS = ("1", "2")
 """All versions so far, oldest first."""
 _UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
-"""By earlier version, the formats with the same pixels as in `CANONICAL_VERSION`."""
+"""For each earlier version, the formats whose pixels are the same as in `CANONICAL_VERSION`."""
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"),
@@ -61,14 +61,15 @@ _TRANSPOSE = {
 _SIDES_SWAPPED = (5, 6, 7, 8)
 _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
-"""Pixels converted at a time: the temporaries of a stripe are small compared with the photo."""
+"""Number of pixels converted at a time: a stripe's temporary arrays are small compared with the
+photo."""
 _SRGB_TOLERANCE = 4
-"""Of 255. The sRGB profiles of cameras and programs differ from sRGB by 1."""
+"""Out of 255. The sRGB profiles of cameras and programs differ from sRGB by 1."""
 _END_OF_JPEG = b"\xff\xd9"
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _MAX_BLANK_FRAMES = 100
 _BLANK_RANGE = 8
-"""Of 255: compression adds noise to a blank frame."""
+"""Out of 255, because compression adds noise to a blank frame."""
 _GARBAGE = 0.01
 """Share of a JPEG's pixels that libjpeg may make up if no data follows its header."""
 
@@ -227,7 +228,7 @@ def register_formats() -> None:
 
     Image.init()
     pillow_heif.register_heif_opener()
-    Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own, stated limit
+    Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own limit
 
 
 def _open(content: bytes) -> _Opened:
@@ -275,8 +276,9 @@ def _load(image: Image.Image, encoded: bytes, long_side_px: int) -> tuple[Image.
 def _draft(image: Image.Image, long_side_px: int) -> None:
     """Lets a JPEG be scaled down by 2, 4 or 8 while it is decoded.
 
-    Pillow looks at the short side too. Canonical images are made from at least `long_side_px`
-    there, which their version fixes; pictures for people need no more than the result has.
+    Pillow also looks at the short side. A canonical image keeps at least `long_side_px` there;
+    changing that would change its pixels, and so its version. A picture for display needs only as
+    many pixels as the result has.
     """
     is_canonical_size = long_side_px == CANONICAL_LONG_SIDE_PX
     square = (long_side_px, long_side_px)
@@ -288,7 +290,7 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 def _seek_content(image: Image.Image) -> None:
-    """Skips to the first frame of an animation that has more than one colour."""
+    """Skips to the animation's first frame that has more than one colour."""
     for frame in range(1, _MAX_BLANK_FRAMES):
         if not _is_blank(image):
             return
@@ -311,7 +313,7 @@ def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
-    """Maximum number of bytes that the decoding takes."""
+    """Maximum number of bytes that decoding takes."""
     if opened.image is None and opened.format == "TIFF":
         return float_bytes(opened.size, content)
     if opened.image is None:
@@ -342,7 +344,7 @@ def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterat
 
 
 def _orientation(opened: _Opened, image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8, that still has to be applied to the loaded `image`; 0 for none.
+    """EXIF orientation, 1 to 8, still to be applied to the loaded `image`; 0 if there is none.
 
     This is the only place that decides it. Only the metadata of a loaded image shows what is left
     to do: Pillow rotates a TIFF, and libheif a HEIF, while loading, and both then drop the
@@ -463,7 +465,7 @@ def _grey_factor(image: Image.Image) -> float | None:
 
 
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Builds the transform; None if the profile is sRGB, broken or for another colour model."""
+    """Builds the transform; None if the profile is sRGB, broken or for a different colour model."""
     if mode == "RGB" and _is_srgb(profile):
         return None
     try:

@@ -13,14 +13,15 @@ from PIL import BmpImagePlugin, Image, TiffImagePlugin
 from services.common.imaging.damage import scan_component_count
 
 OVERHEAD_BYTES = 48 * 2**20
-"""For stripes of a few megapixels with their temporaries, and small decoder buffers."""
+"""Room for stripes of a few megapixels with their temporary arrays, and for small decoder
+buffers."""
 
 _NATIVE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 """Bytes per pixel in Pillow's memory; all other modes take 4."""
 
 _OTHER_BYTES = {"AVIF": 9, "JPEG2000": 24, "WEBP": 12}
-"""Bytes per pixel. OpenJPEG keeps every sample in 4 bytes; libwebp two animation
-canvases, even for a still image, and a copy."""
+"""Bytes per pixel. OpenJPEG keeps every sample in 4 bytes; libwebp keeps two animation canvases,
+even for a still image, and a copy."""
 _HEIF_BYTES, _HEIF_DEEP_BYTES = 11, 34
 """Twice the bytes per pixel of libheif's planes and copies."""
 _BITS_PER_SAMPLE, _COMPRESSION, _ORIENTATION, _SAMPLES_PER_PIXEL = 258, 259, 274, 277
@@ -80,10 +81,10 @@ def _decoder_bytes(
 
 
 def has_frames(image: Image.Image) -> bool:
-    """Whether it is an animation; a file that ends within its second frame is none."""
+    """Whether it is an animation; a file that ends within its second frame is not."""
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # Pillow looks for the second frame, and raises whatever it meets
+    except Exception:  # Pillow looks for the second frame, and may raise any exception
         return False
 
 

@@ -12,11 +12,11 @@ from services.common.imaging.tiff_tags import TIFF_MAGICS, read_tags
 _WIDTH, _HEIGHT, _BITS, _SAMPLE_FORMAT, _ICC_PROFILE = 256, 257, 258, 339, 34675
 _FLOAT = 3
 MAX_LIGHT = 16.0
-"""With larger values, a picture's scale is 0 to 255, not 0 to 1 with highlights above 1."""
+"""If any value is larger, the picture's scale is 0 to 255, not 0 to 1 with highlights above 1."""
 
 
 def find_float_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height, as stored, of a file of this kind; None for other files."""
+    """Width and height, as stored, of such a file; None for other files."""
     if not content.startswith(TIFF_MAGICS):
         return None
     try:
@@ -42,7 +42,7 @@ def develop_float_tiff(content: bytes) -> Image.Image:
     except cv2.error as error:
         raise InvalidImageError(f"the TIFF data is damaged: {error}") from error
     if pixels is None or pixels.ndim != 3 or pixels.dtype != np.float32:
-        raise InvalidImageError("the TIFF data is damaged, or of a kind that cannot be read")
+        raise InvalidImageError("the TIFF data is damaged or in an unsupported format")
     image = Image.fromarray(scale_floats(pixels[..., 2::-1]))
     if profile := read_tags(content).get(_ICC_PROFILE):
         image.info["icc_profile"] = profile

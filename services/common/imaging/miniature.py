@@ -1,7 +1,7 @@
 """The miniature: mean luminances of a photo's parts, precise enough to compare dark frames.
 
 A photo's embedding describes its content; the miniature describes where it is light and dark, which
-distinguishes frames of the same view from look-alikes, whatever their exposure.
+distinguishes frames of the same view from look-alikes, regardless of exposure.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from PIL import Image
 from services.common.imaging.decode import RgbImage
 
 MINIATURE_SIDE = 32
-"""Cells per side: a cell of a canonical image is about 32 pixels wide, which is more than hands
-shake between two frames of a series, and less than the difference between two views."""
+"""Cells per side: a cell of a canonical image is about 32 pixels wide, which is more than a
+handheld camera moves between two frames of a series, and less than two views differ."""
 MINIATURE_VERSION = "1"
-"""Part of the feature cache's key: raise it whenever `miniature` returns different values."""
+"""Part of the feature cache's key: increase it whenever `miniature` returns different values."""
 STEPS_PER_LEVEL = 256
-"""Steps per 8-bit level: a frame that is nearly black still has hundreds of values."""
+"""Steps per 8-bit level, so that even a nearly black frame has hundreds of distinct values."""
 
 
 def miniature(pixels: RgbImage) -> NDArray[np.uint16]:
-    """Mean luma (BT.601) of each of 32 x 32 parts, whatever the photo's shape.
+    """Mean luma (BT.601) of each of 32 x 32 parts, regardless of the photo's shape.
 
     Takes 2 ms for a canonical image. It uses sums of integers, so every machine gets equal results.
 

@@ -57,7 +57,7 @@ def _read_code_points(image: Image.Image, content: bytes) -> tuple[int, int]:
     place = content.find(_BOX) if image.format == "AVIF" else -1
     if place < 0 or place + 12 > len(content):
         return 0, 0
-    # The first one belongs to the main picture; a gain map may have another.
+    # The first one belongs to the main picture; a gain map may have its own.
     primaries, transfer = struct.unpack_from(">HH", content, place + len(_BOX))
     return primaries, transfer
 
@@ -91,7 +91,7 @@ def _decode_levels(transfer: int) -> NDArray[np.float32]:
 
 
 def _tone_map(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compresses light to 0..1 and keeps the hue: linear up to the knee, then ever flatter."""
+    """Compresses light to 0..1 and keeps the hue: linear up to the knee, then increasingly flat."""
     brightest = np.maximum(light.max(axis=-1, keepdims=True), 1e-6)
     shoulder = _KNEE + (1 - _KNEE) * (1 - np.exp((_KNEE - brightest) / (1 - _KNEE)))
     mapped: NDArray[np.float32] = light * np.where(brightest <= _KNEE, 1, shoulder / brightest)

@@ -111,7 +111,7 @@ def develop_raw(content: bytes) -> Image.Image:
             pixels = raw.postprocess(half_size=True, use_camera_wb=True)
     except rawpy.LibRawError as error:
         raise _translate_error(error) from error
-    if not pixels.any():  # LibRaw fills in zeros for what is missing; a real sensor has noise
+    if not pixels.any():  # LibRaw fills in zeros for missing data, whereas a real sensor has noise
         raise InvalidImageError("the RAW file has no picture data")
     return Image.fromarray(pixels)
 

@@ -34,10 +34,10 @@ def check_batch(items: Sequence[Message], field: str, max_batch_count: int) -> N
         InvalidArgumentError: Names `field`, the count and the limit.
     """
     if not items:
-        raise InvalidArgumentError(field, "must hold at least one item")
+        raise InvalidArgumentError(field, "must contain at least one item")
     if len(items) > max_batch_count:
         raise InvalidArgumentError(
-            field, f"holds {len(items)} items, the limit is {max_batch_count} (max_batch_count)"
+            field, f"has {len(items)} items; the limit is {max_batch_count} (max_batch_count)"
         )
 
 
@@ -55,7 +55,7 @@ def read_image(
         uint8, (height, width, 3), canonical.
 
     Raises:
-        InvalidImageError: There is no payload, its sizes disagree, or it cannot be decoded.
+        InvalidImageError: There is no payload, its sizes do not match, or it cannot be decoded.
     """
     match image.WhichOneof("payload"):
         case "pixels":
@@ -73,12 +73,12 @@ def _raw_pixels(pixels: image_pb2.Pixels) -> imaging.RgbImage:
     width, height = pixels.width_px, pixels.height_px
     if width < 1 or height < 1 or len(pixels.rgb) != 3 * width * height:
         raise InvalidImageError(
-            f"pixels.rgb holds {len(pixels.rgb)} bytes, {width} x {height} RGB needs "
+            f"pixels.rgb has {len(pixels.rgb)} bytes, but {width} x {height} RGB needs "
             f"{3 * max(width, 0) * max(height, 0)}"
         )
     if max(width, height) > imaging.CANONICAL_LONG_SIDE_PX:
         raise InvalidImageError(
-            f"pixels of {width} x {height} are not canonical: the long side is at most "
+            f"pixels of {width} x {height} are not canonical: the long side must be at most "
             f"{imaging.CANONICAL_LONG_SIDE_PX} px"
         )
     return np.frombuffer(pixels.rgb, np.uint8).reshape(height, width, 3)

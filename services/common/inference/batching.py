@@ -1,7 +1,7 @@
 """Dynamic batching: combines items from many callers into one inference.
 
-Each item is prepared separately (decoded, converted to a tensor) and waits for an inference
-together with other items; its result goes back to its caller. The number of items is limited:
+Each item is prepared separately (decoded, converted to a tensor), then waits to be run in one
+inference with other items; its result goes back to its caller. The number of items is limited:
 requests that would exceed the limit wait in order of arrival, so that none starves; a request that
 is larger than the limit is refused. A non-finite number in a result becomes that item's error, so
 it never leaves the service.
@@ -102,7 +102,7 @@ class DynamicBatcher(Generic[ItemT, PreparedT, ResultT]):
         """
         if len(items) > self._batching.max_queue_count:
             raise ResourceExhaustedError(
-                f"the request has {len(items)} items, the limit is "
+                f"the request has {len(items)} items; the limit is "
                 f"{self._batching.max_queue_count} (max_queue_count)"
             )
         self._start_workers()

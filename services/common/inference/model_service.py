@@ -74,7 +74,7 @@ class ModelHost:
         role: The service's role.
         service_name: Full name of its gRPC service.
         settings: Its section of services.yaml.
-        model: Verified files and entry of models.yaml.
+        model: Its verified files and its entry in models.yaml.
         metrics: Metrics of its calls, queue and batches.
 
     Raises:
@@ -127,7 +127,7 @@ class ModelHost:
         """
         providers, missing = (
             (self._sessions[0].providers, self._sessions[0].missing_providers)
-            if self._sessions  # reports the first graph if there are several
+            if self._sessions  # if there are several graphs, reports those of the first
             else ((), ())
         )
         if missing:
@@ -194,7 +194,7 @@ class ModelHost:
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """A model service, ready to be served.
+    """A model service that is ready to serve.
 
     Attributes:
         host: The host that the service was built on.

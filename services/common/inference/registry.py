@@ -66,7 +66,7 @@ PARTS = {
     ),
     Role.EMBEDDING: (Role.IMAGE_FEATURES, Role.EMBEDDING),
 }
-"""For each role with composed models, the roles of their parts; one part per role."""
+"""The roles of the parts of composed models, by the composed model's role; one part per role."""
 
 
 class Origin(StrEnum):
@@ -212,7 +212,8 @@ class Export(Settings):
     export` exports it with PyTorch.
 
     Attributes:
-        architecture: Network of the checkpoint; also the folder in models/convert/recipes.
+        architecture: The checkpoint's network, which is also the name of the folder in
+            models/convert/recipes.
         files: File names of the graphs, beside the checkpoint, by the names that the service
             uses.
     """
@@ -235,10 +236,11 @@ class ModelEntry(Settings):
         files: Files inside installed packages, by the names that the service uses.
         downloads: Files to pull, by the names that the service uses.
         export: Graphs to make from a checkpoint before the model can be used.
-        parts: Ids of the models in a composed one, one for each role in `PARTS`.
+        parts: Ids of a composed model's parts, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
-        is_heuristic: Whether some of its scores come from a hand-made formula instead of a trained
-            network. The page and the gallery show this, also for models with such a part.
+        is_heuristic: Whether some of its scores come from a hand-crafted formula instead of a
+            trained network. The page and the gallery show this, including for models with such a
+            part.
     """
 
     role: Role
@@ -270,13 +272,13 @@ class ModelEntry(Settings):
 
 
 class Registry(Settings):
-    """The whole of models.yaml."""
+    """The content of models.yaml."""
 
     models: dict[str, ModelEntry]
 
 
 class _Pins(RootModel[dict[str, dict[str, Sha256]]]):
-    """The whole of pins.yaml."""
+    """The content of pins.yaml."""
 
 
 class MissingModelError(ConfigError):
@@ -336,7 +338,7 @@ def find_entry(config_folder: Path, model_id: str, role: Role | None = None) -> 
     """Finds a model by its id.
 
     Raises:
-        ConfigError: The id is unknown, or has another role.
+        ConfigError: The id is unknown, or the model has a different role.
     """
     return entry_in(read_registry(config_folder).models, config_folder, model_id, role)
 
@@ -375,7 +377,8 @@ def resolve(
             damaged file is still an error.
 
     Raises:
-        ConfigError: The id is unknown or has another role, or a file has the wrong digest.
+        ConfigError: The id is unknown or the model has a different role, or a file has the wrong
+            digest.
         MissingModelError: A file is missing or not pinned, and there is no fallback.
     """
     models = read_registry(config_folder).models
@@ -418,7 +421,7 @@ def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None
     """Stores a digest accepted by the user, or produced by an export or a conversion."""
     descriptor = os.open(models_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may pin another model
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may be pinning a different model
         pins = read_pins(models_folder)
         pins.setdefault(model_id, {})[key] = digest
         written = models_folder / f"{PINS_NAME}.partial"
@@ -460,7 +463,7 @@ def read_source(path: Path, digest: str | None) -> str:
 
 
 def expected_digest(models_folder: Path, model_id: str, key: str, file: StoredFile) -> str | None:
-    """Digest that a file must have: from the registry, or else the user's pins; None if unknown."""
+    """The digest that a file must have, from the registry or the user's pins; None if unknown."""
     return file.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
 
 
@@ -478,7 +481,7 @@ def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
     """The ids of a model and its parts.
 
     Raises:
-        ConfigError: A part is unknown or has another role.
+        ConfigError: A part is unknown or has a different role.
     """
     parts = models[model_id].parts
     for role, part_id in parts.items():
@@ -493,7 +496,7 @@ def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
 def _local(
     models_folder: Path, models: Mapping[str, ModelEntry], model_id: str, *, asked: str
 ) -> LocalModel:
-    """`asked` is the model that the user named, for messages: `model_id` may be a part of it."""
+    """`asked` is the model that the user named, for messages; `model_id` may be part of it."""
     with_parts(models, model_id)
     entry = models[model_id]
     parts = {
@@ -574,6 +577,6 @@ def _verify(model_id: str, path: Path, expected: str) -> tuple[Path, str]:
     if digest != expected:
         raise ConfigError(
             f"{model_id}: sha256 mismatch for {path}: expected {expected}, got {digest}; the file "
-            f"is damaged or another version"
+            f"is damaged or a different version"
         )
     return path, digest

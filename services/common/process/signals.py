@@ -21,8 +21,8 @@ def install_stop_handlers(
 
     Args:
         request_stop: Called in the running event loop.
-        at_parents_end: Called in the event loop when stdin, the parent's pipe, ends; None = ignore
-            that.
+        at_parents_end: Called in the event loop when stdin, the parent's pipe, is closed; None =
+            ignore that.
     """
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):

@@ -16,7 +16,7 @@ ADMITTED_MESSAGES = 4
 """How many requests of the maximum size, or smaller ones of the same total size, are in memory at
 the same time. That is enough to keep the workers busy; further requests wait at their clients."""
 REQUEST_READ_S = 60.0
-"""A request of the maximum size takes less at 10 Mbit/s."""
+"""Even a request of the maximum size arrives in less time at 10 Mbit/s."""
 SMALL_REQUEST_BYTES = 2**20
 """Maximum size of a request that has neither pictures nor long lists; a larger one is refused,
 but only after it has been read."""
@@ -62,7 +62,7 @@ class Admission:
         self._largest = max_message_bytes
         self._free = count * max_message_bytes
         self._reading: Counter[str] = Counter()
-        # In the order of their turns: a peer moves to the end when it is served.
+        # Ordered by turn: a peer moves to the end when it is served.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @contextlib.asynccontextmanager

@@ -49,7 +49,9 @@ def check_message(message: Message, path: str = "") -> None:
     kind = message.DESCRIPTOR.full_name
     limit = _MAX_BYTES_OF.get(kind)
     if limit is not None and message.ByteSize() > limit:
-        raise InvalidArgumentError(path, f"has {message.ByteSize()} bytes, at most {limit} allowed")
+        raise InvalidArgumentError(
+            path, f"has {message.ByteSize()} bytes; at most {limit} are allowed"
+        )
     if kind == "google.protobuf.Timestamp":
         _check_time(message, path)
     for field, value in message.ListFields():
@@ -80,7 +82,7 @@ def check_text(name: str, text: str) -> None:
     """
     size = len(text.encode("utf-8", "replace"))
     if size > MAX_TEXT_BYTES:
-        raise InvalidArgumentError(name, f"has {size} bytes, at most {MAX_TEXT_BYTES} allowed")
+        raise InvalidArgumentError(name, f"has {size} bytes; at most {MAX_TEXT_BYTES} are allowed")
     if "\0" in text:
         raise InvalidArgumentError(name, "must not contain a NUL character")
 
@@ -128,7 +130,7 @@ def _check_value(field: FieldDescriptor, value: Any, name: str) -> None:  # noqa
 def _check_count(field: FieldDescriptor, count: int, name: str) -> None:
     limit = _MAX_ITEMS_OF.get(field.full_name, MAX_ITEMS)
     if count > limit:
-        raise InvalidArgumentError(name, f"has {count} items, at most {limit} allowed")
+        raise InvalidArgumentError(name, f"has {count} items; at most {limit} are allowed")
 
 
 def _check_time(message: Any, path: str) -> None:  # noqa: ANN401

@@ -301,7 +301,9 @@ def _tolerate(
 
     def parse(content: bytes) -> Message | _Refused:
         if len(content) > max_bytes:
-            return _Refused(f"the request has {len(content)} bytes, at most {max_bytes} allowed")
+            return _Refused(
+                f"the request has {len(content)} bytes; at most {max_bytes} are allowed"
+            )
         try:
             return deserialize(content)
         except DecodeError:

@@ -28,7 +28,8 @@ class OriginGuard:
     A web site can make a browser send requests to servers that only this machine or network can
     reach. Checking the Host header stops DNS rebinding, in which the site's own name resolves to
     this server; checking Origin and Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/) stops
-    requests from pages of another origin. Clients other than browsers send neither, and pass.
+    requests from pages of other origins. Clients other than browsers send neither and are let
+    through.
 
     Args:
         app: The application to guard.

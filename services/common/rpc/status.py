@@ -104,7 +104,7 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> BestshotError:
     status = rpc_status.from_call(error)
     info = _error_info(status) if status is not None else None
     if code is grpc.StatusCode.UNAVAILABLE:
-        # with our details, the server was reached and says what is unavailable
+        # if our details are there, the server was reached and says what is unavailable
         is_ours = info is not None and info.domain == ERROR_DOMAIN
         return UnavailableError(text if is_ours else f"{target} cannot be reached ({text})")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

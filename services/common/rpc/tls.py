@@ -16,7 +16,7 @@ def check_tls(tls: TlsSettings) -> None:
     """Checks the files before any server or client uses them.
 
     Raises:
-        ConfigError: A required file is not set, missing, not PEM, or does not match another one.
+        ConfigError: A required file is not set, is missing or not PEM, or two files do not match.
     """
     if (tls.certificate_file is None) != (tls.key_file is None):
         raise ConfigError("shared.tls: set both certificate_file and key_file, or neither")

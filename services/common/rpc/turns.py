@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 
 class Turns:
-    """An amount of items or bytes, of which callers take shares in turn.
+    """A number of items or bytes that callers share, first come, first served.
 
     Unlike with asyncio.Semaphore, callers take any amount at once, and small requests do not
     overtake large ones. `imaging.memory_budget.MemoryBudget` is a separate class, because it is for

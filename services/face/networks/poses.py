@@ -79,8 +79,8 @@ class LandmarkPose:
     """Correction to the pitch. Without it, the median of 698 portraits (UTKFace) looks down by 12
     degrees; with it, by 2."""
     FOCAL_LENGTH = 4.0
-    """Relative to the side of a square around the face. It is long, so there is little perspective,
-    as with a face that is far from the camera compared with its size."""
+    """Relative to the side of a square around the face. It is long so that there is little
+    perspective, as when the face is small compared with its distance from the camera."""
 
     def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:
         """Returns the pose of the rigid face; see HeadPose."""

@@ -57,13 +57,13 @@ def preprocessing_of(model_id: str) -> Any:
         ("siamese-resnet50", safetensors),
     ],
 )
-def test_the_graphs_give_the_outputs_of_pytorch(
+def test_the_graphs_give_the_same_outputs_as_pytorch(
     architecture: str, write: Write, tmp_path: Path
 ) -> None:
     network = random_network(architecture, SEED)
     write(tmp_path / "checkpoint", network.state_dict())
     graphs = graphs_of(network)
-    # in the order of a registry that was written again
+    # in the order of a registry that was rewritten
     targets = {name: tmp_path / f"{name}.onnx" for name in sorted(graphs)}
     model_id = architecture.removesuffix("-votes")
     build(tmp_path / "checkpoint", model_id, targets)
@@ -158,7 +158,7 @@ def graph_file(path: Path, operator: str, inputs: list[str]) -> Path:
         ("Mul", ["means", "hundred"], None),
         ("Mul", ["means", "zero"], "graph gives the same output for all pictures"),
         ("Div", ["means", "zero"], "an output of graph is not a number"),
-        ("Mul", ["means", "mean_of_all"], "another output for a picture in a batch"),
+        ("Mul", ["means", "mean_of_all"], "a different output for a picture in a batch"),
     ],
 )
 def test_a_graph_that_does_not_work_is_refused(

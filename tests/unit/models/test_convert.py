@@ -116,7 +116,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     return Network(tmp_path)
 
 
-def test_weights_in_another_layout_and_precision_give_the_known_file(
+def test_weights_with_a_different_layout_and_precision_give_the_known_file(
     network: Network, tmp_path: Path
 ) -> None:
     path = network.pull(tmp_path / "models")
@@ -263,7 +263,7 @@ def test_the_reference_input_is_the_same_everywhere() -> None:
     assert (values[1, 2, 3, 4], values.min(), values.max()) == (31.0, 31.0, 255.0)
 
 
-def test_a_shared_real_file_gives_the_known_network(tmp_path: Path) -> None:
+def test_a_real_file_converts_to_the_known_network(tmp_path: Path) -> None:
     published = ROOT.parent / "shared" / "models" / "mobilenet_v3_small_embedder.tflite"
     if not published.is_file():
         pytest.skip(f"{published} is not available")

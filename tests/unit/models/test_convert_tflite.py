@@ -83,7 +83,7 @@ def test_a_half_precision_file_becomes_a_graph_with_the_same_outputs(tmp_path: P
     assert is_in_place(published.models, "m", "graph", published.download)
     assert "converted by tflite2onnx 0.4.1, onnx " in published.heard.notes[-1]
 
-    again = published.pull(tmp_path / "elsewhere")  # in another process, with other hashes
+    again = published.pull(tmp_path / "elsewhere")  # in another process, where hashes differ
     assert again.read_bytes() == path.read_bytes()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert read_pins(published.models) == {"m": {"graph": digest}}

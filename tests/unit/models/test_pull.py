@@ -42,7 +42,7 @@ class FileServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content = CONTENT
-        self.cut_after: list[int] = []  # bytes after which the next responses break off
+        self.cut_after: list[int] = []  # number of bytes after which the next responses are cut off
         self.statuses: list[int] = []  # statuses to return next, instead of the file
         self.knows_ranges = True
         self.ranges: list[str] = []  # Range header of every request
@@ -50,7 +50,7 @@ class FileServer(ThreadingHTTPServer):
         self.may_answer.set()
 
     def handle_error(self, *_: object) -> None:
-        """A client that gave up is no error."""
+        """Ignores clients that gave up, because that is not an error."""
 
     @property
     def source(self) -> Location:
@@ -171,7 +171,7 @@ def test_a_busy_server_is_called_again(server: FileServer, tmp_path: Path) -> No
     assert path.read_bytes() == CONTENT
 
 
-def test_a_server_that_never_answers_is_asked_twice(
+def test_a_server_that_never_answers_is_called_twice(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "TIMEOUT_S", 0.05)
@@ -191,7 +191,7 @@ def test_a_flipped_byte_is_detected_and_the_file_is_deleted(
     assert files_below(tmp_path) == []
 
 
-def test_a_file_of_another_size_is_refused(server: FileServer, tmp_path: Path) -> None:
+def test_a_file_of_the_wrong_size_is_refused(server: FileServer, tmp_path: Path) -> None:
     server.content = CONTENT + b"more"
     with pytest.raises(ConfigError, match="more than the expected 1048576 bytes"):
         fetched(tmp_path, server.source)
@@ -258,7 +258,7 @@ def test_an_endless_source_is_not_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["symbolic", "hard", "pipe"])
 @pytest.mark.parametrize("from_folder", [True, False])
-def test_nothing_is_written_through_a_planted_part(
+def test_nothing_is_written_through_a_planted_partial_file(
     server: FileServer, tmp_path: Path, link: str, from_folder: bool
 ) -> None:
     (tmp_path / "stick").mkdir()
@@ -332,7 +332,7 @@ def test_two_simultaneous_pulls_fetch_once(server: FileServer, tmp_path: Path) -
     assert files_below(tmp_path) == ["graph.onnx"]
 
 
-def test_a_pull_that_was_killed_is_resumed_and_its_leftovers_go(
+def test_a_pull_that_was_killed_is_resumed_and_its_leftovers_are_removed(
     server: FileServer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "some-model"
@@ -344,7 +344,7 @@ def test_a_pull_that_was_killed_is_resumed_and_its_leftovers_go(
     assert {one.name for one in folder.iterdir()} == {"graph.onnx", f"graph.onnx{SOURCE_SUFFIX}"}
 
 
-def test_what_another_source_left_behind_does_not_spoil_this_one(
+def test_leftovers_of_another_source_do_not_affect_this_one(
     server: FileServer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "some-model"
@@ -355,7 +355,7 @@ def test_what_another_source_left_behind_does_not_spoil_this_one(
     assert server.ranges == ["bytes=600-", ""]
 
 
-def test_a_full_disk_is_named_and_the_next_try_finishes(
+def test_a_full_disk_is_reported_and_the_next_try_succeeds(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:

@@ -47,7 +47,7 @@ def expected(state: dict[str, torch.Tensor]) -> dict[str, tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("write", FORMATS)
-def test_every_format_gives_the_tensors(
+def test_tensors_are_read_from_every_format(
     write: Callable[[Path, dict[str, torch.Tensor]], None], tmp_path: Path
 ) -> None:
     write(tmp_path / "state", STATE)
@@ -123,7 +123,7 @@ def test_nothing_in_a_malicious_file_runs(
     assert not (tmp_path / "ran").exists()
 
 
-def test_opcodes_that_build_objects_by_other_ways_do_not_run_either(tmp_path: Path) -> None:
+def test_opcodes_that_build_objects_in_other_ways_do_not_run_either(tmp_path: Path) -> None:
     marker = str(tmp_path / "ran").encode()
     text = b"X" + len(marker).to_bytes(4, "little") + marker
     for pickled in (
@@ -150,7 +150,9 @@ def test_opcodes_that_build_objects_by_other_ways_do_not_run_either(tmp_path: Pa
         ({3: torch.ones(1)}, "3 is not a tensor"),
     ],
 )
-def test_what_is_not_weights_is_named(content: Any, message: str, tmp_path: Path) -> None:
+def test_the_error_names_anything_that_is_not_weights(
+    content: Any, message: str, tmp_path: Path
+) -> None:
     zipped(tmp_path / "state", content)
     with pytest.raises(ConfigError, match=message):
         read(tmp_path / "state")
@@ -179,7 +181,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.sampled_from(FORMATS), st.data())
-def test_a_damaged_file_is_an_error_or_still_has_tensors(
+def test_a_damaged_file_causes_an_error_or_still_has_tensors(
     write: Callable[[Any, dict[str, torch.Tensor]], None], data: st.DataObject
 ) -> None:
     written = io.BytesIO()
@@ -196,7 +198,7 @@ def test_a_damaged_file_is_an_error_or_still_has_tensors(
         read(Path(file.name))
 
 
-def test_safetensors_keeps_within_the_file(tmp_path: Path) -> None:
+def test_damaged_safetensors_are_refused(tmp_path: Path) -> None:
     safetensors(tmp_path / "state", {"weight": torch.ones(2)})
     content = (tmp_path / "state").read_bytes()
     for changed in (

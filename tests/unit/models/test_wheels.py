@@ -117,7 +117,7 @@ def test_an_index_that_is_down_is_reported_on_one_line(
     assert files_below(tmp_path / "models") == []
 
 
-def test_an_index_that_never_answers_is_not_waited_for(
+def test_an_index_that_never_answers_is_abandoned(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: FileServer
 ) -> None:
     use_index(monkeypatch, f"http://127.0.0.1:{server.server_port}/simple")
@@ -200,7 +200,7 @@ def test_a_version_that_the_index_does_not_have_is_reported(tmp_path: Path) -> N
     ],
     ids=["absent", "outside", "bomb"],
 )
-def test_only_the_exact_file_of_the_expected_size_is_taken(
+def test_only_the_exact_file_with_the_expected_size_is_used(
     tmp_path: Path, no_index: Path, files: dict[str, bytes], message: str
 ) -> None:
     build_wheel(no_index, files)

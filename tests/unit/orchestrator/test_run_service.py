@@ -1,4 +1,4 @@
-"""The end of runs, with fake model services; integration tests use the real ones."""
+"""How runs end, with fake model services; integration tests use the real ones."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_cancelled_run_can_be_resumed_once(album: Album, engine: Engine) -> No
 
 
 class ReplacedService(HangingService):
-    """Serves another model once the run is queued, as if everything had been restarted."""
+    """Serves a different model once the run is queued, as if everything had been restarted."""
 
     async def calibration(self) -> tuple[float, float]:
         self.digest = "other"

@@ -7,7 +7,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from ui.views.albums import dropdown_names
 
 
-def test_albums_of_one_name_are_told_apart() -> None:
+def test_albums_with_the_same_name_are_distinguished() -> None:
     albums = [
         pb.Album(id="1", display_name="Trip", folder="/photos/may/trip"),
         pb.Album(id="2", display_name="Party", folder="/photos/party"),

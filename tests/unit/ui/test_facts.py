@@ -8,7 +8,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from ui.facts import fact_lines
 
 
-def test_all_that_is_known_is_shown() -> None:
+def test_all_known_facts_are_shown() -> None:
     image = pb.ImageResult(
         capture_time="2024-05-01T10:00:00.12",
         capture_utc_offset="+02:00",
@@ -40,7 +40,7 @@ def test_all_that_is_known_is_shown() -> None:
     ]
 
 
-def test_what_is_unknown_is_left_out() -> None:
+def test_unknown_facts_are_left_out() -> None:
     assert fact_lines(pb.ImageResult(size_bytes=50_000)) == ["0.1 MB"]
     day = pb.ImageResult(capture_time="2024-05-01", capture_time_source="file name")
     assert fact_lines(day)[0] == "2024-05-01 (file name)"
@@ -55,6 +55,6 @@ def test_what_is_unknown_is_left_out() -> None:
         ("Apple", "", "Apple"),
     ],
 )
-def test_a_camera_s_brand_is_shown_once(make: str, model: str, shown: str) -> None:
+def test_a_cameras_brand_is_shown_once(make: str, model: str, shown: str) -> None:
     image = pb.ImageResult(camera_facts=pb.CameraFacts(make=make, model=model))
     assert fact_lines(image)[0] == shown

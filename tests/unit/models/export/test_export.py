@@ -39,7 +39,7 @@ MODEL = "dinov2-vits14"
 
 
 def random_network(shape: Shape) -> DinoV2:
-    """Random weights with the scale of trained ones, so that all parts affect the result."""
+    """Random weights of the same scale as trained ones, so that all parts affect the result."""
     torch.manual_seed(0)
     found = DinoV2(shape).eval()
     with torch.no_grad():
@@ -65,7 +65,7 @@ def network() -> DinoV2:
 
 @pytest.fixture(scope="module")
 def pulled(network: DinoV2, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A config folder whose registry lists the checkpoint, and a models folder with it."""
+    """A config folder whose registry lists the checkpoint, and a models folder that contains it."""
     return put_checkpoint(tmp_path_factory.mktemp("export"), MODEL, network.state_dict())
 
 
@@ -93,7 +93,7 @@ def test_the_export_agrees_with_pytorch_on_real_pictures(
     assert np.abs(wanted[0] - wanted[-1]).max() > 1e-3
 
 
-def test_half_precision_stays_near(
+def test_half_precision_gives_nearly_the_same_results(
     pulled: tuple[Path, Path], exported: Path, tmp_path: Path
 ) -> None:
     configs, folder = pulled
@@ -147,7 +147,7 @@ def test_the_error_for_a_model_that_is_not_exported_names_the_command(
         export(pulled[0], tmp_path, "builtin-scene-embedding", "fp32")
 
 
-def test_another_networks_checkpoint_names_the_first_mismatch(
+def test_the_error_for_another_networks_checkpoint_names_the_first_mismatch(
     network: DinoV2, tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint.pth"
@@ -174,7 +174,7 @@ def test_positions_on_the_trained_grid_do_not_change() -> None:
     torch.testing.assert_close(resize_positions(flat, 16), torch.full((1, 256, 8), 0.25))
 
 
-def test_registers_take_part_and_are_exported(tmp_path: Path) -> None:
+def test_registers_affect_the_result_and_are_exported(tmp_path: Path) -> None:
     with_registers = random_network(replace(SHAPES[f"{MODEL}-reg"], depth=2))
     assert with_registers.state_dict()["register_tokens"].shape == (1, 4, 384)
     pictures = pictures_of(ROOT / "configs")

@@ -25,14 +25,16 @@ def test_the_exit_code_and_output_are_those_of_the_part(tmp_path: Path) -> None:
     assert "error: siamese service: unknown key 'adress'" in log.read_text()
 
 
-def test_it_has_the_current_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_gets_the_current_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = tmp_path / "log"
     monkeypatch.setenv("BESTSHOT_SERVICES__SIAMESE__ADRESS", "x")
     assert PartProcess("siamese", PORT, log).wait() == 2
     assert "BESTSHOT_SERVICES__SIAMESE__ADRESS" in log.read_text()
 
 
-def test_it_stops_on_request_and_can_be_killed(tmp_path: Path) -> None:
+def test_a_part_stops_on_request_and_can_be_killed(tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     stopped, killed = (PartProcess("siamese", PORT, tmp_path / name) for name in ("one", "other"))
     wait_until(lambda: "listening on" in (tmp_path / "one").read_text())

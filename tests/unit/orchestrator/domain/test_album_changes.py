@@ -10,7 +10,7 @@ from orchestrator.domain.album_changes import (
 )
 
 
-def test_new_changed_renamed_and_gone_photos_are_told_apart() -> None:
+def test_new_changed_renamed_and_gone_photos_are_distinguished() -> None:
     before = {"a": "1", "b": "2", "c": "3", "d": "4", "torn": "", "e": "5"}
     after = {"a": "1", "b": "9", "moved/c": "3", "copy of a": "1", "torn 2": "", "f": "6"}
     changes = find_album_changes(before, after)
@@ -20,7 +20,7 @@ def test_new_changed_renamed_and_gone_photos_are_told_apart() -> None:
     )
 
 
-def test_an_album_that_stayed_is_not_mentioned() -> None:
+def test_an_unchanged_album_has_no_note() -> None:
     assert describe_album_changes(find_album_changes({"a": "1"}, {"a": "1"}), 1) == ""
 
 

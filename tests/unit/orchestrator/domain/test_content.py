@@ -17,7 +17,7 @@ FILE = FileFacts(1080, 1920, 400_000)
 
 
 def scores(**changes: Any) -> QualityScores:
-    """Those of a varied photo."""
+    """Scores of a photo with varied content."""
     plain = {
         "brightness": 0.5,
         "tonal_range": 0.9,
@@ -55,7 +55,7 @@ def test_kinds_of_pictures(found: QualityScores, file: FileFacts, kind: str) -> 
     assert classify(found, file, is_animated=False) is ContentClass[kind]
 
 
-def test_an_animation_is_told_by_its_file() -> None:
+def test_an_animation_is_recognized_from_its_file() -> None:
     assert classify(scores(), FILE, is_animated=True) is ContentClass.ANIMATION
 
 
@@ -71,7 +71,7 @@ def judge(
     return verdicts[0].reason, explain(selection, verdicts)[0]
 
 
-def test_each_kind_is_treated_as_its_setting_says() -> None:
+def test_each_kind_is_treated_according_to_its_setting() -> None:
     assert judge(ContentClass.DOCUMENT)[0] is Reason.SELECTED_BEST
     assert judge(ContentClass.DOCUMENT, document="exclude") == (
         Reason.CONTENT_EXCLUDED,
@@ -88,7 +88,7 @@ def test_each_kind_is_treated_as_its_setting_says() -> None:
     assert judge(ContentClass.BLANK, Decision.KEEP)[0] is Reason.USER_KEEP
 
 
-def test_a_moment_of_misfires_keeps_none() -> None:
+def test_nothing_is_picked_from_a_moment_of_misfires() -> None:
     photos = [
         replace(candidate(name, focus_score=0.0, brightness=0.01), content=ContentClass.MISFIRE)
         for name in "ab"

@@ -41,7 +41,7 @@ def shift(grid: tuple[int, ...], amount: int, count: int = 256) -> tuple[int, ..
     return tuple(value + amount * (place < count) for place, value in enumerate(grid))
 
 
-def test_the_file_with_more_pixels_is_the_original_whatever_the_scores() -> None:
+def test_the_file_with_more_pixels_is_the_original_regardless_of_scores() -> None:
     small = photo("small", shift(SCENE, 1), width_px=800, height_px=600, ava_score=9.0)
     tiny = photo("tiny", width_px=320, height_px=240)
     assert rules_of(photo("large"), small, tiny) == {
@@ -63,12 +63,14 @@ def test_an_enlarged_copy_is_not_the_original() -> None:
         ({"focus_score": 0.3, "sharpness": 0.4, "has_camera": True}, {"focus_score": 0.9}),
     ],
 )
-def test_a_soft_original_wins_over_its_copies(soft: dict[str, Any], copy: dict[str, Any]) -> None:
+def test_a_soft_original_is_preferred_to_its_copies(
+    soft: dict[str, Any], copy: dict[str, Any]
+) -> None:
     small = photo("copy", **{"width_px": 600, "height_px": 450, "sharpness": 0.4, **copy})
     assert rules_of(photo("soft", **soft), small) == {"copy": CopyRule.SMALLER}
 
 
-def test_the_clean_picture_is_the_original_of_one_with_a_watermark() -> None:
+def test_a_picture_without_a_watermark_is_the_original_of_one_with_it() -> None:
     marked = photo(
         "marked",
         shift(SCENE, 30, 100),
@@ -79,7 +81,7 @@ def test_the_clean_picture_is_the_original_of_one_with_a_watermark() -> None:
     assert rules_of(photo("clean"), marked) == {"marked": CopyRule.OVERLAY}
 
 
-def test_a_moving_subject_is_no_watermark() -> None:
+def test_a_moving_subject_is_not_a_watermark() -> None:
     detail = (*shift(DETAIL[:50], 25), *shift(DETAIL[50:100], -5), *DETAIL[100:])
     moved = photo("moved", shift(SCENE, 30, 100), detail_grid=detail, size_bytes=6_000_000)
     assert rules_of(photo("before"), moved) == {}
@@ -88,8 +90,8 @@ def test_a_moving_subject_is_no_watermark() -> None:
     assert rules_of(photo("before"), entered) == {}
 
 
-def test_a_blurred_frame_is_no_original() -> None:
-    """Blur takes detail everywhere, and moves the luminance of some cells."""
+def test_a_blurred_frame_is_not_an_original() -> None:
+    """Blur removes detail everywhere, and changes the luminance of some cells."""
     soft = tuple(value // 3 for value in DETAIL)
     blurred = photo("blurred", shift(SCENE, 6, 20), detail_grid=soft, sharpness=0.1)
     assert rules_of(photo("sharp"), blurred) == {}
@@ -106,10 +108,10 @@ def test_camera_data_and_compression_decide_between_equal_sizes() -> None:
     assert rules_of(photo("a"), grainy) == {}
 
 
-def test_shots_and_plain_frames_are_no_copies() -> None:
+def test_shots_and_plain_frames_are_not_copies() -> None:
     small = {"width_px": 800, "height_px": 600}
     assert rules_of(photo("a"), photo("b", OTHER_SCENE, **small)) == {}
-    assert rules_of(photo("a"), photo("b")) == {}  # nothing says that one is a copy
+    assert rules_of(photo("a"), photo("b")) == {}  # there is no sign that one is a copy
     times = ("2024-05-01T10:00:00", "2024-05-01T10:00:01")
     shots = [photo("a", capture_time=times[0]), photo("b", capture_time=times[1], **small)]
     assert rules_of(*shots) == {}
@@ -130,7 +132,7 @@ def judge(photos: list[Candidate], decisions: dict[str, Decision]) -> dict[str, 
     return {one.path: (one.reason, text) for one, text in zip(verdicts, texts, strict=True)}
 
 
-def test_a_copy_is_never_picked_and_says_what_it_is_a_copy_of() -> None:
+def test_a_copy_is_never_picked_and_its_reason_names_the_original() -> None:
     small = photo("small", width_px=800, height_px=600, ava_score=9.0)
     found = judge([photo("large"), small], {})
     assert found["small"] == (
@@ -141,7 +143,7 @@ def test_a_copy_is_never_picked_and_says_what_it_is_a_copy_of() -> None:
     assert "small scores 0.83, but it is a copy of large" in found["large"][1]
 
 
-def test_a_copy_stands_in_for_an_original_that_the_user_rejects() -> None:
+def test_a_copy_replaces_an_original_that_the_user_rejects() -> None:
     small = photo("small", width_px=800, height_px=600)
     found = judge([photo("large"), small], {"large": Decision.REJECT})
     assert found["small"][0] is Reason.SELECTED_BEST
@@ -156,7 +158,9 @@ def test_a_blurred_original_is_not_replaced_by_its_copy() -> None:
 
 
 @pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0, -1]), ("reference", [-1] * 3)])
-def test_copies_share_a_moment_whatever_their_embeddings(profile: str, labels: list[int]) -> None:
+def test_copies_share_a_moment_regardless_of_their_embeddings(
+    profile: str, labels: list[int]
+) -> None:
     shown = quality(luminance_grid=SCENE, detail_grid=DETAIL)
     size = {"width_px": 4000, "height_px": 3000}
     records = [

@@ -116,10 +116,10 @@ def test_undoing_everything_restores_the_algorithms_result(log: list[DecisionEnt
 
 
 def touched(log: Sequence[DecisionEntry], one: DecisionEntry) -> set[str]:
-    """The photos that an entry affects, including for corrections all photos of their moments."""
+    """The photos that an entry affects; for corrections, all photos of their moments."""
     digests = {*one.content_digests, *([one.target.content_digest] if one.target else [])}
     if one.action not in CORRECTIONS:
-        return {f"wish for {digest}" for digest in digests}
+        return {f"decision on {digest}" for digest in digests}
     labels = correct_moments(LABELS, FILES, corrections_in(log))
     numbers = {labels[index] for index, file in enumerate(FILES) if file in digests}
     together = {file for file, label in zip(FILES, labels, strict=True) if label in numbers - {-1}}

@@ -1,4 +1,4 @@
-"""The exposure as cameras and programs show it."""
+"""Exposures are shown as cameras and photo programs show them."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ USUAL = CameraFacts(exposure_time_seconds=1 / 200, f_number=2.8, iso=800, focal_
         (CameraFacts(make="Maker"), ""),
     ],
 )
-def test_the_exposure_is_one_line(facts: CameraFacts, caption: str) -> None:
+def test_the_exposure_is_described_in_one_line(facts: CameraFacts, caption: str) -> None:
     assert exposure_caption(facts) == caption

@@ -22,7 +22,7 @@ from tests.unit.values import PENALTIES, face, quality
 unit = st.floats(0, 1)
 
 
-def test_composite_is_weighted_sum_on_a_scale_of_one() -> None:
+def test_the_composite_is_a_weighted_sum_from_0_to_1() -> None:
     score = composite_score(
         quality(iqa_score=0.5, ava_score=10.0), QualityWeights(iqa=0.3, ava=0.7), -0.1
     )
@@ -66,7 +66,7 @@ def test_penalty_is_never_below_its_floor() -> None:
     assert person_penalty(worst, heavy) == -0.7
 
 
-def test_a_good_face_does_not_make_up_for_a_bad_one_of_its_size() -> None:
+def test_a_good_face_does_not_make_up_for_a_bad_one_of_the_same_size() -> None:
     worst = worst_face([face(eyes_score=1.0), face(eyes_score=0.1, smile_score=0.5)], 0.3)
     assert worst is not None
     assert worst.eyes_score == pytest.approx(0.1)
@@ -108,7 +108,7 @@ def test_an_uncertain_face_does_not_set_the_size_of_prominent_faces() -> None:
 
 
 @given(st.lists(st.tuples(unit, st.floats(0.05, 1)), min_size=1, max_size=8))
-def test_worst_face_lies_between_the_minimum_and_the_largest_face(
+def test_the_worst_face_score_is_between_the_minimum_and_the_largest_face(
     faces: list[tuple[float, float]],
 ) -> None:
     built = [
@@ -138,12 +138,12 @@ def test_without_faces_there_is_no_fault_and_no_caption() -> None:
     assert face_caption([], ()) == ""
 
 
-def test_the_scale_of_ava_ends_at_0_and_1() -> None:
+def test_ava_scores_are_scaled_to_0_to_1() -> None:
     assert [normalize_ava(vote) for vote in (1.0, 5.5, 10.0)] == [0.0, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("changes", [{"width": 0.0375, "height": 0.0375}, {"confidence": 0.7}])
-def test_faults_of_a_small_or_uncertain_face_count_in_part(changes: dict[str, float]) -> None:
+def test_faults_of_a_small_or_uncertain_face_count_partly(changes: dict[str, float]) -> None:
     worst = worst_face([face(eyes_score=0.0, **changes)], 0.3)
     assert worst is not None
     assert worst.eyes_score == pytest.approx(0.5)
@@ -165,7 +165,7 @@ def test_lowered_and_laughing_eyes_are_not_closed() -> None:
 
 
 @given(st.integers(2, 12), st.data())
-def test_of_two_frames_of_a_group_the_one_with_fewer_shut_eyes_costs_less(
+def test_a_frame_of_a_group_with_fewer_closed_eyes_has_a_smaller_penalty(
     count: int, data: st.DataObject
 ) -> None:
     fewer = data.draw(st.integers(0, count - 1))

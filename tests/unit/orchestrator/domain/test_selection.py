@@ -26,7 +26,7 @@ NO_TIES = rules(siamese=replace(rules().siamese, enabled=False))
 
 
 def unit_vectors(cosines_to_first: Sequence[float]) -> NDArray[np.float32]:
-    """Vectors with the given cosine to the first axis, and 0 to each other beyond it."""
+    """Unit vectors with the given cosines to the first axis, and otherwise orthogonal."""
     count = len(cosines_to_first)
     vectors = np.zeros((count, count + 1), np.float32)
     for row, cosine in enumerate(cosines_to_first):
@@ -49,7 +49,7 @@ def select(
     return {verdict.path: verdict for verdict in verdicts}
 
 
-def test_best_of_a_cluster_first_then_a_distinct_one_until_the_cluster_is_full() -> None:
+def test_the_best_of_a_cluster_is_picked_first_then_distinct_ones_up_to_the_limit() -> None:
     found = select([candidate(f"{score}.jpg", ava_score=score) for score in (4.0, 8.0, 6.0)])
     assert found["8.0.jpg"].reason is Reason.SELECTED_BEST
     assert found["6.0.jpg"].reason is Reason.SELECTED_DISTINCT
@@ -65,14 +65,14 @@ def test_best_of_a_cluster_first_then_a_distinct_one_until_the_cluster_is_full()
         (0.96, Reason.DUPLICATE),
     ],
 )
-def test_similarity_to_the_first_pick_decides_about_a_second(cosine: float, reason: Reason) -> None:
+def test_a_second_pick_must_differ_enough_from_the_first(cosine: float, reason: Reason) -> None:
     vectors = np.array([[1, 0], [cosine, np.sqrt(1 - cosine**2)]], np.float32)
     found = select([candidate("a", ava_score=8.0), candidate("b", ava_score=6.0)], vectors)
     assert found["b"].reason is reason
     assert found["b"].is_selected == (reason is Reason.SELECTED_DISTINCT)
 
 
-def test_a_duplicate_is_never_selected_whatever_the_maximum() -> None:
+def test_a_duplicate_is_never_selected_regardless_of_the_maximum() -> None:
     vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     many = replace(NO_TIES, max_images_per_cluster=10, dissimilarity_threshold=1.0)
     found = select([candidate(name) for name in "abc"], vectors, many)
@@ -99,7 +99,7 @@ def test_a_single_shot_is_not_dropped_for_its_score_or_faces() -> None:
     assert found["a"].reason is Reason.SELECTED_BEST
 
 
-def test_include_noise_off_leaves_single_shots_out() -> None:
+def test_single_shots_are_left_out_if_include_noise_is_off() -> None:
     found = select(
         [candidate("a", cluster_id=-1)], parameters=replace(NO_TIES, include_noise=False)
     )
@@ -126,7 +126,7 @@ def test_a_moment_with_only_blurred_shots_keeps_its_best_one() -> None:
     assert found["0"].lost_to == "2"
 
 
-def test_a_blurred_single_shot_is_kept_as_the_best_of_its_moment_and_says_so() -> None:
+def test_a_blurred_single_shot_is_kept_and_its_reason_says_so() -> None:
     photo = candidate("a", cluster_id=-1, focus_score=0.1)
     selection = Selection([photo], unit_vectors([0.0]), FILTERS, NO_TIES, {})
     (verdict,) = selection.verdicts({})
@@ -147,7 +147,7 @@ def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
     assert found["b"].tied_count == 2
 
 
-def test_with_an_undecided_comparator_the_score_decides() -> None:
+def test_the_score_decides_if_the_comparator_is_undecided() -> None:
     tied = [candidate("a", ava_score=6.1), candidate("b", ava_score=6.2)]
     one = replace(rules(), max_images_per_cluster=1)
     found = select(tied, parameters=one, comparisons={("a", "b"): 0.5})
@@ -166,7 +166,7 @@ def test_the_comparator_compares_only_tied_photos() -> None:
     assert replace(selection, parameters=NO_TIES).pairs_to_compare() == []
 
 
-def test_the_users_decision_wins_over_everything() -> None:
+def test_the_users_decision_overrides_everything() -> None:
     photos = [
         candidate("keep", ava_score=1.0, focus_score=0.0, iqa_score=0.0),
         candidate("reject", ava_score=10.0),
@@ -179,7 +179,7 @@ def test_the_users_decision_wins_over_everything() -> None:
     assert not found["reject"].is_selected
 
 
-def test_a_photo_that_gives_way_to_a_kept_one_has_that_reason() -> None:
+def test_the_reason_names_the_kept_photo_that_is_picked_instead() -> None:
     photos = [candidate("kept", ava_score=2.0), candidate("fine", ava_score=8.0)]
     for parameters, vectors, expected in (
         (replace(NO_TIES, max_images_per_cluster=1), [0.0, 0.0], "you kept kept instead"),
@@ -213,7 +213,7 @@ def test_the_owners_mark_counts_like_a_decision(mark: OwnerMark, reason: Reason)
     assert off["marked"].reason is Reason.LOWER_SCORE
 
 
-def test_the_users_decision_wins_over_the_owners_mark() -> None:
+def test_the_users_decision_overrides_the_owners_mark() -> None:
     photos = [
         replace(candidate("a"), owner_mark=REJECTED),
         replace(candidate("b"), owner_mark=KEPT),
@@ -240,7 +240,7 @@ def test_the_reason_names_the_mark_and_the_setting() -> None:
     ]
 
 
-def test_a_moment_that_the_owner_rejects_whole_gives_nothing() -> None:
+def test_nothing_is_picked_from_a_moment_that_the_owner_rejects() -> None:
     photos = [replace(candidate(name), owner_mark=REJECTED) for name in "ab"]
     assert not any(verdict.is_selected for verdict in select(photos).values())
 
@@ -418,7 +418,7 @@ def bracket(scores: Sequence[float]) -> list[Candidate]:
         ("all", {"1.jpg", "2.jpg", "3.jpg"}),
     ],
 )
-def test_a_set_is_kept_or_culled_as_one(use: Use, picked: set[str]) -> None:
+def test_a_set_is_kept_or_culled_as_a_whole(use: Use, picked: set[str]) -> None:
     photos = bracket([4.2, 6.0, 8.0])
     embeddings = unit_vectors([0.0] * len(photos))
     sets = replace(WITHOUT_SETS, exposure_brackets=use)

@@ -1,4 +1,4 @@
-"""Sentences never contradict the numbers: whatever a moment looks like, what they state is so."""
+"""Sentences never contradict the numbers: what they say is true for any moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.values import FILTERS, candidate, face, rules
 
 SCENE = tuple(range(256))
 ROUNDING = 0.0051
-"""Numbers are shown with two digits at least."""
+"""Numbers are shown with at least two decimals."""
 
 unit = st.floats(0, 1)
 shots = st.fixed_dictionaries(
@@ -70,7 +70,7 @@ class Judged:
     sentence: str
 
     def stated(self, pattern: str) -> list[float]:
-        """The numbers that the groups of a pattern find in the sentence."""
+        """The numbers that a pattern's groups match in the sentence."""
         found = re.search(pattern, self.sentence)
         assert found, (pattern, self.sentence)
         return [float(number) for number in found.groups()]
@@ -113,7 +113,7 @@ def test_every_sentence_agrees_with_the_numbers(
 
 
 def check_selected(one: Judged, judged: dict[str, Judged]) -> None:
-    """The reason of a pick states its score, and it is so."""
+    """Checks that a pick's reason states its score correctly."""
     if one.verdict.reason is Reason.SELECTED_BEST:
         check_best(one, judged)
     elif one.verdict.reason is Reason.SELECTED_DISTINCT:
@@ -124,7 +124,7 @@ def check_selected(one: Judged, judged: dict[str, Judged]) -> None:
 
 
 def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
-    """The reason states the comparison that decided, with its values, and it holds."""
+    """Checks that the reason gives the deciding comparison with its values, and that it is true."""
     verdict, quality = one.verdict, one.candidate.quality
     rival = judged[verdict.lost_to] if verdict.lost_to else None
     match verdict.reason:
@@ -157,7 +157,7 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
 
 
 def check_best(one: Judged, judged: dict[str, Judged]) -> None:
-    """The pick's score is shown, and what outscores it is either tied with it or named."""
+    """Checks that the pick's score is shown, and that photos that outscore it are tied or named."""
     (score,) = one.stated(r"score (-?[\d.]+)(?:[ ;,(]|\.$)")
     assert abs(score - one.verdict.composite_score) <= ROUNDING
     if one.candidate.cluster_id == -1:
@@ -198,7 +198,7 @@ def check_copy(one: Judged, original: Judged) -> None:
 
 
 def check_faults(one: Judged) -> None:
-    """Faults are named only where they cost something, and with what they cost."""
+    """Checks that faults are named only if they have a penalty, which is shown."""
     faults = face_faults(one.verdict.worst, rules().person_penalties)
     named = [words for words in FAULT_WORDS.values() if words in one.sentence]
     assert set(named) <= {FAULT_WORDS[fault] for fault in faults}

@@ -1,4 +1,4 @@
-"""Exports change only their own files, whatever the output folder is or contains."""
+"""Exports change only their own files, no matter what the output folder is or contains."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ def test_an_album_of_another_run_is_safe_too(tmp_path: Path, cache: SqlFeatureCa
 def test_another_album_is_recognized_under_another_path(
     tmp_path: Path, cache: SqlFeatureCache, place: str
 ) -> None:
-    """As with a mount, or a file system that ignores upper and lower case."""
+    """This happens with mounts, and with file systems that ignore case."""
     album = make_album(tmp_path / "own")
     world, out = tmp_path / "world", tmp_path / "out"
     make_album(world / "photos")
@@ -384,7 +384,7 @@ def test_an_album_whose_disk_hangs_does_not_block_exports(
         end.set()
 
 
-def test_content_is_on_the_disk_before_its_name_and_names_before_the_manifest(
+def test_content_is_flushed_before_its_name_and_names_before_the_manifest(
     tmp_path: Path, cache: SqlFeatureCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -462,7 +462,7 @@ def test_a_sidecar_started_by_another_program_is_never_removed(
 
 
 @pytest.mark.parametrize("transfer", FileTransfer)
-def test_sidecars_go_along_with_selected_photos(
+def test_sidecars_are_copied_with_selected_photos(
     tmp_path: Path, cache: SqlFeatureCache, transfer: FileTransfer
 ) -> None:
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
@@ -541,7 +541,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path, cache: SqlFeatureCach
 
 @pytest.fixture
 def no_large_files() -> Iterator[None]:
-    """Limits files to 100,000 bytes, which acts like a full disk except for the errno."""
+    """Limits files to 100,000 bytes, which acts like a full disk with a different errno."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -601,7 +601,7 @@ def test_files_left_by_a_killed_export_are_ours(tmp_path: Path, cache: SqlFeatur
         try:
             export(album, cache, out, found=records(*NAMES))
         finally:
-            os._exit(1)  # never back into the test runner
+            os._exit(1)  # never returns to the test runner
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     export(album, cache, out, found=records(*NAMES))
     assert {path.name for path in out.iterdir()} == {
@@ -644,7 +644,7 @@ def test_the_demo_does_not_replace_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Album:
-    """An album with links as photo, companion and sidecar; one photo leads to an allowed root."""
+    """An album with links as photos, companion and sidecar; only the link of `b.jpg` is allowed."""
     album = make_album(tmp_path / "photos")
     photos = tmp_path / "photos"
     (tmp_path / "secret").write_text("root:x:0:0")
@@ -742,7 +742,9 @@ def test_zips_omit_and_name_links_that_lead_out(
         assert b"SECRET" not in archive.read("a.xmp")
 
 
-def test_sidecars_beside_photos_follow_no_links_out(tmp_path: Path, linked: Album) -> None:
+def test_sidecars_are_not_written_through_links_out_of_the_album(
+    tmp_path: Path, linked: Album
+) -> None:
     before = tree(tmp_path, but=(tmp_path / "photos" / "sub",))
     (tmp_path / "photos" / "sub").rename(tmp_path / "moved")
     (tmp_path / "photos" / "sub").symlink_to(tmp_path / "moved")

@@ -66,7 +66,7 @@ def left(**changes: Any) -> ImageRecord:
 
 
 def tags(content: bytes, folder: Path) -> dict[str, Any]:
-    """The tags that exiftool reads; numbers as they are written."""
+    """The tags that exiftool reads, with numbers as written."""
     if shutil.which("exiftool") is None:
         if "CI" in os.environ:
             raise AssertionError("this test needs the Debian package libimage-exiftool-perl")
@@ -138,7 +138,7 @@ def test_a_photo_that_its_owner_rejected_stays_rejected(tmp_path: Path) -> None:
     assert tags(kept_here, tmp_path)["Rating"] == -1, "never overwritten"
 
 
-def test_a_new_sidecar_repeats_what_the_photo_itself_states(tmp_path: Path) -> None:
+def test_a_new_sidecar_copies_the_rating_in_the_photo(tmp_path: Path) -> None:
     content = sidecar(rejected_by_owner())
     found = tags(content, tmp_path)
     assert (found["Rating"], found["Label"]) == (-1, "Rot")
@@ -149,7 +149,7 @@ def test_a_new_sidecar_repeats_what_the_photo_itself_states(tmp_path: Path) -> N
     assert tags(rated, tmp_path)["Rating"] == 3
 
 
-def test_what_bestshot_wrote_is_never_taken_for_the_owners(tmp_path: Path) -> None:
+def test_bestshots_own_rating_is_never_mistaken_for_the_owners(tmp_path: Path) -> None:
     content = None
     for one in (record(), left(), record(is_selected=False, reason_code="USER_REJECT")):
         content = sidecar(one, content)
@@ -167,7 +167,7 @@ records = st.builds(
 
 
 @given(st.lists(records, min_size=1, max_size=4), st.sampled_from([None, LIGHTROOM]))
-def test_only_the_last_of_several_merges_shows(
+def test_only_the_last_of_several_merges_has_an_effect(
     history: list[ImageRecord], start: bytes | None
 ) -> None:
     content = start
@@ -255,7 +255,7 @@ def test_photos_that_differ_only_in_their_suffix_keep_it() -> None:
     }
 
 
-def test_a_photo_with_several_sidecars_keeps_and_gets_all_of_them(tmp_path: Path) -> None:
+def test_all_sidecars_of_a_photo_are_kept_and_updated(tmp_path: Path) -> None:
     pair = record(companion_paths=("a.dng", "a.dng.xmp", "a.xmp"))
     (tmp_path / "a.xmp").write_bytes(LIGHTROOM)
     (tmp_path / "a.dng.xmp").write_bytes(LIGHTROOM.replace(b"Italy", b"Spain"))
@@ -266,7 +266,7 @@ def test_a_photo_with_several_sidecars_keeps_and_gets_all_of_them(tmp_path: Path
     for name in ("a.xmp", "a.dng.xmp"):
         assert b"bestshot:selected" in (tmp_path / name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.dng.xmp", "a.xmp"]
-    # one that has come since the run
+    # one that was added after the run
     (tmp_path / "a.jpg.xmp").write_bytes(LIGHTROOM)
     assert list(write_sidecars_beside(tmp_path, [pair])) == []
     assert b"bestshot:selected" in (tmp_path / "a.jpg.xmp").read_bytes()

@@ -1,4 +1,4 @@
-"""Times as programs write them, in tags and in file names."""
+"""Times in the forms that programs write in tags and file names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_times_are_read_as_programs_write_them(text: str, local: str, offset: st
 
 
 @given(st.datetimes(datetime.datetime(1900, 1, 1)), st.text(max_size=3))
-def test_any_time_of_exif_is_read_with_its_fraction(time: datetime.datetime, fraction: str) -> None:
+def test_any_exif_time_is_read_with_its_fraction(time: datetime.datetime, fraction: str) -> None:
     found = parse_time(f"{time:%Y:%m:%d %H:%M:%S}", "tag", fraction=fraction)
     whole, _, digits = found.local.partition(".")
     assert whole == f"{time:%Y-%m-%dT%H:%M:%S}"
@@ -112,17 +112,17 @@ def test_times_are_read_from_file_names(name: str, local: str, offset: str) -> N
         ("2024-05-01T10:00:00", "2024-05-01T07:58:10", "+02:00"),  # an older fix
         ("2024-05-01T22:30:00", "2024-05-02T04:00:00", "-05:30"),
         ("2024-05-01T10:00:00", "2024-05-01T10:00:01", "+00:00"),
-        ("2024-05-01T10:00:00", "2024-05-01T07:52:30", ""),  # too old to tell
+        ("2024-05-01T10:00:00", "2024-05-01T07:52:30", ""),  # too old to be sure
         ("2024-05-01T10:00:00", "2024-04-20T08:00:00", ""),
         ("2024-05-01", "2024-05-01T08:00:00", ""),
         ("2024-05-01T10:00:00", "", ""),
     ],
 )
-def test_the_offset_follows_from_the_time_of_the_gps(local: str, utc: str, offset: str) -> None:
+def test_the_offset_is_derived_from_the_gps_time(local: str, utc: str, offset: str) -> None:
     assert derive_offset(local, utc) == offset
 
 
-def test_a_date_is_completed_by_a_later_source_of_the_same_day_alone() -> None:
+def test_a_date_is_completed_only_by_a_later_source_with_the_same_day() -> None:
     day = CaptureTime("2024-05-01", "", "IPTC")
     same = CaptureTime("2024-05-01T10:00:00", "", "file name")
     other = CaptureTime("2025-01-01T10:00:00", "", "file name")

@@ -1,4 +1,4 @@
-"""What image files and sidecars state."""
+"""Reading metadata from image files and sidecars."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_directories_of_a_canon_raw_file_are_read() -> None:
     )
 
 
-def test_the_exif_within_a_fujifilm_raw_file_is_read() -> None:
+def test_the_exif_data_in_a_fujifilm_raw_file_is_read() -> None:
     preview = encoded(exif=exif_block({}, TAKEN))
     assert time_of(b"FUJIFILMCCD-RAW 0201" + bytes(100) + preview)[0] == "2024-05-01T10:00:00"
 
@@ -141,13 +141,13 @@ def iptc(**values: str) -> bytes:
     return jpeg[:2] + b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
 
 
-def test_iptc_states_a_time_or_a_date() -> None:
+def test_iptc_has_a_time_or_only_a_date() -> None:
     whole = iptc(date="20240501", time="100000+0200")
     assert time_of(whole) == ("2024-05-01T10:00:00", "+02:00", "IPTC DateCreated, TimeCreated")
     assert time_of(iptc(date="20240501")) == ("2024-05-01", "", "IPTC DateCreated")
 
 
-def test_quicktime_states_a_time_where_nothing_else_does() -> None:
+def test_the_quicktime_time_is_used_if_there_is_no_other() -> None:
     seconds = 2082844800 + 1714557600  # 2024-05-01T10:00:00Z
     header = box(b"moov", box(b"mvhd", bytes(4) + struct.pack(">I", seconds) + bytes(8)))
     expected = ("2024-05-01T10:00:00", "+00:00", "QuickTime CreateDate")
@@ -156,7 +156,7 @@ def test_quicktime_states_a_time_where_nothing_else_does() -> None:
     assert time_of(with_exif + header)[0] == "2023-01-01T01:01:01"
 
 
-def test_sources_count_in_their_order() -> None:
+def test_sources_are_used_in_order_of_priority() -> None:
     digitized: Tags = {0x9004: (ASCII, "2024:05:02 10:00:00"), 0x9292: (ASCII, "25")}
     packet = xmp(xmp_CreateDate="2024-05-04T10:00:00", photoshop_DateCreated="2024-05-03T10:00:00")
     name = "IMG_20240506_100000.jpg"
@@ -233,7 +233,7 @@ def test_camera_facts_are_read_in_both_byte_orders(order: str) -> None:
     )
 
 
-def test_facts_have_fallbacks_and_leave_out_what_has_no_value() -> None:
+def test_facts_have_fallbacks_and_omit_missing_values() -> None:
     exif: Tags = {
         0x829A: (RATIONAL, [1, 0]),
         0x8827: (SHORT, [65535]),
@@ -250,7 +250,7 @@ def test_facts_have_fallbacks_and_leave_out_what_has_no_value() -> None:
 
 
 def canon(**numbers: tuple[int, int]) -> Tags:
-    """Tags of Canon's note: for each a place in its array of numbers, and the number."""
+    """Tags of Canon's maker note, each an array of numbers with one of them set."""
     tags: Tags = {}
     for name, (place, number) in numbers.items():
         tags[{"settings": 1, "shot": 4, "file": 0x93}[name]] = (
@@ -292,11 +292,11 @@ def sony(mode: int, number: int) -> Tags:
         ),
     ],
 )
-def test_maker_notes_state_bursts_and_brackets(
+def test_bursts_and_brackets_are_read_from_maker_notes(
     make: str, header: bytes, tags: Tags, expected: dict[str, Any]
 ) -> None:
-    """These notes count their offsets from the start of the EXIF."""
-    place = 8 + 2 + 12 + 4  # of the note's data: behind the only entry of the directory
+    """Offsets in these maker notes are relative to the start of the EXIF block."""
+    place = 8 + 2 + 12 + 4  # offset of the note's data, after the directory's only entry
     note = header + directory(tags, place + len(header))
     block = exif_block({0x010F: (ASCII, make)}, {0x927C: (UNDEFINED, note)})
     found = facts(encoded(exif=block))["camera_facts"]
@@ -304,7 +304,7 @@ def test_maker_notes_state_bursts_and_brackets(
     assert found == CameraFacts(make=make, **{**defaults, **expected})
 
 
-def test_apple_and_google_name_their_bursts() -> None:
+def test_burst_identifiers_of_apple_and_google_are_read() -> None:
     note = b"Apple iOS\0\0\1MM" + directory({0x000B: (ASCII, "1A2B-3C4D")}, 14, ">")
     block = exif_block({0x010F: (ASCII, "Apple")}, {0x927C: (UNDEFINED, note)})
     assert facts(encoded(exif=block))["camera_facts"].burst_id == "1A2B-3C4D"
@@ -312,7 +312,7 @@ def test_apple_and_google_name_their_bursts() -> None:
     assert facts(google)["camera_facts"].burst_id == "5e6f"
 
 
-def test_nikon_and_fujifilm_state_their_modes() -> None:
+def test_modes_of_nikon_and_fujifilm_are_read() -> None:
     tags = directory({0x0089: (SHORT, [1 | 16])}, 8)
     note = b"Nikon\0\2\x10\0\0II*\0\x08\0\0\0" + tags
     block = exif_block({0x010F: (ASCII, "NIKON")}, {0x927C: (UNDEFINED, note)})
@@ -372,7 +372,7 @@ WHOLE = [
             ),
             OwnerMark(label="Red"),
         ),
-        # what bestshot itself wrote is not the owner's
+        # a mark that bestshot wrote is not the owner's
         (
             xmp(xmp_Rating="5", bestshot_Rating="5", xmp_Label="Green", bestshot_Label="Green"),
             OwnerMark(),
@@ -387,7 +387,7 @@ def test_the_owners_mark_is_read_from_sidecars_and_files(packet: bytes, mark: Ow
     assert facts(encoded(xmp=packet))["owner_mark"] == inside
 
 
-def test_windows_writes_its_rating_into_the_exif() -> None:
+def test_a_rating_that_windows_wrote_to_the_exif_is_read() -> None:
     rated = encoded(exif=exif_block({0x4746: (SHORT, [4])}, {}))
     assert facts(rated)["owner_mark"] == OwnerMark(rating=4, source="the file")
 
@@ -401,7 +401,7 @@ def test_the_first_sidecar_with_a_mark_counts() -> None:
     assert found == OwnerMark(rating=-1, label="Rot", source="first.xmp")
 
 
-def test_an_array_of_canon_without_its_size_says_nothing() -> None:
+def test_a_canon_array_without_its_size_is_ignored() -> None:
     note = directory({0x0093: (SHORT, [0, 0, 0, 1, 0, 576])}, 26)
     block = exif_block({0x010F: (ASCII, "Canon")}, {0x927C: (UNDEFINED, note)})
     assert facts(encoded(exif=block))["camera_facts"] == CameraFacts(make="Canon")
@@ -416,7 +416,7 @@ def test_jpeg_2000_keeps_its_metadata_in_boxes() -> None:
 
 
 @pytest.mark.parametrize("text", ["Wed, 01 May 2024 10:00:00 +0200", "2024-05-01T10:00:00+02:00"])
-def test_a_png_states_its_time_as_text(text: str) -> None:
+def test_the_time_in_a_pngs_text_is_read(text: str) -> None:
     info = PngInfo()
     info.add_text("Creation Time", text)
     expected = ("2024-05-01T10:00:00", "+02:00", "PNG Creation Time")
@@ -435,6 +435,6 @@ def test_a_sidecar_that_is_not_xmp_is_refused() -> None:
             read_sidecar(content, "a.xmp")
 
 
-def test_nothing_is_known_of_what_is_no_picture() -> None:
+def test_a_file_that_is_not_a_picture_has_no_metadata() -> None:
     for content in (b"", b"text", b"II*\0", b"\xff\xd8\xff"):
         assert read_metadata(content) == FileMetadata()

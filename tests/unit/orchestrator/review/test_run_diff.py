@@ -43,7 +43,7 @@ def test_every_difference_is_reported_with_its_size() -> None:
     assert diff.gained_paths == ()
 
 
-def test_a_sidecar_that_an_export_added_is_no_other_photo() -> None:
+def test_a_sidecar_that_an_export_added_does_not_change_the_photo() -> None:
     before = photo("a.jpg", companion_paths=("a.dng",))
     after = photo("a.jpg", companion_paths=("a.dng", "a.xmp"))
     assert compare_runs(run(), [before], run(), [after]).is_same

@@ -45,7 +45,7 @@ def stored_run() -> Run:
 
 
 def decided(keeps: Callable[[ImageRecord, list[ImageRecord]], bool]) -> DecidedMoments:
-    """Moments of three dissimilar shots each, with the decisions of a user with some taste."""
+    """Moments of three dissimilar shots each, with decisions that follow a user's taste."""
     rng = random.Random(5)
     records, decisions = [], {}
     for moment in range(MOMENTS):
@@ -135,7 +135,7 @@ def test_a_proposal_is_a_config_file(by_iqa: Proposal) -> None:
 
 
 @pytest.mark.parametrize("key", CANDIDATES)
-def test_every_value_that_is_tried_is_valid(key: str) -> None:
+def test_every_tried_value_is_valid(key: str) -> None:
     for value in CANDIDATES[key]:
         layer = Layer("trial", overrides_of({key: value}))
         PipelineConfig(ROOT / "configs", "builtin", [layer]).load()

@@ -1,4 +1,4 @@
-"""The bytes of files in memory are limited, however many callers there are."""
+"""The memory for files is limited, no matter how many callers there are."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
-def test_many_comparisons_hold_few_files(tmp_path: Path) -> None:
+def test_many_comparisons_keep_few_files_in_memory(tmp_path: Path) -> None:
     for number in range(PHOTO_COUNT):
         image = Image.new("RGB", (SIDE_PX, SIDE_PX), (number, 0, 0))
         image.save(tmp_path / f"{number:02}.bmp")

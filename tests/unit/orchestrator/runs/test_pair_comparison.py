@@ -17,7 +17,7 @@ from tests.conftest import draw_picture
 
 
 class Even:
-    """Finds all photos equally good; also a cache that keeps what it is given."""
+    """Finds all photos equally good; also acts as a cache."""
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str, str], bytes] = {}

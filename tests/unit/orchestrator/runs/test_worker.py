@@ -66,8 +66,8 @@ class Services:
         return [self.answer for _ in pairs]
 
 
-class House:
-    """A worker on a database, and the actions of tests on it."""
+class WorkerSetup:
+    """A worker on a database, and what the tests do with it."""
 
     def __init__(self, engine: Engine, album: Album) -> None:
         self.services: Any = Services()
@@ -93,7 +93,7 @@ class House:
         self.working = asyncio.ensure_future(worker.work())
 
     async def curate(self) -> Run:
-        """Runs the album, and returns the end of the run as a watcher sees it."""
+        """Runs the album, and returns the ended run as a watcher sees it."""
         run = await self.curator.start_run(self._album, "", {}, uuid.uuid4().hex)
         async with asyncio.timeout(60):
             async for snapshot in self.curator.watch(run.id):
@@ -119,14 +119,14 @@ def album(tmp_path: Path) -> Album:
 
 
 @contextlib.asynccontextmanager
-async def house(engine: Engine, album: Album, fault: Fault) -> AsyncIterator[House]:
+async def set_up_worker(engine: Engine, album: Album, fault: Fault) -> AsyncIterator[WorkerSetup]:
     @event.listens_for(engine, "before_cursor_execute")
     def interfere(
         connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any
     ) -> None:
         fault(statement, parameters)
 
-    opened = House(engine, album)
+    opened = WorkerSetup(engine, album)
     try:
         yield opened
     finally:
@@ -150,11 +150,11 @@ def raise_unexpectedly() -> None:
     raise RuntimeError("nobody foresaw this\nSQL: and all the values")
 
 
-async def test_an_unexpected_error_in_finishing_fails_that_run_with_its_cause(
+async def test_an_unexpected_error_while_finishing_fails_that_run_with_its_cause(
     engine: Engine, album: Album
 ) -> None:
     fault = once(lambda sql, _: sql.startswith("INSERT INTO images"), raise_unexpectedly)
-    async with house(engine, album, fault) as opened:
+    async with set_up_worker(engine, album, fault) as opened:
         failed = await opened.curate()
         assert failed.state is RunState.FAILED
         assert "RuntimeError: nobody foresaw this)" in failed.error
@@ -163,22 +163,22 @@ async def test_an_unexpected_error_in_finishing_fails_that_run_with_its_cause(
         assert (await opened.curate()).state is RunState.COMPLETED
 
 
-async def test_an_unexpected_error_in_claiming_leaves_the_run_for_the_next_try(
+async def test_an_unexpected_error_while_claiming_leaves_the_run_for_the_next_try(
     engine: Engine, album: Album
 ) -> None:
     claims = lambda sql, values: sql.startswith("UPDATE runs") and "RUNNING" in values  # noqa: E731
-    async with house(engine, album, once(claims, raise_unexpectedly)) as opened:
+    async with set_up_worker(engine, album, once(claims, raise_unexpectedly)) as opened:
         assert (await opened.curate()).state is RunState.COMPLETED
 
 
-async def test_a_locked_database_fails_the_run_at_once_which_is_stored_later(
+async def test_a_locked_database_fails_the_run_at_once_and_that_is_stored_later(
     engine: Engine, album: Album, tmp_path: Path
 ) -> None:
     connect = sqlite3.connect(tmp_path / DATABASE_NAME, check_same_thread=False)
     with contextlib.closing(connect) as other:
         ends = lambda sql, values: sql.startswith("UPDATE runs") and "COMPLETED" in values  # noqa: E731
         locks = once(ends, lambda: other.execute("BEGIN EXCLUSIVE") and None)
-        async with house(engine, album, locks) as opened:
+        async with set_up_worker(engine, album, locks) as opened:
             failed = await opened.curate()
             assert failed.state is RunState.FAILED
             assert "another program has locked the database" in failed.error
@@ -201,7 +201,7 @@ async def test_a_full_disk_fails_the_run_with_advice_and_later_runs_work(
             pages = 1_000_000 if has_room else 1
             cursor.connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    async with house(engine, album, lambda *_: None) as opened:
+    async with set_up_worker(engine, album, lambda *_: None) as opened:
         failed = await opened.curate()
         assert failed.state is RunState.FAILED
         assert "cannot write the database" in failed.error
@@ -214,7 +214,7 @@ async def test_a_full_disk_fails_the_run_with_advice_and_later_runs_work(
 async def test_a_pair_that_cannot_be_compared_does_not_fail_the_run(
     engine: Engine, album: Album
 ) -> None:
-    async with house(engine, album, lambda *_: None) as opened:
+    async with set_up_worker(engine, album, lambda *_: None) as opened:
         opened.services.answer = NonFiniteError("the siamese service answered NaN")
         run = await opened.curate()
         assert run.state is RunState.COMPLETED, run.error
@@ -228,7 +228,7 @@ async def test_only_pictures_that_older_versions_decoded_differently_are_decoded
     engine: Engine, album: Album
 ) -> None:
     Image.fromarray(draw_picture(5, 160, 120)).save(Path(album.folder) / "scan.tif")
-    async with house(engine, album, lambda *_: None) as opened:
+    async with set_up_worker(engine, album, lambda *_: None) as opened:
         await opened.curate()
         with engine.begin() as connection:  # as version 0.1.0 stored them
             rows = connection.execute(
@@ -261,7 +261,7 @@ async def test_pictures_in_unsupported_formats_become_rows_and_are_counted(
         (Path(album.folder) / name).write_bytes(b"\xff\x0a and so on")
     (Path(album.folder) / "d.exr").write_bytes(b"v/1\x01 and so on")
     (Path(album.folder) / "e.mp4").write_bytes(b"a film")
-    async with house(engine, album, lambda *_: None) as opened:
+    async with set_up_worker(engine, album, lambda *_: None) as opened:
         run = await opened.curate()
         assert run.notes[-2:] == ("Left out: 1 video.", "Not supported: 3 JPEG XL, 1 OpenEXR.")
         assert run.summary is not None

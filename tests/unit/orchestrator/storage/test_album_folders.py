@@ -22,7 +22,7 @@ def names(*folders: str) -> list[str]:
     return list(name_folders([Path(folder) for folder in folders]))
 
 
-def test_folders_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:
+def test_folder_names_use_as_much_of_the_path_as_makes_them_unique() -> None:
     assert names("/photos") == [""]
     assert names("/p/anna", "/p/zoe") == ["anna", "zoe"]
     assert names("/cards/1/DCIM", "/cards/2/DCIM") == ["1_DCIM", "2_DCIM"]
@@ -30,7 +30,7 @@ def test_folders_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> No
     assert names("/A/x", "/a/x") == ["A_x", "a_x"]
 
 
-def test_names_are_numbered_if_their_order_is_another() -> None:
+def test_names_are_numbered_if_their_order_is_not_alphabetical() -> None:
     assert names("/p/zoe", "/p/anna") == ["1 zoe", "2 anna"]
     assert names("/a", "/a b") == ["1 a", "2 a b"], "a space comes before a slash"
     assert names("/a/b_c", "/a_b/c") == ["b_c", "c"]
@@ -50,7 +50,7 @@ paths = st.lists(
 
 
 @given(paths)
-def test_every_photo_has_a_path_of_its_own_that_leads_back_to_it(folders: list[Path]) -> None:
+def test_every_photo_has_a_unique_path_that_leads_back_to_it(folders: list[Path]) -> None:
     try:
         check_apart(folders)
     except InvalidArgumentError:

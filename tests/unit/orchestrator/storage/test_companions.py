@@ -1,4 +1,4 @@
-"""Files that belong together, and versions, by the names that cameras and programs give."""
+"""Files that belong together and edited versions, by the names that cameras and programs use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_pixel_phones_name_the_files_of_one_shot_differently() -> None:
     }
 
 
-def test_sidecars_go_with_the_photo_or_the_companion_that_they_name() -> None:
+def test_sidecars_belong_to_the_photo_or_companion_that_they_name() -> None:
     found = companions(
         *("P1.jpg", "P1.dng", "P1.xmp", "P1.dng.xmp", "p1.JPG.XMP", "P1.jpg.pp3", "P1.dng.dop"),
         *("Q.nef", "Q.xmp", "other.xmp", "P2.jpg", "P2.png", "P2.png.xmp"),
@@ -56,7 +56,7 @@ def test_sidecars_go_with_the_photo_or_the_companion_that_they_name() -> None:
     }
 
 
-def test_apples_edits_of_the_original_go_with_it() -> None:
+def test_apples_edits_of_an_original_stay_with_it() -> None:
     assert companions("IMG_1.HEIC", "IMG_1.AAE", "IMG_O1.AAE", "IMG_E1.HEIC", "IMG_E1.MOV") == {
         "IMG_1.HEIC": ["IMG_1.AAE", "IMG_O1.AAE"],
         "IMG_E1.HEIC": ["IMG_E1.MOV"],
@@ -86,7 +86,7 @@ def test_an_edited_copy_is_a_version_of_its_original(edited: str, original: str)
     assert versions(original) == {}
 
 
-def test_every_version_is_one_of_the_first_photo_of_the_same_format() -> None:
+def test_versions_belong_to_the_first_photo_of_the_same_format() -> None:
     assert versions("a.jpg", "a~2.jpg", "a~2-edited.jpg", "a~3.heic", "a.heic") == {
         "a~2.jpg": "a.jpg",
         "a~2-edited.jpg": "a.jpg",
@@ -94,7 +94,7 @@ def test_every_version_is_one_of_the_first_photo_of_the_same_format() -> None:
     }
 
 
-def test_a_number_in_brackets_makes_no_version() -> None:
+def test_a_number_in_brackets_does_not_mark_a_version() -> None:
     assert versions("a.jpg", "a(1).jpg", "a (2).jpg", "a - Copy.jpg", "a-2.jpg", "a_E1.jpg") == {}
 
 
@@ -113,7 +113,9 @@ names = st.builds(lambda *parts: "".join(parts), pieces, pieces, pieces, suffixe
 
 
 @given(st.lists(names, unique=True, max_size=20))
-def test_no_picture_is_lost_or_shown_twice_and_versions_never_form_a_ring(found: list[str]) -> None:
+def test_no_picture_is_lost_or_shown_twice_and_versions_never_form_a_cycle(
+    found: list[str],
+) -> None:
     groups = group_files(found)
     listed = [name for group in groups for name in (group.photo, *group.companions)]
     assert len(set(listed)) == len(listed)

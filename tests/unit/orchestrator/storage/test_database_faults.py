@@ -114,7 +114,7 @@ def refused(
     return messages
 
 
-def test_a_full_disk_is_reported_at_every_write_until_there_is_space(
+def test_every_write_reports_a_full_disk_until_there_is_space(
     engine: Engine, stores: Stores, tmp_path: Path
 ) -> None:
     with engine.connect() as connection:
@@ -131,9 +131,7 @@ def test_a_full_disk_is_reported_at_every_write_until_there_is_space(
     assert stores.store.run("pending").state is RunState.COMPLETED
 
 
-def test_a_locked_file_is_reported_at_every_write_until_it_is_free(
-    stores: Stores, tmp_path: Path
-) -> None:
+def test_every_write_reports_a_locked_file_until_it_is_free(stores: Stores, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
         other.execute("BEGIN EXCLUSIVE")
         calls = {**stores.writes, **stores.small_writes}
@@ -146,7 +144,7 @@ def test_a_locked_file_is_reported_at_every_write_until_it_is_free(
         call()
 
 
-def test_a_damaged_file_is_reported_at_every_statement(
+def test_every_statement_reports_a_damaged_file(
     engine: Engine, stores: Stores, tmp_path: Path
 ) -> None:
     with engine.connect() as connection:
@@ -181,7 +179,7 @@ def test_a_locked_file_fails_the_start_with_one_line(tmp_path: Path) -> None:
             open_database(tmp_path, busy_timeout_s=0.01)
 
 
-def test_a_write_protected_database_is_reported_at_every_write(
+def test_every_write_reports_a_write_protected_database(
     engine: Engine, stores: Stores, tmp_path: Path
 ) -> None:
     with engine.connect() as connection:

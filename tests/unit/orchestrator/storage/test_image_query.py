@@ -21,11 +21,11 @@ from tests.unit.orchestrator.storage.test_storage import album, image, run
 from tests.unit.values import entry, face, quality
 
 PATHS = ("B.jpg", "a.jpg", "a/z.jpg", "Äpfel.jpg", "é.jpg", "100%.jpg", "a_b.jpg", "zz.jpg")
-"""In no particular order; by bytes "B" comes before "a", and "Ä" after "z"."""
+"""In no particular order; in byte order, "B" comes before "a", and "Ä" after "z"."""
 
 
 def records() -> list[ImageRecord]:
-    """Pairs of equal scores, some of them missing, and two unreadable photos."""
+    """Photos with pairs of equal scores, some without scores, and two unreadable photos."""
     found = []
     for number, path in enumerate(PATHS):
         if number >= len(PATHS) - 2:

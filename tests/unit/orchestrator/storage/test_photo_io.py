@@ -51,7 +51,7 @@ def test_a_socket_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             FolderPhotoSource(tmp_path, max_pixels=1).read("s.jpg")
 
 
-def test_a_file_beyond_the_limit_is_refused_with_its_size(
+def test_the_error_for_a_file_above_the_limit_states_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photo_source, "MAX_FILE_BYTES", 10**6)

@@ -135,7 +135,7 @@ def test_a_run_that_outlives_several_orchestrators_fails(
     assert store.run("r").state is RunState.FAILED
     assert "4 orchestrators ended" in store.run("r").error
     queue.requeue("r")
-    assert queue.claim() is not None  # whoever resumes it has another try
+    assert queue.claim() is not None  # resuming it allows another try
 
 
 def test_an_abandoned_run_is_interrupted_if_runs_are_not_resumed(
@@ -162,7 +162,7 @@ def test_a_released_run_continues_at_once_elsewhere(store: SqlRunStore, queue_of
     assert again.revision > first.revision
 
 
-def test_a_waiting_run_is_cancelled_at_once_a_working_one_by_its_owner(
+def test_a_waiting_run_is_cancelled_at_once_and_an_active_one_by_its_owner(
     store: SqlRunStore, queue_of: Make
 ) -> None:
     wait_for_worker(store, "working")
@@ -222,7 +222,7 @@ def test_only_unfinished_runs_are_queued_again(store: SqlRunStore, queue_of: Mak
 
 
 @pytest.mark.parametrize("takes_over", [True, False])
-def test_the_only_orchestrator_handles_runs_of_its_predecessor(
+def test_a_single_orchestrator_takes_over_or_interrupts_earlier_runs(
     store: SqlRunStore, queue_of: Make, takes_over: bool
 ) -> None:
     wait_for_worker(store, "working")

@@ -131,7 +131,7 @@ def test_decisions_from_before_the_log_are_in_the_log(engine: Engine) -> None:
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
-def test_runs_from_before_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
+def test_runs_stored_without_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
     store = SqlRunStore(engine)
     store.add_album(album())
     scores = {"pose_score": 0.9, "eyes_score": 0.4, "smile_score": 0.2}
@@ -275,7 +275,7 @@ def test_the_password_comes_from_a_file_and_never_appears(
         open_postgresql(made.replace(f":{PASSWORD}", ""), password).dispose()
 
 
-def test_a_database_that_goes_away_is_unavailable_and_found_again(
+def test_a_database_that_goes_away_is_reported_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (port,) = free_ports(1)
@@ -287,7 +287,7 @@ def test_a_database_that_goes_away_is_unavailable_and_found_again(
         store.album("a")
     with running_postgresql("127.0.0.1", port) as server:
         again = open_postgresql(server.url("postgres"), None)
-        with pytest.raises(NotFoundError):  # another database, but one that answers
+        with pytest.raises(NotFoundError):  # a different database, but one that answers
             store.album("a")
         again.dispose()
     engine.dispose()
@@ -499,7 +499,7 @@ def test_a_folder_that_disappears_is_not_a_folder_of_broken_photos(tmp_path: Pat
     album.rename(tmp_path / "elsewhere")
     with pytest.raises(UnavailableError, match="is no longer available: No such file"):
         source.read("b.jpg")
-    album.mkdir()  # as an unmounted network folder leaves an empty folder behind
+    album.mkdir()  # an unmounted network folder leaves an empty folder behind
     with pytest.raises(UnavailableError, match="was replaced by a different one"):
         source.read("b.jpg")
     album.rmdir()

@@ -37,7 +37,7 @@ def test_all_callers_of_a_request_get_the_same_response(engine: Engine) -> None:
             done.append(1)
             return pb.UpdateAlbumResponse(album=pb.Album(id=str(len(done))))
 
-        # two orchestrators on one database; SQLite has one
+        # two orchestrators on one database; SQLite supports one
         first = Repeats(SqlAnswers(engine))
         second = Repeats(SqlAnswers(engine)) if engine.dialect.name == "postgresql" else first
 
@@ -127,7 +127,7 @@ def test_the_oldest_responses_are_dropped_beyond_a_count_and_a_size(engine: Engi
         assert connection.execute(total).scalar_one() <= 100 + 20
 
 
-def test_a_response_that_is_too_large_is_rebuilt_without_repeating_the_change(
+def test_a_response_that_is_too_large_to_store_is_rebuilt_without_repeating_the_change(
     engine: Engine,
 ) -> None:
     made: list[int] = []

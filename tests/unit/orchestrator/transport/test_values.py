@@ -1,4 +1,4 @@
-"""The command line reads the same values as the store has."""
+"""The command line reads the same values that the store contains."""
 
 from __future__ import annotations
 

@@ -65,7 +65,9 @@ def test_a_non_finite_number_is_found_anywhere(value: object, bad: float) -> Non
 
 
 @pytest.mark.parametrize("preferred_batch_count", [1, 4])
-async def test_a_non_finite_result_becomes_an_error_of_its_item(preferred_batch_count: int) -> None:
+async def test_a_non_finite_result_becomes_an_error_for_its_item(
+    preferred_batch_count: int,
+) -> None:
     def infer(items: list[float]) -> Sequence[Answer]:
         return [Answer(item) for item in items]
 

@@ -30,8 +30,8 @@ MALFORMED = [
     (b"ok: 1\n? {a: b}\n: 3\n", "line 2: a key must be a plain value"),
     (b"ok: 1\nname: \xff\n", "line 2: the text is not UTF-8"),
     (b"[" * 20_000, "line 1: it is nested deeper"),
-    (b"a: " + b"9" * 6_000, "line 1: a whole number must fit"),
-    (b"a: 0x" + b"f" * 90, "line 1: a whole number must fit"),
+    (b"a: " + b"9" * 6_000, "line 1: an integer must fit"),
+    (b"a: 0x" + b"f" * 90, "line 1: an integer must fit"),
     (b'a: "\\0"', "line 1: text must not contain a NUL"),
     (b"a: \0", "invalid YAML in "),
     (b"a: 2026-13-45", "invalid YAML in "),
@@ -43,7 +43,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("content", "message"), MALFORMED, ids=[one for _, one in MALFORMED])
-def test_a_malformed_file_is_an_error_of_one_sentence(
+def test_a_malformed_file_causes_a_one_sentence_error(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "settings.yaml"

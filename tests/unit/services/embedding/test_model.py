@@ -72,7 +72,7 @@ def test_the_cosine_of_joined_vectors_is_the_weighted_mean_of_the_networks() -> 
     assert joined.embed(first).dtype == np.float32
 
 
-def test_a_batch_is_one_inference_per_network() -> None:
+def test_a_batch_takes_one_inference_per_network() -> None:
     sessions = Means(), Means(takes_batches=False)
     model = EmbeddingModel([Network(one, SMALL, 0.5) for one in sessions])
     found = model.embed_batch([model.prepare(picture) for picture in pictures(3)])
@@ -94,7 +94,7 @@ def test_the_builtin_embedding_is_the_normalised_output_of_its_graph() -> None:
 
 
 class Elsewhere(Settings):
-    """Constants with another share."""
+    """Constants with a different share."""
 
     image_features_share: float = 0.6
 
@@ -155,7 +155,7 @@ def test_a_missing_or_unused_part_is_refused() -> None:
 
 
 @pytest.mark.parametrize("part", ["fsa-net", "standard-scene-embedding", "builtin-scene-embeding"])
-def test_a_part_with_another_role_or_parts_of_its_own_is_refused(part: str) -> None:
+def test_a_part_with_the_wrong_role_or_its_own_parts_is_refused(part: str) -> None:
     models = dict(read_registry(ROOT / "configs").models)
     entry = entry_in(models, ROOT / "configs", "standard-scene-embedding")
     parts = {**entry.parts, Role.EMBEDDING: part}

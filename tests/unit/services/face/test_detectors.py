@@ -90,7 +90,7 @@ def test_pictures_of_one_shape_share_an_inference() -> None:
     assert sorted(graph.shapes) == [(1, 3, 640, 480), (3, 3, 480, 640)]
 
 
-def test_yunet_is_decoded_like_in_opencv() -> None:
+def test_yunet_is_decoded_as_in_opencv() -> None:
     names = [f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)]
 
     def answer(pixels: FloatArray) -> list[FloatArray]:

@@ -45,7 +45,7 @@ def test_irises_are_placed_in_the_middle_of_the_eyes() -> None:
 
 
 @pytest.mark.parametrize("count", [468, 478])
-def test_blendshapes_take_either_mesh(count: int) -> None:
+def test_blendshapes_accept_either_mesh(count: int) -> None:
     answer = np.zeros(52, np.float32)
     answer[[44, 45]] = 0.6, 0.8
     graph = Graph(lambda points: [answer], takes_batches=False)

@@ -95,7 +95,7 @@ def test_the_score_depends_on_both_eyes(
     assert (found[0] > 0.5) is is_open
 
 
-def test_the_more_certain_eye_counts_for_the_classifier() -> None:
+def test_the_classifiers_score_is_that_of_the_more_certain_eye() -> None:
     graph = Graph(lambda pixels: [np.array([0.2, 0.9, 0.1, 0.3])])
     picture = np.zeros((1000, 1000, 3), np.uint8)
     faces = [face(picture, ((400, 450), (600, 450)))] * 2

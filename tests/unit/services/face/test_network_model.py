@@ -206,7 +206,7 @@ def test_a_picture_without_faces_runs_only_the_detector() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 6000), (300, 200)])
-def test_cascades_take_odd_shapes(shape: tuple[int, int]) -> None:
+def test_cascades_accept_odd_shapes(shape: tuple[int, int]) -> None:
     entry = read_registry(ROOT / "configs").models["builtin-face"]
     paths = {key: package_path("builtin-face", file) for key, file in entry.files.items()}
     (faces,) = CascadeFaceModel(paths).analyze([noise(*shape, is_grey=True)])

@@ -45,7 +45,7 @@ def add_grain(gray: Gray, sigma: float) -> Gray:
     return np.clip(gray + grain, 0, 255).astype(np.uint8)
 
 
-def test_a_sharp_scene_is_in_focus_whatever_its_contrast(scene: Gray) -> None:
+def test_a_sharp_scene_is_in_focus_at_any_contrast(scene: Gray) -> None:
     assert focus(scene) > 0.8
     fog = (200 + 0.2 * scene).astype(np.uint8)
     night = (0.2 * scene).astype(np.uint8)
@@ -53,7 +53,7 @@ def test_a_sharp_scene_is_in_focus_whatever_its_contrast(scene: Gray) -> None:
     assert focus(night) == pytest.approx(focus(scene), abs=0.2)
 
 
-def test_blur_and_shake_lower_it_in_fog_too(scene: Gray) -> None:
+def test_blur_and_shake_lower_focus_in_fog_too(scene: Gray) -> None:
     values = [focus(blur(scene, sigma)) for sigma in (1.0, 2.0, 3.0)]
     assert values == sorted(values, reverse=True)
     assert values[1] < BLURRED
@@ -61,7 +61,7 @@ def test_blur_and_shake_lower_it_in_fog_too(scene: Gray) -> None:
     assert focus(shake(scene, 16)) < BLURRED
 
 
-def test_a_sharp_subject_on_a_plain_or_soft_ground_is_in_focus(scene: Gray) -> None:
+def test_a_sharp_subject_on_a_plain_or_soft_background_is_in_focus(scene: Gray) -> None:
     plain = np.full((600, 900), 200, np.uint8)
     plain[260:330, 400:490] = scene[100:170, 200:290]
     assert focus(plain) > 3 * BLURRED
@@ -88,6 +88,6 @@ def test_noise_is_measured_where_a_picture_is_flat(scene: Gray) -> None:
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
-def test_it_is_in_its_range_for_any_picture(gray: NDArray[np.uint8]) -> None:
+def test_focus_is_in_its_range_for_any_picture(gray: NDArray[np.uint8]) -> None:
     whole, sharpest = measure_focus(gray)
     assert 0.0 <= whole <= sharpest <= 1.0

@@ -62,7 +62,7 @@ def test_contrast_is_deviation_over_mean() -> None:
     assert contrast_score(count_levels(np.zeros((2, 2), np.uint8)), 0.8) == 0.0
 
 
-def test_colourfulness_after_hasler_and_suesstrunk() -> None:
+def test_colourfulness_follows_hasler_and_suesstrunk() -> None:
     assert colourfulness(np.full((4, 4, 3), 77, np.uint8)) == 0.0
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 0] = 200
@@ -137,7 +137,7 @@ def test_copies_of_any_size_have_the_same_signature(picture: Picture) -> None:
     assert np.abs(np.subtract(whole.luminance_grid, small.luminance_grid)).max() <= 2
 
 
-def test_a_copy_does_not_get_sharper_by_shrinking(picture: Picture) -> None:
+def test_a_copy_does_not_get_sharper_when_shrunk(picture: Picture) -> None:
     original = cv2.GaussianBlur(picture(width=1024, height=768), (0, 0), 1.0)
     copy = np.asarray(cv2.resize(original, (400, 300), interpolation=cv2.INTER_AREA), np.uint8)
     assert MODEL.score(copy).sharpness <= MODEL.score(np.asarray(original)).sharpness + 0.02

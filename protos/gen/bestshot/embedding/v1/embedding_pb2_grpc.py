@@ -52,7 +52,7 @@ class EmbeddingServiceServicer:
     """
 
     def Embed(self, request, context):
-        """Embeds a batch. Idempotent. A picture that cannot be read fails alone, in its own item.
+        """Embeds a batch. Idempotent. A picture that cannot be read causes an error only in its own item.
         INVALID_ARGUMENT: no pictures, or more than ModelInfo.max_batch_count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -52,8 +52,8 @@ class FaceServiceServicer:
     """
 
     def Analyze(self, request, context):
-        """Analyses a batch. Idempotent. A picture that cannot be read fails alone, in its own item; one
-        without faces is not an error. INVALID_ARGUMENT: no pictures, or more than
+        """Analyses a batch. Idempotent. A picture that cannot be read causes an error only in its own
+        item; one without faces is not an error. INVALID_ARGUMENT: no pictures, or more than
         ModelInfo.max_batch_count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -381,8 +381,8 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reselect(self, request, context):
-        """Clusters and selects again with changed settings, using stored scores and no inference. Creates
-        a new run, or only reports what would change.
+        """Clusters and selects again with changed settings, using stored scores and no inference. Either
+        creates a new run or only reports what would change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -462,8 +462,8 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportDecisions(self, request, context):
-        """Adds entries from another log, in the form returned by ListDecisions, all or none. Entries whose
-        ids are already in the log are skipped.
+        """Adds all or none of the entries from another log, in the form that ListDecisions returns.
+        Entries whose ids are already in the log are skipped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -478,8 +478,8 @@ class OrchestratorServiceServicer:
 
     def ExportRun(self, request, context):
         """Writes a run's results to a folder on the orchestrator's host, which must be under an allowed
-        root: image_metrics.csv, results.json, run.json, index.html with its thumbnails, and more on
-        request.
+        root: image_metrics.csv, results.json, run.json, index.html with its thumbnails, and other
+        files on request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,8 +52,9 @@ class SiameseServiceServicer:
     """
 
     def Compare(self, request, context):
-        """Compares a batch of pairs. Idempotent. A pair with an unreadable picture fails alone.
-        INVALID_ARGUMENT: no pairs, more than ModelInfo.max_batch_count, or an index outside `images`.
+        """Compares a batch of pairs. Idempotent. A pair with an unreadable picture causes an error only
+        in its own item. INVALID_ARGUMENT: no pairs, more than ModelInfo.max_batch_count, or an index
+        outside `images`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

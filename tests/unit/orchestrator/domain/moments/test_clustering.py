@@ -76,12 +76,12 @@ def test_scenes_among_single_shots_are_found() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 3, 8, 40])
-def test_an_album_of_one_scene_is_one_moment(size: int) -> None:
+def test_an_album_of_one_scene_has_one_moment(size: int) -> None:
     assert set(cluster_scenes(scenes([size], 0.3), BOUNDED)) == {0}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 40])
-def test_an_album_of_strangers_has_no_moment(size: int) -> None:
+def test_an_album_of_unrelated_photos_has_no_moment(size: int) -> None:
     assert set(cluster_scenes(scenes([1] * size, 0.3), BOUNDED)) == {-1}
 
 

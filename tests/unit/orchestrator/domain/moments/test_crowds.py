@@ -69,7 +69,7 @@ def test_crowded_scenes_are_grouped_like_other_scenes(
     st.integers(0, 10**6),
     st.floats(0.01, 0.4),
 )
-def test_dbscan_of_a_crowd_gives_the_labels_of_scikit_learn(
+def test_dbscan_of_a_crowd_gives_the_same_labels_as_scikit_learn(
     sizes: list[int], seed: int, eps: float
 ) -> None:
     vectors = scenes(sizes, 0.5, seed)

@@ -33,7 +33,7 @@ Miniatures = NDArray[np.float32]
 
 
 def view(seed: int) -> NDArray[np.float64]:
-    """The light of a scene's parts, over a range of six stops: (32, 32), middle 0.2."""
+    """The light from each part of a scene, over a range of six stops: (32, 32), middle 0.2."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(size=(8, 8)).repeat(4, axis=0).repeat(4, axis=1)
     stops = coarse + 0.5 * rng.normal(size=(32, 32))
@@ -41,7 +41,7 @@ def view(seed: int) -> NDArray[np.float64]:
 
 
 def expose(light: NDArray[np.float64], stops: float) -> NDArray[np.float32]:
-    """8-bit levels, as a camera with the gamma of sRGB takes them, clipped."""
+    """Converts light to 8-bit levels as a camera with the gamma of sRGB does, with clipping."""
     levels = 255.0 * np.clip(light * 2.0**stops, 0.0, 1.0) ** (1 / 2.2)
     noisy = levels + np.random.default_rng(int(abs(stops) * 10)).normal(scale=0.05, size=(32, 32))
     return np.clip(noisy, 0.0, 255.0).astype(np.float32)
@@ -71,7 +71,7 @@ def rows_of(found: Sequence[FrameSet]) -> list[tuple[int, ...]]:
 
 
 @given(st.integers(0, 10**6), st.floats(-3, 3), st.floats(-3, 3))
-def test_frames_of_one_view_correlate_whatever_their_exposure(
+def test_frames_of_one_view_correlate_at_any_exposure(
     seed: int, first: float, second: float
 ) -> None:
     light = view(seed)
@@ -84,12 +84,12 @@ def test_frames_of_one_view_correlate_whatever_their_exposure(
 
 
 @given(st.integers(0, 10**6), st.floats(-6, 3), st.floats(-6, 3))
-def test_frames_of_two_views_do_not(seed: int, first: float, second: float) -> None:
+def test_frames_of_different_views_do_not_correlate(seed: int, first: float, second: float) -> None:
     pair = np.stack([expose(view(seed), first), expose(view(seed + 1), second)])
     assert not Structures.of(pair).correlations(np.array([0]), np.array([1]))[0] > 0.5
 
 
-def test_what_is_black_burnt_out_or_unknown_says_nothing() -> None:
+def test_black_burnt_out_and_unknown_frames_do_not_correlate() -> None:
     light = view(1)
     unknown = np.full((32, 32), np.nan, np.float32)
     black, white = np.zeros((32, 32), np.float32), np.full((32, 32), 255, np.float32)
@@ -112,7 +112,7 @@ def test_a_series_is_ordered_from_dark_to_bright(seed: int, stops: list[float]) 
     assert rows_of(found) == [tuple(np.argsort(stops).tolist())]
 
 
-def test_shots_of_one_exposure_are_no_series() -> None:
+def test_shots_with_the_same_exposure_are_not_a_series() -> None:
     assert exposure_brackets(frames([expose(view(1), stops) for stops in (0, 0, 0.1)])) == []
 
 
@@ -125,7 +125,7 @@ def test_a_series_has_one_folder_camera_and_minute() -> None:
     assert exposure_brackets(frames(pair, folders=["a", "b"])) == []
 
 
-def test_a_series_is_found_by_time_where_the_names_are_far_apart() -> None:
+def test_a_series_is_found_by_time_if_the_names_are_far_apart() -> None:
     between = [expose(view(seed), 0) for seed in range(10, 30)]
     pictures = [expose(view(1), -1), *between, expose(view(1), 1)]
     seconds = [0.0, *(1000.0 * number for number in range(1, 21)), 1.0]
@@ -186,7 +186,7 @@ def test_a_dark_frame_stays_with_a_light_one_of_its_view() -> None:
     assert split(pictures, [0] * 3) == [0, 0, -1]
 
 
-def test_frames_with_nothing_to_see_stay_together_and_others_are_left_alone() -> None:
+def test_blank_frames_stay_together_and_other_frames_are_left_alone() -> None:
     black = np.zeros((32, 32), np.float32)
     assert split([black, black], [0, 0]) == [0, 0]
     light = [expose(view(seed), 0) for seed in range(3)]
@@ -195,7 +195,7 @@ def test_frames_with_nothing_to_see_stay_together_and_others_are_left_alone() ->
     assert split([unknown, unknown, black], [0, 0, -1]) == [0, 0, -1]
 
 
-def test_doubtful_photos_of_any_kind_are_split_and_the_others_stay() -> None:
+def test_doubtful_photos_of_any_kind_are_split_off_and_the_others_stay() -> None:
     pages = [expose(view(seed), 0) for seed in (1, 2, 3, 3, 4, 5)]
     doubtful = np.array([True, True, True, True, False, False])
     assert split(pages, [0] * 6, doubtful) == [-1, -1, 0, 0, 1, 1]
@@ -207,7 +207,7 @@ ALL = SetParameters(exposure_brackets="best", focus_stacks="best", bursts="best"
 def found_in(
     facts: Sequence[CameraFacts], seconds: Sequence[float] | None = None
 ) -> list[tuple[SetKind, tuple[int, ...]]]:
-    """Sets of frames that have nothing in common but what the camera stated."""
+    """Finds sets among frames that have only the camera's tags in common."""
     pictures = [expose(view(seed), 0) for seed in range(len(facts))]
     found = find_sets(frames(pictures, seconds, facts=facts), ALL)
     return [(one.kind, one.rows) for one in found]
@@ -218,14 +218,14 @@ def test_a_bursts_identifier_makes_a_set() -> None:
     assert found_in(facts, [9, 1, 3, 4]) == [(SetKind.BURST, (2, 0))]
 
 
-def test_a_stated_bracket_ends_where_an_exposure_comes_again() -> None:
+def test_a_bracket_marked_by_the_camera_ends_when_an_exposure_repeats() -> None:
     biases = [0.0, -1.0, 1.0, 0.0, -1.0, 1.0, 0.0]
     facts = [CameraFacts(exposure_mode="auto bracket", exposure_bias_ev=bias) for bias in biases]
     assert found_in(facts, [0, 1, 2, 3, 4, 5, 600]) == [
         (SetKind.EXPOSURE_BRACKET, (1, 0, 2)),
         (SetKind.EXPOSURE_BRACKET, (4, 3, 5)),
     ]
-    assert found_in(facts) == []  # of unknown time
+    assert found_in(facts) == []  # their times are unknown
 
 
 def test_a_focus_stack_ends_at_a_pause() -> None:
@@ -245,7 +245,7 @@ def test_a_focus_stack_ends_at_a_pause() -> None:
         max_size=12,
     )
 )
-def test_a_photo_is_in_one_set_at_most(
+def test_a_photo_is_in_at_most_one_set(
     drawn: list[tuple[str, str, float | None, float]],
 ) -> None:
     facts = [
@@ -259,7 +259,7 @@ def test_a_photo_is_in_one_set_at_most(
     assert [min(one) for _, one in found] == sorted(min(one) for _, one in found)
 
 
-def test_kinds_that_are_ignored_are_not_looked_for() -> None:
+def test_ignored_kinds_of_sets_are_not_searched_for() -> None:
     facts = [CameraFacts(burst_id="x", bracket_mode="focus")] * 2
     pictures = [expose(view(1), -1), expose(view(1), 1)]
     assert find_sets(frames(pictures, [0, 1], facts=facts), WITHOUT_SETS) == []
@@ -267,7 +267,7 @@ def test_kinds_that_are_ignored_are_not_looked_for() -> None:
 
 @pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0]), ("reference", [-1, -1])])
 def test_a_run_joins_a_series_by_default(profile: str, labels: list[int]) -> None:
-    """Embeddings say that the two have nothing in common."""
+    """By their embeddings, the two have nothing in common."""
     records = [ImageRecord(name, name, 1, width_px=3, height_px=2) for name in "ab"]
     settings = PipelineConfig(ROOT / "configs", "builtin").load(profile)
     found = find_moments(
@@ -282,8 +282,8 @@ def test_a_run_joins_a_series_by_default(profile: str, labels: list[int]) -> Non
 
 
 @pytest.mark.parametrize("kind", [ContentClass.DOCUMENT, ContentClass.SCREENSHOT])
-def test_a_run_tells_pages_apart_and_copies_of_one_together(kind: ContentClass) -> None:
-    """Embeddings say that all are the same."""
+def test_a_run_separates_pages_and_groups_copies_of_one_page(kind: ContentClass) -> None:
+    """By their embeddings, all of them are the same."""
     records = [
         ImageRecord(name, name, 1, width_px=3, height_px=2, content_class=kind.value)
         for name in "abc"

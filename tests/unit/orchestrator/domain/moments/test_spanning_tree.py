@@ -124,7 +124,7 @@ def tree_of(vectors: Vectors, min_samples: int, name: str) -> NDArray[np.float64
 
 
 @pytest.mark.parametrize("name", UNTIED)
-def test_the_tree_without_a_matrix_gives_the_labels_of_hdbscan(name: str) -> None:
+def test_the_tree_without_a_matrix_gives_the_same_labels_as_hdbscan(name: str) -> None:
     vectors = SETS[name]
     for wanted in parameters_of(name):
         if len(vectors) < wanted.min_cluster_size:
@@ -135,8 +135,9 @@ def test_the_tree_without_a_matrix_gives_the_labels_of_hdbscan(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_tree_has_the_weights_of_hdbscans_tree_despite_ties(name: str) -> None:
-    """All minimum spanning trees of a set have the same weights, whichever tied pairs they use."""
+def test_the_tree_has_the_same_weights_as_hdbscans_tree_despite_ties(name: str) -> None:
+    """All minimum spanning trees of a set have the same weights, regardless of which tied pairs
+    they use."""
     vectors = SETS[name]
     for min_samples in (1, 2, 5):
         distances = pairwise_distances(vectors.astype(np.float64), metric="cosine")
@@ -154,12 +155,12 @@ def test_labels_equal_those_of_hdbscan_even_with_ties(name: str) -> None:
             assert_same(cluster_scenes(vectors, wanted), hdbscan_labels(vectors, wanted))
 
 
-def test_a_set_too_large_for_a_matrix_gives_the_labels_of_hdbscan() -> None:
+def test_a_set_too_large_for_a_matrix_gets_the_same_labels_as_with_hdbscan() -> None:
     vectors = scenes(clustering.DENSE_COUNT + 500, 128, 3, 0.4, 5.0)
     assert_same(cluster_scenes(vectors, PLAIN), hdbscan_labels(vectors, PLAIN))
 
 
-def test_dbscan_without_a_matrix_gives_the_labels_of_scikit_learn(
+def test_dbscan_without_a_matrix_gives_the_same_labels_as_scikit_learn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clustering, "DENSE_COUNT", 0)

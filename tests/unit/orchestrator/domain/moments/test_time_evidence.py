@@ -48,7 +48,7 @@ def regrouped(
     return found.tolist()
 
 
-def test_a_burst_is_one_moment_although_the_algorithm_splits_it() -> None:
+def test_a_burst_is_one_moment_even_if_the_algorithm_splits_it() -> None:
     vectors = at(0, 40, 80, 170)
     assert regrouped([-1, -1, -1, -1], vectors, [0, 1.5, 3, 4]) == [0, 0, 0, -1]
     assert regrouped([-1, -1, -1, -1], vectors, [0, 5, 10, 15]) == [-1] * 4

@@ -58,17 +58,17 @@ def at(*degrees: float) -> NDArray[np.float32]:
     ("apart", "wanted"),
     [(0, -0.1), (2, -0.1), (29, 0.0), (299, 0.1), (2999, 0.2), (3 * HOUR, 0.25), (1e9, 0.25)],
 )
-def test_the_term_grows_with_the_power_of_ten_of_the_time(apart: float, wanted: float) -> None:
+def test_the_term_grows_with_the_logarithm_of_the_time(apart: float, wanted: float) -> None:
     assert all_pairs(term_of([0, apart]))[0, 1] == pytest.approx(wanted, abs=1e-9)
 
 
-def test_photos_of_two_cameras_or_of_unknown_time_are_compared_by_content_alone() -> None:
+def test_photos_from_two_cameras_or_without_a_time_are_compared_by_content_alone() -> None:
     found = all_pairs(term_of([0, 1, 2, 3, np.nan], ["a", "a", "b", "", "a"]))
     assert found[0, 1] == found[1, 0] == -0.1
     assert np.count_nonzero(np.triu(found, 1)) == 1
 
 
-def test_there_is_no_term_where_no_two_photos_can_be_compared() -> None:
+def test_there_is_no_term_if_no_two_photos_can_be_compared() -> None:
     seconds = np.array([0.0, 1.0, np.nan, 3.0])
     assert time_term(Captures(seconds, ["a", "b", "a", ""]), 0.1) is None
     assert time_term(Captures(seconds, ["a"] * 4), 0.0) is None
@@ -88,7 +88,7 @@ captures = st.lists(
 
 
 @given(captures, st.floats(0.01, 2), st.integers(0, 10**6), st.integers(1, 9))
-def test_tiles_hold_what_pairs_say(
+def test_tiles_equal_the_matrix_of_all_pairs(
     drawn: list[tuple[float, str]], weight: float, seed: int, tile_count: int
 ) -> None:
     seconds, cameras = zip(*drawn, strict=True)
@@ -106,7 +106,7 @@ def test_tiles_hold_what_pairs_say(
 
 
 @given(captures, st.floats(0.01, 0.5), st.integers(0, 10**6), st.integers(2, 9))
-def test_the_spanning_tree_has_the_weights_of_that_of_the_matrix(
+def test_the_spanning_tree_has_the_same_weights_as_that_of_the_matrix(
     drawn: list[tuple[float, str]], weight: float, seed: int, tile_count: int
 ) -> None:
     if len(drawn) < 2:
@@ -121,7 +121,7 @@ def test_the_spanning_tree_has_the_weights_of_that_of_the_matrix(
 
 
 def album(seed: int) -> tuple[NDArray[np.float32], Captures]:
-    """Scenes too much alike to be told apart by content alone, minutes apart, by two cameras."""
+    """Scenes too similar to distinguish by content alone, minutes apart, from two cameras."""
     rng = np.random.default_rng(seed)
     vectors = scenes([20, 20, 20, 20], 0.5, seed)
     seconds = np.repeat(np.arange(4) * 2000.0, 20) + rng.uniform(0, 60, 80)
@@ -190,7 +190,7 @@ def labels_of(angles: Sequence[float], times: Sequence[str], profile: str = "bui
     return found.labels.tolist()
 
 
-def test_a_run_uses_it_by_default() -> None:
+def test_a_run_uses_the_term_by_default() -> None:
     near, hours_later = "2026-05-17T10:00:02", "2026-05-17T16:00:00"
     start = "2026-05-17T10:00:00"
     assert labels_of([0, 52], [start, ""]) == [-1, -1]  # 0.38, too far apart
@@ -199,13 +199,13 @@ def test_a_run_uses_it_by_default() -> None:
     assert labels_of([0, 30], [start, hours_later]) == [-1, -1]
 
 
-def test_profiles_of_plain_hdbscan_do_without() -> None:
+def test_profiles_with_plain_hdbscan_do_not_use_the_term() -> None:
     config = PipelineConfig(ROOT / "configs", "builtin")
     for profile in ("reference", "full", "pretrained"):
         assert config.load(profile).cluster_scenes.capture_time.weight == 0.0
 
 
-def test_an_explanation_tells_what_the_time_does() -> None:
+def test_an_explanation_shows_how_time_changes_distances() -> None:
     taken = Captures(np.array([0.0, 1.5, 5 * HOUR, 5 * HOUR]), ["a", "a", "a", "b"])
     paths = ["one.jpg", "two.jpg", "later.jpg", "other.jpg"]
     vectors, labels = at(0, 53.130102, 36.869898, 180), np.array([0, 0, -1, -1])

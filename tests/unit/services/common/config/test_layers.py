@@ -124,7 +124,7 @@ def test_a_default_profile_does_not_hide_a_model_that_the_user_set(
     assert parse_arguments("embedding", ["--config-dir", str(folder)]).profile == "standard"
 
 
-def test_what_a_default_profile_leaves_alone_or_sets_alike_is_accepted(
+def test_values_that_a_default_profile_does_not_change_are_accepted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BESTSHOT_PROFILE", raising=False)
@@ -160,7 +160,7 @@ def test_a_wrong_value_is_reported_with_its_file(
         load_everything(folder)
 
 
-def test_an_unknown_profile_is_refused_with_the_nearest(folder: Path) -> None:
+def test_the_error_for_an_unknown_profile_suggests_the_nearest(folder: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'reference'"):
         PipelineConfig(folder, "referense")
 
@@ -325,7 +325,7 @@ BOUNDED = [
     BOUNDED,
     ids=[f"{section}.{setting.key}" for section, _, setting in BOUNDED],
 )
-def test_every_bound_refuses_values_just_outside(
+def test_values_just_out_of_bounds_are_refused(
     section: str, settings: type[Settings], setting: SettingDescription
 ) -> None:
     if section == "pipeline":

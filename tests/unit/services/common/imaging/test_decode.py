@@ -180,7 +180,7 @@ def test_the_long_side_is_at_most_1024_and_the_source_size_is_returned(picture: 
     assert (image.source_width_px, image.source_height_px) == (3000, 1000)
 
 
-def test_scaled_jpeg_decode_gives_about_the_pixels_of_a_full_one(picture: Picture) -> None:
+def test_a_scaled_jpeg_decode_gives_nearly_the_same_pixels_as_a_full_one(picture: Picture) -> None:
     pixels = picture(width=2400, height=1600)
     scaled = decode(encoded(pixels, "JPEG", quality=95), max_pixels=MAX_PIXELS).pixels
     full = fit_long_side(pixels, CANONICAL_LONG_SIDE_PX)
@@ -192,7 +192,7 @@ def test_transparency_is_flattened_on_white() -> None:
     assert (decode(encoded(rgba), max_pixels=MAX_PIXELS).pixels == 255).all()
 
 
-def test_grey_of_16_bits_keeps_its_tones() -> None:
+def test_16_bit_grey_keeps_its_tones() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     image = decode(encoded(ramp, "TIFF"), max_pixels=MAX_PIXELS)
     assert np.abs(image.pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
@@ -207,7 +207,7 @@ def float_tiff(pixels: NDArray[np.float32], orientation: int = 1, **options: Any
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_tiff_of_floats_is_upright_and_looks_like_its_rgb(
+def test_a_float_tiff_is_upright_and_looks_like_its_rgb(
     orientation: int, compression: str | None, picture: Picture
 ) -> None:
     upright = picture()
@@ -224,7 +224,7 @@ def test_a_tiff_of_floats_is_upright_and_looks_like_its_rgb(
 
 
 @pytest.mark.parametrize("bands", [1, 3])
-def test_floats_beyond_one_are_highlights(bands: int, picture: Picture) -> None:
+def test_floats_above_one_are_highlights(bands: int, picture: Picture) -> None:
     values = picture().astype(np.float32) / 255
     values[:20] = 4.0
     values[20:30] = np.nan
@@ -279,7 +279,7 @@ def test_a_profile_is_applied_regardless_of_its_name(
     assert mean_difference(tagged, expected) > 30
 
 
-def test_a_profile_that_is_srgb_or_broken_changes_no_pixel(picture: Picture) -> None:
+def test_a_profile_that_is_srgb_or_broken_changes_no_pixels(picture: Picture) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for profile in (srgb, b"no profile at all", icc_profile("sRGB", 2.2)[:200]):
         tagged = encoded(picture(), "PNG", icc_profile=profile)
@@ -551,7 +551,7 @@ def test_an_animation_cut_anywhere_is_read_or_refused(name: str) -> None:
         try:
             decode(content[:end], max_pixels=MAX_PIXELS)
         except InvalidImageError:
-            assert not is_read, "what is read is still read with more of the file"
+            assert not is_read, "a readable prefix must stay readable with more of the file"
         else:
             is_read = True
     assert is_read

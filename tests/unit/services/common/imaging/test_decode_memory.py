@@ -40,7 +40,7 @@ def grey_16(side: int) -> Image.Image:
     return Image.fromarray(np.zeros((side, side), np.uint16))
 
 
-def test_a_decode_beyond_the_memory_budget_is_refused_with_the_figure() -> None:
+def test_the_error_for_a_decode_above_the_budget_states_the_memory() -> None:
     content = encoded(grey_16(2000), "PNG")
     with pytest.raises(InvalidImageError) as caught:
         decode(content, max_pixels=MAX_PIXELS, budget=MemoryBudget(10 * 10**6))
@@ -133,7 +133,7 @@ def noise(seed: int, width: int, height: int, bands: int) -> NDArray[np.uint8]:
 
 
 def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
-    """A picture of a kind that PNG can store, and the same picture as 8-bit sRGB."""
+    """A picture in a mode that PNG can store, and the same picture as 8-bit sRGB."""
     rgb = Image.fromarray(pixels[..., :3])
     match kind:
         case "grey of 16 bits":

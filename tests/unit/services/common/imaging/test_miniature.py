@@ -23,7 +23,7 @@ def test_a_dark_frame_has_more_values_than_its_pixels() -> None:
     assert (np.diff(found.mean(axis=0)) > 0).all()
 
 
-def test_parts_are_where_the_picture_has_them() -> None:
+def test_parts_are_in_the_same_positions_as_in_the_picture() -> None:
     picture = np.zeros((64, 96, 3), np.uint8)
     picture[:2, 93:] = 200
     found = miniature(picture)

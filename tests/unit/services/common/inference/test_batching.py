@@ -156,7 +156,7 @@ def test_a_request_beyond_the_limit_waits_and_one_that_never_fits_is_refused() -
         batcher: DynamicBatcher = DynamicBatcher(
             model.prepare, model.infer, limits(max_queue_count=5)
         )
-        with pytest.raises(ResourceExhaustedError, match=r"6 items, the limit is 5"):
+        with pytest.raises(ResourceExhaustedError, match=r"6 items; the limit is 5"):
             await batcher.map([Item(0, number) for number in range(6)])
         answers = await asyncio.gather(
             *(batcher.map([Item(caller, number) for number in range(4)]) for caller in range(5))

@@ -1,4 +1,4 @@
-"""Execution providers: used ones, missing ones, and their options."""
+"""Execution providers: those in use, missing ones, and their options."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_the_whole_picture_is_squashed() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 16), (16, 64)])
-def test_or_its_centre_is_cropped(size: tuple[int, int]) -> None:
+def test_the_centre_is_cropped(size: tuple[int, int]) -> None:
     width, height = size
     pixels = np.zeros((height, width, 3), np.uint8)
     middle = (slice(height // 2 - 4, height // 2 + 4), slice(width // 2 - 4, width // 2 + 4))

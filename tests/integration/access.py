@@ -14,7 +14,7 @@ from tests.integration.parts import Part, orchestrator
 
 
 @dataclass(frozen=True)
-class Door:
+class Access:
     """Runs, and how the command accesses them.
 
     Attributes:
@@ -42,13 +42,13 @@ class Door:
         return self.curated.images
 
     def finish(self, *arguments: object) -> Finished:
-        """Runs the command to its end."""
+        """Runs the command to completion."""
         # the data folder of this user is empty, so the runs can come only from the orchestrator
         data = self.data.with_name("nothing") if self.is_served else self.data
         return bestshot([*arguments, *self._flags], data=data)
 
     def run(self, *arguments: object, code: int = 0) -> str:
-        """Runs the command to its end, and expects an exit code."""
+        """Runs the command to completion, and expects an exit code."""
         finished = self.finish(*arguments)
         assert finished.code == code, finished.text
         return finished.text
@@ -68,10 +68,10 @@ def copy_data(curated: Curated, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def served(folder: Path, services: Mapping[str, Part], curated: Curated) -> Iterator[Door]:
+def served(folder: Path, services: Mapping[str, Part], curated: Curated) -> Iterator[Access]:
     """Serves the copy of a data folder that `copy_data` made in `folder`."""
     addresses = {name: part.address for name, part in services.items()}
     allowed = curated.photos.parents[1]  # contains the folders of all tests
     with orchestrator(folder, addresses, allowed) as part:
         copy = Curated(curated.photos, curated.out, folder / "data", curated.text)
-        yield Door(copy, part.address)
+        yield Access(copy, part.address)

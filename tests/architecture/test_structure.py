@@ -62,7 +62,7 @@ def test_the_folder_of_a_proto_matches_its_package(path: Path) -> None:
     assert package[1] in (ROOT / "protos" / "README.md").read_text()
 
 
-def test_codes_of_the_domain_match_the_protos() -> None:
+def test_domain_codes_match_the_protos() -> None:
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     def names(enum: Any, prefix: str) -> set[str]:
@@ -78,7 +78,7 @@ def test_codes_of_the_domain_match_the_protos() -> None:
     )
 
 
-def test_no_module_of_ours_is_started_with_the_current_folder_on_its_path() -> None:
+def test_none_of_our_modules_is_started_with_the_current_folder_on_its_path() -> None:
     """With just `-m`, Python would execute a yaml.py in a folder of photos."""
     listed = subprocess.run(
         ["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT
@@ -197,7 +197,7 @@ def test_exact_versions_of_all_dependencies_are_locked() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_imports_only_what_it_uses(name: str) -> None:
-    """Services must not load the database or the clustering, nor the other parts a model."""
+    """Services must not load the database or the clustering, and other parts no models."""
     module = f"services.{name}.__main__" if name in MODEL_SERVICES else f"{name}.__main__"
     code = f"import sys, {module}; print(' '.join(sys.modules))"
     done = subprocess.run(

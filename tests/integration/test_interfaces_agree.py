@@ -17,8 +17,8 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from services.common.rpc.status import HTTP_STATUS
+from tests.integration.access import copy_data
 from tests.integration.command import Curated, bestshot
-from tests.integration.doors import copy_data
 from tests.integration.parts import orchestrator
 from tests.integration.up import free_ports
 from tests.waiting import http_get
@@ -27,7 +27,7 @@ RUN = "{run}"
 
 
 @dataclass(frozen=True)
-class Doors:
+class Interfaces:
     """An orchestrator without model services, and the data folder that it serves."""
 
     stub: orchestrator_pb2_grpc.OrchestratorServiceStub
@@ -38,25 +38,25 @@ class Doors:
 
 
 @pytest.fixture(scope="module")
-def doors(curated: Curated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    base = tmp_path_factory.mktemp("doors")
+def interfaces(curated: Curated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interfaces]:
+    base = tmp_path_factory.mktemp("interfaces")
     copy_data(curated, base)
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     with orchestrator(base, {}, curated.photos, http_address=address) as part:
         copy = Curated(curated.photos, curated.out, base / "data", "")
-        yield Doors(
+        yield Interfaces(
             part.stub, f"http://{address}/api/v1", part.address, copy, str(curated.run["id"])
         )
 
 
-def by_grpc(doors: Doors, request: Message) -> tuple[grpc.StatusCode, str, str, str]:
+def by_grpc(interfaces: Interfaces, request: Message) -> tuple[grpc.StatusCode, str, str, str]:
     """Code, message, reason and field of the error."""
     for field in ("run_id", "other_run_id"):
         if getattr(request, field, "") == RUN:
-            setattr(request, field, doors.run_id)
+            setattr(request, field, interfaces.run_id)
     with pytest.raises(grpc.RpcError) as caught:
-        getattr(doors.stub, request.DESCRIPTOR.name.removesuffix("Request"))(request)
+        getattr(interfaces.stub, request.DESCRIPTOR.name.removesuffix("Request"))(request)
     status = rpc_status.from_call(caught.value)
     info, violations = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status.details:
@@ -66,8 +66,8 @@ def by_grpc(doors: Doors, request: Message) -> tuple[grpc.StatusCode, str, str, 
     return caught.value.code(), caught.value.details(), info.reason, field
 
 
-def by_json(doors: Doors, place: str) -> tuple[int, dict[str, Any]]:
-    answer = http_get(doors.url + place.replace(RUN, doors.run_id))
+def by_json(interfaces: Interfaces, place: str) -> tuple[int, dict[str, Any]]:
+    answer = http_get(interfaces.url + place.replace(RUN, interfaces.run_id))
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     return answer.status_code, dict(json.loads(answer.text))
 
@@ -116,36 +116,43 @@ def by_json(doors: Doors, place: str) -> tuple[int, dict[str, Any]]:
     ],
     ids=lambda value: value.DESCRIPTOR.name if isinstance(value, Message) else "",
 )
-def test_a_mistake_has_the_same_error_everywhere(
-    doors: Doors, request_: Message, place: str, command: list[str] | None
+def test_a_mistake_causes_the_same_error_everywhere(
+    interfaces: Interfaces, request_: Message, place: str, command: list[str] | None
 ) -> None:
-    code, message, reason, field = by_grpc(doors, request_)
-    status, problem = by_json(doors, place)
+    code, message, reason, field = by_grpc(interfaces, request_)
+    status, problem = by_json(interfaces, place)
     assert status == problem["status"] == HTTP_STATUS[code]
     assert (problem["detail"], problem["reason"], problem["field"]) == (message, reason, field)
     if command is not None:
         # other modules may have added runs to the album: "latest" is not always this one
-        command = [doors.run_id if word == RUN else word for word in command]
-        served = bestshot([*command, "--orchestrator", doors.address], data=Path("/nowhere"))
-        local = bestshot(command, data=doors.curated.data)
+        command = [interfaces.run_id if word == RUN else word for word in command]
+        served = bestshot([*command, "--orchestrator", interfaces.address], data=Path("/nowhere"))
+        local = bestshot(command, data=interfaces.curated.data)
         assert served == local
         assert (served.code, served.text) == (1, f"error: {message}\n")
 
 
-def test_larger_pages_are_reduced_to_the_maximum(doors: Doors) -> None:
-    request = pb.ListImagesRequest(run_id=doors.run_id, page_size=100_000)
-    by_stub = [image.path for image in doors.stub.ListImages(request).images]
-    answer = http_get(f"{doors.url}/runs/{doors.run_id}/images?page_size=100000").json()
+def test_larger_pages_are_reduced_to_the_maximum(interfaces: Interfaces) -> None:
+    request = pb.ListImagesRequest(run_id=interfaces.run_id, page_size=100_000)
+    by_stub = [image.path for image in interfaces.stub.ListImages(request).images]
+    answer = http_get(f"{interfaces.url}/runs/{interfaces.run_id}/images?page_size=100000").json()
     assert [image["path"] for image in answer["images"]] == by_stub
     assert len(by_stub) == 15
 
 
-def test_an_unknown_profile_of_a_run_is_reported(doors: Doors, tmp_path: Path) -> None:
-    asked = by_grpc(doors, pb.DescribeSettingsRequest(profile="builtn"))
-    (album,) = doors.stub.ListAlbums(pb.ListAlbumsRequest()).albums
-    assert by_grpc(doors, pb.StartRunRequest(album_id=album.id, profile="builtn")) == asked
-    arguments = ["curate", doors.curated.photos, "--out", tmp_path / "out", "--profile", "builtn"]
-    finished = bestshot([*arguments, "--orchestrator", doors.address], data=tmp_path / "data")
+def test_an_unknown_profile_of_a_run_is_reported(interfaces: Interfaces, tmp_path: Path) -> None:
+    asked = by_grpc(interfaces, pb.DescribeSettingsRequest(profile="builtn"))
+    (album,) = interfaces.stub.ListAlbums(pb.ListAlbumsRequest()).albums
+    assert by_grpc(interfaces, pb.StartRunRequest(album_id=album.id, profile="builtn")) == asked
+    arguments = [
+        "curate",
+        interfaces.curated.photos,
+        "--out",
+        tmp_path / "out",
+        "--profile",
+        "builtn",
+    ]
+    finished = bestshot([*arguments, "--orchestrator", interfaces.address], data=tmp_path / "data")
     plain = asked[1].removeprefix("profile: ")  # the field is for programs
     assert (finished.code, finished.text) == (1, f"error: {plain}\n")
 
@@ -162,21 +169,21 @@ def test_an_unreachable_orchestrator_and_two_sources_are_refused(tmp_path: Path)
     assert "--data cannot be combined" in both.text
 
 
-def test_local_and_served_reports_are_equal(doors: Doors) -> None:
+def test_local_and_served_reports_are_equal(interfaces: Interfaces) -> None:
     photo = "china-1-sharp.jpg"
-    for command in (["runs"], ["show"], ["explain", photo], ["diff", doors.run_id[:8]]):
-        served = bestshot([*command, "--orchestrator", doors.address], data=Path("/nowhere"))
-        local = bestshot(command, data=doors.curated.data)
+    for command in (["runs"], ["show"], ["explain", photo], ["diff", interfaces.run_id[:8]]):
+        served = bestshot([*command, "--orchestrator", interfaces.address], data=Path("/nowhere"))
+        local = bestshot(command, data=interfaces.curated.data)
         assert served == local
         assert served.code == 0, served.text
         assert len(served.text) > 10
 
 
-def test_local_and_served_exports_are_equal(doors: Doors, tmp_path: Path) -> None:
+def test_local_and_served_exports_are_equal(interfaces: Interfaces, tmp_path: Path) -> None:
     flags = ("--selected", "copy", "--xmp")
-    for name, place in (("local", []), ("served", ["--orchestrator", doors.address])):
+    for name, place in (("local", []), ("served", ["--orchestrator", interfaces.address])):
         arguments = ["export", "--out", tmp_path / name, *flags, *place]
-        finished = bestshot(arguments, data=doors.curated.data)
+        finished = bestshot(arguments, data=interfaces.curated.data)
         assert finished.code == 0, finished.text
     files = {
         name: {
@@ -192,18 +199,18 @@ def test_local_and_served_exports_are_equal(doors: Doors, tmp_path: Path) -> Non
         assert served.read_bytes() == local.read_bytes(), path
         assert served.stat().st_mode == local.stat().st_mode, path
         if path.startswith("selected/") and not path.endswith(".xmp"):
-            # a zip has times in steps of two seconds
+            # zips store times in steps of two seconds
             assert abs(served.stat().st_mtime - local.stat().st_mtime) <= 2, path
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "index.html").write_text("my own")
-    arguments = ["export", "--out", foreign, "--orchestrator", doors.address]
+    arguments = ["export", "--out", foreign, "--orchestrator", interfaces.address]
     refused = bestshot(arguments, data=tmp_path)
     assert refused.code == 1
     assert "not recorded as bestshot's" in refused.text
     assert [path.name for path in foreign.iterdir()] == ["index.html"]
     inside = bestshot(
-        ["export", "--out", doors.curated.photos / "x", "--orchestrator", doors.address],
+        ["export", "--out", interfaces.curated.photos / "x", "--orchestrator", interfaces.address],
         data=tmp_path,
     )
     assert inside.code == 1

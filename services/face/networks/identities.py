@@ -26,8 +26,8 @@ ALIGNED_POINTS = {
     "left_mouth_corner": (41.5493, 92.3655),
     "right_mouth_corner": (70.7299, 92.2041),
 }
-"""Where an aligned crop has its landmarks, in pixels (from the code published with Deng et al. 2019,
-"ArcFace")."""
+"""Where an aligned crop has its landmarks, in pixels (from the code published with Deng et al.,
+"ArcFace", 2019)."""
 
 
 class FaceIdentity(Protocol):

@@ -146,13 +146,14 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
     Returns:
         The minimum of each score, and how many faces are as bad; None without faces that count.
     """
-    counting = [face for face in faces if _trust(face) > 0]
+    counting = [face for face in faces if rate_trust(face) > 0]
     if not counting:
         return None
     largest = max(counting, key=lambda face: face.area)
     prominent = [face for face in counting if face.width >= prominent_face_ratio * largest.width]
     weights = [
-        (face.area / largest.area if largest.area > 0 else 1.0) * _trust(face) for face in prominent
+        (face.area / largest.area if largest.area > 0 else 1.0) * rate_trust(face)
+        for face in prominent
     ]
     pose, pose_extent = _aggregate(weights, [face.pose_score for face in prominent])
     eyes, eyes_extent = _aggregate(weights, [_eyes_told(face) for face in prominent])
@@ -178,7 +179,7 @@ def _eyes_told(face: FaceScores) -> float:
     return face.eyes_score + doubt * max(0.0, CANNOT_TELL - face.eyes_score)
 
 
-def _trust(face: FaceScores) -> float:
+def rate_trust(face: FaceScores) -> float:
     """How far a face is large and certain enough for its scores to count, 0 to 1.
 
     Width and height are relative to those of the picture, so the smaller of them is relative to the
@@ -240,7 +241,7 @@ def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> st
     if not faces:
         return ""
     parts = [pluralize(len(faces), "face")]
-    if any(_trust(face) > 0 for face in faces):
+    if any(rate_trust(face) > 0 for face in faces):
         words = (
             FAULT_WORDS[fault] if fault in faults else NO_FAULT_WORDS.get(fault, "")
             for fault in FaceFault

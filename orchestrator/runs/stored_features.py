@@ -9,12 +9,13 @@ import numpy as np
 
 from orchestrator import features as codec
 from orchestrator.domain.selection import Pair
-from orchestrator.ports import Embedding, FeatureCache, Miniature
+from orchestrator.ports import Embedding, FeatureCache, Miniature, ModelIdentity
 from orchestrator.records import ImageRecord, Run
 from services.common.imaging.miniature import MINIATURE_SIDE, MINIATURE_VERSION
 
 Key = tuple[str, str, str]
 COMPARE_ROLE = "siamese"
+IDENTITY_ROLE = "face_identity"
 READ_COUNT = 500
 """Keys per read, because an SQL statement can have only so many values."""
 
@@ -34,6 +35,17 @@ def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord
 def miniature_key(content_digest: str) -> Key:
     """Cache key of a photo's miniature."""
     return content_digest, codec.MINIATURE_ROLE, MINIATURE_VERSION
+
+
+def identity_key(content_digest: str, models: Mapping[str, ModelIdentity]) -> Key:
+    """Cache key of the vectors of a photo's faces."""
+    return content_digest, IDENTITY_ROLE, joint_digest(models)
+
+
+def joint_digest(models: Mapping[str, ModelIdentity]) -> str:
+    """Digest of the face model and the identity model together: both decide about the vectors."""
+    joint = models["face"].digest + models[IDENTITY_ROLE].digest
+    return hashlib.sha256(joint.encode()).hexdigest()
 
 
 def read_miniatures(cache: FeatureCache, records: Sequence[ImageRecord]) -> Miniature:

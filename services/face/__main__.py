@@ -63,6 +63,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
             infer=IdentifyingModel(model, _load(host, Role.FACE_IDENTITY, identity)).analyze,
         )
         info.identity_model.CopyFrom(host.model_info(model=identity))
+        info.same_person_similarity = identity.entry.same_person_similarity or 0.0
     servicer = FaceServicer(
         info,
         host.batch_images(prepare=lambda pixels: pixels, infer=model.analyze),

@@ -95,9 +95,11 @@ class GetModelInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelInfoResponse(_message.Message):
-    __slots__ = ("model", "identity_model")
+    __slots__ = ("model", "identity_model", "same_person_similarity")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAME_PERSON_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     model: _model_pb2.ModelInfo
     identity_model: _model_pb2.ModelInfo
-    def __init__(self, model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ..., identity_model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ...) -> None: ...
+    same_person_similarity: float
+    def __init__(self, model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ..., identity_model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ..., same_person_similarity: _Optional[float] = ...) -> None: ...

@@ -15,7 +15,7 @@ from orchestrator.config import PipelineSettings
 from orchestrator.ports import ModelIdentity, ModelPort, ModelPorts
 from orchestrator.records import Run
 from orchestrator.runs.pipeline import Services
-from orchestrator.runs.stored_features import IDENTITY_ROLE
+from orchestrator.storage.people_store import IDENTITY_ROLE
 from services.common.config.layers import models_dir
 from services.common.errors import BestshotError, FailedPreconditionError, UnavailableError
 from services.common.user_files import open_regular

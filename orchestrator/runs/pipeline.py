@@ -59,13 +59,13 @@ from orchestrator.runs.selection import (
     find_moments,
 )
 from orchestrator.runs.stored_features import (
-    IDENTITY_ROLE,
     Key,
     identity_key,
     miniature_key,
     stack_embeddings,
     stack_miniatures,
 )
+from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import (
     BestshotError,

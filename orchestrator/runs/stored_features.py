@@ -11,11 +11,11 @@ from orchestrator import features as codec
 from orchestrator.domain.selection import Pair
 from orchestrator.ports import Embedding, FeatureCache, Miniature, ModelIdentity
 from orchestrator.records import ImageRecord, Run
+from orchestrator.storage.people_store import IDENTITY_ROLE
 from services.common.imaging.miniature import MINIATURE_SIDE, MINIATURE_VERSION
 
 Key = tuple[str, str, str]
 COMPARE_ROLE = "siamese"
-IDENTITY_ROLE = "face_identity"
 READ_COUNT = 500
 """Keys per read, because an SQL statement can have only so many values."""
 

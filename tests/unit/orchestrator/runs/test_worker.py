@@ -27,11 +27,11 @@ from orchestrator.ports import FoundFaces, IdentityModel, ModelIdentity, ModelPo
 from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import FACTS_ROLE, Concurrency
-from orchestrator.runs.stored_features import IDENTITY_ROLE
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.database import DATABASE_NAME, open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
@@ -104,6 +104,7 @@ class WorkerSetup:
         }
         worker = Worker(
             **parts,
+            people=SqlPeople(engine),
             concurrency=Concurrency(4, 2),
             open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
             metrics=metrics,
@@ -317,6 +318,8 @@ async def test_vectors_are_computed_once_without_scoring_again(
     assert (system.services.scored_count, system.services.identified_count) == (2, 2)
     found = [one for payload in identities(engine) for one in unpack_identities(payload)]
     assert [one.vector.tolist() for one in found] == [VECTOR.tolist()] * 2
+    (person,) = SqlPeople(engine).list_people()
+    assert (person.face_count, person.photo_count) == (2, 2)
     assert run.models[IDENTITY_ROLE]["digest"] == "i"
     records = system.store.images(run.id)
     for text in (metrics_csv(records), results_json(records), run_json(album, run)):

@@ -135,7 +135,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """A photo with all its results from a run; fields as in orchestrator.proto."""
+    """A photo with all its results from a run; fields as in orchestrator.proto.
+
+    `person_names` is not stored with the run: it follows the current names.
+    """
 
     path: str
     content_digest: str
@@ -172,6 +175,7 @@ class ImageRecord:
     set_id: int | None = None
     set_place: int | None = None
     set_size: int | None = None
+    person_names: tuple[str, ...] = ()
 
     @property
     def is_readable(self) -> bool:

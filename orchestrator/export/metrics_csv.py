@@ -83,6 +83,10 @@ _FIXED_COLUMNS = (
     "Set",
     "Set_Place",
     "Content_Class",
+    "Brightness",
+    "Tonal_Range",
+    "Flat_Share",
+    "People",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -167,6 +171,9 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Set": _number(record.set_id),
         "Set_Place": _number(record.set_place),
         "Content_Class": record.content_class,
+        "People": json.dumps(record.person_names, ensure_ascii=False)
+        if record.person_names
+        else "",
     }
 
 

@@ -61,6 +61,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     fields += [(name, pa.int32()) for name in ("set_id", "set_place", "set_size")]
     fields += [("content_class", pa.string())]
     fields += [(name, pa.list_(pa.int64())) for name in ("luminance_grid", "detail_grid")]
+    fields += [("person_names", pa.list_(pa.string()))]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()

@@ -199,9 +199,12 @@ def regroupings(
 
 
 def _comparable(record: ImageRecord) -> dict[str, Any]:
-    """Returns a photo's values without its sidecars, which an export may have added."""
+    """Returns a photo's values without its sidecars, which an export may have added.
+
+    Also without the names of persons, which are not results of a run.
+    """
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
-    return {**dataclasses.asdict(record), "companion_paths": companions}
+    return {**dataclasses.asdict(record), "companion_paths": companions, "person_names": ()}
 
 
 def _walk_leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:

@@ -170,6 +170,7 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         set_place=record.set_place,
         set_size=record.set_size,
         content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
+        person_names=record.person_names,
     )
 
 

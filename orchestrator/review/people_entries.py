@@ -100,7 +100,6 @@ def _about_person(people: SqlPeople, said: Correction, entry_id: str) -> PeopleE
         name = person.name or other.name
     elif said.action is PeopleAction.NAME:
         name = said.name.strip()
-        _check_name(people, name, person.id)
     return PeopleEntry(
         id=entry_id,
         action=said.action,
@@ -127,8 +126,6 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
         if person_id:
             people.person(person_id)
         person_id = person_id or uuid.uuid4().hex
-        if name:
-            _check_name(people, name, person_id)
     keeps_rest = source and said.action is not PeopleAction.NOT_FACE
     rest = people.places(source) if keeps_rest else ()
     return PeopleEntry(
@@ -142,12 +139,3 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
         name=name,
         decided_by=said.decided_by,
     )
-
-
-def _check_name(people: SqlPeople, name: str, person_id: str) -> None:
-    if not name:
-        raise InvalidArgumentError("name", "must not be empty")
-    if people.is_named(name, person_id):
-        raise InvalidArgumentError(
-            "name", f"another person is called {name!r}; merge the two, or choose another name"
-        )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, case, delete, func, insert, select, text
+from sqlalchemy import Connection, Engine, Row, case, delete, func, insert, select, text, update
 
 from orchestrator import features as codec
 from orchestrator.domain.people.assignment import Assignment, Person, assign_people
@@ -120,7 +120,7 @@ class SqlPeople:
         """Adds an entry, unless the log already contains it, and applies it.
 
         Raises:
-            InvalidArgumentError: The entry is not valid.
+            InvalidArgumentError: The entry is not valid, or another person has the name.
         """
         with self._engine.begin() as connection:
             _lock(connection)
@@ -128,8 +128,15 @@ class SqlPeople:
             if entry not in log:
                 if problem := find_fault(log, entry):
                     raise InvalidArgumentError("", problem)
+                _check_name(connection, entry)
                 connection.execute(insert(people_log).values(_values(len(log) + 1, entry)))
-        self.assign()
+            person = update(persons).where(persons.c.id == entry.person_id)
+            if entry.action is PeopleAction.NAME:
+                connection.execute(person.values(name=entry.name))
+            elif entry.action is PeopleAction.IGNORE:
+                connection.execute(person.values(is_ignored=True))
+        if entry.action not in (PeopleAction.NAME, PeopleAction.IGNORE):
+            self.assign()  # takes seconds with many faces
 
     def list_people(self, limit: int | None = None, offset: int = 0) -> list[PersonSummary]:
         """Persons: named ones first, then by number of photos."""
@@ -171,12 +178,6 @@ class SqlPeople:
         if row is None:
             raise NotFoundError("person", person_id)
         return Person(row.id, row.name, row.is_ignored)
-
-    def is_named(self, name: str, except_id: str) -> bool:
-        """Whether another person has this name."""
-        query = select(persons.c.id).where(persons.c.name == name, persons.c.id != except_id)
-        with self._engine.connect() as connection:
-            return connection.execute(query.limit(1)).first() is not None
 
     def places(self, person_id: str) -> tuple[FacePlace, ...]:
         """Where a person's faces are."""
@@ -284,6 +285,19 @@ def _lock(connection: Connection) -> None:
         connection.execute(delete(people_log).where(people_log.c.sequence < 0))  # write lock
     else:
         connection.execute(select(func.pg_advisory_xact_lock(_LOG_LOCK)))
+
+
+def _check_name(connection: Connection, entry: PeopleEntry) -> None:
+    """Refuses the name of another person, unless that one ends with the entry."""
+    own = {entry.person_id}
+    if entry.action is PeopleAction.MERGE:
+        own.add(entry.other_person_id)
+    query = select(persons.c.id).where(persons.c.name == entry.name, persons.c.id.not_in(own))
+    if entry.name and connection.execute(query.limit(1)).first() is not None:
+        raise InvalidArgumentError(
+            "name",
+            f"another person is called {entry.name!r}; merge the two, or choose another name",
+        )
 
 
 def _count(connection: Connection) -> int:

@@ -153,10 +153,12 @@ class SqlRunStore:
             query = query.where(runs.c.album_id == album_id)
         return [run_from_row(row) for row in self._page(query, limit, offset)]
 
-    def is_active(self, album_id: str) -> bool:
-        """Whether a run of the album is queued or running."""
+    def is_active(self, album_id: str = "") -> bool:
+        """Whether a run of the album (empty = of any album) is queued or running."""
         states = [state.value for state in RunState if not state.is_final]
-        query = select(runs.c.id).where(runs.c.album_id == album_id, runs.c.state.in_(states))
+        query = select(runs.c.id).where(runs.c.state.in_(states))
+        if album_id:
+            query = query.where(runs.c.album_id == album_id)
         with self._engine.connect() as connection:
             return connection.execute(query.limit(1)).first() is not None
 

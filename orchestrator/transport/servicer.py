@@ -574,6 +574,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.ErasePeopleRequest, context: grpc.aio.ServicerContext
     ) -> pb.ErasePeopleResponse:
         """Deletes all identity vectors."""
+        if await asyncio.to_thread(self._store.is_active):
+            raise FailedPreconditionError(
+                "a run is in progress, which may store more vectors; cancel it first, or wait"
+            )
         count = await asyncio.to_thread(self._people.erase)
         return pb.ErasePeopleResponse(photo_count=count)
 

@@ -21,7 +21,7 @@ from orchestrator.review.people_entries import (
     correct_people,
     undo_people_correction,
 )
-from orchestrator.storage.database import open_database
+from orchestrator.storage.database import open_database, open_postgresql
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from services.common.errors import InvalidArgumentError, NotFoundError
@@ -35,6 +35,17 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     opened = open_database(tmp_path)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        yield request.getfixturevalue("engine")
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        opened = open_postgresql(url, None)
+        yield opened
+        opened.dispose()
 
 
 def vector(person: int, photo: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -75,8 +86,8 @@ def who(people: SqlPeople, photo: int) -> str:
     raise AssertionError(f"nobody is on photo {photo}")
 
 
-def test_corrections_apply_at_once_and_to_later_photos_until_undone(engine: Engine) -> None:
-    people = add_photos(engine, "aaabbc")
+def test_corrections_apply_at_once_and_to_later_photos_until_undone(any_engine: Engine) -> None:
+    people = add_photos(any_engine, "aaabbc")
     assert digests(people) == {"000": "0 1 2", "003": "3 4", "005": "5"}
     correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name="Anna")
     correct(
@@ -92,12 +103,14 @@ def test_corrections_apply_at_once_and_to_later_photos_until_undone(engine: Engi
     correct(people, PeopleAction.IGNORE, "6", person_id=who(people, 4))
     assert digests(people) == {"Anna": "1 2 3", "Ben": "0", "004": "4"}
     assert [one.person.is_ignored for one in people.list_people()] == [False, False, True]
-    people = add_photos(engine, "ab", start=6)
+    people = add_photos(any_engine, "ab", start=6)
     assert digests(people)["Ben"].startswith("0")
     assert digests(people)["Anna"].startswith("1 2 3")
     for number in range(6):
         undo_people_correction(people, "", f"undo{number}", "")
     assert sorted(digests(people).values()) == ["0 1 2 6", "3 4 7", "5"]
+    assert people.erase() == 8
+    assert people.list_people() == []
 
 
 def test_mistakes_are_refused(engine: Engine) -> None:
@@ -116,12 +129,12 @@ def test_mistakes_are_refused(engine: Engine) -> None:
     assert len(people.entries()) == 1
 
 
-def test_simultaneous_corrections_are_all_applied(engine: Engine) -> None:
-    people = add_photos(engine, "abcdefgh")
+def test_simultaneous_corrections_are_all_applied(any_engine: Engine) -> None:
+    people = add_photos(any_engine, "abcdefgh")
     ids = [who(people, photo) for photo in range(8)]
 
     def name(number: int) -> None:
-        own = SqlPeople(engine)
+        own = SqlPeople(any_engine)
         correct(own, PeopleAction.NAME, f"{number}", person_id=ids[number], name=f"N{number}")
 
     with ThreadPoolExecutor(8) as threads:

@@ -528,7 +528,7 @@ class OrchestratorServiceServicer:
     def ErasePeople(self, request, context):
         """Deletes all identity vectors, which are biometric data, and the persons found with them, so that
         nothing is left in the database file. Names and other corrections are kept, and apply again once a
-        run with `people.enabled` has computed new vectors.
+        run with `people.enabled` has computed new vectors. FAILED_PRECONDITION while a run is active.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -120,6 +120,8 @@ def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
         return f"{entry.action} needs two different persons"
     if entry.action is PeopleAction.NAME and not entry.name:
         return "the name must not be empty"
+    if not entry.name.isprintable():
+        return "the name must not contain line breaks or control characters"
     return ""
 
 

@@ -119,6 +119,8 @@ def test_mistakes_are_refused(engine: Engine) -> None:
     correct(people, PeopleAction.NAME, "1", person_id=first, name="Anna")
     with pytest.raises(InvalidArgumentError, match="another person is called 'Anna'"):
         correct(people, PeopleAction.NAME, "2", person_id=other, name="Anna")
+    with pytest.raises(InvalidArgumentError, match="line breaks"):
+        correct(people, PeopleAction.NAME, "2", person_id=other, name="Be\nn")
     with pytest.raises(NotFoundError):
         correct(people, PeopleAction.IGNORE, "3", person_id="nobody")
     with pytest.raises(InvalidArgumentError, match="two different persons"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from orchestrator.cli.options import Address, Data
+from orchestrator.cli.options import LATEST, Address, Data
 from orchestrator.cli.output import AsJson, open_console, print_json
 from orchestrator.domain.wording import pluralize
 from services.common.errors import ConfigError
@@ -68,6 +68,24 @@ def show(person: Name, orchestrator: Address = None, data: Data = None) -> None:
         faces = api.person_faces(_find(api, person).id)
     for path in dict.fromkeys(face.path for face in faces if face.path):
         print(path)
+
+
+@app.command()
+def best(
+    run: Annotated[
+        str, typer.Option("--run", help="Id of a run, or the start of the id.")
+    ] = LATEST,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Show the photo of each named person with the highest score in a run."""
+    from orchestrator.cli.api import open_api
+    from orchestrator.review.best_of_people import find_best_of_people
+
+    with open_api(orchestrator, data) as api:
+        records = api.images(api.find_run(run).id)
+    for name, record in find_best_of_people(records).items():
+        print(f"{name}: {record.path} (score {record.composite_score:.2f})")
 
 
 @app.command()

@@ -101,6 +101,9 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
     rows = {row["Path"]: row["People"] for row in csv.DictReader(io.StringIO(text))}
     assert rows[served.second[0]] == '["Bob"]'
 
+    best = served.people("best").splitlines()
+    assert [line.partition(": ")[0] for line in best] == ["Ann", "Bob"]
+
     place = served.stub.ListPersonFaces(pb.ListPersonFacesRequest(person_id=first.id)).faces[0]
     moving = pb.CorrectPeopleRequest(
         action=pb.PEOPLE_ACTION_MOVE,

@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, case, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Label,
+    Row,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from orchestrator import features as codec
 from orchestrator.domain.people.assignment import Assignment, Person, assign_people
@@ -45,6 +57,14 @@ _LOG_LOCK = 6_218_744_313
 """Key of PostgreSQL's advisory lock for the log; an arbitrary number."""
 
 
+_CLEAREST_FIRST = (
+    faces.c.clarity.desc(),
+    faces.c.similarity.desc(),
+    faces.c.content_digest,
+    faces.c.place,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PersonFace:
     """A face with the newest photo that shows it.
@@ -62,11 +82,16 @@ class PersonFace:
 
 @dataclass(frozen=True, slots=True)
 class PersonSummary:
-    """A person with counts."""
+    """A person with counts.
+
+    Attributes:
+        cover: The clearest face.
+    """
 
     person: Person
     face_count: int
     photo_count: int
+    cover: PersonFace
 
 
 class SqlPeople:
@@ -155,9 +180,16 @@ class SqlPeople:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query.limit(limit).offset(offset)).all()
+            covers = _find_covers(connection, [row.id for row in rows])
         return [
-            PersonSummary(Person(row.id, row.name, row.is_ignored), row.face_count, row.photo_count)
+            PersonSummary(
+                Person(row.id, row.name, row.is_ignored),
+                row.face_count,
+                row.photo_count,
+                covers[row.id],
+            )
             for row in rows
+            if row.id in covers  # unless it was replaced meanwhile
         ]
 
     def count_people(self) -> int:
@@ -207,33 +239,15 @@ class SqlPeople:
 
     def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
         """A person's faces, the clearest first."""
-        newest = (
-            select(images.c.run_id, images.c.path)
-            .join(runs, runs.c.id == images.c.run_id)
-            .where(images.c.content_digest == faces.c.content_digest)
-            .order_by(runs.c.create_time.desc(), images.c.path)
-            .limit(1)
-        )
         query = (
-            select(
-                faces,
-                newest.with_only_columns(images.c.run_id).scalar_subquery().label("run_id"),
-                newest.with_only_columns(images.c.path).scalar_subquery().label("path"),
-            )
+            select(faces, *_newest_photo())
             .where(faces.c.person_id == person_id)
-            .order_by(
-                faces.c.clarity.desc(),
-                faces.c.similarity.desc(),
-                faces.c.content_digest,
-                faces.c.place,
-            )
+            .order_by(*_CLEAREST_FIRST)
+            .limit(limit)
+            .offset(offset)
         )
         with self._engine.connect() as connection:
-            rows = connection.execute(query.limit(limit).offset(offset)).all()
-        return [
-            PersonFace(_place(row), row.similarity, row.run_id or "", row.path or "")
-            for row in rows
-        ]
+            return list(map(_person_face, connection.execute(query)))
 
     def erase(self) -> int:
         """Deletes all vectors, and what was derived from them, so that nothing is left on disk.
@@ -339,6 +353,42 @@ def _replace(connection: Connection, found: Assignment) -> None:
         )
     if rows:
         connection.execute(insert(faces), rows)
+
+
+def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
+    """The clearest face of each person."""
+    rank = func.row_number().over(partition_by=faces.c.person_id, order_by=_CLEAREST_FIRST)
+    ranked = (
+        select(faces.c.content_digest, faces.c.place, rank.label("rank"))
+        .where(faces.c.person_id.in_(person_ids))
+        .subquery()
+    )
+    query = (
+        select(faces, *_newest_photo())
+        .join(
+            ranked,
+            (ranked.c.content_digest == faces.c.content_digest) & (ranked.c.place == faces.c.place),
+        )
+        .where(ranked.c.rank == 1)
+    )
+    return {row.person_id: _person_face(row) for row in connection.execute(query)}
+
+
+def _newest_photo() -> tuple[Label[str], Label[str]]:
+    """The newest run with the photo of a face, and the photo's path in it."""
+    newest = (
+        select(images.c.run_id)
+        .join(runs, runs.c.id == images.c.run_id)
+        .where(images.c.content_digest == faces.c.content_digest)
+        .order_by(runs.c.create_time.desc(), images.c.path)
+        .limit(1)
+    )
+    path = newest.with_only_columns(images.c.path)
+    return newest.scalar_subquery().label("run_id"), path.scalar_subquery().label("path")
+
+
+def _person_face(row: Row[Any]) -> PersonFace:
+    return PersonFace(_place(row), row.similarity, row.run_id or "", row.path or "")
 
 
 def _place(row: Row[Any]) -> FacePlace:

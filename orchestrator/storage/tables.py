@@ -97,7 +97,7 @@ images = Table(
     metadata,
     Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("path", PATH, primary_key=True),
-    Column("content_digest", String(64), nullable=False),
+    Column("content_digest", String(64), nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
     Column("damage", Text, nullable=False),

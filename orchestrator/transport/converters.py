@@ -106,6 +106,7 @@ def person_message(found: PersonSummary) -> pb.Person:
         **dataclasses.asdict(found.person),
         face_count=found.face_count,
         photo_count=found.photo_count,
+        cover=person_face_message(found.cover),
     )
 
 

@@ -148,6 +148,7 @@ class JsonApi:
                 **dataclasses.asdict(found.person),
                 "face_count": found.face_count,
                 "photo_count": found.photo_count,
+                "cover": found.cover,
             }
             for found in page.items
         ]

@@ -127,6 +127,7 @@ class CountedPerson(BaseModel):
     is_ignored: bool
     face_count: int
     photo_count: int
+    cover: PersonFace
 
 
 class ServedModel(BaseModel):

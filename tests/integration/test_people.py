@@ -114,6 +114,7 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
     moved = served.stub.CorrectPeople(moving)
     assert served.stub.CorrectPeople(moving) == moved
     listed = http_get(f"{served.url}/people").json()
+    assert listed["people"][0]["cover"]["path"] in served.second
     counts = {person["name"]: person["photo_count"] for person in listed["people"]}
     assert counts == {"Ann": 2, "Bob": 3}
     served.people("undo", moved.entry_id)

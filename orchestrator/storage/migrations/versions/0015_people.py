@@ -36,6 +36,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("content_digest", "place", name="pk_faces"),
     )
     op.create_index("ix_faces_person_id", "faces", ["person_id"])
+    # finds the photo of a face
+    op.create_index("ix_images_content_digest", "images", ["content_digest"])
     op.create_table(
         "people_log",
         sa.Column("sequence", sa.Integer, nullable=False, autoincrement=False),
@@ -63,5 +65,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops them."""
+    op.drop_index("ix_images_content_digest", "images")
     for name in ("identity_models", "people_log", "faces", "persons"):
         op.drop_table(name)

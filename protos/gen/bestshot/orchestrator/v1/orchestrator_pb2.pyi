@@ -1021,18 +1021,20 @@ class ListPeopleResponse(_message.Message):
     def __init__(self, people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
 
 class Person(_message.Message):
-    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count")
+    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IS_IGNORED_FIELD_NUMBER: _ClassVar[int]
     FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    COVER_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     is_ignored: bool
     face_count: int
     photo_count: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ...) -> None: ...
+    cover: PersonFace
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ...) -> None: ...
 
 class ListPersonFacesRequest(_message.Message):
     __slots__ = ("person_id", "page_size", "page_token")
